@@ -1,0 +1,64 @@
+"""Checkout, its quote, and paying again after a decline."""
+
+from typing import Annotated, Any
+
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler.openapi.params import Header, Path
+
+from holdfast.flows.idempotency import Claim, fingerprint_of
+from holdfast.flows.pay_order import OPERATION as PAY_ORDER
+from holdfast.flows.pay_order import PayOrder, pay_order
+from holdfast.flows.place_order import OPERATION as CHECKOUT
+from holdfast.flows.place_order import PlaceOrder, place_order
+from holdfast.flows.quote_order import quote_order
+from holdfast.runtime import runtime
+from holdfast.web.answers import payment_answer
+from holdfast.web.caller import caller_from
+from holdfast.web.clock import utc_now
+from holdfast.web.http import IDEMPOTENCY_KEY_PATTERN, json_response, make_resolver, serve
+from holdfast.web.models import CheckoutBody, PayAgainBody, QuoteBody
+from holdfast.web.problems import stored_response
+from holdfast.web.telemetry import count
+
+app = make_resolver()
+handler = serve(app)
+
+IdempotencyKey = Annotated[str, Header(alias="Idempotency-Key", pattern=IDEMPOTENCY_KEY_PATTERN)]
+
+
+@app.post("/v1/checkout", summary="Place an order and pay for it", tags=["Checkout"])
+def checkout(body: CheckoutBody, idempotency_key: IdempotencyKey) -> Response[Any]:
+    """Holds the stock, takes the money, answers with the order. The same key again gets the same answer."""
+    caller = caller_from(app.current_event.raw_event)
+    command = PlaceOrder(
+        caller=caller,
+        claim=Claim(caller.actor, CHECKOUT, idempotency_key, fingerprint_of(body.model_dump(mode="json"))),
+        request=body.to_request(),
+        billing_address=(body.billing_address or body.shipping_address).to_address(),
+        email=body.email,
+        gateway=body.payment.gateway,
+        token=body.payment.token,
+        notes=body.notes,
+    )
+    answer = place_order(runtime(), command, utc_now, payment_answer)
+    count("CheckoutAnswered", Status=str(answer.status))
+    return stored_response(answer)
+
+
+@app.post("/v1/checkout/quote", summary="Price an order and explain where it would ship from", tags=["Checkout"])
+def quote(body: QuoteBody) -> Response[Any]:
+    """Prices, tax, shipping, and the allocation with its reasons. Nothing is held."""
+    caller = caller_from(app.current_event.raw_event)
+    return json_response(quote_order(runtime(), caller, body.to_request(), utc_now()))
+
+
+@app.post("/v1/orders/<order_id>/payments", summary="Pay an order again", tags=["Checkout"])
+def pay_again(
+    order_id: Annotated[str, Path(max_length=64)], body: PayAgainBody, idempotency_key: IdempotencyKey
+) -> Response[Any]:
+    """Another method after a decline, while the hold lives; after it expired the stock is held again first."""
+    caller = caller_from(app.current_event.raw_event)
+    request = {"order": order_id} | body.model_dump(mode="json")
+    claim = Claim(caller.actor, PAY_ORDER, idempotency_key, fingerprint_of(request))
+    command = PayOrder(caller, claim, order_id, body.payment.gateway, body.payment.token)
+    return stored_response(pay_order(runtime(), command, utc_now, payment_answer))

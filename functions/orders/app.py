@@ -1,0 +1,55 @@
+"""Orders: a page of them, one of them, and its cancellation."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Query
+
+from holdfast.flows.cancel_order import OPERATION, CancelOrder, cancel_order
+from holdfast.flows.find_order import find_order
+from holdfast.flows.idempotency import Claim, fingerprint_of
+from holdfast.flows.list_orders import PAGE_MAX_ROWS, list_orders
+from holdfast.orders.lifecycle import OrderStatus
+from holdfast.runtime import runtime
+from holdfast.web.answers import order_answer
+from holdfast.web.caller import caller_from
+from holdfast.web.clock import utc_now
+from holdfast.web.http import IDEMPOTENCY_KEY_PATTERN, json_response, make_resolver, serve
+from holdfast.web.models import CancelBody
+from holdfast.web.problems import stored_response
+
+app = make_resolver()
+handler = serve(app)
+
+
+@app.get("/v1/orders", summary="List orders, newest first", tags=["Orders"])
+def orders(
+    status: Annotated[OrderStatus | None, Query()] = None,
+    before: Annotated[UUID | None, Query()] = None,
+    limit: Annotated[int, Query(ge=1, le=PAGE_MAX_ROWS)] = 20,
+) -> Response[Any]:
+    """A shopper's own orders, or the shop's for its staff; ``next_before`` is the cursor of the next page."""
+    caller = caller_from(app.current_event.raw_event)
+    page = list_orders(runtime(), caller, status=status, before=before, limit=limit, now=utc_now())
+    return json_response(page)
+
+
+@app.get("/v1/orders/<reference>", summary="Find an order by id or number", tags=["Orders"])
+def order(reference: Annotated[str, Path(max_length=64)]) -> Response[Any]:
+    """The order with its items, allocations, payments and timeline."""
+    caller = caller_from(app.current_event.raw_event)
+    return json_response({"order": find_order(runtime(), caller, reference, utc_now())})
+
+
+@app.post("/v1/orders/<order_id>/cancel", summary="Cancel an order", tags=["Orders"])
+def cancel(
+    order_id: Annotated[str, Path(max_length=64)],
+    body: CancelBody,
+    idempotency_key: Annotated[str, Header(alias="Idempotency-Key", pattern=IDEMPOTENCY_KEY_PATTERN)],
+) -> Response[Any]:
+    """Releases the stock, returns the money, answers with the cancelled order."""
+    caller = caller_from(app.current_event.raw_event)
+    claim = Claim(caller.actor, OPERATION, idempotency_key, fingerprint_of({"order": order_id} | body.model_dump()))
+    command = CancelOrder(caller, claim, order_id, body.reason)
+    return stored_response(cancel_order(runtime(), command, utc_now, order_answer))

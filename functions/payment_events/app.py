@@ -1,0 +1,22 @@
+"""The worker of payment events: one message, one event, one transaction."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from holdfast.flows.apply_payment_event import apply_payment_event
+from holdfast.runtime import runtime
+from holdfast.web.clock import utc_now
+from holdfast.web.sqs import process_batch
+from holdfast.web.telemetry import count
+
+
+def handler(event: Mapping[str, Any], _context: Any) -> dict[str, Any]:
+    """Apply every event of the batch; those that could not even be recorded come again."""
+    return process_batch(event, _apply)
+
+
+def _apply(message: Mapping[str, Any]) -> None:
+    organization_id, event_id = UUID(message["organization_id"]), UUID(message["payment_event_id"])
+    state = apply_payment_event(runtime(), organization_id, event_id, utc_now)
+    count("PaymentEvents", State=state or "nothing_to_do")

@@ -1,0 +1,23 @@
+"""The watchdog of money: unprocessed events, undecided payments, money owed back."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from holdfast.flows.watch_payments import check_payments, resume_returns, sweep_payment_events
+from holdfast.runtime import runtime
+from holdfast.web.clock import utc_now
+from holdfast.web.telemetry import correlated, count
+
+
+def handler(event: Mapping[str, Any], _context: Any) -> dict[str, int]:
+    """One look at everything that money waits for."""
+    with correlated(str(event.get("id", "tick"))):
+        done = {
+            "events_announced": sweep_payment_events(runtime(), utc_now()),
+            "payments_checked": check_payments(runtime(), utc_now),
+            "returns_resumed": resume_returns(runtime(), utc_now),
+        }
+        count("PaymentEventsSwept", done["events_announced"])
+        count("PaymentsChecked", done["payments_checked"])
+        count("MoneyReturnsResumed", done["returns_resumed"])
+        return done

@@ -1,0 +1,25 @@
+"""Holds that ran out give their stock back; orders that nobody paid are cancelled."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from holdfast.flows.expire_reservations import expire_reservations
+from holdfast.runtime import runtime
+from holdfast.web.clock import utc_now
+from holdfast.web.schedules import time_left
+from holdfast.web.telemetry import correlated, count
+
+
+def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+    """Drain what is due, in bounded batches, while there is time."""
+    with correlated(str(event.get("id", "tick"))):
+        expired = expire_reservations(runtime(), utc_now, time_left(context))
+        count("ReservationsReleased", expired.released)
+        count("OrdersAbandoned", expired.cancelled)
+        count("ExpiryUnfinished", 0 if expired.finished else 1)
+        return {
+            "released": expired.released,
+            "cancelled": expired.cancelled,
+            "rolled_up": expired.rolled_up,
+            "finished": expired.finished,
+        }

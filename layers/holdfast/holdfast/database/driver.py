@@ -1,0 +1,127 @@
+"""pg8000 with one network round trip a statement, instead of three.
+
+pg8000 sends Parse, waits, sends Describe, waits, sends Bind and Execute, waits. The protocol lets all of them travel
+together up to one Sync, and lets a plain COMMIT travel behind the Sync
+(https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-PIPELINING). When the statement fails, the
+server skips to the Sync and turns the COMMIT into a rollback, so the pair is as safe as two trips.
+"""
+
+from functools import lru_cache
+from struct import pack
+from typing import Any, Final
+
+from pg8000.core import Context, make_params
+from pg8000.dbapi import Connection, Cursor, convert_paramstyle
+from pg8000.exceptions import InterfaceError
+
+_SYNC: Final = b"S\x00\x00\x00\x04"
+_DESCRIBE_UNNAMED_PORTAL: Final = b"D\x00\x00\x00\x06P\x00"
+_EXECUTE_UNNAMED_PORTAL: Final = b"E\x00\x00\x00\x09\x00\x00\x00\x00\x00"
+_COMMIT: Final = b"Q\x00\x00\x00\x0bCOMMIT\x00"
+_STATEMENT_CACHE_MAX_ENTRIES: Final = 512
+
+
+@lru_cache(maxsize=_STATEMENT_CACHE_MAX_ENTRIES)
+def _numbered(operation: str) -> str:
+    """``%s`` placeholders as ``$1, $2 ...``. The conversion scans character by character, so it is done once."""
+    return str(convert_paramstyle("format", operation, ())[0])
+
+
+class PipelinedCursor(Cursor):
+    """A DB-API cursor whose parameterized statements cost one round trip."""
+
+    def execute(self, operation: str, args: Any = (), stream: Any = None) -> "PipelinedCursor":
+        if not args or stream is not None:
+            super().execute(operation, args, stream=stream)
+            return self
+        connection = self._c
+        if connection is None:
+            raise InterfaceError("Cursor closed")
+        if not connection._in_transaction and not connection.autocommit:
+            connection.execute_simple("begin transaction")
+        oids, self._input_oids = self._input_oids, ()
+        self._context = connection.execute_unnamed(_numbered(operation), vals=args, oids=oids)
+        self._row_iter = None if self._context.rows is None else iter(self._context.rows)
+        self.input_types = []
+        return self
+
+
+class PipelinedConnection(Connection):
+    """A pg8000 connection that pipelines. ``round_trips`` counts every wait for the server since it was made."""
+
+    round_trips: int = 0
+    commit_follows: bool = False
+    """Set before the last statement of a transaction: COMMIT then travels with it."""
+
+    def cursor(self) -> PipelinedCursor:
+        return PipelinedCursor(self)
+
+    def execute_simple(self, statement: str) -> Context:
+        self.round_trips += 1
+        return super().execute_simple(statement)
+
+    def execute_unnamed(self, statement: str, vals: Any = (), oids: Any = (), stream: Any = None) -> Context:
+        if stream is not None:
+            return super().execute_unnamed(statement, vals=vals, oids=oids, stream=stream)
+        committing, self.commit_follows = self.commit_follows, False
+        self.round_trips += 1
+        self._send(statement, vals, oids, committing)
+        context = Context(statement)
+        if not committing:
+            self.handle_messages(context)
+            return context
+        commit = Context("COMMIT")
+        try:
+            self.handle_messages(context)
+        finally:
+            if self._usock_open():
+                self._finish_commit(commit, failed=context.error is not None)
+        return context
+
+    def _finish_commit(self, commit: Context, *, failed: bool) -> None:
+        try:
+            self.handle_messages(commit)
+        except InterfaceError:
+            # pg8000 reports "in failed transaction block" for the COMMIT that became a rollback; the statement's
+            # own error is already on its way up.
+            if not failed:
+                raise
+
+    def _usock_open(self) -> bool:
+        return self._sock is not None
+
+    def _send(self, statement: str, vals: Any, oids: Any, committing: bool) -> None:
+        encoding = self._client_encoding
+        parse = b"\x00" + statement.encode(encoding) + b"\x00" + pack("!h", len(oids))
+        parse += b"".join(pack("!i", 0 if oid == -1 else oid) for oid in oids)
+        params = make_params(self.py_types, vals)
+        bind = bytearray(b"\x00\x00\x00\x00" + pack("!H", len(params)))
+        for value in params:
+            if value is None:
+                bind += pack("!i", -1)
+            else:
+                encoded = value.encode(encoding)
+                bind += pack("!i", len(encoded)) + encoded
+        bind += b"\x00\x00"
+        message = b"".join(
+            (
+                b"P" + pack("!i", len(parse) + 4) + parse,
+                b"B" + pack("!i", len(bind) + 4) + bytes(bind),
+                _DESCRIBE_UNNAMED_PORTAL,
+                _EXECUTE_UNNAMED_PORTAL,
+                _SYNC,
+                _COMMIT if committing else b"",
+            )
+        )
+        try:
+            self._sock.write(message)
+            self._sock.flush()
+        except (AttributeError, ValueError) as error:
+            raise InterfaceError("connection is closed") from error
+        except OSError as error:
+            raise InterfaceError("network error") from error
+
+
+def connect(**parameters: Any) -> PipelinedConnection:
+    """Open a connection; the parameters are those of ``pg8000.dbapi.connect``."""
+    return PipelinedConnection(**parameters)

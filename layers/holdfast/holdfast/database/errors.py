@@ -1,0 +1,79 @@
+"""From what PostgreSQL says to what Holdfast means, in one place.
+
+pg8000 reports an error as a mapping: ``C`` is the SQLSTATE, ``n`` the constraint, ``M`` the message. A CHECK violation
+arrives as ``ProgrammingError``, so the SQLSTATE decides and the exception class does not.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from pg8000.exceptions import InterfaceError
+from sqlalchemy.exc import DBAPIError
+
+from holdfast.values.errors import Conflict, HoldfastError, Transient
+
+SERIALIZATION_FAILURES: Final = frozenset({"40001", "40P01"})
+STALE_FACTS: Final = "HF001"
+TRANSITION_REFUSED: Final = "HF002"
+_TIMEOUTS: Final = frozenset({"55P03", "57014", "25P03"})
+_RESTARTING: Final = frozenset({"57P01", "57P02", "57P03", "53300"})
+_CONSTRAINT_VIOLATIONS: Final = frozenset({"23505", "23514", "23P01", "23503"})
+
+
+class SerializationFailure(Transient):
+    """Two transactions met in a way that only one survives: replay the whole transaction."""
+
+
+class StaleFacts(Transient):
+    """What was decided on changed before it was written: read again and decide again. Nothing was written."""
+
+
+class ConnectionLost(Transient):
+    """The connection broke. If COMMIT was under way, whether it happened is unknown: look it up, do not assume."""
+
+
+class DatabaseBusy(Transient):
+    """A lock or a statement took longer than its bound, or the server is restarting."""
+
+
+class ConstraintViolated(HoldfastError):
+    """A named constraint refused a write and no business error is known for it: a bug, unless a flow expects it."""
+
+    def __init__(self, constraint: str, message: str) -> None:
+        super().__init__(f"{constraint}: {message}")
+        self.constraint = constraint
+
+
+# A constraint that a caller can run into becomes a sentence for that caller.
+_BUSINESS_ERRORS: Final[Mapping[str, Callable[[], HoldfastError]]] = {
+    "payments_one_open_attempt": lambda: Conflict("a payment of this order is already under way"),
+    "payments_attempt_unique": lambda: Conflict("a payment of this order was just started"),
+    "payments_refunds_within_captured": lambda: Conflict("refunds would exceed what was captured"),
+    "customers_auth_subject_unique": lambda: StaleFacts("the customer was registered at the same instant"),
+    "customers_email_unique": lambda: Conflict("another customer is registered with this e-mail address"),
+    "order_operations_one_running": lambda: Conflict("this operation is already under way"),
+}
+
+
+def translate(error: BaseException) -> BaseException:
+    """The Holdfast error for a database error; any other exception comes back unchanged."""
+    origin = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(origin, (InterfaceError, OSError)):
+        return ConnectionLost(str(origin) or type(origin).__name__, retry_after_seconds=1)
+    report = origin.args[0] if origin is not None and origin.args and isinstance(origin.args[0], dict) else None
+    if report is None:
+        return error
+    state, constraint, message = report.get("C", ""), report.get("n", ""), report.get("M", "")
+    if state in SERIALIZATION_FAILURES:
+        return SerializationFailure(message, retry_after_seconds=1)
+    if state == STALE_FACTS:
+        return StaleFacts(message, retry_after_seconds=1)
+    if state in _TIMEOUTS:
+        return DatabaseBusy(message, retry_after_seconds=1)
+    if state in _RESTARTING:
+        return ConnectionLost(message, retry_after_seconds=2)
+    if constraint in _BUSINESS_ERRORS:
+        return _BUSINESS_ERRORS[constraint]()
+    if state in _CONSTRAINT_VIOLATIONS or state == TRANSITION_REFUSED:
+        return ConstraintViolated(constraint, message)
+    return error

@@ -1,0 +1,135 @@
+-- What operations live by: the outbox, the inbox of failures, the calls made to others, the audit log.
+
+-- Transactional outbox: written with the change it announces, published at least once by the relay.
+CREATE TABLE operations.outbox (
+    id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    topic text NOT NULL,
+    aggregate_type text NOT NULL,
+    aggregate_id uuid NOT NULL,
+    sequence integer NOT NULL,
+    payload jsonb NOT NULL,
+    created_at timestamptz NOT NULL,
+    published_at timestamptz,
+    attempts integer NOT NULL DEFAULT 0,
+    CONSTRAINT outbox_pkey PRIMARY KEY (organization_id, id),
+    CONSTRAINT outbox_topic_is_past_tense_event CHECK (topic ~ '^[a-z_]+\.[a-z_]+$')
+) WITH (autovacuum_vacuum_scale_factor = 0.02);
+-- named query: unpublished, in order
+CREATE INDEX outbox_unpublished ON operations.outbox (id) WHERE published_at IS NULL;
+-- named query: published rows past their retention
+CREATE INDEX outbox_published_at ON operations.outbox (published_at) WHERE published_at IS NOT NULL;
+CALL tenancy.isolate('operations.outbox');
+CREATE POLICY system_relays_all ON operations.outbox TO holdfast_system USING (true) WITH CHECK (true);
+GRANT SELECT, INSERT ON operations.outbox TO holdfast_app;
+GRANT SELECT, INSERT, DELETE ON operations.outbox TO holdfast_system;
+GRANT UPDATE (published_at, attempts) ON operations.outbox TO holdfast_system;
+
+-- The inbox of things that need a person.
+CREATE TABLE operations.process_failures (
+    id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    process_name text NOT NULL,
+    related_id uuid,
+    details text NOT NULL,
+    payload jsonb NOT NULL DEFAULT '{}',
+    status text NOT NULL DEFAULT 'open',
+    assigned_to text,
+    resolved_by text,
+    resolved_at timestamptz,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz,
+    version integer NOT NULL DEFAULT 1,
+    CONSTRAINT process_failures_pkey PRIMARY KEY (organization_id, id),
+    CONSTRAINT process_failures_status CHECK (status IN ('open', 'resolved')),
+    CONSTRAINT process_failures_resolved_has_resolver CHECK ((status = 'resolved') = (resolved_at IS NOT NULL))
+);
+-- The same trouble of the same thing is one open row, however often it is met.
+CREATE UNIQUE INDEX process_failures_open_once ON operations.process_failures (organization_id, process_name, related_id)
+    WHERE status = 'open';
+CREATE TRIGGER touch BEFORE UPDATE ON operations.process_failures FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
+CALL tenancy.isolate('operations.process_failures');
+GRANT SELECT, INSERT, UPDATE ON operations.process_failures TO holdfast_app, holdfast_system;
+
+-- Every call to a gateway, marketplace or geocoder, with secrets and card data masked before they get here.
+CREATE TABLE operations.api_calls (
+    id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    target text NOT NULL,
+    method text NOT NULL,
+    path text NOT NULL,
+    status integer,
+    duration_ms integer NOT NULL,
+    related_id uuid,
+    request jsonb,
+    response jsonb,
+    created_at timestamptz NOT NULL,
+    CONSTRAINT api_calls_pkey PRIMARY KEY (organization_id, id)
+);
+-- named query: past retention (ids are in order of time)
+CREATE INDEX api_calls_age ON operations.api_calls (id);
+CALL tenancy.isolate('operations.api_calls');
+CREATE POLICY system_purges_all ON operations.api_calls TO holdfast_system USING (true);
+GRANT SELECT, INSERT ON operations.api_calls TO holdfast_app, holdfast_system;
+GRANT DELETE ON operations.api_calls TO holdfast_system;
+
+-- Append-only record of who changed what; written by trigger, never by hand.
+CREATE TABLE operations.audit_log (
+    id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    actor text NOT NULL,
+    action text NOT NULL,
+    table_name text NOT NULL,
+    record_id uuid NOT NULL,
+    old_values jsonb,
+    changed_values jsonb,
+    created_at timestamptz NOT NULL,
+    recorded_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT audit_log_pkey PRIMARY KEY (organization_id, id),
+    CONSTRAINT audit_log_action CHECK (action IN ('insert', 'update', 'delete'))
+) PARTITION BY RANGE (id);
+CREATE TABLE operations.audit_log_default PARTITION OF operations.audit_log DEFAULT;
+-- named query: audit of a record
+CREATE INDEX audit_log_of_record ON operations.audit_log (organization_id, table_name, record_id, id);
+INSERT INTO operations.partitioned_tables VALUES ('operations.audit_log', 'id');
+CALL tenancy.isolate('operations.audit_log');
+CALL tenancy.isolate('operations.audit_log_default');
+GRANT SELECT, INSERT ON operations.audit_log TO holdfast_app, holdfast_system;
+
+-- One trigger for every audited table. Its argument names the column that carries the tenant.
+CREATE FUNCTION operations.audit() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    before_row jsonb := CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) END;
+    after_row jsonb := CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) END;
+    record_row jsonb := COALESCE(after_row, before_row);
+    changed jsonb;
+    replaced jsonb;
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        SELECT jsonb_object_agg(n.key, n.value), jsonb_object_agg(n.key, before_row -> n.key)
+          INTO changed, replaced
+          FROM jsonb_each(after_row) AS n
+         WHERE n.value IS DISTINCT FROM before_row -> n.key AND n.key NOT IN ('updated_at', 'version');
+        IF changed IS NULL THEN
+            RETURN NULL;
+        END IF;
+    ELSE
+        changed := after_row;
+        replaced := before_row;
+    END IF;
+    INSERT INTO operations.audit_log
+        (id, organization_id, actor, action, table_name, record_id, old_values, changed_values, created_at)
+    VALUES (
+        tenancy.uuid_v7(tenancy.clock()),
+        (record_row ->> TG_ARGV[0])::uuid,
+        COALESCE(NULLIF(current_setting('holdfast.actor', true), ''), current_user),
+        lower(TG_OP),
+        TG_TABLE_SCHEMA || '.' || TG_TABLE_NAME,
+        (record_row ->> TG_ARGV[1])::uuid,
+        replaced, changed, tenancy.clock());
+    RETURN NULL;
+END
+$$;
+GRANT EXECUTE ON FUNCTION operations.audit() TO holdfast_app, holdfast_system;

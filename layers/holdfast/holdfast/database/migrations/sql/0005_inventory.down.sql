@@ -1,0 +1,7 @@
+DELETE FROM operations.partitioned_tables WHERE table_name = 'inventory.stock_movements'::regclass;
+DROP FUNCTION inventory.roll_up_daily_load(uuid, timestamptz);
+DROP FUNCTION inventory.return_sold(uuid, uuid, timestamptz, text, text);
+DROP FUNCTION inventory.resolve_reservations(uuid, uuid, timestamptz, text, text, text);
+DROP FUNCTION inventory.move_stock(uuid, timestamptz, text, uuid[], uuid[], integer[], text, uuid, text, text);
+DROP TABLE inventory.stock_movements, inventory.reservations, inventory.stock_levels, inventory.capacity_overrides,
+    inventory.warehouse_daily_load, inventory.warehouses;

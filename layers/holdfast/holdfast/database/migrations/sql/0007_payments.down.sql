@@ -1,0 +1,1 @@
+DROP TABLE payments.disputes, payments.refund_items, payments.refunds, payments.payment_events, payments.payments;

@@ -1,0 +1,197 @@
+-- Money: payments, every event about them, refunds, disputes.
+
+CREATE TABLE payments.payments (
+    organization_id uuid NOT NULL,
+    id uuid NOT NULL,
+    order_id uuid NOT NULL,
+    attempt integer NOT NULL,
+    gateway text NOT NULL,
+    gateway_account_id uuid NOT NULL,
+    gateway_transaction_id text,
+    gateway_customer_id text,
+    method_token text, -- a gateway's token, never card data; needed to repeat the call under the same key
+    method text,
+    brand text,
+    last_four text,
+    amount bigint NOT NULL,
+    captured_amount bigint NOT NULL DEFAULT 0,
+    refunded_amount bigint NOT NULL DEFAULT 0,
+    refunding_amount bigint NOT NULL DEFAULT 0,
+    currency char(3) NOT NULL,
+    status text NOT NULL DEFAULT 'pending',
+    facts jsonb NOT NULL DEFAULT '{}', -- the join of everything heard about the payment; status is derived from it
+    capture_now boolean NOT NULL DEFAULT true,
+    client_action jsonb, -- what the shopper's client needs while the gateway wants the shopper
+    failure_code text,
+    failure_message text,
+    idempotency_key text NOT NULL,
+    metadata jsonb NOT NULL DEFAULT '{}',
+    authorization_expires_at timestamptz,
+    authorized_at timestamptz,
+    captured_at timestamptz,
+    failed_at timestamptz,
+    refunded_at timestamptz,
+    next_check_at timestamptz, -- when the watchdog looks next; NULL: nothing is awaited
+    checks integer NOT NULL DEFAULT 0,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz,
+    CONSTRAINT payments_pkey PRIMARY KEY (organization_id, id),
+    CONSTRAINT payments_order_fkey FOREIGN KEY (organization_id, order_id) REFERENCES orders.orders (organization_id, id),
+    CONSTRAINT payments_gateway_account_fkey FOREIGN KEY (organization_id, gateway_account_id) REFERENCES tenancy.gateway_accounts (organization_id, id),
+    -- named query: of an order
+    CONSTRAINT payments_attempt_unique UNIQUE (organization_id, order_id, attempt),
+    CONSTRAINT payments_idempotency_key_unique UNIQUE (organization_id, idempotency_key),
+    CONSTRAINT payments_gateway CHECK (gateway IN ('stripe', 'paypal', 'square', 'adyen')),
+    CONSTRAINT payments_status CHECK (status IN (
+        'pending', 'processing', 'requires_action', 'authorized', 'captured', 'partially_refunded', 'refunded', 'failed', 'cancelled')),
+    CONSTRAINT payments_amount_positive CHECK (amount > 0),
+    CONSTRAINT payments_attempt_positive CHECK (attempt > 0),
+    CONSTRAINT payments_captured_within_amount CHECK (captured_amount BETWEEN 0 AND amount),
+    CONSTRAINT payments_refunds_within_captured CHECK (
+        refunded_amount >= 0 AND refunding_amount >= 0 AND refunded_amount + refunding_amount <= captured_amount),
+    CONSTRAINT payments_currency_form CHECK (currency ~ '^[A-Z]{3}$')
+) WITH (fillfactor = 70);
+-- An order has one open attempt at a time: two cards at once would be two charges.
+CREATE UNIQUE INDEX payments_one_open_attempt ON payments.payments (organization_id, order_id)
+    WHERE status IN ('pending', 'processing', 'requires_action');
+-- named query: by gateway id
+CREATE UNIQUE INDEX payments_by_gateway_id ON payments.payments (organization_id, gateway_account_id, gateway_transaction_id)
+    WHERE gateway_transaction_id IS NOT NULL;
+-- named query: pending too long
+CREATE INDEX payments_to_check ON payments.payments (next_check_at) WHERE next_check_at IS NOT NULL;
+-- named query: authorizations about to expire
+CREATE INDEX payments_expiring_authorizations ON payments.payments (authorization_expires_at) WHERE status = 'authorized';
+CREATE TRIGGER touch BEFORE UPDATE ON payments.payments FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
+CALL tenancy.isolate('payments.payments');
+CREATE POLICY system_reads_all ON payments.payments FOR SELECT TO holdfast_system USING (true);
+GRANT SELECT, INSERT ON payments.payments TO holdfast_app;
+GRANT SELECT ON payments.payments TO holdfast_system;
+GRANT UPDATE (gateway_transaction_id, gateway_customer_id, method_token, method, brand, last_four, captured_amount, refunded_amount,
+    refunding_amount, status, facts, client_action, failure_code, failure_message, metadata, authorization_expires_at, authorized_at,
+    captured_at, failed_at, refunded_at, next_check_at, checks, updated_at) ON payments.payments TO holdfast_app, holdfast_system;
+
+-- Append-only but for the processing columns. An event's type and payload are never overwritten.
+CREATE TABLE payments.payment_events (
+    organization_id uuid NOT NULL,
+    id uuid NOT NULL,
+    payment_id uuid, -- NULL while unmatched
+    gateway text NOT NULL,
+    gateway_account_id uuid NOT NULL,
+    gateway_event_id text NOT NULL,
+    gateway_transaction_id text,
+    event_type text, -- NULL: a type that nothing is done about, kept all the same
+    gateway_event_type text NOT NULL,
+    news jsonb NOT NULL, -- what the event says, in the domain's words
+    payload jsonb NOT NULL, -- what the gateway sent
+    occurred_at timestamptz NOT NULL,
+    received_at timestamptz NOT NULL,
+    correlation_id text,
+    state text NOT NULL DEFAULT 'pending',
+    attempts integer NOT NULL DEFAULT 0,
+    next_attempt_at timestamptz NOT NULL,
+    last_error text,
+    processed_at timestamptz,
+    CONSTRAINT payment_events_pkey PRIMARY KEY (organization_id, id),
+    CONSTRAINT payment_events_once UNIQUE (organization_id, gateway_account_id, gateway_event_id),
+    CONSTRAINT payment_events_payment_fkey FOREIGN KEY (organization_id, payment_id) REFERENCES payments.payments (organization_id, id),
+    CONSTRAINT payment_events_event_type CHECK (event_type IN (
+        'payment_initiated', 'payment_processing', 'authorization_requested', 'authorization_succeeded', 'authorization_failed',
+        'authorization_expired', 'action_required', 'capture_requested', 'capture_succeeded', 'capture_failed',
+        'cancellation_requested', 'cancellation_succeeded', 'cancellation_failed', 'refund_requested', 'refund_succeeded',
+        'refund_failed', 'dispute_opened', 'dispute_updated', 'dispute_closed')),
+    CONSTRAINT payment_events_state CHECK (state IN ('pending', 'processed', 'retry_scheduled', 'dead_lettered', 'ignored')),
+    CONSTRAINT payment_events_untyped_is_ignored CHECK (event_type IS NOT NULL OR state = 'ignored'),
+    CONSTRAINT payment_events_attempts_not_negative CHECK (attempts >= 0)
+) WITH (fillfactor = 80);
+-- named query: unprocessed and due
+CREATE INDEX payment_events_due ON payments.payment_events (next_attempt_at) WHERE state IN ('pending', 'retry_scheduled');
+-- named query: of a payment
+CREATE INDEX payment_events_of_payment ON payments.payment_events (organization_id, payment_id, id) WHERE payment_id IS NOT NULL;
+-- named query: unmatched
+CREATE INDEX payment_events_unmatched ON payments.payment_events (organization_id, id) WHERE payment_id IS NULL;
+CALL tenancy.isolate('payments.payment_events');
+CREATE POLICY system_reads_all ON payments.payment_events FOR SELECT TO holdfast_system USING (true);
+GRANT SELECT, INSERT ON payments.payment_events TO holdfast_app, holdfast_system;
+GRANT UPDATE (payment_id, state, attempts, next_attempt_at, last_error, processed_at) ON payments.payment_events TO holdfast_app, holdfast_system;
+
+CREATE TABLE payments.refunds (
+    organization_id uuid NOT NULL,
+    id uuid NOT NULL,
+    order_id uuid NOT NULL,
+    payment_id uuid NOT NULL,
+    amount bigint NOT NULL,
+    shipping_amount bigint NOT NULL DEFAULT 0,
+    currency char(3) NOT NULL,
+    reason text NOT NULL,
+    is_full_refund boolean NOT NULL,
+    status text NOT NULL DEFAULT 'pending',
+    gateway_refund_id text,
+    failure_code text,
+    notes text,
+    created_by text NOT NULL,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz,
+    completed_at timestamptz,
+    CONSTRAINT refunds_pkey PRIMARY KEY (organization_id, id),
+    CONSTRAINT refunds_order_fkey FOREIGN KEY (organization_id, order_id) REFERENCES orders.orders (organization_id, id),
+    CONSTRAINT refunds_payment_fkey FOREIGN KEY (organization_id, payment_id) REFERENCES payments.payments (organization_id, id),
+    CONSTRAINT refunds_amount_positive CHECK (amount > 0),
+    CONSTRAINT refunds_shipping_within_amount CHECK (shipping_amount BETWEEN 0 AND amount),
+    CONSTRAINT refunds_reason CHECK (reason IN ('customer_request', 'fraud', 'duplicate', 'product_issue', 'damaged', 'late_payment', 'other')),
+    CONSTRAINT refunds_status CHECK (status IN ('pending', 'processing', 'succeeded', 'failed', 'cancelled'))
+);
+CREATE INDEX refunds_of_order ON payments.refunds (organization_id, order_id);
+CREATE INDEX refunds_of_payment ON payments.refunds (organization_id, payment_id);
+-- named query: pending
+CREATE INDEX refunds_pending ON payments.refunds (created_at) WHERE status IN ('pending', 'processing');
+CREATE UNIQUE INDEX refunds_by_gateway_id ON payments.refunds (organization_id, payment_id, gateway_refund_id) WHERE gateway_refund_id IS NOT NULL;
+CREATE TRIGGER touch BEFORE UPDATE ON payments.refunds FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
+CALL tenancy.isolate('payments.refunds');
+CREATE POLICY system_reads_all ON payments.refunds FOR SELECT TO holdfast_system USING (true);
+GRANT SELECT, INSERT, UPDATE ON payments.refunds TO holdfast_app, holdfast_system;
+
+CREATE TABLE payments.refund_items (
+    organization_id uuid NOT NULL,
+    id uuid NOT NULL,
+    refund_id uuid NOT NULL,
+    order_item_id uuid NOT NULL,
+    quantity integer NOT NULL,
+    amount bigint NOT NULL,
+    restock boolean NOT NULL DEFAULT false,
+    restock_reason text,
+    CONSTRAINT refund_items_pkey PRIMARY KEY (organization_id, id),
+    CONSTRAINT refund_items_refund_fkey FOREIGN KEY (organization_id, refund_id) REFERENCES payments.refunds (organization_id, id),
+    CONSTRAINT refund_items_order_item_fkey FOREIGN KEY (organization_id, order_item_id) REFERENCES orders.order_items (organization_id, id),
+    CONSTRAINT refund_items_quantity_positive CHECK (quantity > 0),
+    CONSTRAINT refund_items_amount_not_negative CHECK (amount >= 0),
+    CONSTRAINT refund_items_restock_reason CHECK (restock_reason IN ('resellable', 'damaged', 'customer_kept', 'other')),
+    CONSTRAINT refund_items_only_resellable_goes_back CHECK (NOT restock OR restock_reason = 'resellable')
+);
+CREATE INDEX refund_items_of_refund ON payments.refund_items (organization_id, refund_id);
+CREATE INDEX refund_items_of_order_item ON payments.refund_items (organization_id, order_item_id);
+CALL tenancy.isolate('payments.refund_items');
+GRANT SELECT, INSERT ON payments.refund_items TO holdfast_app, holdfast_system;
+
+CREATE TABLE payments.disputes (
+    organization_id uuid NOT NULL,
+    id uuid NOT NULL,
+    payment_id uuid NOT NULL,
+    gateway_dispute_id text NOT NULL,
+    reason text,
+    amount bigint NOT NULL,
+    currency char(3) NOT NULL,
+    status text NOT NULL,
+    due_at timestamptz,
+    outcome text,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz,
+    CONSTRAINT disputes_pkey PRIMARY KEY (organization_id, id),
+    CONSTRAINT disputes_payment_fkey FOREIGN KEY (organization_id, payment_id) REFERENCES payments.payments (organization_id, id),
+    CONSTRAINT disputes_once UNIQUE (organization_id, payment_id, gateway_dispute_id),
+    CONSTRAINT disputes_amount_not_negative CHECK (amount >= 0),
+    CONSTRAINT disputes_status CHECK (status IN ('opened', 'under_review', 'closed')),
+    CONSTRAINT disputes_outcome CHECK (outcome IN ('won', 'lost', 'withdrawn'))
+);
+CREATE TRIGGER touch BEFORE UPDATE ON payments.disputes FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
+CALL tenancy.isolate('payments.disputes');
+GRANT SELECT, INSERT, UPDATE ON payments.disputes TO holdfast_app, holdfast_system;

@@ -1,0 +1,250 @@
+-- Money news is settled in two short steps around a pure decision: lock_payment() takes the order's row and reads,
+-- settle() writes. order_view() is the one way an order is shown.
+
+-- Everything about an order that its owner may see, as one document.
+CREATE FUNCTION checkout.order_view(p_organization_id uuid, p_order_id uuid) RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (
+    SELECT jsonb_build_object(
+        'id', o.id, 'order_number', o.order_number, 'customer_id', o.customer_id, 'email', o.email,
+        'status', o.status, 'payment_status', o.payment_status, 'fulfillment_status', o.fulfillment_status,
+        'currency', o.currency,
+        'amounts', jsonb_build_object('subtotal_minor', o.subtotal, 'tax_minor', o.tax, 'shipping_minor', o.shipping,
+                                      'discount_minor', o.discount, 'total_minor', o.total, 'refunded_minor', o.refunded),
+        'tax_lines', o.tax_lines, 'shipping_preference', o.shipping_preference, 'is_split_shipment', o.is_split_shipment,
+        'shipping_address', o.shipping_address, 'billing_address', o.billing_address, 'notes', o.customer_notes, 'source', o.source,
+        'version', o.version, 'created_at', o.created_at, 'confirmed_at', o.confirmed_at, 'cancelled_at', o.cancelled_at,
+        'items', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
+                      'id', i.id, 'variant_id', i.variant_id, 'sku', i.sku, 'name', i.name, 'option_values', i.option_values,
+                      'unit_price_minor', i.unit_price, 'quantity', i.quantity, 'subtotal_minor', i.subtotal, 'tax_minor', i.tax,
+                      'discount_minor', i.discount, 'refunded_quantity', i.refunded_quantity) ORDER BY i.position), '[]')
+                    FROM orders.order_items i WHERE i.organization_id = o.organization_id AND i.order_id = o.id),
+        'allocations', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
+                      'order_item_id', a.order_item_id, 'warehouse_id', a.warehouse_id, 'warehouse', w.code, 'quantity', a.quantity,
+                      'distance_km', round(a.distance_km::numeric, 1)) ORDER BY w.code, a.id), '[]')
+                    FROM orders.order_allocations a
+                    JOIN inventory.warehouses w ON w.organization_id = a.organization_id AND w.id = a.warehouse_id
+                   WHERE a.organization_id = o.organization_id AND a.order_id = o.id AND a.superseded_at IS NULL),
+        'payments', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
+                      'id', p.id, 'attempt', p.attempt, 'gateway', p.gateway, 'status', p.status, 'amount_minor', p.amount,
+                      'captured_minor', p.captured_amount, 'refunded_minor', p.refunded_amount, 'currency', p.currency,
+                      'brand', p.brand, 'last_four', p.last_four, 'failure_code', p.failure_code, 'failure_message', p.failure_message,
+                      'client_action', p.client_action, 'created_at', p.created_at) ORDER BY p.attempt), '[]')
+                    FROM payments.payments p WHERE p.organization_id = o.organization_id AND p.order_id = o.id),
+        'timeline', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
+                      'sequence', h.sequence, 'from', h.from_status, 'to', h.to_status, 'changed_by', h.changed_by, 'notes', h.notes,
+                      'at', h.created_at) ORDER BY h.sequence), '[]')
+                    FROM orders.order_status_history h WHERE h.organization_id = o.organization_id AND h.order_id = o.id))
+      FROM orders.orders o
+     WHERE o.organization_id = p_organization_id AND o.id = p_order_id AND o.deleted_at IS NULL);
+END
+$$;
+
+-- Takes an order's row, which is the one lock for the order, its payments and its holds, and reads what a decision
+-- about it needs. Each statement inside sees what was committed before the lock was granted.
+CREATE FUNCTION checkout.lock_order(p_organization_id uuid, p_order_id uuid) RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM 1 FROM orders.orders WHERE organization_id = p_organization_id AND id = p_order_id FOR NO KEY UPDATE;
+    RETURN (
+        SELECT jsonb_build_object(
+            'order', jsonb_build_object(
+                'id', o.id, 'order_number', o.order_number, 'customer_id', o.customer_id, 'email', o.email, 'status', o.status,
+                'sequence', o.status_sequence, 'currency', o.currency, 'total', o.total, 'payment_status', o.payment_status,
+                'fulfillment_status', o.fulfillment_status, 'shipping_preference', o.shipping_preference,
+                'latitude', o.shipping_latitude, 'longitude', o.shipping_longitude, 'needs_address_review', o.geocode_requires_review,
+                'deleted', o.deleted_at IS NOT NULL),
+            'payments', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
+                    'id', p.id, 'attempt', p.attempt, 'gateway', p.gateway, 'gateway_account_id', p.gateway_account_id,
+                    'gateway_transaction_id', p.gateway_transaction_id, 'token', p.method_token, 'amount', p.amount,
+                    'captured_amount', p.captured_amount, 'refunded_amount', p.refunded_amount, 'refunding_amount', p.refunding_amount,
+                    'currency', p.currency, 'status', p.status, 'facts', p.facts, 'capture_now', p.capture_now,
+                    'idempotency_key', p.idempotency_key, 'checks', p.checks, 'created_at', p.created_at,
+                    'secret_reference', g.secret_reference, 'merchant_account', g.merchant_account) ORDER BY p.attempt), '[]')
+                FROM payments.payments p
+                JOIN tenancy.gateway_accounts g ON g.organization_id = p.organization_id AND g.id = p.gateway_account_id
+               WHERE p.organization_id = o.organization_id AND p.order_id = o.id),
+            'refunds', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
+                    'id', r.id, 'payment_id', r.payment_id, 'amount', r.amount, 'status', r.status, 'reason', r.reason,
+                    'gateway_refund_id', r.gateway_refund_id) ORDER BY r.id), '[]')
+                FROM payments.refunds r WHERE r.organization_id = o.organization_id AND r.order_id = o.id),
+            'holds', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
+                    'id', r.id, 'warehouse_id', r.warehouse_id, 'variant_id', r.variant_id, 'quantity', r.quantity,
+                    'status', r.status, 'expires_at', r.expires_at) ORDER BY r.id), '[]')
+                FROM inventory.reservations r WHERE r.organization_id = o.organization_id AND r.order_id = o.id),
+            'items', (SELECT COALESCE(jsonb_agg(jsonb_build_object('id', i.id, 'variant_id', i.variant_id, 'sku', i.sku,
+                                                                   'quantity', i.quantity) ORDER BY i.position), '[]')
+                FROM orders.order_items i WHERE i.organization_id = o.organization_id AND i.order_id = o.id))
+          FROM orders.orders o
+         WHERE o.organization_id = p_organization_id AND o.id = p_order_id);
+END
+$$;
+
+-- Writes one settled decision about an order whose row the caller holds, and answers the order's new view.
+-- p: {now, actor, order_id,
+--     event_id, payment: {id, status, facts, ...} | absent,
+--     refunds: [{id, status, gateway_refund_id, amount, failure_code, created_by}],
+--     order: {from, sequence, path: [...], notes, payment_status},
+--     resolve_holds: 'completed' | 'cancelled' | null, return_sold: bool, extend_holds_until,
+--     outbox: [{id, topic, sequence, payload}], operations: [{id, payment_id, reason}],
+--     failures: [{id, process_name, details, payload}]}
+CREATE FUNCTION checkout.settle(p_organization_id uuid, p jsonb) RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_now timestamptz := (p ->> 'now')::timestamptz;
+    v_order_id uuid := (p ->> 'order_id')::uuid;
+    v_actor text := p ->> 'actor';
+    m jsonb := p -> 'payment';
+    o jsonb := p -> 'order';
+    v_payment_id uuid := (p #>> '{payment,id}')::uuid;
+    refunding bigint;
+BEGIN
+    IF jsonb_array_length(p -> 'refunds') > 0 THEN
+        INSERT INTO payments.refunds (organization_id, id, order_id, payment_id, amount, currency, reason, is_full_refund, status,
+                                      gateway_refund_id, failure_code, created_by, created_at, completed_at)
+        SELECT p_organization_id, r.id, v_order_id, v_payment_id, r.amount, r.currency, r.reason, r.is_full_refund, r.status,
+               r.gateway_refund_id, r.failure_code, r.created_by, v_now, CASE WHEN r.status IN ('succeeded', 'failed') THEN v_now END
+          FROM jsonb_to_recordset(p -> 'refunds') AS r (id uuid, amount bigint, currency text, reason text, is_full_refund boolean,
+               status text, gateway_refund_id text, failure_code text, created_by text)
+         LIMIT 100
+        ON CONFLICT ON CONSTRAINT refunds_pkey DO UPDATE
+           SET status = excluded.status, gateway_refund_id = COALESCE(excluded.gateway_refund_id, refunds.gateway_refund_id),
+               failure_code = excluded.failure_code, completed_at = COALESCE(excluded.completed_at, refunds.completed_at);
+    END IF;
+
+    IF m IS NOT NULL THEN
+        SELECT COALESCE(sum(amount), 0) INTO refunding FROM payments.refunds
+         WHERE organization_id = p_organization_id AND payment_id = v_payment_id AND status IN ('pending', 'processing');
+        UPDATE payments.payments
+           SET status = m ->> 'status',
+               facts = m -> 'facts',
+               captured_amount = (m ->> 'captured_amount')::bigint,
+               refunded_amount = (m ->> 'refunded_amount')::bigint,
+               refunding_amount = refunding,
+               gateway_transaction_id = COALESCE(gateway_transaction_id, m ->> 'gateway_transaction_id'),
+               method_token = CASE WHEN m ->> 'status' IN ('pending', 'processing', 'requires_action') THEN method_token END,
+               method = COALESCE(m ->> 'method', method), brand = COALESCE(m ->> 'brand', brand), last_four = COALESCE(m ->> 'last_four', last_four),
+               client_action = CASE WHEN m ->> 'status' = 'requires_action' THEN COALESCE(NULLIF(m -> 'client_action', 'null'), client_action) END,
+               failure_code = m ->> 'failure_code', failure_message = m ->> 'failure_message',
+               authorization_expires_at = COALESCE((m ->> 'authorization_expires_at')::timestamptz, authorization_expires_at),
+               authorized_at = COALESCE(authorized_at, CASE WHEN m ->> 'status' IN ('authorized', 'captured') THEN v_now END),
+               captured_at = COALESCE(captured_at, CASE WHEN (m ->> 'captured_amount')::bigint > 0 THEN v_now END),
+               failed_at = COALESCE(failed_at, CASE WHEN m ->> 'status' = 'failed' THEN v_now END),
+               refunded_at = COALESCE(refunded_at, CASE WHEN m ->> 'status' = 'refunded' THEN v_now END),
+               next_check_at = (m ->> 'next_check_at')::timestamptz,
+               checks = (m ->> 'checks')::integer
+         WHERE organization_id = p_organization_id AND id = v_payment_id;
+    END IF;
+
+    IF p ->> 'event_id' IS NOT NULL THEN
+        UPDATE payments.payment_events
+           SET state = 'processed', processed_at = v_now, last_error = NULL, payment_id = COALESCE(payment_id, v_payment_id)
+         WHERE organization_id = p_organization_id AND id = (p ->> 'event_id')::uuid;
+    END IF;
+
+    -- Holds before the status: what is confirmed has its stock, or nothing of this happened.
+    IF p ->> 'resolve_holds' IS NOT NULL THEN
+        PERFORM inventory.resolve_reservations(p_organization_id, v_order_id, v_now, p ->> 'resolve_holds', o ->> 'notes', v_actor);
+    END IF;
+    IF (p ->> 'return_sold')::boolean THEN
+        PERFORM inventory.return_sold(p_organization_id, v_order_id, v_now, o ->> 'notes', v_actor);
+    END IF;
+    IF p ->> 'extend_holds_until' IS NOT NULL THEN
+        UPDATE inventory.reservations SET expires_at = (p ->> 'extend_holds_until')::timestamptz
+         WHERE organization_id = p_organization_id AND order_id = v_order_id AND status = 'active'
+           AND expires_at < (p ->> 'extend_holds_until')::timestamptz;
+    END IF;
+    IF o ->> 'payment_status' IS NOT NULL THEN
+        UPDATE orders.orders SET payment_status = o ->> 'payment_status', refunded = COALESCE((o ->> 'refunded')::bigint, refunded)
+         WHERE organization_id = p_organization_id AND id = v_order_id
+           AND (payment_status, refunded) IS DISTINCT FROM (o ->> 'payment_status', COALESCE((o ->> 'refunded')::bigint, refunded));
+    END IF;
+    IF jsonb_array_length(o -> 'path') > 0 THEN
+        PERFORM orders.walk_status(p_organization_id, v_order_id, o ->> 'from', (o ->> 'sequence')::integer,
+                                   ARRAY(SELECT jsonb_array_elements_text(o -> 'path')), v_actor, o ->> 'notes', v_now);
+    END IF;
+
+    INSERT INTO operations.outbox (organization_id, id, topic, aggregate_type, aggregate_id, sequence, payload, created_at)
+    SELECT p_organization_id, b.id, b.topic, 'order', v_order_id, b.sequence, b.payload, v_now
+      FROM jsonb_to_recordset(p -> 'outbox') AS b (id uuid, topic text, sequence integer, payload jsonb) LIMIT 100;
+    INSERT INTO orders.order_operations (organization_id, id, order_id, payment_id, operation, reason, requested_by, next_attempt_at, created_at)
+    SELECT p_organization_id, b.id, v_order_id, b.payment_id, 'return_money', b.reason, v_actor, v_now, v_now
+      FROM jsonb_to_recordset(p -> 'operations') AS b (id uuid, payment_id uuid, reason text) LIMIT 100
+    ON CONFLICT (organization_id, order_id, operation, payment_id) WHERE state = 'running' DO NOTHING;
+    INSERT INTO operations.process_failures (organization_id, id, process_name, related_id, details, payload, created_at)
+    SELECT p_organization_id, b.id, b.process_name, v_order_id, b.details, b.payload, v_now
+      FROM jsonb_to_recordset(p -> 'failures') AS b (id uuid, process_name text, details text, payload jsonb) LIMIT 100
+    ON CONFLICT (organization_id, process_name, related_id) WHERE status = 'open' DO NOTHING;
+
+    RETURN checkout.order_view(p_organization_id, v_order_id);
+END
+$$;
+
+-- Stores an event once. Answers its id, or NULL when it was stored before. An event whose payment is not known yet is
+-- stored unmatched. p.call, if there is one, is the call whose answer the event is.
+CREATE FUNCTION payments.store_event(p_organization_id uuid, p jsonb) RETURNS uuid
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    stored uuid;
+    v_payment_id uuid;
+BEGIN
+    SELECT m.id INTO v_payment_id FROM payments.payments m
+     WHERE m.organization_id = p_organization_id AND m.id = (p ->> 'payment_id')::uuid;
+    IF v_payment_id IS NULL THEN
+        SELECT m.id INTO v_payment_id FROM payments.payments m
+         WHERE m.organization_id = p_organization_id AND m.gateway_account_id = (p ->> 'gateway_account_id')::uuid
+           AND m.gateway_transaction_id = p ->> 'gateway_transaction_id';
+    END IF;
+    INSERT INTO payments.payment_events (
+        organization_id, id, payment_id, gateway, gateway_account_id, gateway_event_id, gateway_transaction_id, event_type,
+        gateway_event_type, news, payload, occurred_at, received_at, correlation_id, state, next_attempt_at)
+    VALUES (
+        p_organization_id, (p ->> 'id')::uuid, v_payment_id, p ->> 'gateway', (p ->> 'gateway_account_id')::uuid,
+        p ->> 'gateway_event_id', p ->> 'gateway_transaction_id', p ->> 'event_type', p ->> 'gateway_event_type',
+        p -> 'news', p -> 'payload', (p ->> 'occurred_at')::timestamptz, (p ->> 'received_at')::timestamptz,
+        p ->> 'correlation_id', p ->> 'state', (p ->> 'received_at')::timestamptz)
+    ON CONFLICT ON CONSTRAINT payment_events_once DO NOTHING
+    RETURNING id INTO stored;
+    IF p -> 'call' IS NOT NULL THEN
+        INSERT INTO operations.api_calls (organization_id, id, target, method, path, status, duration_ms, related_id, request, response, created_at)
+        VALUES (p_organization_id, tenancy.uuid_v7((p ->> 'received_at')::timestamptz), p ->> 'gateway', p #>> '{call,method}',
+                p #>> '{call,path}', (p #>> '{call,status}')::integer, (p #>> '{call,duration_ms}')::integer, v_payment_id,
+                p #> '{call,request}', p #> '{call,response}', (p ->> 'received_at')::timestamptz);
+    END IF;
+    RETURN stored;
+END
+$$;
+
+-- Claims one event for processing. The attempt is counted and committed before the work begins, so that an event that
+-- kills its process runs out of attempts too; the lease is when somebody else may take it.
+CREATE FUNCTION payments.claim_event(p_organization_id uuid, p_event_id uuid, p_now timestamptz, p_lease_seconds integer) RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    claimed jsonb;
+BEGIN
+    UPDATE payments.payment_events e
+       SET attempts = e.attempts + 1, next_attempt_at = p_now + make_interval(secs => p_lease_seconds),
+           payment_id = COALESCE(e.payment_id, (
+               SELECT p.id FROM payments.payments p
+                WHERE p.organization_id = e.organization_id AND p.gateway_account_id = e.gateway_account_id
+                  AND p.gateway_transaction_id = e.gateway_transaction_id))
+     WHERE e.organization_id = p_organization_id AND e.id = p_event_id
+       AND e.state IN ('pending', 'retry_scheduled') AND e.next_attempt_at <= p_now
+    RETURNING jsonb_build_object(
+        'id', e.id, 'payment_id', e.payment_id, 'attempts', e.attempts, 'event_type', e.event_type, 'news', e.news,
+        'gateway_event_id', e.gateway_event_id, 'gateway_transaction_id', e.gateway_transaction_id,
+        'received_at', e.received_at, 'correlation_id', e.correlation_id,
+        'order_id', (SELECT p.order_id FROM payments.payments p WHERE p.organization_id = e.organization_id AND p.id = e.payment_id))
+      INTO claimed;
+    RETURN claimed;
+END
+$$;
+
+GRANT EXECUTE ON FUNCTION checkout.order_view(uuid, uuid), checkout.lock_order(uuid, uuid), checkout.settle(uuid, jsonb), payments.store_event(uuid, jsonb),
+    payments.claim_event(uuid, uuid, timestamptz, integer) TO holdfast_app, holdfast_system;

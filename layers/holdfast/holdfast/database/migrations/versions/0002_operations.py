@@ -1,0 +1,16 @@
+"""What operations live by: the outbox, the inbox of failures, the calls made to others, the audit log."""
+
+from holdfast.database.migrations.run import apply_sql
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    apply_sql("0002_operations.up.sql")
+
+
+def downgrade() -> None:
+    apply_sql("0002_operations.down.sql")

@@ -1,0 +1,163 @@
+"""The only place that begins and commits. A transaction carries its tenant, its actor and its instant."""
+
+import random
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, Row, TextClause, text
+
+from holdfast.database.errors import ConnectionLost, SerializationFailure, translate
+
+REPLAY_MAX_ATTEMPTS: Final = 4
+REPLAY_BASE_DELAY_SECONDS: Final = 0.02
+_ACTOR_FORM: Final = re.compile(r"[A-Za-z0-9:_.@|-]{1,200}")
+_STATEMENT_CACHE_MAX_ENTRIES: Final = 512
+
+Result = TypeVar("Result")
+
+
+class Transaction:
+    """An open transaction: runs statements, hands back rows. It never commits by itself, but for the last statement
+    of ``execute_and_commit``."""
+
+    def __init__(self, connection: Connection, now: datetime, organization_id: UUID | None, actor: str) -> None:
+        self._connection = connection
+        self._committed = False
+        self.now = now
+        self.organization_id = organization_id
+        self.actor = actor
+
+    @property
+    def tenant(self) -> UUID:
+        """The organization this transaction may see. A transaction without one has no business asking."""
+        if self.organization_id is None:
+            raise RuntimeError("this transaction was begun without an organization")
+        return self.organization_id
+
+    def rows(self, statement: str, **parameters: Any) -> Sequence[Row[Any]]:
+        """All rows of a statement; parameters are named ``:name`` in it."""
+        return self._connection.execute(_clause(statement), parameters).all()
+
+    def row(self, statement: str, **parameters: Any) -> Row[Any] | None:
+        """The one row of a statement, or ``None``."""
+        return self._connection.execute(_clause(statement), parameters).one_or_none()
+
+    def value(self, statement: str, **parameters: Any) -> Any:
+        """The first column of the one row of a statement, or ``None``."""
+        return self._connection.execute(_clause(statement), parameters).scalar_one_or_none()
+
+    def execute(self, statement: str, **parameters: Any) -> int:
+        """How many rows a statement changed."""
+        return int(self._connection.execute(_clause(statement), parameters).rowcount)
+
+    def execute_and_commit(self, statement: str, **parameters: Any) -> Any:
+        """The value of the transaction's last statement, whose COMMIT travels with it in one round trip.
+
+        If the statement fails, the COMMIT is a rollback. Nothing may be asked of the transaction afterwards.
+        """
+        raw = self._connection.connection.dbapi_connection
+        if raw is None:
+            raise ConnectionLost("the connection is gone")
+        raw.commit_follows = True
+        self._committed = True
+        return self._connection.execute(_clause(statement), parameters).scalar_one_or_none()
+
+    @property
+    def committed(self) -> bool:
+        """Whether the COMMIT was sent with the last statement."""
+        return self._committed
+
+
+class Database:
+    """An engine, and the ways to run a transaction on it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @contextmanager
+    def transaction(self, organization_id: UUID | None, *, now: datetime, actor: str = "system") -> Iterator[Transaction]:
+        """A transaction that commits at the end of the block and rolls back on any exception.
+
+        Begin, tenant, actor and clock are one round trip; the commit is another. ``organization_id`` is ``None`` only
+        for system jobs that look over all tenants and for the lookups before a tenant is known.
+        Raises the errors of ``database.errors``.
+        """
+        try:
+            with self.engine.connect() as connection:
+                raw = connection.connection.dbapi_connection
+                if raw is None:
+                    raise ConnectionLost("the connection is gone")
+                raw.execute_simple(_begin(organization_id, actor, now))  # type: ignore[attr-defined]
+                transaction = Transaction(connection, now, organization_id, actor)
+                try:
+                    yield transaction
+                    if not transaction.committed:
+                        raw.execute_simple("COMMIT")  # type: ignore[attr-defined]
+                except BaseException:
+                    # A connection in an unknown state is not given back to the pool.
+                    _roll_back(connection, raw)
+                    raise
+        except Exception as error:
+            translated = translate(error)
+            if translated is error:
+                raise
+            raise translated from error
+
+    def transact(
+        self,
+        organization_id: UUID | None,
+        work: Callable[[Transaction], Result],
+        *,
+        now: datetime,
+        actor: str = "system",
+    ) -> Result:
+        """Run ``work`` in a transaction; replay it whole, with jitter, when serialization fails or a deadlock ends it."""
+        for attempt in range(1, REPLAY_MAX_ATTEMPTS + 1):
+            try:
+                with self.transaction(organization_id, now=now, actor=actor) as transaction:
+                    return work(transaction)
+            except SerializationFailure:
+                if attempt == REPLAY_MAX_ATTEMPTS:
+                    raise
+                time.sleep(random.uniform(0, REPLAY_BASE_DELAY_SECONDS * 2**attempt))  # noqa: S311 -- jitter, not a secret
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _roll_back(connection: Connection, raw: Any) -> None:
+    try:
+        raw.commit_follows = False
+        raw.rollback()
+    except Exception:  # noqa: BLE001 -- whatever is wrong with it, this connection is not used again
+        connection.invalidate()
+
+
+def _begin(organization_id: UUID | None, actor: str, now: datetime) -> str:
+    """BEGIN and the transaction's settings as one statement without parameters: one round trip.
+
+    The literals cannot carry SQL: a UUID, an instant and an actor of a closed alphabet.
+    """
+    if not _ACTOR_FORM.fullmatch(actor):
+        raise ValueError(f"not an actor: {actor!r}")
+    if now.tzinfo is None:
+        raise ValueError("now has no timezone")
+    tenant = "" if organization_id is None else str(UUID(str(organization_id)))
+    return (
+        f"BEGIN; SELECT set_config('holdfast.organization_id', '{tenant}', true), "
+        f"set_config('holdfast.actor', '{actor}', true), set_config('holdfast.now', '{now.isoformat()}', true)"
+    )
+
+
+@lru_cache(maxsize=_STATEMENT_CACHE_MAX_ENTRIES)
+def _clause(statement: str) -> TextClause:
+    return text(statement)
+
+
+def records(rows: Sequence[Row[Any]]) -> list[Mapping[str, Any]]:
+    """Rows as mappings from column to value."""
+    return [row._mapping for row in rows]

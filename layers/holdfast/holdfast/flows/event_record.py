@@ -1,0 +1,89 @@
+"""Payment events on their way into the database and out of it: what a gateway said, and what it means in our words."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from holdfast.database.transaction import Transaction
+from holdfast.flows.settlement import Tidings
+from holdfast.gateways.port import GatewayEvent
+from holdfast.payments.state import PaymentNews
+from holdfast.values.ids import uuid7
+from holdfast.values.payment_events import EventType
+
+
+def store_event(
+    transaction: Transaction,
+    event: GatewayEvent,
+    *,
+    gateway: str,
+    gateway_account_id: UUID,
+    correlation_id: str | None = None,
+    call: Mapping[str, Any] | None = None,
+    commit: bool = False,
+) -> UUID | None:
+    """Store an event once; its id, or ``None`` when it was stored before. ``commit`` lets COMMIT travel with it."""
+    run = transaction.execute_and_commit if commit else transaction.value
+    stored: UUID | None = run(
+        "SELECT payments.store_event(:organization_id, CAST(:event AS jsonb))",
+        organization_id=transaction.tenant,
+        event={
+            "id": str(uuid7(transaction.now)),
+            "payment_id": event.payment_id and str(event.payment_id),
+            "gateway": gateway,
+            "gateway_account_id": str(gateway_account_id),
+            "gateway_event_id": event.gateway_event_id,
+            "gateway_transaction_id": event.gateway_transaction_id,
+            "event_type": event.event_type,
+            "gateway_event_type": event.gateway_event_type,
+            "news": _news(event),
+            "payload": event.payload,
+            "occurred_at": event.occurred_at.isoformat(),
+            "received_at": transaction.now.isoformat(),
+            "correlation_id": correlation_id,
+            "state": "ignored" if event.event_type is None else "pending",
+        }
+        | ({} if call is None else {"call": dict(call)}),
+    )
+    return stored
+
+
+def _news(event: GatewayEvent) -> dict[str, Any]:
+    expires_at = event.authorization_expires_at
+    return {
+        "occurred_at": event.occurred_at.isoformat(),
+        "amount_minor": event.amount_minor,
+        "currency": event.currency,
+        "authorized_minor": event.authorized_minor,
+        "captured_minor": event.captured_minor,
+        "gateway_refund_id": event.gateway_refund_id,
+        "refund_id": event.refund_id and str(event.refund_id),
+        "gateway_dispute_id": event.gateway_dispute_id,
+        "authorization_expires_at": expires_at and expires_at.isoformat(),
+        "failure_code": event.failure_code,
+        "failure_message": event.failure_message,
+    }
+
+
+def tidings_from(row: Mapping[str, Any]) -> Tidings:
+    """A stored event, as ``payments.claim_event`` hands it out, in the domain's words."""
+    news = row["news"]
+    expires_at = news["authorization_expires_at"]
+    return Tidings(
+        news=PaymentNews(
+            event_type=EventType(row["event_type"]),
+            occurred_at=datetime.fromisoformat(news["occurred_at"]),
+            amount_minor=news["amount_minor"],
+            authorized_minor=news["authorized_minor"],
+            captured_minor=news["captured_minor"],
+            gateway_refund_id=news["gateway_refund_id"],
+            authorization_expires_at=None if expires_at is None else datetime.fromisoformat(expires_at),
+            failure_code=news["failure_code"],
+            failure_message=news["failure_message"],
+        ),
+        currency=news["currency"],
+        event_id=UUID(row["id"]),
+        gateway_transaction_id=row["gateway_transaction_id"],
+        refund_id=None if news["refund_id"] is None else UUID(news["refund_id"]),
+    )

@@ -1,0 +1,59 @@
+"""One order by id or number, for those who may see it."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from holdfast.database.transaction import Transaction
+from holdfast.runtime import Runtime
+from holdfast.tenancy.access import require_staff
+from holdfast.tenancy.roles import Role
+from holdfast.values.caller import Caller, CallerKind
+from holdfast.values.errors import NotFound
+
+
+def find_order(runtime: Runtime, caller: Caller, reference: str, now: datetime) -> Mapping[str, Any]:
+    """The order's view. Raises NotFound, also for an order that is somebody else's."""
+    with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
+        order_id = order_id_of(transaction, caller, reference)
+        view: Mapping[str, Any] | None = transaction.execute_and_commit(
+            "SELECT checkout.order_view(:organization_id, :order_id)",
+            organization_id=caller.organization_id,
+            order_id=order_id,
+        )
+    if view is None:
+        raise NotFound("there is no such order")
+    return view
+
+
+def order_id_of(transaction: Transaction, caller: Caller, reference: str, *, role: Role = Role.VIEWER) -> UUID:
+    """The id of an order the caller may see: shoppers their own, staff with ``role`` any. Raises NotFound."""
+    if caller.kind is CallerKind.STAFF:
+        require_staff(transaction, caller, role)
+    order_id: UUID | None = transaction.value(
+        """
+        SELECT o.id FROM orders.orders o
+         WHERE o.organization_id = :organization_id AND o.deleted_at IS NULL
+           AND (o.id = :id OR o.order_number = :number)
+           AND (:is_staff OR o.customer_id = (
+               SELECT c.id FROM tenancy.customers c
+                WHERE c.organization_id = :organization_id AND (c.auth_subject = :subject OR c.id = :guest_id)))
+        """,
+        organization_id=transaction.tenant,
+        id=_uuid_or_none(reference),
+        number=reference.upper(),
+        is_staff=caller.kind is CallerKind.STAFF,
+        subject=caller.subject if caller.kind is CallerKind.CUSTOMER else None,
+        guest_id=caller.guest_id,
+    )
+    if order_id is None:
+        raise NotFound("there is no such order")
+    return order_id
+
+
+def _uuid_or_none(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -1,0 +1,137 @@
+"""One key, one effect, one answer: how a request that comes twice is recognized, waited for, answered or resumed.
+
+The claim commits with what it claims for, ``in_progress`` and with a lease; the answer is stored when it is known. A
+refusal rolls its claim back with everything else, so that a later try is judged anew.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from holdfast.database.transaction import Transaction
+from holdfast.values.errors import IdempotencyKeyReused, RequestInProgress
+
+KEY_LIFETIME_SECONDS: Final = 24 * 3600
+LEASE_SECONDS: Final = 30
+"""Longer than a function lives: a claim in progress after it belongs to a process that died."""
+WAIT_MAX_SECONDS: Final = 2.0
+"""How long a second request waits for the first one's answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the caller is told, byte for byte, now and at every repetition. ``status`` is the web's affair."""
+
+    status: int
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A caller's key for one operation, and the fingerprint of what it was used for."""
+
+    caller: str
+    operation: str
+    key: str
+    fingerprint: str
+
+    def document(self, now: datetime) -> dict[str, str]:
+        """As ``orders.claim_key`` takes it."""
+        return {
+            "caller": self.caller,
+            "operation": self.operation,
+            "key": self.key,
+            "fingerprint": self.fingerprint,
+            "lease_until": (now + timedelta(seconds=LEASE_SECONDS)).isoformat(),
+            "expires_at": (now + timedelta(seconds=KEY_LIFETIME_SECONDS)).isoformat(),
+        }
+
+
+def fingerprint_of(request: Mapping[str, Any]) -> str:
+    """SHA-256 of the request as canonical JSON: the same meaning has the same fingerprint, whatever its spacing."""
+    canonical = json.dumps(request, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """The first request died between its claim and its answer: its order is there and wants to be finished."""
+
+    order_id: UUID
+
+
+def read_earlier(earlier: Mapping[str, Any], claim: Claim, now: datetime) -> Answer | Resume | None:
+    """What an earlier use of the key means: its answer, an order to finish, or ``None`` while it is still running.
+
+    Raises IdempotencyKeyReused when the earlier request was another one.
+    """
+    if earlier["fingerprint"] != claim.fingerprint:
+        raise IdempotencyKeyReused("this Idempotency-Key was used before with another request")
+    if earlier["state"] == "done":
+        return Answer(int(earlier["status"]), str(earlier["body"]))
+    if datetime.fromisoformat(earlier["lease_until"]) <= now and earlier["order_id"] is not None:
+        return Resume(UUID(earlier["order_id"]))
+    return None
+
+
+class Patience:
+    """Waits a bounded while for the first request, looking again with growing pauses. Raises RequestInProgress."""
+
+    def __init__(self, pause: Callable[[float], None]) -> None:
+        self._pause = pause
+        self._waited_seconds = 0.0
+        self._next_seconds = 0.02
+
+    def wait(self) -> None:
+        """Pause before looking again; raises when the patience is used up."""
+        if self._waited_seconds + self._next_seconds > WAIT_MAX_SECONDS:
+            raise RequestInProgress(
+                "the first request with this Idempotency-Key is still running", retry_after_seconds=2
+            )
+        self._pause(self._next_seconds)
+        self._waited_seconds += self._next_seconds
+        self._next_seconds = min(self._next_seconds * 2, 0.3)
+
+
+def take_over(transaction: Transaction, claim: Claim, now: datetime) -> bool:
+    """Renew the lease of a claim whose holder died; ``False`` when somebody else was faster."""
+    taken = transaction.execute(
+        """
+        UPDATE orders.idempotency_keys SET lease_until = :lease_until
+         WHERE organization_id = :organization_id AND caller = :caller AND operation = :operation AND key = :key
+           AND state = 'in_progress' AND lease_until <= :now
+        """,
+        organization_id=transaction.tenant,
+        caller=claim.caller,
+        operation=claim.operation,
+        key=claim.key,
+        lease_until=now + timedelta(seconds=LEASE_SECONDS),
+        now=now,
+    )
+    return taken == 1
+
+
+_STORE_ANSWER: Final = """
+    WITH stored AS (
+        UPDATE orders.idempotency_keys SET state = 'done', response_status = :status, response_body = :body
+         WHERE organization_id = :organization_id AND caller = :caller AND operation = :operation AND key = :key
+        RETURNING 1)
+    SELECT count(*) FROM stored
+"""
+
+
+def store_answer_and_commit(transaction: Transaction, claim: Claim, answer: Answer) -> None:
+    """Store the answer; COMMIT travels with it, so that the outcome and its answer are one."""
+    transaction.execute_and_commit(
+        _STORE_ANSWER,
+        organization_id=transaction.tenant,
+        caller=claim.caller,
+        operation=claim.operation,
+        key=claim.key,
+        status=answer.status,
+        body=answer.body,
+    )

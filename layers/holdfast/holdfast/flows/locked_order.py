@@ -1,0 +1,215 @@
+"""An order whose row a transaction holds: what a decision about it, its payments and its stock is made on."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from holdfast.database.transaction import Transaction
+from holdfast.orders.lifecycle import OrderStatus
+from holdfast.payments.model import OPEN_STATUSES, PaymentStatus
+from holdfast.payments.state import PaymentFacts, from_json
+from holdfast.values.coordinates import Coordinates
+from holdfast.values.errors import NotFound
+from holdfast.values.shipping import ShippingPreference
+
+_HAS_MONEY = frozenset({PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURED, PaymentStatus.PARTIALLY_REFUNDED})
+
+
+@dataclass(frozen=True, slots=True)
+class LockedPayment:
+    """One attempt to pay. Amounts in minor units."""
+
+    id: UUID
+    attempt: int
+    gateway: str
+    gateway_account_id: UUID
+    secret_reference: str
+    merchant_account: str | None
+    gateway_transaction_id: str | None
+    token: str | None
+    amount: int
+    captured_amount: int
+    refunded_amount: int
+    refunding_amount: int
+    currency: str
+    status: PaymentStatus
+    facts: PaymentFacts
+    capture_now: bool
+    idempotency_key: str
+    checks: int
+    created_at: datetime
+
+    @property
+    def is_open(self) -> bool:
+        """Its outcome is not known yet."""
+        return self.status in OPEN_STATUSES
+
+    @property
+    def has_money(self) -> bool:
+        """The gateway holds money for it, or has taken it."""
+        return self.status in _HAS_MONEY
+
+    @property
+    def returnable(self) -> int:
+        """What was captured and is neither given back nor on its way back."""
+        return self.captured_amount - self.refunded_amount - self.refunding_amount
+
+
+@dataclass(frozen=True, slots=True)
+class LockedRefund:
+    """A refund of one of the payments."""
+
+    id: UUID
+    payment_id: UUID
+    amount: int
+    status: str
+    reason: str
+    gateway_refund_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A reservation of the order, live or ended."""
+
+    warehouse_id: UUID
+    variant_id: UUID
+    quantity: int
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A line of the order."""
+
+    id: UUID
+    variant_id: UUID
+    sku: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class LockedOrder:
+    """The order with everything its lock covers."""
+
+    id: UUID
+    order_number: str
+    customer_id: UUID
+    status: OrderStatus
+    sequence: int
+    currency: str
+    total: int
+    preference: ShippingPreference
+    destination: Coordinates | None
+    needs_address_review: bool
+    payments: tuple[LockedPayment, ...]
+    refunds: tuple[LockedRefund, ...]
+    holds: tuple[Hold, ...]
+    items: tuple[Item, ...]
+
+    def payment(self, payment_id: UUID) -> LockedPayment:
+        """One of the order's payments. Raises NotFound."""
+        for payment in self.payments:
+            if payment.id == payment_id:
+                return payment
+        raise NotFound("the order has no such payment")
+
+    @property
+    def open_payment(self) -> LockedPayment | None:
+        """The attempt under way; there is one at the most."""
+        return next((payment for payment in self.payments if payment.is_open), None)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether live holds cover every item."""
+        wanted: Counter[UUID] = Counter()
+        for item in self.items:
+            wanted[item.variant_id] += item.quantity
+        held: Counter[UUID] = Counter()
+        for hold in self.holds:
+            if hold.status == "active":
+                held[hold.variant_id] += hold.quantity
+        return held == wanted
+
+    @property
+    def has_live_holds(self) -> bool:
+        """Whether any hold is live."""
+        return any(hold.status == "active" for hold in self.holds)
+
+
+def lock_order(transaction: Transaction, order_id: UUID) -> LockedOrder:
+    """Take the order's row until the transaction ends, and read. Raises NotFound."""
+    document = transaction.value(
+        "SELECT checkout.lock_order(:organization_id, :order_id)",
+        organization_id=transaction.tenant,
+        order_id=order_id,
+    )
+    if document is None or document["order"]["deleted"]:
+        raise NotFound("there is no such order")
+    return _order_from(document)
+
+
+def _order_from(document: Mapping[str, Any]) -> LockedOrder:
+    order = document["order"]
+    located = order["latitude"] is not None and order["longitude"] is not None
+    return LockedOrder(
+        id=UUID(order["id"]),
+        order_number=order["order_number"],
+        customer_id=UUID(order["customer_id"]),
+        status=OrderStatus(order["status"]),
+        sequence=order["sequence"],
+        currency=order["currency"],
+        total=order["total"],
+        preference=ShippingPreference(order["shipping_preference"]),
+        destination=Coordinates(order["latitude"], order["longitude"]) if located else None,
+        needs_address_review=order["needs_address_review"],
+        payments=tuple(_payment_from(row) for row in document["payments"]),
+        refunds=tuple(_refunds_from(document["refunds"])),
+        holds=tuple(
+            Hold(UUID(row["warehouse_id"]), UUID(row["variant_id"]), row["quantity"], row["status"])
+            for row in document["holds"]
+        ),
+        items=tuple(
+            Item(UUID(row["id"]), UUID(row["variant_id"]), row["sku"], row["quantity"]) for row in document["items"]
+        ),
+    )
+
+
+def _refunds_from(rows: Sequence[Mapping[str, Any]]) -> list[LockedRefund]:
+    return [
+        LockedRefund(
+            UUID(row["id"]),
+            UUID(row["payment_id"]),
+            row["amount"],
+            row["status"],
+            row["reason"],
+            row["gateway_refund_id"],
+        )
+        for row in rows
+    ]
+
+
+def _payment_from(row: Mapping[str, Any]) -> LockedPayment:
+    return LockedPayment(
+        id=UUID(row["id"]),
+        attempt=row["attempt"],
+        gateway=row["gateway"],
+        gateway_account_id=UUID(row["gateway_account_id"]),
+        secret_reference=row["secret_reference"],
+        merchant_account=row["merchant_account"],
+        gateway_transaction_id=row["gateway_transaction_id"],
+        token=row["token"],
+        amount=row["amount"],
+        captured_amount=row["captured_amount"],
+        refunded_amount=row["refunded_amount"],
+        refunding_amount=row["refunding_amount"],
+        currency=row["currency"],
+        status=PaymentStatus(row["status"]),
+        facts=from_json(row["facts"]) if row["facts"] else PaymentFacts(amount_minor=row["amount"]),
+        capture_now=row["capture_now"],
+        idempotency_key=row["idempotency_key"],
+        checks=row["checks"],
+        created_at=datetime.fromisoformat(row["created_at"]),
+    )

@@ -1,0 +1,237 @@
+"""Pay an order again after a decline, with another method, while its hold lives; or after it expired, with new holds.
+
+One attempt is open at a time: an earlier one that still is gets cancelled at the gateway first, and if it turns out to
+have taken the money there is nothing left to pay.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from holdfast.database.transaction import Transaction
+from holdfast.flows.cancel_order import cancellation
+from holdfast.flows.charge_payment import GATEWAY_DEADLINE_SECONDS, Attempt, ask_gateway, attempt_of, record_answer
+from holdfast.flows.find_order import order_id_of
+from holdfast.flows.idempotency import Answer, Claim, Resume, read_earlier
+from holdfast.flows.locked_order import LockedOrder, LockedPayment, lock_order
+from holdfast.flows.pay_attempt import Render, pay_attempt, resume_attempt
+from holdfast.flows.reserve_again import hold_again
+from holdfast.flows.settlement import FIRST_CHECK_SECONDS, PAYMENT_HOLD_SECONDS, Settlement, write
+from holdfast.gateways.port import PaymentSnapshot
+from holdfast.orders.lifecycle import OrderStatus
+from holdfast.runtime import Runtime
+from holdfast.values.caller import Caller
+from holdfast.values.errors import Conflict, InvalidInput, OutOfStock, RequestInProgress, StockContended, TransitionRefused
+from holdfast.values.ids import uuid7
+from holdfast.values.money import Money
+
+OPERATION: Final = "pay_order"
+ATTEMPTS_MAX: Final = 20
+"""How many payment methods a shopper may try on one order."""
+
+_PAYABLE: Final = frozenset({OrderStatus.PENDING_PAYMENT, OrderStatus.PAYMENT_PROCESSING, OrderStatus.PAYMENT_FAILED})
+
+
+@dataclass(frozen=True, slots=True)
+class PayOrder:
+    """Another try at paying one order."""
+
+    caller: Caller
+    claim: Claim
+    reference: str
+    gateway: str
+    token: str
+
+
+def pay_order(runtime: Runtime, command: PayOrder, clock: Callable[[], datetime], render: Render) -> Answer:
+    """Start a new attempt and ask for the money.
+
+    Raises NotFound, Conflict (paid already), TransitionRefused (cancelled and the like), OutOfStock (the hold had
+    expired and the goods are gone: the order is cancelled), IdempotencyKeyReused, RequestInProgress or Transient.
+    """
+    _end_open_attempt(runtime, command, clock)
+    begun = _begin(runtime, command, clock())
+    match begun:
+        case Answer():
+            return begun
+        case Resume():
+            return resume_attempt(runtime, command.caller, command.claim, begun, clock, render)
+        case OutOfStock():
+            raise begun
+        case _:
+            return pay_attempt(runtime, begun, command.claim, command.caller.actor, clock, render)
+
+
+def _end_open_attempt(runtime: Runtime, command: PayOrder, clock: Callable[[], datetime]) -> None:
+    """Cancel an attempt that is still open at the gateway, unless this very request began it."""
+    caller, now = command.caller, clock()
+    with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
+        order_id = order_id_of(transaction, caller, command.reference)
+        if _earlier(transaction, command.claim) is not None:
+            return
+        order = lock_order(transaction, order_id)
+    payment = order.open_payment
+    if payment is None:
+        return
+    attempt = attempt_of(caller.organization_id, order, payment)
+    answer = ask_gateway(runtime, attempt, clock, call=_canceller(runtime, payment))
+    with runtime.database.transaction(caller.organization_id, now=clock(), actor=caller.actor) as transaction:
+        record_answer(transaction, attempt, answer)
+
+
+def _canceller(runtime: Runtime, payment: LockedPayment) -> Callable[..., PaymentSnapshot | None]:
+    gateway = runtime.gateways.gateway(payment.gateway, payment.secret_reference, payment.merchant_account)
+
+    def cancel(request: object, *, deadline_seconds: float = GATEWAY_DEADLINE_SECONDS) -> PaymentSnapshot | None:
+        transaction_id = payment.gateway_transaction_id
+        if transaction_id is None:
+            found = gateway.find(request, deadline_seconds=deadline_seconds)  # type: ignore[arg-type]
+            if found is None:
+                return None
+            transaction_id = found.gateway_transaction_id
+        return gateway.cancel(transaction_id, idempotency_key=f"cancel-{payment.id}", deadline_seconds=deadline_seconds)
+
+    return cancel
+
+
+def _earlier(transaction: Transaction, claim: Claim) -> object:
+    return transaction.value(
+        """
+        SELECT 1 FROM orders.idempotency_keys
+         WHERE organization_id = :organization_id AND caller = :caller AND operation = :operation AND key = :key
+        """,
+        organization_id=transaction.tenant,
+        caller=claim.caller,
+        operation=claim.operation,
+        key=claim.key,
+    )
+
+
+def _begin(runtime: Runtime, command: PayOrder, now: datetime) -> Attempt | Answer | Resume | OutOfStock:
+    """Commit the new attempt; or the order's end, when its hold had expired and the goods are gone."""
+    caller = command.caller
+
+    def work(transaction: Transaction) -> Attempt | Answer | Resume | OutOfStock:
+        order_id = order_id_of(transaction, caller, command.reference)
+        earlier = transaction.value(
+            "SELECT orders.claim_key(:organization_id, CAST(:claim AS jsonb), :order_id, :now)",
+            organization_id=caller.organization_id,
+            claim=command.claim.document(now),
+            order_id=order_id,
+            now=now,
+        )
+        if earlier is not None:
+            outcome = None if earlier["outcome"] == "busy" else read_earlier(earlier, command.claim, now)
+            if outcome is None:
+                raise RequestInProgress(
+                    "the first request with this Idempotency-Key is still running", retry_after_seconds=2
+                )
+            return outcome
+        order = lock_order(transaction, order_id)
+        _check_payable(order)
+        if not order.is_held:
+            try:
+                hold_again(transaction, order)
+            except (OutOfStock, StockContended) as shortage:
+                write(transaction, order, cancellation(order, "paid again too late: the stock was gone", "other"))
+                _forget_claim(transaction, command.claim)
+                return OutOfStock(shortage.detail, **shortage.facts)
+        return _new_attempt(transaction, order, command)
+
+    return runtime.database.transact(caller.organization_id, work, now=now, actor=caller.actor)
+
+
+def _check_payable(order: LockedOrder) -> None:
+    if any(payment.has_money for payment in order.payments):
+        raise Conflict("this order is paid")
+    if order.open_payment is not None:
+        raise Conflict("a payment of this order is still being decided at the gateway; try again in a moment")
+    if order.status not in _PAYABLE:
+        raise TransitionRefused(
+            f"an order that is {order.status} cannot be paid", current=str(order.status), allowed=[]
+        )
+    if len(order.payments) >= ATTEMPTS_MAX:
+        raise Conflict(f"{ATTEMPTS_MAX} payments of this order failed; place it anew")
+
+
+def _new_attempt(transaction: Transaction, order: LockedOrder, command: PayOrder) -> Attempt:
+    now = transaction.now
+    account = transaction.row(
+        """
+        SELECT id, secret_reference, merchant_account FROM tenancy.gateway_accounts
+         WHERE organization_id = :organization_id AND gateway = :gateway AND status = 'active' ORDER BY id LIMIT 1
+        """,
+        organization_id=transaction.tenant,
+        gateway=command.gateway,
+    )
+    if account is None:
+        raise InvalidInput(
+            f"this shop does not take {command.gateway}",
+            errors=[{"field": "payment.gateway", "message": "not offered by this shop"}],
+        )
+    number = max((payment.attempt for payment in order.payments), default=0) + 1
+    payment_id: UUID = uuid7(now)
+    attempt = Attempt(
+        organization_id=transaction.tenant,
+        order_id=order.id,
+        order_number=order.order_number,
+        payment_id=payment_id,
+        gateway=command.gateway,
+        gateway_account_id=account.id,
+        secret_reference=account.secret_reference,
+        merchant_account=account.merchant_account,
+        amount=Money(order.total, order.currency),
+        token=command.token,
+        capture_now=order.payments[-1].capture_now if order.payments else True,
+        idempotency_key=f"{order.id}-{number}",
+    )
+    transaction.execute(
+        """
+        INSERT INTO payments.payments (organization_id, id, order_id, attempt, gateway, gateway_account_id, method_token,
+                                       amount, currency, capture_now, idempotency_key, next_check_at, created_at)
+        VALUES (:organization_id, :id, :order_id, :attempt, :gateway, :gateway_account_id, :token,
+                :amount, :currency, :capture_now, :idempotency_key, :next_check_at, :now)
+        """,
+        organization_id=transaction.tenant,
+        id=payment_id,
+        order_id=order.id,
+        attempt=number,
+        gateway=attempt.gateway,
+        gateway_account_id=attempt.gateway_account_id,
+        token=attempt.token,
+        amount=order.total,
+        currency=order.currency,
+        capture_now=attempt.capture_now,
+        idempotency_key=attempt.idempotency_key,
+        next_check_at=now + timedelta(seconds=FIRST_CHECK_SECONDS),
+        now=now,
+    )
+    path = (OrderStatus.PENDING_PAYMENT,) if order.status is OrderStatus.PAYMENT_FAILED else ()
+    write(
+        transaction,
+        order,
+        Settlement(
+            order_id=order.id,
+            path=path,
+            notes="paying again" if path else None,
+            payment_status="pending",
+            extend_holds_until=now + timedelta(seconds=PAYMENT_HOLD_SECONDS),
+        ),
+    )
+    return attempt
+
+
+def _forget_claim(transaction: Transaction, claim: Claim) -> None:
+    """A refusal leaves no claim, even when it leaves a cancelled order: a later try is judged anew."""
+    transaction.execute(
+        """
+        DELETE FROM orders.idempotency_keys
+         WHERE organization_id = :organization_id AND caller = :caller AND operation = :operation AND key = :key
+        """,
+        organization_id=transaction.tenant,
+        caller=claim.caller,
+        operation=claim.operation,
+        key=claim.key,
+    )

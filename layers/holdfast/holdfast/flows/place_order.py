@@ -1,0 +1,237 @@
+"""A shopper's checkout: claim the key, decide, write everything at once, then pay.
+
+Placing is three round trips: begin, ``checkout.facts``, and ``checkout.place`` with its COMMIT. When the facts changed
+in between (somebody took the stock), they are read and decided on again, a bounded number of times.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from holdfast.database.errors import ConnectionLost, StaleFacts
+from holdfast.flows.charge_payment import Attempt
+from holdfast.flows.idempotency import Answer, Claim, Patience, Resume, read_earlier
+from holdfast.flows.pay_attempt import Render, pay_attempt, resume_attempt
+from holdfast.flows.planning import CheckoutPlan, CheckoutRequest, hold_document, plan_checkout, read_facts
+from holdfast.runtime import Runtime
+from holdfast.values.address import Address
+from holdfast.values.caller import Caller, CallerKind
+from holdfast.values.errors import Forbidden, InvalidInput, StockContended
+from holdfast.values.ids import order_number, uuid7
+from holdfast.values.money import Money
+
+OPERATION: Final = "checkout"
+DECISIONS_MAX: Final = 3
+"""How often facts are read and decided on before a checkout that keeps losing the race is turned away."""
+HOLD_SECONDS_DEFAULT: Final = 900
+FIRST_CHECK_SECONDS: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceOrder:
+    """A shopper's order, as requested."""
+
+    caller: Caller
+    claim: Claim
+    request: CheckoutRequest
+    billing_address: Address
+    email: str | None
+    gateway: str
+    token: str
+    notes: str | None = None
+    source: str = "api"
+
+
+def place_order(runtime: Runtime, command: PlaceOrder, clock: Callable[[], datetime], render: Render) -> Answer:
+    """Place the order and ask for its money. The same key again gets the same answer.
+
+    Raises InvalidInput, PriceChanged, OutOfStock, StockContended, CapacityExceeded, IdempotencyKeyReused,
+    RequestInProgress or Forbidden (nothing was written), or Transient (the same key finds out what happened).
+    """
+    if command.caller.kind is CallerKind.STAFF:
+        raise Forbidden("staff do not check out; shoppers do")
+    patience = Patience(time.sleep)
+    decisions = 0
+    while True:
+        try:
+            placed = _try_to_place(runtime, command, clock())
+        except StaleFacts as stale:
+            decisions += 1
+            if decisions == DECISIONS_MAX:
+                raise StockContended("others were faster, several times over; try again") from stale
+            continue
+        except ConnectionLost:
+            # Whether COMMIT happened is unknown: the claim will tell, once.
+            decisions += 1
+            if decisions == DECISIONS_MAX:
+                raise
+            continue
+        match placed:
+            case None:
+                patience.wait()
+            case Answer():
+                return placed
+            case Attempt():
+                return pay_attempt(runtime, placed, command.claim, command.caller.actor, clock, render)
+            case Resume():
+                return resume_attempt(runtime, command.caller, command.claim, placed, clock, render)
+
+
+def _try_to_place(runtime: Runtime, command: PlaceOrder, now: datetime) -> Attempt | Answer | Resume | None:
+    """One decision on fresh facts. ``None``: the key is in use at this moment."""
+    caller = command.caller
+    with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
+        facts = read_facts(
+            transaction, caller, command.request.items, gateway=command.gateway, claim=command.claim
+        )
+        if facts["claim"] is not None:
+            return read_earlier(facts["claim"], command.claim, now)
+        plan = plan_checkout(command.request, facts, now)
+        attempt, document = _decided(command, facts, plan, now)
+        result: Mapping[str, Any] = transaction.execute_and_commit(
+            "SELECT checkout.place(:organization_id, CAST(:order AS jsonb))",
+            organization_id=caller.organization_id,
+            order=document,
+        )
+    if result["outcome"] == "placed":
+        return attempt
+    return None if result["outcome"] == "busy" else read_earlier(result, command.claim, now)
+
+
+def _decided(
+    command: PlaceOrder, facts: Mapping[str, Any], plan: CheckoutPlan, now: datetime
+) -> tuple[Attempt, dict[str, Any]]:
+    """The decision as ``checkout.place`` takes it, and the attempt that is to be paid."""
+    account = facts["gateway_account"]
+    if account is None:
+        raise InvalidInput(
+            f"this shop does not take {command.gateway}",
+            errors=[{"field": "payment.gateway", "message": "not offered by this shop"}],
+        )
+    amounts = plan.amounts
+    if amounts.total_minor == 0:
+        raise InvalidInput("there is nothing to pay: free orders are not taken by this checkout")
+    customer_id, customer = _customer(command, facts, now)
+    order_id, payment_id = uuid7(now), uuid7(now)
+    item_ids = {line.variant_id: uuid7(now) for line in plan.lines}
+    hold_seconds = int(facts["organization"]["settings"].get("hold_seconds", HOLD_SECONDS_DEFAULT))
+    attempt = Attempt(
+        organization_id=command.caller.organization_id,
+        order_id=order_id,
+        order_number=order_number(order_id),
+        payment_id=payment_id,
+        gateway=command.gateway,
+        gateway_account_id=UUID(account["id"]),
+        secret_reference=account["secret_reference"],
+        merchant_account=account["merchant_account"],
+        amount=Money(amounts.total_minor, amounts.currency),
+        token=command.token,
+        capture_now=facts["organization"]["settings"].get("capture_policy", "at_once") == "at_once",
+        idempotency_key=f"{order_id}-1",
+    )
+    document = {
+        "claim": command.claim.document(now),
+        "customer": customer,
+        "order": _order_document(command, plan, attempt, customer_email=_email(command, facts)),
+        "items": _items_document(plan, item_ids),
+        "payment": {
+            "id": str(payment_id),
+            "gateway": command.gateway,
+            "gateway_account_id": account["id"],
+            "token": command.token,
+            "capture_now": attempt.capture_now,
+            "idempotency_key": attempt.idempotency_key,
+            "next_check_at": (now + timedelta(seconds=FIRST_CHECK_SECONDS)).isoformat(),
+        },
+        "outbox_id": str(uuid7(now)),
+        "hold": hold_document(
+            plan.allocation,
+            item_ids,
+            order_id=order_id,
+            customer_id=customer_id,
+            now=now,
+            hold_expires_at=now + timedelta(seconds=hold_seconds),
+            performed_by=command.caller.actor,
+            strict_capacity=not command.request.allow_capacity_overflow,
+        ),
+    }
+    return attempt, document
+
+
+def _customer(
+    command: PlaceOrder, facts: Mapping[str, Any], now: datetime
+) -> tuple[UUID, dict[str, Any] | None]:
+    """Whose order it is, and the row to make when the shopper is seen for the first time."""
+    caller, known = command.caller, facts["customer"]
+    if known is not None:
+        if known["status"] != "active":
+            raise Forbidden("this customer's account is not active")
+        return UUID(known["id"]), None
+    is_guest = caller.kind is CallerKind.GUEST
+    customer_id = caller.guest_id if caller.guest_id is not None else uuid7(now)
+    return customer_id, {
+        "auth_subject": None if is_guest else caller.subject,
+        "email": _email(command, facts),
+        "phone": command.request.shipping_address.phone,
+        "name": command.request.shipping_address.name,
+    }
+
+
+def _email(command: PlaceOrder, facts: Mapping[str, Any]) -> str:
+    known = facts["customer"]
+    email = command.email or command.caller.email or (known["email"] if known else None)
+    if not email:
+        raise InvalidInput(
+            "an e-mail address is needed", errors=[{"field": "email", "message": "required: the token carries none"}]
+        )
+    return str(email)
+
+
+def _order_document(command: PlaceOrder, plan: CheckoutPlan, attempt: Attempt, *, customer_email: str) -> dict[str, Any]:
+    amounts, location = plan.amounts, plan.location
+    return {
+        "id": str(attempt.order_id),
+        "order_number": attempt.order_number,
+        "email": customer_email,
+        "currency": amounts.currency,
+        "subtotal": amounts.subtotal_minor,
+        "tax": amounts.tax_minor,
+        "shipping": amounts.shipping_minor,
+        "discount": amounts.discount_minor,
+        "total": amounts.total_minor,
+        "tax_lines": [line.to_json() for line in amounts.tax_lines],
+        "shipping_preference": command.request.preference,
+        "is_split_shipment": plan.allocation.is_split,
+        "shipping_address": command.request.shipping_address.to_json(),
+        "billing_address": command.billing_address.to_json(),
+        "latitude": location.coordinates and location.coordinates.latitude,
+        "longitude": location.coordinates and location.coordinates.longitude,
+        "geocode_quality": location.quality,
+        "geocode_requires_review": False,
+        "allocation_reasons": plan.allocation.reasons,
+        "customer_notes": command.notes,
+        "source": command.source,
+    }
+
+
+def _items_document(plan: CheckoutPlan, item_ids: Mapping[UUID, UUID]) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": str(item_ids[line.line.variant_id]),
+            "variant_id": str(line.line.variant_id),
+            "position": position,
+            "sku": line.line.sku,
+            "name": line.line.name,
+            "option_values": plan.variants[line.line.variant_id]["option_values"],
+            "image_url": plan.variants[line.line.variant_id]["image_url"],
+            "unit_price": line.line.unit_price_minor,
+            "quantity": line.line.quantity,
+            "subtotal": line.subtotal_minor,
+            "tax": line.tax_minor,
+            "discount": line.discount_minor,
+        }
+        for position, line in enumerate(plan.amounts.lines, start=1)
+    ]

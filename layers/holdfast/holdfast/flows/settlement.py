@@ -1,0 +1,291 @@
+"""What money news means for an order: a pure decision, and the one statement that writes it.
+
+Webhooks, answers and fetched truths all come down this road. The decision looks at what *is* known of the payment,
+never at which event came, so that repetition and order of arrival cannot matter.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from holdfast.database.transaction import Transaction
+from holdfast.flows.locked_order import LockedOrder, LockedPayment
+from holdfast.orders.lifecycle import TERMINAL, OrderStatus, path_to_confirmed
+from holdfast.orders.model import derive_payment_status
+from holdfast.payments.model import PaymentStatus, RefundStatus
+from holdfast.payments.state import PaymentFacts, PaymentNews, derive_status, join, to_json
+from holdfast.values.errors import InvalidInput
+from holdfast.values.ids import uuid7
+from holdfast.values.payment_events import EventType
+
+PAYMENT_HOLD_SECONDS: Final = 1800
+"""How long a hold lives from the moment a payment is under way."""
+FIRST_CHECK_SECONDS: Final = 60
+CHECK_DELAY_MAX_SECONDS: Final = 3600
+
+_WAITING_FOR_MONEY: Final = frozenset(
+    {OrderStatus.PENDING_PAYMENT, OrderStatus.PAYMENT_PROCESSING, OrderStatus.PAYMENT_FAILED}
+)
+_REFUNDABLE: Final = frozenset(
+    {
+        OrderStatus.CONFIRMED,
+        OrderStatus.PROCESSING,
+        OrderStatus.PARTIALLY_SHIPPED,
+        OrderStatus.SHIPPED,
+        OrderStatus.DELIVERED,
+        OrderStatus.PARTIALLY_REFUNDED,
+    }
+)
+_REFUND_NEWS: Final = frozenset({EventType.REFUND_REQUESTED, EventType.REFUND_SUCCEEDED, EventType.REFUND_FAILED})
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What is to be written about one order, in one statement."""
+
+    order_id: UUID
+    path: tuple[OrderStatus, ...] = ()
+    notes: str | None = None
+    payment: Mapping[str, Any] | None = None
+    refunds: tuple[Mapping[str, Any], ...] = ()
+    event_id: UUID | None = None
+    payment_status: str | None = None
+    refunded: int | None = None
+    resolve_holds: str | None = None
+    return_sold: bool = False
+    extend_holds_until: datetime | None = None
+    return_money_of: tuple[tuple[UUID, str], ...] = ()
+    failures: tuple[tuple[str, str, Mapping[str, Any]], ...] = ()
+    topics: tuple[str, ...] = ()
+    needs_stock: bool = False
+    """The money is there and the holds are gone: reserve again, or give the money back."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Tidings:
+    """News of one payment with what comes along with it."""
+
+    news: PaymentNews
+    currency: str | None = None
+    event_id: UUID | None = None
+    gateway_transaction_id: str | None = None
+    refund_id: UUID | None = None
+    client_action: Mapping[str, Any] | None = None
+    method: str | None = None
+    brand: str | None = None
+    last_four: str | None = None
+
+
+def decide(order: LockedOrder, payment: LockedPayment, tidings: Tidings, now: datetime) -> Settlement:
+    """What the news means. Raises InvalidInput for news that cannot be true of the payment."""
+    if tidings.currency is not None and tidings.currency != payment.currency:
+        raise InvalidInput(f"news in {tidings.currency} about a payment in {payment.currency}")
+    facts = join(payment.facts, tidings.news)
+    status = derive_status(facts)
+    settlement = Settlement(
+        order_id=order.id,
+        event_id=tidings.event_id,
+        payment=_payment_columns(payment, facts, status, tidings, now),
+        refunds=_refund_rows(order, payment, facts, tidings, now),
+        payment_status=derive_payment_status(
+            status if other.id == payment.id else other.status for other in order.payments
+        ),
+        refunded=min(
+            order.total,
+            sum(facts.refunded_minor if o.id == payment.id else o.refunded_amount for o in order.payments),
+        ),
+    )
+    return _follow(order, payment, status, facts, settlement, now)
+
+
+def _follow(
+    order: LockedOrder,
+    payment: LockedPayment,
+    status: PaymentStatus,
+    facts: PaymentFacts,
+    settlement: Settlement,
+    now: datetime,
+) -> Settlement:
+    """What becomes of the order now that its payment is ``status``."""
+    others = [other for other in order.payments if other.id != payment.id]
+    if status in (PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURED):
+        if any(other.has_money for other in others):
+            return replace(settlement, return_money_of=((payment.id, "duplicate"),))
+        if order.status in TERMINAL:
+            return replace(settlement, return_money_of=((payment.id, "late_payment"),))
+        if order.status not in _WAITING_FOR_MONEY:
+            return settlement
+        return confirm(order, settlement) if order.is_held else replace(settlement, needs_stock=True)
+    if status in (PaymentStatus.FAILED, PaymentStatus.CANCELLED):
+        if order.status in _WAITING_FOR_MONEY:
+            if order.status is OrderStatus.PAYMENT_FAILED or any(o.is_open or o.has_money for o in others):
+                return settlement
+            notes = facts.failure_message or facts.failure_code or f"payment {status}"
+            return replace(
+                settlement, path=(OrderStatus.PAYMENT_FAILED,), notes=notes, topics=("order.payment_failed",)
+            )
+        if order.status not in TERMINAL and payment.has_money:
+            detail = f"the money of order {order.order_number} fell through after its confirmation: {facts.failure_code}"
+            return replace(settlement, failures=(("PaymentFellThrough", detail, {"payment_id": str(payment.id)}),))
+        return settlement
+    if status in (PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_ACTION):
+        path = (OrderStatus.PAYMENT_PROCESSING,) if order.status is OrderStatus.PENDING_PAYMENT else ()
+        return replace(settlement, path=path, extend_holds_until=now + timedelta(seconds=PAYMENT_HOLD_SECONDS))
+    if status is PaymentStatus.REFUNDED and order.status in _REFUNDABLE and not any(o.has_money for o in others):
+        return replace(settlement, path=(OrderStatus.REFUNDED,), notes="refunded in full", topics=("order.refunded",))
+    return settlement
+
+
+def confirm(order: LockedOrder, settlement: Settlement) -> Settlement:
+    """The money is there and so is the stock: sell it, and walk to the confirmation (or to the address review)."""
+    path = path_to_confirmed(order.status)
+    if order.needs_address_review and path:
+        path = (*path[:-1], OrderStatus.ADDRESS_REVIEW)
+    topic = "order.address_review_needed" if order.needs_address_review else "order.confirmed"
+    return replace(
+        settlement, path=path, notes="paid", resolve_holds="completed", topics=("order.paid", topic), needs_stock=False
+    )
+
+
+def cancel_for_lost_stock(order: LockedOrder, payment: LockedPayment, settlement: Settlement) -> Settlement:
+    """The money came after the hold was gone, and the goods with it: cancel, give the money back, tell a person.
+
+    ``payment_failed`` and the walk before it stand between the order and ``cancelled`` in no case: every status that
+    waits for money may be cancelled directly.
+    """
+    detail = f"order {order.order_number} was paid after its hold expired and its stock was sold; the money goes back"
+    return replace(
+        settlement,
+        path=(OrderStatus.CANCELLED,),
+        notes="paid too late: the stock was gone, the money is returned",
+        resolve_holds="cancelled" if order.has_live_holds else None,
+        return_money_of=((payment.id, "late_payment"),),
+        failures=(("LatePayment", detail, {"payment_id": str(payment.id), "amount": payment.amount}),),
+        topics=("order.cancelled",),
+        needs_stock=False,
+    )
+
+
+def write(transaction: Transaction, order: LockedOrder, settlement: Settlement, *, commit: bool = False) -> Any:
+    """Write a settlement and answer the order's new view; ``commit`` lets COMMIT travel with it.
+
+    Raises StaleFacts when the order or its stock moved on, which the order's lock rules out but for a bug.
+    """
+    run = transaction.execute_and_commit if commit else transaction.value
+    return run(
+        "SELECT checkout.settle(:organization_id, CAST(:settlement AS jsonb))",
+        organization_id=transaction.tenant,
+        settlement=_document(transaction, order, settlement),
+    )
+
+
+def _document(transaction: Transaction, order: LockedOrder, settlement: Settlement) -> dict[str, Any]:
+    now = transaction.now
+    sequence = order.sequence + len(settlement.path)
+    status = settlement.path[-1] if settlement.path else order.status
+    return {
+        "now": now.isoformat(),
+        "actor": transaction.actor,
+        "order_id": str(settlement.order_id),
+        "event_id": _text(settlement.event_id),
+        "payment": settlement.payment,
+        "refunds": list(settlement.refunds),
+        "order": {
+            "from": order.status,
+            "sequence": order.sequence,
+            "path": list(settlement.path),
+            "notes": settlement.notes,
+            "payment_status": settlement.payment_status,
+            "refunded": settlement.refunded,
+        },
+        "resolve_holds": settlement.resolve_holds,
+        "return_sold": settlement.return_sold,
+        "extend_holds_until": settlement.extend_holds_until and settlement.extend_holds_until.isoformat(),
+        "outbox": [
+            {
+                "id": str(uuid7(now)),
+                "topic": topic,
+                "sequence": sequence,
+                "payload": {"order_id": str(order.id), "order_number": order.order_number, "status": status}
+                | dict(settlement.extra),
+            }
+            for topic in settlement.topics
+        ],
+        "operations": [
+            {"id": str(uuid7(now)), "payment_id": str(payment_id), "reason": reason}
+            for payment_id, reason in settlement.return_money_of
+        ],
+        "failures": [
+            {"id": str(uuid7(now)), "process_name": name, "details": details, "payload": payload}
+            for name, details, payload in settlement.failures
+        ],
+    }
+
+
+def _payment_columns(
+    payment: LockedPayment, facts: PaymentFacts, status: PaymentStatus, tidings: Tidings, now: datetime
+) -> dict[str, Any]:
+    captured = facts.refunded_minor if facts.capture_failed else facts.collected_minor
+    expires_at = facts.authorization_expires_at
+    check_at = next_check_at(status, payment.checks, now)
+    return {
+        "id": str(payment.id),
+        "status": status,
+        "facts": to_json(facts),
+        "captured_amount": captured,
+        "refunded_amount": facts.refunded_minor,
+        "gateway_transaction_id": tidings.gateway_transaction_id,
+        "method": tidings.method,
+        "brand": tidings.brand,
+        "last_four": tidings.last_four,
+        "client_action": tidings.client_action,
+        "failure_code": facts.failure_code if status is PaymentStatus.FAILED else None,
+        "failure_message": facts.failure_message if status is PaymentStatus.FAILED else None,
+        "authorization_expires_at": expires_at and expires_at.isoformat(),
+        "next_check_at": check_at and check_at.isoformat(),
+        "checks": payment.checks,
+    }
+
+
+def next_check_at(status: PaymentStatus, checks: int, now: datetime) -> datetime | None:
+    """When the watchdog asks the gateway: a minute on, doubling to an hour; a shopper has the life of the hold."""
+    if status is PaymentStatus.REQUIRES_ACTION and checks == 0:
+        return now + timedelta(seconds=PAYMENT_HOLD_SECONDS)
+    if status in (PaymentStatus.PENDING, PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_ACTION):
+        return now + timedelta(seconds=min(FIRST_CHECK_SECONDS * 2**checks, CHECK_DELAY_MAX_SECONDS))
+    return None
+
+
+def _refund_rows(
+    order: LockedOrder, payment: LockedPayment, facts: PaymentFacts, tidings: Tidings, now: datetime
+) -> tuple[Mapping[str, Any], ...]:
+    """The refund the news is about, as a row: ours by its id, or one made at the gateway's own console."""
+    news = tidings.news
+    if news.event_type not in _REFUND_NEWS or news.gateway_refund_id is None:
+        return ()
+    fact = next(fact for fact in facts.refunds if fact.gateway_refund_id == news.gateway_refund_id)
+    ours = next(
+        (r for r in order.refunds if r.id == tidings.refund_id or r.gateway_refund_id == fact.gateway_refund_id), None
+    )
+    status = RefundStatus.PROCESSING if fact.status is RefundStatus.PENDING else fact.status
+    return (
+        {
+            "id": str(ours.id if ours else uuid7(now)),
+            "amount": ours.amount if ours else fact.amount_minor,
+            "currency": payment.currency,
+            "reason": ours.reason if ours else "other",
+            "is_full_refund": fact.amount_minor == payment.amount,
+            "status": status,
+            "gateway_refund_id": fact.gateway_refund_id,
+            "failure_code": news.failure_code,
+            "created_by": "gateway",
+        },
+    )
+
+
+def _text(identifier: UUID | None) -> str | None:
+    return None if identifier is None else str(identifier)
+

@@ -1,0 +1,282 @@
+"""The port every payment gateway is reached through: a few verbs, and a closed set of outcomes.
+
+Amounts are ``Money``: ISO 4217 minor units. An adapter converts to its vendor's units and raises ``NotRepresentable``
+where that is not exact. Snapshots say what a payment or refund *is now* at the gateway, with cumulative amounts, so
+that applying one twice, or an old one after a new one, does no harm.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar, Final, Protocol
+from uuid import UUID
+
+from holdfast.values.errors import Rejected, Transient
+from holdfast.values.money import Money
+from holdfast.values.payment_events import EventType
+
+ANSWER_EVENT_TYPE: Final = "answer"
+"""The ``gateway_event_type`` of an event that was made from a gateway's answer instead of from its webhook."""
+
+
+class GatewayUnreachable(Transient):
+    """The request surely was not executed (no connection, or turned away at the door): repeat it as it is."""
+
+
+class OutcomeUnknown(Transient):
+    """The request was sent and its answer lost: it may have been executed.
+
+    Resolve it with ``find`` (or the same call under the same idempotency key) before anything else is tried.
+    """
+
+
+class GatewayRefused(Rejected):
+    """The gateway refuses the request as such (unknown token, reused key, bad amount). Facts: ``failure_code``."""
+
+    code: ClassVar[str] = "gateway_refused"
+
+    @property
+    def failure_code(self) -> str:
+        """The vendor's code for its reason."""
+        return str(self.facts.get("failure_code", self.code))
+
+
+class Outcome(StrEnum):
+    """What a payment is at the gateway at the moment it answered."""
+
+    SUCCEEDED = "succeeded"
+    """Captured, in full or in part; ``captured_minor`` says how much."""
+    AUTHORIZED = "authorized"
+    REQUIRES_ACTION = "requires_action"
+    PROCESSING = "processing"
+    DECLINED = "declined"
+    CANCELLED = "cancelled"
+    """Given up before its capture, by us or because its window closed."""
+
+
+class RefundOutcome(StrEnum):
+    """What a refund is at the gateway. SUCCEEDED can still become FAILED."""
+
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayCredentials:
+    """One organization's account at a gateway. Any of ``webhook_secrets`` may sign: a rotation has two at a time."""
+
+    api_key: str = field(repr=False)
+    webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
+    merchant_account: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorizeRequest:
+    """One attempt at one payment. ``idempotency_key`` names the attempt: the same key can charge only once."""
+
+    payment_id: UUID
+    order_id: UUID
+    order_number: str
+    organization_id: UUID
+    amount: Money
+    token: str
+    """The vendor's name for the shopper's payment method; card numbers never come here."""
+    idempotency_key: str
+    capture_now: bool
+    gateway_customer_id: str | None = None
+    return_url: str | None = None
+    """Where the shopper comes back to after an action on another site."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentSnapshot:
+    """What a payment is now at the gateway. All ``*_minor`` are cumulative and in minor units of ``amount``."""
+
+    gateway_transaction_id: str
+    outcome: Outcome
+    amount: Money
+    """What was asked for."""
+    captured_minor: int = 0
+    refunded_minor: int = 0
+    capturable_minor: int = 0
+    """What is held and can still be captured."""
+    authorization_expires_at: datetime | None = None
+    failure_code: str | None = None
+    """The vendor's reason, most specific first (``insufficient_funds`` rather than ``card_declined``)."""
+    failure_message: str | None = None
+    client_action: Mapping[str, Any] | None = None
+    """What the shopper's client needs in order to go on; always has a ``type``. Holds a secret of that one payment."""
+    method: str | None = None
+    brand: str | None = None
+    last_four: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundSnapshot:
+    """What a refund is now at the gateway."""
+
+    gateway_refund_id: str
+    status: RefundOutcome
+    amount: Money
+    failure_code: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayEvent:
+    """One piece of news about a payment: a verified webhook, or an answer in the same form."""
+
+    gateway_event_id: str
+    """Unique per gateway: what a repeated delivery is recognized by."""
+    gateway_event_type: str
+    """The vendor's own word, or ``answer``."""
+    event_type: EventType | None
+    """None: a type nothing is done about."""
+    occurred_at: datetime
+    gateway_transaction_id: str | None = None
+    payment_id: UUID | None = None
+    """Ours, carried by the gateway as metadata; None where it does not come along (find it by transaction)."""
+    amount_minor: int | None = None
+    """The amount of the thing the event is about: the payment, the refund, the dispute."""
+    currency: str | None = None
+    authorized_minor: int | None = None
+    """All that was ever held for this payment; None where the event does not tell."""
+    captured_minor: int | None = None
+    """Cumulative; None where the event does not tell."""
+    refunded_minor: int | None = None
+    """Cumulative over all refunds; None where the event does not tell."""
+    gateway_refund_id: str | None = None
+    refund_id: UUID | None = None
+    gateway_dispute_id: str | None = None
+    authorization_expires_at: datetime | None = None
+    failure_code: str | None = None
+    failure_message: str | None = None
+    payload: dict[str, Any] = field(default_factory=dict)
+    """What the gateway said, as JSON."""
+
+
+class Gateway(Protocol):
+    """A vendor, in the domain's words. ``deadline_seconds`` bounds a call as a whole.
+
+    Every verb raises ``GatewayUnreachable`` (not executed), ``OutcomeUnknown`` (sent, answer lost), ``GatewayRefused``
+    (our mistake) or ``NotRepresentable`` (amount). A decline is an answer, not an error.
+    """
+
+    @property
+    def name(self) -> str:
+        """The vendor, as in ``gateway_accounts.gateway`` and the webhook's path."""
+        ...
+
+    def authorize(self, request: AuthorizeRequest, *, deadline_seconds: float) -> PaymentSnapshot:
+        """Create and confirm a payment; take the money at once if ``capture_now``, else hold it."""
+        ...
+
+    def capture(
+        self, transaction_id: str, amount: Money, *, idempotency_key: str, deadline_seconds: float
+    ) -> PaymentSnapshot:
+        """Take ``amount`` (at most what is held); the rest is released. If that is impossible in the payment's
+        present state, nothing is changed and the snapshot says what it is instead."""
+        ...
+
+    def cancel(self, transaction_id: str, *, idempotency_key: str, deadline_seconds: float) -> PaymentSnapshot:
+        """Give the payment up before its capture. One that was captured first stays so, and the snapshot says it."""
+        ...
+
+    def refund(
+        self,
+        transaction_id: str,
+        amount: Money,
+        *,
+        idempotency_key: str,
+        refund_id: UUID,
+        reason: str | None = None,
+        deadline_seconds: float,
+    ) -> RefundSnapshot:
+        """Give back ``amount`` of what was captured."""
+        ...
+
+    def fetch(self, transaction_id: str, *, deadline_seconds: float) -> PaymentSnapshot:
+        """The truth about a payment."""
+        ...
+
+    def fetch_refund(self, gateway_refund_id: str, *, deadline_seconds: float) -> RefundSnapshot:
+        """The truth about a refund."""
+        ...
+
+    def find(self, request: AuthorizeRequest, *, deadline_seconds: float) -> PaymentSnapshot | None:
+        """What became of an attempt whose answer was lost; None: surely nothing, and nothing will.
+
+        At a gateway that resolves by repetition (Stripe) an attempt that never arrived is executed now.
+        """
+        ...
+
+
+_EVENT_OF_OUTCOME: Final[Mapping[Outcome, EventType]] = {
+    Outcome.SUCCEEDED: EventType.CAPTURE_SUCCEEDED,
+    Outcome.AUTHORIZED: EventType.AUTHORIZATION_SUCCEEDED,
+    Outcome.REQUIRES_ACTION: EventType.ACTION_REQUIRED,
+    Outcome.PROCESSING: EventType.PAYMENT_PROCESSING,
+    Outcome.DECLINED: EventType.AUTHORIZATION_FAILED,
+    Outcome.CANCELLED: EventType.CANCELLATION_SUCCEEDED,
+}
+
+_EVENT_OF_REFUND: Final[Mapping[RefundOutcome, EventType]] = {
+    RefundOutcome.PENDING: EventType.REFUND_REQUESTED,
+    RefundOutcome.SUCCEEDED: EventType.REFUND_SUCCEEDED,
+    RefundOutcome.FAILED: EventType.REFUND_FAILED,
+}
+
+
+def event_from_snapshot(snapshot: PaymentSnapshot, payment_id: UUID, now: datetime) -> GatewayEvent:
+    """An answer in the form of a webhook, so that both go down one road. The same answer has the same event id."""
+    transaction, outcome = snapshot.gateway_transaction_id, snapshot.outcome
+    held = snapshot.amount.amount_minor if outcome in {Outcome.SUCCEEDED, Outcome.AUTHORIZED} else None
+    return GatewayEvent(
+        gateway_event_id=f"answer:{transaction}:{outcome}:{snapshot.captured_minor}:{snapshot.refunded_minor}",
+        gateway_event_type=ANSWER_EVENT_TYPE,
+        event_type=_EVENT_OF_OUTCOME[outcome],
+        occurred_at=now,
+        gateway_transaction_id=transaction,
+        payment_id=payment_id,
+        amount_minor=snapshot.amount.amount_minor,
+        currency=snapshot.amount.currency,
+        authorized_minor=held,
+        captured_minor=snapshot.captured_minor,
+        refunded_minor=snapshot.refunded_minor,
+        authorization_expires_at=snapshot.authorization_expires_at,
+        failure_code=snapshot.failure_code,
+        failure_message=snapshot.failure_message,
+        payload=_payload_of(snapshot),
+    )
+
+
+def event_from_refund_snapshot(
+    snapshot: RefundSnapshot, *, transaction_id: str, payment_id: UUID, refund_id: UUID, now: datetime
+) -> GatewayEvent:
+    """A refund's answer in the form of a webhook."""
+    return GatewayEvent(
+        gateway_event_id=f"answer:{snapshot.gateway_refund_id}:{snapshot.status}",
+        gateway_event_type=ANSWER_EVENT_TYPE,
+        event_type=_EVENT_OF_REFUND[snapshot.status],
+        occurred_at=now,
+        gateway_transaction_id=transaction_id,
+        payment_id=payment_id,
+        amount_minor=snapshot.amount.amount_minor,
+        currency=snapshot.amount.currency,
+        gateway_refund_id=snapshot.gateway_refund_id,
+        refund_id=refund_id,
+        failure_code=snapshot.failure_code,
+        payload={"status": str(snapshot.status)},
+    )
+
+
+def _payload_of(snapshot: PaymentSnapshot) -> dict[str, Any]:
+    """What is worth keeping of an answer. The client's action is left out: it holds a secret."""
+    return {
+        "outcome": str(snapshot.outcome),
+        "capturable_minor": snapshot.capturable_minor,
+        "method": snapshot.method,
+        "brand": snapshot.brand,
+        "last_four": snapshot.last_four,
+    }

@@ -1,0 +1,274 @@
+"""Stripe behind the gateway port, spoken directly over HTTP: form-encoded requests, JSON answers.
+
+Source: https://docs.stripe.com/api (payment_intents, refunds, idempotent_requests), /error-low-level, /error-codes.
+
+There is no retry in here. urllib3's are off because it cannot tell a safe repetition from a second charge; the rule is
+ours: what surely was not executed is ``GatewayUnreachable``, what may have been is ``OutcomeUnknown``, and the flow
+repeats under the same idempotency key.
+"""
+
+import json
+import ssl
+import time
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+from uuid import UUID
+
+import urllib3
+
+from holdfast.gateways.port import (
+    AuthorizeRequest,
+    GatewayCredentials,
+    GatewayRefused,
+    GatewayUnreachable,
+    OutcomeUnknown,
+    PaymentSnapshot,
+    RefundSnapshot,
+)
+from holdfast.gateways.stripe_objects import failure_code_of, refund_snapshot_of, snapshot_of_intent, stripe_amount
+from holdfast.values.errors import HoldfastError, NotRepresentable
+from holdfast.values.money import Money
+
+API_VERSION: Final = "2026-10-28.endive"
+"""The ``Stripe-Version`` of every request. Moving it is a change of code, checked against the SDK of that version."""
+LIVE_BASE_URL: Final = "https://api.stripe.com"
+CONNECT_TIMEOUT_SECONDS: Final = 2.0
+IDEMPOTENCY_KEY_MAX_CHARACTERS: Final = 255
+IDEMPOTENCY_KEY_LIFETIME_SECONDS: Final = 24 * 3600
+"""Stripe may forget a key after this long; a repetition would then charge again. ``find`` is for younger attempts."""
+POOL_MAX_CONNECTIONS: Final = 8
+
+_REFUND_REASONS: Final = frozenset(("duplicate", "fraudulent", "requested_by_customer"))
+_RETRY_AFTER_MAX_SECONDS: Final = 60
+_EXPAND_CHARGE: Final = ("expand[]", "latest_charge")
+
+Form = list[tuple[str, str]]
+
+
+def connection_pool() -> urllib3.PoolManager:
+    """Kept-alive connections, to be shared by the gateways of a process: TLS is verified, nothing is retried."""
+    return urllib3.PoolManager(maxsize=POOL_MAX_CONNECTIONS, retries=False, cert_reqs="CERT_REQUIRED")
+
+
+class StripeGateway:
+    """One organization's Stripe account. Cheap to make: connections belong to the pool."""
+
+    name = "stripe"
+
+    def __init__(
+        self,
+        credentials: GatewayCredentials,
+        *,
+        pool: urllib3.PoolManager,
+        base_url: str = LIVE_BASE_URL,
+    ) -> None:
+        self._pool = pool
+        self._base_url = base_url.rstrip("/")
+        self._headers = {
+            "Authorization": f"Bearer {credentials.api_key}",
+            "Stripe-Version": API_VERSION,
+            "User-Agent": "Holdfast",
+        }
+        if credentials.merchant_account:
+            self._headers["Stripe-Account"] = credentials.merchant_account
+
+    def authorize(self, request: AuthorizeRequest, *, deadline_seconds: float) -> PaymentSnapshot:
+        """Create and confirm a payment intent. See ``Gateway.authorize``."""
+        return _snapshot(
+            self._post("/v1/payment_intents", _authorize_form(request), request.idempotency_key, deadline_seconds)
+        )
+
+    def capture(
+        self, transaction_id: str, amount: Money, *, idempotency_key: str, deadline_seconds: float
+    ) -> PaymentSnapshot:
+        """Capture a held intent. See ``Gateway.capture``."""
+        form = [("amount_to_capture", str(stripe_amount(amount))), _EXPAND_CHARGE]
+        return self._change(transaction_id, "capture", form, idempotency_key, deadline_seconds)
+
+    def cancel(self, transaction_id: str, *, idempotency_key: str, deadline_seconds: float) -> PaymentSnapshot:
+        """Cancel an intent. See ``Gateway.cancel``."""
+        return self._change(transaction_id, "cancel", [_EXPAND_CHARGE], idempotency_key, deadline_seconds)
+
+    def refund(
+        self,
+        transaction_id: str,
+        amount: Money,
+        *,
+        idempotency_key: str,
+        refund_id: UUID,
+        reason: str | None = None,
+        deadline_seconds: float,
+    ) -> RefundSnapshot:
+        """Refund captured money. A reason outside Stripe's three goes along as metadata. See ``Gateway.refund``."""
+        form = [
+            ("payment_intent", transaction_id),
+            ("amount", str(stripe_amount(amount))),
+            ("metadata[refund_id]", str(refund_id)),
+        ]
+        if reason:
+            form.append(("reason" if reason in _REFUND_REASONS else "metadata[reason]", reason))
+        return _refund_snapshot(self._post("/v1/refunds", form, idempotency_key, deadline_seconds))
+
+    def fetch(self, transaction_id: str, *, deadline_seconds: float) -> PaymentSnapshot:
+        """Retrieve an intent. See ``Gateway.fetch``."""
+        path = f"/v1/payment_intents/{quote(transaction_id, safe='')}"
+        return _snapshot(self._get(path, [_EXPAND_CHARGE], deadline_seconds))
+
+    def fetch_refund(self, gateway_refund_id: str, *, deadline_seconds: float) -> RefundSnapshot:
+        """Retrieve a refund. See ``Gateway.fetch_refund``."""
+        return _refund_snapshot(self._get(f"/v1/refunds/{quote(gateway_refund_id, safe='')}", [], deadline_seconds))
+
+    def find(self, request: AuthorizeRequest, *, deadline_seconds: float) -> PaymentSnapshot | None:
+        """Repeat the attempt under its own key: Stripe answers what it answered then, or executes it once.
+
+        A stored answer of 500 is repeated too, and says nothing of what happened; then Stripe's search is asked.
+        Search lags by about a minute, so finding nothing there proves nothing and stays ``OutcomeUnknown``.
+        """
+        started = time.monotonic()
+        try:
+            return self.authorize(request, deadline_seconds=deadline_seconds)
+        except OutcomeUnknown:
+            left_seconds = deadline_seconds - (time.monotonic() - started)
+            found = self._search(request.payment_id, left_seconds) if left_seconds > 0 else None
+            if found is None:
+                raise
+            return found
+
+    def _search(self, payment_id: UUID, deadline_seconds: float) -> PaymentSnapshot | None:
+        query = [("query", f'metadata["payment_id"]:"{payment_id}"'), ("expand[]", "data.latest_charge")]
+        found = self._get("/v1/payment_intents/search", query, deadline_seconds).get("data")
+        return _snapshot(found[0]) if found else None
+
+    def _change(
+        self, transaction_id: str, verb: str, form: Form, idempotency_key: str, deadline_seconds: float
+    ) -> PaymentSnapshot:
+        """Change an intent; where its state does not allow that, look at what it is instead."""
+        started = time.monotonic()
+        try:
+            path = f"/v1/payment_intents/{quote(transaction_id, safe='')}/{verb}"
+            return _snapshot(self._post(path, form, idempotency_key, deadline_seconds))
+        except GatewayRefused as refused:
+            left_seconds = deadline_seconds - (time.monotonic() - started)
+            if refused.failure_code != "payment_intent_unexpected_state" or left_seconds <= 0:
+                raise
+            return self.fetch(transaction_id, deadline_seconds=left_seconds)
+
+    def _post(self, path: str, form: Form, idempotency_key: str, deadline_seconds: float) -> dict[str, Any]:
+        if not 0 < len(idempotency_key) <= IDEMPOTENCY_KEY_MAX_CHARACTERS:
+            raise ValueError("an idempotency key has 1 to 255 characters")
+        headers = {"Idempotency-Key": idempotency_key, "Content-Type": "application/x-www-form-urlencoded"}
+        return self._send("POST", path, urlencode(form), headers, deadline_seconds)
+
+    def _get(self, path: str, query: Form, deadline_seconds: float) -> dict[str, Any]:
+        return self._send("GET", f"{path}?{urlencode(query)}" if query else path, None, {}, deadline_seconds)
+
+    def _send(
+        self, method: str, path: str, body: str | None, headers: dict[str, str], deadline_seconds: float
+    ) -> dict[str, Any]:
+        """One request, once. Returns the answered object; for a decline, the intent that was declined."""
+        # Reading changes nothing at the gateway, so a lost answer leaves nothing unknown.
+        lost = GatewayUnreachable if method == "GET" else OutcomeUnknown
+        timeout = urllib3.Timeout(total=deadline_seconds, connect=min(CONNECT_TIMEOUT_SECONDS, deadline_seconds))
+        try:
+            response = self._pool.request(
+                method,
+                self._base_url + path,
+                body=body,
+                headers={**self._headers, **headers},
+                timeout=timeout,
+                retries=False,
+                redirect=False,
+            )
+        except urllib3.exceptions.HTTPError as error:
+            if _never_sent(error):
+                raise GatewayUnreachable(f"Stripe cannot be reached: {type(error).__name__}.") from error
+            raise lost(f"Stripe's answer was lost: {type(error).__name__}.") from error
+        answer = _json_object(response.data)
+        if response.status == 200 and answer:
+            return answer
+        problem = answer.get("error")
+        problem = problem if isinstance(problem, dict) else {}
+        declined = problem.get("payment_intent")
+        if response.status == 402 and isinstance(declined, dict):
+            return declined
+        raise _error_for(response.status, problem, response.headers.get("Retry-After"), lost)
+
+
+def _authorize_form(request: AuthorizeRequest) -> Form:
+    form = [
+        ("amount", str(stripe_amount(request.amount))),
+        ("currency", request.amount.currency.lower()),
+        ("confirm", "true"),
+        ("payment_method", request.token),
+        ("capture_method", "automatic" if request.capture_now else "manual"),
+        ("metadata[payment_id]", str(request.payment_id)),
+        ("metadata[order_id]", str(request.order_id)),
+        ("metadata[order_number]", request.order_number),
+        ("metadata[organization_id]", str(request.organization_id)),
+        _EXPAND_CHARGE,
+    ]
+    if request.gateway_customer_id:
+        form.append(("customer", request.gateway_customer_id))
+    # An intent takes what the account's dashboard allows, and methods that redirect insist on a way back.
+    if request.return_url:
+        form.append(("return_url", request.return_url))
+    else:
+        form += [
+            ("automatic_payment_methods[enabled]", "true"),
+            ("automatic_payment_methods[allow_redirects]", "never"),
+        ]
+    return form
+
+
+def _never_sent(error: urllib3.exceptions.HTTPError) -> bool:
+    """Whether the request cannot have reached Stripe: no address, no connection, no trusted TLS."""
+    if isinstance(error, (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)):
+        return True
+    cause = error.args[0] if error.args else None
+    return isinstance(error, urllib3.exceptions.SSLError) and isinstance(cause, ssl.SSLCertVerificationError)
+
+
+def _json_object(data: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(data)
+    except ValueError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _error_for(
+    status: int, problem: dict[str, Any], retry_after: str | None, lost: type[GatewayUnreachable | OutcomeUnknown]
+) -> HoldfastError:
+    """The port's error for an answer that is no success."""
+    code = failure_code_of(problem) or f"http_{status}"
+    hint = _retry_hint(retry_after)
+    if status == 429:
+        return GatewayUnreachable(f"Stripe turned the request away ({code}).", **hint)
+    if status == 409:
+        # The first request under this key is still being executed.
+        return lost(f"Stripe is still working on this request ({code}).", **hint)
+    if not 400 <= status < 500 or status == 424:
+        # Stripe: the outcome of a request answered with 500 is indeterminate, and its key keeps that answer.
+        return lost(f"Stripe answered {status} ({code}).", **hint)
+    detail = problem.get("message") or f"Stripe answered {status}."
+    return GatewayRefused(str(detail), failure_code=code, parameter=problem.get("param"), gateway="stripe")
+
+
+def _retry_hint(retry_after: str | None) -> dict[str, int]:
+    if retry_after is None or not retry_after.isascii() or not retry_after.isdigit():
+        return {}
+    return {"retry_after_seconds": max(1, min(int(retry_after[:6]), _RETRY_AFTER_MAX_SECONDS))}
+
+
+def _snapshot(intent: dict[str, Any]) -> PaymentSnapshot:
+    try:
+        return snapshot_of_intent(intent)
+    except (KeyError, TypeError, ValueError, NotRepresentable) as error:
+        raise OutcomeUnknown(f"Stripe answered something that is no payment intent we know: {error}.") from error
+
+
+def _refund_snapshot(refund: dict[str, Any]) -> RefundSnapshot:
+    try:
+        return refund_snapshot_of(refund)
+    except (KeyError, TypeError, ValueError, NotRepresentable) as error:
+        raise OutcomeUnknown(f"Stripe answered something that is no refund we know: {error}.") from error

@@ -1,0 +1,168 @@
+"""Reading and writing Stripe's objects: amounts, payment intents, refunds. Pure; shared by calls and webhooks.
+
+Source: https://docs.stripe.com/currencies (minor units) and https://docs.stripe.com/api (objects).
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from holdfast.gateways.port import Outcome, PaymentSnapshot, RefundOutcome, RefundSnapshot
+from holdfast.values.errors import NotRepresentable
+from holdfast.values.money import Money, currency_exponent
+
+_ZERO_DECIMAL: Final = frozenset(
+    ("BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF")
+)
+# Whole units only, and yet written with two decimals, which must be 00.
+_WHOLE_UNITS_IN_HUNDREDTHS: Final = frozenset(("ISK",))
+# Written in thousandths, of which the last digit must be 0.
+_THREE_DECIMAL: Final = frozenset(("BHD", "JOD", "KWD", "OMR", "TND"))
+
+_OUTCOME_OF_STATUS: Final[Mapping[str, Outcome]] = {
+    "succeeded": Outcome.SUCCEEDED,
+    "requires_capture": Outcome.AUTHORIZED,
+    "requires_action": Outcome.REQUIRES_ACTION,
+    "requires_confirmation": Outcome.REQUIRES_ACTION,
+    "processing": Outcome.PROCESSING,
+    # Every intent of ours is confirmed as it is created: lacking a payment method means that one was refused.
+    "requires_payment_method": Outcome.DECLINED,
+    "canceled": Outcome.CANCELLED,
+}
+
+REFUND_OUTCOME_OF_STATUS: Final[Mapping[str, RefundOutcome]] = {
+    "pending": RefundOutcome.PENDING,
+    "requires_action": RefundOutcome.PENDING,
+    "succeeded": RefundOutcome.SUCCEEDED,
+    "failed": RefundOutcome.FAILED,
+    "canceled": RefundOutcome.FAILED,
+}
+
+
+def stripe_amount(amount: Money) -> int:
+    """``amount`` as Stripe writes it. Raises ``NotRepresentable`` if that would need rounding, and at zero."""
+    currency = amount.currency
+    shift = _stripe_exponent(currency) - currency_exponent(currency)
+    up, down = _power_of_ten(shift), _power_of_ten(-shift)
+    scaled, remainder = divmod(amount.amount_minor * up, down)
+    if remainder or scaled <= 0 or scaled % _stripe_step(currency):
+        raise NotRepresentable(f"Stripe cannot express {amount} exactly.", currency=currency)
+    return scaled
+
+
+def money_of(stripe_minor: int, stripe_currency: str) -> Money:
+    """An amount of Stripe's in ISO minor units. Raises ``NotRepresentable`` where that would need rounding."""
+    currency = stripe_currency.upper()
+    shift = currency_exponent(currency) - _stripe_exponent(currency)
+    whole, remainder = divmod(stripe_minor * _power_of_ten(shift), _power_of_ten(-shift))
+    if remainder:
+        raise NotRepresentable(f"{stripe_minor} of Stripe's {currency} is no whole minor unit.", currency=currency)
+    return Money(whole, currency)
+
+
+def _power_of_ten(exponent: int) -> int:
+    """Ten to the exponent, and 1 for a negative one: integers only."""
+    return int(10 ** max(exponent, 0))
+
+
+def _stripe_exponent(currency: str) -> int:
+    if currency in _ZERO_DECIMAL:
+        return 0
+    if currency in _THREE_DECIMAL:
+        return 3
+    if currency_exponent(currency) > 2:
+        raise NotRepresentable(f"Stripe does not take {currency}.", currency=currency)
+    return 2
+
+
+def _stripe_step(currency: str) -> int:
+    if currency in _THREE_DECIMAL:
+        return 10
+    return 100 if currency in _WHOLE_UNITS_IN_HUNDREDTHS else 1
+
+
+def snapshot_of_intent(intent: Mapping[str, Any]) -> PaymentSnapshot:
+    """What a PaymentIntent says. Its ``latest_charge`` should be expanded; without it brand, window and refunds lack.
+
+    Raises ``KeyError`` or ``ValueError`` if this is no payment intent as we know it.
+    """
+    currency = str(intent["currency"])
+    charge = intent.get("latest_charge")
+    charge = charge if isinstance(charge, Mapping) else {}
+    error = intent.get("last_payment_error") or {}
+    outcome = _OUTCOME_OF_STATUS.get(str(intent["status"]))
+    if outcome is None:
+        raise ValueError(f"unknown status of a payment intent: {intent['status']}")
+    card = _card(charge.get("payment_method_details") or error.get("payment_method"))
+    captured = _captured(intent, charge, outcome)
+    return PaymentSnapshot(
+        gateway_transaction_id=str(intent["id"]),
+        outcome=outcome,
+        amount=money_of(int(intent["amount"]), currency),
+        captured_minor=money_of(captured, currency).amount_minor,
+        refunded_minor=money_of(int(charge.get("amount_refunded") or 0), currency).amount_minor,
+        capturable_minor=money_of(int(intent.get("amount_capturable") or 0), currency).amount_minor,
+        authorization_expires_at=capture_before(charge) if outcome is Outcome.AUTHORIZED else None,
+        failure_code=failure_code_of(error),
+        failure_message=error.get("message"),
+        client_action=_client_action(intent) if outcome is Outcome.REQUIRES_ACTION else None,
+        method="card" if card else None,
+        brand=card.get("brand"),
+        last_four=card.get("last4"),
+    )
+
+
+def refund_snapshot_of(refund: Mapping[str, Any]) -> RefundSnapshot:
+    """What a Refund says. Raises ``KeyError`` if this is no refund as we know it."""
+    status = str(refund["status"])
+    outcome = REFUND_OUTCOME_OF_STATUS[status]
+    return RefundSnapshot(
+        gateway_refund_id=str(refund["id"]),
+        status=outcome,
+        amount=money_of(int(refund["amount"]), str(refund["currency"])),
+        failure_code=str(refund.get("failure_reason") or status) if outcome is RefundOutcome.FAILED else None,
+    )
+
+
+def capture_before(charge: Mapping[str, Any]) -> datetime | None:
+    """The instant (UTC) until which an uncaptured charge can be captured."""
+    seconds = _card(charge.get("payment_method_details")).get("capture_before")
+    return instant(seconds) if seconds else None
+
+
+def instant(seconds: Any) -> datetime:
+    """Unix seconds as an aware UTC instant."""
+    return datetime.fromtimestamp(int(seconds), tz=UTC)
+
+
+def failure_code_of(error: Mapping[str, Any]) -> str | None:
+    """The most specific reason in an error of Stripe's."""
+    return error.get("decline_code") or error.get("code") or error.get("type")
+
+
+def uuid_in(metadata: Any, name: str) -> UUID | None:
+    """An id of ours out of an object's metadata; None if it is not there or not ours."""
+    value = metadata.get(name) if isinstance(metadata, Mapping) else None
+    try:
+        return UUID(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def _card(details: Any) -> Mapping[str, Any]:
+    card = details.get("card") if isinstance(details, Mapping) else None
+    return card if isinstance(card, Mapping) else {}
+
+
+def _captured(intent: Mapping[str, Any], charge: Mapping[str, Any], outcome: Outcome) -> int:
+    for holder, name in ((intent, "amount_received"), (charge, "amount_captured")):
+        if holder.get(name) is not None:
+            return int(holder[name])
+    return int(intent["amount"]) if outcome is Outcome.SUCCEEDED else 0
+
+
+def _client_action(intent: Mapping[str, Any]) -> Mapping[str, Any]:
+    action: dict[str, Any] = {"type": "stripe_payment_intent", "client_secret": intent.get("client_secret")}
+    redirect = (intent.get("next_action") or {}).get("redirect_to_url") or {}
+    return {**action, "redirect_url": redirect["url"]} if redirect.get("url") else action

@@ -1,0 +1,209 @@
+"""Stripe's webhooks: proof of the sender over the raw bytes, then one event in our words.
+
+Source: https://docs.stripe.com/webhooks/signature and https://docs.stripe.com/api/events/types.
+"""
+
+import hmac
+import json
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from holdfast.gateways.port import GatewayCredentials, GatewayEvent, RefundOutcome
+from holdfast.gateways.stripe_objects import (
+    REFUND_OUTCOME_OF_STATUS,
+    capture_before,
+    failure_code_of,
+    instant,
+    money_of,
+    uuid_in,
+)
+from holdfast.values.errors import InvalidInput, NotRepresentable, SignatureInvalid
+from holdfast.values.payment_events import EventType
+
+SIGNATURE_HEADER: Final = "stripe-signature"
+TOLERANCE_SECONDS: Final = 300
+"""How far a signature's time may lie from ours, in the past or in the future."""
+_TIMESTAMP_MAX_DIGITS: Final = 12
+
+# Codes of last_payment_error that speak of the capture of an authorization that had succeeded.
+_CAPTURE_FAILURES: Final = frozenset(
+    ("capture_charge_authorization_expired", "capture_unauthorized_payment", "charge_expired_for_capture")
+)
+# Cancellation reasons of an authorization whose window closed; until the version of 2025-03-31 it was "automatic".
+_EXPIRED: Final = frozenset(("expired", "automatic"))
+_REFUND_EVENTS: Final[Mapping[RefundOutcome, EventType]] = {
+    RefundOutcome.PENDING: EventType.REFUND_REQUESTED,
+    RefundOutcome.SUCCEEDED: EventType.REFUND_SUCCEEDED,
+    RefundOutcome.FAILED: EventType.REFUND_FAILED,
+}
+_DISPUTE_EVENTS: Final[Mapping[str, EventType]] = {
+    "charge.dispute.created": EventType.DISPUTE_OPENED,
+    "charge.dispute.updated": EventType.DISPUTE_UPDATED,
+    "charge.dispute.funds_withdrawn": EventType.DISPUTE_UPDATED,
+    "charge.dispute.funds_reinstated": EventType.DISPUTE_UPDATED,
+    "charge.dispute.closed": EventType.DISPUTE_CLOSED,
+}
+
+
+def verify_and_parse_webhook(
+    headers: Mapping[str, str], raw_body: bytes, credentials: GatewayCredentials, now: datetime
+) -> tuple[GatewayEvent, ...]:
+    """The one event of a webhook. ``headers`` have lower-case names; ``now`` is aware UTC.
+
+    Raises ``SignatureInvalid`` when the sender is not proven, ``InvalidInput`` when the body is no event of Stripe's.
+    """
+    verify_signature(headers.get(SIGNATURE_HEADER), raw_body, credentials.webhook_secrets, now)
+    return (_parse(raw_body),)
+
+
+def verify_signature(header: str | None, raw_body: bytes, secrets: Iterable[str], now: datetime) -> None:
+    """HMAC-SHA256 over ``{t}.`` and the raw body, hex; any ``v1`` made with any of the secrets will do.
+
+    Raises ``SignatureInvalid``. Every pair is compared, each in constant time.
+    """
+    timestamp, candidates = _read_header(header)
+    signed = timestamp.encode() + b"." + raw_body
+    proven = False
+    for secret in filter(None, secrets):
+        expected = hmac.digest(secret.encode(), signed, "sha256").hex().encode()
+        for candidate in candidates:
+            proven |= hmac.compare_digest(expected, candidate)
+    if not proven:
+        raise SignatureInvalid("No signature of this webhook was made with a secret of this endpoint.")
+    if abs(now.timestamp() - int(timestamp)) > TOLERANCE_SECONDS:
+        raise SignatureInvalid("The webhook was signed too long ago, or in the future.")
+
+
+def _read_header(header: str | None) -> tuple[str, list[bytes]]:
+    items = [item.strip().partition("=") for item in (header or "").split(",")]
+    times = [value for name, _, value in items if name == "t"]
+    candidates = [value.encode(errors="replace") for name, _, value in items if name == "v1"]
+    if len(times) != 1 or not candidates:
+        raise SignatureInvalid("The Stripe-Signature header is missing or malformed.")
+    timestamp = times[0]
+    if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= _TIMESTAMP_MAX_DIGITS):
+        raise SignatureInvalid("The Stripe-Signature header carries no time.")
+    return timestamp, candidates
+
+
+def _parse(raw_body: bytes) -> GatewayEvent:
+    try:
+        payload = json.loads(raw_body)
+        read = _READERS.get(payload["type"], _read_nothing)
+        return GatewayEvent(
+            gateway_event_id=_text(payload["id"]),
+            gateway_event_type=_text(payload["type"]),
+            occurred_at=instant(payload["created"]),
+            payload=payload,
+            **read(_text(payload["type"]), payload["data"]["object"]),
+        )
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        OSError,
+        OverflowError,
+        AttributeError,
+        RecursionError,
+        NotRepresentable,
+    ) as error:
+        raise InvalidInput("The webhook's body is not an event of Stripe's.") from error
+
+
+def _read_intent(event_name: str, intent: Mapping[str, Any]) -> dict[str, Any]:
+    error = intent.get("last_payment_error") or {}
+    failed = event_name == "payment_intent.payment_failed"
+    event_type = _INTENT_EVENTS[event_name]
+    if failed and error.get("code") in _CAPTURE_FAILURES:
+        event_type = EventType.CAPTURE_FAILED
+    elif event_name == "payment_intent.canceled" and intent.get("cancellation_reason") in _EXPIRED:
+        event_type = EventType.AUTHORIZATION_EXPIRED
+    currency = _text(intent["currency"])
+    amount = money_of(intent["amount"], currency)
+    charge = intent.get("latest_charge")
+    held = event_type in {EventType.AUTHORIZATION_SUCCEEDED, EventType.CAPTURE_SUCCEEDED}
+    return {
+        "event_type": event_type,
+        "gateway_transaction_id": _text(intent["id"]),
+        "payment_id": uuid_in(intent.get("metadata"), "payment_id"),
+        "amount_minor": amount.amount_minor,
+        "currency": amount.currency,
+        "authorized_minor": amount.amount_minor if held else None,
+        "captured_minor": money_of(int(intent.get("amount_received") or 0), currency).amount_minor,
+        "authorization_expires_at": capture_before(charge) if isinstance(charge, Mapping) else None,
+        "failure_code": failure_code_of(error) if failed else None,
+        "failure_message": error.get("message") if failed else None,
+    }
+
+
+def _read_charge(event_name: str, charge: Mapping[str, Any]) -> dict[str, Any]:
+    currency = _text(charge["currency"])
+    amount = money_of(charge["amount"], currency)
+    captured = money_of(int(charge.get("amount_captured") or 0), currency)
+    expired = event_name == "charge.expired"
+    return {
+        "event_type": EventType.AUTHORIZATION_EXPIRED if expired else EventType.CAPTURE_SUCCEEDED,
+        "gateway_transaction_id": _text(charge["payment_intent"]),
+        # A charge has the metadata its intent had when it was made.
+        "payment_id": uuid_in(charge.get("metadata"), "payment_id"),
+        "amount_minor": amount.amount_minor,
+        "currency": amount.currency,
+        "authorized_minor": amount.amount_minor,
+        "captured_minor": captured.amount_minor,
+    }
+
+
+def _read_refund(_event_name: str, refund: Mapping[str, Any]) -> dict[str, Any]:
+    """By the refund's status and not by the event's name: ``refund.updated`` may bring any of them."""
+    outcome = REFUND_OUTCOME_OF_STATUS[_text(refund["status"])]
+    amount = money_of(refund["amount"], _text(refund["currency"]))
+    failed = outcome is RefundOutcome.FAILED
+    return {
+        "event_type": _REFUND_EVENTS[outcome],
+        "gateway_transaction_id": refund.get("payment_intent"),
+        "payment_id": uuid_in(refund.get("metadata"), "payment_id"),
+        "amount_minor": amount.amount_minor,
+        "currency": amount.currency,
+        "gateway_refund_id": _text(refund["id"]),
+        "refund_id": uuid_in(refund.get("metadata"), "refund_id"),
+        "failure_code": (refund.get("failure_reason") or refund["status"]) if failed else None,
+    }
+
+
+def _read_dispute(event_name: str, dispute: Mapping[str, Any]) -> dict[str, Any]:
+    amount = money_of(dispute["amount"], _text(dispute["currency"]))
+    return {
+        "event_type": _DISPUTE_EVENTS[event_name],
+        "gateway_transaction_id": dispute.get("payment_intent"),
+        "amount_minor": amount.amount_minor,
+        "currency": amount.currency,
+        "gateway_dispute_id": _text(dispute["id"]),
+        "failure_code": dispute.get("reason"),
+    }
+
+
+def _read_nothing(_event_name: str, _thing: Mapping[str, Any]) -> dict[str, Any]:
+    return {"event_type": None}
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError("text expected")
+    return value
+
+
+_INTENT_EVENTS: Final[Mapping[str, EventType]] = {
+    "payment_intent.amount_capturable_updated": EventType.AUTHORIZATION_SUCCEEDED,
+    "payment_intent.succeeded": EventType.CAPTURE_SUCCEEDED,
+    "payment_intent.payment_failed": EventType.AUTHORIZATION_FAILED,
+    "payment_intent.requires_action": EventType.ACTION_REQUIRED,
+    "payment_intent.processing": EventType.PAYMENT_PROCESSING,
+    "payment_intent.canceled": EventType.CANCELLATION_SUCCEEDED,
+}
+_READERS: Final[Mapping[str, Callable[[str, Mapping[str, Any]], dict[str, Any]]]] = {
+    **dict.fromkeys(_INTENT_EVENTS, _read_intent),
+    **dict.fromkeys(("charge.captured", "charge.expired"), _read_charge),
+    **dict.fromkeys(("refund.created", "refund.updated", "refund.failed"), _read_refund),
+    **dict.fromkeys(_DISPUTE_EVENTS, _read_dispute),
+}

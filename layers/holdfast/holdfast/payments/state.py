@@ -1,0 +1,304 @@
+"""What is known of a payment, and the status that follows from it.
+
+Gateways deliver their news late, twice and in any order. So the state is not a current status that events push around
+but a set of facts that only grows: a flag once true stays true, a figure is the highest ever reported, a date the
+latest. Such a join is commutative, associative and idempotent (a semilattice), hence every order of arrival and every
+repetition ends in the same facts, and the status is derived from them. A later state is never undone by an earlier
+event; only two kinds of news take something back, and both are facts of their own: a refund that fails after it
+succeeded, and a capture that fails after it succeeded.
+
+**A capture and its failure.** A capture that failed and was repeated, and one that succeeded and fell through days
+later, are made of the same two kinds of event. The gateway's own dates tell them apart, not the order of arrival: the
+capture stands unless its failure is dated after the latest success. A capture that fell through leaves the payment
+``failed``; a capture that never succeeded leaves it what it was, so that an authorization can be captured again.
+
+The one figure that is not a fact is the cumulative refunded amount of a gateway: it does not say which refunds it
+counts and falls when one fails. Refunds are known one by one, by the gateway's id.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+from holdfast.payments.model import PaymentStatus, RefundStatus
+from holdfast.values.errors import InvalidInput
+from holdfast.values.payment_events import EventType
+
+_IN_PROGRESS: Final = frozenset({EventType.AUTHORIZATION_REQUESTED, EventType.PAYMENT_PROCESSING})
+_MONEY_HELD: Final = frozenset({EventType.AUTHORIZATION_SUCCEEDED, EventType.CAPTURE_SUCCEEDED})
+_FAILURES: Final = frozenset({EventType.AUTHORIZATION_FAILED, EventType.CAPTURE_FAILED})
+_REFUND_STATUS: Final[Mapping[EventType, RefundStatus]] = {
+    EventType.REFUND_REQUESTED: RefundStatus.PENDING,
+    EventType.REFUND_SUCCEEDED: RefundStatus.SUCCEEDED,
+    EventType.REFUND_FAILED: RefundStatus.FAILED,
+}
+_REFUND_RANK: Final[Mapping[RefundStatus, int]] = {
+    RefundStatus.PENDING: 0,
+    RefundStatus.SUCCEEDED: 1,
+    RefundStatus.FAILED: 2,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentNews:
+    """One event of a payment: the part of a gateway's event that says something about the money.
+
+    All amounts are in minor units of the payment's currency, which the caller has checked.
+    """
+
+    event_type: EventType
+    occurred_at: datetime
+    """When it happened at the gateway, not when it arrived (aware UTC)."""
+    amount_minor: int | None = None
+    """The amount of the thing the event is about: of the refund, for a refund."""
+    authorized_minor: int | None = None
+    captured_minor: int | None = None
+    """Cumulative over all captures."""
+    gateway_refund_id: str | None = None
+    authorization_expires_at: datetime | None = None
+    failure_code: str | None = None
+    failure_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Failure:
+    """Why the gateway said no. The latest one is kept; of two at one instant the greater code, so that any order of
+    arrival ends in the same."""
+
+    occurred_at: datetime
+    code: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RefundFact:
+    """One refund at the gateway: ``pending``, then ``succeeded``, then perhaps still ``failed``."""
+
+    gateway_refund_id: str
+    status: RefundStatus
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentFacts:
+    """Everything known of one payment. A new payment is ``PaymentFacts(amount_minor=...)``."""
+
+    amount_minor: int
+    processing: bool = False
+    requires_action: bool = False
+    authorized: bool = False
+    authorized_minor: int = 0
+    authorization_expires_at: datetime | None = None
+    captured_minor: int = 0
+    """The highest cumulative figure reported; it stays when the capture falls through (see ``capture_failed``)."""
+    captured_at: datetime | None = None
+    capture_failed_at: datetime | None = None
+    failed: bool = False
+    cancelled: bool = False
+    expired: bool = False
+    failure: Failure | None = None
+    refunds: tuple[RefundFact, ...] = ()
+    """Sorted by the gateway's id, one for each."""
+
+    @property
+    def capture_failed(self) -> bool:
+        """Whether the last word on the capture is a failure, by the gateway's dates. Of a tie the success stands."""
+        if self.capture_failed_at is None:
+            return False
+        return self.captured_at is None or self.capture_failed_at > self.captured_at
+
+    @property
+    def refunded_minor(self) -> int:
+        """What was given back and did not return."""
+        return sum(refund.amount_minor for refund in self.refunds if refund.status is RefundStatus.SUCCEEDED)
+
+    @property
+    def collected_minor(self) -> int:
+        """What the gateway took at some time: its capture, or at least what was given back if that news came first."""
+        return max(self.captured_minor, self.refunded_minor)
+
+    @property
+    def failure_code(self) -> str | None:
+        return (self.failure.code or None) if self.failure else None
+
+    @property
+    def failure_message(self) -> str | None:
+        return (self.failure.message or None) if self.failure else None
+
+
+def join(facts: PaymentFacts, news: PaymentNews) -> PaymentFacts:
+    """The facts with the news in them. Any order of news and any repetition ends in the same facts.
+
+    Raises InvalidInput for news that cannot be true of this payment (more captured or refunded than it amounts to, a
+    capture or a refund that does not say how much): no retry cures it, and facts are not built on it.
+    """
+    _refuse_impossible(facts, news)
+    return _merge(facts, _told_by(news, facts.amount_minor))
+
+
+def derive_status(facts: PaymentFacts) -> PaymentStatus:
+    """The payment's status: the strongest fact decides. Money given back, money taken, money released, money held,
+    a refusal, then what the payment waits for."""
+    if facts.refunded_minor > 0:
+        # While the capture's own news is missing, the whole amount is the safe figure: `refunded` is final.
+        whole = facts.refunded_minor >= (facts.captured_minor or facts.amount_minor)
+        return PaymentStatus.REFUNDED if whole else PaymentStatus.PARTIALLY_REFUNDED
+    if facts.captured_minor > 0:
+        return PaymentStatus.FAILED if facts.capture_failed else PaymentStatus.CAPTURED
+    by_precedence = (
+        (facts.cancelled or facts.expired, PaymentStatus.CANCELLED),
+        (facts.authorized, PaymentStatus.AUTHORIZED),
+        (facts.failed or facts.capture_failed, PaymentStatus.FAILED),
+        (facts.requires_action, PaymentStatus.REQUIRES_ACTION),
+        (facts.processing, PaymentStatus.PROCESSING),
+    )
+    return next((status for holds, status in by_precedence if holds), PaymentStatus.PENDING)
+
+
+def to_json(facts: PaymentFacts) -> dict[str, Any]:
+    """The facts as JSON values; instants in ISO 8601."""
+    failure = facts.failure
+    return {
+        "amount_minor": facts.amount_minor,
+        "processing": facts.processing,
+        "requires_action": facts.requires_action,
+        "authorized": facts.authorized,
+        "authorized_minor": facts.authorized_minor,
+        "authorization_expires_at": _text(facts.authorization_expires_at),
+        "captured_minor": facts.captured_minor,
+        "captured_at": _text(facts.captured_at),
+        "capture_failed_at": _text(facts.capture_failed_at),
+        "failed": facts.failed,
+        "cancelled": facts.cancelled,
+        "expired": facts.expired,
+        "failure": failure
+        and {"occurred_at": _text(failure.occurred_at), "code": failure.code, "message": failure.message},
+        "refunds": [
+            {
+                "gateway_refund_id": refund.gateway_refund_id,
+                "status": refund.status.value,
+                "amount_minor": refund.amount_minor,
+            }
+            for refund in facts.refunds
+        ],
+    }
+
+
+def from_json(document: Mapping[str, Any]) -> PaymentFacts:
+    """The facts that ``to_json`` wrote. Raises KeyError or ValueError for anything else."""
+    failure = document["failure"]
+    return PaymentFacts(
+        amount_minor=document["amount_minor"],
+        processing=document["processing"],
+        requires_action=document["requires_action"],
+        authorized=document["authorized"],
+        authorized_minor=document["authorized_minor"],
+        authorization_expires_at=_instant(document["authorization_expires_at"]),
+        captured_minor=document["captured_minor"],
+        captured_at=_instant(document["captured_at"]),
+        capture_failed_at=_instant(document["capture_failed_at"]),
+        failed=document["failed"],
+        cancelled=document["cancelled"],
+        expired=document["expired"],
+        failure=failure
+        and Failure(datetime.fromisoformat(failure["occurred_at"]), failure["code"], failure["message"]),
+        refunds=tuple(
+            RefundFact(refund["gateway_refund_id"], RefundStatus(refund["status"]), refund["amount_minor"])
+            for refund in document["refunds"]
+        ),
+    )
+
+
+def _refuse_impossible(facts: PaymentFacts, news: PaymentNews) -> None:
+    if news.event_type is EventType.CAPTURE_SUCCEEDED and not 0 < (news.captured_minor or 0) <= facts.amount_minor:
+        raise InvalidInput(f"a capture of {news.captured_minor} of a payment of {facts.amount_minor}")
+    if news.event_type not in _REFUND_STATUS:
+        return
+    if news.gateway_refund_id is None and news.event_type is not EventType.REFUND_REQUESTED:
+        raise InvalidInput("a refund without the gateway's id: it could not be told from another")
+    if news.gateway_refund_id is not None and not 0 < (news.amount_minor or 0) <= facts.amount_minor:
+        raise InvalidInput(f"a refund of {news.amount_minor} of a payment of {facts.amount_minor}")
+
+
+def _told_by(news: PaymentNews, amount_minor: int) -> PaymentFacts:
+    """The facts one event states by itself. Requests of ours that were not answered, and disputes, state none."""
+    kind = news.event_type
+    captured = kind is EventType.CAPTURE_SUCCEEDED
+    captured_minor = (news.captured_minor or 0) if captured else 0
+    held_minor = 0
+    if kind in _MONEY_HELD:
+        held_minor = news.authorized_minor or captured_minor or amount_minor
+    failed = kind in _FAILURES
+    return PaymentFacts(
+        amount_minor=amount_minor,
+        processing=kind in _IN_PROGRESS,
+        requires_action=kind is EventType.ACTION_REQUIRED,
+        authorized=kind in _MONEY_HELD,
+        authorized_minor=max(held_minor, captured_minor),
+        authorization_expires_at=news.authorization_expires_at,
+        captured_minor=captured_minor,
+        captured_at=news.occurred_at if captured else None,
+        capture_failed_at=news.occurred_at if kind is EventType.CAPTURE_FAILED else None,
+        failed=kind is EventType.AUTHORIZATION_FAILED,
+        cancelled=kind is EventType.CANCELLATION_SUCCEEDED,
+        expired=kind is EventType.AUTHORIZATION_EXPIRED,
+        failure=Failure(news.occurred_at, news.failure_code or "", news.failure_message or "") if failed else None,
+        refunds=_refunds_told_by(news),
+    )
+
+
+def _refunds_told_by(news: PaymentNews) -> tuple[RefundFact, ...]:
+    status = _REFUND_STATUS.get(news.event_type)
+    if status is None or news.gateway_refund_id is None:
+        return ()
+    return (RefundFact(news.gateway_refund_id, status, news.amount_minor or 0),)
+
+
+def _merge(one: PaymentFacts, other: PaymentFacts) -> PaymentFacts:
+    """The least facts that contain both: field by field either, or the greater."""
+    return PaymentFacts(
+        amount_minor=one.amount_minor,
+        processing=one.processing or other.processing,
+        requires_action=one.requires_action or other.requires_action,
+        authorized=one.authorized or other.authorized,
+        authorized_minor=max(one.authorized_minor, other.authorized_minor),
+        authorization_expires_at=_greater(one.authorization_expires_at, other.authorization_expires_at),
+        captured_minor=max(one.captured_minor, other.captured_minor),
+        captured_at=_greater(one.captured_at, other.captured_at),
+        capture_failed_at=_greater(one.capture_failed_at, other.capture_failed_at),
+        failed=one.failed or other.failed,
+        cancelled=one.cancelled or other.cancelled,
+        expired=one.expired or other.expired,
+        failure=_greater(one.failure, other.failure),
+        refunds=_merge_refunds(one.refunds, other.refunds),
+    )
+
+
+def _merge_refunds(one: tuple[RefundFact, ...], other: tuple[RefundFact, ...]) -> tuple[RefundFact, ...]:
+    merged: dict[str, RefundFact] = {}
+    for refund in (*one, *other):
+        known = merged.get(refund.gateway_refund_id, refund)
+        merged[refund.gateway_refund_id] = RefundFact(
+            refund.gateway_refund_id,
+            max(known.status, refund.status, key=_REFUND_RANK.__getitem__),
+            max(known.amount_minor, refund.amount_minor),
+        )
+    return tuple(merged[gateway_refund_id] for gateway_refund_id in sorted(merged))
+
+
+_Dated = TypeVar("_Dated", datetime, Failure)
+
+
+def _greater(one: _Dated | None, other: _Dated | None) -> _Dated | None:
+    if one is None or other is None:
+        return one or other
+    return max(one, other)
+
+
+def _text(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
+
+
+def _instant(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

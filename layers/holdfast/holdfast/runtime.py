@@ -1,0 +1,98 @@
+"""The composition root: what the flows need from outside, built on first use and kept for the life of the process."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from holdfast.settings import GuestTokenSource, Settings, settings
+
+if TYPE_CHECKING:
+    from holdfast.database.transaction import Database
+    from holdfast.gateways.registry import GatewayRegistry
+    from holdfast.identity.port import GuestTokens
+    from holdfast.messaging.event_bus import EventBus
+    from holdfast.messaging.queue import Queue
+    from holdfast.secrets.store import SecretStore
+
+
+@dataclass(slots=False)
+class Runtime:
+    """Lazily built ports. A function pays only for those it uses: boto3 alone costs 130 ms of a cold start."""
+
+    settings: Settings
+    _lock: Lock = field(default_factory=Lock, repr=False)
+
+    @cached_property
+    def database(self) -> "Database":
+        """The pool of this process."""
+        from holdfast.database.engine import make_engine  # noqa: PLC0415 -- lazily, see the class
+        from holdfast.database.transaction import Database  # noqa: PLC0415
+
+        return Database(make_engine(self.settings.database))
+
+    @cached_property
+    def secrets(self) -> "SecretStore":
+        """Secrets by reference, cached for minutes."""
+        from holdfast.secrets.store import SecretStore  # noqa: PLC0415
+
+        return SecretStore()
+
+    @cached_property
+    def gateways(self) -> "GatewayRegistry":
+        """Every payment gateway, by name and account."""
+        from holdfast.gateways.registry import GatewayRegistry  # noqa: PLC0415
+
+        return GatewayRegistry(self.settings, self.secrets)
+
+    @cached_property
+    def payment_events_queue(self) -> "Queue":
+        """Where stored payment events wait for the worker."""
+        from holdfast.messaging.queue import Queue  # noqa: PLC0415
+
+        return Queue(self.settings.payment_events_queue_url)
+
+    @cached_property
+    def outbox_bell(self) -> "Queue":
+        """The queue whose messages wake the outbox relay."""
+        from holdfast.messaging.queue import Queue  # noqa: PLC0415
+
+        return Queue(self.settings.outbox_bell_queue_url)
+
+    @cached_property
+    def event_bus(self) -> "EventBus":
+        """Where domain events are published."""
+        from holdfast.messaging.event_bus import EventBus  # noqa: PLC0415
+
+        return EventBus(self.settings.event_bus_name)
+
+    @cached_property
+    def guest_tokens(self) -> "GuestTokens":
+        """Who signs the tokens of guests."""
+        if self.settings.guest_token_source is GuestTokenSource.DEVELOPMENT:
+            from holdfast.identity.development import DevelopmentGuestTokens  # noqa: PLC0415
+
+            return DevelopmentGuestTokens(self.settings.development_issuer_url)
+        from holdfast.identity.cognito import CognitoGuestTokens  # noqa: PLC0415
+
+        return CognitoGuestTokens(self.settings.user_pool_id, self.settings.user_pool_client_id)
+
+
+_current: Runtime | None = None
+_current_lock = Lock()
+
+
+def runtime() -> Runtime:
+    """The runtime of this process."""
+    global _current  # noqa: PLW0603 -- the one composition root
+    with _current_lock:
+        if _current is None:
+            _current = Runtime(settings())
+        return _current
+
+
+def use(replacement: Runtime | None) -> None:
+    """Put another runtime in place (tests), or none, so that the next use builds a fresh one."""
+    global _current  # noqa: PLW0603
+    with _current_lock:
+        _current = replacement

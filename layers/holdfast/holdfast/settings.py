@@ -1,0 +1,101 @@
+"""Everything the environment decides, read once, frozen, typed. The only module that reads ``os.environ``."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+
+
+class DatabaseAuthentication(StrEnum):
+    """How a function proves itself to PostgreSQL: a token made from its IAM role, or a password (local only)."""
+
+    IAM = "iam"
+    PASSWORD = "password"  # noqa: S105 -- the name of a mechanism
+
+
+class GuestTokenSource(StrEnum):
+    """Who signs the tokens of guests: the Cognito user pool, or the development issuer of the local system."""
+
+    COGNITO = "cognito"
+    DEVELOPMENT = "development"
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSettings:
+    """Where PostgreSQL is and how to get in."""
+
+    host: str
+    port: int
+    name: str
+    user: str
+    authentication: DatabaseAuthentication
+    password: str | None
+    verify_tls: bool
+    ca_file: str | None
+    pool_max_connections: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of a deployment. What differs between organizations lives in ``organizations.settings``."""
+
+    environment: str
+    database: DatabaseSettings
+    payment_events_queue_url: str
+    outbox_bell_queue_url: str
+    event_bus_name: str
+    alert_topic_arn: str
+    guest_token_source: GuestTokenSource
+    user_pool_id: str
+    user_pool_client_id: str
+    development_issuer_url: str
+    stripe_base_url: str
+    database_master_secret: str
+
+
+def settings_from(environment: Mapping[str, str]) -> Settings:
+    """Read settings from a mapping. A missing or malformed value raises ``ValueError`` that names the variable."""
+
+    def required(name: str) -> str:
+        value = environment.get(name)
+        if not value:
+            raise ValueError(f"the environment variable {name} is not set")
+        return value
+
+    def whole(name: str, default: str) -> int:
+        value = environment.get(name, default)
+        if not value.isdecimal():
+            raise ValueError(f"the environment variable {name} is not a whole number: {value!r}")
+        return int(value)
+
+    return Settings(
+        environment=environment.get("HOLDFAST_ENVIRONMENT", "local"),
+        database=DatabaseSettings(
+            host=required("DATABASE_HOST"),
+            port=whole("DATABASE_PORT", "5432"),
+            name=environment.get("DATABASE_NAME", "holdfast"),
+            user=environment.get("DATABASE_USER", "holdfast_app"),
+            authentication=DatabaseAuthentication(environment.get("DATABASE_AUTHENTICATION", "iam")),
+            password=environment.get("DATABASE_PASSWORD") or None,
+            verify_tls=environment.get("DATABASE_TLS", "verify") != "off",
+            ca_file=environment.get("DATABASE_CA_FILE") or None,
+            pool_max_connections=whole("DATABASE_POOL_MAX_CONNECTIONS", "1"),
+        ),
+        payment_events_queue_url=environment.get("PAYMENT_EVENTS_QUEUE_URL", ""),
+        outbox_bell_queue_url=environment.get("OUTBOX_BELL_QUEUE_URL", ""),
+        event_bus_name=environment.get("EVENT_BUS_NAME", ""),
+        alert_topic_arn=environment.get("ALERT_TOPIC_ARN", ""),
+        guest_token_source=GuestTokenSource(environment.get("GUEST_TOKEN_SOURCE", "cognito")),
+        user_pool_id=environment.get("USER_POOL_ID", ""),
+        user_pool_client_id=environment.get("USER_POOL_CLIENT_ID", ""),
+        development_issuer_url=environment.get("DEVELOPMENT_ISSUER_URL", ""),
+        stripe_base_url=environment.get("STRIPE_BASE_URL", "https://api.stripe.com"),
+        database_master_secret=environment.get("DATABASE_MASTER_SECRET_ARN", ""),
+    )
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process."""
+    return settings_from(os.environ)

@@ -1,0 +1,128 @@
+"""The tree of errors: what a caller may be told, what may be tried again. Anything else is a bug.
+
+    HoldfastError
+    ├── Rejected                  the caller's problem: never retried, no alarm
+    │   ├── InvalidInput          ├── NotFound            ├── Unauthenticated     ├── Forbidden
+    │   ├── Conflict              ├── OutOfStock          ├── StockContended      ├── CapacityExceeded
+    │   ├── PriceChanged          ├── TransitionRefused   ├── IdempotencyKeyReused ├── RequestInProgress
+    │   ├── PaymentDeclined       ├── NotRepresentable    └── SignatureInvalid
+    └── Transient                 nobody's fault: the same request may succeed a little later
+
+No error carries an HTTP status: ``web.problems`` is the one place that knows how each is told over HTTP.
+"""
+
+from typing import Any, ClassVar
+
+
+class HoldfastError(Exception):
+    """Base of every error that Holdfast raises on purpose."""
+
+
+class Rejected(HoldfastError):
+    """The request cannot be served as it is; nothing was changed. ``detail`` is the sentence its reader needs."""
+
+    code: ClassVar[str] = "rejected"
+
+    def __init__(self, detail: str, **facts: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.facts = facts
+
+
+class InvalidInput(Rejected):
+    """A field is missing, malformed or out of bounds. Facts may carry ``errors``: a list of {field, message}."""
+
+    code = "invalid_input"
+
+
+class NotFound(Rejected):
+    """There is no such thing, or it belongs to somebody else: the two are deliberately indistinguishable."""
+
+    code = "not_found"
+
+
+class Unauthenticated(Rejected):
+    """Nobody vouches for the caller."""
+
+    code = "unauthenticated"
+
+
+class Forbidden(Rejected):
+    """The caller is known, and is not allowed to do this."""
+
+    code = "forbidden"
+
+
+class Conflict(Rejected):
+    """The thing changed since the caller looked, or its state does not allow the request."""
+
+    code = "conflict"
+
+
+class OutOfStock(Rejected):
+    """Some lines cannot be served. Facts: ``items``, each {variant_id, sku, requested, available}."""
+
+    code = "out_of_stock"
+
+
+class StockContended(Rejected):
+    """The stock was there when it was read and taken when it was reserved, several times over: try again."""
+
+    code = "stock_contended"
+
+
+class CapacityExceeded(Rejected):
+    """Every warehouse that has the goods is at its capacity for today, and overflow was not allowed."""
+
+    code = "capacity_exceeded"
+
+
+class PriceChanged(Rejected):
+    """A price the client sent is not the catalog's. Facts: ``items``, each {sku, sent, current, currency}."""
+
+    code = "price_changed"
+
+
+class TransitionRefused(Rejected):
+    """The order cannot go there from where it is. Facts: ``current`` and ``allowed`` (a list of statuses)."""
+
+    code = "transition_refused"
+
+
+class IdempotencyKeyReused(Rejected):
+    """The same Idempotency-Key came before with another body."""
+
+    code = "idempotency_key_reused"
+
+
+class RequestInProgress(Rejected):
+    """The first request with this Idempotency-Key is still running. Facts: ``retry_after_seconds``."""
+
+    code = "request_in_progress"
+
+
+class PaymentDeclined(Rejected):
+    """The gateway refused the payment method. Facts: ``failure_code`` and, at checkout, the ``order`` it left."""
+
+    code = "payment_declined"
+
+
+class NotRepresentable(Rejected):
+    """An amount or a currency that the gateway cannot express exactly. Never rounded."""
+
+    code = "not_representable"
+
+
+class SignatureInvalid(Rejected):
+    """A webhook whose signature or timestamp does not prove its sender. Nothing is stored."""
+
+    code = "signature_invalid"
+
+
+class Transient(HoldfastError):
+    """A passing failure of something we depend on; the same request may succeed in ``retry_after_seconds``."""
+
+    def __init__(self, detail: str, *, retry_after_seconds: int = 5) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.retry_after_seconds = retry_after_seconds

@@ -1,0 +1,34 @@
+"""How the outcome of a checkout is told: created, or declined with the order it left."""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+from uuid import UUID
+
+from holdfast.flows.idempotency import Answer
+from holdfast.web.problems import problem
+from holdfast.web.telemetry import correlation_id
+
+
+def payment_answer(order: Mapping[str, Any], payment_id: UUID) -> Answer:
+    """201 with the order and the attempt; 402 when the gateway declined; 409 when the money came too late."""
+    payment = next(p for p in order["payments"] if p["id"] == str(payment_id))
+    if payment["status"] == "failed":
+        facts = {"failure_code": payment["failure_code"], "order": order, "payment": payment}
+        detail = payment["failure_message"] or "the payment was declined; another method may be tried"
+        return _problem_answer("payment_declined", detail, facts)
+    if order["status"] == "cancelled":
+        detail = "the goods were sold while the payment was under way; the money is being returned"
+        return _problem_answer("conflict", detail, {"order": order, "payment": payment})
+    return Answer(int(HTTPStatus.CREATED), json.dumps({"order": order, "payment": payment}))
+
+
+def order_answer(order: Mapping[str, Any]) -> Answer:
+    """200 with the order."""
+    return Answer(int(HTTPStatus.OK), json.dumps({"order": order}))
+
+
+def _problem_answer(code: str, detail: str, facts: Mapping[str, Any]) -> Answer:
+    document = problem(code, detail, correlation_id(), facts)
+    return Answer(document["status"], json.dumps(document))

@@ -1,0 +1,113 @@
+"""What the API takes, as Pydantic models: unknown fields are refused, every size is bounded."""
+
+from typing import Annotated, Any, Final, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from holdfast.flows.planning import ORDER_LINES_MAX, CheckoutRequest, RequestedItem
+from holdfast.values.address import Address
+from holdfast.values.shipping import ShippingPreference
+
+QUANTITY_MAX: Final = 10_000
+NOTES_MAX_CHARACTERS: Final = 2_000
+
+# PostgreSQL text cannot hold NUL, and no name, street or SKU has control characters.
+_PRINTABLE: Final = r"^[^\x00-\x1f\x7f]*$"
+
+
+def _text(maximum: int, minimum: int = 1) -> Any:
+    return StringConstraints(min_length=minimum, max_length=maximum, strip_whitespace=True, pattern=_PRINTABLE)
+
+
+Name = Annotated[str, _text(200)]
+Line = Annotated[str, _text(200)]
+Sku = Annotated[str, _text(100)]
+EmailAddress = Annotated[str, StringConstraints(max_length=254, pattern=r"^[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+\.[^@\s\x00-\x1f]+$")]
+Notes = Annotated[str, StringConstraints(max_length=NOTES_MAX_CHARACTERS, pattern=r"^[^\x00]*$")]
+
+
+class Body(BaseModel):
+    """Base of every body."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+
+class AddressBody(Body):
+    """A postal address; the country as ISO 3166-1 alpha-2."""
+
+    name: Name
+    line1: Line
+    line2: Line | None = None
+    city: Annotated[str, _text(100)]
+    region: Annotated[str, _text(100)] | None = None
+    postal_code: Annotated[str, _text(20)]
+    country: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
+    phone: Annotated[str, _text(32)] | None = None
+
+    def to_address(self) -> Address:
+        """The domain's value."""
+        return Address(**self.model_dump())
+
+
+class ItemBody(Body):
+    """One item, by SKU or by variant id. A price is checked against the catalog, never trusted."""
+
+    sku: Sku | None = None
+    variant_id: UUID | None = None
+    quantity: Annotated[int, Field(ge=1, le=QUANTITY_MAX, strict=True)]
+    unit_price_minor: Annotated[int, Field(ge=0, strict=True)] | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one_name(self) -> Self:
+        if (self.sku is None) == (self.variant_id is None):
+            raise ValueError("give either sku or variant_id")
+        return self
+
+
+class PaymentBody(Body):
+    """How to pay: a gateway and its token for the shopper's method. Card numbers are refused."""
+
+    gateway: Annotated[str, StringConstraints(pattern=r"^(stripe|paypal|square|adyen)$")]
+    token: Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9_:.\-]+$")]
+
+
+class QuoteBody(Body):
+    """What a checkout would cost and where it would ship from."""
+
+    items: Annotated[list[ItemBody], Field(min_length=1, max_length=ORDER_LINES_MAX)]
+    shipping_address: AddressBody
+    shipping_preference: ShippingPreference = ShippingPreference.STANDARD
+    allow_capacity_overflow: bool = True
+
+    def to_request(self) -> CheckoutRequest:
+        """The flow's value."""
+        return CheckoutRequest(
+            items=tuple(
+                RequestedItem(item.quantity, item.sku, item.variant_id, item.unit_price_minor) for item in self.items
+            ),
+            shipping_address=self.shipping_address.to_address(),
+            preference=self.shipping_preference,
+            allow_capacity_overflow=self.allow_capacity_overflow,
+        )
+
+
+class CheckoutBody(QuoteBody):
+    """A checkout. The billing address defaults to the shipping address, the e-mail address to the token's."""
+
+    billing_address: AddressBody | None = None
+    email: EmailAddress | None = None
+    payment: PaymentBody
+    notes: Notes | None = None
+
+
+class PayAgainBody(Body):
+    """Another method for an order whose payment failed."""
+
+    payment: PaymentBody
+
+
+class CancelBody(Body):
+    """Why an order is cancelled."""
+
+    reason: Annotated[str, _text(500)] | None = None

@@ -1,0 +1,103 @@
+"""The one error format (RFC 9457 problem details), and the one table that knows how each error is told over HTTP."""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from aws_lambda_powertools.event_handler import Response
+
+from holdfast.flows.idempotency import Answer
+from holdfast.values.errors import HoldfastError, Rejected, Transient
+
+CONTENT_TYPE: Final = "application/problem+json"
+
+STATUS_OF_CODE: Final[Mapping[str, HTTPStatus]] = {
+    "rejected": HTTPStatus.BAD_REQUEST,
+    "malformed_request": HTTPStatus.BAD_REQUEST,
+    "invalid_input": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "unauthenticated": HTTPStatus.UNAUTHORIZED,
+    "signature_invalid": HTTPStatus.UNAUTHORIZED,
+    "payment_declined": HTTPStatus.PAYMENT_REQUIRED,
+    "forbidden": HTTPStatus.FORBIDDEN,
+    "not_found": HTTPStatus.NOT_FOUND,
+    "method_not_allowed": HTTPStatus.METHOD_NOT_ALLOWED,
+    "conflict": HTTPStatus.CONFLICT,
+    "out_of_stock": HTTPStatus.CONFLICT,
+    "stock_contended": HTTPStatus.CONFLICT,
+    "capacity_exceeded": HTTPStatus.CONFLICT,
+    "price_changed": HTTPStatus.CONFLICT,
+    "transition_refused": HTTPStatus.CONFLICT,
+    "request_in_progress": HTTPStatus.CONFLICT,
+    "idempotency_key_reused": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "not_representable": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "gateway_refused": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "payload_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+_RETRY_AFTER_SECONDS: Final[Mapping[str, int]] = {
+    "stock_contended": 1,
+    "request_in_progress": 2,
+    "capacity_exceeded": 3600,
+}
+
+
+def problem(
+    code: str, detail: str, correlation_id: str | None, facts: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """A problem document. ``facts`` are extension members, such as ``errors`` or ``items``."""
+    status = STATUS_OF_CODE[code]
+    document: dict[str, Any] = {
+        "type": f"urn:holdfast:problem:{code}",
+        "title": code.replace("_", " ").capitalize(),
+        "status": int(status),
+        "detail": detail,
+        "code": code,
+    }
+    if correlation_id is not None:
+        document["correlation_id"] = correlation_id
+    return document | dict(facts or {})
+
+
+def problem_response(
+    code: str,
+    detail: str,
+    correlation_id: str | None,
+    facts: Mapping[str, Any] | None = None,
+    *,
+    retry_after_seconds: int | None = None,
+) -> Response[Any]:
+    """A problem as Powertools answers it."""
+    document = problem(code, detail, correlation_id, facts)
+    seconds = retry_after_seconds if retry_after_seconds is not None else _RETRY_AFTER_SECONDS.get(code)
+    return Response(
+        status_code=document["status"],
+        content_type=CONTENT_TYPE,
+        body=json.dumps(document, default=str),
+        headers={"Retry-After": str(seconds)} if seconds is not None else {},
+    )
+
+
+def response_for(error: HoldfastError, correlation_id: str | None) -> Response[Any]:
+    """How an error is told. Any that is neither Rejected nor Transient is a bug and is not told here."""
+    if isinstance(error, Transient):
+        return problem_response(
+            "unavailable",
+            "the service cannot do this at the moment; the same request may succeed a little later",
+            correlation_id,
+            retry_after_seconds=error.retry_after_seconds,
+        )
+    if isinstance(error, Rejected):
+        return problem_response(error.code, error.detail, correlation_id, error.facts)
+    raise error
+
+
+def stored_response(answer: Answer) -> Response[Any]:
+    """A stored answer, byte for byte."""
+    is_problem = answer.status >= HTTPStatus.BAD_REQUEST
+    return Response(
+        status_code=answer.status,
+        content_type=CONTENT_TYPE if is_problem else "application/json",
+        body=answer.body,
+    )

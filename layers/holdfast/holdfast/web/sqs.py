@@ -1,0 +1,23 @@
+"""SQS batches with partial failures: one bad message never makes the good ones come back."""
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from holdfast.web.telemetry import correlated
+
+_logger = logging.getLogger(__name__)
+
+
+def process_batch(event: Mapping[str, Any], work: Callable[[Mapping[str, Any]], object]) -> dict[str, Any]:
+    """Run ``work`` on every message's JSON body; those that raise are reported, and SQS brings them again."""
+    failures = []
+    for record in event["Records"]:
+        with correlated(record["messageId"]):
+            try:
+                work(json.loads(record["body"]))
+            except Exception:
+                _logger.exception("message %s failed and will come again", record["messageId"])
+                failures.append({"itemIdentifier": record["messageId"]})
+    return {"batchItemFailures": failures}

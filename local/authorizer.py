@@ -1,0 +1,64 @@
+"""API Gateway's JWT authorizer: RS256 signature, issuer, audience and times, and claims handed on as text."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+from local.model import JwtSettings
+
+VERIFIED_MAX = 10_000
+TOKEN_MAX_BYTES = 16 * 1024
+
+
+class Unauthorized(Exception):
+    """There is no token, or it is not good; `reason` is for the log, never for the caller."""
+
+
+class JwtAuthorizer:
+    """Verifies bearer tokens. A verified token is remembered until it expires: its signature will not change."""
+
+    def __init__(self, settings: JwtSettings, key: RSAPublicKey) -> None:
+        self._settings = settings
+        self._key = key
+        self._verified: dict[str, tuple[float, dict[str, str]]] = {}
+
+    def claims(self, header: str | None) -> Mapping[str, str]:
+        """The claims of the Authorization header's token. Raises Unauthorized."""
+        scheme, _, token = (header or "").strip().rpartition(" ")
+        if not token or scheme.strip().lower() not in ("", "bearer") or len(token) > TOKEN_MAX_BYTES:
+            raise Unauthorized("there is no bearer token")
+        known = self._verified.get(token)
+        if known is not None and known[0] > time.time():
+            return known[1]
+        try:
+            raw = jwt.decode(
+                token,
+                self._key,
+                algorithms=["RS256"],
+                issuer=self._settings.issuer,
+                audience=list(self._settings.audiences),
+                options={"require": ["exp", "iss", "aud"]},
+            )
+        except jwt.InvalidTokenError as problem:
+            self._verified.pop(token, None)
+            raise Unauthorized(str(problem)) from problem
+        claims = {name: _text(value) for name, value in raw.items()}
+        while len(self._verified) >= VERIFIED_MAX:
+            del self._verified[next(iter(self._verified))]
+        self._verified[token] = (float(raw["exp"]), claims)
+        return claims
+
+
+def _text(value: Any) -> str:
+    """A claim as the authorizer passes it on: text as it is, a list as `[a b]`, the rest as JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return f"[{' '.join(map(_text, value))}]"
+    return json.dumps(value, separators=(",", ":"))

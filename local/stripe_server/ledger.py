@@ -1,0 +1,124 @@
+"""The server's memory as a whole, and how an event is put down."""
+
+import json
+import time
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from typing import Final
+
+from local.stripe_server.errors import missing
+from local.stripe_server.model import Charge, Endpoint, Event, Intent, Refund, StoredAnswer, new_id
+from local.stripe_server.objects import (
+    Json,
+    charge_json,
+    dispute_json,
+    event_json,
+    intent_json,
+    payment_method_json,
+    refund_json,
+)
+
+EVENTS_KEPT_MAX: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The API call being executed, and what was commanded for it."""
+
+    request_id: str | None = None
+    idempotency_key: str | None = None
+    decline_code: str | None = None
+    refund_fate: str | None = None
+    base_url: str = ""
+    """Where the caller reaches this server."""
+
+
+class Ledger:
+    """Everything, by id. Used from one event loop only: no method awaits, so each is atomic."""
+
+    def __init__(self) -> None:
+        self.intents: dict[str, Intent] = {}
+        self.charges: dict[str, Charge] = {}
+        self.refunds: dict[str, Refund] = {}
+        self.payment_methods: dict[str, str] = {}
+        """Payment method id -> the test card it was made from."""
+        self.endpoints: dict[str, Endpoint] = {}
+        self.answers: OrderedDict[str, StoredAnswer] = OrderedDict()
+        """Account and idempotency key -> answer, oldest first."""
+        self.events: deque[Event] = deque(maxlen=EVENTS_KEPT_MAX)
+        self.unsent: list[Event] = []
+        """Events of the call being executed, in the order they happened."""
+        self.call = Call()
+        self.changes = 0
+        """Grows with every change: whether there is something to save."""
+
+    def now(self) -> int:
+        """Unix seconds."""
+        return int(time.time())
+
+    def intent(self, account: str, identifier: str) -> Intent:
+        """The account's intent. Raises ``StripeError`` (404)."""
+        found = self.intents.get(identifier)
+        if found is None or found.account != account:
+            raise missing("payment_intent", identifier)
+        return found
+
+    def latest_charge(self, intent: Intent) -> Charge | None:
+        """The last attempt of an intent."""
+        return self.charges[intent.latest_charge] if intent.latest_charge else None
+
+    def render_intent(self, intent: Intent, expand: list[str]) -> Json:
+        """An intent's JSON with ``latest_charge`` and ``payment_method`` expanded on demand."""
+        charge = self.latest_charge(intent) if "latest_charge" in expand else None
+        rendered = intent_json(intent, charge_json(charge) if charge else None)
+        if "payment_method" in expand and intent.payment_method and intent.card_token:
+            rendered["payment_method"] = payment_method_json(intent.payment_method, intent.card_token, intent.created)
+        return rendered
+
+    def tell_intent(self, event_type: str, intent: Intent) -> None:
+        """Put down an event about an intent."""
+        self._tell(event_type, intent.account, intent.id, intent.id, intent)
+
+    def tell_charge(self, event_type: str, charge: Charge) -> None:
+        """Put down an event about a charge, or about the dispute over it."""
+        self._tell(event_type, charge.account, charge.id, charge.intent, charge)
+
+    def tell_refund(self, event_type: str, refund: Refund) -> None:
+        """Put down an event about a refund."""
+        self._tell(event_type, refund.account, refund.id, refund.intent, refund)
+
+    def take_unsent(self) -> list[Event]:
+        """The events since the last time, to be delivered."""
+        taken, self.unsent = self.unsent, []
+        return taken
+
+    def _tell(
+        self, event_type: str, account: str, object_id: str, intent_id: str, thing: Intent | Charge | Refund
+    ) -> None:
+        self.changes += 1
+        event = Event(new_id("evt"), account, event_type, self.now(), object_id, intent_id)
+        wanting = sum(endpoint.wants(account, event_type) for endpoint in self.endpoints.values())
+        if wanting:
+            rendered = event_json(
+                event,
+                _rendered(event_type, thing, event.created),
+                wanting,
+                self.call.request_id,
+                self.call.idempotency_key,
+            )
+            event.body = dump(rendered)
+        self.events.append(event)
+        self.unsent.append(event)
+
+
+def _rendered(event_type: str, thing: Intent | Charge | Refund, at: int) -> Json:
+    if isinstance(thing, Intent):
+        return intent_json(thing)
+    if isinstance(thing, Refund):
+        return refund_json(thing)
+    return dispute_json(thing, at) if event_type.startswith("charge.dispute.") else charge_json(thing)
+
+
+def dump(thing: Json) -> str:
+    """JSON with line breaks, as Stripe writes it: whoever signs or compares what they re-serialized will notice."""
+    return json.dumps(thing, separators=(",\n  ", ": "), ensure_ascii=False)

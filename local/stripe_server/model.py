@@ -1,0 +1,134 @@
+"""What the server remembers. Times are Unix seconds, amounts Stripe's smallest units."""
+
+import secrets
+import string
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+_ALPHABET: Final = string.ascii_letters + string.digits
+API_VERSION: Final = "2026-10-28.endive"
+
+
+def new_id(prefix: str, length: int = 24) -> str:
+    """An id in Stripe's form."""
+    return prefix + "_" + "".join(secrets.choice(_ALPHABET) for _ in range(length))
+
+
+@dataclass(slots=True)
+class Intent:
+    """A PaymentIntent."""
+
+    id: str
+    account: str
+    amount: int
+    currency: str
+    created: int
+    capture_method: str
+    client_secret: str
+    status: str = "requires_payment_method"
+    amount_capturable: int = 0
+    amount_received: int = 0
+    card_token: str | None = None
+    payment_method: str | None = None
+    payment_method_types: list[str] = field(default_factory=lambda: ["card"])
+    automatic_payment_methods: dict[str, Any] | None = None
+    customer: str | None = None
+    description: str | None = None
+    receipt_email: str | None = None
+    return_url: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+    canceled_at: int | None = None
+    cancellation_reason: str | None = None
+    last_payment_error: dict[str, Any] | None = None
+    next_action: dict[str, Any] | None = None
+    latest_charge: str | None = None
+    charges: list[str] = field(default_factory=list)
+    refunds: list[str] = field(default_factory=list)
+    decline_code: str | None = None
+    """Set on command: what the bank will say whatever the card is."""
+    refund_fate: str | None = None
+    """Set on command: what becomes of its refunds whatever the card is."""
+
+
+@dataclass(slots=True)
+class Charge:
+    """One attempt at the bank."""
+
+    id: str
+    account: str
+    intent: str
+    amount: int
+    currency: str
+    created: int
+    status: str
+    card_token: str
+    payment_method: str
+    captured: bool = False
+    amount_captured: int = 0
+    amount_refunded: int = 0
+    """Refunds alone; since the version of 2025-03-31 what was held and not captured does not count."""
+    capture_before: int | None = None
+    failure_code: str | None = None
+    decline_code: str | None = None
+    failure_message: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+    disputed: bool = False
+
+
+@dataclass(slots=True)
+class Refund:
+    """Money on its way back."""
+
+    id: str
+    account: str
+    intent: str
+    charge: str
+    amount: int
+    currency: str
+    created: int
+    status: str
+    reason: str | None = None
+    failure_reason: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Event:
+    """Something that happened. ``body`` is what every delivery of it carries, if an endpoint wanted it."""
+
+    id: str
+    account: str
+    type: str
+    created: int
+    object_id: str
+    intent: str
+    body: str | None = None
+
+
+@dataclass(slots=True)
+class Endpoint:
+    """A webhook endpoint. Its account is an API key, or ``*`` for the events of all."""
+
+    id: str
+    account: str
+    url: str
+    secret: str
+    enabled_events: list[str]
+    created: int
+    description: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+
+    def wants(self, account: str, event_type: str) -> bool:
+        """Whether an event goes there."""
+        return self.account in {"*", account} and (event_type in self.enabled_events or "*" in self.enabled_events)
+
+
+@dataclass(slots=True)
+class StoredAnswer:
+    """What an idempotency key stands for. Without a body: the first request is still being executed."""
+
+    fingerprint: str
+    created: float
+    request_id: str
+    status: int = 0
+    body: str | None = None

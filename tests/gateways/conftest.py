@@ -1,0 +1,48 @@
+"""The gateways under test. Each test has an account of its own, so that they can share one server."""
+
+from collections.abc import Iterator
+
+import pytest
+import urllib3
+
+from holdfast.gateways.stripe import connection_pool
+from tests.gateways.receiver import Receiver
+from tests.gateways.stage import Stage
+from tests.gateways.stripe_stage import StripeStage, running_stripe_server
+
+
+@pytest.fixture(scope="session")
+def stripe_server() -> Iterator[str]:
+    """The base URL of a local Stripe."""
+    with running_stripe_server("--refund-delay-seconds", "0.1") as base_url:
+        yield base_url
+
+
+@pytest.fixture
+def pool() -> Iterator[urllib3.PoolManager]:
+    """Connections as a process of ours has them."""
+    connections = connection_pool()
+    yield connections
+    connections.clear()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Where this test's webhooks arrive."""
+    with Receiver() as listening:
+        yield listening
+
+
+@pytest.fixture
+def stripe_stage(stripe_server: str, pool: urllib3.PoolManager, receiver: Receiver) -> Iterator[StripeStage]:
+    """Stripe, with an account and a webhook endpoint of this test's own."""
+    stage = StripeStage(stripe_server, pool, receiver)
+    yield stage
+    stage.stop_webhooks()
+
+
+@pytest.fixture(params=["stripe"])
+def stage(request: pytest.FixtureRequest) -> Stage:
+    """Every gateway in turn."""
+    chosen: Stage = request.getfixturevalue(f"{request.param}_stage")
+    return chosen

@@ -1,0 +1,341 @@
+"""What every gateway must do, whichever vendor stands behind it."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+from uuid import uuid4
+
+import pytest
+
+from holdfast.gateways.port import (
+    GatewayRefused,
+    Outcome,
+    OutcomeUnknown,
+    PaymentSnapshot,
+    RefundOutcome,
+    RefundSnapshot,
+    event_from_snapshot,
+)
+from holdfast.values.money import Money
+from holdfast.values.payment_events import EventType
+from tests.gateways.stage import Stage
+
+DEADLINE_SECONDS = 5.0
+
+
+def held(stage: Stage, amount_minor: int = 1999) -> PaymentSnapshot:
+    request = stage.request(capture_now=False, amount_minor=amount_minor)
+    return stage.gateway.authorize(request, deadline_seconds=DEADLINE_SECONDS)
+
+
+def paid(stage: Stage, amount_minor: int = 1999) -> PaymentSnapshot:
+    return stage.gateway.authorize(stage.request(amount_minor=amount_minor), deadline_seconds=DEADLINE_SECONDS)
+
+
+def give_back(stage: Stage, payment: PaymentSnapshot, amount_minor: int) -> RefundSnapshot:
+    return stage.gateway.refund(
+        payment.gateway_transaction_id,
+        Money(amount_minor, "USD"),
+        idempotency_key=f"refund-{uuid4()}",
+        refund_id=uuid4(),
+        reason="requested_by_customer",
+        deadline_seconds=DEADLINE_SECONDS,
+    )
+
+
+def fetch(stage: Stage, payment: PaymentSnapshot) -> PaymentSnapshot:
+    return stage.gateway.fetch(payment.gateway_transaction_id, deadline_seconds=DEADLINE_SECONDS)
+
+
+class TestPaying:
+    def test_a_good_card_is_charged_once_and_the_webhook_names_our_payment(self, stage: Stage) -> None:
+        request = stage.request()
+        answer = stage.gateway.authorize(request, deadline_seconds=DEADLINE_SECONDS)
+        assert answer.outcome is Outcome.SUCCEEDED
+        assert (answer.amount, answer.captured_minor, answer.refunded_minor) == (Money(1999, "USD"), 1999, 0)
+        assert (answer.brand, answer.last_four) == ("visa", "4242")
+        assert stage.charges_of(request.order_id) == 1
+
+        news = [event for event in stage.events_until("capture_succeeded") if event.event_type]
+        succeeded = next(event for event in news if event.event_type is EventType.CAPTURE_SUCCEEDED)
+        assert succeeded.payment_id == request.payment_id
+        assert succeeded.gateway_transaction_id == answer.gateway_transaction_id
+        assert (succeeded.captured_minor, succeeded.currency) == (1999, "USD")
+
+    def test_the_answer_and_the_webhook_tell_the_same_in_the_same_form(self, stage: Stage) -> None:
+        request = stage.request()
+        answer = stage.gateway.authorize(request, deadline_seconds=DEADLINE_SECONDS)
+        told = event_from_snapshot(answer, request.payment_id, datetime.now(UTC))
+        arrived = stage.events_until("capture_succeeded")
+        webhook = next(event for event in arrived if event.event_type is EventType.CAPTURE_SUCCEEDED)
+        for name in ("event_type", "payment_id", "gateway_transaction_id", "amount_minor", "currency",
+                     "authorized_minor", "captured_minor"):  # fmt: skip
+            assert getattr(told, name) == getattr(webhook, name), name
+
+    def test_money_can_be_held_first_and_the_gateway_says_how_long(self, stage: Stage) -> None:
+        answer = held(stage)
+        assert answer.outcome is Outcome.AUTHORIZED
+        assert (answer.captured_minor, answer.capturable_minor) == (0, 1999)
+        assert answer.authorization_expires_at is not None
+        assert answer.authorization_expires_at > datetime.now(UTC) + timedelta(days=1)
+        stage.events_until("authorization_succeeded")
+
+    def test_a_decline_is_an_answer_with_a_reason(self, stage: Stage) -> None:
+        request = stage.request(token=stage.token_declined)
+        answer = stage.gateway.authorize(request, deadline_seconds=DEADLINE_SECONDS)
+        assert answer.outcome is Outcome.DECLINED
+        assert answer.failure_code == stage.declined_code
+        assert answer.failure_message
+        assert stage.charges_of(request.order_id) == 0
+
+        failed = next(e for e in stage.events_until("authorization_failed") if e.event_type == "authorization_failed")
+        assert (failed.payment_id, failed.failure_code) == (request.payment_id, stage.declined_code)
+
+    def test_an_unknown_token_is_refused_and_not_declined(self, stage: Stage) -> None:
+        request = stage.request(token="pm_this_is_no_token")
+        with pytest.raises(GatewayRefused) as refused:
+            stage.gateway.authorize(request, deadline_seconds=DEADLINE_SECONDS)
+        assert refused.value.failure_code == "resource_missing"
+        assert stage.charges_of(request.order_id) == 0
+
+
+class TestShoppersAction:
+    @pytest.mark.parametrize(("succeed", "outcome"), [(True, Outcome.SUCCEEDED), (False, Outcome.DECLINED)])
+    def test_the_outcome_is_open_until_the_shopper_acts(self, stage: Stage, succeed: bool, outcome: Outcome) -> None:
+        request = stage.request(token=stage.token_action)
+        answer = stage.gateway.authorize(request, deadline_seconds=DEADLINE_SECONDS)
+        assert answer.outcome is Outcome.REQUIRES_ACTION
+        assert answer.client_action
+        assert answer.client_action["type"]
+        assert stage.charges_of(request.order_id) == 0
+        stage.events_until("action_required")
+
+        stage.complete_action(answer.gateway_transaction_id, succeed=succeed)
+        stage.events_until("capture_succeeded" if succeed else "authorization_failed")
+        assert fetch(stage, answer).outcome is outcome
+        assert stage.charges_of(request.order_id) == int(succeed)
+
+    def test_an_open_action_can_be_cancelled(self, stage: Stage) -> None:
+        request = stage.request(token=stage.token_action)
+        answer = stage.gateway.authorize(request, deadline_seconds=DEADLINE_SECONDS)
+        cancelled = stage.gateway.cancel(
+            answer.gateway_transaction_id, idempotency_key=f"cancel-{uuid4()}", deadline_seconds=DEADLINE_SECONDS
+        )
+        assert cancelled.outcome is Outcome.CANCELLED
+
+
+class TestUnknownOutcome:
+    def test_a_request_that_never_arrived_is_unknown_and_then_charged_once(self, stage: Stage) -> None:
+        request = stage.request()
+        stage.lose_request()
+        with pytest.raises(OutcomeUnknown):
+            stage.gateway.authorize(request, deadline_seconds=DEADLINE_SECONDS)
+        assert stage.charges_of(request.order_id) == 0
+        found = stage.gateway.find(request, deadline_seconds=DEADLINE_SECONDS)
+        assert found is not None
+        assert found.outcome is Outcome.SUCCEEDED
+        assert stage.charges_of(request.order_id) == 1
+
+    def test_an_answer_that_was_lost_is_found_and_nothing_is_charged_again(self, stage: Stage) -> None:
+        request = stage.request()
+        stage.lose_answer()
+        with pytest.raises(OutcomeUnknown):
+            stage.gateway.authorize(request, deadline_seconds=DEADLINE_SECONDS)
+        assert stage.charges_of(request.order_id) == 1
+        found = stage.gateway.find(request, deadline_seconds=DEADLINE_SECONDS)
+        assert found is not None
+        assert found.outcome is Outcome.SUCCEEDED
+        assert stage.charges_of(request.order_id) == 1
+        assert stage.captured_of(request.order_id) == 1999
+
+    def test_a_decline_whose_answer_was_lost_is_found_as_a_decline(self, stage: Stage) -> None:
+        request = stage.request(token=stage.token_declined)
+        stage.lose_answer()
+        with pytest.raises(OutcomeUnknown):
+            stage.gateway.authorize(request, deadline_seconds=DEADLINE_SECONDS)
+        found = stage.gateway.find(request, deadline_seconds=DEADLINE_SECONDS)
+        assert found is not None
+        assert (found.outcome, found.failure_code) == (Outcome.DECLINED, stage.declined_code)
+
+    def test_a_call_ends_at_its_deadline_and_a_repetition_meanwhile_stays_unknown(self, stage: Stage) -> None:
+        request = stage.request()
+        stage.answer_late(1.0)
+        started = monotonic()
+        for _ in range(2):
+            with pytest.raises(OutcomeUnknown):
+                stage.gateway.authorize(request, deadline_seconds=0.3)
+        assert monotonic() - started < 0.9
+        stage.events_until("capture_succeeded")
+        found = stage.gateway.find(request, deadline_seconds=DEADLINE_SECONDS)
+        assert found is not None
+        assert found.outcome is Outcome.SUCCEEDED
+        assert stage.charges_of(request.order_id) == 1
+
+    def test_a_refund_whose_answer_was_lost_is_repeated_without_paying_twice(self, stage: Stage) -> None:
+        payment = paid(stage)
+        stage.lose_answer()
+        key, refund_id = f"refund-{uuid4()}", uuid4()
+
+        def refund() -> RefundSnapshot:
+            return stage.gateway.refund(
+                payment.gateway_transaction_id,
+                Money(500, "USD"),
+                idempotency_key=key,
+                refund_id=refund_id,
+                deadline_seconds=DEADLINE_SECONDS,
+            )
+
+        with pytest.raises(OutcomeUnknown):
+            refund()
+        assert refund().status is RefundOutcome.SUCCEEDED
+        assert fetch(stage, payment).refunded_minor == 500
+
+
+class TestDuplicates:
+    def test_the_same_key_is_the_same_payment(self, stage: Stage) -> None:
+        request = stage.request()
+        first, second = (stage.gateway.authorize(request, deadline_seconds=DEADLINE_SECONDS) for _ in range(2))
+        assert first == second
+        assert stage.charges_of(request.order_id) == 1
+
+    def test_the_same_key_at_once_is_charged_once(self, stage: Stage) -> None:
+        request = stage.request()
+        stage.answer_late(0.2)
+
+        def attempt(_: int) -> Outcome | None:
+            try:
+                return stage.gateway.authorize(request, deadline_seconds=DEADLINE_SECONDS).outcome
+            except OutcomeUnknown:
+                return None
+
+        with ThreadPoolExecutor(8) as threads:
+            outcomes = set(threads.map(attempt, range(8)))
+        assert outcomes <= {Outcome.SUCCEEDED, None}
+        assert Outcome.SUCCEEDED in outcomes
+        assert stage.charges_of(request.order_id) == 1
+
+    def test_the_same_key_for_another_amount_is_refused(self, stage: Stage) -> None:
+        first = stage.request(idempotency_key=f"attempt-{uuid4()}")
+        stage.gateway.authorize(first, deadline_seconds=DEADLINE_SECONDS)
+        other = stage.request(idempotency_key=first.idempotency_key, amount_minor=2999, order_id=first.order_id)
+        with pytest.raises(GatewayRefused):
+            stage.gateway.authorize(other, deadline_seconds=DEADLINE_SECONDS)
+        assert stage.charges_of(first.order_id) == 1
+
+
+class TestCapture:
+    def test_a_part_is_captured_and_the_rest_released(self, stage: Stage) -> None:
+        payment = held(stage)
+        captured = stage.gateway.capture(
+            payment.gateway_transaction_id,
+            Money(1200, "USD"),
+            idempotency_key=f"capture-{uuid4()}",
+            deadline_seconds=DEADLINE_SECONDS,
+        )
+        assert captured.outcome is Outcome.SUCCEEDED
+        assert (captured.captured_minor, captured.capturable_minor, captured.refunded_minor) == (1200, 0, 0)
+        event = next(e for e in stage.events_until("capture_succeeded") if e.event_type == "capture_succeeded")
+        assert (event.amount_minor, event.captured_minor) == (1999, 1200)
+
+        give_back(stage, payment, 200)
+        assert fetch(stage, payment).refunded_minor == 200
+
+    def test_more_than_is_held_is_refused(self, stage: Stage) -> None:
+        payment = held(stage)
+        with pytest.raises(GatewayRefused):
+            stage.gateway.capture(
+                payment.gateway_transaction_id,
+                Money(2000, "USD"),
+                idempotency_key=f"capture-{uuid4()}",
+                deadline_seconds=DEADLINE_SECONDS,
+            )
+        assert fetch(stage, payment).outcome is Outcome.AUTHORIZED
+
+    @pytest.mark.parametrize("ending", ["captured", "cancelled", "expired"])
+    def test_what_can_no_longer_be_captured_says_what_it_is(self, stage: Stage, ending: str) -> None:
+        payment = held(stage)
+        transaction = payment.gateway_transaction_id
+
+        def capture() -> PaymentSnapshot:
+            return stage.gateway.capture(
+                transaction,
+                Money(1999, "USD"),
+                idempotency_key=f"capture-{uuid4()}",
+                deadline_seconds=DEADLINE_SECONDS,
+            )
+
+        if ending == "captured":
+            capture()
+        elif ending == "cancelled":
+            stage.gateway.cancel(transaction, idempotency_key=f"cancel-{uuid4()}", deadline_seconds=DEADLINE_SECONDS)
+        else:
+            stage.expire_authorization(transaction)
+            stage.events_until("authorization_expired")
+        expected = Outcome.SUCCEEDED if ending == "captured" else Outcome.CANCELLED
+        after = capture()
+        assert (after.outcome, after.refunded_minor) == (expected, 0)
+        assert after.captured_minor == (1999 if ending == "captured" else 0)
+
+
+class TestCancellation:
+    def test_held_money_goes_back(self, stage: Stage) -> None:
+        payment = held(stage)
+        for _ in range(2):
+            cancelled = stage.gateway.cancel(
+                payment.gateway_transaction_id,
+                idempotency_key=f"cancel-{uuid4()}",
+                deadline_seconds=DEADLINE_SECONDS,
+            )
+            assert (cancelled.outcome, cancelled.capturable_minor) == (Outcome.CANCELLED, 0)
+        stage.events_until("authorization_succeeded", "cancellation_succeeded")
+
+    def test_a_cancellation_that_comes_after_the_capture_says_so(self, stage: Stage) -> None:
+        payment = paid(stage)
+        after = stage.gateway.cancel(
+            payment.gateway_transaction_id, idempotency_key=f"cancel-{uuid4()}", deadline_seconds=DEADLINE_SECONDS
+        )
+        assert (after.outcome, after.captured_minor) == (Outcome.SUCCEEDED, 1999)
+
+
+class TestRefunds:
+    def test_a_part_is_refunded_and_no_more_than_was_captured(self, stage: Stage) -> None:
+        payment = paid(stage)
+        refund = give_back(stage, payment, 700)
+        assert (refund.status, refund.amount) == (RefundOutcome.SUCCEEDED, Money(700, "USD"))
+        after = fetch(stage, payment)
+        assert (after.outcome, after.captured_minor, after.refunded_minor) == (Outcome.SUCCEEDED, 1999, 700)
+        with pytest.raises(GatewayRefused):
+            give_back(stage, payment, 1300)
+        assert fetch(stage, payment).refunded_minor == 700
+
+    def test_a_refund_that_succeeded_can_fail_later(self, stage: Stage) -> None:
+        payment = paid(stage)
+        refund_id = uuid4()
+        refund = stage.gateway.refund(
+            payment.gateway_transaction_id,
+            Money(700, "USD"),
+            idempotency_key=f"refund-{refund_id}",
+            refund_id=refund_id,
+            deadline_seconds=DEADLINE_SECONDS,
+        )
+        assert refund.status is RefundOutcome.SUCCEEDED
+        stage.fail_refund(refund.gateway_refund_id)
+        events = stage.events_until("refund_succeeded", "refund_failed")
+        failed = next(event for event in events if event.event_type is EventType.REFUND_FAILED)
+        assert (failed.gateway_refund_id, failed.refund_id) == (refund.gateway_refund_id, refund_id)
+        assert (failed.gateway_transaction_id, failed.amount_minor) == (payment.gateway_transaction_id, 700)
+        assert failed.failure_code
+        after = stage.gateway.fetch_refund(refund.gateway_refund_id, deadline_seconds=DEADLINE_SECONDS)
+        assert after.status is RefundOutcome.FAILED
+        assert fetch(stage, payment).refunded_minor == 0
+
+
+class TestOrderOfArrival:
+    def test_events_may_arrive_twice_and_backwards_and_are_recognized(self, stage: Stage) -> None:
+        stage.send_webhooks_twice_and_backwards()
+        payment = held(stage)
+        events = stage.events_until("authorization_succeeded", "authorization_succeeded")
+        twice = [event for event in events if event.event_type is EventType.AUTHORIZATION_SUCCEEDED]
+        assert len(twice) == 2
+        assert twice[0] == twice[1]
+        assert twice[0].gateway_transaction_id == payment.gateway_transaction_id
