@@ -119,7 +119,11 @@ class Server:
         """
         source = f" TEMPLATE {_identifier(template)}" if template else ""
         self.admin.execute(f"CREATE DATABASE {_identifier(name)} OWNER {_identifier(self.master.user)}{source}")
-        return replace(self.master, database=name)
+        return self.master_of(name)
+
+    def master_of(self, database: str) -> Address:
+        """The master's address of a database."""
+        return replace(self.master, database=database)
 
     def drop_database(self, name: str) -> None:
         """Drops a database with whoever is still connected; a missing one is fine."""
@@ -298,8 +302,8 @@ def _tail(log: Path, lines: int = 12) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
 
 
-def _kept_password(folder: Path) -> str:
-    path = folder / "password"
+def kept_password(path: Path) -> str:
+    """The password in a file, made at random the first time; letters, digits, - and _."""
     if not path.exists():
         path.touch(mode=0o600)
         path.write_text(secrets.token_urlsafe(24))
@@ -319,7 +323,7 @@ def _start_embedded(folder: Path, *, durable: bool, extra: Mapping[str, str]) ->
     folder.chmod(0o700)
     binaries = find_binaries()
     identity = _choose_identity(binaries, folder)
-    password = _kept_password(folder)
+    password = kept_password(folder / "password")
     data = folder / "data"
     if not (data / "PG_VERSION").exists():
         _initialize(binaries, data, identity, password, durable=durable)

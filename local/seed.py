@@ -135,7 +135,8 @@ def _shop(connection: Connection, now: datetime) -> bool:
     )
     connection.execute(
         text("""
-            INSERT INTO tenancy.gateway_accounts (organization_id, id, gateway, endpoint_key, secret_reference, created_at)
+            INSERT INTO tenancy.gateway_accounts
+                (organization_id, id, gateway, endpoint_key, secret_reference, created_at)
             VALUES (:organization_id, :id, 'stripe', :endpoint_key, :secret_reference, :now)
         """),
         {
@@ -153,21 +154,27 @@ def _catalog(connection: Connection, now: datetime) -> None:
     """200 products of one variant each, in one statement a table."""
     rows: list[dict[str, Any]] = []
     for number, (thing, style) in enumerate(product(_THINGS, _STYLES), start=1):
-        rows.append(_row(now, f"{style} {thing}", thing, f"{thing[:4].upper()}-{style[:5].upper()}", 900 + number * 37 % 8_000))
+        rows.append(
+            _row(now, f"{style} {thing}", thing, f"{thing[:4].upper()}-{style[:5].upper()}", 900 + number * 37 % 8_000)
+        )
     rows.append(_row(now, "Black Tee, medium", "Tee", GOOD_SKU, 1_999))
     rows.append(_row(now, "Sold-out Lamp", "Lamp", SOLD_OUT_SKU, 8_900))
-    for number in range(len(rows) + 1, 201):
-        rows.append(_row(now, f"Gift Card Sleeve {number}", "Gift", f"SLEEVE-{number}", 150))
+    rows += [
+        _row(now, f"Gift Card Sleeve {number}", "Gift", f"SLEEVE-{number}", 150) for number in range(len(rows) + 1, 201)
+    ]
     connection.execute(
         text("""
             WITH r AS (
                 SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (
                     product_id uuid, variant_id uuid, name text, slug text, category text, sku text, price bigint)
             ), made AS (
-                INSERT INTO catalog.products (organization_id, id, name, slug, category, status, published_at, created_at)
+                INSERT INTO catalog.products
+                    (organization_id, id, name, slug, category, status, published_at, created_at)
                 SELECT :organization_id, product_id, name, slug, category, 'active', :now, :now FROM r RETURNING id)
-            INSERT INTO catalog.variants (organization_id, id, product_id, sku, price, currency, weight_grams, created_at)
-            SELECT :organization_id, variant_id, made.id, sku, price, 'USD', 400, :now FROM r JOIN made ON made.id = r.product_id
+            INSERT INTO catalog.variants
+                (organization_id, id, product_id, sku, price, currency, weight_grams, created_at)
+            SELECT :organization_id, variant_id, made.id, sku, price, 'USD', 400, :now
+              FROM r JOIN made ON made.id = r.product_id
         """),
         {"rows": json.dumps(rows), "organization_id": ORGANIZATION_ID, "now": now},
     )
@@ -191,8 +198,9 @@ def _stock(connection: Connection, now: datetime) -> None:
     for code, city, latitude, longitude, region, postal_code, priority, capacity, timezone, cost in _WAREHOUSES:
         connection.execute(
             text("""
-                INSERT INTO inventory.warehouses (organization_id, id, code, name, address, latitude, longitude, priority,
-                                                  base_daily_capacity, shipping_cost_base, timezone, created_at)
+                INSERT INTO inventory.warehouses
+                    (organization_id, id, code, name, address, latitude, longitude, priority, base_daily_capacity,
+                     shipping_cost_base, timezone, created_at)
                 VALUES (:organization_id, :id, :code, :name, CAST(:address AS jsonb), :latitude, :longitude, :priority,
                         :capacity, :cost, :timezone, :now)
             """),
@@ -221,8 +229,9 @@ def _stock(connection: Connection, now: datetime) -> None:
     )
     connection.execute(
         text("""
-            SELECT inventory.move_stock(:organization_id, :now, 'receive', array_agg(s.warehouse_id), array_agg(s.variant_id),
-                                        array_agg(40 + mod(abs(hashtext(v.sku || w.code)), 160)), 'seed', NULL, 'opening stock', 'seed')
+            SELECT inventory.move_stock(
+                       :organization_id, :now, 'receive', array_agg(s.warehouse_id), array_agg(s.variant_id),
+                       array_agg(40 + mod(abs(hashtext(v.sku || w.code)), 160)), 'seed', NULL, 'opening stock', 'seed')
               FROM inventory.stock_levels s
               JOIN inventory.warehouses w ON w.organization_id = s.organization_id AND w.id = s.warehouse_id
               JOIN catalog.variants v ON v.organization_id = s.organization_id AND v.id = s.variant_id

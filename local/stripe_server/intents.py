@@ -15,7 +15,8 @@ CAPTURE_WINDOW_SECONDS: Final = 7 * 24 * 3600
 
 CREATE_PARAMETERS: Final = frozenset(
     (
-        "allowed_payment_method_types", "amount", "automatic_payment_methods", "capture_method", "confirm", "confirmation_method", "currency",
+        "allowed_payment_method_types",
+        "amount", "automatic_payment_methods", "capture_method", "confirm", "confirmation_method", "currency",
         "customer", "description", "error_on_requires_action", "expand", "metadata", "off_session", "payment_method",
         "payment_method_options", "receipt_email", "return_url", "setup_future_usage",
         "shipping", "statement_descriptor", "statement_descriptor_suffix", "transfer_group",

@@ -70,11 +70,11 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
 class WithholdingPool(urllib3.PoolManager):
     """Connections that leave out what localstripe does not know."""
 
-    def request(self, method: str, url: str, body: Any = None, **more: Any) -> urllib3.BaseHTTPResponse:
+    def request(self, method: str, url: str, body: Any = None, *rest: Any, **more: Any) -> urllib3.BaseHTTPResponse:
         if isinstance(body, str):
             known = [(name, value) for name, value in parse_qsl(body) if not name.startswith("automatic_payment")]
             body = urlencode(known)
-        return super().request(method, url, body=body, **more)
+        return super().request(method, url, body, *rest, **more)
 
 
 @pytest.fixture

@@ -103,8 +103,8 @@ def test_the_adapter_sends_only_parameters_that_stripe_has(recorder: _Recorder, 
     key: dict[str, Any] = {"idempotency_key": "key", "deadline_seconds": 5.0}
     money = Money(1999, "USD")
     calls: list[tuple[Any, type]] = [
-        (lambda: gateway.authorize(_request(None), deadline_seconds=5.0), stripe.params.PaymentIntentCreateParams),
-        (lambda: gateway.authorize(_request("https://a.test"), deadline_seconds=5.0), stripe.params.PaymentIntentCreateParams),
+        (lambda: gateway.authorize(_request(None), deadline_seconds=5), stripe.params.PaymentIntentCreateParams),
+        (lambda: gateway.authorize(_request("https://a"), deadline_seconds=5), stripe.params.PaymentIntentCreateParams),
         (lambda: gateway.capture("pi_1", money, **key), stripe.params.PaymentIntentCaptureParams),
         (lambda: gateway.cancel("pi_1", **key), stripe.params.PaymentIntentCancelParams),
         (

@@ -160,4 +160,4 @@ def _clause(statement: str) -> TextClause:
 
 def records(rows: Sequence[Row[Any]]) -> list[Mapping[str, Any]]:
     """Rows as mappings from column to value."""
-    return [row._mapping for row in rows]
+    return [dict(row._mapping) for row in rows]  # noqa: SLF001 -- SQLAlchemy's public name for it

@@ -48,7 +48,7 @@ def apply_payment_event(
         return None
     try:
         view = _settle(runtime, organization_id, claimed, clock)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 -- whatever it was, it is recorded with the event
         return _record_failure(runtime, organization_id, claimed, error, clock())
     if view["status"] == "cancelled":
         return_money_owed(runtime, organization_id, UUID(view["id"]), clock)
@@ -125,7 +125,9 @@ def _call_a_person(transaction: Transaction, claimed: Mapping[str, Any], error: 
         id=uuid7(transaction.now),
         process="UnmatchedPaymentEvent" if unmatched else "PaymentEvent",
         event_id=UUID(claimed["id"]),
-        details=f"payment event {claimed['event_type']} was given up after {claimed['attempts']} attempts: {error}"[:2000],
+        details=f"payment event {claimed['event_type']} was given up after {claimed['attempts']} attempts: {error}"[
+            :2000
+        ],
         payload={"gateway_event_id": claimed["gateway_event_id"], "payment_id": claimed["payment_id"]},
         now=transaction.now,
     )

@@ -12,6 +12,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
+from holdfast.flows.event_record import store_event
 from holdfast.flows.locked_order import LockedOrder, LockedPayment, lock_order
 from holdfast.flows.reserve_again import reserve_again
 from holdfast.flows.settlement import Tidings, decide, write
@@ -24,7 +25,6 @@ from holdfast.gateways.port import (
     PaymentSnapshot,
     event_from_snapshot,
 )
-from holdfast.flows.event_record import store_event
 from holdfast.payments.state import PaymentNews
 from holdfast.runtime import Runtime
 from holdfast.values.errors import Transient
@@ -99,7 +99,9 @@ def ask_gateway(
     except (GatewayUnreachable, OutcomeUnknown, Transient) as silence:
         event = _own_event(attempt, EventType.PAYMENT_PROCESSING, clock(), type(silence).__name__, silence.detail)
     if event is None:
-        event = _own_event(attempt, EventType.AUTHORIZATION_FAILED, clock(), "never_arrived", "the gateway knows nothing of it")
+        event = _own_event(
+            attempt, EventType.AUTHORIZATION_FAILED, clock(), "never_arrived", "the gateway knows nothing of it"
+        )
     return GatewayAnswer(event, snapshot, round((time.monotonic() - begun) * 1000))
 
 

@@ -62,9 +62,7 @@ def _rows(transaction: Transaction, caller: Caller, page: Mapping[str, Any]) -> 
     if caller.kind is CallerKind.STAFF:
         require_staff(transaction, caller, Role.VIEWER)
         if page["status"] is None:
-            return records(
-                transaction.rows(_ALL, organization_id=tenant, before=page["before"], limit=page["limit"])
-            )
+            return records(transaction.rows(_ALL, organization_id=tenant, before=page["before"], limit=page["limit"]))
         return records(transaction.rows(_BY_STATUS, organization_id=tenant, **page))
     customer_id = caller.guest_id or transaction.value(
         "SELECT id FROM tenancy.customers WHERE organization_id = :organization_id AND auth_subject = :subject",

@@ -23,7 +23,14 @@ from holdfast.gateways.port import PaymentSnapshot
 from holdfast.orders.lifecycle import OrderStatus
 from holdfast.runtime import Runtime
 from holdfast.values.caller import Caller
-from holdfast.values.errors import Conflict, InvalidInput, OutOfStock, RequestInProgress, StockContended, TransitionRefused
+from holdfast.values.errors import (
+    Conflict,
+    InvalidInput,
+    OutOfStock,
+    RequestInProgress,
+    StockContended,
+    TransitionRefused,
+)
 from holdfast.values.ids import uuid7
 from holdfast.values.money import Money
 
@@ -189,8 +196,9 @@ def _new_attempt(transaction: Transaction, order: LockedOrder, command: PayOrder
     )
     transaction.execute(
         """
-        INSERT INTO payments.payments (organization_id, id, order_id, attempt, gateway, gateway_account_id, method_token,
-                                       amount, currency, capture_now, idempotency_key, next_check_at, created_at)
+        INSERT INTO payments.payments (organization_id, id, order_id, attempt, gateway, gateway_account_id,
+                                       method_token, amount, currency, capture_now, idempotency_key, next_check_at,
+                                       created_at)
         VALUES (:organization_id, :id, :order_id, :attempt, :gateway, :gateway_account_id, :token,
                 :amount, :currency, :capture_now, :idempotency_key, :next_check_at, :now)
         """,

@@ -84,9 +84,7 @@ def _try_to_place(runtime: Runtime, command: PlaceOrder, now: datetime) -> Attem
     """One decision on fresh facts. ``None``: the key is in use at this moment."""
     caller = command.caller
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
-        facts = read_facts(
-            transaction, caller, command.request.items, gateway=command.gateway, claim=command.claim
-        )
+        facts = read_facts(transaction, caller, command.request.items, gateway=command.gateway, claim=command.claim)
         if facts["claim"] is not None:
             return read_earlier(facts["claim"], command.claim, now)
         plan = plan_checkout(command.request, facts, now)
@@ -161,9 +159,7 @@ def _decided(
     return attempt, document
 
 
-def _customer(
-    command: PlaceOrder, facts: Mapping[str, Any], now: datetime
-) -> tuple[UUID, dict[str, Any] | None]:
+def _customer(command: PlaceOrder, facts: Mapping[str, Any], now: datetime) -> tuple[UUID, dict[str, Any] | None]:
     """Whose order it is, and the row to make when the shopper is seen for the first time."""
     caller, known = command.caller, facts["customer"]
     if known is not None:
@@ -190,7 +186,9 @@ def _email(command: PlaceOrder, facts: Mapping[str, Any]) -> str:
     return str(email)
 
 
-def _order_document(command: PlaceOrder, plan: CheckoutPlan, attempt: Attempt, *, customer_email: str) -> dict[str, Any]:
+def _order_document(
+    command: PlaceOrder, plan: CheckoutPlan, attempt: Attempt, *, customer_email: str
+) -> dict[str, Any]:
     amounts, location = plan.amounts, plan.location
     return {
         "id": str(attempt.order_id),

@@ -47,7 +47,7 @@ class CheckoutRequest:
 
 @dataclass(frozen=True, slots=True)
 class CheckoutPlan:
-    """What was decided: the lines in the order of the request (one per variant), what they cost, where they leave from."""
+    """What was decided: the lines as requested (one per variant), what they cost, where they leave from."""
 
     lines: tuple[PricedLine, ...]
     variants: Mapping[UUID, Mapping[str, Any]]

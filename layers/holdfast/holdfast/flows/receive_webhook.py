@@ -75,9 +75,7 @@ def _endpoint(runtime: Runtime, gateway: str, endpoint_key: str, now: datetime) 
 
 
 def _ring(runtime: Runtime, organization_id: UUID, event_ids: list[UUID]) -> None:
-    messages = [
-        {"organization_id": str(organization_id), "payment_event_id": str(event_id)} for event_id in event_ids
-    ]
+    messages = [{"organization_id": str(organization_id), "payment_event_id": str(event_id)} for event_id in event_ids]
     try:
         for message in messages:
             runtime.payment_events_queue.send(message)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from holdfast.database.transaction import Transaction
+from holdfast.database.transaction import Transaction, records
 from holdfast.messaging.event_bus import DomainEvent
 from holdfast.runtime import Runtime
 
@@ -44,7 +44,7 @@ def _claim(transaction: Transaction) -> list[DomainEvent]:
         attempts_max=ATTEMPTS_MAX,
         limit=BATCH_MAX_ROWS,
     )
-    return [DomainEvent(**row._mapping) for row in rows]
+    return [DomainEvent(**record) for record in records(rows)]
 
 
 def _mark(transaction: Transaction, events: list[DomainEvent], taken: list[object]) -> None:

@@ -45,9 +45,7 @@ class Operation:
     attempts: int
 
 
-def return_money_owed(
-    runtime: Runtime, organization_id: UUID, order_id: UUID, clock: Callable[[], datetime]
-) -> None:
+def return_money_owed(runtime: Runtime, organization_id: UUID, order_id: UUID, clock: Callable[[], datetime]) -> None:
     """Carry out what is owed for one order. Failures stay recorded as due: the watchdog resumes them."""
     now = clock()
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
@@ -73,9 +71,7 @@ def _claim_operations(transaction: Transaction, order_id: UUID, now: datetime) -
     return [Operation(row.id, row.order_id, row.payment_id, row.reason, row.attempts) for row in rows]
 
 
-def _carry_out(
-    runtime: Runtime, organization_id: UUID, operation: Operation, clock: Callable[[], datetime]
-) -> None:
+def _carry_out(runtime: Runtime, organization_id: UUID, operation: Operation, clock: Callable[[], datetime]) -> None:
     try:
         for _ in range(STEPS_MAX):
             if not _step(runtime, organization_id, operation, clock):

@@ -110,33 +110,55 @@ def _follow(
     now: datetime,
 ) -> Settlement:
     """What becomes of the order now that its payment is ``status``."""
-    others = [other for other in order.payments if other.id != payment.id]
-    if status in (PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURED):
-        if any(other.has_money for other in others):
-            return replace(settlement, return_money_of=((payment.id, "duplicate"),))
-        if order.status in TERMINAL:
-            return replace(settlement, return_money_of=((payment.id, "late_payment"),))
-        if order.status not in _WAITING_FOR_MONEY:
-            return settlement
-        return confirm(order, settlement) if order.is_held else replace(settlement, needs_stock=True)
-    if status in (PaymentStatus.FAILED, PaymentStatus.CANCELLED):
-        if order.status in _WAITING_FOR_MONEY:
-            if order.status is OrderStatus.PAYMENT_FAILED or any(o.is_open or o.has_money for o in others):
-                return settlement
-            notes = facts.failure_message or facts.failure_code or f"payment {status}"
+    match status:
+        case PaymentStatus.AUTHORIZED | PaymentStatus.CAPTURED:
+            return _money_came(order, payment, settlement)
+        case PaymentStatus.FAILED | PaymentStatus.CANCELLED:
+            return _money_went(order, payment, status, facts, settlement)
+        case PaymentStatus.PROCESSING | PaymentStatus.REQUIRES_ACTION:
+            path = (OrderStatus.PAYMENT_PROCESSING,) if order.status is OrderStatus.PENDING_PAYMENT else ()
+            return replace(settlement, path=path, extend_holds_until=now + timedelta(seconds=PAYMENT_HOLD_SECONDS))
+        case PaymentStatus.REFUNDED if order.status in _REFUNDABLE and not _others(order, payment, with_money=True):
             return replace(
-                settlement, path=(OrderStatus.PAYMENT_FAILED,), notes=notes, topics=("order.payment_failed",)
+                settlement, path=(OrderStatus.REFUNDED,), notes="refunded in full", topics=("order.refunded",)
             )
-        if order.status not in TERMINAL and payment.has_money:
-            detail = f"the money of order {order.order_number} fell through after its confirmation: {facts.failure_code}"
-            return replace(settlement, failures=(("PaymentFellThrough", detail, {"payment_id": str(payment.id)}),))
+        case _:
+            return settlement
+
+
+def _others(order: LockedOrder, payment: LockedPayment, *, with_money: bool) -> list[LockedPayment]:
+    """The order's other attempts that have money; or, without ``with_money``, that have it or still may get it."""
+    return [
+        other
+        for other in order.payments
+        if other.id != payment.id and (other.has_money or (not with_money and other.is_open))
+    ]
+
+
+def _money_came(order: LockedOrder, payment: LockedPayment, settlement: Settlement) -> Settlement:
+    """Confirm what waits for money; return what comes twice or for an order that is over."""
+    if _others(order, payment, with_money=True):
+        return replace(settlement, return_money_of=((payment.id, "duplicate"),))
+    if order.status in TERMINAL:
+        return replace(settlement, return_money_of=((payment.id, "late_payment"),))
+    if order.status not in _WAITING_FOR_MONEY:
         return settlement
-    if status in (PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_ACTION):
-        path = (OrderStatus.PAYMENT_PROCESSING,) if order.status is OrderStatus.PENDING_PAYMENT else ()
-        return replace(settlement, path=path, extend_holds_until=now + timedelta(seconds=PAYMENT_HOLD_SECONDS))
-    if status is PaymentStatus.REFUNDED and order.status in _REFUNDABLE and not any(o.has_money for o in others):
-        return replace(settlement, path=(OrderStatus.REFUNDED,), notes="refunded in full", topics=("order.refunded",))
-    return settlement
+    return confirm(order, settlement) if order.is_held else replace(settlement, needs_stock=True)
+
+
+def _money_went(
+    order: LockedOrder, payment: LockedPayment, status: PaymentStatus, facts: PaymentFacts, settlement: Settlement
+) -> Settlement:
+    """An attempt came to nothing: the order waits for another; or its money fell through, and a person must know."""
+    if order.status in _WAITING_FOR_MONEY:
+        if order.status is OrderStatus.PAYMENT_FAILED or _others(order, payment, with_money=False):
+            return settlement
+        notes = facts.failure_message or facts.failure_code or f"payment {status}"
+        return replace(settlement, path=(OrderStatus.PAYMENT_FAILED,), notes=notes, topics=("order.payment_failed",))
+    if order.status in TERMINAL or not payment.has_money:
+        return settlement
+    detail = f"the money of order {order.order_number} fell through after it was confirmed: {facts.failure_code}"
+    return replace(settlement, failures=(("PaymentFellThrough", detail, {"payment_id": str(payment.id)}),))
 
 
 def confirm(order: LockedOrder, settlement: Settlement) -> Settlement:
@@ -288,4 +310,3 @@ def _refund_rows(
 
 def _text(identifier: UUID | None) -> str | None:
     return None if identifier is None else str(identifier)
-

@@ -118,9 +118,7 @@ def _truth(
             return None
         transaction_id = snapshot.gateway_transaction_id
     if hopeless:
-        return gateway.cancel(
-            transaction_id, idempotency_key=f"cancel-{payment.id}", deadline_seconds=deadline_seconds
-        )
+        return gateway.cancel(transaction_id, idempotency_key=f"cancel-{payment.id}", deadline_seconds=deadline_seconds)
     return gateway.fetch(transaction_id, deadline_seconds=deadline_seconds)
 
 

@@ -34,7 +34,9 @@ class Queue:
             batch = messages[start : start + SEND_BATCH_MAX_MESSAGES]
             answer = self._client.send_message_batch(
                 QueueUrl=self._url,
-                Entries=[{"Id": str(number), "MessageBody": json.dumps(message)} for number, message in enumerate(batch)],
+                Entries=[
+                    {"Id": str(number), "MessageBody": json.dumps(message)} for number, message in enumerate(batch)
+                ],
             )
             taken += len(answer.get("Successful", ()))
         return taken

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A postal address. ``country`` is ISO 3166-1 alpha-2; ``region`` is the state or province as the country writes it."""
+    """A postal address. ``country`` is ISO 3166-1 alpha-2; ``region`` the state or province, as written there."""
 
     name: str
     line1: str

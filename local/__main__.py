@@ -1,0 +1,137 @@
+"""The command line of the local system: `python -m local run | reset | token ROLE`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from local.children import ROOT, Child, ChildEnded, Children
+from local.console import Console, welcome
+from local.intrinsics import TemplateError
+from local.people import ROLES
+from local.postgres import PostgresUnavailable
+from local.supervisor import AlreadyRunning, Options, only_one, running
+from local.system import LocalSystem
+
+STATE = ROOT / ".holdfast"
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs the system until Ctrl-C, SIGTERM, or the end of one of its processes."""
+    console = Console(sys.stdout)
+    begin = time.monotonic()
+    stop = _StopSignals()
+    settings = Options(
+        state=options.state,
+        port=options.port,
+        workers=options.workers,
+        sandboxes=options.sandboxes,
+        progress=console.step,
+    )
+    try:
+        with running(settings) as (system, children):
+            console.done(f"ready after {time.monotonic() - begin:.1f} s")
+            if system.api_url.rsplit(":", 1)[1] != str(options.port):
+                console.note(f"port {options.port} is busy; this one took the next free port")
+            console.write(welcome(system, console))
+            stop.forward_to(children)
+            ended = children.ended.get()
+            console.write("")
+            if isinstance(ended, Child):
+                console.problem(ended.describe_end())
+            console.step("stopping")
+        console.done("stopped; nothing is left running")
+    except _Interrupted:
+        console.done("stopped before it was ready")
+        return 130
+    except (AlreadyRunning, PostgresUnavailable, TemplateError, ChildEnded, OSError) as problem:
+        console.problem(str(problem))
+        return 1
+    return 1 if isinstance(ended, Child) else 0
+
+
+class _Interrupted(BaseException):
+    """The user wants to stop while the system is still starting."""
+
+
+class _StopSignals:
+    """Ctrl-C, SIGTERM and a closed terminal: before the system is ready an exception, then a message to the loop."""
+
+    def __init__(self) -> None:
+        self._children: Children | None = None
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._received)
+
+    def forward_to(self, children: Children) -> None:
+        """From now on a signal is put where ended children are reported."""
+        self._children = children
+
+    def _received(self, number: int, _frame: FrameType | None) -> None:
+        if self._children is not None:
+            self._children.ended.put(signal.Signals(number))
+            return
+        for other in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(other, signal.SIG_IGN)  # what follows is the way out; it takes a few seconds at most
+        raise _Interrupted
+
+
+def reset(options: argparse.Namespace) -> int:
+    """Deletes the state folder: database, keys, logs. Refuses while a system runs on it."""
+    console = Console(sys.stdout)
+    state: Path = options.state
+    if not state.exists():
+        console.done("there is nothing to reset")
+        return 0
+    try:
+        with only_one(state):
+            shutil.rmtree(state)
+    except (AlreadyRunning, OSError) as problem:
+        console.problem(f"{problem}; nothing was reset" if isinstance(problem, AlreadyRunning) else str(problem))
+        return 1
+    console.done(f"{state} is gone; the next start begins afresh")
+    if os.environ.get("DATABASE_URL"):
+        console.note("DATABASE_URL is set: the database behind it was not touched")
+    return 0
+
+
+def token(options: argparse.Namespace) -> int:
+    """Prints a token, alone on standard output, so that a shell can take it."""
+    try:
+        system = LocalSystem.load(options.state)
+        print(system.token(options.role, subject=options.sub, organization_id=options.organization))
+    except ValueError as problem:
+        Console(sys.stderr).problem(str(problem))
+        return 1
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m local", description="Holdfast, whole, on this machine.")
+    parser.add_argument("--state", type=Path, default=STATE, help="the folder that keeps everything")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    command = commands.add_parser("run", help="run the system until Ctrl-C")
+    command.add_argument("--port", type=int, default=8000, help="of the API; the next free one when it is busy")
+    command.add_argument("--workers", type=int, default=2, help="processes that speak HTTP")
+    command.add_argument("--sandboxes", type=int, default=16, help="HTTP requests handled at once")
+    command.set_defaults(action=run)
+    command = commands.add_parser("reset", help="delete database, keys and logs")
+    command.set_defaults(action=reset)
+    command = commands.add_parser("token", help="print a token of a person of the demo shop")
+    command.add_argument("role", choices=ROLES)
+    command.add_argument("--sub", help="another subject")
+    command.add_argument("--organization", help="another organization's id")
+    command.set_defaults(action=token)
+    options = parser.parse_args(arguments)
+    return int(options.action(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

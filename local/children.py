@@ -1,0 +1,146 @@
+"""The child processes of the local system: started together, watched, and always all ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+from local.aws import ACCESS
+from local.launch import command
+
+ROOT = Path(__file__).resolve().parent.parent
+STOP_TIMEOUT_SECONDS = 5.0
+READY_TIMEOUT_SECONDS = 60.0
+POLL_SECONDS = 0.02
+LOG_TAIL_LINES = 15
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
+
+
+class ChildEnded(RuntimeError):
+    """A process of the system ended though nobody had asked it to; the message has the end of its log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """One process: a Python module, in a session of its own, so that Ctrl-C reaches the supervisor alone."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def describe_end(self) -> str:
+        """How it ended, and the last lines that it wrote."""
+        code = self.process.returncode
+        how = f"was killed by {signal.Signals(-code).name}" if code is not None and code < 0 else f"ended with {code}"
+        lines = self.log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
+        return "\n".join([f"{self.name} {how}. The end of {self.log}:", *lines])
+
+
+class Children:
+    """Starts processes (from the main thread: Linux ends a child with the thread that started it) and stops them."""
+
+    def __init__(self, logs: Path) -> None:
+        self._logs = logs
+        self._children: list[Child] = []
+        self._stopping = False
+        self.ended: SimpleQueue[Child | signal.Signals] = SimpleQueue()
+        """Children that ended by themselves; the supervisor adds the signals that ask it to stop."""
+
+    def start(
+        self,
+        name: str,
+        module: str,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        fd: int | None = None,
+    ) -> Child:
+        """Starts `python -m module arguments`, with its output in `logs/<name>.log`; `fd` stays open in it."""
+        log = self._logs / f"{name}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command([sys.executable, "-m", module, *arguments]),
+                cwd=ROOT,
+                env=base_environment() | dict(environment or {}),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=() if fd is None else (fd,),
+            )
+        child = Child(name, process, log)
+        self._children.append(child)
+        threading.Thread(target=self._watch, args=(child,), daemon=True).start()
+        return child
+
+    def adopt(self, name: str, process: subprocess.Popen[bytes], log: Path) -> None:
+        """Watches a process that somebody else started and will stop."""
+        threading.Thread(target=self._watch, args=(Child(name, process, log),), daemon=True).start()
+
+    def _watch(self, child: Child) -> None:
+        child.process.wait()
+        if not self._stopping:
+            self.ended.put(child)
+
+    def wait_for_port(self, child: Child, port: int) -> None:
+        """Waits until something listens on the port. Raises ChildEnded when the child ended, or took too long."""
+        deadline = time.monotonic() + READY_TIMEOUT_SECONDS
+        while time.monotonic() < deadline:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                return
+            with suppress(subprocess.TimeoutExpired):
+                child.process.wait(POLL_SECONDS)
+                raise ChildEnded(child.describe_end())
+        raise ChildEnded(f"{child.name} did not listen on port {port} within {READY_TIMEOUT_SECONDS:g} seconds")
+
+    def stop(self, *, timeout_seconds: float = STOP_TIMEOUT_SECONDS) -> None:
+        """Ends all children, the last started first: who uses a thing goes before the thing."""
+        self._stopping = True
+        deadline = time.monotonic() + timeout_seconds
+        for child in reversed(self._children):
+            child.process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                child.process.wait(max(POLL_SECONDS, deadline - time.monotonic()))
+        for child in self._children:
+            # A host that had to be killed cannot end its sandboxes: its session holds nobody else.
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(child.process.pid, signal.SIGKILL)
+            child.process.wait()
+
+
+def base_environment() -> dict[str, str]:
+    """The environment of every child: nothing of the developer's own but what a program needs to run."""
+    environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    environment |= ACCESS
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT / "layers" / "holdfast"), str(ROOT)])
+    environment["PYTHONUNBUFFERED"] = "1"
+    if sys.platform == "darwin":
+        # Forks after imports are fine here: no thread runs in a host before it forks.
+        environment |= {"OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES", "no_proxy": "*"}
+    return environment
+
+
+def listeners(port: int, count: int) -> Sequence[socket.socket]:
+    """`count` listening sockets of one port of 127.0.0.1: `port`, or the next free one (0: any).
+
+    On Linux the kernel spreads connections over sockets that share a port; elsewhere all workers accept from one.
+    """
+    shared = sys.platform == "linux"
+    for candidate in range(port, port + 100) if port else (0,):
+        # Tried alone first: sharing would also succeed with another local system's sockets.
+        with suppress(OSError), socket.create_server(("127.0.0.1", candidate)) as probe:
+            number = int(probe.getsockname()[1])
+            probe.close()
+            if not shared:
+                return [socket.create_server(("127.0.0.1", number), backlog=1024)] * count
+            return [socket.create_server(("127.0.0.1", number), backlog=1024, reuse_port=True) for _ in range(count)]
+    raise OSError(f"no port from {port} to {port + 99} is free")

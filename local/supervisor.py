@@ -1,0 +1,280 @@
+"""Brings the whole system up, in parallel where it can be, and takes it down again."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from socket import socket
+
+from local import aws, postgres, template
+from local.children import ROOT, Child, Children, listeners
+from local.issuer import AUDIENCE, Issuer
+from local.model import Function, Plan
+from local.people import Shop
+from local.pollers import CONCURRENCY_MAX
+from local.postgres import free_port
+from local.stripe_account import StripeAccount
+from local.system import SECRET_REFERENCE, STRIPE_API_KEY, LocalSystem
+
+DATABASE = "holdfast"
+SCHEDULE_SANDBOXES = 1
+
+
+class AlreadyRunning(RuntimeError):
+    """Another process runs a system on the same state folder."""
+
+
+def migrate(system: LocalSystem) -> None:
+    """Brings the schema up to date."""
+    from holdfast.database.migrations.run import upgrade  # noqa: PLC0415 (other processes start meanwhile)
+
+    upgrade(system.database.url, role_password=system.role_password)
+
+
+def seed(system: LocalSystem) -> Shop | None:
+    """Opens the demo shop's account at the Stripe server, then makes the shop unless it is there."""
+    from local import seed as demo  # noqa: PLC0415 (as above)
+
+    _connect_stripe(system, demo.ENDPOINT_KEY)
+    with _environment(aws.ACCESS | {"AWS_ENDPOINT_URL": system.aws_url}):
+        return Shop.of(demo.seed(system))
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """This process's environment with `variables` in it, for the length of the block."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _no_news(_: str) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to run the system. `sandboxes` bounds the HTTP requests that are handled at once, over all workers."""
+
+    state: Path = ROOT / ".holdfast"
+    port: int = 8000
+    workers: int = 2
+    sandboxes: int = 16
+    template: Path = ROOT / "template.yaml"
+    durable: bool = True
+    """False is for tests: the database does not wait for the disk."""
+    clock: bool = True
+    migrate: Callable[[LocalSystem], None] = migrate
+    seed: Callable[[LocalSystem], Shop | None] = seed
+    progress: Callable[[str], None] = _no_news
+
+
+@contextmanager
+def running(options: Options) -> Iterator[tuple[LocalSystem, Children]]:
+    """The system, from everything being ready until the block ends. Call it from the main thread.
+
+    Raises AlreadyRunning, PostgresUnavailable, TemplateError or ChildEnded; whatever happens, nothing stays running.
+    """
+    with ExitStack() as stack:
+        state = options.state.resolve()
+        (state / "logs").mkdir(parents=True, exist_ok=True)
+        stack.enter_context(only_one(state))
+        for log in (state / "logs").glob("*.log"):
+            log.unlink()
+        children = Children(state / "logs")
+        starter = _Starter(options, state, children, stack)
+        # Children that use the database end before it does.
+        server = starter.start_postgres()
+        stack.callback(children.stop)
+        yield starter.start_rest(server), children
+
+
+@contextmanager
+def only_one(state: Path) -> Iterator[None]:
+    """Holds the state folder for the block. Raises AlreadyRunning when another process holds it."""
+    with (state / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise AlreadyRunning(f"a local system runs already (process {lock.read().strip() or '?'})") from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+class _Starter:
+    """The steps of one start."""
+
+    def __init__(self, options: Options, state: Path, children: Children, stack: ExitStack) -> None:
+        self._options = options
+        self._state = state
+        self._children = children
+        self._stack = stack
+        # Unix sockets need short paths, and the state folder may lie deep.
+        self._sockets = Path(tempfile.mkdtemp(prefix="holdfast-"))
+        stack.callback(shutil.rmtree, self._sockets, ignore_errors=True)
+        self._plan_file = self._sockets / "plan.json"
+
+    def start_postgres(self) -> postgres.Server:
+        self._options.progress("PostgreSQL")
+        server = postgres.start(self._state / "postgres", durable=self._options.durable)
+        self._stack.callback(server.stop)
+        if server.process is not None:
+            self._children.adopt("PostgreSQL", server.process, self._state / "postgres" / "postgres.log")
+        return server
+
+    def start_rest(self, server: postgres.Server) -> LocalSystem:
+        """Starts everything else. What takes long is begun early: emulations boot while the database is prepared."""
+        options, children = self._options, self._children
+        sockets = listeners(options.port, options.workers)
+        aws_port, stripe_port = free_port(), free_port()
+        emulation = children.start("aws", "local.aws", "--port", str(aws_port))
+        stripe_state = str(self._state / "stripe.json")
+        stripe = children.start("stripe", "local.stripe_server", "--port", str(stripe_port), "--state", stripe_state)
+        system = LocalSystem(
+            state=self._state,
+            database=_database(server),
+            role_password=postgres.kept_password(self._state / "role.password"),
+            api_url=f"http://127.0.0.1:{sockets[0].getsockname()[1]}",
+            aws_url=f"http://127.0.0.1:{aws_port}",
+            stripe_url=f"http://127.0.0.1:{stripe_port}",
+        )
+        system.plan = self._plan(system)
+        Issuer(self._state, system.issuer_url)  # makes the key before several workers want it
+        self._start_hosts(system.plan)
+        self._start_gateway(sockets)
+        options.progress("schema")
+        with _meanwhile(lambda: self._create_resources(system, emulation, aws_port)):
+            options.migrate(system)
+        children.wait_for_port(stripe, stripe_port)
+        options.progress("demo shop")
+        system.shop = options.seed(system)
+        system.save()
+        self._start_background(system)
+        return system
+
+    def _create_resources(self, system: LocalSystem, emulation: Child, port: int) -> None:
+        self._children.wait_for_port(emulation, port)
+        if system.plan is not None:
+            aws.create(system.plan.resources, system.aws_url)
+
+    def _plan(self, system: LocalSystem) -> Plan:
+        plan = template.read(
+            self._options.template,
+            aws_url=system.aws_url,
+            parameters={
+                "Environment": "local",
+                "JwtIssuer": system.issuer_url,
+                "JwtAudience": AUDIENCE,
+                "StripeBaseUrl": system.stripe_url,
+            },
+            environment={
+                "DATABASE_HOST": system.database.host,
+                "DATABASE_PORT": str(system.database.port),
+                "DATABASE_NAME": system.database.database,
+                "DATABASE_AUTHENTICATION": "password",
+                "DATABASE_PASSWORD": system.role_password,
+                "DATABASE_TLS": "off",
+                "GUEST_TOKEN_SOURCE": "development",
+                "DEVELOPMENT_ISSUER_URL": system.issuer_url,
+                "AWS_ENDPOINT_URL": system.aws_url,
+            },
+        )
+        plan.dump(self._plan_file)
+        return plan
+
+    def _start_hosts(self, plan: Plan) -> None:
+        for name, functions in plan.groups().items():
+            self._children.start(
+                f"functions-{name}",
+                "local.lambda_host",
+                *("--plan", str(self._plan_file), "--group", name),
+                *("--socket", str(self._sockets / f"{name}.sock"), "--logs", str(self._state / "logs")),
+                *("--sandboxes", str(_sandboxes(functions, self._http_sandboxes() * self._options.workers))),
+                environment=functions[0].environment,
+            )
+
+    def _http_sandboxes(self) -> int:
+        """Of each worker."""
+        return max(1, self._options.sandboxes // self._options.workers)
+
+    def _start_gateway(self, sockets: Sequence[socket]) -> None:
+        for number, listener in enumerate(sockets, 1):
+            fd = listener.fileno()
+            self._children.start(
+                f"gateway-{number}",
+                "local.gateway",
+                *("--plan", str(self._plan_file), "--sockets", str(self._sockets), "--state", str(self._state)),
+                *("--fd", str(fd), "--sandboxes", str(self._http_sandboxes())),
+                fd=fd,
+            )
+        for listener in sockets:
+            listener.close()
+
+    def _start_background(self, system: LocalSystem) -> None:
+        self._options.progress("queues and clock")
+        without = () if self._options.clock else ("--without-clock",)
+        self._children.start(
+            "background",
+            "local.background",
+            *("--plan", str(self._plan_file), "--sockets", str(self._sockets), "--aws", system.aws_url, *without),
+        )
+
+
+def _sandboxes(functions: Sequence[Function], http: int) -> int:
+    """As many as may be busy at once: HTTP requests, batches of each queue, and the schedules."""
+    batches = sum(min(CONCURRENCY_MAX, queue.max_concurrency) for function in functions for queue in function.queues)
+    ticks = sum(SCHEDULE_SANDBOXES for function in functions for _ in function.schedules)
+    return batches + ticks + (http if any(function.routes for function in functions) else 0)
+
+
+def _database(server: postgres.Server) -> postgres.Address:
+    """The system's database: the one of DATABASE_URL as it is, else one of ours, made when it is missing."""
+    if not server.is_embedded:
+        return server.master
+    if not server.has_database(DATABASE):
+        return server.create_database(DATABASE)
+    return server.master_of(DATABASE)
+
+
+def _connect_stripe(system: LocalSystem, endpoint_key: str) -> None:
+    account = StripeAccount(system.stripe_url, STRIPE_API_KEY)
+    target = f"{system.api_url}/v1/webhooks/stripe/{endpoint_key}"
+    secrets = account.ensure_webhook(target, system.state / "stripe-endpoint.json")
+    content = json.dumps({"api_key": STRIPE_API_KEY, "webhook_secrets": secrets})
+    aws.put_secret(system.aws_url, SECRET_REFERENCE, content)
+
+
+@contextmanager
+def _meanwhile(work: Callable[[], object]) -> Iterator[None]:
+    """Runs `work` in a thread during the block; an error of either is raised, the block's own first."""
+    problems: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as problem:  # noqa: BLE001 (raised again below, in the thread that can handle it)
+            problems.append(problem)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+    if problems:
+        raise problems[0]

@@ -1,0 +1,73 @@
+"""What tests stand on: a real PostgreSQL, a real Stripe server over HTTP, an AWS emulation, and a shop of one's own."""
+
+from collections.abc import Iterator
+
+import pytest
+from moto.server import ThreadedMotoServer
+
+from holdfast.database.migrations.run import upgrade
+from holdfast.secrets.store import SecretStore
+from local.postgres import Address, Server
+from local.testing import build_template, database, test_server
+from tests.gateways.stripe_stage import running_stripe_server
+from tests.house import ROLE_PASSWORD, House, make_partitions_around_now
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """One throw-away server for the session (one for each worker of pytest-xdist)."""
+    with test_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def migrated(postgres: Server) -> str:
+    """The name of a database with the newest schema, to be copied."""
+
+    def build(owner: Address) -> None:
+        upgrade(owner.url, role_password=ROLE_PASSWORD)
+        make_partitions_around_now(owner)
+
+    return build_template(postgres, build)
+
+
+@pytest.fixture
+def db(postgres: Server, migrated: str) -> Iterator[Address]:
+    """A database of this test's own, as its superuser sees it."""
+    with database(postgres, migrated) as owner:
+        yield owner
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[str]:
+    """The address of the AWS emulation; boto3 finds it through the environment."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        patch.setenv("AWS_ACCESS_KEY_ID", "test")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def stripe_url() -> Iterator[str]:
+    """The base URL of a local Stripe; every house has an account of its own there."""
+    with running_stripe_server("--refund-delay-seconds", "0.1") as base_url:
+        yield base_url
+
+
+@pytest.fixture(scope="session")
+def secret_store(aws: str) -> SecretStore:
+    """One store for the session: a client costs more than a test."""
+    return SecretStore()
+
+
+@pytest.fixture
+def house(db: Address, aws: str, stripe_url: str, secret_store: SecretStore) -> Iterator[House]:
+    """An organization with two warehouses and nothing to sell yet, and everything a flow needs."""
+    with House(db, stripe_url, secret_store) as made:
+        yield made

@@ -1,0 +1,115 @@
+"""What must always hold, asked of the database itself. Every query answers with the rows that break it."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from sqlalchemy import Engine, text
+
+INVARIANTS: Final[Mapping[str, str]] = {
+    "no level is oversold": """
+        SELECT warehouse_id, variant_id, on_hand, reserved FROM inventory.stock_levels
+         WHERE reserved > on_hand OR reserved < 0 OR on_hand < 0
+    """,
+    "reserved is the sum of live reservations": """
+        SELECT s.warehouse_id, s.variant_id, s.reserved, COALESCE(sum(r.quantity), 0) AS held
+          FROM inventory.stock_levels s
+          LEFT JOIN inventory.reservations r ON r.organization_id = s.organization_id
+               AND r.warehouse_id = s.warehouse_id AND r.variant_id = s.variant_id AND r.status = 'active'
+         GROUP BY s.organization_id, s.warehouse_id, s.variant_id, s.reserved
+        HAVING s.reserved <> COALESCE(sum(r.quantity), 0)
+    """,
+    "replaying the movements gives the level": """
+        SELECT s.warehouse_id, s.variant_id, s.on_hand, s.reserved
+          FROM inventory.stock_levels s
+          LEFT JOIN inventory.stock_movements m ON m.organization_id = s.organization_id
+               AND m.warehouse_id = s.warehouse_id AND m.variant_id = s.variant_id
+         GROUP BY s.organization_id, s.warehouse_id, s.variant_id, s.on_hand, s.reserved, s.version
+        HAVING s.on_hand <> COALESCE(sum(m.on_hand_after - m.on_hand_before), 0)
+            OR s.reserved <> COALESCE(sum(m.reserved_after - m.reserved_before), 0)
+            OR s.version <> COALESCE(max(m.level_version), 0) OR s.version <> count(m.id)
+    """,
+    "movements of a level join without a gap": """
+        SELECT * FROM (
+            SELECT warehouse_id, variant_id, level_version, on_hand_before, reserved_before,
+                   lag(on_hand_after) OVER w AS on_hand_then, lag(reserved_after) OVER w AS reserved_then
+              FROM inventory.stock_movements
+            WINDOW w AS (PARTITION BY organization_id, warehouse_id, variant_id ORDER BY level_version)) chained
+         WHERE on_hand_before <> COALESCE(on_hand_then, 0) OR reserved_before <> COALESCE(reserved_then, 0)
+    """,
+    "an order is where its history says": """
+        SELECT o.id, o.status, h.to_status
+          FROM orders.orders o
+          JOIN LATERAL (SELECT to_status, sequence FROM orders.order_status_history h
+                         WHERE h.organization_id = o.organization_id AND h.order_id = o.id
+                         ORDER BY sequence DESC LIMIT 1) h ON true
+         WHERE o.status <> h.to_status OR o.status_sequence <> h.sequence
+    """,
+    "captured is within authorized and refunded within captured": """
+        SELECT id, amount, captured_amount, refunded_amount, refunding_amount FROM payments.payments
+         WHERE captured_amount > amount OR refunded_amount + refunding_amount > captured_amount
+    """,
+    "a confirmed order has money": """
+        SELECT o.id, o.status FROM orders.orders o
+         WHERE o.status IN ('payment_confirmed', 'address_review', 'confirmed', 'processing', 'partially_shipped',
+                            'shipped')
+           AND o.source <> 'marketplace'
+           AND NOT EXISTS (SELECT 1 FROM payments.payments p
+                            WHERE p.organization_id = o.organization_id AND p.order_id = o.id
+                              AND p.status IN ('authorized', 'captured', 'partially_refunded'))
+    """,
+    "a confirmed order has its stock": """
+        SELECT i.order_id, i.variant_id, i.quantity FROM orders.order_items i
+          JOIN orders.orders o ON o.organization_id = i.organization_id AND o.id = i.order_id
+         WHERE o.status IN ('confirmed', 'processing')
+           AND i.quantity <> (SELECT COALESCE(sum(r.quantity), 0) FROM inventory.reservations r
+                               WHERE r.organization_id = i.organization_id AND r.order_id = i.order_id
+                                 AND r.variant_id = i.variant_id AND r.status = 'completed')
+    """,
+    "no captured money without a live order, a refund or somebody who returns it": """
+        SELECT p.id, p.status, o.status AS order_status FROM payments.payments p
+          JOIN orders.orders o ON o.organization_id = p.organization_id AND o.id = p.order_id
+         WHERE p.captured_amount > p.refunded_amount + p.refunding_amount
+           AND o.status IN ('pending_payment', 'payment_processing', 'payment_failed', 'cancelled')
+           AND NOT EXISTS (SELECT 1 FROM orders.order_operations x WHERE x.organization_id = o.organization_id
+                            AND x.order_id = o.id AND x.state IN ('running', 'failed'))
+    """,
+    "an order has at most one payment that keeps money": """
+        SELECT p.order_id FROM payments.payments p
+         WHERE p.status IN ('authorized', 'captured', 'partially_refunded')
+           AND NOT EXISTS (SELECT 1 FROM orders.order_operations x WHERE x.organization_id = p.organization_id
+                            AND x.payment_id = p.id AND x.state = 'running')
+         GROUP BY p.organization_id, p.order_id HAVING count(*) > 1
+    """,
+    "every order was announced": """
+        SELECT o.id FROM orders.orders o
+         WHERE NOT EXISTS (SELECT 1 FROM operations.outbox b WHERE b.organization_id = o.organization_id
+                            AND b.aggregate_id = o.id AND b.topic = 'order.created')
+    """,
+    "no event is in a fourth place": """
+        SELECT id, state FROM payments.payment_events
+         WHERE (state = 'processed') <> (processed_at IS NOT NULL)
+    """,
+    "load booked is load of orders that stand": """
+        SELECT l.organization_id, l.warehouse_id, l.load_date, l.orders, b.booked FROM (
+            SELECT organization_id, warehouse_id, load_date, sum(orders) AS orders
+              FROM inventory.warehouse_daily_load GROUP BY 1, 2, 3) l
+          LEFT JOIN (
+            SELECT r.organization_id, r.warehouse_id, r.load_date, count(*) AS booked
+              FROM inventory.reservations r
+              JOIN orders.orders o ON o.organization_id = r.organization_id AND o.id = r.order_id
+             WHERE r.load_date IS NOT NULL
+               AND (r.status = 'active' OR (r.status = 'completed' AND o.status <> 'cancelled')) GROUP BY 1, 2, 3) b
+            USING (organization_id, warehouse_id, load_date)
+         WHERE l.orders <> COALESCE(b.booked, 0)
+    """,
+}
+
+
+def violations(engine: Engine) -> list[str]:
+    """Every invariant that does not hold, with its first rows, in words."""
+    found = []
+    with engine.connect() as connection:
+        for name, query in INVARIANTS.items():
+            rows = connection.execute(text(query)).fetchmany(3)
+            found.extend(f"{name}: {dict(row._mapping)}" for row in rows)
+    return found
