@@ -194,28 +194,7 @@ def _new_attempt(transaction: Transaction, order: LockedOrder, command: PayOrder
         capture_now=order.payments[-1].capture_now if order.payments else True,
         idempotency_key=f"{order.id}-{number}",
     )
-    transaction.execute(
-        """
-        INSERT INTO payments.payments (organization_id, id, order_id, attempt, gateway, gateway_account_id,
-                                       method_token, amount, currency, capture_now, idempotency_key, next_check_at,
-                                       created_at)
-        VALUES (:organization_id, :id, :order_id, :attempt, :gateway, :gateway_account_id, :token,
-                :amount, :currency, :capture_now, :idempotency_key, :next_check_at, :now)
-        """,
-        organization_id=transaction.tenant,
-        id=payment_id,
-        order_id=order.id,
-        attempt=number,
-        gateway=attempt.gateway,
-        gateway_account_id=attempt.gateway_account_id,
-        token=attempt.token,
-        amount=order.total,
-        currency=order.currency,
-        capture_now=attempt.capture_now,
-        idempotency_key=attempt.idempotency_key,
-        next_check_at=now + timedelta(seconds=FIRST_CHECK_SECONDS),
-        now=now,
-    )
+    _insert(transaction, attempt, number)
     path = (OrderStatus.PENDING_PAYMENT,) if order.status is OrderStatus.PAYMENT_FAILED else ()
     write(
         transaction,
@@ -229,6 +208,31 @@ def _new_attempt(transaction: Transaction, order: LockedOrder, command: PayOrder
         ),
     )
     return attempt
+
+
+def _insert(transaction: Transaction, attempt: Attempt, number: int) -> None:
+    transaction.execute(
+        """
+        INSERT INTO payments.payments (organization_id, id, order_id, attempt, gateway, gateway_account_id,
+                                       method_token, amount, currency, capture_now, idempotency_key, next_check_at,
+                                       created_at)
+        VALUES (:organization_id, :id, :order_id, :attempt, :gateway, :gateway_account_id, :token,
+                :amount, :currency, :capture_now, :idempotency_key, :next_check_at, :now)
+        """,
+        organization_id=transaction.tenant,
+        id=attempt.payment_id,
+        order_id=attempt.order_id,
+        attempt=number,
+        gateway=attempt.gateway,
+        gateway_account_id=attempt.gateway_account_id,
+        token=attempt.token,
+        amount=attempt.amount.amount_minor,
+        currency=attempt.amount.currency,
+        capture_now=attempt.capture_now,
+        idempotency_key=attempt.idempotency_key,
+        next_check_at=transaction.now + timedelta(seconds=FIRST_CHECK_SECONDS),
+        now=transaction.now,
+    )
 
 
 def _forget_claim(transaction: Transaction, claim: Claim) -> None:

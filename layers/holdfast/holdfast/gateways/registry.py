@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from holdfast.gateways.port import Gateway, GatewayCredentials, GatewayEvent
 from holdfast.gateways.stripe import StripeGateway, connection_pool
@@ -13,16 +13,23 @@ from holdfast.values.errors import NotFound, SignatureInvalid
 if TYPE_CHECKING:
     import urllib3
 
-    from holdfast.secrets.store import SecretStore
     from holdfast.settings import Settings
 
 GATEWAY_NAMES = ("stripe",)
 
 
+class Secrets(Protocol):
+    """Where an account's keys are read from, by reference."""
+
+    def read(self, reference: str, *, fresh: bool = False) -> Mapping[str, Any]:
+        """The secret; ``fresh`` asks for the newest."""
+        ...
+
+
 class GatewayRegistry:
     """Makes gateways for accounts. Connections are pooled, secrets are cached."""
 
-    def __init__(self, settings: "Settings", secrets: "SecretStore") -> None:
+    def __init__(self, settings: "Settings", secrets: Secrets) -> None:
         self._settings = settings
         self._secrets = secrets
 
