@@ -10,9 +10,8 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
-from local.children import ROOT, Child, ChildEnded, Children
+from local.children import ROOT, Child, ChildEnded, Children, Stopped
 from local.console import Console, welcome
 from local.intrinsics import TemplateError
 from local.people import ROLES
@@ -27,7 +26,6 @@ def run(options: argparse.Namespace) -> int:
     """Runs the system until Ctrl-C, SIGTERM, or the end of one of its processes."""
     console = Console(sys.stdout)
     begin = time.monotonic()
-    stop = _StopSignals()
     settings = Options(
         state=options.state,
         port=options.port,
@@ -36,19 +34,18 @@ def run(options: argparse.Namespace) -> int:
         progress=console.step,
     )
     try:
-        with running(settings) as (system, children):
+        with running(settings, _catch_signals) as (system, children):
             console.done(f"ready after {time.monotonic() - begin:.1f} s")
             if system.api_url.rsplit(":", 1)[1] != str(options.port):
                 console.note(f"port {options.port} is busy; this one took the next free port")
             console.write(welcome(system, console))
-            stop.forward_to(children)
-            ended = children.ended.get()
+            ended = children.wait()
             console.write("")
             if isinstance(ended, Child):
                 console.problem(ended.describe_end())
             console.step("stopping")
         console.done("stopped; nothing is left running")
-    except _Interrupted:
+    except Stopped:
         console.done("stopped before it was ready")
         return 130
     except (AlreadyRunning, PostgresUnavailable, TemplateError, ChildEnded, OSError) as problem:
@@ -57,29 +54,10 @@ def run(options: argparse.Namespace) -> int:
     return 1 if isinstance(ended, Child) else 0
 
 
-class _Interrupted(BaseException):
-    """The user wants to stop while the system is still starting."""
-
-
-class _StopSignals:
-    """Ctrl-C, SIGTERM and a closed terminal: before the system is ready an exception, then a message to the loop."""
-
-    def __init__(self) -> None:
-        self._children: Children | None = None
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._received)
-
-    def forward_to(self, children: Children) -> None:
-        """From now on a signal is put where ended children are reported."""
-        self._children = children
-
-    def _received(self, number: int, _frame: FrameType | None) -> None:
-        if self._children is not None:
-            self._children.ended.put(signal.Signals(number))
-            return
-        for other in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(other, signal.SIG_IGN)  # what follows is the way out; it takes a few seconds at most
-        raise _Interrupted
+def _catch_signals(children: Children) -> None:
+    """Ctrl-C, SIGTERM and a closed terminal ask for the same."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, _frame: children.signalled(signal.Signals(received)))
 
 
 def reset(options: argparse.Namespace) -> int:

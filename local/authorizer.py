@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,13 +27,13 @@ class JwtAuthorizer:
         self._key = key
         self._verified: dict[str, tuple[float, dict[str, str]]] = {}
 
-    def claims(self, header: str | None) -> Mapping[str, str]:
-        """The claims of the Authorization header's token. Raises Unauthorized."""
+    def claims(self, header: str | None, now: float) -> Mapping[str, str]:
+        """The claims of the Authorization header's token at `now` (seconds since 1970, UTC). Raises Unauthorized."""
         scheme, _, token = (header or "").strip().rpartition(" ")
         if not token or scheme.strip().lower() not in ("", "bearer") or len(token) > TOKEN_MAX_BYTES:
             raise Unauthorized("there is no bearer token")
         known = self._verified.get(token)
-        if known is not None and known[0] > time.time():
+        if known is not None and known[0] > now:
             return known[1]
         try:
             raw = jwt.decode(
@@ -43,15 +42,23 @@ class JwtAuthorizer:
                 algorithms=["RS256"],
                 issuer=self._settings.issuer,
                 audience=list(self._settings.audiences),
-                options={"require": ["exp", "iss", "aud"]},
+                options={
+                    "require": ["exp", "iss", "aud"],
+                    "verify_exp": False,
+                    "verify_nbf": False,
+                    "verify_iat": False,
+                },
             )
-        except jwt.InvalidTokenError as problem:
-            self._verified.pop(token, None)
+            begins, ends = float(raw.get("nbf", now)), float(raw["exp"])
+        except (jwt.InvalidTokenError, TypeError, ValueError) as problem:
             raise Unauthorized(str(problem)) from problem
+        if not begins <= now < ends:
+            self._verified.pop(token, None)
+            raise Unauthorized("the token is not valid at this time")
         claims = {name: _text(value) for name, value in raw.items()}
         while len(self._verified) >= VERIFIED_MAX:
             del self._verified[next(iter(self._verified))]
-        self._verified[token] = (float(raw["exp"]), claims)
+        self._verified[token] = (ends, claims)
         return claims
 
 

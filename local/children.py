@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,15 @@ _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
 
 class ChildEnded(RuntimeError):
     """A process of the system ended though nobody had asked it to; the message has the end of its log."""
+
+
+class Stopped(BaseException):
+    """Somebody asked the system to stop before it was ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    problem: BaseException | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +62,7 @@ class Children:
         self._logs = logs
         self._children: list[Child] = []
         self._stopping = False
-        self.ended: SimpleQueue[Child | signal.Signals] = SimpleQueue()
-        """Children that ended by themselves; the supervisor adds the signals that ask it to stop."""
+        self._news: SimpleQueue[Child | signal.Signals | _Finished] = SimpleQueue()
 
     def start(
         self,
@@ -89,7 +97,46 @@ class Children:
     def _watch(self, child: Child) -> None:
         child.process.wait()
         if not self._stopping:
-            self.ended.put(child)
+            self._news.put(child)
+
+    def signalled(self, number: signal.Signals) -> None:
+        """Tells the waiting thread that somebody wants to stop. Safe in a signal handler: it only leaves a note.
+
+        (An exception raised there can be lost: Python swallows those that hit an import or a finalizer.)
+        """
+        self._news.put(number)
+
+    def wait(self) -> Child | signal.Signals:
+        """Waits until a child ends by itself, or for a signal."""
+        while True:
+            news = self._news.get()
+            if not isinstance(news, _Finished):
+                return news
+
+    def together(self, *works: Callable[[], object]) -> None:
+        """Does all the works, each in a thread, and waits for them.
+
+        Raises what a work raised, ChildEnded as soon as a child ends, and Stopped at a signal; works that are still
+        under way then are left to themselves.
+        """
+        for work in works:
+            threading.Thread(target=self._do, args=(work,), daemon=True).start()
+        for _ in works:
+            news = self._news.get()
+            if isinstance(news, Child):
+                raise ChildEnded(news.describe_end())
+            if isinstance(news, signal.Signals):
+                raise Stopped(news.name)
+            if news.problem is not None:
+                raise news.problem
+
+    def _do(self, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except BaseException as problem:  # noqa: BLE001 (raised again in the thread that waits)
+            self._news.put(_Finished(problem))
+        else:
+            self._news.put(_Finished(None))
 
     def wait_for_port(self, child: Child, port: int) -> None:
         """Waits until something listens on the port. Raises ChildEnded when the child ended, or took too long."""

@@ -84,7 +84,7 @@ class Gateway:
         claims = None
         if not match.route.is_public:
             try:
-                claims = self._authorizer.claims(_header(scope, b"authorization"))
+                claims = self._authorizer.claims(_header(scope, b"authorization"), time.time())
             except Unauthorized as reason:
                 sys.stdout.write(f"401: {reason}\n")
                 return _message(401, "Unauthorized", (b"www-authenticate", b"Bearer"))

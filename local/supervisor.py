@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -82,10 +81,13 @@ class Options:
 
 
 @contextmanager
-def running(options: Options) -> Iterator[tuple[LocalSystem, Children]]:
+def running(
+    options: Options, catch_signals: Callable[[Children], None] = lambda _: None
+) -> Iterator[tuple[LocalSystem, Children]]:
     """The system, from everything being ready until the block ends. Call it from the main thread.
 
-    Raises AlreadyRunning, PostgresUnavailable, TemplateError or ChildEnded; whatever happens, nothing stays running.
+    `catch_signals` is told at once whom to tell of signals. Raises AlreadyRunning, PostgresUnavailable, TemplateError,
+    ChildEnded or Stopped; whatever happens, nothing stays running.
     """
     with ExitStack() as stack:
         state = options.state.resolve()
@@ -94,6 +96,7 @@ def running(options: Options) -> Iterator[tuple[LocalSystem, Children]]:
         for log in (state / "logs").glob("*.log"):
             log.unlink()
         children = Children(state / "logs")
+        catch_signals(children)
         starter = _Starter(options, state, children, stack)
         # Children that use the database end before it does.
         server = starter.start_postgres()
@@ -158,11 +161,13 @@ class _Starter:
         self._start_hosts(system.plan)
         self._start_gateway(sockets)
         options.progress("schema")
-        with _meanwhile(lambda: self._create_resources(system, emulation, aws_port)):
-            options.migrate(system)
-        children.wait_for_port(stripe, stripe_port)
+        children.together(
+            lambda: options.migrate(system),
+            lambda: self._create_resources(system, emulation, aws_port),
+            lambda: children.wait_for_port(stripe, stripe_port),
+        )
         options.progress("demo shop")
-        system.shop = options.seed(system)
+        children.together(lambda: self._seed(system))
         system.save()
         self._start_background(system)
         return system
@@ -171,6 +176,9 @@ class _Starter:
         self._children.wait_for_port(emulation, port)
         if system.plan is not None:
             aws.create(system.plan.resources, system.aws_url)
+
+    def _seed(self, system: LocalSystem) -> None:
+        system.shop = self._options.seed(system)
 
     def _plan(self, system: LocalSystem) -> Plan:
         plan = template.read(
@@ -257,24 +265,3 @@ def _connect_stripe(system: LocalSystem, endpoint_key: str) -> None:
     secrets = account.ensure_webhook(target, system.state / "stripe-endpoint.json")
     content = json.dumps({"api_key": STRIPE_API_KEY, "webhook_secrets": secrets})
     aws.put_secret(system.aws_url, SECRET_REFERENCE, content)
-
-
-@contextmanager
-def _meanwhile(work: Callable[[], object]) -> Iterator[None]:
-    """Runs `work` in a thread during the block; an error of either is raised, the block's own first."""
-    problems: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            work()
-        except BaseException as problem:  # noqa: BLE001 (raised again below, in the thread that can handle it)
-            problems.append(problem)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join()
-    if problems:
-        raise problems[0]

@@ -20,7 +20,7 @@ test_server = temporary
 test_server.__test__ = False  # type: ignore[attr-defined]  # its name is no test's
 
 
-def build_template(server: Server, build: Callable[[Address], None]) -> str:
+def build_template(server: Server, build: Callable[[Address], object]) -> str:
     """Creates a database, lets `build` fill it (as its owner) and returns its name, to be copied by `database`.
 
     `build` must close its connections: PostgreSQL copies only a database that nobody uses.

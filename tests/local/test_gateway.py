@@ -87,17 +87,6 @@ def test_only_a_good_token_passes(call: Call, system: LocalSystem, token: str) -
     assert call("POST", "/echo", token=token).status == 200
 
 
-def test_a_remembered_token_stops_working_when_it_expires(call: Call, system: LocalSystem) -> None:
-    now = datetime.now(UTC)
-    token = sign(system, {"sub": "ada"}, now=now, lifetime=2)
-    assert call("POST", "/echo", token=token).status == 200
-    remaining = (now + timedelta(seconds=2.1) - datetime.now(UTC)).total_seconds()
-    with pytest.raises(TimeoutError), socket.socketpair()[0] as quiet:
-        quiet.settimeout(max(0.01, remaining))
-        quiet.recv(1)
-    assert call("POST", "/echo", token=token).status == 401
-
-
 def test_answers_are_converted(call: Call) -> None:
     nothing = call("GET", "/public/nothing")
     assert (nothing.status, nothing.body) == (204, b"")
@@ -119,7 +108,9 @@ def test_cookies_become_set_cookie_headers(system: LocalSystem) -> None:
     ]
 
 
-@pytest.mark.parametrize("path", ["/public/crash", "/public/raise", "/public/malformed", "/public/unserializable", "/broken"])
+@pytest.mark.parametrize(
+    "path", ["/public/crash", "/public/raise", "/public/malformed", "/public/unserializable", "/broken"]
+)
 def test_a_function_that_fails_is_a_500_that_tells_nothing_and_the_next_request_works(call: Call, path: str) -> None:
     answer = call("GET", path)
     assert (answer.status, answer.json) == (500, {"message": "Internal Server Error"})
@@ -135,7 +126,8 @@ def test_a_function_past_its_timeout_is_ended_and_its_place_taken_by_another(cal
 
 
 def test_a_body_of_more_than_10_megabytes_is_refused(call: Call, token: str) -> None:
-    assert call("POST", "/echo", body=b"x" * (4 * 1024 * 1024), token=token).status == 500  # larger than 6 MB as answer
+    too_large_as_answer = call("POST", "/echo", body=b"x" * (5 * 1024 * 1024), token=token)
+    assert too_large_as_answer.status == 500
     answer = call("POST", "/echo", token=token, headers={"Content-Length": str(10 * 1024 * 1024 + 1)}, body=b"x")
     assert answer.status == 413
 
@@ -162,7 +154,9 @@ def test_the_issuer_publishes_what_verifies_its_tokens(call: Call, system: Local
     assert claims["exp"] - claims["iat"] == 60
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"claims": 1}', b'{"claims": {"sub": "x"}, "expires_in_seconds": 0}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b'{"claims": 1}', b'{"claims": {"sub": "x"}, "expires_in_seconds": 0}']
+)
 def test_the_issuer_refuses_a_wish_that_makes_no_sense(call: Call, body: bytes) -> None:
     answer = call("POST", "/issuer/token", body=body)
     assert (answer.status, answer.json["error"]) == (400, "invalid_request")

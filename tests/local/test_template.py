@@ -84,9 +84,7 @@ def test_the_plan_survives_its_journey_to_another_process(tmp_path: Path) -> Non
         ("Parameters: {P: {Type: String}}\nResources: {}", "parameter P has neither"),
     ],
 )
-def test_a_template_that_cannot_be_followed_is_refused_with_its_reason(
-    tmp_path: Path, text: str, message: str
-) -> None:
+def test_a_template_that_cannot_be_followed_is_refused_with_its_reason(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "template.yaml").write_text(text)
     with pytest.raises(TemplateError, match=message):
         template.read(tmp_path / "template.yaml", aws_url=AWS, environment={})

@@ -89,25 +89,36 @@ class Database:
         Raises the errors of ``database.errors``.
         """
         try:
-            with self.engine.connect() as connection:
-                raw = connection.connection.dbapi_connection
-                if raw is None:
-                    raise ConnectionLost("the connection is gone")
-                raw.execute_simple(_begin(organization_id, actor, now))  # type: ignore[attr-defined]
+            with self._begun(_begin(organization_id, actor, now)) as connection:
+                raw = _raw(connection)
                 transaction = Transaction(connection, now, organization_id, actor)
                 try:
                     yield transaction
                     if not transaction.committed:
-                        raw.execute_simple("COMMIT")  # type: ignore[attr-defined]
-                except BaseException:
+                        raw.execute_simple("COMMIT")
+                except BaseException as error:
                     # A connection in an unknown state is not given back to the pool.
-                    _roll_back(connection, raw)
+                    _roll_back(connection, raw, error)
                     raise
         except Exception as error:
             translated = translate(error)
             if translated is error:
                 raise
             raise translated from error
+
+    def _begun(self, begin: str) -> Connection:
+        """A connection with the transaction begun on it.
+
+        One from the pool may have died while it lay there (a failover, an idle timeout). Nothing was asked of it yet,
+        so a fresh one takes its place, and what else lies in the pool goes with it.
+        """
+        try:
+            return _begin_on(self.engine.connect(), begin)
+        except Exception as error:
+            if not isinstance(translate(error), ConnectionLost):
+                raise
+        self.engine.dispose()
+        return _begin_on(self.engine.connect(), begin)
 
     def transact(
         self,
@@ -129,7 +140,28 @@ class Database:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def _roll_back(connection: Connection, raw: Any) -> None:
+def _begin_on(connection: Connection, begin: str) -> Connection:
+    try:
+        _raw(connection).execute_simple(begin)
+    except BaseException:
+        connection.invalidate()
+        connection.close()
+        raise
+    return connection
+
+
+def _raw(connection: Connection) -> Any:
+    raw = connection.connection.dbapi_connection
+    if raw is None:
+        raise ConnectionLost("the connection is gone")
+    return raw
+
+
+def _roll_back(connection: Connection, raw: Any, error: BaseException) -> None:
+    if isinstance(translate(error), ConnectionLost):
+        # Rolling back would succeed without a word where the driver believes that no transaction is open.
+        connection.invalidate()
+        return
     try:
         raw.commit_follows = False
         raw.rollback()

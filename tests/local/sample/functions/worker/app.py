@@ -1,6 +1,7 @@
 """Does what its messages ask: succeed, fail, or take the whole process down."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 
@@ -13,6 +14,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             os._exit(4)
         if verb == "fail":
             failures.append({"itemIdentifier": record["messageId"]})
-        with open(file, "a") as out:
+        with Path(file).open("a") as out:
             out.write(f"{verb} {record['attributes']['ApproximateReceiveCount']} {record['eventSourceARN']}\n")
     return {"batchItemFailures": failures}

@@ -1,0 +1,211 @@
+"""Placing an order: round trips, statements and database time, against the smallest script that writes the same.
+
+``python -m bench.checkout [--rounds 5] [--orders 400] [--lines 1 3 10] [--profile] [--growth 1000 10000 100000]``
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine, text
+
+from bench import pgbench, statements
+from bench.cluster import Cluster, cluster, connected, run_sql
+from bench.growth import growth
+from bench.report import Spread, heading, percentile, ratios, table
+from bench.shop import CUSTOMERS, ORGANIZATION_ID, VARIANTS, Shopper, make_runtime, open_shop
+from local.postgres import Address
+
+WARM_UP_ORDERS = 20
+DATABASE = "bench_checkout"
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One side of one round."""
+
+    orders: int
+    database_ms: float
+    cpu_ms: float
+    wall_ms: float
+    statements: float
+    round_trips: float
+    writes: Mapping[str, tuple[float, float]]
+    by_query: Mapping[str, float]
+
+
+def place_orders(cluster: Cluster, engine: Engine, database: Address, lines: int, orders: int, *, pays: bool) -> Round:
+    """Orders through the real flow, one after the other on one connection."""
+    runtime = make_runtime(database)
+    shopper = Shopper(runtime, pays=pays)
+    cpu = cluster.backend_cpu_seconds()
+    for _ in range(WARM_UP_ORDERS):
+        shopper.place(shopper.lines(lines))
+    with runtime.database.engine.connect() as connection:
+        raw: Any = connection.connection.dbapi_connection
+    statements.reset(engine)
+    trips, latencies = raw.round_trips, []
+    for _ in range(orders):
+        items = shopper.lines(lines)
+        begin = time.perf_counter()
+        shopper.place(items)
+        latencies.append(time.perf_counter() - begin)
+    trips = raw.round_trips - trips
+    runtime.database.engine.dispose()
+    statements.wait_for_role_to_leave(engine)
+    counted = statements.read(engine)
+    return Round(
+        orders=orders,
+        database_ms=counted.milliseconds / orders,
+        cpu_ms=(cluster.backend_cpu_seconds() - cpu) * 1000 / (orders + WARM_UP_ORDERS),
+        wall_ms=percentile(latencies, 50) * 1000,
+        statements=counted.calls / orders,
+        round_trips=trips / orders,
+        writes={},
+        by_query={query: milliseconds / orders for query, milliseconds in counted.by_query.items()},
+    )
+
+
+def run_script(cluster: Cluster, engine: Engine, database: Address, lines: int, orders: int) -> Round:
+    """The same writes from pgbench, one client."""
+    cpu = cluster.backend_cpu_seconds()
+    statements.reset(engine)
+    variables = pattern(engine) | {"lines": lines, "variants": VARIANTS, "customers": CUSTOMERS}
+    result = pgbench.run(
+        cluster, database, pgbench.read_script("place_lines.sql"), transactions=orders, variables=variables
+    )
+    statements.wait_for_role_to_leave(engine)
+    counted = statements.read(engine)
+    return Round(
+        orders=orders,
+        database_ms=counted.milliseconds / orders,
+        cpu_ms=(cluster.backend_cpu_seconds() - cpu) * 1000 / orders,
+        wall_ms=result.latency_ms,
+        statements=counted.calls / orders,
+        round_trips=counted.calls / orders,
+        writes={},
+        by_query={query: milliseconds / orders for query, milliseconds in counted.by_query.items()},
+    )
+
+
+def pattern(engine: Engine) -> dict[str, str]:
+    """Documents as large as a real order's, and the ids that the script needs. Wants one order to be there."""
+    with engine.connect() as connection:
+        row = connection.execute(
+            text("""
+                SELECT o.tax_lines::text AS tax_lines, o.shipping_address::text AS address, o.allocation_reasons::text AS reasons,
+                       (SELECT g.id::text FROM tenancy.gateway_accounts g LIMIT 1) AS gateway_account,
+                       (SELECT a.warehouse_id::text FROM orders.order_allocations a WHERE a.order_id = o.id LIMIT 1) AS warehouse,
+                       (SELECT k.fingerprint FROM orders.idempotency_keys k WHERE k.order_id = o.id LIMIT 1) AS fingerprint
+                  FROM orders.orders o WHERE o.source = 'api' ORDER BY o.id DESC LIMIT 1
+            """)
+        ).one()
+    return {"organization": str(ORGANIZATION_ID), **row._mapping}
+
+
+def counted_writes(cluster: Cluster, engine: Engine, database: Address, lines: int) -> tuple[str, bool]:
+    """Whether both sides write the same rows: counted by PostgreSQL over a few orders of each."""
+    orders = 20
+    marks = [statements.writes(engine)]
+    for side in (
+        lambda: place_orders(cluster, engine, database, lines, orders - WARM_UP_ORDERS + 20, pays=False),
+        lambda: run_script(cluster, engine, database, lines, orders + WARM_UP_ORDERS),
+    ):
+        side()
+        marks.append(statements.writes(engine))
+    ours = statements.per_order(marks[0], marks[1], orders + WARM_UP_ORDERS)
+    theirs = statements.per_order(marks[1], marks[2], orders + WARM_UP_ORDERS)
+    if ours == theirs:
+        inserted = sum(made for made, _ in ours.values())
+        updated = sum(changed for _, changed in ours.values())
+        return f"{inserted:g} rows inserted, {updated:g} updated in {len(ours)} tables, the same on both sides", True
+    differing = {name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)}
+    return f"WRITES DIFFER: {[(name, ours.get(name), theirs.get(name)) for name in sorted(differing)]}", False
+
+
+def roll_up(engine: Engine) -> None:
+    """What the minute's job does with the day's load."""
+    run_sql(engine, f"SELECT inventory.roll_up_daily_load('{ORGANIZATION_ID}', now())")
+
+
+def compare(cluster: Cluster, engine: Engine, database: Address, lines: int, rounds: int, orders: int) -> list[str]:
+    """Rounds of both sides in turn, each side first every other time; one row of the table."""
+    ours: list[Round] = []
+    theirs: list[Round] = []
+    for number in range(rounds):
+        for is_ours in (number % 2 == 0, number % 2 == 1):
+            roll_up(engine)
+            if is_ours:
+                ours.append(place_orders(cluster, engine, database, lines, orders, pays=False))
+            else:
+                theirs.append(run_script(cluster, engine, database, lines, orders))
+    return [
+        f"{lines}",
+        f"{Spread.of([r.round_trips for r in ours]):.1f}",
+        f"{ours[0].statements:.1f}",
+        f"{Spread.of([r.database_ms for r in ours]):.2f}",
+        f"{Spread.of([r.database_ms for r in theirs]):.2f}",
+        f"{ratios([r.database_ms for r in ours], [r.database_ms for r in theirs]):.2f}",
+        f"{ratios([r.cpu_ms for r in ours], [r.cpu_ms for r in theirs]):.2f}",
+        f"{Spread.of([r.wall_ms for r in ours]):.2f}",
+    ]
+
+
+def show_statements(title: str, measured: Round) -> None:
+    """Where the database's time of an order goes, by statement of the client."""
+    print(f"   {title}: {measured.statements:.1f} statements, {measured.round_trips:.1f} round trips, {measured.database_ms:.2f} ms")
+    for query, milliseconds in list(measured.by_query.items())[:12]:
+        print(f"      {milliseconds:7.3f} ms  {query[:130]}")
+
+
+def profile(cluster: Cluster, engine: Engine, database: Address, lines: int, orders: int) -> None:
+    """The statements inside the functions of our side."""
+    cluster.server.admin.execute("ALTER SYSTEM SET pg_stat_statements.track = 'all'", "SELECT pg_reload_conf()")
+    place_orders(cluster, engine, database, lines, orders, pays=True)
+    print(f"   inside the functions, {lines} lines, paid and settled:")
+    for query, calls, milliseconds in statements.nested(engine, 45):
+        print(f"      {milliseconds / orders:7.3f} ms  {calls / orders:5.1f} calls  {query[:150]}")
+    cluster.server.admin.execute("ALTER SYSTEM RESET pg_stat_statements.track", "SELECT pg_reload_conf()")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="bench.checkout", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--orders", type=int, default=400, help="per round and side")
+    parser.add_argument("--lines", type=int, nargs="+", default=[1, 3, 10])
+    parser.add_argument("--profile", action="store_true", help="show the statements inside the functions")
+    parser.add_argument("--growth", type=int, nargs="+", default=[], help="sizes (orders) for the curve of time per order")
+    options = parser.parse_args(arguments)
+    heading(
+        "checkout: database work of placing an order",
+        f"{options.rounds} rounds of {options.orders} orders a side, sides in turn, one connection each, {VARIANTS} variants, 3 warehouses",
+        "ours: begin + checkout.facts + decision in Python + checkout.place with COMMIT (flows/place_order.py), no gateway",
+        "limit: sql/place_lines.sql by pgbench, prepared: the same rows under the same role, policies, triggers, constraints",
+        "database time: pg_stat_statements, planning + execution of the client's statements (track = top, so nested ones",
+        "are inside their caller's time and counted once); COMMIT's flush is in neither side. median [min .. max]",
+    )
+    with cluster() as running:
+        database = running.create(DATABASE)
+        with connected(database) as engine:
+            open_shop(engine)
+            place_orders(running, engine, database, 3, 1, pays=False)
+            said = [f"   {lines} lines: {counted_writes(running, engine, database, lines)[0]}" for lines in options.lines]
+            print("\n".join(said))
+            rows = [compare(running, engine, database, lines, options.rounds, options.orders) for lines in options.lines]
+            table(("lines", "round trips", "statements", "database ms", "script's ms", "ratio", "CPU ratio", "wall ms p50"), rows)
+            show_statements("placing, 3 lines", place_orders(running, engine, database, 3, options.orders, pays=False))
+            whole = place_orders(running, engine, database, 3, options.orders, pays=True)
+            show_statements("whole checkout, paid and settled at once, 3 lines", whole)
+            show_statements("script, 3 lines", run_script(running, engine, database, 3, options.orders))
+            if options.profile:
+                profile(running, engine, database, 3, options.orders)
+        growth(running, options.growth)
+
+
+if __name__ == "__main__":
+    main()

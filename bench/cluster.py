@@ -1,0 +1,91 @@
+"""A PostgreSQL of the benchmark's own: durable (fsync on), with pg_stat_statements, gone at the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import URL, Engine, create_engine, text
+from sqlalchemy.pool import NullPool
+
+from holdfast.database.migrations.run import upgrade
+from local import postgres
+from local.postgres import Address, Server
+
+ROLE_PASSWORD: Final = "only-for-benchmarks"
+APP_ROLE: Final = "holdfast_app"
+SYSTEM_ROLE: Final = "holdfast_system"
+SETTINGS: Final = {
+    "shared_preload_libraries": "pg_stat_statements",
+    "pg_stat_statements.track": "top",
+    "pg_stat_statements.track_planning": "on",
+    "track_io_timing": "off",
+    "max_wal_size": "4GB",
+    "checkpoint_timeout": "30min",
+}
+"""A checkpoint in the middle of one side of a comparison would be charged to that side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A running server and what it takes to work with it."""
+
+    server: Server
+    binaries: Path
+
+    def create(self, name: str, template: str | None = None) -> Address:
+        """A database, with the current schema or as a copy of ``template``; its address as the superuser."""
+        owner = self.server.create_database(name, template=template)
+        admin = replace(self.server.admin, database=name)
+        if template is None:
+            upgrade(owner.url, role_password=ROLE_PASSWORD)
+            first = datetime.now(UTC).date() - timedelta(days=31)
+            admin.execute(f"SELECT operations.make_partitions('{first}', 4)", "CREATE EXTENSION pg_stat_statements")
+        return admin
+
+    def drop(self, name: str) -> None:
+        """Drop a database with whoever is connected."""
+        self.server.drop_database(name)
+
+    def backend_cpu_seconds(self) -> float:
+        """CPU that all backends which have ended used so far (the postmaster waits for them, so the kernel sums it)."""
+        if self.server.process is None:
+            return 0.0
+        fields = Path(f"/proc/{self.server.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def cluster(**settings: str) -> Iterator[Cluster]:
+    """A durable throw-away server. DATABASE_URL is ignored: nobody's own database is measured."""
+    os.environ.pop("DATABASE_URL", None)
+    folder = Path(tempfile.mkdtemp(prefix="holdfast-bench-"))
+    try:
+        with postgres.running(folder, durable=True, settings=SETTINGS | settings) as server:
+            yield Cluster(server, postgres.find_binaries())
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def connected(admin: Address) -> Iterator[Engine]:
+    """An engine in autocommit, for what the benchmark itself asks of a database."""
+    url = URL.create("postgresql+pg8000", admin.user, admin.password, admin.host, admin.port, admin.database)
+    engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def run_sql(engine: Engine, statement: str, **parameters: object) -> None:
+    """One statement as superuser."""
+    with engine.connect() as connection:
+        connection.execute(text(statement), parameters)

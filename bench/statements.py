@@ -1,0 +1,98 @@
+"""What PostgreSQL counted: statements and their time, rows written, orders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, text
+
+from bench.cluster import APP_ROLE, run_sql
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """Top-level statements of a role: how many, and the milliseconds of planning and executing them.
+
+    What a function or a trigger runs inside is part of its statement's time. The flush of COMMIT is in neither side's.
+    """
+
+    calls: int
+    milliseconds: float
+    by_query: Mapping[str, float]
+
+
+def reset(engine: Engine) -> None:
+    """Forget what was counted."""
+    run_sql(engine, "SELECT pg_stat_statements_reset()")
+
+
+def read(engine: Engine, role: str = APP_ROLE) -> Statements:
+    """What was counted of a role in this database since the reset."""
+    with engine.connect() as connection:
+        rows = connection.execute(
+            text("""
+                SELECT s.query, s.calls, s.total_plan_time + s.total_exec_time AS milliseconds
+                  FROM pg_stat_statements s JOIN pg_roles r ON r.oid = s.userid JOIN pg_database d ON d.oid = s.dbid
+                 WHERE r.rolname = :role AND d.datname = current_database() AND s.toplevel
+                 ORDER BY milliseconds DESC
+            """),
+            {"role": role},
+        ).all()
+    return Statements(
+        calls=sum(row.calls for row in rows),
+        milliseconds=sum(row.milliseconds for row in rows),
+        by_query={" ".join(row.query.split()): row.milliseconds for row in rows},
+    )
+
+
+def nested(engine: Engine, limit: int) -> list[tuple[str, int, float]]:
+    """The most expensive statements inside functions: text, calls, milliseconds. Needs ``track = all``."""
+    with engine.connect() as connection:
+        rows = connection.execute(
+            text("""
+                SELECT query, calls, total_plan_time + total_exec_time AS milliseconds FROM pg_stat_statements s
+                  JOIN pg_database d ON d.oid = s.dbid
+                 WHERE d.datname = current_database() AND NOT s.toplevel ORDER BY milliseconds DESC LIMIT :limit
+            """),
+            {"limit": limit},
+        ).all()
+    return [(" ".join(row.query.split()), row.calls, row.milliseconds) for row in rows]
+
+
+def wait_for_role_to_leave(engine: Engine, role: str = APP_ROLE) -> None:
+    """Wait until no session of the role is left: only then is everything it did counted."""
+    run_sql(
+        engine,
+        """
+        DO $$ BEGIN
+            FOR attempt IN 1 .. 500 LOOP
+                PERFORM pg_stat_clear_snapshot();
+                EXIT WHEN NOT EXISTS (SELECT 1 FROM pg_stat_activity WHERE usename = 'ROLE');
+                PERFORM pg_sleep(0.01);
+            END LOOP;
+        END $$
+        """.replace("ROLE", role),
+    )
+
+
+def writes(engine: Engine) -> dict[str, tuple[int, int]]:
+    """Rows inserted and updated so far, by table (partitions under their parent's name)."""
+    with engine.connect() as connection:
+        rows = connection.execute(
+            text("""
+                SELECT COALESCE(i.inhparent::regclass, s.relid::regclass)::text AS name, sum(n_tup_ins) AS made, sum(n_tup_upd) AS changed
+                  FROM pg_stat_user_tables s LEFT JOIN pg_inherits i ON i.inhrelid = s.relid
+                 GROUP BY 1
+            """)
+        ).all()
+    return {row.name: (int(row.made), int(row.changed)) for row in rows}
+
+
+def per_order(before: Mapping[str, tuple[int, int]], after: Mapping[str, tuple[int, int]], orders: int) -> dict[str, tuple[float, float]]:
+    """Rows inserted and updated for each order, of the tables that were written at all."""
+    changes = {
+        name: ((made - before[name][0]) / orders, (changed - before[name][1]) / orders)
+        for name, (made, changed) in after.items()
+    }
+    return {name: change for name, change in changes.items() if change != (0, 0)}
