@@ -46,18 +46,29 @@ def read(engine: Engine, role: str = APP_ROLE) -> Statements:
     )
 
 
-def nested(engine: Engine, limit: int) -> list[tuple[str, int, float]]:
-    """The most expensive statements inside functions: text, calls, milliseconds. Needs ``track = all``."""
+@dataclass(frozen=True, slots=True)
+class Nested:
+    """A statement inside a function: how often it ran, and its milliseconds of planning and of execution."""
+
+    query: str
+    calls: int
+    plan_ms: float
+    execution_ms: float
+
+
+def nested(engine: Engine, limit: int) -> list[Nested]:
+    """The most expensive statements inside functions. Needs ``pg_stat_statements.track = all``."""
     with engine.connect() as connection:
         rows = connection.execute(
             text("""
-                SELECT query, calls, total_plan_time + total_exec_time AS milliseconds FROM pg_stat_statements s
-                  JOIN pg_database d ON d.oid = s.dbid
-                 WHERE d.datname = current_database() AND NOT s.toplevel ORDER BY milliseconds DESC LIMIT :limit
+                SELECT query, calls, total_plan_time AS plan_ms, total_exec_time AS execution_ms
+                  FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid
+                 WHERE d.datname = current_database() AND NOT s.toplevel
+                 ORDER BY total_plan_time + total_exec_time DESC LIMIT :limit
             """),
             {"limit": limit},
         ).all()
-    return [(" ".join(row.query.split()), row.calls, row.milliseconds) for row in rows]
+    return [Nested(" ".join(row.query.split()), row.calls, row.plan_ms, row.execution_ms) for row in rows]
 
 
 def wait_for_role_to_leave(engine: Engine, role: str = APP_ROLE) -> None:
@@ -96,3 +107,9 @@ def per_order(before: Mapping[str, tuple[int, int]], after: Mapping[str, tuple[i
         for name, (made, changed) in after.items()
     }
     return {name: change for name, change in changes.items() if change != (0, 0)}
+
+
+def count(engine: Engine, query: str, **parameters: object) -> int:
+    """The one number of a query, as superuser."""
+    with engine.connect() as connection:
+        return int(connection.execute(text(query), parameters).scalar_one())

@@ -2,6 +2,9 @@
 
 python -m local.openapi           write functions/api_docs/openapi.json
 python -m local.openapi --check   fail when the committed document is not the current one
+
+Answers are declared beside each route (holdfast.web.routes) by the name of a model of holdfast.web.views; here those
+models become schemas, so that no function carries them.
 """
 
 from __future__ import annotations
@@ -9,58 +12,35 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic.json_schema import models_json_schema
+
+from holdfast.web.views import ANSWERS
+
 ROOT: Final = Path(__file__).resolve().parent.parent
 DOCUMENT: Final = ROOT / "functions" / "api_docs" / "openapi.json"
-_PROBLEM: Final[dict[str, Any]] = {
-    "type": "object",
-    "description": "RFC 9457 problem details. `code` is stable; further members depend on it.",
-    "required": ["type", "title", "status", "detail", "code"],
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "code": {"type": "string"},
-        "correlation_id": {"type": "string"},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
-            },
-        },
-    },
-}
-_ANSWERS: Final[dict[str, str]] = {
-    "400": "The request is malformed, or lacks its Idempotency-Key.",
-    "401": "Nobody vouches for the caller.",
-    "402": "The gateway declined the payment method; the order can be paid again.",
-    "403": "The caller may not do this.",
-    "404": "There is no such thing, or it is somebody else's.",
-    "409": "Out of stock, a changed price, a refused transition, or a request in progress.",
-    "413": "The body is too large.",
-    "422": "The request is well-formed and wrong; nothing was written.",
-    "503": "Passing trouble: the same request may succeed after Retry-After seconds.",
-}
+_REF: Final = "#/components/schemas/{model}"
+# Powertools adds them to every document; holdfast.web tells errors in a form of its own.
+_FOREIGN: Final = ("HTTPValidationError", "ValidationError", "ResponseValidationError")
 
 
 def merged() -> dict[str, Any]:
-    """The document, from the resolvers of all functions that have one."""
+    """The document, from the resolvers of all functions that have one. Raises ValueError for a schema with two forms."""
     document: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {
             "title": "Holdfast",
-            "version": _version(),
+            "version": tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"],
             "description": "A serverless order backend: checkout, reservations, payments.",
         },
         "servers": [{"url": "/"}],
         "security": [{"token": []}],
         "paths": {},
         "components": {
-            "schemas": {"Problem": _PROBLEM},
+            "schemas": _answers(),
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
         },
     }
@@ -69,50 +49,38 @@ def merged() -> dict[str, Any]:
         if app is None:
             continue
         part = json.loads(app.get_openapi_json_schema())
-        document["components"]["schemas"] |= part.get("components", {}).get("schemas", {})
+        _add_schemas(document["components"]["schemas"], part.get("components", {}).get("schemas", {}))
         for path, operations in part["paths"].items():
             for operation in operations.values():
-                _tell_answers(operation)
-            document["paths"].setdefault(_braces(path), {}).update(operations)
-    for unused in ("HTTPValidationError", "ValidationError"):
-        document["components"]["schemas"].pop(unused, None)
+                _tidy(operation)
+            document["paths"].setdefault(path, {}).update(operations)
     document["paths"] = dict(sorted(document["paths"].items()))
+    document["components"]["schemas"] = dict(sorted(document["components"]["schemas"].items()))
     return document
 
 
-def _tell_answers(operation: dict[str, Any]) -> None:
-    """Every operation may answer with a problem; which ones follows from what it takes."""
-    public = operation.get("security") == []
-    successes = {code: answer for code, answer in operation["responses"].items() if code.startswith("2")}
-    takes_body = "requestBody" in operation
-    relevant = {"422", "503", "404"} | (set() if public else {"401", "403"}) | ({"400", "413"} if takes_body else set())
-    if not public and takes_body:
-        relevant |= {"402", "409"}
-        successes["201"] = next(iter(successes.values()))
-    if any(parameter["in"] == "header" for parameter in operation.get("parameters", ())):
-        relevant |= {"400", "401"}
-        successes["201"] = next(iter(successes.values()))
-    if operation.get("tags") == ["Webhooks"]:
-        relevant |= {"401", "413"}
-    problems = {
-        code: {
-            "description": _ANSWERS[code],
-            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
-        for code in sorted(relevant)
+def _answers() -> dict[str, Any]:
+    _, schemas = models_json_schema([(model, "serialization") for model in ANSWERS], ref_template=_REF)
+    found: dict[str, Any] = schemas["$defs"]
+    return found
+
+
+def _add_schemas(known: dict[str, Any], more: dict[str, Any]) -> None:
+    for name, schema in more.items():
+        if name not in _FOREIGN and known.setdefault(name, schema) != schema:
+            raise ValueError(f"two schemas are called {name}")
+
+
+def _tidy(operation: dict[str, Any]) -> None:
+    """Takes out what Powertools assumes and the function never answers, and names headers as they are written."""
+    operation["responses"] = {
+        status: answer
+        for status, answer in sorted(operation["responses"].items())
+        if not any(foreign in json.dumps(answer) for foreign in _FOREIGN)
     }
-    operation["responses"] = dict(sorted((successes | problems).items()))
-
-
-def _braces(path: str) -> str:
-    return path.replace("<", "{").replace(">", "}")
-
-
-def _version() -> str:
-    for line in (ROOT / "pyproject.toml").read_text().splitlines():
-        if line.startswith("version = "):
-            return line.split('"')[1]
-    raise ValueError("pyproject.toml names no version")
+    for parameter in operation.get("parameters", ()):
+        if parameter["in"] == "header":
+            parameter["name"] = parameter["schema"]["title"]
 
 
 def _load(folder: Path) -> Any:
@@ -124,15 +92,20 @@ def _load(folder: Path) -> Any:
     return module
 
 
+def text() -> str:
+    """The document as it is committed."""
+    return json.dumps(merged(), indent=2) + "\n"
+
+
 def main() -> int:
     """Write or check; the exit status says whether the committed document is current."""
-    text = json.dumps(merged(), indent=2, sort_keys=False) + "\n"
+    current = text()
     if "--check" in sys.argv[1:]:
-        if not DOCUMENT.exists() or DOCUMENT.read_text() != text:
+        if not DOCUMENT.exists() or DOCUMENT.read_text() != current:
             print("functions/api_docs/openapi.json is not current: run `make openapi` and commit it", file=sys.stderr)
             return 1
         return 0
-    DOCUMENT.write_text(text)
+    DOCUMENT.write_text(current)
     return 0
 
 

@@ -88,7 +88,7 @@ class House:
         boto3.client("events").create_event_bus(Name=self.bus)
         self.runtime = self._runtime("holdfast_app", secrets)
         self.system = self._runtime("holdfast_system", secrets)
-        self.engine: Engine = create_engine(_url(owner), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        self.engine: Engine = create_engine(_url(owner), isolation_level="AUTOCOMMIT", pool_pre_ping=True)
         self.http = urllib3.PoolManager(retries=False)
         self.receiver = Receiver()
         self.customer = Caller(self.organization_id, CallerKind.CUSTOMER, "ada", "ada@example.com")
@@ -311,11 +311,15 @@ class House:
     def deliver(self, event: Mapping[str, Any], *, now: datetime | None = None) -> int:
         """A signed webhook arrives; how many events were new."""
         now = now or self.clock()
+        headers, body = self.signed(event, now)
+        return receive_webhook(self.runtime, "stripe", self.endpoint_key, headers, body, now, "test")
+
+    def signed(self, event: Mapping[str, Any], now: datetime) -> tuple[dict[str, str], bytes]:
+        """A webhook as Stripe sends it: headers and body."""
         body = json.dumps(event).encode()
         stamp = str(int(now.timestamp()))
         signature = hmac.new(self.webhook_secret.encode(), f"{stamp}.".encode() + body, hashlib.sha256).hexdigest()
-        headers = {"stripe-signature": f"t={stamp},v1={signature}"}
-        return receive_webhook(self.runtime, "stripe", self.endpoint_key, headers, body, now, "test")
+        return {"stripe-signature": f"t={stamp},v1={signature}"}, body
 
     def work(self) -> list[EventState | None]:
         """The worker applies every event that waits and is due, oldest first."""

@@ -16,7 +16,7 @@ BEGIN
     PERFORM set_config('holdfast.organization_id', p_organization_id::text, true), set_config('holdfast.actor', 'pgbench', true),
             set_config('holdfast.now', v_now::text, true);
     INSERT INTO orders.idempotency_keys (organization_id, caller, operation, key, fingerprint, lease_until, order_id, created_at, expires_at)
-    VALUES (p_organization_id, 'customer:pgbench', 'checkout', v_order_id::text, p_fingerprint, v_now + interval '30 seconds', v_order_id,
+    VALUES (p_organization_id, 'customer-pgbench', 'checkout', v_order_id::text, p_fingerprint, v_now + interval '30 seconds', v_order_id,
             v_now, v_now + interval '1 day');
     INSERT INTO orders.orders (
         organization_id, id, order_number, customer_id, email, status, status_changed_at, payment_status, currency,
@@ -28,7 +28,7 @@ BEGIN
     INSERT INTO orders.order_items (organization_id, id, order_id, variant_id, position, sku, name, unit_price, quantity, subtotal, tax, created_at)
     VALUES (p_organization_id, v_item_id, v_order_id, p_variant_id, 1, 'SKU-0000', 'Product 0000', 1000, 1, 1000, 0, v_now);
     INSERT INTO orders.order_status_history (organization_id, order_id, sequence, to_status, changed_by, notes, created_at)
-    VALUES (p_organization_id, v_order_id, 1, 'pending_payment', 'customer:pgbench', 'placed', v_now);
+    VALUES (p_organization_id, v_order_id, 1, 'pending_payment', 'customer-pgbench', 'placed', v_now);
     INSERT INTO payments.payments (organization_id, id, order_id, attempt, gateway, gateway_account_id, method_token, amount, currency,
                                    capture_now, idempotency_key, next_check_at, created_at)
     VALUES (p_organization_id, uuidv7(), v_order_id, 1, 'stripe', p_gateway_account_id, 'pm_card_visa', 1600, 'USD', true,
@@ -54,7 +54,7 @@ BEGIN
     INSERT INTO inventory.stock_movements (organization_id, id, warehouse_id, variant_id, level_version, type, quantity, on_hand_before,
                                            on_hand_after, reserved_before, reserved_after, reference_type, reference_id, performed_by, created_at)
     SELECT p_organization_id, uuidv7(), p_warehouse_id, p_variant_id, version, 'reserve', 1, on_hand, on_hand, reserved - 1, reserved,
-           'order', v_order_id, 'customer:pgbench', v_now
+           'order', v_order_id, 'customer-pgbench', v_now
       FROM moved;
 END
 $$;

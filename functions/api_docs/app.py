@@ -8,14 +8,15 @@ from aws_lambda_powertools.event_handler import Response
 from holdfast.runtime import runtime
 from holdfast.web.clock import utc_now
 from holdfast.web.http import json_response, make_resolver, serve
+from holdfast.web.routes import DATABASE, route
 
 app = make_resolver()
-handler = serve(app)
+handler = serve(app, takes_json=False)
 
 _DOCUMENT = Path(__file__).with_name("openapi.json")
 
 
-@app.get("/v1/openapi.json", summary="This document", tags=["Service"], security=[])
+@route(app, "GET /v1/openapi.json", "This document", tag="Service", returns={200: "OpenApiDocument"})
 def openapi() -> Response[Any]:
     """The merged OpenAPI document; it changes only with a release."""
     return Response(
@@ -26,7 +27,9 @@ def openapi() -> Response[Any]:
     )
 
 
-@app.get("/v1/health", summary="Is the service able to work?", tags=["Service"], security=[])
+@route(
+    app, "GET /v1/health", "Is the service able to work?", tag="Service", returns={200: "Health"}, refuses=DATABASE
+)
 def health() -> Response[Any]:
     """200 when the database answers; 503 when it does not."""
     with runtime().database.transaction(None, now=utc_now(), actor="health") as transaction:

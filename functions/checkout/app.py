@@ -1,9 +1,8 @@
 """Checkout, its quote, and paying again after a decline."""
 
-from typing import Annotated, Any
+from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
-from aws_lambda_powertools.event_handler.openapi.params import Header, Path
 
 from holdfast.flows.idempotency import Claim, fingerprint_of
 from holdfast.flows.pay_order import OPERATION as PAY_ORDER
@@ -15,18 +14,26 @@ from holdfast.runtime import runtime
 from holdfast.web.answers import payment_answer
 from holdfast.web.caller import caller_from
 from holdfast.web.clock import utc_now
-from holdfast.web.http import IDEMPOTENCY_KEY_PATTERN, json_response, make_resolver, serve
+from holdfast.web.http import IdempotencyKey, OrderReference, json_response, make_resolver, serve
 from holdfast.web.models import CheckoutBody, PayAgainBody, QuoteBody
 from holdfast.web.problems import stored_response
+from holdfast.web.routes import DATABASE, IDEMPOTENT, JSON_BODY, route
 from holdfast.web.telemetry import count
 
 app = make_resolver()
 handler = serve(app)
 
-IdempotencyKey = Annotated[str, Header(alias="Idempotency-Key", pattern=IDEMPOTENCY_KEY_PATTERN)]
+_PLANNING = ("price_changed", "out_of_stock", "capacity_exceeded")
 
 
-@app.post("/v1/checkout", summary="Place an order and pay for it", tags=["Checkout"])
+@route(
+    app,
+    "POST /v1/checkout",
+    "Place an order and pay for it",
+    tag="Checkout",
+    returns={201: "PaidOrder"},
+    refuses=(*JSON_BODY, *IDEMPOTENT, *DATABASE, *_PLANNING, "stock_contended", "payment_declined", "conflict"),
+)
 def checkout(body: CheckoutBody, idempotency_key: IdempotencyKey) -> Response[Any]:
     """Holds the stock, takes the money, answers with the order. The same key again gets the same answer."""
     caller = caller_from(app.current_event.raw_event)
@@ -45,17 +52,32 @@ def checkout(body: CheckoutBody, idempotency_key: IdempotencyKey) -> Response[An
     return stored_response(answer)
 
 
-@app.post("/v1/checkout/quote", summary="Price an order and explain where it would ship from", tags=["Checkout"])
+@route(
+    app,
+    "POST /v1/checkout/quote",
+    "Price an order and explain where it would ship from",
+    tag="Checkout",
+    returns={200: "Quote"},
+    refuses=(*JSON_BODY, *DATABASE, *_PLANNING),
+)
 def quote(body: QuoteBody) -> Response[Any]:
     """Prices, tax, shipping, and the allocation with its reasons. Nothing is held."""
     caller = caller_from(app.current_event.raw_event)
     return json_response(quote_order(runtime(), caller, body.to_request(), utc_now()))
 
 
-@app.post("/v1/orders/<order_id>/payments", summary="Pay an order again", tags=["Checkout"])
-def pay_again(
-    order_id: Annotated[str, Path(max_length=64)], body: PayAgainBody, idempotency_key: IdempotencyKey
-) -> Response[Any]:
+@route(
+    app,
+    "POST /v1/orders/{order_id}/payments",
+    "Pay an order again",
+    tag="Checkout",
+    returns={201: "PaidOrder"},
+    refuses=(
+        *(*JSON_BODY, *IDEMPOTENT, *DATABASE),
+        *("not_found", "conflict", "transition_refused", "out_of_stock", "payment_declined"),
+    ),
+)
+def pay_again(order_id: OrderReference, body: PayAgainBody, idempotency_key: IdempotencyKey) -> Response[Any]:
     """Another method after a decline, while the hold lives; after it expired the stock is held again first."""
     caller = caller_from(app.current_event.raw_event)
     request = {"order": order_id} | body.model_dump(mode="json")

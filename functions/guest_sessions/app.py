@@ -9,13 +9,23 @@ from holdfast.flows.start_guest_session import start_guest_session
 from holdfast.runtime import runtime
 from holdfast.web.clock import utc_now
 from holdfast.web.http import json_response, make_resolver, serve
+from holdfast.web.routes import DATABASE, route
 
 app = make_resolver()
-handler = serve(app)
+handler = serve(app, takes_json=False)
+
+PublishableKey = Annotated[str, Header(alias="X-Publishable-Key", max_length=80, description="Says which shop it is.")]
 
 
-@app.post("/v1/guest-sessions", summary="Start a guest session", tags=["Sessions"], security=[])
-def start(publishable_key: Annotated[str, Header(alias="X-Publishable-Key", max_length=80)]) -> Response[Any]:
+@route(
+    app,
+    "POST /v1/guest-sessions",
+    "Start a guest session",
+    tag="Sessions",
+    returns={201: "GuestSession"},
+    refuses=("malformed_request", "invalid_input", "unauthenticated", *DATABASE),
+)
+def guest_session(publishable_key: PublishableKey) -> Response[Any]:
     """A token that lets a guest check out and see that guest's own orders."""
     session = start_guest_session(runtime(), publishable_key, utc_now())
     document = {

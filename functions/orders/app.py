@@ -4,7 +4,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from aws_lambda_powertools.event_handler import Response
-from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Query
+from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from holdfast.flows.cancel_order import OPERATION, CancelOrder, cancel_order
 from holdfast.flows.find_order import find_order
@@ -15,39 +15,57 @@ from holdfast.runtime import runtime
 from holdfast.web.answers import order_answer
 from holdfast.web.caller import caller_from
 from holdfast.web.clock import utc_now
-from holdfast.web.http import IDEMPOTENCY_KEY_PATTERN, json_response, make_resolver, serve
+from holdfast.web.http import IdempotencyKey, OrderReference, json_response, make_resolver, serve
 from holdfast.web.models import CancelBody
 from holdfast.web.problems import stored_response
+from holdfast.web.routes import DATABASE, IDEMPOTENT, JSON_BODY, route
 
 app = make_resolver()
 handler = serve(app)
 
 
-@app.get("/v1/orders", summary="List orders, newest first", tags=["Orders"])
+@route(
+    app,
+    "GET /v1/orders",
+    "List orders, newest first",
+    tag="Orders",
+    returns={200: "OrderPage"},
+    refuses=("invalid_input", *DATABASE),
+)
 def orders(
     status: Annotated[OrderStatus | None, Query()] = None,
-    before: Annotated[UUID | None, Query()] = None,
+    before: Annotated[UUID | None, Query(description="Only orders older than this one: `next_before`.")] = None,
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX_ROWS)] = 20,
 ) -> Response[Any]:
-    """A shopper's own orders, or the shop's for its staff; ``next_before`` is the cursor of the next page."""
+    """A shopper's own orders, or the shop's for its staff; `next_before` is the cursor of the next page."""
     caller = caller_from(app.current_event.raw_event)
     page = list_orders(runtime(), caller, status=status, before=before, limit=limit, now=utc_now())
     return json_response(page)
 
 
-@app.get("/v1/orders/<reference>", summary="Find an order by id or number", tags=["Orders"])
-def order(reference: Annotated[str, Path(max_length=64)]) -> Response[Any]:
+@route(
+    app,
+    "GET /v1/orders/{reference}",
+    "Find an order by id or number",
+    tag="Orders",
+    returns={200: "OrderAnswer"},
+    refuses=("invalid_input", "not_found", *DATABASE),
+)
+def order(reference: OrderReference) -> Response[Any]:
     """The order with its items, allocations, payments and timeline."""
     caller = caller_from(app.current_event.raw_event)
     return json_response({"order": find_order(runtime(), caller, reference, utc_now())})
 
 
-@app.post("/v1/orders/<order_id>/cancel", summary="Cancel an order", tags=["Orders"])
-def cancel(
-    order_id: Annotated[str, Path(max_length=64)],
-    body: CancelBody,
-    idempotency_key: Annotated[str, Header(alias="Idempotency-Key", pattern=IDEMPOTENCY_KEY_PATTERN)],
-) -> Response[Any]:
+@route(
+    app,
+    "POST /v1/orders/{order_id}/cancel",
+    "Cancel an order",
+    tag="Orders",
+    returns={200: "OrderAnswer"},
+    refuses=(*JSON_BODY, *IDEMPOTENT, *DATABASE, "not_found", "transition_refused"),
+)
+def cancel(order_id: OrderReference, body: CancelBody, idempotency_key: IdempotencyKey) -> Response[Any]:
     """Releases the stock, returns the money, answers with the cancelled order."""
     caller = caller_from(app.current_event.raw_event)
     claim = Claim(caller.actor, OPERATION, idempotency_key, fingerprint_of({"order": order_id} | body.model_dump()))

@@ -6,16 +6,17 @@ from typing import Any
 from holdfast.flows.watch_payments import check_payments, resume_returns, sweep_payment_events
 from holdfast.runtime import runtime
 from holdfast.web.clock import utc_now
+from holdfast.web.schedules import time_left
 from holdfast.web.telemetry import correlated, count
 
 
-def handler(event: Mapping[str, Any], _context: Any) -> dict[str, int]:
-    """One look at everything that money waits for."""
+def handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:
+    """One look at everything that money waits for. What needs the queue comes last: it must not stop the rest."""
     with correlated(str(event.get("id", "tick"))):
         done = {
+            "payments_checked": check_payments(runtime(), utc_now, time_left(context)),
+            "returns_resumed": resume_returns(runtime(), utc_now, time_left(context)),
             "events_announced": sweep_payment_events(runtime(), utc_now()),
-            "payments_checked": check_payments(runtime(), utc_now),
-            "returns_resumed": resume_returns(runtime(), utc_now),
         }
         count("PaymentEventsSwept", done["events_announced"])
         count("PaymentsChecked", done["payments_checked"])

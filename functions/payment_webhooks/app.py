@@ -1,6 +1,5 @@
 """Webhooks of payment gateways: verify over the raw bytes, store once, answer."""
 
-import base64
 from typing import Annotated, Any
 
 from aws_lambda_powertools.event_handler import Response
@@ -8,24 +7,41 @@ from aws_lambda_powertools.event_handler.openapi.params import Path
 
 from holdfast.flows.receive_webhook import BODY_MAX_BYTES, receive_webhook
 from holdfast.runtime import runtime
-from holdfast.values.errors import InvalidInput, SignatureInvalid
+from holdfast.values.errors import SignatureInvalid
 from holdfast.web.clock import utc_now
 from holdfast.web.http import json_response, make_resolver, serve
+from holdfast.web.request_body import raw_body_of
+from holdfast.web.routes import DATABASE, route
 from holdfast.web.telemetry import correlation_id, count
 
 app = make_resolver()
-handler = serve(app, raw_body=True)
+handler = serve(app, takes_json=False)
 
 Gateway = Annotated[str, Path(pattern=r"^[a-z]{2,20}$")]
+_REFUSES = (*DATABASE, "malformed_request", "invalid_input", "signature_invalid", "not_found", "payload_too_large")
 
 
-@app.post("/v1/webhooks/<gateway>", summary="Receive a gateway's webhook", tags=["Webhooks"], security=[])
+@route(
+    app,
+    "POST /v1/webhooks/{gateway}",
+    "Receive a gateway's webhook",
+    tag="Webhooks",
+    returns={200: "WebhookReceived"},
+    refuses=_REFUSES,
+)
 def webhook(gateway: Gateway) -> Response[Any]:
-    """The endpoint of a deployment with one account per gateway: its endpoint key is ``default-<gateway>``."""
+    """The endpoint of a deployment with one account per gateway: its endpoint key is `default-<gateway>`."""
     return _receive(gateway, f"default-{gateway}")
 
 
-@app.post("/v1/webhooks/<gateway>/<endpoint_key>", summary="Receive a gateway's webhook", tags=["Webhooks"], security=[])
+@route(
+    app,
+    "POST /v1/webhooks/{gateway}/{endpoint_key}",
+    "Receive a gateway's webhook for one organization",
+    tag="Webhooks",
+    returns={200: "WebhookReceived"},
+    refuses=_REFUSES,
+)
 def webhook_of_organization(gateway: Gateway, endpoint_key: Annotated[str, Path(max_length=64)]) -> Response[Any]:
     """The endpoint of one organization's account."""
     return _receive(gateway, endpoint_key)
@@ -33,10 +49,7 @@ def webhook_of_organization(gateway: Gateway, endpoint_key: Annotated[str, Path(
 
 def _receive(gateway: str, endpoint_key: str) -> Response[Any]:
     event = app.current_event.raw_event
-    text = event.get("body") or ""
-    raw_body = base64.b64decode(text) if event.get("isBase64Encoded") else text.encode()
-    if len(raw_body) > BODY_MAX_BYTES:
-        raise InvalidInput(f"a webhook has at most {BODY_MAX_BYTES} bytes")
+    raw_body = raw_body_of(event, BODY_MAX_BYTES)
     headers = {name.lower(): value for name, value in event.get("headers", {}).items()}
     try:
         fresh = receive_webhook(

@@ -161,7 +161,8 @@ class City:
             lambda: (
                 self.value(
                     "SELECT (SELECT count(*) FROM payments.payment_events"
-                    " WHERE state IN ('pending', 'retry_scheduled')) + (SELECT count(*) FROM operations.outbox WHERE published_at IS NULL)"
+                    " WHERE state IN ('pending', 'retry_scheduled'))"
+                    " + (SELECT count(*) FROM operations.outbox WHERE published_at IS NULL)"
                 )
                 == 0
             ),

@@ -34,7 +34,8 @@ def test_an_order_is_paid_confirmed_and_explained_by_its_movements(city: City) -
 def test_the_webhook_confirms_when_the_answer_is_lost(city: City) -> None:
     sku = city.sku(5)
     key = str(uuid.uuid4())
-    city.stripe("POST", "/behaviors", {"match": {"operation": "payment_intents.create"}, "fault": "timeout_after", "hold_seconds": 0.2})
+    lost = {"match": {"operation": "payment_intents.create"}, "fault": "timeout_after", "hold_seconds": 0.2}
+    city.stripe("POST", "/behaviors", lost)
     placed = city.checkout(sku, key=key)
     assert placed.status == 201, placed.raw
     assert placed.body["payment"]["status"] in {"processing", "captured"}

@@ -12,6 +12,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
+from holdfast.flows.charge_payment import Recorded
 from holdfast.flows.event_record import tidings_from
 from holdfast.flows.locked_order import lock_order
 from holdfast.flows.reserve_again import reserve_again
@@ -19,10 +20,10 @@ from holdfast.flows.return_money import return_money_owed
 from holdfast.flows.ring_bell import ring_outbox_bell
 from holdfast.flows.settlement import decide, write
 from holdfast.payments.model import EventState
-from holdfast.payments.retry_policy import RetryDecision
+from holdfast.payments.retry_policy import RETRIES_MAX, RetryDecision
 from holdfast.payments.retry_policy import decide as decide_retry
 from holdfast.runtime import Runtime
-from holdfast.values.errors import Rejected, Transient
+from holdfast.values.errors import Conflict, HoldfastError, Rejected, Transient
 from holdfast.values.ids import uuid7
 
 LEASE_SECONDS: Final = 90
@@ -36,6 +37,10 @@ class PaymentUnknown(Transient):
     """The event's payment is not here: perhaps not yet."""
 
 
+class ProcessDied(HoldfastError):
+    """Every attempt allowed was begun, and none lived to say how it ended."""
+
+
 def apply_payment_event(
     runtime: Runtime, organization_id: UUID, event_id: UUID, clock: Callable[[], datetime]
 ) -> EventState | None:
@@ -46,12 +51,15 @@ def apply_payment_event(
     claimed = _claim(runtime, organization_id, event_id, clock())
     if claimed is None:
         return None
+    if claimed["attempts"] > RETRIES_MAX + 1:
+        died = ProcessDied("every attempt ended with its process")
+        return _record_failure(runtime, organization_id, claimed, died, clock())
     try:
-        view = _settle(runtime, organization_id, claimed, clock)
+        recorded = _settle(runtime, organization_id, claimed, clock)
     except Exception as error:  # noqa: BLE001 -- whatever it was, it is recorded with the event
         return _record_failure(runtime, organization_id, claimed, error, clock())
-    if view["status"] == "cancelled":
-        return_money_owed(runtime, organization_id, UUID(view["id"]), clock)
+    if recorded.owes_money:
+        return_money_owed(runtime, organization_id, UUID(claimed["order_id"]), clock)
     ring_outbox_bell(runtime)
     return EventState.PROCESSED
 
@@ -70,18 +78,17 @@ def _claim(runtime: Runtime, organization_id: UUID, event_id: UUID, now: datetim
 
 def _settle(
     runtime: Runtime, organization_id: UUID, claimed: Mapping[str, Any], clock: Callable[[], datetime]
-) -> Mapping[str, Any]:
+) -> Recorded:
     if claimed["order_id"] is None:
         raise PaymentUnknown(f"no payment here is {claimed['gateway_transaction_id']}")
 
-    def work(transaction: Transaction) -> Mapping[str, Any]:
+    def work(transaction: Transaction) -> Recorded:
         order = lock_order(transaction, UUID(claimed["order_id"]))
         payment = order.payment(UUID(claimed["payment_id"]))
         settlement = decide(order, payment, tidings_from(claimed), transaction.now)
         if settlement.needs_stock:
             settlement = reserve_again(transaction, order, payment, settlement)
-        view: Mapping[str, Any] = write(transaction, order, settlement, commit=True)
-        return view
+        return Recorded(write(transaction, order, settlement, commit=True), bool(settlement.return_money_of))
 
     return runtime.database.transact(organization_id, work, now=clock(), actor=ACTOR)
 
@@ -90,7 +97,9 @@ def _record_failure(
     runtime: Runtime, organization_id: UUID, claimed: Mapping[str, Any], error: Exception, now: datetime
 ) -> EventState:
     """What is tried again and when, or that a person must look."""
-    decision = decide_retry(claimed["attempts"], now, random.random, permanent=isinstance(error, Rejected))
+    # A conflict is with something that is still under way (a refund of ours, say), and passes with it.
+    is_permanent = isinstance(error, Rejected) and not isinstance(error, Conflict)
+    decision = decide_retry(claimed["attempts"], now, random.random, permanent=is_permanent)
     state = EventState.DEAD_LETTERED if decision.is_dead_letter else EventState.RETRY_SCHEDULED
     _logger.warning("payment event %s failed: %s (%s)", claimed["id"], error, state, exc_info=True)
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:

@@ -15,7 +15,7 @@ from holdfast.flows.ring_bell import ring_outbox_bell
 from holdfast.flows.settlement import Settlement, write
 from holdfast.orders.lifecycle import OrderStatus, check_transition
 from holdfast.runtime import Runtime
-from holdfast.tenancy.roles import Role
+from holdfast.tenancy.access import Operation
 from holdfast.values.caller import Caller
 from holdfast.values.errors import RequestInProgress
 
@@ -45,7 +45,7 @@ def cancel_order(
     caller, now = command.caller, clock()
 
     def work(transaction: Transaction) -> tuple[UUID | None, Answer]:
-        order_id = order_id_of(transaction, caller, command.reference, role=Role.MANAGER)
+        order_id = order_id_of(transaction, caller, command.reference, Operation.CANCEL_ORDER)
         earlier = transaction.value(
             "SELECT orders.claim_key(:organization_id, CAST(:claim AS jsonb), :order_id, :now)",
             organization_id=caller.organization_id,

@@ -1,4 +1,4 @@
-"""Ask the gateway for the money of an attempt whose row is committed, and record what came of it.
+"""Ask the gateway about an attempt whose row is committed, and record what came of it.
 
 The call is outside any transaction and bounded; whatever happens to its answer, the attempt's key names it and the
 watchdog finishes it. An answer and a webhook go down the same road, and the first to come settles.
@@ -7,8 +7,9 @@ watchdog finishes it. An answer and a webhook go down the same road, and the fir
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Final
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, ClassVar, Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
@@ -18,21 +19,43 @@ from holdfast.flows.reserve_again import reserve_again
 from holdfast.flows.settlement import Tidings, decide, write
 from holdfast.gateways.port import (
     AuthorizeRequest,
+    Gateway,
     GatewayEvent,
     GatewayRefused,
-    GatewayUnreachable,
-    OutcomeUnknown,
+    Outcome,
     PaymentSnapshot,
     event_from_snapshot,
 )
 from holdfast.payments.state import PaymentNews
 from holdfast.runtime import Runtime
-from holdfast.values.errors import Transient
+from holdfast.values.errors import Rejected, Transient
 from holdfast.values.ids import uuid7
 from holdfast.values.money import Money
 from holdfast.values.payment_events import EventType
 
 GATEWAY_DEADLINE_SECONDS: Final = 8.0
+REPEATABLE_SECONDS: Final = 23 * 3600
+"""How long an attempt may be repeated under its key. A gateway forgets keys (Stripe after 24 hours,
+https://docs.stripe.com/api/idempotent_requests), and a repetition would then be a second charge."""
+
+_UNDECIDED: Final = frozenset({Outcome.REQUIRES_ACTION, Outcome.PROCESSING})
+
+
+class AttemptTooOld(Rejected):
+    """Nobody knows what became of the attempt, and asking the gateway could charge again: a person must look there."""
+
+    code: ClassVar[str] = "attempt_too_old"
+
+
+class Question(StrEnum):
+    """What a gateway is asked about an attempt."""
+
+    CHARGE = "charge"
+    """Take the money: the first call, made by whoever committed the attempt."""
+    LOOK_UP = "look_up"
+    """What is it now? An attempt that never arrived may be executed by this."""
+    GIVE_UP = "give_up"
+    """What is it now, and if it is not decided, end it. Money that came is not sent away by this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +74,8 @@ class Attempt:
     token: str
     capture_now: bool
     idempotency_key: str
+    begun_at: datetime
+    gateway_transaction_id: str | None = None
 
     def request(self) -> AuthorizeRequest:
         """The attempt in the gateway's terms. The same attempt is always the same request under the same key."""
@@ -76,37 +101,95 @@ class GatewayAnswer:
 
 
 def ask_gateway(
-    runtime: Runtime,
-    attempt: Attempt,
-    clock: Callable[[], datetime],
-    *,
-    call: Callable[..., PaymentSnapshot | None] | None = None,
+    runtime: Runtime, attempt: Attempt, clock: Callable[[], datetime], question: Question = Question.CHARGE
 ) -> GatewayAnswer:
-    """Charge the attempt (or make another ``call`` about it) within the deadline; never raises what a gateway may do.
+    """Ask within the deadline; never raises what a gateway may do, but AttemptTooOld for what must not be asked.
 
-    No answer is news too: the payment is being processed, and the watchdog will ask. A refusal of the request as such
-    (an unknown token) is a failed attempt.
+    No answer is news too: the payment is being processed, and the watchdog will ask. A refusal of the charge as such
+    (an unknown token) is a failed attempt; a refused look says nothing.
     """
     begun = time.monotonic()
     snapshot: PaymentSnapshot | None = None
     try:
         gateway = runtime.gateways.gateway(attempt.gateway, attempt.secret_reference, attempt.merchant_account)
-        ask = call or gateway.authorize
-        snapshot = ask(attempt.request(), deadline_seconds=GATEWAY_DEADLINE_SECONDS)
-        event = None if snapshot is None else event_from_snapshot(snapshot, attempt.payment_id, clock())
-    except GatewayRefused as refusal:
-        event = _own_event(attempt, EventType.AUTHORIZATION_FAILED, clock(), refusal.failure_code, refusal.detail)
-    except (GatewayUnreachable, OutcomeUnknown, Transient) as silence:
+        snapshot = _put(gateway, attempt, question, clock())
+        if snapshot is None:
+            event = _own_event(
+                attempt, EventType.AUTHORIZATION_FAILED, clock(), "never_arrived", "the gateway knows nothing of it"
+            )
+        else:
+            event = event_from_snapshot(snapshot, attempt.payment_id, clock())
+    except AttemptTooOld:
+        raise
+    except Rejected as refusal:
+        code = refusal.failure_code if isinstance(refusal, GatewayRefused) else refusal.code
+        kind = EventType.AUTHORIZATION_FAILED if _ends(refusal, attempt, question) else EventType.PAYMENT_PROCESSING
+        event = _own_event(attempt, kind, clock(), code, refusal.detail)
+    except Transient as silence:
         event = _own_event(attempt, EventType.PAYMENT_PROCESSING, clock(), type(silence).__name__, silence.detail)
-    if event is None:
-        event = _own_event(
-            attempt, EventType.AUTHORIZATION_FAILED, clock(), "never_arrived", "the gateway knows nothing of it"
-        )
     return GatewayAnswer(event, snapshot, round((time.monotonic() - begun) * 1000))
 
 
-def record_answer(transaction: Transaction, attempt: Attempt, answer: GatewayAnswer) -> Mapping[str, Any]:
-    """Store the answer as an event and settle it; answers the order's view. The caller commits."""
+def _put(gateway: Gateway, attempt: Attempt, question: Question, now: datetime) -> PaymentSnapshot | None:
+    """The call that the question takes; ``None``: the gateway surely never heard of the attempt."""
+    if question is Question.CHARGE:
+        return gateway.authorize(attempt.request(), deadline_seconds=GATEWAY_DEADLINE_SECONDS)
+    begun = time.monotonic()
+    if attempt.gateway_transaction_id is None:
+        found = find_attempt(gateway, attempt, now)
+    else:
+        found = gateway.fetch(attempt.gateway_transaction_id, deadline_seconds=GATEWAY_DEADLINE_SECONDS)
+    left_seconds = GATEWAY_DEADLINE_SECONDS - (time.monotonic() - begun)
+    if found is None or question is Question.LOOK_UP or found.outcome not in _UNDECIDED or left_seconds <= 0:
+        return found
+    # A key of its own each time: under an old one a gateway may repeat an old refusal. Cancelling twice does no harm.
+    key = f"cancel-{attempt.payment_id}-{now.timestamp():.0f}"
+    try:
+        return gateway.cancel(found.gateway_transaction_id, idempotency_key=key, deadline_seconds=left_seconds)
+    except (Rejected, Transient):
+        # What was found is worth more than what was not achieved: the next look ends it.
+        return found
+
+
+def find_attempt(gateway: Gateway, attempt: Attempt, now: datetime) -> PaymentSnapshot | None:
+    """``Gateway.find``, while that is safe. Raises AttemptTooOld once the gateway may have forgotten the attempt."""
+    if now - attempt.begun_at > timedelta(seconds=REPEATABLE_SECONDS):
+        raise AttemptTooOld(
+            f"nothing is known of attempt {attempt.idempotency_key}, and it is too old to be repeated: "
+            f"look for payment {attempt.payment_id} at {attempt.gateway}"
+        )
+    return gateway.find(attempt.request(), deadline_seconds=GATEWAY_DEADLINE_SECONDS)
+
+
+def _ends(refusal: Rejected, attempt: Attempt, question: Question) -> bool:
+    """Whether the refusal says that the attempt came to nothing: it is one of the charge itself, made now or before."""
+    if question is Question.CHARGE:
+        return True
+    about_attempt = not isinstance(refusal, GatewayRefused) or refusal.is_about_attempt
+    return attempt.gateway_transaction_id is None and about_attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What an answer led to: the order's view, and whether money is owed back now."""
+
+    view: Mapping[str, Any]
+    owes_money: bool
+
+
+def record(
+    runtime: Runtime, attempt: Attempt, answer: GatewayAnswer, clock: Callable[[], datetime], actor: str
+) -> Recorded:
+    """``record_answer`` in a transaction of its own."""
+
+    def work(transaction: Transaction) -> Recorded:
+        return record_answer(transaction, attempt, answer)
+
+    return runtime.database.transact(attempt.organization_id, work, now=clock(), actor=actor)
+
+
+def record_answer(transaction: Transaction, attempt: Attempt, answer: GatewayAnswer) -> Recorded:
+    """Store the answer as an event and settle it. The caller commits."""
     event = answer.event
     event_id = store_event(
         transaction,
@@ -120,8 +203,7 @@ def record_answer(transaction: Transaction, attempt: Attempt, answer: GatewayAns
     settlement = decide(order, payment, tidings_of(event, event_id, answer.snapshot), transaction.now)
     if settlement.needs_stock:
         settlement = reserve_again(transaction, order, payment, settlement)
-    view: Mapping[str, Any] = write(transaction, order, settlement)
-    return view
+    return Recorded(write(transaction, order, settlement), bool(settlement.return_money_of))
 
 
 def tidings_of(event: GatewayEvent, event_id: UUID | None, snapshot: PaymentSnapshot | None = None) -> Tidings:
@@ -166,6 +248,8 @@ def attempt_of(organization_id: UUID, order: LockedOrder, payment: LockedPayment
         token=payment.token or "",
         capture_now=payment.capture_now,
         idempotency_key=payment.idempotency_key,
+        begun_at=payment.created_at,
+        gateway_transaction_id=payment.gateway_transaction_id,
     )
 
 

@@ -9,6 +9,7 @@ from holdfast.database.transaction import Transaction
 from holdfast.flows.settlement import Tidings
 from holdfast.gateways.port import GatewayEvent
 from holdfast.payments.state import PaymentNews
+from holdfast.values.correlation import correlation_id as current_correlation_id
 from holdfast.values.ids import uuid7
 from holdfast.values.payment_events import EventType
 
@@ -41,7 +42,7 @@ def store_event(
             "payload": event.payload,
             "occurred_at": event.occurred_at.isoformat(),
             "received_at": transaction.now.isoformat(),
-            "correlation_id": correlation_id,
+            "correlation_id": correlation_id or current_correlation_id(),
             "state": "ignored" if event.event_type is None else "pending",
         }
         | ({} if call is None else {"call": dict(call)}),

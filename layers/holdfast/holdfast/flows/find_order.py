@@ -7,8 +7,7 @@ from uuid import UUID
 
 from holdfast.database.transaction import Transaction
 from holdfast.runtime import Runtime
-from holdfast.tenancy.access import require_staff
-from holdfast.tenancy.roles import Role
+from holdfast.tenancy.access import Operation, require
 from holdfast.values.caller import Caller, CallerKind
 from holdfast.values.errors import NotFound
 
@@ -27,10 +26,11 @@ def find_order(runtime: Runtime, caller: Caller, reference: str, now: datetime) 
     return view
 
 
-def order_id_of(transaction: Transaction, caller: Caller, reference: str, *, role: Role = Role.VIEWER) -> UUID:
-    """The id of an order the caller may see: shoppers their own, staff with ``role`` any. Raises NotFound."""
-    if caller.kind is CallerKind.STAFF:
-        require_staff(transaction, caller, role)
+def order_id_of(
+    transaction: Transaction, caller: Caller, reference: str, operation: Operation = Operation.FIND_ORDER
+) -> UUID:
+    """The id of an order for ``operation``: shoppers have their own, staff any. Raises Forbidden or NotFound."""
+    require(transaction, caller, operation)
     order_id: UUID | None = transaction.value(
         """
         SELECT o.id FROM orders.orders o

@@ -8,8 +8,7 @@ from uuid import UUID
 from holdfast.database.transaction import Transaction, records
 from holdfast.orders.lifecycle import OrderStatus
 from holdfast.runtime import Runtime
-from holdfast.tenancy.access import require_staff
-from holdfast.tenancy.roles import Role
+from holdfast.tenancy.access import Operation, require
 from holdfast.values.caller import Caller, CallerKind
 
 PAGE_MAX_ROWS: Final = 100
@@ -59,8 +58,8 @@ def list_orders(
 
 def _rows(transaction: Transaction, caller: Caller, page: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     tenant = transaction.tenant
+    require(transaction, caller, Operation.LIST_ORDERS)
     if caller.kind is CallerKind.STAFF:
-        require_staff(transaction, caller, Role.VIEWER)
         if page["status"] is None:
             return records(transaction.rows(_ALL, organization_id=tenant, before=page["before"], limit=page["limit"]))
         return records(transaction.rows(_BY_STATUS, organization_id=tenant, **page))

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
@@ -15,7 +15,8 @@ from holdfast.values.coordinates import Coordinates
 from holdfast.values.errors import NotFound
 from holdfast.values.shipping import ShippingPreference
 
-_HAS_MONEY = frozenset({PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURED, PaymentStatus.PARTIALLY_REFUNDED})
+PAYMENT_HOLD_SECONDS_DEFAULT: Final = 1800
+_HAS_MONEY: Final = frozenset({PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURED, PaymentStatus.PARTIALLY_REFUNDED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,8 @@ class LockedPayment:
     idempotency_key: str
     checks: int
     created_at: datetime
+    is_owed_back: bool
+    """Whether its return was ever decided: carried out, under way or given up."""
 
     @property
     def is_open(self) -> bool:
@@ -78,6 +81,7 @@ class Hold:
     variant_id: UUID
     quantity: int
     status: str
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,8 @@ class LockedOrder:
     preference: ShippingPreference
     destination: Coordinates | None
     needs_address_review: bool
+    payment_hold_seconds: int
+    """How long a hold lives from the moment a payment is under way; a setting of the organization."""
     payments: tuple[LockedPayment, ...]
     refunds: tuple[LockedRefund, ...]
     holds: tuple[Hold, ...]
@@ -135,8 +141,12 @@ class LockedOrder:
 
     @property
     def has_live_holds(self) -> bool:
-        """Whether any hold is live."""
+        """Whether any hold is live, due or not."""
         return any(hold.status == "active" for hold in self.holds)
+
+    def waits_for_money_at(self, now: datetime) -> bool:
+        """Whether a hold that is not yet due says that a payment under way is still waited for."""
+        return any(hold.status == "active" and hold.expires_at > now for hold in self.holds)
 
 
 def lock_order(transaction: Transaction, order_id: UUID) -> LockedOrder:
@@ -165,10 +175,17 @@ def _order_from(document: Mapping[str, Any]) -> LockedOrder:
         preference=ShippingPreference(order["shipping_preference"]),
         destination=Coordinates(order["latitude"], order["longitude"]) if located else None,
         needs_address_review=order["needs_address_review"],
+        payment_hold_seconds=int(order["payment_hold_seconds"] or PAYMENT_HOLD_SECONDS_DEFAULT),
         payments=tuple(_payment_from(row) for row in document["payments"]),
         refunds=tuple(_refunds_from(document["refunds"])),
         holds=tuple(
-            Hold(UUID(row["warehouse_id"]), UUID(row["variant_id"]), row["quantity"], row["status"])
+            Hold(
+                UUID(row["warehouse_id"]),
+                UUID(row["variant_id"]),
+                row["quantity"],
+                row["status"],
+                datetime.fromisoformat(row["expires_at"]),
+            )
             for row in document["holds"]
         ),
         items=tuple(
@@ -212,4 +229,5 @@ def _payment_from(row: Mapping[str, Any]) -> LockedPayment:
         idempotency_key=row["idempotency_key"],
         checks=row["checks"],
         created_at=datetime.fromisoformat(row["created_at"]),
+        is_owed_back=row["is_owed_back"],
     )

@@ -22,6 +22,7 @@ from holdfast.flows.settlement import FIRST_CHECK_SECONDS, PAYMENT_HOLD_SECONDS,
 from holdfast.gateways.port import PaymentSnapshot
 from holdfast.orders.lifecycle import OrderStatus
 from holdfast.runtime import Runtime
+from holdfast.tenancy.access import Operation
 from holdfast.values.caller import Caller
 from holdfast.values.errors import (
     Conflict,
@@ -75,7 +76,7 @@ def _end_open_attempt(runtime: Runtime, command: PayOrder, clock: Callable[[], d
     """Cancel an attempt that is still open at the gateway, unless this very request began it."""
     caller, now = command.caller, clock()
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
-        order_id = order_id_of(transaction, caller, command.reference)
+        order_id = order_id_of(transaction, caller, command.reference, Operation.PAY_ORDER)
         if _earlier(transaction, command.claim) is not None:
             return
         order = lock_order(transaction, order_id)
@@ -121,7 +122,7 @@ def _begin(runtime: Runtime, command: PayOrder, now: datetime) -> Attempt | Answ
     caller = command.caller
 
     def work(transaction: Transaction) -> Attempt | Answer | Resume | OutOfStock:
-        order_id = order_id_of(transaction, caller, command.reference)
+        order_id = order_id_of(transaction, caller, command.reference, Operation.PAY_ORDER)
         earlier = transaction.value(
             "SELECT orders.claim_key(:organization_id, CAST(:claim AS jsonb), :order_id, :now)",
             organization_id=caller.organization_id,

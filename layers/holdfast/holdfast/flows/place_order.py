@@ -17,6 +17,7 @@ from holdfast.flows.idempotency import Answer, Claim, Patience, Resume, read_ear
 from holdfast.flows.pay_attempt import Render, pay_attempt, resume_attempt
 from holdfast.flows.planning import CheckoutPlan, CheckoutRequest, hold_document, plan_checkout, read_facts
 from holdfast.runtime import Runtime
+from holdfast.tenancy.access import Operation, require_kind
 from holdfast.values.address import Address
 from holdfast.values.caller import Caller, CallerKind
 from holdfast.values.errors import Forbidden, InvalidInput, StockContended
@@ -51,8 +52,7 @@ def place_order(runtime: Runtime, command: PlaceOrder, clock: Callable[[], datet
     Raises InvalidInput, PriceChanged, OutOfStock, StockContended, CapacityExceeded, IdempotencyKeyReused,
     RequestInProgress or Forbidden (nothing was written), or Transient (the same key finds out what happened).
     """
-    if command.caller.kind is CallerKind.STAFF:
-        raise Forbidden("staff do not check out; shoppers do")
+    require_kind(command.caller, Operation.PLACE_ORDER)
     patience = Patience(time.sleep)
     decisions = 0
     while True:

@@ -5,6 +5,7 @@ from typing import Any
 
 from holdfast.flows.planning import CheckoutRequest, plan_checkout, read_facts
 from holdfast.runtime import Runtime
+from holdfast.tenancy.access import Operation, require
 from holdfast.values.caller import Caller
 
 
@@ -14,6 +15,7 @@ def quote_order(runtime: Runtime, caller: Caller, request: CheckoutRequest, now:
     Raises InvalidInput, PriceChanged, OutOfStock, CapacityExceeded or Forbidden.
     """
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
+        require(transaction, caller, Operation.QUOTE_ORDER)
         facts = read_facts(transaction, caller, request.items)
     plan = plan_checkout(request, facts, now)
     amounts, allocation = plan.amounts, plan.allocation

@@ -11,7 +11,7 @@ from holdfast.database.errors import StaleFacts, translate
 from holdfast.database.transaction import Transaction
 from holdfast.flows.locked_order import LockedOrder, LockedPayment
 from holdfast.flows.planning import RequestedItem, allocate_lines, hold_document, read_facts
-from holdfast.flows.settlement import PAYMENT_HOLD_SECONDS, Settlement, cancel_for_lost_stock, confirm
+from holdfast.flows.settlement import Settlement, cancel_for_lost_stock, confirm
 from holdfast.inventory.allocation import Line
 from holdfast.values.caller import Caller, CallerKind
 from holdfast.values.errors import CapacityExceeded, OutOfStock, StockContended
@@ -59,7 +59,7 @@ def hold_again(transaction: Transaction, order: LockedOrder) -> None:
                     order_id=order.id,
                     customer_id=order.customer_id,
                     now=transaction.now,
-                    hold_expires_at=transaction.now + timedelta(seconds=PAYMENT_HOLD_SECONDS),
+                    hold_expires_at=transaction.now + timedelta(seconds=order.payment_hold_seconds),
                     performed_by=transaction.actor,
                     strict_capacity=False,
                 ),

@@ -14,24 +14,26 @@ from holdfast.database.transaction import Transaction
 from holdfast.flows.locked_order import LockedOrder, LockedPayment
 from holdfast.orders.lifecycle import TERMINAL, OrderStatus, path_to_confirmed
 from holdfast.orders.model import derive_payment_status
-from holdfast.payments.model import PaymentStatus, RefundStatus
+from holdfast.payments.model import OPEN_STATUSES, PaymentStatus, RefundStatus
 from holdfast.payments.state import PaymentFacts, PaymentNews, derive_status, join, to_json
 from holdfast.values.errors import InvalidInput
 from holdfast.values.ids import uuid7
 from holdfast.values.payment_events import EventType
 
-PAYMENT_HOLD_SECONDS: Final = 1800
-"""How long a hold lives from the moment a payment is under way."""
 FIRST_CHECK_SECONDS: Final = 60
 CHECK_DELAY_MAX_SECONDS: Final = 3600
 
 _WAITING_FOR_MONEY: Final = frozenset(
     {OrderStatus.PENDING_PAYMENT, OrderStatus.PAYMENT_PROCESSING, OrderStatus.PAYMENT_FAILED}
 )
-_REFUNDABLE: Final = frozenset(
+_NOT_SHIPPED: Final = _WAITING_FOR_MONEY | {
+    OrderStatus.PAYMENT_CONFIRMED,
+    OrderStatus.ADDRESS_REVIEW,
+    OrderStatus.CONFIRMED,
+    OrderStatus.PROCESSING,
+}
+_SHIPPED: Final = frozenset(
     {
-        OrderStatus.CONFIRMED,
-        OrderStatus.PROCESSING,
         OrderStatus.PARTIALLY_SHIPPED,
         OrderStatus.SHIPPED,
         OrderStatus.DELIVERED,
@@ -39,6 +41,7 @@ _REFUNDABLE: Final = frozenset(
     }
 )
 _REFUND_NEWS: Final = frozenset({EventType.REFUND_REQUESTED, EventType.REFUND_SUCCEEDED, EventType.REFUND_FAILED})
+_DISPUTE_NEWS: Final = frozenset({EventType.DISPUTE_OPENED, EventType.DISPUTE_UPDATED, EventType.DISPUTE_CLOSED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +84,13 @@ class Tidings:
 
 def decide(order: LockedOrder, payment: LockedPayment, tidings: Tidings, now: datetime) -> Settlement:
     """What the news means. Raises InvalidInput for news that cannot be true of the payment."""
-    if tidings.currency is not None and tidings.currency != payment.currency:
-        raise InvalidInput(f"news in {tidings.currency} about a payment in {payment.currency}")
+    _refuse_foreign(payment, tidings)
     facts = join(payment.facts, tidings.news)
     status = derive_status(facts)
     settlement = Settlement(
         order_id=order.id,
         event_id=tidings.event_id,
-        payment=_payment_columns(payment, facts, status, tidings, now),
+        payment=_payment_columns(order, payment, facts, status, tidings, now),
         refunds=_refund_rows(order, payment, facts, tidings, now),
         payment_status=derive_payment_status(
             status if other.id == payment.id else other.status for other in order.payments
@@ -98,32 +100,42 @@ def decide(order: LockedOrder, payment: LockedPayment, tidings: Tidings, now: da
             sum(facts.refunded_minor if o.id == payment.id else o.refunded_amount for o in order.payments),
         ),
     )
-    return _follow(order, payment, status, facts, settlement, now)
+    return _follow(order, payment, status, facts, settlement)
+
+
+def _refuse_foreign(payment: LockedPayment, tidings: Tidings) -> None:
+    """News of another transaction, or of another sum, is not this payment's, whatever reference it carries."""
+    if tidings.currency is not None and tidings.currency != payment.currency:
+        raise InvalidInput(f"news in {tidings.currency} about a payment in {payment.currency}")
+    transaction_ids = {tidings.gateway_transaction_id, payment.gateway_transaction_id} - {None}
+    if len(transaction_ids) > 1:
+        raise InvalidInput(f"news of {tidings.gateway_transaction_id}; the payment is {payment.gateway_transaction_id}")
+    is_of_payment = tidings.news.event_type not in _REFUND_NEWS | _DISPUTE_NEWS
+    if is_of_payment and tidings.news.amount_minor not in (None, payment.amount):
+        raise InvalidInput(f"news of {tidings.news.amount_minor} about a payment of {payment.amount}")
 
 
 def _follow(
-    order: LockedOrder,
-    payment: LockedPayment,
-    status: PaymentStatus,
-    facts: PaymentFacts,
-    settlement: Settlement,
-    now: datetime,
+    order: LockedOrder, payment: LockedPayment, status: PaymentStatus, facts: PaymentFacts, settlement: Settlement
 ) -> Settlement:
     """What becomes of the order now that its payment is ``status``."""
     match status:
-        case PaymentStatus.AUTHORIZED | PaymentStatus.CAPTURED:
+        case PaymentStatus.AUTHORIZED | PaymentStatus.CAPTURED | PaymentStatus.PARTIALLY_REFUNDED:
             return _money_came(order, payment, settlement)
         case PaymentStatus.FAILED | PaymentStatus.CANCELLED:
             return _money_went(order, payment, status, facts, settlement)
         case PaymentStatus.PROCESSING | PaymentStatus.REQUIRES_ACTION:
             path = (OrderStatus.PAYMENT_PROCESSING,) if order.status is OrderStatus.PENDING_PAYMENT else ()
-            return replace(settlement, path=path, extend_holds_until=now + timedelta(seconds=PAYMENT_HOLD_SECONDS))
-        case PaymentStatus.REFUNDED if order.status in _REFUNDABLE and not _others(order, payment, with_money=True):
-            return replace(
-                settlement, path=(OrderStatus.REFUNDED,), notes="refunded in full", topics=("order.refunded",)
-            )
+            return replace(settlement, path=path, extend_holds_until=_held_until(order, payment))
+        case PaymentStatus.REFUNDED:
+            return _money_returned(order, payment, settlement)
         case _:
             return settlement
+
+
+def _held_until(order: LockedOrder, payment: LockedPayment) -> datetime:
+    """Counted from the attempt's beginning, so that a gateway that says "processing" for ever holds nothing for ever."""
+    return payment.created_at + timedelta(seconds=order.payment_hold_seconds)
 
 
 def _others(order: LockedOrder, payment: LockedPayment, *, with_money: bool) -> list[LockedPayment]:
@@ -137,10 +149,10 @@ def _others(order: LockedOrder, payment: LockedPayment, *, with_money: bool) -> 
 
 def _money_came(order: LockedOrder, payment: LockedPayment, settlement: Settlement) -> Settlement:
     """Confirm what waits for money; return what comes twice or for an order that is over."""
-    if _others(order, payment, with_money=True):
-        return replace(settlement, return_money_of=((payment.id, "duplicate"),))
     if order.status in TERMINAL:
         return replace(settlement, return_money_of=((payment.id, "late_payment"),))
+    if any(not other.is_owed_back for other in _others(order, payment, with_money=True)):
+        return replace(settlement, return_money_of=((payment.id, "duplicate"),))
     if order.status not in _WAITING_FOR_MONEY:
         return settlement
     return confirm(order, settlement) if order.is_held else replace(settlement, needs_stock=True)
@@ -155,10 +167,28 @@ def _money_went(
             return settlement
         notes = facts.failure_message or facts.failure_code or f"payment {status}"
         return replace(settlement, path=(OrderStatus.PAYMENT_FAILED,), notes=notes, topics=("order.payment_failed",))
-    if order.status in TERMINAL or not payment.has_money:
+    if order.status in TERMINAL or not payment.has_money or payment.is_owed_back:
         return settlement
     detail = f"the money of order {order.order_number} fell through after it was confirmed: {facts.failure_code}"
     return replace(settlement, failures=(("PaymentFellThrough", detail, {"payment_id": str(payment.id)}),))
+
+
+def _money_returned(order: LockedOrder, payment: LockedPayment, settlement: Settlement) -> Settlement:
+    """All of it went back: before anything was shipped that is a cancellation."""
+    if _others(order, payment, with_money=order.status not in _WAITING_FOR_MONEY):
+        return settlement
+    if order.status in _NOT_SHIPPED:
+        return replace(
+            settlement,
+            path=(OrderStatus.CANCELLED,),
+            notes="refunded in full before anything was shipped",
+            resolve_holds="cancelled" if order.has_live_holds else None,
+            return_sold=any(hold.status == "completed" for hold in order.holds),
+            topics=("order.cancelled",),
+        )
+    if order.status in _SHIPPED:
+        return replace(settlement, path=(OrderStatus.REFUNDED,), notes="refunded in full", topics=("order.refunded",))
+    return settlement
 
 
 def confirm(order: LockedOrder, settlement: Settlement) -> Settlement:
@@ -206,7 +236,8 @@ def write(transaction: Transaction, order: LockedOrder, settlement: Settlement, 
 
 def _document(transaction: Transaction, order: LockedOrder, settlement: Settlement) -> dict[str, Any]:
     now = transaction.now
-    sequence = order.sequence + len(settlement.path)
+    # Each message has a number of its own: that of the step it tells of, the last message of the last step.
+    before_first = order.sequence + len(settlement.path) - len(settlement.topics)
     status = settlement.path[-1] if settlement.path else order.status
     return {
         "now": now.isoformat(),
@@ -230,11 +261,11 @@ def _document(transaction: Transaction, order: LockedOrder, settlement: Settleme
             {
                 "id": str(uuid7(now)),
                 "topic": topic,
-                "sequence": sequence,
+                "sequence": before_first + number,
                 "payload": {"order_id": str(order.id), "order_number": order.order_number, "status": status}
                 | dict(settlement.extra),
             }
-            for topic in settlement.topics
+            for number, topic in enumerate(settlement.topics, start=1)
         ],
         "operations": [
             {"id": str(uuid7(now)), "payment_id": str(payment_id), "reason": reason}
@@ -248,11 +279,16 @@ def _document(transaction: Transaction, order: LockedOrder, settlement: Settleme
 
 
 def _payment_columns(
-    payment: LockedPayment, facts: PaymentFacts, status: PaymentStatus, tidings: Tidings, now: datetime
+    order: LockedOrder,
+    payment: LockedPayment,
+    facts: PaymentFacts,
+    status: PaymentStatus,
+    tidings: Tidings,
+    now: datetime,
 ) -> dict[str, Any]:
     captured = facts.refunded_minor if facts.capture_failed else facts.collected_minor
     expires_at = facts.authorization_expires_at
-    check_at = next_check_at(status, payment.checks, now)
+    check_at = next_check_at(order, payment, status, payment.checks, now)
     return {
         "id": str(payment.id),
         "status": status,
@@ -272,13 +308,15 @@ def _payment_columns(
     }
 
 
-def next_check_at(status: PaymentStatus, checks: int, now: datetime) -> datetime | None:
+def next_check_at(
+    order: LockedOrder, payment: LockedPayment, status: PaymentStatus, checks: int, now: datetime
+) -> datetime | None:
     """When the watchdog asks the gateway: a minute on, doubling to an hour; a shopper has the life of the hold."""
-    if status is PaymentStatus.REQUIRES_ACTION and checks == 0:
-        return now + timedelta(seconds=PAYMENT_HOLD_SECONDS)
-    if status in (PaymentStatus.PENDING, PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_ACTION):
-        return now + timedelta(seconds=min(FIRST_CHECK_SECONDS * 2**checks, CHECK_DELAY_MAX_SECONDS))
-    return None
+    if status not in OPEN_STATUSES:
+        return None
+    if status is PaymentStatus.REQUIRES_ACTION and (held_until := _held_until(order, payment)) > now:
+        return held_until
+    return now + timedelta(seconds=min(FIRST_CHECK_SECONDS * 2**checks, CHECK_DELAY_MAX_SECONDS))
 
 
 def _refund_rows(

@@ -1,6 +1,7 @@
 """The watchdog of money: what was stored and not processed, payments that stay open, money still owed back."""
 
 import logging
+import math
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
@@ -8,12 +9,11 @@ from typing import Any, Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
-from holdfast.flows.charge_payment import ask_gateway, attempt_of, record_answer
+from holdfast.flows.charge_payment import AttemptTooOld, Question, ask_gateway, attempt_of, record
 from holdfast.flows.locked_order import LockedOrder, LockedPayment, lock_order
 from holdfast.flows.return_money import return_money_owed
+from holdfast.flows.ring_bell import ring_outbox_bell
 from holdfast.flows.settlement import next_check_at
-from holdfast.gateways.port import Gateway, PaymentSnapshot
-from holdfast.payments.model import PaymentStatus
 from holdfast.runtime import Runtime
 from holdfast.values.ids import uuid7
 
@@ -45,7 +45,9 @@ def sweep_payment_events(runtime: Runtime, now: datetime) -> int:
     )
 
 
-def check_payments(runtime: Runtime, clock: Callable[[], datetime]) -> int:
+def check_payments(
+    runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float] = lambda: math.inf
+) -> int:
     """Ask the gateway for the truth about payments that stay open too long; answers how many were asked about."""
     with runtime.database.transaction(None, now=clock(), actor=ACTOR) as transaction:
         rows = transaction.rows(
@@ -57,10 +59,16 @@ def check_payments(runtime: Runtime, clock: Callable[[], datetime]) -> int:
             now=clock(),
             limit=CHECKS_MAX_PAYMENTS,
         )
-    return sum(_guarded(partial(_check, runtime, row.organization_id, row.order_id, row.id, clock)) for row in rows)
+    return sum(
+        _guarded(partial(_check, runtime, row.organization_id, row.order_id, row.id, clock))
+        for row in rows
+        if time_left_seconds() > 0
+    )
 
 
-def resume_returns(runtime: Runtime, clock: Callable[[], datetime]) -> int:
+def resume_returns(
+    runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float] = lambda: math.inf
+) -> int:
     """Go on with money that is owed back; answers how many orders were looked at."""
     with runtime.database.transaction(None, now=clock(), actor=ACTOR) as transaction:
         rows = transaction.rows(
@@ -73,9 +81,11 @@ def resume_returns(runtime: Runtime, clock: Callable[[], datetime]) -> int:
             now=clock(),
             limit=RETURNS_MAX_ORDERS,
         )
-    for row in rows:
+    return sum(
         _guarded(partial(return_money_owed, runtime, row.organization_id, row.order_id, clock))
-    return len(rows)
+        for row in rows
+        if time_left_seconds() > 0
+    )
 
 
 def _guarded(work: Callable[[], Any]) -> int:
@@ -97,35 +107,37 @@ def _check(
         payment = order.payment(payment_id)
         if not _postpone_check(transaction, order, payment):
             return
-    gateway = runtime.gateways.gateway(payment.gateway, payment.secret_reference, payment.merchant_account)
     attempt = attempt_of(organization_id, order, payment)
-    hopeless = not order.has_live_holds or payment.status is PaymentStatus.REQUIRES_ACTION
-    answer = ask_gateway(runtime, attempt, clock, call=partial(_truth, gateway, payment, hopeless))
-    with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
-        view = record_answer(transaction, attempt, answer)
-    if view["status"] == "cancelled":
+    # A payment that nobody waits for any more is ended at the gateway, if it still can be.
+    question = Question.LOOK_UP if order.waits_for_money_at(now) else Question.GIVE_UP
+    try:
+        answer = ask_gateway(runtime, attempt, clock, question)
+    except AttemptTooOld as lost:
+        _stop_checking(runtime, organization_id, payment, lost, clock())
+        return
+    recorded = record(runtime, attempt, answer, clock, ACTOR)
+    if recorded.owes_money:
         return_money_owed(runtime, organization_id, order_id, clock)
+    ring_outbox_bell(runtime)
 
 
-def _truth(
-    gateway: Gateway, payment: LockedPayment, hopeless: bool, attempt: Any, *, deadline_seconds: float
-) -> PaymentSnapshot | None:
-    """What the payment is at the gateway; one that nobody waits for any more is cancelled there if it still can be."""
-    transaction_id = payment.gateway_transaction_id
-    if transaction_id is None:
-        snapshot = gateway.find(attempt, deadline_seconds=deadline_seconds)
-        if snapshot is None:
-            return None
-        transaction_id = snapshot.gateway_transaction_id
-    if hopeless:
-        return gateway.cancel(transaction_id, idempotency_key=f"cancel-{payment.id}", deadline_seconds=deadline_seconds)
-    return gateway.fetch(transaction_id, deadline_seconds=deadline_seconds)
+def _stop_checking(
+    runtime: Runtime, organization_id: UUID, payment: LockedPayment, lost: AttemptTooOld, now: datetime
+) -> None:
+    """Leave the payment to a person. A webhook, should one still come, settles it all the same."""
+    with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
+        transaction.execute(
+            "UPDATE payments.payments SET next_check_at = NULL WHERE organization_id = :organization_id AND id = :id",
+            organization_id=organization_id,
+            id=payment.id,
+        )
+        _call_a_person(transaction, payment, lost.detail)
 
 
 def _postpone_check(transaction: Transaction, order: LockedOrder, payment: LockedPayment) -> bool:
     """Claim the check by moving the next one, committed before the gateway is asked; ``False``: nothing to check."""
     checks = payment.checks + 1
-    following = next_check_at(payment.status, checks, transaction.now)
+    following = next_check_at(order, payment, payment.status, checks, transaction.now)
     claimed = transaction.execute(
         """
         UPDATE payments.payments SET next_check_at = :following, checks = :checks
@@ -138,17 +150,23 @@ def _postpone_check(transaction: Transaction, order: LockedOrder, payment: Locke
         now=transaction.now,
     )
     if claimed and checks == CHECKS_BEFORE_ALARM:
-        transaction.execute(
-            """
-            INSERT INTO operations.process_failures
-                (organization_id, id, process_name, related_id, details, created_at)
-            VALUES (:organization_id, :id, 'PaymentUndecided', :payment_id, :details, :now)
-            ON CONFLICT (organization_id, process_name, related_id) WHERE status = 'open' DO NOTHING
-            """,
-            organization_id=transaction.tenant,
-            id=uuid7(transaction.now),
-            payment_id=payment.id,
-            details=f"the payment of order {order.order_number} is {payment.status} after {checks} checks",
-            now=transaction.now,
-        )
+        details = f"the payment of order {order.order_number} is {payment.status} after {checks} checks"
+        _call_a_person(transaction, payment, details)
     return bool(claimed) and following is not None
+
+
+def _call_a_person(transaction: Transaction, payment: LockedPayment, details: str) -> None:
+    transaction.execute(
+        """
+        INSERT INTO operations.process_failures
+            (organization_id, id, process_name, related_id, details, created_at)
+        VALUES (:organization_id, :id, 'PaymentUndecided', :payment_id, :details, :now)
+        ON CONFLICT (organization_id, process_name, related_id) WHERE status = 'open'
+        DO UPDATE SET details = excluded.details
+        """,
+        organization_id=transaction.tenant,
+        id=uuid7(transaction.now),
+        payment_id=payment.id,
+        details=details,
+        now=transaction.now,
+    )

@@ -32,7 +32,8 @@ class OutcomeUnknown(Transient):
 
 
 class GatewayRefused(Rejected):
-    """The gateway refuses the request as such (unknown token, reused key, bad amount). Facts: ``failure_code``."""
+    """The gateway refuses the request as such (unknown token, reused key, bad amount). Facts: ``failure_code``, and
+    ``about_attempt`` false where the refusal says nothing of what the request is about (a bad key of ours)."""
 
     code: ClassVar[str] = "gateway_refused"
 
@@ -40,6 +41,11 @@ class GatewayRefused(Rejected):
     def failure_code(self) -> str:
         """The vendor's code for its reason."""
         return str(self.facts.get("failure_code", self.code))
+
+    @property
+    def is_about_attempt(self) -> bool:
+        """Whether the same request would have been refused whenever it was made."""
+        return bool(self.facts.get("about_attempt", True))
 
 
 class Outcome(StrEnum):
@@ -65,11 +71,24 @@ class RefundOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GatewayCredentials:
-    """One organization's account at a gateway. Any of ``webhook_secrets`` may sign: a rotation has two at a time."""
+    """One organization's account at a gateway. Any of ``webhook_secrets`` may sign: a rotation has two at a time.
+
+    Beyond the key each vendor needs something else; what it does not need stays ``None``.
+    """
 
     api_key: str = field(repr=False)
     webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
     merchant_account: str | None = None
+    """Stripe: a connected account. Adyen: the merchant account. Square: the location."""
+    client_id: str | None = None
+    """PayPal: the OAuth2 client whose secret is ``api_key``."""
+    webhook_id: str | None = None
+    """PayPal: the id the webhook was registered under; it is part of what is signed."""
+    notification_url: str | None = None
+    """Square: the webhook's address exactly as registered; it is part of what is signed."""
+    webhook_user: str | None = None
+    webhook_password: str | None = field(default=None, repr=False)
+    """Adyen: HTTP Basic of the webhook."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -251,7 +251,15 @@ def _error_for(
         # Stripe: the outcome of a request answered with 500 is indeterminate, and its key keeps that answer.
         return lost(f"Stripe answered {status} ({code}).", **hint)
     detail = problem.get("message") or f"Stripe answered {status}."
-    return GatewayRefused(str(detail), failure_code=code, parameter=problem.get("param"), gateway="stripe")
+    # Wrong credentials, or a key that was used with other parameters, tell nothing of an attempt made before.
+    about_attempt = status not in (401, 403) and problem.get("type") != "idempotency_error"
+    return GatewayRefused(
+        str(detail),
+        failure_code=code,
+        parameter=problem.get("param"),
+        gateway="stripe",
+        about_attempt=about_attempt,
+    )
 
 
 def _retry_hint(retry_after: str | None) -> dict[str, int]:

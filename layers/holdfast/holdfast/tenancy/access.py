@@ -1,11 +1,48 @@
-"""Staff roles come from the organization's own records, not from the token: removing a member takes effect at once."""
+"""Who may do what: one table. Shoppers act on what is their own, staff on the shop's, from a role up.
 
-from typing import Protocol
+Staff roles come from the organization's own records, not from the token: removing a member takes effect at once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Protocol
 from uuid import UUID
 
 from holdfast.tenancy.roles import Role, allows
-from holdfast.values.caller import Caller
+from holdfast.values.caller import Caller, CallerKind
 from holdfast.values.errors import Forbidden
+
+
+class Operation(StrEnum):
+    """Everything a caller with a token can ask for."""
+
+    PLACE_ORDER = "place_order"
+    QUOTE_ORDER = "quote_order"
+    PAY_ORDER = "pay_order"
+    LIST_ORDERS = "list_orders"
+    FIND_ORDER = "find_order"
+    CANCEL_ORDER = "cancel_order"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Which shoppers may, and from which role up staff may; ``None``: no staff at all."""
+
+    shoppers: frozenset[CallerKind]
+    staff: Role | None
+
+
+_SHOPPERS: Final = frozenset({CallerKind.CUSTOMER, CallerKind.GUEST})
+
+WHO_MAY: Final[Mapping[Operation, Access]] = {
+    Operation.PLACE_ORDER: Access(_SHOPPERS, staff=None),
+    Operation.QUOTE_ORDER: Access(_SHOPPERS, staff=Role.VIEWER),
+    Operation.PAY_ORDER: Access(_SHOPPERS, staff=None),
+    Operation.LIST_ORDERS: Access(_SHOPPERS, staff=Role.VIEWER),
+    Operation.FIND_ORDER: Access(_SHOPPERS, staff=Role.VIEWER),
+    Operation.CANCEL_ORDER: Access(_SHOPPERS, staff=Role.MANAGER),
+}
 
 
 class Reader(Protocol):
@@ -21,8 +58,25 @@ class Reader(Protocol):
         ...
 
 
-def require_staff(transaction: Reader, caller: Caller, needed: Role) -> Role:
-    """The caller's role in the organization. Raises Forbidden unless it is ``needed`` or above."""
+def require(transaction: Reader, caller: Caller, operation: Operation) -> None:
+    """Raises Forbidden unless the caller may do this. Shoppers cost no query; whose the thing is, is asked elsewhere."""
+    require_kind(caller, operation)
+    needed = WHO_MAY[operation].staff
+    if caller.kind is CallerKind.STAFF and needed is not None:
+        _require_role(transaction, caller, needed)
+
+
+def require_kind(caller: Caller, operation: Operation) -> None:
+    """The part of ``require`` that needs no transaction: raises Forbidden for a kind of caller that never may."""
+    access = WHO_MAY[operation]
+    if caller.kind is CallerKind.STAFF:
+        if access.staff is None:
+            raise Forbidden("this is for shoppers, not for staff")
+    elif caller.kind not in access.shoppers:
+        raise Forbidden("this is for the shop's staff")
+
+
+def _require_role(transaction: Reader, caller: Caller, needed: Role) -> None:
     held = transaction.value(
         """
         SELECT m.role FROM tenancy.organization_members m JOIN tenancy.users u ON u.id = m.user_id
@@ -34,4 +88,3 @@ def require_staff(transaction: Reader, caller: Caller, needed: Role) -> Role:
     )
     if held is None or not allows(Role(str(held)), needed):
         raise Forbidden(f"this needs the role {needed} in the organization")
-    return Role(str(held))

@@ -1,8 +1,13 @@
 """Who is asking, as vouched for by the token's issuer."""
 
+import hashlib
+import re
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 from uuid import UUID
+
+_PLAIN_SUBJECT: Final = re.compile(r"[A-Za-z0-9:_.@|-]{1,180}")
 
 
 class CallerKind(StrEnum):
@@ -25,5 +30,11 @@ class Caller:
 
     @property
     def actor(self) -> str:
-        """How the caller is named in histories and the audit log."""
-        return f"{self.kind}:{self.subject}"[:200]
+        """How the caller is named in histories, the audit log and idempotency keys: by subject.
+
+        An issuer may use subjects of any characters (OpenID Connect Core, section 2); one that is not plain is named by
+        its hash, so that two callers never share a name.
+        """
+        if _PLAIN_SUBJECT.fullmatch(self.subject):
+            return f"{self.kind}:{self.subject}"
+        return f"{self.kind}:sha256:{hashlib.sha256(self.subject.encode(errors='replace')).hexdigest()}"

@@ -1,12 +1,15 @@
 """From the verified claims of a token to a ``Caller``."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from holdfast.identity.port import GUEST_SUBJECT_PREFIX
 from holdfast.values.caller import Caller, CallerKind
 from holdfast.values.errors import Unauthenticated
+
+SUBJECT_MAX_CHARACTERS: Final = 255
+EMAIL_MAX_CHARACTERS: Final = 254
 
 
 def caller_from(event: Mapping[str, Any]) -> Caller:
@@ -14,15 +17,35 @@ def caller_from(event: Mapping[str, Any]) -> Caller:
 
     Raises Unauthenticated for a token that names no organization or makes no sense.
     """
-    claims = event.get("requestContext", {}).get("authorizer", {}).get("jwt", {}).get("claims", {})
+    claims = _claims(event)
     try:
         kind = CallerKind(claims.get("custom:kind") or "customer")
         organization_id = UUID(claims["custom:organization_id"])
-        subject = str(claims["sub"])
+        subject = _subject(claims["sub"])
         guest_id = _guest_id(claims) if kind is CallerKind.GUEST else None
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, AttributeError) as error:
         raise Unauthenticated("the token does not say whose it is and for which shop") from error
-    return Caller(organization_id, kind, subject, claims.get("email"), guest_id)
+    return Caller(organization_id, kind, subject, _email(claims.get("email")), guest_id)
+
+
+def _claims(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    value: Any = event
+    for name in ("requestContext", "authorizer", "jwt", "claims"):
+        value = value.get(name) or {}
+    claims: Mapping[str, Any] = value
+    return claims
+
+
+def _subject(text: str) -> str:
+    """OpenID Connect Core, section 2: a case-sensitive text of 1 to 255 ASCII characters."""
+    if not 1 <= len(text) <= SUBJECT_MAX_CHARACTERS or not text.isprintable():
+        raise ValueError("not a subject")
+    return text
+
+
+def _email(text: str | None) -> str | None:
+    """The token's address, if it is one: a shopper can still send one with the order."""
+    return text if text and len(text) <= EMAIL_MAX_CHARACTERS and text.isprintable() and "@" in text else None
 
 
 def _guest_id(claims: Mapping[str, Any]) -> UUID:

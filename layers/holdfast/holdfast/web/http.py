@@ -1,31 +1,55 @@
 """The HTTP resolver every API function uses: strict input, one error table, a correlation id on everything."""
 
 import json
+import logging
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
+from aws_lambda_powertools.event_handler.openapi.params import Header, Path
+from pydantic import AfterValidator
 
-from holdfast.values.errors import HoldfastError, InvalidInput
+from holdfast.values.errors import HoldfastError, Rejected
 from holdfast.web.card_numbers import holds_card_number
 from holdfast.web.problems import problem_response, response_for
+from holdfast.web.request_body import read_json, with_json_body
 from holdfast.web.telemetry import correlated, correlation_id
 
-BODY_MAX_BYTES: Final = 256 * 1024
-IDEMPOTENCY_KEY_PATTERN: Final = r"^[\x21-\x7e]{1,255}$"
+ERRORS_MAX: Final = 20
+FIELD_MAX_CHARACTERS: Final = 200
+_logger = logging.getLogger(__name__)
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
 
+def _no_card_number(key: str) -> str:
+    if holds_card_number(key):
+        raise ValueError("looks like a card number")
+    return key
+
+
+IdempotencyKey = Annotated[
+    str,
+    Header(
+        alias="Idempotency-Key",
+        pattern=r"^[\x21-\x7e]{1,255}$",
+        description="Names this request for 24 hours: the same key with the same body gets the same answer, byte for "
+        "byte, and has its effect once. A UUID is a good one; what looks like a card number is refused.",
+    ),
+    AfterValidator(_no_card_number),
+]
+OrderReference = Annotated[str, Path(max_length=64, description="The order's id or its number.")]
+
+
 def make_resolver() -> APIGatewayHttpResolver:
     """A resolver with validation, and with every error told as a problem document."""
-    app = APIGatewayHttpResolver(enable_validation=True)
+    app = APIGatewayHttpResolver(enable_validation=True, json_body_deserializer=read_json)
 
     @app.exception_handler(HoldfastError)
     def told(error: HoldfastError) -> Response[Any]:
-        return response_for(error, correlation_id())
+        return _told(error)
 
     @app.exception_handler(RequestValidationError)
     def not_valid(error: RequestValidationError) -> Response[Any]:
@@ -38,15 +62,17 @@ def make_resolver() -> APIGatewayHttpResolver:
     return app
 
 
-def serve(app: APIGatewayHttpResolver, *, raw_body: bool = False) -> Handler:
-    """The Lambda handler of an API function. ``raw_body`` functions (webhooks) check their bodies themselves."""
+def serve(app: APIGatewayHttpResolver, *, takes_json: bool = True) -> Handler:
+    """The Lambda handler of an API function. Without ``takes_json``, no route of it reads a body as JSON."""
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-        request_id = str(event.get("requestContext", {}).get("requestId", ""))
-        with correlated(request_id or None):
-            refusal = None if raw_body else _refuse_body(event)
-            if refusal is not None:
-                return _as_gateway_answer(refusal)
+        request = event.get("requestContext") or {}
+        with correlated(request.get("requestId") or None):
+            if takes_json and request.get("http", {}).get("method") != "GET":
+                try:
+                    event = with_json_body(event)
+                except Rejected as refusal:
+                    return _as_gateway_answer(_told(refusal))
             return app.resolve(event, context)
 
     return handler
@@ -57,18 +83,11 @@ def json_response(document: Any, status: int = 200) -> Response[Any]:
     return Response(status_code=status, content_type="application/json", body=json.dumps(document, default=str))
 
 
-def _refuse_body(event: Mapping[str, Any]) -> Response[Any] | None:
-    body = event.get("body")
-    if not body:
-        return None
-    if event.get("isBase64Encoded"):
-        return problem_response("malformed_request", "the body is not JSON in UTF-8", correlation_id())
-    if len(body) > BODY_MAX_BYTES:
-        return problem_response("payload_too_large", f"a body has at most {BODY_MAX_BYTES} bytes", correlation_id())
-    if holds_card_number(body):
-        error = InvalidInput("the request holds what looks like a card number; send the gateway's token instead")
-        return response_for(error, correlation_id())
-    return None
+def _told(error: HoldfastError) -> Response[Any]:
+    """The answer to an error. What is the caller's problem is no news for the log; what is ours is."""
+    if not isinstance(error, Rejected):
+        _logger.warning("not done: %s: %s", type(error).__name__, error)
+    return response_for(error, correlation_id())
 
 
 def _as_gateway_answer(response: Response[Any]) -> dict[str, Any]:
@@ -81,16 +100,21 @@ def _as_gateway_answer(response: Response[Any]) -> dict[str, Any]:
 
 
 def _validation_problem(error: RequestValidationError) -> Response[Any]:
-    """400 for what is not JSON or lacks its key, 422 for what is well-formed and wrong; never the offending input."""
+    """400 for what lacks its body or a header, 422 for what is well-formed and wrong; never the offending input."""
     found = error.errors()
-    not_json = any(item.get("type") == "json_invalid" for item in found)
-    header_missing = any(item.get("type") == "missing" and item.get("loc", ("",))[0] == "header" for item in found)
+    incomplete = any(
+        item.get("type") == "missing" and (item["loc"][0] == "header" or item["loc"] == ("body",)) for item in found
+    )
     errors = [
-        {
-            "field": "body" if not_json else ".".join(str(part) for part in item["loc"] if part != "body") or "body",
-            "message": str(item.get("msg", "is not valid")),
-        }
-        for item in found
+        {"field": _field(item["loc"]), "message": str(item.get("msg", "is not valid"))} for item in found[:ERRORS_MAX]
     ]
-    code = "malformed_request" if not_json or header_missing else "invalid_input"
+    code = "malformed_request" if incomplete else "invalid_input"
     return problem_response(code, "the request is not valid", correlation_id(), {"errors": errors})
+
+
+def _field(location: tuple[Any, ...]) -> str:
+    """``items[0].sku``, ``query.limit``: where in the request it is."""
+    name = ""
+    for part in location[1:] if location[0] == "body" else location:
+        name += f"[{part}]" if isinstance(part, int) else f".{part}" if name else str(part)
+    return name[:FIELD_MAX_CHARACTERS] or "body"

@@ -1,9 +1,9 @@
 """What the API takes, as Pydantic models: unknown fields are refused, every size is bounded."""
 
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints, model_validator
 
 from holdfast.flows.planning import ORDER_LINES_MAX, CheckoutRequest, RequestedItem
 from holdfast.values.address import Address
@@ -68,7 +68,7 @@ class ItemBody(Body):
 class PaymentBody(Body):
     """How to pay: a gateway and its token for the shopper's method. Card numbers are refused."""
 
-    gateway: Annotated[str, StringConstraints(pattern=r"^(stripe|paypal|square|adyen)$")]
+    gateway: Literal["stripe"]
     token: Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9_:.\-]+$")]
 
 
@@ -78,7 +78,7 @@ class QuoteBody(Body):
     items: Annotated[list[ItemBody], Field(min_length=1, max_length=ORDER_LINES_MAX)]
     shipping_address: AddressBody
     shipping_preference: ShippingPreference = ShippingPreference.STANDARD
-    allow_capacity_overflow: bool = True
+    allow_capacity_overflow: StrictBool = True
 
     def to_request(self) -> CheckoutRequest:
         """The flow's value."""

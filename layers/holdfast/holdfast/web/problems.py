@@ -21,7 +21,6 @@ STATUS_OF_CODE: Final[Mapping[str, HTTPStatus]] = {
     "payment_declined": HTTPStatus.PAYMENT_REQUIRED,
     "forbidden": HTTPStatus.FORBIDDEN,
     "not_found": HTTPStatus.NOT_FOUND,
-    "method_not_allowed": HTTPStatus.METHOD_NOT_ALLOWED,
     "conflict": HTTPStatus.CONFLICT,
     "out_of_stock": HTTPStatus.CONFLICT,
     "stock_contended": HTTPStatus.CONFLICT,
@@ -33,10 +32,11 @@ STATUS_OF_CODE: Final[Mapping[str, HTTPStatus]] = {
     "not_representable": HTTPStatus.UNPROCESSABLE_ENTITY,
     "gateway_refused": HTTPStatus.UNPROCESSABLE_ENTITY,
     "payload_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "unsupported_media_type": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
-_RETRY_AFTER_SECONDS: Final[Mapping[str, int]] = {
+RETRY_AFTER_SECONDS: Final[Mapping[str, int]] = {
     "stock_contended": 1,
     "request_in_progress": 2,
     "capacity_exceeded": 3600,
@@ -46,7 +46,7 @@ _RETRY_AFTER_SECONDS: Final[Mapping[str, int]] = {
 def problem(
     code: str, detail: str, correlation_id: str | None, facts: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """A problem document. ``facts`` are extension members, such as ``errors`` or ``items``."""
+    """A problem document. ``facts`` are extension members, such as ``errors`` or ``items``; they replace none of its own."""
     status = STATUS_OF_CODE[code]
     document: dict[str, Any] = {
         "type": f"urn:holdfast:problem:{code}",
@@ -57,7 +57,7 @@ def problem(
     }
     if correlation_id is not None:
         document["correlation_id"] = correlation_id
-    return document | dict(facts or {})
+    return document | {name: fact for name, fact in (facts or {}).items() if name not in document}
 
 
 def problem_response(
@@ -70,7 +70,7 @@ def problem_response(
 ) -> Response[Any]:
     """A problem as Powertools answers it."""
     document = problem(code, detail, correlation_id, facts)
-    seconds = retry_after_seconds if retry_after_seconds is not None else _RETRY_AFTER_SECONDS.get(code)
+    seconds = retry_after_seconds if retry_after_seconds is not None else RETRY_AFTER_SECONDS.get(code)
     return Response(
         status_code=document["status"],
         content_type=CONTENT_TYPE,

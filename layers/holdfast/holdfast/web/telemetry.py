@@ -1,22 +1,25 @@
-"""Logs, metrics and the correlation id that ties a request to everything it causes. No body is ever logged."""
+"""Logs and metrics, each line with the correlation id of what it is about. No body, token or address is ever logged."""
 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import cache
 from typing import Final
 
 from aws_lambda_powertools import Logger, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 
+from holdfast.values import correlation
+from holdfast.values.correlation import correlation_id
+
+__all__ = ["correlated", "correlation_id", "count", "logger"]
+
 NAMESPACE: Final = "Holdfast"
-_correlation_id: ContextVar[str | None] = ContextVar("correlation_id", default=None)
 
 
 class _CorrelationFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
-        record.correlation_id = _correlation_id.get()
+        record.correlation_id = correlation_id()
         return True
 
 
@@ -33,34 +36,16 @@ def logger() -> Logger:
     return made
 
 
-def correlation_id() -> str | None:
-    """The id of the request being served in this context."""
-    return _correlation_id.get()
-
-
 @contextmanager
 def correlated(identifier: str | None) -> Iterator[None]:
-    """Tie everything logged inside the block to one id."""
+    """Tie everything logged and stored inside the block to one id."""
     logger()
-    token = _correlation_id.set(identifier)
-    try:
+    with correlation.correlated(identifier):
         yield
-    finally:
-        _correlation_id.reset(token)
 
 
 def count(name: str, value: float = 1, **dimensions: str) -> None:
     """Emit one count as an embedded metric (CloudWatch EMF), with its dimensions."""
-    _emit(name, MetricUnit.Count, value, dimensions)
-
-
-def seconds(name: str, value: float, **dimensions: str) -> None:
-    """Emit one duration in seconds."""
-    _emit(name, MetricUnit.Seconds, value, dimensions)
-
-
-def _emit(name: str, unit: MetricUnit, value: float, dimensions: dict[str, str]) -> None:
-    with single_metric(name=name, unit=unit, value=value, namespace=NAMESPACE) as metric:
+    with single_metric(name=name, unit=MetricUnit.Count, value=value, namespace=NAMESPACE) as metric:
         for key, text in dimensions.items():
             metric.add_dimension(name=key, value=text)
-

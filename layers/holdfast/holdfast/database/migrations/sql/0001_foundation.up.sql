@@ -27,7 +27,7 @@ AS $$
     SELECT encode(
         set_bit(set_bit(
             overlay(uuid_send(gen_random_uuid())
-                    PLACING substring(int8send((extract(epoch FROM p_at) * 1000)::bigint) FROM 3) FROM 1 FOR 6),
+                    PLACING substring(int8send(floor(extract(epoch FROM p_at) * 1000)::bigint) FROM 3) FROM 1 FOR 6),
             52, 1), 53, 1),
         'hex')::uuid
 $$;
@@ -35,7 +35,7 @@ $$;
 -- The smallest UUIDv7 of an instant: the bound of a partition.
 CREATE FUNCTION tenancy.uuid_v7_floor(p_at timestamptz) RETURNS uuid
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$ SELECT rpad(lpad(to_hex((extract(epoch FROM p_at) * 1000)::bigint), 12, '0'), 32, '0')::uuid $$;
+AS $$ SELECT rpad(lpad(to_hex(floor(extract(epoch FROM p_at) * 1000)::bigint), 12, '0'), 32, '0')::uuid $$;
 
 CREATE FUNCTION tenancy.touch_updated_at() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -64,6 +64,22 @@ BEGIN
 END
 $$;
 
+-- Lets the jobs of the system look over all tenants for some commands, while they have set none. A job that works for
+-- one tenant sets it, and is then as blind to the others as the application is.
+CREATE PROCEDURE tenancy.open_to_system(p_table regclass, VARIADIC p_commands text[])
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    command text;
+    all_tenants CONSTANT text := '((SELECT NULLIF(current_setting(''holdfast.organization_id'', true), '''')) IS NULL)';
+BEGIN
+    FOREACH command IN ARRAY p_commands LOOP
+        EXECUTE format('CREATE POLICY %I ON %s FOR %s TO holdfast_system USING %s',
+                       'system_' || command || '_all', p_table, command, all_tenants);
+    END LOOP;
+END
+$$;
+
 -- Which tables are partitioned by month, and by which UUIDv7 column. The maker below reads it.
 CREATE TABLE operations.partitioned_tables (
     table_name regclass PRIMARY KEY,
@@ -71,10 +87,11 @@ CREATE TABLE operations.partitioned_tables (
 );
 GRANT SELECT ON operations.partitioned_tables TO holdfast_app, holdfast_system;
 
--- Makes the partition of one month. Rows of that month that an absent partition sent to the default one are
--- moved: detach the default, create the month, insert, delete, attach again; all in the caller's transaction.
+-- Makes the partition of one month, with the rows of that month that its absence sent to the default partition.
+-- The month is built beside its parent, filled, and attached: the parent stays readable and writable meanwhile, only
+-- the default partition is locked, and nobody waits longer than lock_timeout behind a maker that waits itself.
 CREATE FUNCTION operations.make_partition(p_table regclass, p_month date) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '3s'
 AS $$
 DECLARE
     parent_schema text;
@@ -84,7 +101,6 @@ DECLARE
     key_column_name text;
     lower_bound uuid := tenancy.uuid_v7_floor(date_trunc('month', p_month::timestamp) AT TIME ZONE 'UTC');
     upper_bound uuid := tenancy.uuid_v7_floor((date_trunc('month', p_month::timestamp) + interval '1 month') AT TIME ZONE 'UTC');
-    strays boolean;
 BEGIN
     SELECT n.nspname, c.relname, t.key_column
       INTO STRICT parent_schema, parent_name, key_column_name
@@ -97,24 +113,16 @@ BEGIN
     IF to_regclass(partition_name) IS NOT NULL THEN
         RETURN false;
     END IF;
-    EXECUTE format('SELECT EXISTS (SELECT 1 FROM %s WHERE %I >= %L AND %I < %L)',
-                   default_name, key_column_name, lower_bound, key_column_name, upper_bound) INTO strays;
-    IF strays THEN
-        EXECUTE format('ALTER TABLE %s DETACH PARTITION %s', p_table, default_name);
-    END IF;
-    EXECUTE format('CREATE TABLE %s PARTITION OF %s FOR VALUES FROM (%L) TO (%L)',
-                   partition_name, p_table, lower_bound, upper_bound);
+    EXECUTE format('CREATE TABLE %s (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', partition_name, p_table);
     -- Partitions are reached through their parent; row-level security of their own closes the side door.
     EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', partition_name);
     EXECUTE format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', partition_name);
     EXECUTE format('CREATE POLICY owner ON %s TO holdfast_owner USING (true) WITH CHECK (true)', partition_name);
-    IF strays THEN
-        EXECUTE format('INSERT INTO %s SELECT * FROM %s WHERE %I >= %L AND %I < %L',
-                       partition_name, default_name, key_column_name, lower_bound, key_column_name, upper_bound);
-        EXECUTE format('DELETE FROM %s WHERE %I >= %L AND %I < %L',
-                       default_name, key_column_name, lower_bound, key_column_name, upper_bound);
-        EXECUTE format('ALTER TABLE %s ATTACH PARTITION %s DEFAULT', p_table, default_name);
-    END IF;
+    EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', default_name);
+    EXECUTE format('WITH moved AS (DELETE FROM %s WHERE %I >= %L AND %I < %L RETURNING *) INSERT INTO %s SELECT * FROM moved',
+                   default_name, key_column_name, lower_bound, key_column_name, upper_bound, partition_name);
+    EXECUTE format('ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM (%L) TO (%L)',
+                   p_table, partition_name, lower_bound, upper_bound);
     RETURN true;
 END
 $$;

@@ -20,7 +20,7 @@ CREATE INDEX outbox_unpublished ON operations.outbox (id) WHERE published_at IS 
 -- named query: published rows past their retention
 CREATE INDEX outbox_published_at ON operations.outbox (published_at) WHERE published_at IS NOT NULL;
 CALL tenancy.isolate('operations.outbox');
-CREATE POLICY system_relays_all ON operations.outbox TO holdfast_system USING (true) WITH CHECK (true);
+CALL tenancy.open_to_system('operations.outbox', 'select', 'update', 'delete');
 GRANT SELECT, INSERT ON operations.outbox TO holdfast_app;
 GRANT SELECT, INSERT, DELETE ON operations.outbox TO holdfast_system;
 GRANT UPDATE (published_at, attempts) ON operations.outbox TO holdfast_system;
@@ -44,7 +44,7 @@ CREATE TABLE operations.process_failures (
     CONSTRAINT process_failures_status CHECK (status IN ('open', 'resolved')),
     CONSTRAINT process_failures_resolved_has_resolver CHECK ((status = 'resolved') = (resolved_at IS NOT NULL))
 );
--- The same trouble of the same thing is one open row, however often it is met.
+-- The same trouble of the same thing is one open row, however often it is met. Named query: open by process
 CREATE UNIQUE INDEX process_failures_open_once ON operations.process_failures (organization_id, process_name, related_id)
     WHERE status = 'open';
 CREATE TRIGGER touch BEFORE UPDATE ON operations.process_failures FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
@@ -69,11 +69,11 @@ CREATE TABLE operations.api_calls (
 -- named query: past retention (ids are in order of time)
 CREATE INDEX api_calls_age ON operations.api_calls (id);
 CALL tenancy.isolate('operations.api_calls');
-CREATE POLICY system_purges_all ON operations.api_calls TO holdfast_system USING (true);
+CALL tenancy.open_to_system('operations.api_calls', 'select', 'delete');
 GRANT SELECT, INSERT ON operations.api_calls TO holdfast_app, holdfast_system;
 GRANT DELETE ON operations.api_calls TO holdfast_system;
 
--- Append-only record of who changed what; written by trigger, never by hand.
+-- Append-only record of who changed what; written by trigger, never by hand: nobody else may insert.
 CREATE TABLE operations.audit_log (
     id uuid NOT NULL,
     organization_id uuid NOT NULL,
@@ -94,11 +94,11 @@ CREATE INDEX audit_log_of_record ON operations.audit_log (organization_id, table
 INSERT INTO operations.partitioned_tables VALUES ('operations.audit_log', 'id');
 CALL tenancy.isolate('operations.audit_log');
 CALL tenancy.isolate('operations.audit_log_default');
-GRANT SELECT, INSERT ON operations.audit_log TO holdfast_app, holdfast_system;
+GRANT SELECT ON operations.audit_log TO holdfast_app, holdfast_system;
 
 -- One trigger for every audited table. Its argument names the column that carries the tenant.
 CREATE FUNCTION operations.audit() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     before_row jsonb := CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) END;
@@ -124,7 +124,7 @@ BEGIN
     VALUES (
         tenancy.uuid_v7(tenancy.clock()),
         (record_row ->> TG_ARGV[0])::uuid,
-        COALESCE(NULLIF(current_setting('holdfast.actor', true), ''), current_user),
+        COALESCE(NULLIF(current_setting('holdfast.actor', true), ''), session_user),
         lower(TG_OP),
         TG_TABLE_SCHEMA || '.' || TG_TABLE_NAME,
         (record_row ->> TG_ARGV[1])::uuid,
@@ -132,4 +132,3 @@ BEGIN
     RETURN NULL;
 END
 $$;
-GRANT EXECUTE ON FUNCTION operations.audit() TO holdfast_app, holdfast_system;

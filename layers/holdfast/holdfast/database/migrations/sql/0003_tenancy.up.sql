@@ -18,11 +18,12 @@ CREATE TABLE tenancy.organizations (
     CONSTRAINT organizations_publishable_key_unique UNIQUE (publishable_key),
     CONSTRAINT organizations_status CHECK (status IN ('active', 'suspended'))
 );
+-- named query: by slug
 CREATE UNIQUE INDEX organizations_slug_unique ON tenancy.organizations (slug) WHERE deleted_at IS NULL;
 CREATE TRIGGER touch BEFORE UPDATE ON tenancy.organizations FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
 CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON tenancy.organizations FOR EACH ROW EXECUTE FUNCTION operations.audit('id', 'id');
 CALL tenancy.isolate('tenancy.organizations', 'id');
-CREATE POLICY system_reads_all ON tenancy.organizations FOR SELECT TO holdfast_system USING (true);
+CALL tenancy.open_to_system('tenancy.organizations', 'select');
 GRANT SELECT ON tenancy.organizations TO holdfast_app, holdfast_system;
 GRANT UPDATE (name, settings, version, updated_at) ON tenancy.organizations TO holdfast_app;
 
@@ -57,8 +58,10 @@ CREATE TABLE tenancy.organization_members (
     CONSTRAINT organization_members_role CHECK (role IN ('owner', 'admin', 'manager', 'member', 'viewer')),
     CONSTRAINT organization_members_status CHECK (status IN ('invited', 'active', 'removed'))
 );
+-- An organization has exactly one owner.
 CREATE UNIQUE INDEX organization_members_one_owner ON tenancy.organization_members (organization_id)
     WHERE role = 'owner' AND status <> 'removed';
+-- named query: memberships of a user (row-level security of users asks it for every row)
 CREATE INDEX organization_members_of_user ON tenancy.organization_members (user_id);
 CREATE TRIGGER touch BEFORE UPDATE ON tenancy.organization_members FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
 CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON tenancy.organization_members FOR EACH ROW EXECUTE FUNCTION operations.audit('organization_id', 'user_id');
@@ -93,7 +96,9 @@ CREATE TABLE tenancy.customers (
     CONSTRAINT customers_organization_fkey FOREIGN KEY (organization_id) REFERENCES tenancy.organizations (id),
     CONSTRAINT customers_status CHECK (status IN ('active', 'suspended', 'deleted'))
 );
-CREATE UNIQUE INDEX customers_auth_subject_unique ON tenancy.customers (organization_id, auth_subject) WHERE auth_subject IS NOT NULL;
+-- named query: the customer of a token
+CREATE UNIQUE INDEX customers_auth_subject_unique ON tenancy.customers (organization_id, auth_subject)
+    WHERE auth_subject IS NOT NULL AND deleted_at IS NULL;
 -- A guest may use the address of a registered customer, or one that other guests used before.
 CREATE UNIQUE INDEX customers_email_unique ON tenancy.customers (organization_id, lower(email))
     WHERE auth_subject IS NOT NULL AND deleted_at IS NULL;
@@ -117,7 +122,9 @@ CREATE TABLE tenancy.customer_addresses (
     CONSTRAINT customer_addresses_customer_fkey FOREIGN KEY (organization_id, customer_id) REFERENCES tenancy.customers (organization_id, id),
     CONSTRAINT customer_addresses_type CHECK (type IN ('shipping', 'billing', 'both'))
 );
+-- named query: addresses of a customer
 CREATE INDEX customer_addresses_of_customer ON tenancy.customer_addresses (organization_id, customer_id);
+-- A customer has one default address of a type.
 CREATE UNIQUE INDEX customer_addresses_one_default ON tenancy.customer_addresses (organization_id, customer_id, type)
     WHERE is_default AND deleted_at IS NULL;
 CREATE TRIGGER touch BEFORE UPDATE ON tenancy.customer_addresses FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
@@ -144,7 +151,9 @@ CREATE TABLE tenancy.payment_methods (
     CONSTRAINT payment_methods_gateway CHECK (gateway IN ('stripe', 'paypal', 'square', 'adyen')),
     CONSTRAINT payment_methods_last_four_form CHECK (last_four ~ '^[0-9]{4}$')
 );
+-- named query: saved cards of a customer
 CREATE INDEX payment_methods_of_customer ON tenancy.payment_methods (organization_id, customer_id);
+-- A customer has one default card.
 CREATE UNIQUE INDEX payment_methods_one_default ON tenancy.payment_methods (organization_id, customer_id) WHERE is_default AND deleted_at IS NULL;
 CREATE TRIGGER touch BEFORE UPDATE ON tenancy.payment_methods FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
 CALL tenancy.isolate('tenancy.payment_methods');
@@ -171,6 +180,7 @@ CREATE TABLE tenancy.gateway_accounts (
     CONSTRAINT gateway_accounts_mode CHECK (mode IN ('test', 'live')),
     CONSTRAINT gateway_accounts_status CHECK (status IN ('active', 'disabled'))
 );
+-- named query: the active account of a gateway
 CREATE INDEX gateway_accounts_of_gateway ON tenancy.gateway_accounts (organization_id, gateway) WHERE status = 'active';
 CREATE TRIGGER touch BEFORE UPDATE ON tenancy.gateway_accounts FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
 CALL tenancy.isolate('tenancy.gateway_accounts');

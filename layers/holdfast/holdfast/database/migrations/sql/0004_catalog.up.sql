@@ -65,6 +65,7 @@ CREATE TABLE catalog.variants (
 );
 -- named query: by SKU
 CREATE UNIQUE INDEX variants_sku_unique ON catalog.variants (organization_id, sku) WHERE deleted_at IS NULL;
+-- named query: variants of a product
 CREATE INDEX variants_of_product ON catalog.variants (organization_id, product_id);
 CREATE TRIGGER touch BEFORE UPDATE ON catalog.variants FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
 CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON catalog.variants FOR EACH ROW EXECUTE FUNCTION operations.audit('organization_id', 'id');

@@ -249,7 +249,7 @@ BEGIN
            AND NOT EXISTS (SELECT 1 FROM inventory.reservations r
                             WHERE r.organization_id = o.organization_id AND r.order_id = o.id AND r.status = 'active')
            AND NOT EXISTS (SELECT 1 FROM payments.payments p
-                            WHERE p.organization_id = o.organization_id AND p.order_id = o.id AND p.status NOT IN ('failed', 'cancelled'))
+                            WHERE p.organization_id = o.organization_id AND p.order_id = o.id AND p.status NOT IN ('failed', 'cancelled', 'refunded'))
          ORDER BY o.status_changed_at LIMIT p_limit
            FOR NO KEY UPDATE OF o SKIP LOCKED
     ), recorded AS (

@@ -49,6 +49,10 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM 1 FROM orders.orders WHERE organization_id = p_organization_id AND id = p_order_id FOR NO KEY UPDATE;
+    -- The expiry takes holds without their order: what is read here as live must stay so until it is resolved.
+    PERFORM 1 FROM inventory.reservations
+      WHERE organization_id = p_organization_id AND order_id = p_order_id AND status = 'active'
+      ORDER BY id FOR NO KEY UPDATE;
     RETURN (
         SELECT jsonb_build_object(
             'order', jsonb_build_object(
@@ -56,6 +60,8 @@ BEGIN
                 'sequence', o.status_sequence, 'currency', o.currency, 'total', o.total, 'payment_status', o.payment_status,
                 'fulfillment_status', o.fulfillment_status, 'shipping_preference', o.shipping_preference,
                 'latitude', o.shipping_latitude, 'longitude', o.shipping_longitude, 'needs_address_review', o.geocode_requires_review,
+                'payment_hold_seconds', (SELECT g.settings ->> 'payment_hold_seconds' FROM tenancy.organizations g
+                                          WHERE g.id = o.organization_id),
                 'deleted', o.deleted_at IS NOT NULL),
             'payments', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
                     'id', p.id, 'attempt', p.attempt, 'gateway', p.gateway, 'gateway_account_id', p.gateway_account_id,
@@ -63,6 +69,9 @@ BEGIN
                     'captured_amount', p.captured_amount, 'refunded_amount', p.refunded_amount, 'refunding_amount', p.refunding_amount,
                     'currency', p.currency, 'status', p.status, 'facts', p.facts, 'capture_now', p.capture_now,
                     'idempotency_key', p.idempotency_key, 'checks', p.checks, 'created_at', p.created_at,
+                    'is_owed_back', EXISTS (SELECT 1 FROM orders.order_operations b
+                                             WHERE b.organization_id = p.organization_id AND b.order_id = p.order_id
+                                               AND b.payment_id = p.id AND b.operation = 'return_money'),
                     'secret_reference', g.secret_reference, 'merchant_account', g.merchant_account) ORDER BY p.attempt), '[]')
                 FROM payments.payments p
                 JOIN tenancy.gateway_accounts g ON g.organization_id = p.organization_id AND g.id = p.gateway_account_id
@@ -173,7 +182,12 @@ BEGIN
       FROM jsonb_to_recordset(p -> 'outbox') AS b (id uuid, topic text, sequence integer, payload jsonb) LIMIT 100;
     INSERT INTO orders.order_operations (organization_id, id, order_id, payment_id, operation, reason, requested_by, next_attempt_at, created_at)
     SELECT p_organization_id, b.id, v_order_id, b.payment_id, 'return_money', b.reason, v_actor, v_now, v_now
-      FROM jsonb_to_recordset(p -> 'operations') AS b (id uuid, payment_id uuid, reason text) LIMIT 100
+      FROM jsonb_to_recordset(p -> 'operations') AS b (id uuid, payment_id uuid, reason text)
+     -- One that was given up is with a person, and is not begun again behind that person's back.
+     WHERE NOT EXISTS (SELECT 1 FROM orders.order_operations x
+                        WHERE x.organization_id = p_organization_id AND x.order_id = v_order_id AND x.operation = 'return_money'
+                          AND x.payment_id = b.payment_id AND x.state = 'failed')
+     LIMIT 100
     ON CONFLICT (organization_id, order_id, operation, payment_id) WHERE state = 'running' DO NOTHING;
     INSERT INTO operations.process_failures (organization_id, id, process_name, related_id, details, payload, created_at)
     SELECT p_organization_id, b.id, b.process_name, v_order_id, b.details, b.payload, v_now

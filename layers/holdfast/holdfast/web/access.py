@@ -1,0 +1,23 @@
+"""Which operation every route is, and so who may call it (``tenancy.access``). What has none is public."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from holdfast.tenancy.access import Operation
+
+PUBLIC: Final = None
+"""No token is asked for: the route proves its caller by other means (a signature, a publishable key) or tells no secret."""
+
+OPERATION_OF_ROUTE: Final[Mapping[str, Operation | None]] = {
+    "POST /v1/checkout": Operation.PLACE_ORDER,
+    "POST /v1/checkout/quote": Operation.QUOTE_ORDER,
+    "POST /v1/orders/{order_id}/payments": Operation.PAY_ORDER,
+    "GET /v1/orders": Operation.LIST_ORDERS,
+    "GET /v1/orders/{reference}": Operation.FIND_ORDER,
+    "POST /v1/orders/{order_id}/cancel": Operation.CANCEL_ORDER,
+    "POST /v1/guest-sessions": PUBLIC,
+    "POST /v1/webhooks/{gateway}": PUBLIC,
+    "POST /v1/webhooks/{gateway}/{endpoint_key}": PUBLIC,
+    "GET /v1/openapi.json": PUBLIC,
+    "GET /v1/health": PUBLIC,
+}

@@ -1,0 +1,288 @@
+"""What the API answers with, as models. No function imports them: they make the OpenAPI document, and tests hold the
+answers to it. Instants are ISO 8601 with an offset, amounts whole minor units of the ``currency`` beside them."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from holdfast.orders.lifecycle import OrderStatus
+from holdfast.values.shipping import ShippingPreference
+
+
+class Amounts(BaseModel):
+    """total = subtotal - discount + tax + shipping."""
+
+    subtotal_minor: int
+    tax_minor: int
+    shipping_minor: int
+    discount_minor: int
+    total_minor: int
+
+
+class OrderAmounts(Amounts):
+    """The figures of an order, and what of them was given back."""
+
+    refunded_minor: int
+
+
+class TaxLine(BaseModel):
+    """All lines taxed at one rate. The rate is a decimal text, in hundredths of a percent."""
+
+    country: str
+    region: str | None
+    rate_basis_points: str
+    taxable_minor: int
+    tax_minor: int
+
+
+class PostalAddress(BaseModel):
+    """An address as it was given."""
+
+    name: str
+    line1: str
+    line2: str | None
+    city: str
+    region: str | None
+    postal_code: str
+    country: str
+    phone: str | None
+
+
+class OrderItem(BaseModel):
+    """A line of an order, as it was sold."""
+
+    id: UUID
+    variant_id: UUID
+    sku: str
+    name: str
+    option_values: dict[str, Any]
+    unit_price_minor: int
+    quantity: int
+    subtotal_minor: int
+    tax_minor: int
+    discount_minor: int
+    refunded_quantity: int
+
+
+class Allocation(BaseModel):
+    """From which warehouse (by code) how much of an item leaves; ``null`` distance: the address was not located."""
+
+    order_item_id: UUID
+    warehouse_id: UUID
+    warehouse: str
+    quantity: int
+    distance_km: float | None
+
+
+class Payment(BaseModel):
+    """An attempt to pay. ``client_action`` is what the shopper's client needs while the status is requires_action."""
+
+    id: UUID
+    attempt: int
+    gateway: str
+    status: Literal[
+        "pending",
+        "processing",
+        "requires_action",
+        "authorized",
+        "captured",
+        "partially_refunded",
+        "refunded",
+        "failed",
+        "cancelled",
+    ]
+    amount_minor: int
+    captured_minor: int
+    refunded_minor: int
+    currency: str
+    brand: str | None
+    last_four: str | None
+    failure_code: str | None
+    failure_message: str | None
+    client_action: dict[str, Any] | None
+    created_at: datetime
+
+
+class Step(BaseModel):
+    """One step of the order's history."""
+
+    sequence: int
+    from_status: OrderStatus | None = Field(alias="from")
+    to_status: OrderStatus = Field(alias="to")
+    changed_by: str
+    notes: str | None
+    at: datetime
+
+
+class Order(BaseModel):
+    """An order with everything its owner may see."""
+
+    id: UUID
+    order_number: str
+    customer_id: UUID
+    email: str
+    status: OrderStatus
+    payment_status: str
+    fulfillment_status: str
+    currency: str
+    amounts: OrderAmounts
+    tax_lines: list[TaxLine]
+    shipping_preference: ShippingPreference
+    is_split_shipment: bool
+    shipping_address: PostalAddress
+    billing_address: PostalAddress
+    notes: str | None
+    source: Literal["web", "mobile", "api", "marketplace"]
+    version: int
+    created_at: datetime
+    confirmed_at: datetime | None
+    cancelled_at: datetime | None
+    items: list[OrderItem]
+    allocations: list[Allocation]
+    payments: list[Payment]
+    timeline: list[Step]
+
+
+class OrderAnswer(BaseModel):
+    """One order."""
+
+    order: Order
+
+
+class PaidOrder(BaseModel):
+    """An order and the attempt that this request made to pay it."""
+
+    order: Order
+    payment: Payment
+
+
+class OrderSummary(BaseModel):
+    """An order in a list."""
+
+    id: UUID
+    order_number: str
+    status: OrderStatus
+    payment_status: str
+    fulfillment_status: str
+    currency: str
+    total_minor: int
+    refunded_minor: int
+    created_at: datetime
+
+
+class OrderPage(BaseModel):
+    """Orders, newest first. ``next_before`` is the next page's ``before``; ``null`` on the last page."""
+
+    orders: list[OrderSummary]
+    next_before: UUID | None
+
+
+class QuotedItem(BaseModel):
+    """A line as it would be sold."""
+
+    variant_id: UUID
+    sku: str
+    name: str
+    quantity: int
+    unit_price_minor: int
+    subtotal_minor: int
+    tax_minor: int
+
+
+class Assignment(BaseModel):
+    """From which warehouse (by code) how much of a variant would leave."""
+
+    warehouse: str
+    variant_id: UUID
+    quantity: int
+
+
+class QuotedAllocation(BaseModel):
+    """Where the order would ship from. ``reasons`` tells candidates, scores and penalties; its form may change."""
+
+    is_split: bool
+    shipping_cost_minor: int
+    assignments: list[Assignment]
+    reasons: dict[str, Any]
+
+
+class Quote(BaseModel):
+    """What a checkout would cost at this moment. Nothing is held."""
+
+    currency: str
+    amounts: Amounts
+    tax_lines: list[TaxLine]
+    items: list[QuotedItem]
+    geocode_quality: str
+    allocation: QuotedAllocation
+
+
+class GuestSession(BaseModel):
+    """A token to send as ``Authorization: Bearer``, and the id of the customer it stands for."""
+
+    token: str
+    token_type: Literal["Bearer"]
+    expires_in_seconds: int
+    customer_id: UUID
+
+
+class WebhookReceived(BaseModel):
+    """The webhook is kept, now or from an earlier delivery."""
+
+    received: Literal[True]
+
+
+class Health(BaseModel):
+    """The database answers."""
+
+    status: Literal["ok"]
+
+
+class OpenApiDocument(BaseModel):
+    """This document."""
+
+    openapi: str
+    info: dict[str, Any]
+    paths: dict[str, Any]
+
+
+class FieldError(BaseModel):
+    """What is wrong with one field of the request."""
+
+    field: str
+    message: str
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details. ``code`` is stable; further members depend on it, such as ``items`` or ``order``."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    correlation_id: str | None = None
+    errors: list[FieldError] | None = None
+
+
+class GatewayMessage(BaseModel):
+    """API Gateway's own answer, when it lets no function see the request."""
+
+    message: str
+
+
+ANSWERS: tuple[type[BaseModel], ...] = (
+    GatewayMessage,
+    GuestSession,
+    Health,
+    OpenApiDocument,
+    OrderAnswer,
+    OrderPage,
+    PaidOrder,
+    Problem,
+    Quote,
+    WebhookReceived,
+)
+"""The models that routes name."""

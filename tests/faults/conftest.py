@@ -1,0 +1,36 @@
+"""A nursery for victims, and the production around one house."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.production import Production
+from tests.faults.victims import Nursery, Victims
+from tests.house import House
+
+
+@pytest.fixture(scope="session")
+def nursery(aws: str) -> Iterator[Nursery]:
+    """One for the session: loading takes a second, a fork none."""
+    with Nursery() as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def _quiet_emulator(caplog: pytest.LogCaptureFixture) -> None:
+    """The AWS emulation's line for every request would bury the report of a failure."""
+    caplog.set_level(logging.WARNING, "werkzeug")
+
+
+@pytest.fixture
+def production(house: House) -> Production:
+    """The schedules and the queue around the house."""
+    return Production(house)
+
+
+@pytest.fixture
+def victims(nursery: Nursery, production: Production) -> Victims:
+    """Processes that act for the house."""
+    house = production.house
+    return Victims(nursery, house.secret_reference, production.bell_url, house.clock)

@@ -1,0 +1,67 @@
+"""What a victim is told to do, how it is to die, and what it leaves behind. Travels between processes as a pickle."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from holdfast.runtime import Runtime
+from holdfast.settings import Settings
+
+Step = Callable[..., object]
+"""``step(runtime, clock, *arguments)``: one thing that one function of the system does in one invocation."""
+
+
+class Deed(StrEnum):
+    """What happens to the victim at its point."""
+
+    KILL_PROCESS = "kill the process"
+    """SIGKILL: no handler, no rollback, sockets are closed by the kernel."""
+    END_CONNECTION = "end the connection"
+    """``pg_terminate_backend``: the server ends the session it is in; the process lives on."""
+    CRASH_SERVER = "crash the server"
+    """SIGKILL of the session's backend: PostgreSQL drops everybody, throws its memory away and recovers from the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trap:
+    """The point (counted from 1) at which the deed is done."""
+
+    at: int
+    deed: Deed = Deed.KILL_PROCESS
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """One step, run in a process of its own. The clock stands at ``now``."""
+
+    settings: Settings
+    secret_reference: str
+    now: datetime
+    step: Step
+    arguments: tuple[Any, ...]
+    trap: Trap | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """What is left of an errand."""
+
+    signal: int
+    """The signal the process died of; 0 when it ended by itself."""
+    points: tuple[str, ...]
+    """Every point the process passed, in words."""
+    result: object = None
+    error: str | None = None
+    """What the step raised, in words."""
+    is_understood: bool = True
+    """Whether what it raised is an error that callers are told about: Rejected or Transient."""
+
+    @property
+    def trapped_at(self) -> str | None:
+        """The point at which the deed was done; ``None``: the step ended before it came there."""
+        return next((point.removesuffix(TRAPPED) for point in self.points if point.endswith(TRAPPED)), None)
+
+
+TRAPPED = " <- here"

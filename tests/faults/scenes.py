@@ -1,0 +1,160 @@
+"""Situations that steps are sent into."""
+
+import itertools
+import json
+from collections.abc import Iterator
+from typing import Any, Final
+from uuid import UUID
+
+from holdfast.flows.cancel_order import CancelOrder
+from holdfast.flows.idempotency import Claim, fingerprint_of
+from tests.faults import steps
+from tests.faults.gauntlet import Scene
+from tests.faults.production import Production, asked_again
+from tests.gateways.receiver import Received
+from tests.house import House, document
+
+HOLD_AND_GRACE_SECONDS: Final = 1_800 + 900 + 60
+_numbers: Iterator[int] = itertools.count(1)
+
+
+def fresh_sku(house: House, stock: int) -> str:
+    """Something to sell that no other scene touches."""
+    sku = f"ITEM-{next(_numbers)}"
+    house.add_variant(sku, stock=stock)
+    return sku
+
+
+def pay_unheard(house: House, items: dict[str, int]) -> tuple[str, dict[str, Any]]:
+    """An order whose money the gateway took, though its answer was lost; with the webhook that tells of it, which has
+    not been brought in."""
+    house.stripe_behaves(match={"operation": "payment_intents.create"}, fault="timeout_after")
+    order_id: str = document(house.place(items))["order"]["id"]
+    return order_id, webhook_of(house, order_id, "payment_intent.succeeded")
+
+
+def webhook_of(house: House, order_id: str, event_type: str) -> dict[str, Any]:
+    """The webhook of this type about this order, once it has come."""
+
+    def about_it(received: Received) -> bool:
+        event = json.loads(received.body)
+        metadata = event["data"]["object"].get("metadata") or {}
+        return event["type"] == event_type and metadata.get("order_id") == order_id
+
+    arrived = house.receiver.wait_until(lambda received: any(map(about_it, received)))
+    event: dict[str, Any] = json.loads(next(filter(about_it, arrived)).body)
+    return event
+
+
+def stored_event(house: House, webhook: dict[str, Any]) -> UUID:
+    """Bring a webhook in; the event it became."""
+    house.deliver(webhook)
+    event_id: UUID = house.value("SELECT id FROM payments.payment_events WHERE gateway_event_id = :g", g=webhook["id"])
+    return event_id
+
+
+def ends(house: House, order_id: str, *statuses: str) -> list[str]:
+    """What to say when the order did not end so."""
+    status = house.order(order_id)["status"]
+    return [] if status in statuses else [f"the order ended {status}, not {' or '.join(statuses)}"]
+
+
+def event_of_a_payment(house: House) -> Scene:
+    """The money came in time and nobody heard of it but the worker."""
+    order_id, webhook = pay_unheard(house, {"TEE": 2})
+    event_id = stored_event(house, webhook)
+    return Scene(
+        steps.apply, (house.organization_id, event_id), check=lambda: ends(house, order_id, "confirmed")
+    )
+
+
+def event_of_a_late_payment(house: House, *, is_sold: bool) -> Scene:
+    """The news came when the hold was gone; ``is_sold``: and the last unit with it."""
+    sku = fresh_sku(house, 1)
+    order_id, webhook = pay_unheard(house, {sku: 1})
+    house.clock.advance(seconds=HOLD_AND_GRACE_SECONDS)
+    steps.expire(house.system, house.clock)
+    if is_sold:
+        house.place({sku: 1})
+    event_id = stored_event(house, webhook)
+    ending = "cancelled" if is_sold else "confirmed"
+    return Scene(
+        steps.apply, (house.organization_id, event_id), check=lambda: ends(house, order_id, ending)
+    )
+
+
+def cancellation_of_a_paid_order(house: House, *, repeats: bool) -> Scene:
+    """Sold and paid, and the shopper thinks better of it."""
+    order_id = document(house.place({"TEE": 2}))["order"]["id"]
+    claim = Claim(house.customer.actor, "cancel_order", f"cancel-{order_id}", fingerprint_of({"order": order_id}))
+    command = CancelOrder(house.customer, claim, order_id)
+    again = asked_again(lambda: steps.cancel(house.runtime, house.clock, command))
+    return Scene(
+        steps.cancel,
+        (command,),
+        again=again if repeats else None,
+        check=lambda: ends(house, order_id, "cancelled", *(() if repeats else ("confirmed",))),
+    )
+
+
+def paying_again(production: Production, *, first: str, repeats: bool, is_late: bool = False) -> Scene:
+    """A first attempt with the card ``first`` came to nothing, or to nothing yet; ``is_late``: its hold has expired."""
+    house = production.house
+    order_id = document(house.place({"TEE": 2}, token=first))["order"]["id"]
+    if is_late:
+        house.clock.advance(seconds=HOLD_AND_GRACE_SECONDS)
+        steps.expire(house.system, house.clock)
+    command = production.pay_command(order_id)
+    again = asked_again(lambda: steps.pay(house.runtime, house.clock, command))
+    return Scene(
+        steps.pay,
+        (command,),
+        again=again if repeats else None,
+        check=lambda: ends(house, order_id, "confirmed", *(() if repeats else ("cancelled",))),
+    )
+
+
+def expiry_with_work(house: House) -> Scene:
+    """Holds that ran out, of an order declined a while ago and of one that nobody will pay any more."""
+    declined = "pm_card_chargeDeclined"
+    abandoned = document(house.place({"TEE": 2}, token=declined))["order"]["id"]
+    house.clock.advance(seconds=2 * 3_600)
+    waiting = document(house.place({"TEE": 3}, token=declined))["order"]["id"]
+    house.clock.advance(seconds=1_000)
+    return Scene(
+        steps.expire,
+        as_system=True,
+        check=lambda: [*ends(house, abandoned, "cancelled"), *ends(house, waiting, "cancelled")],
+    )
+
+
+def webhook_on_its_way(house: House, *, repeats: bool) -> Scene:
+    """The gateway tells of a payment whose answer was lost; ``repeats``: and tells it again when it is not heard."""
+    order_id, webhook = pay_unheard(house, {"TEE": 2})
+    headers, body = house.signed(webhook, house.clock())
+    return Scene(
+        steps.receive,
+        (house.endpoint_key, headers, body),
+        again=(lambda: house.deliver(webhook)) if repeats else None,
+        check=lambda: ends(house, order_id, "confirmed"),
+    )
+
+
+def watchdog_with_work(house: House) -> Scene:
+    """A payment nobody heard of, an event whose message was lost, and a refund that failed at the first try."""
+    unheard, _ = pay_unheard(house, {"TEE": 1})
+    stored, webhook = pay_unheard(house, {"TEE": 1})
+    stored_event(house, webhook)
+    returned = document(house.place({"TEE": 1}))["order"]["id"]
+    house.stripe_behaves(match={"operation": "refunds.create"}, fault="timeout_before")
+    house.cancel(returned)
+    house.clock.advance(seconds=120)
+    return Scene(
+        steps.watch,
+        as_system=True,
+        check=lambda: [
+            *ends(house, unheard, "confirmed"),
+            *ends(house, stored, "confirmed"),
+            *ends(house, returned, "cancelled"),
+        ],
+    )

@@ -1,0 +1,63 @@
+"""The steps that victims are sent on: what one invocation of one function does."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from uuid import UUID
+
+from holdfast.flows.apply_payment_event import apply_payment_event
+from holdfast.flows.cancel_order import CancelOrder, cancel_order
+from holdfast.flows.expire_reservations import Expired, expire_reservations
+from holdfast.flows.idempotency import Answer
+from holdfast.flows.pay_order import PayOrder, pay_order
+from holdfast.flows.place_order import PlaceOrder, place_order
+from holdfast.flows.receive_webhook import receive_webhook
+from holdfast.flows.relay_outbox import relay_outbox
+from holdfast.flows.watch_payments import check_payments, resume_returns, sweep_payment_events
+from holdfast.payments.model import EventState
+from holdfast.runtime import Runtime
+from holdfast.web.answers import order_answer, payment_answer
+
+Clock = Callable[[], datetime]
+TIME_LEFT_SECONDS = 60.0
+
+
+def place(runtime: Runtime, clock: Clock, command: PlaceOrder) -> Answer:
+    """``POST /v1/checkout``."""
+    return place_order(runtime, command, clock, payment_answer)
+
+
+def pay(runtime: Runtime, clock: Clock, command: PayOrder) -> Answer:
+    """``POST /v1/orders/{id}/payments``."""
+    return pay_order(runtime, command, clock, payment_answer)
+
+
+def cancel(runtime: Runtime, clock: Clock, command: CancelOrder) -> Answer:
+    """``POST /v1/orders/{id}/cancel``."""
+    return cancel_order(runtime, command, clock, order_answer)
+
+
+def receive(
+    runtime: Runtime, clock: Clock, endpoint_key: str, headers: Mapping[str, str], body: bytes
+) -> int:
+    """``POST /v1/webhooks/stripe/{endpoint_key}``."""
+    return receive_webhook(runtime, "stripe", endpoint_key, headers, body, clock(), "test")
+
+
+def apply(runtime: Runtime, clock: Clock, organization_id: UUID, event_id: UUID) -> EventState | None:
+    """One message of the queue of payment events."""
+    return apply_payment_event(runtime, organization_id, event_id, clock)
+
+
+def expire(runtime: Runtime, clock: Clock) -> Expired:
+    """A tick of ``reservation_expiry``."""
+    return expire_reservations(runtime, clock, lambda: TIME_LEFT_SECONDS)
+
+
+def relay(runtime: Runtime, clock: Clock) -> int:
+    """A bell or a tick of ``outbox_relay``."""
+    return relay_outbox(runtime, clock, lambda: TIME_LEFT_SECONDS)
+
+
+def watch(runtime: Runtime, clock: Clock) -> int:
+    """A tick of ``payment_watchdog``."""
+    return sweep_payment_events(runtime, clock()) + check_payments(runtime, clock) + resume_returns(runtime, clock)

@@ -1,0 +1,59 @@
+"""Whether everything came to a good end: asked of the database and of the gateway, over all orders there are."""
+
+from typing import Final
+
+from tests.faults.production import Production
+
+_LIMBO: Final = {
+    "an order waits for ever": "SELECT id::text, status FROM orders.orders WHERE status NOT IN ('confirmed', 'cancelled')",
+    "a payment is open": "SELECT order_id::text, status, facts FROM payments.payments"
+    " WHERE status IN ('pending', 'processing', 'requires_action')",
+    "a cancelled order keeps a hold": "SELECT r.order_id::text FROM inventory.reservations r JOIN orders.orders o"
+    " ON o.organization_id = r.organization_id AND o.id = r.order_id WHERE r.status = 'active'",
+    "money owed back was not returned": "SELECT order_id::text, state, last_error FROM orders.order_operations"
+    " WHERE state <> 'done'",
+    "a refund is under way": "SELECT order_id::text, status FROM payments.refunds WHERE status NOT IN ('succeeded', 'failed')",
+    "an event is in limbo": "SELECT gateway_event_id, event_type, state, attempts, last_error FROM payments.payment_events"
+    " WHERE state NOT IN ('processed', 'ignored')",
+    "a committed event was not published": "SELECT topic, aggregate_id::text FROM operations.outbox WHERE published_at IS NULL",
+}
+
+
+class Verdict:
+    """Remembers what it has said, so that each point is blamed for what it brought and for nothing else."""
+
+    def __init__(self, production: Production, expected_failures: frozenset[str] = frozenset()) -> None:
+        self._production = production
+        self._expected_failures = expected_failures
+        self._said: set[str] = set()
+
+    def news(self) -> list[str]:
+        """What is wrong and was not wrong before."""
+        wrong = [*self._production.house.violations(), *self._limbo(), *self._money(), *self._failures()]
+        fresh = [sentence for sentence in wrong if sentence not in self._said]
+        self._said.update(fresh)
+        return fresh
+
+    def _limbo(self) -> list[str]:
+        house = self._production.house
+        return [f"{name}: {dict(row)}" for name, query in _LIMBO.items() for row in house.rows(query)]
+
+    def _money(self) -> list[str]:
+        """What the gateway took and gave back, against what each order says."""
+        house = self._production.house
+        totals = house.stripe("GET", f"/totals?by=order_id&account={house.api_key}")["by"]
+        wrong = []
+        for order in self._production.orders():
+            money = totals.pop(order["id"], {"charges_captured": 0, "captured": 0, "refunded": 0, "held": 0})
+            kept = money["captured"] - money["refunded"]
+            owed = order["total"] if order["status"] == "confirmed" else 0
+            if (kept, money["held"]) != (owed, 0):
+                wrong.append(f"an order that is {order['status']} over {order['total']} has {money} at the gateway")
+            if order["status"] == "confirmed" and money["charges_captured"] != 1:
+                wrong.append(f"a confirmed order was charged {money['charges_captured']} times")
+        wrong.extend(f"money of an order that does not exist: {money}" for money in totals.values())
+        return wrong
+
+    def _failures(self) -> list[str]:
+        unexpected = set(self._production.house.failures()) - self._expected_failures
+        return [f"a person was called for {name}" for name in sorted(unexpected)]

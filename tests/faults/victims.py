@@ -1,0 +1,59 @@
+"""Sends victims on errands through a nursery, and holds the nursery's life."""
+
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+from holdfast.runtime import Runtime
+from local.launch import command
+from tests.faults.errand import Errand, Remains, Step, Trap
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+class Nursery:
+    """A child process that forks victims; it dies with this one."""
+
+    def __enter__(self) -> Self:
+        environment = os.environ | {"PYTHONPATH": f"{REPOSITORY / 'layers/holdfast'}:{REPOSITORY}"}
+        program = [sys.executable, "-m", "tests.faults.nursery"]
+        self._process = subprocess.Popen(
+            command(program), cwd=REPOSITORY, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate(timeout=10)
+
+    def send(self, errand: Errand) -> Remains:
+        """Run an errand to its end, its own or the trap's."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        pickle.dump(errand, stdin)
+        stdin.flush()
+        remains: Remains = pickle.load(stdout)
+        return remains
+
+
+class Victims:
+    """Victims that act for one runtime's role."""
+
+    def __init__(self, nursery: Nursery, secret_reference: str, bell_url: str, clock: Callable[[], datetime]) -> None:
+        self._nursery = nursery
+        self._secret_reference = secret_reference
+        self._bell_url = bell_url
+        self._clock = clock
+
+    def send(self, runtime: Runtime, step: Step, arguments: Sequence[Any] = (), trap: Trap | None = None) -> Remains:
+        """Let a fresh process do the step with the runtime's settings."""
+        settings = replace(runtime.settings, outbox_bell_queue_url=self._bell_url)
+        return self._nursery.send(
+            Errand(settings, self._secret_reference, self._clock(), step, tuple(arguments), trap)
+        )
