@@ -89,3 +89,9 @@ def run_sql(engine: Engine, statement: str, **parameters: object) -> None:
     """One statement as superuser."""
     with engine.connect() as connection:
         connection.execute(text(statement), parameters)
+
+
+def run_statements(engine: Engine, statements: str) -> None:
+    """A file of statements without parameters, as superuser."""
+    with engine.connect() as connection:
+        connection.exec_driver_sql(statements)

@@ -18,7 +18,7 @@ from sqlalchemy import Engine
 
 from bench import pgbench, statements
 from bench.checkout import pattern, place_orders, roll_up, run_script
-from bench.cluster import Cluster, cluster, connected, run_sql
+from bench.cluster import Cluster, cluster, connected, run_sql, run_statements
 from bench.report import Spread, heading, percentile, ratios, table
 from bench.shop import CUSTOMERS, HOT_SKU, Shopper, make_runtime, open_shop
 from local.postgres import Address
@@ -157,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         database = running.create(DATABASE)
         with connected(database) as engine:
             open_shop(engine)
-            run_sql(engine, pgbench.read_script("place_function.sql").replace(":", "\\:"))
+            run_statements(engine, pgbench.read_script("place_function.sql"))
             place_orders(running, engine, database, 1, 1, pays=False)
             run_script(running, engine, database, 1, PRESENT_ORDERS)
             run_sql(engine, "VACUUM ANALYZE")

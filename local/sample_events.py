@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 EVENTS = Path(__file__).resolve().parent.parent / "events"
-DEFAULT_SECRET = "whsec_sample"  # noqa: S105 - the secret of the samples; it guards nothing
+DEFAULT_SECRET = "whsec_sample"  # noqa: S105 -- the secret of the samples; it guards nothing
 
 
 def names() -> list[str]:

@@ -6,31 +6,73 @@ from tests.faults import steps
 from tests.faults.errand import Deed
 from tests.faults.gauntlet import Gauntlet, Scene
 from tests.faults.production import Production
+from tests.faults.scenes import paying_again
 from tests.faults.victims import Victims
 from tests.house import House
 
-THROUGH = ("checkout.facts", "checkout.place", "stripe POST /v1/payment_intents, sent", "checkout.settle", "aws SendMessage")
+CHECKOUT = (
+    "checkout.facts",
+    "checkout.place($1, CAST($2 AS jsonb)), sent",
+    "stripe POST /v1/payment_intents, sent",
+    "checkout.settle",
+    "aws SendMessage",
+)
 
 
-@pytest.mark.parametrize("shopper_returns", [True, False])
-def test_a_checkout_killed_at_any_point_ends_confirmed_or_without_a_trace(
-    house: House, production: Production, victims: Victims, shopper_returns: bool
+def checkout(house: House, *, returns: bool) -> Scene:
+    """A shopper who sends the same request again, at once or hours later, and must get one answer for ever."""
+    command = house.command({"TEE": 2})
+
+    def the_same_answer_twice() -> list[str]:
+        first, second = (steps.place(house.runtime, house.clock, command) for _ in range(2))
+        return [] if first == second else ["the same key was answered differently"]
+
+    again = the_same_answer_twice if returns else None
+    return Scene(steps.place, (command,), again=again, check=the_same_answer_twice)
+
+
+@pytest.mark.parametrize("returns", [True, False])
+def test_a_checkout_killed_at_any_point_is_finished_once_and_answered_once(
+    house: House, production: Production, victims: Victims, returns: bool
 ) -> None:
     house.add_variant(stock=1_000)
+    survey = Gauntlet(production, victims).run(lambda: checkout(house, returns=returns))
+    survey.assert_clean(points_min=17, through=CHECKOUT)
 
-    def scene() -> Scene:
-        command = house.command({"TEE": 2})
 
-        def same_answer_twice() -> list[str]:
-            first, second = (steps.place(house.runtime, house.clock, command) for _ in range(2))
-            return [] if first == second else ["the same key was answered differently"]
+def test_a_checkout_that_loses_its_connection_at_any_point_is_finished_once_and_answered_once(
+    house: House, production: Production, victims: Victims
+) -> None:
+    house.add_variant(stock=1_000)
+    survey = Gauntlet(production, victims).run(lambda: checkout(house, returns=True), Deed.END_CONNECTION)
+    survey.assert_clean(points_min=17, through=CHECKOUT[:-1])
 
-        return Scene(
-            steps.place,
-            (command,),
-            again=same_answer_twice if shopper_returns else None,
-            check=same_answer_twice,
-        )
 
-    survey = Gauntlet(production, victims).run(scene)
-    survey.assert_clean(points_min=16, through=THROUGH)
+def test_paying_again_killed_at_any_point_charges_once(
+    house: House, production: Production, victims: Victims
+) -> None:
+    house.add_variant(stock=1_000)
+    survey = Gauntlet(production, victims).run(
+        lambda: paying_again(production, first="pm_card_chargeDeclined", repeats=True)
+    )
+    survey.assert_clean(points_min=25, through=("INSERT INTO payments.payments", "/v1/payment_intents, sent"))
+
+
+def test_paying_with_another_card_killed_at_any_point_ends_the_first_attempt_and_charges_once(
+    house: House, production: Production, victims: Victims
+) -> None:
+    house.add_variant(stock=1_000)
+    survey = Gauntlet(production, victims).run(
+        lambda: paying_again(production, first="pm_card_authenticationRequired", repeats=True), every=1
+    )
+    survey.assert_clean(points_min=35, through=("/cancel, sent", "/v1/payment_intents, sent"))
+
+
+def test_paying_late_killed_at_any_point_charges_once_for_stock_held_again(
+    house: House, production: Production, victims: Victims
+) -> None:
+    house.add_variant(stock=1_000)
+    survey = Gauntlet(production, victims).run(
+        lambda: paying_again(production, first="pm_card_chargeDeclined", repeats=False, is_late=True)
+    )
+    survey.assert_clean(points_min=30, through=("checkout.hold", "/v1/payment_intents, sent"))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import urllib3
 
-from holdfast.gateways.stripe import connection_pool
+from holdfast.gateways.calls import connection_pool
 from tests.gateways.receiver import Receiver
 from tests.gateways.stage import Stage
 from tests.gateways.stripe_stage import StripeStage, running_stripe_server

@@ -1,5 +1,6 @@
 """Cancel an order: the decision, the stock and the debt are committed at once; the money follows and can be resumed."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +9,7 @@ from uuid import UUID
 
 from holdfast.database.transaction import Transaction
 from holdfast.flows.find_order import order_id_of
-from holdfast.flows.idempotency import Answer, Claim, read_earlier, store_answer_and_commit
+from holdfast.flows.idempotency import Answer, Claim, Patience, read_earlier, store_answer_and_commit
 from holdfast.flows.locked_order import LockedOrder, lock_order
 from holdfast.flows.return_money import return_money_owed
 from holdfast.flows.ring_bell import ring_outbox_bell
@@ -17,7 +18,6 @@ from holdfast.orders.lifecycle import OrderStatus, check_transition
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation
 from holdfast.values.caller import Caller
-from holdfast.values.errors import RequestInProgress
 
 OPERATION = "cancel_order"
 
@@ -44,7 +44,7 @@ def cancel_order(
     """
     caller, now = command.caller, clock()
 
-    def work(transaction: Transaction) -> tuple[UUID | None, Answer]:
+    def work(transaction: Transaction) -> tuple[UUID | None, Answer] | None:
         order_id = order_id_of(transaction, caller, command.reference, Operation.CANCEL_ORDER)
         earlier = transaction.value(
             "SELECT orders.claim_key(:organization_id, CAST(:claim AS jsonb), :order_id, :now)",
@@ -55,15 +55,16 @@ def cancel_order(
         )
         if earlier is not None:
             answer = None if earlier["outcome"] == "busy" else read_earlier(earlier, command.claim, now)
-            if not isinstance(answer, Answer):
-                raise RequestInProgress("the first request with this Idempotency-Key is still running")
-            return None, answer
+            return (None, answer) if isinstance(answer, Answer) else None
         view = _cancel(transaction, order_id, command.reason)
         answer = render(view)
         store_answer_and_commit(transaction, command.claim, answer)
         return order_id, answer
 
-    order_id, answer = runtime.database.transact(caller.organization_id, work, now=now, actor=caller.actor)
+    patience = Patience(time.sleep)
+    while (done := runtime.database.transact(caller.organization_id, work, now=now, actor=caller.actor)) is None:
+        patience.wait()
+    order_id, answer = done
     if order_id is not None:
         return_money_owed(runtime, caller.organization_id, order_id, clock)
         ring_outbox_bell(runtime)

@@ -4,6 +4,7 @@ Safe to run twice at once: batches are claimed with SKIP LOCKED. A checkout wait
 most, and what does not fit into the time is left to the next run.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +19,8 @@ GRACE_SECONDS: Final = 900
 """How long a due hold is left to the watchdog while its payment is undecided at the gateway."""
 ABANDONED_AFTER_SECONDS: Final = 2 * 3600
 ACTOR: Final = "system:reservation_expiry"
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +57,24 @@ def _drain(
     once: bool = False,
 ) -> tuple[int, bool]:
     """Run batches organization by organization in turn, so that a large one does not starve the others."""
-    done, waiting = 0, list(organizations)
+    done, waiting, all_done = 0, list(organizations), True
     while waiting:
         still_waiting = []
         for organization_id in waiting:
             if time_left_seconds() <= 0:
                 return done, False
-            changed = runtime.database.transact(organization_id, batch, now=clock(), actor=ACTOR)
+            try:
+                changed = runtime.database.transact(organization_id, batch, now=clock(), actor=ACTOR)
+            except Exception:
+                # One organization's trouble must not keep the stock of the others; the run counts as unfinished.
+                _logger.exception("the expiry could not finish organization %s", organization_id)
+                all_done = False
+                continue
             done += changed
             if changed >= BATCH_MAX_ROWS and not once:
                 still_waiting.append(organization_id)
         waiting = still_waiting
-    return done, True
+    return done, all_done
 
 
 def _release_batch(transaction: Transaction) -> int:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from holdfast.database.transaction import Transaction
 from holdfast.flows.charge_payment import (
     Attempt,
     AttemptTooOld,
@@ -19,7 +20,6 @@ from holdfast.flows.idempotency import Answer, Claim, Resume, store_answer_and_c
 from holdfast.flows.locked_order import lock_order
 from holdfast.flows.return_money import return_money_owed
 from holdfast.flows.ring_bell import ring_outbox_bell
-from holdfast.database.transaction import Transaction
 from holdfast.runtime import Runtime
 from holdfast.values.caller import Caller
 
@@ -57,19 +57,27 @@ def _store(
 
 
 def resume_attempt(
-    runtime: Runtime, caller: Caller, claim: Claim, resume: Resume, clock: Callable[[], datetime], render: Render
+    runtime: Runtime,
+    caller: Caller,
+    claim: Claim,
+    resume: Resume,
+    clock: Callable[[], datetime],
+    render: Render,
+    *,
+    first_attempt: bool,
 ) -> Answer:
     """Take over a claim whose holder died and answer it; somebody faster makes this a repetition.
 
-    What became of the charge is looked up under its own key; one that is too old for that is answered as it stands.
+    The claim is for the order's first attempt, or for its latest. What became of the charge is looked up under its own
+    key; one that is too old for that is answered as it stands.
     """
     now = clock()
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         mine = take_over(transaction, claim, now)
         order = lock_order(transaction, resume.order_id)
-    latest = order.payments[-1]
-    if mine and latest.is_open:
-        attempt = attempt_of(caller.organization_id, order, latest)
+    payment = order.payments[0 if first_attempt else -1]
+    if mine and payment.is_open:
+        attempt = attempt_of(caller.organization_id, order, payment)
         with suppress(AttemptTooOld):
             found = ask_gateway(runtime, attempt, clock, Question.LOOK_UP)
             return _store(runtime, attempt, found, claim, caller.actor, clock, render)
@@ -79,7 +87,7 @@ def resume_attempt(
             organization_id=caller.organization_id,
             order_id=resume.order_id,
         )
-        answer = render(view, latest.id)
+        answer = render(view, payment.id)
         if mine:
             store_answer_and_commit(transaction, claim, answer)
     return answer

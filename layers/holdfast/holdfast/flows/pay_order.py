@@ -4,6 +4,7 @@ One attempt is open at a time: an earlier one that still is gets cancelled at th
 have taken the money there is nothing left to pay.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,14 +13,15 @@ from uuid import UUID
 
 from holdfast.database.transaction import Transaction
 from holdfast.flows.cancel_order import cancellation
-from holdfast.flows.charge_payment import GATEWAY_DEADLINE_SECONDS, Attempt, ask_gateway, attempt_of, record_answer
+from holdfast.flows.charge_payment import Attempt, AttemptTooOld, Question, ask_gateway, attempt_of, record
 from holdfast.flows.find_order import order_id_of
-from holdfast.flows.idempotency import Answer, Claim, Resume, read_earlier
-from holdfast.flows.locked_order import LockedOrder, LockedPayment, lock_order
+from holdfast.flows.idempotency import Answer, Claim, Patience, Resume, read_earlier
+from holdfast.flows.locked_order import LockedOrder, lock_order
 from holdfast.flows.pay_attempt import Render, pay_attempt, resume_attempt
 from holdfast.flows.reserve_again import hold_again
-from holdfast.flows.settlement import FIRST_CHECK_SECONDS, PAYMENT_HOLD_SECONDS, Settlement, write
-from holdfast.gateways.port import PaymentSnapshot
+from holdfast.flows.return_money import return_money_owed
+from holdfast.flows.ring_bell import ring_outbox_bell
+from holdfast.flows.settlement import FIRST_CHECK_SECONDS, Settlement, write
 from holdfast.orders.lifecycle import OrderStatus
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation
@@ -28,7 +30,6 @@ from holdfast.values.errors import (
     Conflict,
     InvalidInput,
     OutOfStock,
-    RequestInProgress,
     StockContended,
     TransitionRefused,
 )
@@ -60,16 +61,21 @@ def pay_order(runtime: Runtime, command: PayOrder, clock: Callable[[], datetime]
     expired and the goods are gone: the order is cancelled), IdempotencyKeyReused, RequestInProgress or Transient.
     """
     _end_open_attempt(runtime, command, clock)
-    begun = _begin(runtime, command, clock())
-    match begun:
-        case Answer():
-            return begun
-        case Resume():
-            return resume_attempt(runtime, command.caller, command.claim, begun, clock, render)
-        case OutOfStock():
-            raise begun
-        case _:
-            return pay_attempt(runtime, begun, command.claim, command.caller.actor, clock, render)
+    patience = Patience(time.sleep)
+    while True:
+        begun = _begin(runtime, command, clock())
+        match begun:
+            case None:
+                patience.wait()
+            case Answer():
+                return begun
+            case Resume():
+                return resume_attempt(runtime, command.caller, command.claim, begun, clock, render, first_attempt=False)
+            case OutOfStock():
+                ring_outbox_bell(runtime)
+                raise begun
+            case Attempt():
+                return pay_attempt(runtime, begun, command.claim, command.caller.actor, clock, render)
 
 
 def _end_open_attempt(runtime: Runtime, command: PayOrder, clock: Callable[[], datetime]) -> None:
@@ -77,31 +83,22 @@ def _end_open_attempt(runtime: Runtime, command: PayOrder, clock: Callable[[], d
     caller, now = command.caller, clock()
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         order_id = order_id_of(transaction, caller, command.reference, Operation.PAY_ORDER)
+        order = lock_order(transaction, order_id)
+        # Asked under the order's lock: a claim that is not there now has begun no attempt.
         if _earlier(transaction, command.claim) is not None:
             return
-        order = lock_order(transaction, order_id)
     payment = order.open_payment
-    if payment is None:
+    if payment is None or order.status not in _PAYABLE:
         return
     attempt = attempt_of(caller.organization_id, order, payment)
-    answer = ask_gateway(runtime, attempt, clock, call=_canceller(runtime, payment))
-    with runtime.database.transaction(caller.organization_id, now=clock(), actor=caller.actor) as transaction:
-        record_answer(transaction, attempt, answer)
-
-
-def _canceller(runtime: Runtime, payment: LockedPayment) -> Callable[..., PaymentSnapshot | None]:
-    gateway = runtime.gateways.gateway(payment.gateway, payment.secret_reference, payment.merchant_account)
-
-    def cancel(request: object, *, deadline_seconds: float = GATEWAY_DEADLINE_SECONDS) -> PaymentSnapshot | None:
-        transaction_id = payment.gateway_transaction_id
-        if transaction_id is None:
-            found = gateway.find(request, deadline_seconds=deadline_seconds)  # type: ignore[arg-type]
-            if found is None:
-                return None
-            transaction_id = found.gateway_transaction_id
-        return gateway.cancel(transaction_id, idempotency_key=f"cancel-{payment.id}", deadline_seconds=deadline_seconds)
-
-    return cancel
+    try:
+        answer = ask_gateway(runtime, attempt, clock, Question.GIVE_UP)
+    except AttemptTooOld as lost:
+        raise Conflict("an earlier payment of this order is still undecided; the shop is looking into it") from lost
+    recorded = record(runtime, attempt, answer, clock, caller.actor)
+    if recorded.owes_money:
+        return_money_owed(runtime, caller.organization_id, order_id, clock)
+    ring_outbox_bell(runtime)
 
 
 def _earlier(transaction: Transaction, claim: Claim) -> object:
@@ -117,11 +114,12 @@ def _earlier(transaction: Transaction, claim: Claim) -> object:
     )
 
 
-def _begin(runtime: Runtime, command: PayOrder, now: datetime) -> Attempt | Answer | Resume | OutOfStock:
-    """Commit the new attempt; or the order's end, when its hold had expired and the goods are gone."""
+def _begin(runtime: Runtime, command: PayOrder, now: datetime) -> Attempt | Answer | Resume | OutOfStock | None:
+    """Commit the new attempt; or the order's end, when its hold had expired and the goods are gone. ``None``: the key
+    is in use at this moment."""
     caller = command.caller
 
-    def work(transaction: Transaction) -> Attempt | Answer | Resume | OutOfStock:
+    def work(transaction: Transaction) -> Attempt | Answer | Resume | OutOfStock | None:
         order_id = order_id_of(transaction, caller, command.reference, Operation.PAY_ORDER)
         earlier = transaction.value(
             "SELECT orders.claim_key(:organization_id, CAST(:claim AS jsonb), :order_id, :now)",
@@ -131,12 +129,7 @@ def _begin(runtime: Runtime, command: PayOrder, now: datetime) -> Attempt | Answ
             now=now,
         )
         if earlier is not None:
-            outcome = None if earlier["outcome"] == "busy" else read_earlier(earlier, command.claim, now)
-            if outcome is None:
-                raise RequestInProgress(
-                    "the first request with this Idempotency-Key is still running", retry_after_seconds=2
-                )
-            return outcome
+            return None if earlier["outcome"] == "busy" else read_earlier(earlier, command.claim, now)
         order = lock_order(transaction, order_id)
         _check_payable(order)
         if not order.is_held:
@@ -194,6 +187,7 @@ def _new_attempt(transaction: Transaction, order: LockedOrder, command: PayOrder
         token=command.token,
         capture_now=order.payments[-1].capture_now if order.payments else True,
         idempotency_key=f"{order.id}-{number}",
+        begun_at=now,
     )
     _insert(transaction, attempt, number)
     path = (OrderStatus.PENDING_PAYMENT,) if order.status is OrderStatus.PAYMENT_FAILED else ()
@@ -205,7 +199,7 @@ def _new_attempt(transaction: Transaction, order: LockedOrder, command: PayOrder
             path=path,
             notes="paying again" if path else None,
             payment_status="pending",
-            extend_holds_until=now + timedelta(seconds=PAYMENT_HOLD_SECONDS),
+            extend_holds_until=now + timedelta(seconds=order.payment_hold_seconds),
         ),
     )
     return attempt

@@ -55,16 +55,17 @@ def place_order(runtime: Runtime, command: PlaceOrder, clock: Callable[[], datet
     require_kind(command.caller, Operation.PLACE_ORDER)
     patience = Patience(time.sleep)
     decisions = 0
+    tried: dict[UUID, Attempt] = {}
     while True:
         try:
-            placed = _try_to_place(runtime, command, clock())
+            placed = _try_to_place(runtime, command, clock(), tried)
         except StaleFacts as stale:
             decisions += 1
             if decisions == DECISIONS_MAX:
                 raise StockContended("others were faster, several times over; try again") from stale
             continue
         except ConnectionLost:
-            # Whether COMMIT happened is unknown: the claim will tell, once.
+            # Whether COMMIT happened is unknown: the claim will tell, by the order it is for.
             decisions += 1
             if decisions == DECISIONS_MAX:
                 raise
@@ -77,18 +78,21 @@ def place_order(runtime: Runtime, command: PlaceOrder, clock: Callable[[], datet
             case Attempt():
                 return pay_attempt(runtime, placed, command.claim, command.caller.actor, clock, render)
             case Resume():
-                return resume_attempt(runtime, command.caller, command.claim, placed, clock, render)
+                return resume_attempt(runtime, command.caller, command.claim, placed, clock, render, first_attempt=True)
 
 
-def _try_to_place(runtime: Runtime, command: PlaceOrder, now: datetime) -> Attempt | Answer | Resume | None:
-    """One decision on fresh facts. ``None``: the key is in use at this moment."""
+def _try_to_place(
+    runtime: Runtime, command: PlaceOrder, now: datetime, tried: dict[UUID, Attempt]
+) -> Attempt | Answer | Resume | None:
+    """One decision on fresh facts. ``None``: the key is in use now. ``tried`` are the orders of this very request."""
     caller = command.caller
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         facts = read_facts(transaction, caller, command.request.items, gateway=command.gateway, claim=command.claim)
         if facts["claim"] is not None:
-            return read_earlier(facts["claim"], command.claim, now)
+            return _of_earlier(facts["claim"], command, now, tried)
         plan = plan_checkout(command.request, facts, now)
         attempt, document = _decided(command, facts, plan, now)
+        tried[attempt.order_id] = attempt
         result: Mapping[str, Any] = transaction.execute_and_commit(
             "SELECT checkout.place(:organization_id, CAST(:order AS jsonb))",
             organization_id=caller.organization_id,
@@ -96,7 +100,14 @@ def _try_to_place(runtime: Runtime, command: PlaceOrder, now: datetime) -> Attem
         )
     if result["outcome"] == "placed":
         return attempt
-    return None if result["outcome"] == "busy" else read_earlier(result, command.claim, now)
+    return None if result["outcome"] == "busy" else _of_earlier(result, command, now, tried)
+
+
+def _of_earlier(
+    earlier: Mapping[str, Any], command: PlaceOrder, now: datetime, tried: Mapping[UUID, Attempt]
+) -> Attempt | Answer | Resume | None:
+    """What the stored claim means; one for an order of this very request is a COMMIT whose answer was lost."""
+    return tried.get(UUID(earlier["order_id"])) or read_earlier(earlier, command.claim, now)
 
 
 def _decided(
@@ -129,6 +140,7 @@ def _decided(
         token=command.token,
         capture_now=facts["organization"]["settings"].get("capture_policy", "at_once") == "at_once",
         idempotency_key=f"{order_id}-1",
+        begun_at=now,
     )
     document = {
         "claim": command.claim.document(now),

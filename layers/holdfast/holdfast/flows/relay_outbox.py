@@ -11,37 +11,44 @@ from typing import Final
 from holdfast.database.transaction import Transaction, records
 from holdfast.messaging.event_bus import DomainEvent
 from holdfast.runtime import Runtime
+from holdfast.values.ids import uuid7
 
 BATCH_MAX_ROWS: Final = 100
 ATTEMPTS_MAX: Final = 50
+REFUSED_MAX_ROWS: Final = 500
+"""A bus that refuses this many in one run is in trouble: the rest is left to the next run."""
 ACTOR: Final = "system:outbox_relay"
 
 
 def relay_outbox(runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]) -> int:
-    """Publish until nothing is left, nothing moves, or the time is up; answers how many rows were published."""
+    """Publish until nothing is left, the bus takes nothing, or the time is up; answers how many rows were published."""
     published = 0
-    while time_left_seconds() > 0:
+    refused: list[str] = []
+    while time_left_seconds() > 0 and len(refused) < REFUSED_MAX_ROWS:
         with runtime.database.transaction(None, now=clock(), actor=ACTOR) as transaction:
-            events = _claim(transaction)
-            taken = runtime.event_bus.publish(events) if events else set()
-            if events:
-                _mark(transaction, events, [event.id for event in events if event.id in taken])
+            events = _claim(transaction, refused)
+            if not events:
+                break
+            taken = runtime.event_bus.publish(events)
+            _mark(transaction, events, [event.id for event in events if event.id in taken])
         published += len(taken)
-        if len(events) < BATCH_MAX_ROWS or not taken:
-            break
+        refused += [str(event.id) for event in events if event.id not in taken]
+    _call_people(runtime, clock())
     return published
 
 
-def _claim(transaction: Transaction) -> list[DomainEvent]:
+def _claim(transaction: Transaction, refused: list[str]) -> list[DomainEvent]:
+    """The oldest rows but those that this run was refused: they must not keep the others waiting."""
     rows = transaction.rows(
         """
         SELECT id, organization_id, topic, aggregate_type, aggregate_id, sequence, payload, created_at
           FROM operations.outbox
-         WHERE published_at IS NULL AND attempts < :attempts_max
+         WHERE published_at IS NULL AND attempts < :attempts_max AND id <> ALL (CAST(:refused AS uuid[]))
          ORDER BY id LIMIT :limit
            FOR UPDATE SKIP LOCKED
         """,
         attempts_max=ATTEMPTS_MAX,
+        refused=refused,
         limit=BATCH_MAX_ROWS,
     )
     return [DomainEvent(**record) for record in records(rows)]
@@ -61,3 +68,32 @@ def _mark(transaction: Transaction, events: list[DomainEvent], taken: list[objec
         organizations=sorted({str(event.organization_id) for event in events}),
         now=transaction.now,
     )
+
+
+def _call_people(runtime: Runtime, now: datetime) -> None:
+    """About rows that are not tried again: nothing committed may stay unpublished in silence."""
+    with runtime.database.transaction(None, now=now, actor=ACTOR) as transaction:
+        stuck = transaction.rows(
+            """
+            SELECT organization_id, id, topic, payload FROM operations.outbox
+             WHERE published_at IS NULL AND attempts >= :attempts_max ORDER BY id LIMIT :limit
+            """,
+            attempts_max=ATTEMPTS_MAX,
+            limit=BATCH_MAX_ROWS,
+        )
+    for row in stuck:
+        with runtime.database.transaction(row.organization_id, now=now, actor=ACTOR) as transaction:
+            transaction.execute(
+                """
+                INSERT INTO operations.process_failures
+                    (organization_id, id, process_name, related_id, details, payload, created_at)
+                VALUES (:organization_id, :id, 'OutboxRelay', :outbox_id, :details, CAST(:payload AS jsonb), :now)
+                ON CONFLICT (organization_id, process_name, related_id) WHERE status = 'open' DO NOTHING
+                """,
+                organization_id=row.organization_id,
+                id=uuid7(now),
+                outbox_id=row.id,
+                details=f"the event bus refused {row.topic} {ATTEMPTS_MAX} times; it is not tried again",
+                payload=row.payload,
+                now=now,
+            )

@@ -134,7 +134,7 @@ def _follow(
 
 
 def _held_until(order: LockedOrder, payment: LockedPayment) -> datetime:
-    """Counted from the attempt's beginning, so that a gateway that says "processing" for ever holds nothing for ever."""
+    """Counted from the attempt's beginning: a gateway that says "processing" for ever holds nothing for ever."""
     return payment.created_at + timedelta(seconds=order.payment_hold_seconds)
 
 

@@ -5,8 +5,9 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
+from holdfast.gateways.calls import connection_pool
 from holdfast.gateways.port import Gateway, GatewayCredentials, GatewayEvent
-from holdfast.gateways.stripe import StripeGateway, connection_pool
+from holdfast.gateways.stripe import StripeGateway
 from holdfast.gateways.stripe_webhooks import verify_and_parse_webhook as verify_stripe
 from holdfast.values.errors import NotFound, SignatureInvalid
 

@@ -1,14 +1,8 @@
 """Stripe behind the gateway port, spoken directly over HTTP: form-encoded requests, JSON answers.
 
 Source: https://docs.stripe.com/api (payment_intents, refunds, idempotent_requests), /error-low-level, /error-codes.
-
-There is no retry in here. urllib3's are off because it cannot tell a safe repetition from a second charge; the rule is
-ours: what surely was not executed is ``GatewayUnreachable``, what may have been is ``OutcomeUnknown``, and the flow
-repeats under the same idempotency key.
 """
 
-import json
-import ssl
 import time
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -16,11 +10,11 @@ from uuid import UUID
 
 import urllib3
 
+from holdfast.gateways.calls import Answer, bounded_request, lost_answer
 from holdfast.gateways.port import (
     AuthorizeRequest,
     GatewayCredentials,
     GatewayRefused,
-    GatewayUnreachable,
     OutcomeUnknown,
     PaymentSnapshot,
     RefundSnapshot,
@@ -32,22 +26,14 @@ from holdfast.values.money import Money
 API_VERSION: Final = "2026-10-28.endive"
 """The ``Stripe-Version`` of every request. Moving it is a change of code, checked against the SDK of that version."""
 LIVE_BASE_URL: Final = "https://api.stripe.com"
-CONNECT_TIMEOUT_SECONDS: Final = 2.0
 IDEMPOTENCY_KEY_MAX_CHARACTERS: Final = 255
 IDEMPOTENCY_KEY_LIFETIME_SECONDS: Final = 24 * 3600
 """Stripe may forget a key after this long; a repetition would then charge again. ``find`` is for younger attempts."""
-POOL_MAX_CONNECTIONS: Final = 8
 
 _REFUND_REASONS: Final = frozenset(("duplicate", "fraudulent", "requested_by_customer"))
-_RETRY_AFTER_MAX_SECONDS: Final = 60
 _EXPAND_CHARGE: Final = ("expand[]", "latest_charge")
 
 Form = list[tuple[str, str]]
-
-
-def connection_pool() -> urllib3.PoolManager:
-    """Kept-alive connections, to be shared by the gateways of a process: TLS is verified, nothing is retried."""
-    return urllib3.PoolManager(maxsize=POOL_MAX_CONNECTIONS, retries=False, cert_reqs="CERT_REQUIRED")
 
 
 class StripeGateway:
@@ -166,32 +152,24 @@ class StripeGateway:
         self, method: str, path: str, body: str | None, headers: dict[str, str], deadline_seconds: float
     ) -> dict[str, Any]:
         """One request, once. Returns the answered object; for a decline, the intent that was declined."""
-        # Reading changes nothing at the gateway, so a lost answer leaves nothing unknown.
-        lost = GatewayUnreachable if method == "GET" else OutcomeUnknown
-        timeout = urllib3.Timeout(total=deadline_seconds, connect=min(CONNECT_TIMEOUT_SECONDS, deadline_seconds))
-        try:
-            response = self._pool.request(
-                method,
-                self._base_url + path,
-                body=body,
-                headers={**self._headers, **headers},
-                timeout=timeout,
-                retries=False,
-                redirect=False,
-            )
-        except urllib3.exceptions.HTTPError as error:
-            if _never_sent(error):
-                raise GatewayUnreachable(f"Stripe cannot be reached: {type(error).__name__}.") from error
-            raise lost(f"Stripe's answer was lost: {type(error).__name__}.") from error
-        answer = _json_object(response.data)
-        if response.status == 200 and answer:
-            return answer
-        problem = answer.get("error")
+        answer = bounded_request(
+            self._pool,
+            method,
+            self._base_url + path,
+            vendor="Stripe",
+            headers={**self._headers, **headers},
+            body=body,
+            deadline_seconds=deadline_seconds,
+        )
+        said = answer.json_object()
+        if answer.status == 200 and said:
+            return said
+        problem = said.get("error")
         problem = problem if isinstance(problem, dict) else {}
         declined = problem.get("payment_intent")
-        if response.status == 402 and isinstance(declined, dict):
+        if answer.status == 402 and isinstance(declined, dict):
             return declined
-        raise _error_for(response.status, problem, response.headers.get("Retry-After"), lost)
+        raise _error_for(answer, problem, method)
 
 
 def _authorize_form(request: AuthorizeRequest) -> Form:
@@ -220,36 +198,15 @@ def _authorize_form(request: AuthorizeRequest) -> Form:
     return form
 
 
-def _never_sent(error: urllib3.exceptions.HTTPError) -> bool:
-    """Whether the request cannot have reached Stripe: no address, no connection, no trusted TLS."""
-    if isinstance(error, (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)):
-        return True
-    cause = error.args[0] if error.args else None
-    return isinstance(error, urllib3.exceptions.SSLError) and isinstance(cause, ssl.SSLCertVerificationError)
-
-
-def _json_object(data: bytes) -> dict[str, Any]:
-    try:
-        answer = json.loads(data)
-    except ValueError:
-        return {}
-    return answer if isinstance(answer, dict) else {}
-
-
-def _error_for(
-    status: int, problem: dict[str, Any], retry_after: str | None, lost: type[GatewayUnreachable | OutcomeUnknown]
-) -> HoldfastError:
+def _error_for(answer: Answer, problem: dict[str, Any], method: str) -> HoldfastError:
     """The port's error for an answer that is no success."""
+    status, lost = answer.status, lost_answer(changes=method != "GET")
     code = failure_code_of(problem) or f"http_{status}"
-    hint = _retry_hint(retry_after)
-    if status == 429:
-        return GatewayUnreachable(f"Stripe turned the request away ({code}).", **hint)
     if status == 409:
         # The first request under this key is still being executed.
-        return lost(f"Stripe is still working on this request ({code}).", **hint)
+        return lost(f"Stripe is still working on this request ({code}).", **answer.retry_hint())
     if not 400 <= status < 500 or status == 424:
-        # Stripe: the outcome of a request answered with 500 is indeterminate, and its key keeps that answer.
-        return lost(f"Stripe answered {status} ({code}).", **hint)
+        return lost(f"Stripe answered {status} ({code}).", **answer.retry_hint())
     detail = problem.get("message") or f"Stripe answered {status}."
     # Wrong credentials, or a key that was used with other parameters, tell nothing of an attempt made before.
     about_attempt = status not in (401, 403) and problem.get("type") != "idempotency_error"
@@ -260,12 +217,6 @@ def _error_for(
         gateway="stripe",
         about_attempt=about_attempt,
     )
-
-
-def _retry_hint(retry_after: str | None) -> dict[str, int]:
-    if retry_after is None or not retry_after.isascii() or not retry_after.isdigit():
-        return {}
-    return {"retry_after_seconds": max(1, min(int(retry_after[:6]), _RETRY_AFTER_MAX_SECONDS))}
 
 
 def _snapshot(intent: dict[str, Any]) -> PaymentSnapshot:

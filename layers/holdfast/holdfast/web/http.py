@@ -9,7 +9,7 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from aws_lambda_powertools.event_handler.openapi.params import Header, Path
-from pydantic import AfterValidator
+from pydantic import AfterValidator, StringConstraints
 
 from holdfast.values.errors import HoldfastError, Rejected
 from holdfast.web.card_numbers import holds_card_number
@@ -34,10 +34,10 @@ IdempotencyKey = Annotated[
     str,
     Header(
         alias="Idempotency-Key",
-        pattern=r"^[\x21-\x7e]{1,255}$",
         description="Names this request for 24 hours: the same key with the same body gets the same answer, byte for "
         "byte, and has its effect once. A UUID is a good one; what looks like a card number is refused.",
     ),
+    StringConstraints(pattern=r"^[\x21-\x7e]{1,255}$"),
     AfterValidator(_no_card_number),
 ]
 OrderReference = Annotated[str, Path(max_length=64, description="The order's id or its number.")]

@@ -1,0 +1,247 @@
+"""The door of the API in tests: the functions themselves, driven with events as API Gateway, SQS and the clock send them.
+
+Every HTTP answer that passes through is held against the committed OpenAPI document, so that no test can see an
+answer that is not documented.
+"""
+
+import importlib.util
+import json
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import jsonschema  # type: ignore[import-untyped]
+
+from holdfast.runtime import use
+from holdfast.values.ids import uuid7
+from local import sample_events
+from local.openapi import DOCUMENT
+from local.sandbox import LambdaContext
+from tests.house import House
+
+FUNCTIONS: Final = Path(__file__).parents[2] / "functions"
+PROBLEM: Final = "application/problem+json"
+ADDRESS: Final = {
+    "name": "Ada Lovelace",
+    "line1": "12 Analytical Way",
+    "city": "Denver",
+    "region": "CO",
+    "postal_code": "80202",
+    "country": "US",
+}
+SAMPLE_ORGANIZATION: Final = "01930000-0000-7000-8000-000000000001"
+SAMPLE_ORDER: Final = "01930000-0000-7000-8000-0000000000d1"
+FUNCTION_OF_ROUTE: Final = {
+    "POST /v1/checkout": "checkout",
+    "POST /v1/checkout/quote": "checkout",
+    "POST /v1/orders/{order_id}/payments": "checkout",
+    "GET /v1/orders": "orders",
+    "GET /v1/orders/{reference}": "orders",
+    "POST /v1/orders/{order_id}/cancel": "orders",
+    "POST /v1/guest-sessions": "guest_sessions",
+    "POST /v1/webhooks/{gateway}": "payment_webhooks",
+    "POST /v1/webhooks/{gateway}/{endpoint_key}": "payment_webhooks",
+    "GET /v1/openapi.json": "api_docs",
+    "GET /v1/health": "api_docs",
+}
+SYSTEM_FUNCTIONS: Final = frozenset({"payment_watchdog", "reservation_expiry", "outbox_relay", "housekeeping"})
+
+Handler = Callable[[Any, Any], Any]
+
+
+@cache
+def handler_of(function: str) -> Handler:
+    """The handler, imported as Lambda imports it, under a module name of its own."""
+    spec = importlib.util.spec_from_file_location(f"function_{function}", FUNCTIONS / function / "app.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    handler: Handler = module.handler
+    return handler
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An HTTP answer as API Gateway gets it."""
+
+    status: int
+    content_type: str
+    raw: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The JSON document of the body."""
+        document: dict[str, Any] = json.loads(self.raw)
+        return document
+
+
+class Door:
+    """The functions over one house's database."""
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+
+    # --- who asks ---------------------------------------------------------------------------------------------------
+
+    def customer(self, subject: str = "ada", organization_id: UUID | None = None) -> dict[str, str]:
+        """Claims of a registered shopper."""
+        return {
+            "sub": subject,
+            "email": f"{subject}@example.com",
+            "custom:organization_id": str(organization_id or self.house.organization_id),
+            "custom:kind": "customer",
+        }
+
+    def guest(self) -> dict[str, str]:
+        """Claims of a new guest, as Cognito writes them."""
+        return {
+            "sub": str(uuid.uuid4()),
+            "custom:guest_id": str(uuid7(self.house.clock.now)),
+            "custom:organization_id": str(self.house.organization_id),
+            "custom:kind": "guest",
+        }
+
+    def staff(self, role: str | None, *, organization_id: UUID | None = None) -> dict[str, str]:
+        """Claims of a new member of the staff with this role; ``None``: of somebody who is no member."""
+        organization_id = organization_id or self.house.organization_id
+        user_id, subject = uuid.uuid4(), f"staff-{uuid.uuid4()}"
+        self.house.sql(
+            "INSERT INTO tenancy.users (id, auth_subject, email, full_name, created_at)"
+            " VALUES (:id, :subject, 'grace@shop.example', 'Grace', now())",
+            id=user_id,
+            subject=subject,
+        )
+        if role is not None:
+            self.house.sql(
+                "INSERT INTO tenancy.organization_members (organization_id, user_id, role, created_at)"
+                " VALUES (:o, :u, :role, now())",
+                o=organization_id,
+                u=user_id,
+                role=role,
+            )
+        return {"sub": subject, "custom:organization_id": str(organization_id), "custom:kind": "staff"}
+
+    # --- what is asked ----------------------------------------------------------------------------------------------
+
+    def ask(
+        self,
+        route: str,
+        body: Any = None,
+        *,
+        who: Mapping[str, Any] | None = None,
+        key: str | None = "",
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+        base64_encoded: bool = False,
+        **path: str,
+    ) -> Reply:
+        """One request: a JSON body (text is sent as it is), as the customer unless ``who`` says otherwise.
+
+        ``key`` is the Idempotency-Key: a new one by default, ``None`` for none.
+        """
+        method, template = route.split(" ")
+        event = sample_events.render("orders/list", now=self.house.clock())
+        sent = {"content-type": "application/json"} if body is not None else {}
+        if key is not None and method == "POST":
+            sent["idempotency-key"] = key or uuid.uuid4().hex
+        event["headers"] = {"host": "api.holdfast.example"} | sent | dict(headers or {})
+        event["routeKey"], event["rawPath"] = route, template.format(**path)
+        event["pathParameters"] = dict(path)
+        event.pop("queryStringParameters", None)
+        if query:
+            event["queryStringParameters"] = dict(query)
+        context = event["requestContext"]
+        context["http"] |= {"method": method, "path": event["rawPath"]}
+        context["routeKey"] = route
+        context["requestId"] = uuid.uuid4().hex
+        context["authorizer"] = {"jwt": {"claims": dict(self.customer() if who is None else who), "scopes": None}}
+        if body is not None:
+            event["body"] = body if isinstance(body, str) else json.dumps(body)
+            event["isBase64Encoded"] = base64_encoded
+        return self.send(event)
+
+    def sample(self, name: str, *, order_id: str = SAMPLE_ORDER) -> dict[str, Any]:
+        """A sample event, about this house instead of the demo shop."""
+        event = sample_events.render(name, now=self.house.clock(), secret=self.house.webhook_secret)
+        text = json.dumps(event)
+        for old, new in (
+            (SAMPLE_ORGANIZATION, str(self.house.organization_id)),
+            (SAMPLE_ORDER, order_id),
+            ("demo-shop-stripe", self.house.endpoint_key),
+            ("pk_demo_shop_0123456789", self.house.publishable_key),
+        ):
+            text = text.replace(old, new)
+        changed: dict[str, Any] = json.loads(text)
+        return changed
+
+    def send(self, event: Mapping[str, Any]) -> Reply:
+        """An HTTP event to the function of its route."""
+        answer = self.invoke(FUNCTION_OF_ROUTE[event["routeKey"]], event)
+        headers = {name.lower(): value for name, value in answer["headers"].items()}
+        assert answer["isBase64Encoded"] is False
+        reply = Reply(answer["statusCode"], headers["content-type"], answer["body"], headers)
+        check_documented(event["routeKey"], reply)
+        if reply.content_type == PROBLEM:
+            assert reply.body["status"] == reply.status
+            assert reply.body["correlation_id"]
+        return reply
+
+    def invoke(self, function: str, event: Any, *, seconds: float = 30) -> Any:
+        """Any function with any event, in the role its template gives it."""
+        use(self.house.system if function in SYSTEM_FUNCTIONS else self.house.runtime)
+        context = LambdaContext(
+            function_name=function,
+            memory_limit_in_mb=1024,
+            invoked_function_arn=f"arn:aws:lambda:us-east-1:123456789012:function:{function}",
+            aws_request_id=str(uuid.uuid4()),
+            log_group_name=f"/aws/lambda/{function}",
+            log_stream_name="stream",
+            deadline=time.monotonic() + seconds,
+        )
+        return handler_of(function)(event, context)
+
+    # --- what became of it ------------------------------------------------------------------------------------------
+
+    def rows_of_all_tables(self) -> dict[str, int]:
+        """How many rows every table has."""
+        tables = self.house.rows(
+            "SELECT format('%I.%I', n.nspname, c.relname) AS name FROM pg_class c JOIN pg_namespace n"
+            " ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition"
+            " AND n.nspname NOT IN ('pg_catalog', 'information_schema')"
+        )
+        union = " UNION ALL ".join(f"SELECT '{row['name']}' AS name, count(*) AS n FROM {row['name']}" for row in tables)
+        return {row["name"]: row["n"] for row in self.house.rows(union)}
+
+
+def checkout_body(sku: str = "TEE", quantity: int = 1, **more: Any) -> dict[str, Any]:
+    """A body that ``POST /v1/checkout`` takes."""
+    return {
+        "items": [{"sku": sku, "quantity": quantity}],
+        "shipping_address": ADDRESS,
+        "payment": {"gateway": "stripe", "token": "pm_card_visa"},
+    } | more
+
+
+def check_documented(route: str, reply: Reply) -> None:
+    """Fails unless the OpenAPI document has this status, content type and form of body for the route."""
+    method, path = route.split(" ")
+    responses = document()["paths"][path][method.lower()]["responses"]
+    assert str(reply.status) in responses, f"{route} answered {reply.status}, which is not documented: {reply.raw}"
+    content = responses[str(reply.status)]["content"]
+    assert reply.content_type in content, f"{route} answered {reply.content_type} with {reply.status}"
+    schema = {**content[reply.content_type]["schema"], "components": document()["components"]}
+    jsonschema.Draft202012Validator(schema).validate(reply.body)
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The committed OpenAPI document."""
+    loaded: dict[str, Any] = json.loads(DOCUMENT.read_text())
+    return loaded

@@ -1,0 +1,86 @@
+"""Many at once: threads that start together, shoppers of their own, and runtimes with a connection for each."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TypeVar
+
+import pytest
+
+from holdfast.flows import place_order as placing
+from holdfast.flows.idempotency import Answer
+from holdfast.runtime import Runtime
+from holdfast.values.caller import Caller, CallerKind
+from holdfast.values.ids import uuid7
+from tests.house import House
+
+T = TypeVar("T")
+PLACED = Answer(201, "placed; the payment is left out")
+
+
+def rush(jobs: Sequence[Callable[[], T]], *, at_once: int | None = None) -> list[T | Exception]:
+    """Run the jobs in threads, ``at_once`` of them at a time (all by default), the first of them at the same instant.
+
+    Answers what each returned or raised, in the order of the jobs.
+    """
+    width = min(at_once or len(jobs), len(jobs))
+    start = threading.Barrier(width)
+
+    def run(number: int, job: Callable[[], T]) -> T | Exception:
+        if number < width:
+            start.wait(30)
+        try:
+            return job()
+        except Exception as error:  # noqa: BLE001 -- what was raised is the outcome
+            return error
+
+    with ThreadPoolExecutor(width) as threads:
+        return list(threads.map(run, range(len(jobs)), jobs))
+
+
+def tally(outcomes: Sequence[object]) -> Counter[str]:
+    """How often each status was answered and each error raised; unexpected errors with their sentence."""
+    return Counter(_name(outcome) for outcome in outcomes)
+
+
+def _name(outcome: object) -> str:
+    match outcome:
+        case Answer(status=status):
+            return str(status)
+        case Exception():
+            return type(outcome).__name__
+        case _:
+            return str(outcome)
+
+
+@contextmanager
+def crowd_of(house: House, connections: int, *, as_system: bool = False) -> Iterator[Runtime]:
+    """A runtime whose pool holds so many connections, all open: as many sandboxes with one each would have."""
+    pattern = house.system if as_system else house.runtime
+    database = replace(pattern.settings.database, pool_max_connections=connections)
+    runtime = Runtime(replace(pattern.settings, database=database))
+    runtime.__dict__["secrets"] = pattern.secrets
+    engine = runtime.database.engine
+    try:
+        for connection in [engine.connect() for _ in range(connections)]:
+            connection.close()
+        yield runtime
+    finally:
+        engine.dispose()
+
+
+def guest(house: House) -> Caller:
+    """A shopper never seen before."""
+    guest_id = uuid7(house.clock())
+    return Caller(house.organization_id, CallerKind.GUEST, f"guest:{guest_id}", guest_id=guest_id)
+
+
+def without_payment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``place_order`` as it is, but for its last step: nothing is asked of the gateway. Orders stay unpaid.
+
+    What is raced for here is decided before that step; with it a race of thousands would measure the gateway.
+    """
+    monkeypatch.setattr(placing, "pay_attempt", lambda *_, **__: PLACED)
