@@ -174,9 +174,9 @@ def oversold(engine: Engine) -> str:
         engine,
         """
         SELECT count(*) FROM inventory.stock_levels s
-         WHERE s.reserved <> (SELECT COALESCE(sum(r.quantity), 0) FROM inventory.reservations r
-                               WHERE r.warehouse_id = s.warehouse_id AND r.variant_id = s.variant_id AND r.status = 'active')
-            OR s.reserved > s.on_hand
+          LEFT JOIN (SELECT warehouse_id, variant_id, sum(quantity) AS held FROM inventory.reservations
+                      WHERE status = 'active' GROUP BY warehouse_id, variant_id) r USING (warehouse_id, variant_id)
+         WHERE s.reserved <> COALESCE(r.held, 0) OR s.reserved > s.on_hand
         """,
     )
     return "stock and reservations agree on every level" if wrong == 0 else f"{wrong} LEVELS DO NOT AGREE WITH THEIR RESERVATIONS"

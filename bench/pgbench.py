@@ -33,10 +33,11 @@ def run(
     transactions: int | None = None,
     role: str = APP_ROLE,
     variables: Mapping[str, object] | None = None,
+    session: Mapping[str, str] | None = None,
 ) -> Result:
     """Run a script with prepared statements, as a role of the application, for a time or a number of transactions.
 
-    Raises RuntimeError with pgbench's own words when a transaction failed.
+    ``session`` are parameters of every connection. Raises RuntimeError with pgbench's own words when a transaction failed.
     """
     bound = ["-T", str(max(1, round(seconds)))] if seconds is not None else ["-t", str(transactions)]
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
@@ -48,7 +49,8 @@ def run(
             *(f"-D{name}={value}" for name, value in (variables or {}).items()),
             *("-h", database.host, "-p", str(database.port), "-U", role, database.database),
         ]
-        environment = os.environ | {"PGPASSWORD": ROLE_PASSWORD}
+        options = " ".join(f"-c {name}={value}" for name, value in (session or {}).items())
+        environment = os.environ | {"PGPASSWORD": ROLE_PASSWORD, "PGOPTIONS": options}
         answer = subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
     if answer.returncode != 0:
         raise RuntimeError(f"pgbench failed:\n{answer.stdout}{answer.stderr}")

@@ -16,8 +16,9 @@ GRANT USAGE ON SCHEMA tenancy, operations, catalog, inventory, orders, payments,
 ALTER DEFAULT PRIVILEGES FOR ROLE holdfast_owner REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
 
 -- The business clock of the transaction: set beside the tenant, so that triggers can travel in time with the flow.
+-- (No SET clause here and in the next two: it would keep them from being inlined where they are called.)
 CREATE FUNCTION tenancy.clock() RETURNS timestamptz
-LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE PARALLEL SAFE
 AS $$ SELECT COALESCE(NULLIF(current_setting('holdfast.now', true), '')::timestamptz, now()) $$;
 
 -- UUIDv7 (RFC 9562, section 5.7): 48 bits of Unix milliseconds, version, variant, randomness.

@@ -15,9 +15,9 @@ CREATE TABLE operations.outbox (
     CONSTRAINT outbox_pkey PRIMARY KEY (organization_id, id),
     CONSTRAINT outbox_topic_is_past_tense_event CHECK (topic ~ '^[a-z_]+\.[a-z_]+$')
 ) WITH (autovacuum_vacuum_scale_factor = 0.02);
--- named query: unpublished, in order
+-- named query: outbox rows unpublished, in order, over all tenants
 CREATE INDEX outbox_unpublished ON operations.outbox (id) WHERE published_at IS NULL;
--- named query: published rows past their retention
+-- named query: outbox rows past their retention
 CREATE INDEX outbox_published_at ON operations.outbox (published_at) WHERE published_at IS NOT NULL;
 CALL tenancy.isolate('operations.outbox');
 CALL tenancy.open_to_system('operations.outbox', 'select', 'update', 'delete');
@@ -66,7 +66,7 @@ CREATE TABLE operations.api_calls (
     created_at timestamptz NOT NULL,
     CONSTRAINT api_calls_pkey PRIMARY KEY (organization_id, id)
 );
--- named query: past retention (ids are in order of time)
+-- named query: calls past their retention (ids are in order of time)
 CREATE INDEX api_calls_age ON operations.api_calls (id);
 CALL tenancy.isolate('operations.api_calls');
 CALL tenancy.open_to_system('operations.api_calls', 'select', 'delete');

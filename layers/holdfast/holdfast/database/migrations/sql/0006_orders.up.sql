@@ -42,9 +42,9 @@ CREATE TABLE orders.orders (
     cancelled_at timestamptz,
     deleted_at timestamptz,
     CONSTRAINT orders_pkey PRIMARY KEY (organization_id, id),
-    CONSTRAINT orders_organization_fkey FOREIGN KEY (organization_id) REFERENCES tenancy.organizations (id),
+    -- The customer vouches for the organization: a key to it as well would have every checkout lock its one row.
     CONSTRAINT orders_customer_fkey FOREIGN KEY (organization_id, customer_id) REFERENCES tenancy.customers (organization_id, id),
-    -- named query: by number
+    -- named query: order by number
     CONSTRAINT orders_order_number_unique UNIQUE (organization_id, order_number),
     CONSTRAINT orders_status CHECK (status IN (
         'pending_acceptance', 'acceptance_failed', 'accepted', 'pending_payment', 'payment_processing', 'payment_failed',
@@ -61,23 +61,26 @@ CREATE TABLE orders.orders (
     CONSTRAINT orders_total_adds_up CHECK (total = subtotal + tax + shipping - discount AND total >= 0),
     CONSTRAINT orders_refunded_within_total CHECK (refunded BETWEEN 0 AND total)
 ) WITH (fillfactor = 80);
--- named query: of a customer, newest first
+-- named query: orders of a customer, newest first
 CREATE INDEX orders_of_customer ON orders.orders (organization_id, customer_id, id DESC);
--- named query: by status, newest first; by status and age
+-- named query: orders by status and age, newest first
 CREATE INDEX orders_by_status ON orders.orders (organization_id, status, id DESC);
--- named query: by status and last update, of the orders that wait for money
-CREATE INDEX orders_waiting_for_money ON orders.orders (status, status_changed_at)
+-- named query: orders by status and last update, of those that wait for money
+CREATE INDEX orders_waiting_for_money ON orders.orders (organization_id, status_changed_at)
     WHERE status IN ('pending_payment', 'payment_failed', 'payment_processing');
--- named query: needing address review
+-- named query: orders needing address review
 CREATE INDEX orders_needing_address_review ON orders.orders (organization_id, id) WHERE geocode_requires_review;
--- named query: split and unshipped
+-- named query: orders split and unshipped
 CREATE INDEX orders_split_unshipped ON orders.orders (organization_id, id) WHERE is_split_shipment AND shipped_at IS NULL;
 CREATE TRIGGER touch BEFORE UPDATE ON orders.orders FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
 -- Statuses have the history as their record; the audit log takes what people change.
 CREATE TRIGGER audit AFTER UPDATE OF email, shipping_address, billing_address, customer_notes, internal_notes, metadata, deleted_at
     ON orders.orders FOR EACH ROW EXECUTE FUNCTION operations.audit('organization_id', 'id');
 CALL tenancy.isolate('orders.orders');
-CREATE POLICY system_reads_all ON orders.orders FOR SELECT TO holdfast_system USING (true);
+CALL tenancy.open_to_system('orders.orders', 'select');
+-- An order begins where its history begins; no insert may skip ahead.
+CREATE POLICY begins_at_the_beginning ON orders.orders AS RESTRICTIVE FOR INSERT TO holdfast_app, holdfast_system
+    WITH CHECK (status IN ('pending_payment', 'pending_acceptance') AND status_sequence = 1);
 GRANT SELECT, INSERT ON orders.orders TO holdfast_app;
 GRANT SELECT ON orders.orders TO holdfast_system;
 GRANT UPDATE (payment_status, fulfillment_status, refunded, is_split_shipment, shipping_address, billing_address,
@@ -108,9 +111,10 @@ CREATE TABLE orders.order_items (
     CONSTRAINT order_items_subtotal_adds_up CHECK (subtotal = unit_price * quantity),
     CONSTRAINT order_items_amounts_not_negative CHECK (unit_price >= 0 AND tax >= 0 AND discount BETWEEN 0 AND subtotal),
     CONSTRAINT order_items_refunded_quantity_within_bought CHECK (refunded_quantity BETWEEN 0 AND quantity),
-    CONSTRAINT order_items_refunded_amount_within_paid CHECK (refunded_amount BETWEEN 0 AND subtotal - discount + tax)
+    CONSTRAINT order_items_refunded_amount_within_paid CHECK (refunded_amount BETWEEN 0 AND subtotal - discount + tax),
+    -- named query: items of an order
+    CONSTRAINT order_items_of_order UNIQUE (organization_id, order_id, id)
 );
-CREATE INDEX order_items_of_order ON orders.order_items (organization_id, order_id);
 CALL tenancy.isolate('orders.order_items');
 GRANT SELECT, INSERT ON orders.order_items TO holdfast_app;
 GRANT SELECT ON orders.order_items TO holdfast_system;
@@ -131,13 +135,13 @@ CREATE TABLE orders.order_allocations (
     created_at timestamptz NOT NULL,
     superseded_at timestamptz,
     CONSTRAINT order_allocations_pkey PRIMARY KEY (organization_id, id),
-    CONSTRAINT order_allocations_order_fkey FOREIGN KEY (organization_id, order_id) REFERENCES orders.orders (organization_id, id),
-    CONSTRAINT order_allocations_item_fkey FOREIGN KEY (organization_id, order_item_id) REFERENCES orders.order_items (organization_id, id),
+    CONSTRAINT order_allocations_item_fkey FOREIGN KEY (organization_id, order_id, order_item_id)
+        REFERENCES orders.order_items (organization_id, order_id, id),
     CONSTRAINT order_allocations_warehouse_fkey FOREIGN KEY (organization_id, warehouse_id) REFERENCES inventory.warehouses (organization_id, id),
     CONSTRAINT order_allocations_quantity_positive CHECK (quantity > 0)
 );
-CREATE INDEX order_allocations_of_order ON orders.order_allocations (organization_id, order_id);
-CREATE INDEX order_allocations_of_item ON orders.order_allocations (organization_id, order_item_id);
+-- named query: allocations of an order
+CREATE INDEX order_allocations_of_order ON orders.order_allocations (organization_id, order_id, order_item_id);
 -- named query: orders by warehouse and status
 CREATE INDEX order_allocations_of_warehouse ON orders.order_allocations (organization_id, warehouse_id, order_id);
 CALL tenancy.isolate('orders.order_allocations');
@@ -177,14 +181,15 @@ CREATE TABLE orders.order_status_history (
     sequence integer NOT NULL,
     from_status text,
     to_status text NOT NULL,
-    is_reversal boolean NOT NULL DEFAULT false, -- the one backward step: a refund that failed later
+    is_reversal boolean NOT NULL DEFAULT false, -- the one backward step: a refund that failed later, back to the status before
     changed_by text NOT NULL,
     notes text,
     created_at timestamptz NOT NULL,
     recorded_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT order_status_history_pkey PRIMARY KEY (organization_id, order_id, sequence),
     CONSTRAINT order_status_history_sequence_positive CHECK (sequence >= 1),
-    CONSTRAINT order_status_history_first_has_no_origin CHECK ((sequence = 1) = (from_status IS NULL))
+    CONSTRAINT order_status_history_first_has_no_origin CHECK ((sequence = 1) = (from_status IS NULL)),
+    CONSTRAINT order_status_history_reversal_takes_back_a_refund CHECK (NOT is_reversal OR from_status IN ('refunded', 'partially_refunded'))
 ) PARTITION BY RANGE (order_id);
 CREATE TABLE orders.order_status_history_default PARTITION OF orders.order_status_history DEFAULT;
 INSERT INTO operations.partitioned_tables VALUES ('orders.order_status_history', 'order_id');
@@ -198,6 +203,7 @@ CREATE FUNCTION orders.project_status() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    listed boolean;
     changed integer;
 BEGIN
     IF NEW.sequence = 1 THEN
@@ -214,9 +220,17 @@ BEGIN
         END IF;
         RETURN NULL;
     END IF;
-    IF NOT NEW.is_reversal AND NOT EXISTS (
-        SELECT 1 FROM orders.status_transitions WHERE from_status = NEW.from_status AND to_status = NEW.to_status)
-    THEN
+    IF NEW.is_reversal THEN
+        -- Back to where the order was when the refund took it away, and nowhere else.
+        listed := NEW.to_status = (SELECT h.from_status FROM orders.order_status_history h
+                                    WHERE h.organization_id = NEW.organization_id AND h.order_id = NEW.order_id
+                                      AND h.sequence < NEW.sequence AND h.to_status = NEW.from_status AND NOT h.is_reversal
+                                    ORDER BY h.sequence DESC LIMIT 1);
+    ELSE
+        listed := EXISTS (SELECT 1 FROM orders.status_transitions
+                           WHERE from_status = NEW.from_status AND to_status = NEW.to_status);
+    END IF;
+    IF listed IS NOT TRUE THEN
         RAISE EXCEPTION 'an order does not go from % to %', NEW.from_status, NEW.to_status
             USING ERRCODE = 'HF002', CONSTRAINT = 'order_status_transition';
     END IF;
@@ -240,20 +254,21 @@ BEGIN
 END
 $$;
 CREATE TRIGGER project_status AFTER INSERT ON orders.order_status_history FOR EACH ROW EXECUTE FUNCTION orders.project_status();
-GRANT EXECUTE ON FUNCTION orders.project_status() TO holdfast_app, holdfast_system;
 
 -- Walks an order through several statuses at once. The caller holds the order's row.
 CREATE FUNCTION orders.walk_status(
     p_organization_id uuid, p_order_id uuid, p_from text, p_sequence integer, p_path text[], p_changed_by text, p_notes text, p_now timestamptz
 ) RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
     INSERT INTO orders.order_status_history
         (organization_id, order_id, sequence, from_status, to_status, changed_by, notes, created_at)
     SELECT p_organization_id, p_order_id, p_sequence + step, COALESCE(p_path[step - 1], p_from), p_path[step], p_changed_by,
            CASE WHEN step = cardinality(p_path) THEN p_notes END, p_now
       FROM generate_series(1, cardinality(p_path)) AS step
-     ORDER BY step
+     ORDER BY step;
+END
 $$;
 GRANT EXECUTE ON FUNCTION orders.walk_status(uuid, uuid, text, integer, text[], text, text, timestamptz) TO holdfast_app, holdfast_system;
 
@@ -277,12 +292,13 @@ CREATE TABLE orders.idempotency_keys (
 ) WITH (fillfactor = 70);
 -- named query: expired keys
 CREATE INDEX idempotency_keys_expired ON orders.idempotency_keys (expires_at);
+-- named query: keys of an order (they are purged with it)
 CREATE INDEX idempotency_keys_of_order ON orders.idempotency_keys (organization_id, order_id) WHERE order_id IS NOT NULL;
 -- The claim is written before its order, so that a repeated request does no work: the check waits for the commit.
 ALTER TABLE orders.idempotency_keys ADD CONSTRAINT idempotency_keys_order_fkey
     FOREIGN KEY (organization_id, order_id) REFERENCES orders.orders (organization_id, id) DEFERRABLE INITIALLY DEFERRED;
 CALL tenancy.isolate('orders.idempotency_keys');
-CREATE POLICY system_purges_all ON orders.idempotency_keys TO holdfast_system USING (true);
+CALL tenancy.open_to_system('orders.idempotency_keys', 'select', 'delete');
 GRANT SELECT, INSERT, DELETE ON orders.idempotency_keys TO holdfast_app;
 GRANT UPDATE (state, lease_until, response_status, response_body) ON orders.idempotency_keys TO holdfast_app;
 GRANT SELECT, DELETE ON orders.idempotency_keys TO holdfast_system;
@@ -340,11 +356,14 @@ CREATE TABLE orders.order_operations (
     CONSTRAINT order_operations_state CHECK (state IN ('running', 'done', 'failed')),
     CONSTRAINT order_operations_finished CHECK ((state = 'running') = (finished_at IS NULL))
 );
+-- named query: operations of an order
+CREATE INDEX order_operations_of_order ON orders.order_operations (organization_id, order_id);
+-- The same step of the same order is owed once at a time.
 CREATE UNIQUE INDEX order_operations_one_running ON orders.order_operations (organization_id, order_id, operation, payment_id)
     NULLS NOT DISTINCT WHERE state = 'running';
--- named query: due
+-- named query: operations that are due, over all tenants
 CREATE INDEX order_operations_due ON orders.order_operations (next_attempt_at) WHERE state = 'running';
 CREATE TRIGGER touch BEFORE UPDATE ON orders.order_operations FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
 CALL tenancy.isolate('orders.order_operations');
-CREATE POLICY system_reads_all ON orders.order_operations FOR SELECT TO holdfast_system USING (true);
+CALL tenancy.open_to_system('orders.order_operations', 'select');
 GRANT SELECT, INSERT, UPDATE ON orders.order_operations TO holdfast_app, holdfast_system;

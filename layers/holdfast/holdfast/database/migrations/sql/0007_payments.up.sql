@@ -38,7 +38,7 @@ CREATE TABLE payments.payments (
     CONSTRAINT payments_pkey PRIMARY KEY (organization_id, id),
     CONSTRAINT payments_order_fkey FOREIGN KEY (organization_id, order_id) REFERENCES orders.orders (organization_id, id),
     CONSTRAINT payments_gateway_account_fkey FOREIGN KEY (organization_id, gateway_account_id) REFERENCES tenancy.gateway_accounts (organization_id, id),
-    -- named query: of an order
+    -- named query: payments of an order
     CONSTRAINT payments_attempt_unique UNIQUE (organization_id, order_id, attempt),
     CONSTRAINT payments_idempotency_key_unique UNIQUE (organization_id, idempotency_key),
     CONSTRAINT payments_gateway CHECK (gateway IN ('stripe', 'paypal', 'square', 'adyen')),
@@ -54,16 +54,16 @@ CREATE TABLE payments.payments (
 -- An order has one open attempt at a time: two cards at once would be two charges.
 CREATE UNIQUE INDEX payments_one_open_attempt ON payments.payments (organization_id, order_id)
     WHERE status IN ('pending', 'processing', 'requires_action');
--- named query: by gateway id
+-- named query: payment by gateway id
 CREATE UNIQUE INDEX payments_by_gateway_id ON payments.payments (organization_id, gateway_account_id, gateway_transaction_id)
     WHERE gateway_transaction_id IS NOT NULL;
--- named query: pending too long
+-- named query: payments pending too long, over all tenants
 CREATE INDEX payments_to_check ON payments.payments (next_check_at) WHERE next_check_at IS NOT NULL;
--- named query: authorizations about to expire
+-- named query: authorizations about to expire, over all tenants
 CREATE INDEX payments_expiring_authorizations ON payments.payments (authorization_expires_at) WHERE status = 'authorized';
 CREATE TRIGGER touch BEFORE UPDATE ON payments.payments FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
 CALL tenancy.isolate('payments.payments');
-CREATE POLICY system_reads_all ON payments.payments FOR SELECT TO holdfast_system USING (true);
+CALL tenancy.open_to_system('payments.payments', 'select');
 GRANT SELECT, INSERT ON payments.payments TO holdfast_app;
 GRANT SELECT ON payments.payments TO holdfast_system;
 GRANT UPDATE (gateway_transaction_id, gateway_customer_id, method_token, method, brand, last_four, captured_amount, refunded_amount,
@@ -103,14 +103,14 @@ CREATE TABLE payments.payment_events (
     CONSTRAINT payment_events_untyped_is_ignored CHECK (event_type IS NOT NULL OR state = 'ignored'),
     CONSTRAINT payment_events_attempts_not_negative CHECK (attempts >= 0)
 ) WITH (fillfactor = 80);
--- named query: unprocessed and due
+-- named query: payment events unprocessed and due, over all tenants
 CREATE INDEX payment_events_due ON payments.payment_events (next_attempt_at) WHERE state IN ('pending', 'retry_scheduled');
--- named query: of a payment
+-- named query: events of a payment
 CREATE INDEX payment_events_of_payment ON payments.payment_events (organization_id, payment_id, id) WHERE payment_id IS NOT NULL;
--- named query: unmatched
+-- named query: payment events unmatched
 CREATE INDEX payment_events_unmatched ON payments.payment_events (organization_id, id) WHERE payment_id IS NULL;
 CALL tenancy.isolate('payments.payment_events');
-CREATE POLICY system_reads_all ON payments.payment_events FOR SELECT TO holdfast_system USING (true);
+CALL tenancy.open_to_system('payments.payment_events', 'select');
 GRANT SELECT, INSERT ON payments.payment_events TO holdfast_app, holdfast_system;
 GRANT UPDATE (payment_id, state, attempts, next_attempt_at, last_error, processed_at) ON payments.payment_events TO holdfast_app, holdfast_system;
 
@@ -140,14 +140,17 @@ CREATE TABLE payments.refunds (
     CONSTRAINT refunds_reason CHECK (reason IN ('customer_request', 'fraud', 'duplicate', 'product_issue', 'damaged', 'late_payment', 'other')),
     CONSTRAINT refunds_status CHECK (status IN ('pending', 'processing', 'succeeded', 'failed', 'cancelled'))
 );
+-- named query: refunds of an order
 CREATE INDEX refunds_of_order ON payments.refunds (organization_id, order_id);
+-- named query: refunds of a payment
 CREATE INDEX refunds_of_payment ON payments.refunds (organization_id, payment_id);
--- named query: pending
+-- named query: refunds pending, over all tenants
 CREATE INDEX refunds_pending ON payments.refunds (created_at) WHERE status IN ('pending', 'processing');
+-- A refund of the gateway is one row.
 CREATE UNIQUE INDEX refunds_by_gateway_id ON payments.refunds (organization_id, payment_id, gateway_refund_id) WHERE gateway_refund_id IS NOT NULL;
 CREATE TRIGGER touch BEFORE UPDATE ON payments.refunds FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
 CALL tenancy.isolate('payments.refunds');
-CREATE POLICY system_reads_all ON payments.refunds FOR SELECT TO holdfast_system USING (true);
+CALL tenancy.open_to_system('payments.refunds', 'select');
 GRANT SELECT, INSERT, UPDATE ON payments.refunds TO holdfast_app, holdfast_system;
 
 CREATE TABLE payments.refund_items (
@@ -167,7 +170,9 @@ CREATE TABLE payments.refund_items (
     CONSTRAINT refund_items_restock_reason CHECK (restock_reason IN ('resellable', 'damaged', 'customer_kept', 'other')),
     CONSTRAINT refund_items_only_resellable_goes_back CHECK (NOT restock OR restock_reason = 'resellable')
 );
+-- named query: items of a refund
 CREATE INDEX refund_items_of_refund ON payments.refund_items (organization_id, refund_id);
+-- named query: refunds of an item
 CREATE INDEX refund_items_of_order_item ON payments.refund_items (organization_id, order_item_id);
 CALL tenancy.isolate('payments.refund_items');
 GRANT SELECT, INSERT ON payments.refund_items TO holdfast_app, holdfast_system;

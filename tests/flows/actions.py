@@ -1,0 +1,151 @@
+"""What the schedules do in a house, and questions that several flow tests ask of it."""
+
+import json
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Any, TypeVar
+
+import boto3
+
+from holdfast.flows.expire_reservations import Expired, expire_reservations
+from holdfast.flows.relay_outbox import relay_outbox
+from holdfast.flows.watch_payments import check_payments, resume_returns, sweep_payment_events
+from holdfast.values.caller import Caller, CallerKind
+from holdfast.values.ids import uuid7
+from tests.house import House, document
+
+Result = TypeVar("Result")
+
+
+def ordered(house: House, items: Mapping[str, int] | None = None, **how: Any) -> str:
+    """Check out; the order's id, however the payment went."""
+    return str(document(house.place(items, **how))["order"]["id"])
+
+
+def check(house: House) -> int:
+    """The watchdog asks about payments that are due for it."""
+    return check_payments(house.system, house.clock)
+
+
+def resume(house: House) -> int:
+    """The watchdog goes on with money that is owed back."""
+    return resume_returns(house.system, house.clock)
+
+
+def sweep(house: House) -> int:
+    """The watchdog announces what was stored and not processed."""
+    return sweep_payment_events(house.system, house.clock())
+
+
+def expire(house: House, *, time_left_seconds: Callable[[], float] = lambda: 60.0) -> Expired:
+    """A tick of the reservation expiry."""
+    return expire_reservations(house.system, house.clock, time_left_seconds)
+
+
+def relay(house: House) -> int:
+    """A tick of the outbox relay."""
+    return relay_outbox(house.system, house.clock, lambda: 60.0)
+
+
+def announced(house: House) -> list[dict[str, Any]]:
+    """The messages that wait in the queue of payment events; they are taken out of it."""
+    client = boto3.client("sqs")
+    found: list[dict[str, Any]] = []
+    while messages := client.receive_message(QueueUrl=house.queue_url, MaxNumberOfMessages=10).get("Messages"):
+        for message in messages:
+            found.append(json.loads(message["Body"]))
+            client.delete_message(QueueUrl=house.queue_url, ReceiptHandle=message["ReceiptHandle"])
+    return found
+
+
+def status(house: House, order_id: str) -> str:
+    """Where the order is."""
+    return str(house.order(order_id)["status"])
+
+
+def last_payment(house: House, order_id: str) -> dict[str, Any]:
+    """The order's newest attempt, as its customer sees it."""
+    payment: dict[str, Any] = house.order(order_id)["payments"][-1]
+    return payment
+
+
+def intents(house: House, order_id: str) -> list[dict[str, Any]]:
+    """The order's payment intents at Stripe."""
+    found: list[dict[str, Any]] = house.stripe("GET", f"/payment_intents?metadata[order_id]={order_id}")
+    return found
+
+
+def authenticate(house: House, order_id: str, *, succeed: bool = True) -> None:
+    """The shopper passes 3-D Secure, or does not."""
+    (intent,) = [intent for intent in intents(house, order_id) if intent["status"] == "requires_action"]
+    house.stripe("POST", f"/payment_intents/{intent['id']}/authenticate", {"succeed": succeed})
+
+
+def hold_ends(house: House, order_id: str) -> datetime:
+    """When the order's live holds run out."""
+    ends: datetime = house.value(
+        "SELECT max(expires_at) FROM inventory.reservations WHERE order_id = :id AND status = 'active'", id=order_id
+    )
+    return ends
+
+
+def movements(house: House, kind: str) -> list[int]:
+    """The signed quantities of the movements of one kind, in order."""
+    rows = house.rows(
+        "SELECT quantity FROM inventory.stock_movements WHERE organization_id = :o AND type = :kind"
+        " ORDER BY warehouse_id, level_version",
+        o=house.organization_id,
+        kind=kind,
+    )
+    return [row["quantity"] for row in rows]
+
+
+def operations(house: House) -> list[tuple[str, str]]:
+    """(state, reason) of every decision to return money."""
+    rows = house.rows(
+        "SELECT state, reason FROM orders.order_operations WHERE organization_id = :o ORDER BY id",
+        o=house.organization_id,
+    )
+    return [(row["state"], row["reason"]) for row in rows]
+
+
+def topics(house: House, order_id: str) -> list[tuple[int, str]]:
+    """(sequence, topic) of what the outbox says of an order."""
+    rows = house.rows(
+        "SELECT sequence, topic FROM operations.outbox WHERE aggregate_id = :id ORDER BY sequence", id=order_id
+    )
+    return [(row["sequence"], row["topic"]) for row in rows]
+
+
+def guest(house: House) -> Caller:
+    """A guest with a session of the shop."""
+    guest_id = uuid7(house.clock.now)
+    return Caller(house.organization_id, CallerKind.GUEST, f"guest:{guest_id}", None, guest_id)
+
+
+def staff(house: House, role: str = "manager") -> Caller:
+    """A member of the shop's staff."""
+    user_id = uuid7(house.clock.now)
+    house.sql(
+        "INSERT INTO tenancy.users (id, auth_subject, email, created_at) VALUES (:id, :subject, :email, :now)",
+        id=user_id,
+        subject=f"staff-{user_id.hex}",
+        email=f"{user_id.hex}@example.com",
+        now=house.clock.now,
+    )
+    house.sql(
+        "INSERT INTO tenancy.organization_members (organization_id, user_id, role, created_at)"
+        " VALUES (:o, :u, :role, :now)",
+        o=house.organization_id,
+        u=user_id,
+        role=role,
+        now=house.clock.now,
+    )
+    return Caller(house.organization_id, CallerKind.STAFF, f"staff-{user_id.hex}")
+
+
+def at_once(*works: Callable[[], Result]) -> list[Result]:
+    """Run all of them in threads of their own; their results, or the first error."""
+    with ThreadPoolExecutor(len(works)) as pool:
+        return [future.result() for future in [pool.submit(work) for work in works]]
