@@ -291,15 +291,21 @@ class House:
         match = {**behavior.pop("match", {}), "account": self.api_key}
         self.stripe("POST", "/behaviors", {"match": match, **behavior})
 
-    def webhooks(self, *types: str, count: int = 1) -> list[dict[str, Any]]:
-        """The webhooks Stripe has sent to this house (of these types), once there are at least ``count`` of them.
+    def webhooks(self, *types: str, count: int = 1, order_id: str | None = None) -> list[dict[str, Any]]:
+        """The webhooks Stripe has sent to this house (of these types, about the payments of this order), once there
+        are at least ``count`` of them.
 
         They reach a receiver that only keeps them: ``deliver`` brings them in, in whatever order and number.
         """
 
         def wanted(received: Sequence[Received]) -> list[dict[str, Any]]:
             events = [json.loads(delivery.body) for delivery in received]
-            return [event for event in events if not types or event["type"] in types]
+            return [
+                event
+                for event in events
+                if (not types or event["type"] in types)
+                and order_id in (None, event["data"]["object"]["metadata"].get("order_id"))
+            ]
 
         return wanted(self.receiver.wait_until(lambda received: len(wanted(received)) >= count))
 

@@ -23,7 +23,7 @@ BEGIN
         subtotal, tax, shipping, discount, total, tax_lines, shipping_preference, is_split_shipment, shipping_address, billing_address,
         shipping_latitude, shipping_longitude, geocode_quality, geocode_requires_review, allocation_reasons, source, created_at)
     VALUES (p_organization_id, v_order_id, v_order_id::text, p_customer_id, 'shopper@example.com', 'pending_payment', v_now, 'pending', 'USD',
-            1000, 0, 600, 0, 1600, p_tax_lines, 'standard', false, p_address, p_address, 39.7, -105.0, 'postal_code', false, p_reasons,
+            1000, 0, 600, 0, 1600, p_tax_lines, 'standard', false, p_address, p_address, 39.7, -105.0, 'centroid', false, p_reasons,
             'api', v_now);
     INSERT INTO orders.order_items (organization_id, id, order_id, variant_id, position, sku, name, unit_price, quantity, subtotal, tax, created_at)
     VALUES (p_organization_id, v_item_id, v_order_id, p_variant_id, 1, 'SKU-0000', 'Product 0000', 1000, 1, 1000, 0, v_now);

@@ -14,7 +14,7 @@ INSERT INTO orders.orders (
     shipping_latitude, shipping_longitude, geocode_quality, geocode_requires_review, allocation_reasons, source, created_at)
 VALUES (CAST(:organization AS uuid), CAST(:order_id AS uuid), :order_id, CAST('01930000-0000-7000-9000-' || lpad(to_hex(CAST(:customer AS integer)), 12, '0') AS uuid), 'shopper@example.com',
         'pending_payment', now(), 'pending', 'USD', 1000, 0, 600, 0, 1600, CAST(:tax_lines AS jsonb), 'standard', false,
-        CAST(:address AS jsonb), CAST(:address AS jsonb), 39.7, -105.0, 'postal_code', false, CAST(:reasons AS jsonb), 'api', now());
+        CAST(:address AS jsonb), CAST(:address AS jsonb), 39.7, -105.0, 'centroid', false, CAST(:reasons AS jsonb), 'api', now());
 WITH items AS (
     INSERT INTO orders.order_items (organization_id, id, order_id, variant_id, position, sku, name, unit_price, quantity, subtotal, tax, created_at)
     SELECT CAST(:organization AS uuid), uuidv7(), CAST(:order_id AS uuid),

@@ -2,15 +2,14 @@
 
 from typing import Any
 
+from local.gateway_server.model import Refusal
 
-class StripeError(Exception):
-    """An answer that is no success. ``stored``: an idempotency key keeps it, as it does once a call executes."""
+
+class StripeError(Refusal):
+    """An answer that is no success."""
 
     def __init__(self, status: int, error: dict[str, Any], *, stored: bool = False) -> None:
-        super().__init__(error.get("message"))
-        self.status = status
-        self.error = error
-        self.stored = stored
+        super().__init__(status, {"error": error}, stored=stored)
 
 
 def invalid_request(

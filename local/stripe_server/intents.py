@@ -2,14 +2,15 @@
 
 from typing import Final
 
+from local.gateway_server.model import Json, new_id
 from local.stripe_server import forms
 from local.stripe_server.amounts import check_charge_amount, check_currency, check_grain
 from local.stripe_server.cards import CARDS, Decline, decline_with
 from local.stripe_server.errors import StripeError, card_error, invalid_request, missing
 from local.stripe_server.forms import Params
 from local.stripe_server.ledger import Ledger
-from local.stripe_server.model import Charge, Intent, new_id
-from local.stripe_server.objects import Json, intent_json, list_json, payment_method_json
+from local.stripe_server.model import Charge, Intent, PaymentMethod
+from local.stripe_server.objects import intent_json, list_json, payment_method_json
 
 CAPTURE_WINDOW_SECONDS: Final = 7 * 24 * 3600
 
@@ -256,12 +257,13 @@ def _take_method(ledger: Ledger, intent: Intent, params: Params) -> None:
     given = forms.text(params, "payment_method")
     if given is None:
         return
-    token = given if given in CARDS else ledger.payment_methods.get(given)
-    if token is None:
+    known = ledger.payment_methods.get(given)
+    if known is None and given not in CARDS:
         raise missing("PaymentMethod", given, param="payment_method", status=400)
+    token = known.card_token if known else given
     intent.card_token = token
     intent.payment_method = new_id("pm") if given in CARDS else given
-    ledger.payment_methods[intent.payment_method] = token
+    ledger.payment_methods[intent.payment_method] = PaymentMethod(intent.payment_method, token)
     intent.status = "requires_confirmation"
 
 

@@ -1,15 +1,15 @@
-"""The server's memory as a whole, and how an event is put down."""
+"""The server's memory of Stripe's objects, and how an event about one is put down."""
 
 import json
-import time
-from collections import OrderedDict, deque
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, ClassVar
 
+from local.gateway_server.ledger import Ledger as Memory
+from local.gateway_server.model import Endpoint, Event, Json
 from local.stripe_server.errors import missing
-from local.stripe_server.model import Charge, Endpoint, Event, Intent, Refund, StoredAnswer, new_id
+from local.stripe_server.model import Charge, Intent, PaymentMethod, Refund
 from local.stripe_server.objects import (
-    Json,
     charge_json,
     dispute_json,
     event_json,
@@ -17,8 +17,6 @@ from local.stripe_server.objects import (
     payment_method_json,
     refund_json,
 )
-
-EVENTS_KEPT_MAX: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,28 +31,24 @@ class Call:
     """Where the caller reaches this server."""
 
 
-class Ledger:
-    """Everything, by id. Used from one event loop only: no method awaits, so each is atomic."""
+class Ledger(Memory):
+    """Everything, by id."""
+
+    TABLES: ClassVar[Mapping[str, type[Any]]] = {
+        "intents": Intent,
+        "charges": Charge,
+        "refunds": Refund,
+        "payment_methods": PaymentMethod,
+        "endpoints": Endpoint,
+    }
 
     def __init__(self) -> None:
+        super().__init__()
         self.intents: dict[str, Intent] = {}
         self.charges: dict[str, Charge] = {}
         self.refunds: dict[str, Refund] = {}
-        self.payment_methods: dict[str, str] = {}
-        """Payment method id -> the test card it was made from."""
-        self.endpoints: dict[str, Endpoint] = {}
-        self.answers: OrderedDict[str, StoredAnswer] = OrderedDict()
-        """Account and idempotency key -> answer, oldest first."""
-        self.events: deque[Event] = deque(maxlen=EVENTS_KEPT_MAX)
-        self.unsent: list[Event] = []
-        """Events of the call being executed, in the order they happened."""
+        self.payment_methods: dict[str, PaymentMethod] = {}
         self.call = Call()
-        self.changes = 0
-        """Grows with every change: whether there is something to save."""
-
-    def now(self) -> int:
-        """Unix seconds."""
-        return int(time.time())
 
     def intent(self, account: str, identifier: str) -> Intent:
         """The account's intent. Raises ``StripeError`` (404)."""
@@ -87,28 +81,14 @@ class Ledger:
         """Put down an event about a refund."""
         self._tell(event_type, refund.account, refund.id, refund.intent, refund)
 
-    def take_unsent(self) -> list[Event]:
-        """The events since the last time, to be delivered."""
-        taken, self.unsent = self.unsent, []
-        return taken
-
     def _tell(
         self, event_type: str, account: str, object_id: str, intent_id: str, thing: Intent | Charge | Refund
     ) -> None:
-        self.changes += 1
-        event = Event(new_id("evt"), account, event_type, self.now(), object_id, intent_id)
-        wanting = sum(endpoint.wants(account, event_type) for endpoint in self.endpoints.values())
-        if wanting:
-            rendered = event_json(
-                event,
-                _rendered(event_type, thing, event.created),
-                wanting,
-                self.call.request_id,
-                self.call.idempotency_key,
-            )
-            event.body = dump(rendered)
-        self.events.append(event)
-        self.unsent.append(event)
+        def body(event: Event, wanting: int) -> str:
+            rendered = _rendered(event_type, thing, event.created)
+            return dump(event_json(event, rendered, wanting, self.call.request_id, self.call.idempotency_key))
+
+        self.put_down(event_type, account, object_id, intent_id, body)
 
 
 def _rendered(event_type: str, thing: Intent | Charge | Refund, at: int) -> Json:

@@ -1,17 +1,9 @@
-"""What the server remembers. Times are Unix seconds, amounts Stripe's smallest units."""
+"""What the server remembers of Stripe's own objects. Times are Unix seconds, amounts Stripe's smallest units."""
 
-import secrets
-import string
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-_ALPHABET: Final = string.ascii_letters + string.digits
 API_VERSION: Final = "2026-10-28.endive"
-
-
-def new_id(prefix: str, length: int = 24) -> str:
-    """An id in Stripe's form."""
-    return prefix + "_" + "".join(secrets.choice(_ALPHABET) for _ in range(length))
 
 
 @dataclass(slots=True)
@@ -93,42 +85,8 @@ class Refund:
 
 
 @dataclass(slots=True)
-class Event:
-    """Something that happened. ``body`` is what every delivery of it carries, if an endpoint wanted it."""
+class PaymentMethod:
+    """A payment method that was made from a test card."""
 
     id: str
-    account: str
-    type: str
-    created: int
-    object_id: str
-    intent: str
-    body: str | None = None
-
-
-@dataclass(slots=True)
-class Endpoint:
-    """A webhook endpoint. Its account is an API key, or ``*`` for the events of all."""
-
-    id: str
-    account: str
-    url: str
-    secret: str
-    enabled_events: list[str]
-    created: int
-    description: str | None = None
-    metadata: dict[str, str] = field(default_factory=dict)
-
-    def wants(self, account: str, event_type: str) -> bool:
-        """Whether an event goes there."""
-        return self.account in {"*", account} and (event_type in self.enabled_events or "*" in self.enabled_events)
-
-
-@dataclass(slots=True)
-class StoredAnswer:
-    """What an idempotency key stands for. Without a body: the first request is still being executed."""
-
-    fingerprint: str
-    created: float
-    request_id: str
-    status: int = 0
-    body: str | None = None
+    card_token: str

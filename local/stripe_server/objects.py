@@ -1,11 +1,8 @@
 """The JSON of Stripe's objects (https://docs.stripe.com/api), with the fields a client of payments may look at."""
 
-from typing import Any
-
+from local.gateway_server.model import Endpoint, Event, Json
 from local.stripe_server.cards import CARDS
-from local.stripe_server.model import API_VERSION, Charge, Endpoint, Event, Intent, Refund
-
-Json = dict[str, Any]
+from local.stripe_server.model import API_VERSION, Charge, Intent, Refund
 
 
 def intent_json(intent: Intent, latest_charge: Json | str | None = None) -> Json:

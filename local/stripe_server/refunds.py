@@ -2,14 +2,15 @@
 
 from typing import Final
 
+from local.gateway_server.model import Json, new_id
 from local.stripe_server import forms
 from local.stripe_server.amounts import check_grain, display
 from local.stripe_server.cards import CARDS, RefundFate
 from local.stripe_server.errors import invalid_request, missing
 from local.stripe_server.forms import Params
 from local.stripe_server.ledger import Ledger
-from local.stripe_server.model import Charge, Refund, new_id
-from local.stripe_server.objects import Json, list_json, refund_json
+from local.stripe_server.model import Charge, Refund
+from local.stripe_server.objects import list_json, refund_json
 
 CREATE_PARAMETERS: Final = frozenset(
     ("amount", "charge", "expand", "instructions_email", "metadata", "payment_intent", "reason",

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
+from local.gateway_server.model import Endpoint, Json
 from local.stripe_server import forms, intents, refunds
 from local.stripe_server.errors import invalid_request, missing
 from local.stripe_server.forms import Params
 from local.stripe_server.ledger import Ledger
-from local.stripe_server.model import Endpoint
-from local.stripe_server.objects import Json, charge_json, endpoint_json, list_json
+from local.stripe_server.objects import charge_json, endpoint_json, list_json
 from local.stripe_server.webhooks import new_endpoint
 
 _ADDRESS: Final = re.compile(

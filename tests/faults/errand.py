@@ -6,7 +6,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from holdfast.runtime import Runtime
 from holdfast.settings import Settings
 
 Step = Callable[..., object]
@@ -21,7 +20,7 @@ class Deed(StrEnum):
     END_CONNECTION = "end the connection"
     """``pg_terminate_backend``: the server ends the session it is in; the process lives on."""
     CRASH_SERVER = "crash the server"
-    """SIGKILL of the session's backend: PostgreSQL drops everybody, throws its memory away and recovers from the log."""
+    """SIGKILL of the session's backend: PostgreSQL drops everybody, forgets its memory and recovers from the log."""
 
 
 @dataclass(frozen=True, slots=True)

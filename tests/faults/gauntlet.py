@@ -46,7 +46,9 @@ class Survey:
 class Gauntlet:
     """Runs scenes at every point."""
 
-    def __init__(self, production: Production, victims: Victims, expected_failures: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, production: Production, victims: Victims, expected_failures: frozenset[str] = frozenset()
+    ) -> None:
         self._production = production
         self._victims = victims
         self._verdict = Verdict(production, expected_failures)
@@ -60,6 +62,8 @@ class Gauntlet:
             remains = self._victims.send(self._runtime(scene), scene.step, scene.arguments, Trap(at, deed))
             where = remains.trapped_at or "after the last exchange"
             problems = _unlike(deed, remains)
+            if deed is Deed.CRASH_SERVER:
+                self._production.until_the_database_answers()
             self._go_on(scene)
             problems += scene.check()
             self._production.until_quiet()

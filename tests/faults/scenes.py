@@ -59,13 +59,23 @@ def ends(house: House, order_id: str, *statuses: str) -> list[str]:
     return [] if status in statuses else [f"the order ended {status}, not {' or '.join(statuses)}"]
 
 
+def checkout(house: House, *, returns: bool) -> Scene:
+    """A shopper who sends the same request again, at once or hours later, and must get one answer for ever."""
+    command = house.command({"TEE": 2})
+
+    def the_same_answer_twice() -> list[str]:
+        first, second = (steps.place(house.runtime, house.clock, command) for _ in range(2))
+        return [] if first == second else ["the same key was answered differently"]
+
+    again = the_same_answer_twice if returns else None
+    return Scene(steps.place, (command,), again=again, check=the_same_answer_twice)
+
+
 def event_of_a_payment(house: House) -> Scene:
     """The money came in time and nobody heard of it but the worker."""
     order_id, webhook = pay_unheard(house, {"TEE": 2})
     event_id = stored_event(house, webhook)
-    return Scene(
-        steps.apply, (house.organization_id, event_id), check=lambda: ends(house, order_id, "confirmed")
-    )
+    return Scene(steps.apply, (house.organization_id, event_id), check=lambda: ends(house, order_id, "confirmed"))
 
 
 def event_of_a_late_payment(house: House, *, is_sold: bool) -> Scene:
@@ -78,9 +88,7 @@ def event_of_a_late_payment(house: House, *, is_sold: bool) -> Scene:
         house.place({sku: 1})
     event_id = stored_event(house, webhook)
     ending = "cancelled" if is_sold else "confirmed"
-    return Scene(
-        steps.apply, (house.organization_id, event_id), check=lambda: ends(house, order_id, ending)
-    )
+    return Scene(steps.apply, (house.organization_id, event_id), check=lambda: ends(house, order_id, ending))
 
 
 def cancellation_of_a_paid_order(house: House, *, repeats: bool) -> Scene:

@@ -4,8 +4,10 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from uuid import UUID
 
+from holdfast.flows import place_order as place_order_module
 from holdfast.flows.apply_payment_event import apply_payment_event
 from holdfast.flows.cancel_order import CancelOrder, cancel_order
+from holdfast.flows.charge_payment import Attempt
 from holdfast.flows.expire_reservations import Expired, expire_reservations
 from holdfast.flows.idempotency import Answer
 from holdfast.flows.pay_order import PayOrder, pay_order
@@ -26,6 +28,12 @@ def place(runtime: Runtime, clock: Clock, command: PlaceOrder) -> Answer:
     return place_order(runtime, command, clock, payment_answer)
 
 
+def place_without_paying(runtime: Runtime, clock: Clock, command: PlaceOrder) -> None:
+    """A checkout that died right after its order was committed: the gateway was asked nothing."""
+    attempt = place_order_module._try_to_place(runtime, command, clock(), {})
+    assert isinstance(attempt, Attempt)
+
+
 def pay(runtime: Runtime, clock: Clock, command: PayOrder) -> Answer:
     """``POST /v1/orders/{id}/payments``."""
     return pay_order(runtime, command, clock, payment_answer)
@@ -36,9 +44,7 @@ def cancel(runtime: Runtime, clock: Clock, command: CancelOrder) -> Answer:
     return cancel_order(runtime, command, clock, order_answer)
 
 
-def receive(
-    runtime: Runtime, clock: Clock, endpoint_key: str, headers: Mapping[str, str], body: bytes
-) -> int:
+def receive(runtime: Runtime, clock: Clock, endpoint_key: str, headers: Mapping[str, str], body: bytes) -> int:
     """``POST /v1/webhooks/stripe/{endpoint_key}``."""
     return receive_webhook(runtime, "stripe", endpoint_key, headers, body, clock(), "test")
 

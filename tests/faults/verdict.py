@@ -5,17 +5,29 @@ from typing import Final
 from tests.faults.production import Production
 
 _LIMBO: Final = {
-    "an order waits for ever": "SELECT id::text, status FROM orders.orders WHERE status NOT IN ('confirmed', 'cancelled')",
-    "a payment is open": "SELECT order_id::text, status, facts FROM payments.payments"
-    " WHERE status IN ('pending', 'processing', 'requires_action')",
-    "a cancelled order keeps a hold": "SELECT r.order_id::text FROM inventory.reservations r JOIN orders.orders o"
-    " ON o.organization_id = r.organization_id AND o.id = r.order_id WHERE r.status = 'active'",
-    "money owed back was not returned": "SELECT order_id::text, state, last_error FROM orders.order_operations"
-    " WHERE state <> 'done'",
-    "a refund is under way": "SELECT order_id::text, status FROM payments.refunds WHERE status NOT IN ('succeeded', 'failed')",
-    "an event is in limbo": "SELECT gateway_event_id, event_type, state, attempts, last_error FROM payments.payment_events"
-    " WHERE state NOT IN ('processed', 'ignored')",
-    "a committed event was not published": "SELECT topic, aggregate_id::text FROM operations.outbox WHERE published_at IS NULL",
+    "an order waits for ever": """
+        SELECT id::text, status FROM orders.orders WHERE status NOT IN ('confirmed', 'cancelled')
+    """,
+    "a payment is open": """
+        SELECT order_id::text, status, facts FROM payments.payments
+         WHERE status IN ('pending', 'processing', 'requires_action')
+    """,
+    "an order that is over keeps a hold": """
+        SELECT order_id::text FROM inventory.reservations WHERE status = 'active'
+    """,
+    "money owed back was not returned": """
+        SELECT order_id::text, state, last_error FROM orders.order_operations WHERE state <> 'done'
+    """,
+    "a refund is under way": """
+        SELECT order_id::text, status FROM payments.refunds WHERE status NOT IN ('succeeded', 'failed')
+    """,
+    "an event is in limbo": """
+        SELECT gateway_event_id, event_type, state, attempts, last_error FROM payments.payment_events
+         WHERE state NOT IN ('processed', 'ignored')
+    """,
+    "a committed event was not published": """
+        SELECT topic, aggregate_id::text FROM operations.outbox WHERE published_at IS NULL
+    """,
 }
 
 

@@ -54,6 +54,4 @@ class Victims:
     def send(self, runtime: Runtime, step: Step, arguments: Sequence[Any] = (), trap: Trap | None = None) -> Remains:
         """Let a fresh process do the step with the runtime's settings."""
         settings = replace(runtime.settings, outbox_bell_queue_url=self._bell_url)
-        return self._nursery.send(
-            Errand(settings, self._secret_reference, self._clock(), step, tuple(arguments), trap)
-        )
+        return self._nursery.send(Errand(settings, self._secret_reference, self._clock(), step, tuple(arguments), trap))

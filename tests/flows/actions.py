@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import boto3
+import pytest
 
 from holdfast.flows.expire_reservations import Expired, expire_reservations
 from holdfast.flows.relay_outbox import relay_outbox
@@ -104,7 +105,7 @@ def movements(house: House, kind: str) -> list[int]:
 def operations(house: House) -> list[tuple[str, str]]:
     """(state, reason) of every decision to return money."""
     rows = house.rows(
-        "SELECT state, reason FROM orders.order_operations WHERE organization_id = :o ORDER BY id",
+        "SELECT state, reason FROM orders.order_operations WHERE organization_id = :o ORDER BY created_at, id",
         o=house.organization_id,
     )
     return [(row["state"], row["reason"]) for row in rows]
@@ -118,6 +119,23 @@ def topics(house: House, order_id: str) -> list[tuple[int, str]]:
     return [(row["sequence"], row["topic"]) for row in rows]
 
 
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def killed_before_the_gateway_was_asked(house: House, **how: Any) -> str:
+    """Check out in a process that dies with the order committed and nothing charged; the order's id."""
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    house.runtime.__dict__["gateways"] = type("Nobody", (), {"gateway": die})()
+    with pytest.raises(Killed):
+        house.place(**how)
+    del house.runtime.__dict__["gateways"]
+    return str(house.value("SELECT id FROM orders.orders ORDER BY id DESC LIMIT 1"))
+
+
 def guest(house: House) -> Caller:
     """A guest with a session of the shop."""
     guest_id = uuid7(house.clock.now)
@@ -128,7 +146,8 @@ def staff(house: House, role: str = "manager") -> Caller:
     """A member of the shop's staff."""
     user_id = uuid7(house.clock.now)
     house.sql(
-        "INSERT INTO tenancy.users (id, auth_subject, email, created_at) VALUES (:id, :subject, :email, :now)",
+        "INSERT INTO tenancy.users (id, auth_subject, email, full_name, created_at)"
+        " VALUES (:id, :subject, :email, 'A Member of Staff', :now)",
         id=user_id,
         subject=f"staff-{user_id.hex}",
         email=f"{user_id.hex}@example.com",

@@ -120,7 +120,7 @@ class TestWebhooks:
     def test_webhooks_can_be_lost_and_sent_again_on_demand(self, api: Api, stripe_stage: StripeStage) -> None:
         stripe_stage.behave(webhooks={"drop": True})
         intent = api.pay().json()["id"]
-        (lost,) = stripe_stage.control("GET", f"/events?type=payment_intent.succeeded&intent={intent}")
+        (lost,) = stripe_stage.control("GET", f"/events?type=payment_intent.succeeded&payment={intent}")
         assert stripe_stage.receiver.received == []
         stripe_stage.control("POST", f"/events/{lost['id']}/resend")
         (only,) = stripe_stage.receiver.wait_until(bool)

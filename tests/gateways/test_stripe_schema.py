@@ -19,8 +19,9 @@ import urllib3
 from holdfast.gateways.port import AuthorizeRequest, GatewayCredentials, GatewayUnreachable
 from holdfast.gateways.stripe import StripeGateway
 from holdfast.values.money import Money
+from local.gateway_server.model import Endpoint, Event
 from local.stripe_server import intents, objects, refunds
-from local.stripe_server.model import Charge, Endpoint, Event, Intent, Refund
+from local.stripe_server.model import Charge, Intent, Refund
 
 INTENT = Intent("pi_1", "sk_1", 1999, "usd", 1763596800, "manual", "pi_1_secret")
 CHARGE = Charge(

@@ -10,6 +10,7 @@ from local.postgres import Server
 from local.testing import database
 from tests.handlers.door import Door
 from tests.house import House
+from tests.identity.issuer_server import IssuerServer
 
 
 @pytest.fixture
@@ -28,3 +29,17 @@ def shared_door(
         house.add_variant("TEE", stock=10)
         yield Door(house)
         use(None)
+
+
+@pytest.fixture(scope="session")
+def issuer_for_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IssuerServer]:
+    """One issuer: its key takes longer to make than a test."""
+    with IssuerServer(tmp_path_factory.mktemp("issuer")) as server:
+        yield server
+
+
+@pytest.fixture
+def issuer(issuer_for_session: IssuerServer) -> IssuerServer:
+    """An issuer that behaves."""
+    issuer_for_session.answers_instead = None
+    return issuer_for_session

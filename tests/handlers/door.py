@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -169,8 +170,8 @@ class Door:
 
     def sample(self, name: str, *, order_id: str = SAMPLE_ORDER) -> dict[str, Any]:
         """A sample event, about this house instead of the demo shop."""
-        event = sample_events.render(name, now=self.house.clock(), secret=self.house.webhook_secret)
-        text = json.dumps(event)
+        now = datetime.now(UTC)
+        text = json.dumps(sample_events.render(name, now=now))
         for old, new in (
             (SAMPLE_ORGANIZATION, str(self.house.organization_id)),
             (SAMPLE_ORDER, order_id),
@@ -178,8 +179,12 @@ class Door:
             ("pk_demo_shop_0123456789", self.house.publishable_key),
         ):
             text = text.replace(old, new)
-        changed: dict[str, Any] = json.loads(text)
-        return changed
+        event: dict[str, Any] = json.loads(text)
+        if "stripe-signature" in event.get("headers", {}):
+            event["headers"]["stripe-signature"] = sample_events.stripe_signature(
+                event["body"].encode(), secret=self.house.webhook_secret, now=now
+            )
+        return event
 
     def send(self, event: Mapping[str, Any]) -> Reply:
         """An HTTP event to the function of its route."""

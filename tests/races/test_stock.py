@@ -1,9 +1,11 @@
 """Many want the same goods."""
 
 import itertools
-import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
 from typing import Final
 
 import pytest
@@ -12,13 +14,14 @@ from holdfast.flows import expire_reservations as expiry
 from holdfast.flows.idempotency import Answer
 from holdfast.flows.place_order import place_order
 from holdfast.runtime import Runtime
+from holdfast.values.errors import OutOfStock, StockContended
 from holdfast.web.answers import payment_answer
 from tests.faults.production import Production
+from tests.faults.settings import HEAVY
 from tests.faults.verdict import Verdict
 from tests.house import House
 from tests.races.crowd import crowd_of, guest, rush, tally, without_payment
 
-HEAVY: Final = os.environ.get("HOLDFAST_HEAVY") == "1"
 ATTEMPTS_FOR_A_THOUSAND: Final = 10_000 if HEAVY else 5_000
 DEADLOCK_SECONDS: Final = 30.0 if HEAVY else 4.0
 
@@ -65,28 +68,29 @@ def test_orders_of_the_same_goods_in_opposite_order_never_deadlock(
     house.add_variant("LEFT", stock=goods)
     house.add_variant("RIGHT", stock=goods)
     over = threading.Event()
-    threading.Timer(DEADLOCK_SECONDS, over.set).start()
     there, back = {"LEFT": 1, "RIGHT": 2}, {"RIGHT": 1, "LEFT": 2}
 
     def buy_on_and_on(runtime: Runtime, number: int) -> int:
         for turn in itertools.count(number):
             if over.is_set():
                 break
-            outcome = tally(rush([buyer(house, runtime, there if turn % 2 else back)]))
-            assert outcome.keys() <= {"201", "OutOfStock", "StockContended"}, outcome
+            with suppress(OutOfStock, StockContended):
+                buyer(house, runtime, there if turn % 2 else back)()
         return turn - number
 
     def give_back_on_and_on() -> int:
-        later = house.clock().replace(year=house.clock().year + 1)
+        later = house.clock() + timedelta(hours=2)
         while not over.is_set():
             expiry.expire_reservations(house.system, lambda: later, lambda: 60.0)
         return 1
 
     with crowd_of(house, 16) as runtime:
-        jobs = [lambda number=number: buy_on_and_on(runtime, number) for number in range(16)]  # type: ignore[misc]
-        turns = rush([*jobs, give_back_on_and_on, give_back_on_and_on])
+        shoppers: list[Callable[[], int]] = [partial(buy_on_and_on, runtime, number) for number in range(16)]
+        threading.Timer(DEADLOCK_SECONDS, over.set).start()
+        turns = rush([*shoppers, give_back_on_and_on, give_back_on_and_on])
     assert all(isinstance(turn, int) for turn in turns), turns
     assert sum(turn for turn in turns if isinstance(turn, int)) > 50
+    house.system.database.engine.dispose()  # a session that ends hands in its counts
     assert house.value("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == 0
     assert house.violations() == []
 
@@ -145,9 +149,7 @@ def test_the_daily_load_adds_up_though_it_is_rolled_up_while_orders_are_placed(
     assert house.violations() == []
 
 
-def test_runs_of_expiry_at_once_release_every_hold_exactly_once(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_runs_of_expiry_at_once_release_every_hold_exactly_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     without_payment(monkeypatch)
     monkeypatch.setattr(expiry, "BATCH_MAX_ROWS", 7)
     goods = {"EWR": 200, "RNO": 200}

@@ -1,6 +1,6 @@
 """The composition root: what the flows need from outside, built on first use and kept for the life of the process."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -16,12 +16,11 @@ if TYPE_CHECKING:
     from holdfast.secrets.store import SecretStore
 
 
-@dataclass(slots=False)
+@dataclass
 class Runtime:
     """Lazily built ports. A function pays only for those it uses: boto3 alone costs 130 ms of a cold start."""
 
     settings: Settings
-    _lock: Lock = field(default_factory=Lock, repr=False)
 
     @cached_property
     def database(self) -> "Database":

@@ -27,8 +27,11 @@ def _numbered(operation: str) -> str:
     return str(convert_paramstyle("format", operation, ())[0])
 
 
-class PipelinedCursor(Cursor):
+class PipelinedCursor(Cursor):  # type: ignore[misc]
     """A DB-API cursor whose parameterized statements cost one round trip."""
+
+    _input_oids: Any
+    input_types: Any
 
     def execute(self, operation: str, args: Any = (), stream: Any = None) -> "PipelinedCursor":
         if not args or stream is not None:
@@ -37,7 +40,7 @@ class PipelinedCursor(Cursor):
         connection = self._c
         if connection is None:
             raise InterfaceError("Cursor closed")
-        if not connection._in_transaction and not connection.autocommit:
+        if not connection._in_transaction and not connection.autocommit:  # noqa: SLF001 -- as the parent class does
             connection.execute_simple("begin transaction")
         oids, self._input_oids = self._input_oids, ()
         self._context = connection.execute_unnamed(_numbered(operation), vals=args, oids=oids)
@@ -46,19 +49,32 @@ class PipelinedCursor(Cursor):
         return self
 
 
-class PipelinedConnection(Connection):
+class PipelinedConnection(Connection):  # type: ignore[misc]
     """A pg8000 connection that pipelines. ``round_trips`` counts every wait for the server since it was made."""
 
     round_trips: int = 0
     commit_follows: bool = False
     """Set before the last statement of a transaction: COMMIT then travels with it."""
+    answers_due: int = 0
+    """Answers of the server that were asked for and not read to their end. Above zero while nothing is being read, the
+    next answer would be taken for another statement's: such a connection is only good for closing."""
 
     def cursor(self) -> PipelinedCursor:
         return PipelinedCursor(self)
 
     def execute_simple(self, statement: str) -> Context:
         self.round_trips += 1
+        self.answers_due += 1
         return super().execute_simple(statement)
+
+    def handle_READY_FOR_QUERY(self, data: bytes, context: Context) -> None:  # noqa: N802 -- the name is pg8000's
+        super().handle_READY_FOR_QUERY(data, context)
+        self.answers_due = max(0, self.answers_due - 1)
+
+    def handle_ERROR_RESPONSE(self, data: bytes, context: Context) -> None:  # noqa: N802 -- the name is pg8000's
+        super().handle_ERROR_RESPONSE(data, context)
+        # An error's detail quotes rows ("Key (email)=(...) already exists"), and errors end up in logs.
+        context.error.args[0].pop("D", None)
 
     def execute_unnamed(self, statement: str, vals: Any = (), oids: Any = (), stream: Any = None) -> Context:
         if stream is not None:
@@ -74,7 +90,7 @@ class PipelinedConnection(Connection):
         try:
             self.handle_messages(context)
         finally:
-            if self._usock_open():
+            if self._sock is not None:
                 self._finish_commit(commit, failed=context.error is not None)
         return context
 
@@ -86,9 +102,6 @@ class PipelinedConnection(Connection):
             # own error is already on its way up.
             if not failed:
                 raise
-
-    def _usock_open(self) -> bool:
-        return self._sock is not None
 
     def _send(self, statement: str, vals: Any, oids: Any, committing: bool) -> None:
         encoding = self._client_encoding
@@ -113,6 +126,7 @@ class PipelinedConnection(Connection):
                 _COMMIT if committing else b"",
             )
         )
+        self.answers_due += 2 if committing else 1
         try:
             self._sock.write(message)
             self._sock.flush()

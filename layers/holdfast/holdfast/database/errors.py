@@ -9,14 +9,17 @@ from typing import Final
 
 from pg8000.exceptions import InterfaceError
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from holdfast.values.errors import Conflict, HoldfastError, Transient
+from holdfast.values.errors import Conflict, HoldfastError, InvalidInput, Transient
 
 SERIALIZATION_FAILURES: Final = frozenset({"40001", "40P01"})
 STALE_FACTS: Final = "HF001"
 TRANSITION_REFUSED: Final = "HF002"
 _TIMEOUTS: Final = frozenset({"55P03", "57014", "25P03"})
 _RESTARTING: Final = frozenset({"57P01", "57P02", "57P03", "53300"})
+# NUL, and halves of surrogate pairs: JSON can spell them, PostgreSQL cannot keep them.
+_UNSTORABLE_TEXT: Final = frozenset({"22021", "22P05"})
 _CONSTRAINT_VIOLATIONS: Final = frozenset({"23505", "23514", "23P01", "23503"})
 
 
@@ -55,25 +58,31 @@ _BUSINESS_ERRORS: Final[Mapping[str, Callable[[], HoldfastError]]] = {
 }
 
 
+_BY_STATE: Final[Mapping[str, Callable[[str, str], HoldfastError]]] = {
+    **dict.fromkeys(SERIALIZATION_FAILURES, lambda _, message: SerializationFailure(message, retry_after_seconds=1)),
+    **dict.fromkeys(_TIMEOUTS, lambda _, message: DatabaseBusy(message, retry_after_seconds=1)),
+    **dict.fromkeys(_RESTARTING, lambda _, message: ConnectionLost(message, retry_after_seconds=2)),
+    **dict.fromkeys(_UNSTORABLE_TEXT, lambda _, __: InvalidInput("a text has characters that cannot be stored")),
+    **dict.fromkeys(_CONSTRAINT_VIOLATIONS, ConstraintViolated),
+    STALE_FACTS: lambda _, message: StaleFacts(message, retry_after_seconds=1),
+    TRANSITION_REFUSED: ConstraintViolated,
+}
+
+
 def translate(error: BaseException) -> BaseException:
     """The Holdfast error for a database error; any other exception comes back unchanged."""
     origin = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(origin, InterfaceError) and "failed transaction" in str(origin):
+        return error  # a flow went on after a failed statement: a bug, and nothing was committed
+    if isinstance(origin, PoolTimeout):
+        return DatabaseBusy("every connection of this process is in use", retry_after_seconds=1)
     if isinstance(origin, (InterfaceError, OSError)):
         return ConnectionLost(str(origin) or type(origin).__name__, retry_after_seconds=1)
     report = origin.args[0] if origin is not None and origin.args and isinstance(origin.args[0], dict) else None
     if report is None:
         return error
     state, constraint, message = report.get("C", ""), report.get("n", ""), report.get("M", "")
-    if state in SERIALIZATION_FAILURES:
-        return SerializationFailure(message, retry_after_seconds=1)
-    if state == STALE_FACTS:
-        return StaleFacts(message, retry_after_seconds=1)
-    if state in _TIMEOUTS:
-        return DatabaseBusy(message, retry_after_seconds=1)
-    if state in _RESTARTING:
-        return ConnectionLost(message, retry_after_seconds=2)
     if constraint in _BUSINESS_ERRORS:
         return _BUSINESS_ERRORS[constraint]()
-    if state in _CONSTRAINT_VIOLATIONS or state == TRANSITION_REFUSED:
-        return ConstraintViolated(constraint, message)
-    return error
+    make = _BY_STATE.get(state)
+    return error if make is None else make(constraint, message)

@@ -81,7 +81,9 @@ class Database:
         self.engine = engine
 
     @contextmanager
-    def transaction(self, organization_id: UUID | None, *, now: datetime, actor: str = "system") -> Iterator[Transaction]:
+    def transaction(
+        self, organization_id: UUID | None, *, now: datetime, actor: str = "system"
+    ) -> Iterator[Transaction]:
         """A transaction that commits at the end of the block and rolls back on any exception.
 
         Begin, tenant, actor and clock are one round trip; the commit is another. ``organization_id`` is ``None`` only
@@ -128,7 +130,7 @@ class Database:
         now: datetime,
         actor: str = "system",
     ) -> Result:
-        """Run ``work`` in a transaction; replay it whole, with jitter, when serialization fails or a deadlock ends it."""
+        """Run ``work`` in a transaction; replay it whole, with jitter, after a serialization failure or a deadlock."""
         for attempt in range(1, REPLAY_MAX_ATTEMPTS + 1):
             try:
                 with self.transaction(organization_id, now=now, actor=actor) as transaction:
@@ -158,12 +160,13 @@ def _raw(connection: Connection) -> Any:
 
 
 def _roll_back(connection: Connection, raw: Any, error: BaseException) -> None:
-    if isinstance(translate(error), ConnectionLost):
-        # Rolling back would succeed without a word where the driver believes that no transaction is open.
+    raw.commit_follows = False
+    if raw.answers_due or isinstance(translate(error), ConnectionLost):
+        # Left in the middle of an answer, or lost: rolling back would take one answer for another, or succeed without
+        # a word where the driver believes that no transaction is open.
         connection.invalidate()
         return
     try:
-        raw.commit_follows = False
         raw.rollback()
     except Exception:  # noqa: BLE001 -- whatever is wrong with it, this connection is not used again
         connection.invalidate()

@@ -1,8 +1,10 @@
 """Payment events on their way into the database and out of it: what a gateway said, and what it means in our words."""
 
+import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
@@ -12,6 +14,11 @@ from holdfast.payments.state import PaymentNews
 from holdfast.values.correlation import correlation_id as current_correlation_id
 from holdfast.values.ids import uuid7
 from holdfast.values.payment_events import EventType
+
+# Whole escapes, so that an escaped backslash before "u0000" is not taken for a NUL; pairs of halves are characters.
+_ESCAPES: Final = re.compile(
+    r"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|(?P<unstorable>\\u0000|\\ud[89a-f][0-9a-f]{2})|\\."
+)
 
 
 def store_event(
@@ -29,25 +36,35 @@ def store_event(
     stored: UUID | None = run(
         "SELECT payments.store_event(:organization_id, CAST(:event AS jsonb))",
         organization_id=transaction.tenant,
-        event={
-            "id": str(uuid7(transaction.now)),
-            "payment_id": event.payment_id and str(event.payment_id),
-            "gateway": gateway,
-            "gateway_account_id": str(gateway_account_id),
-            "gateway_event_id": event.gateway_event_id,
-            "gateway_transaction_id": event.gateway_transaction_id,
-            "event_type": event.event_type,
-            "gateway_event_type": event.gateway_event_type,
-            "news": _news(event),
-            "payload": event.payload,
-            "occurred_at": event.occurred_at.isoformat(),
-            "received_at": transaction.now.isoformat(),
-            "correlation_id": correlation_id or current_correlation_id(),
-            "state": "ignored" if event.event_type is None else "pending",
-        }
-        | ({} if call is None else {"call": dict(call)}),
+        event=_storable(
+            {
+                "id": str(uuid7(transaction.now)),
+                "payment_id": event.payment_id and str(event.payment_id),
+                "gateway": gateway,
+                "gateway_account_id": str(gateway_account_id),
+                "gateway_event_id": event.gateway_event_id,
+                "gateway_transaction_id": event.gateway_transaction_id,
+                "event_type": event.event_type,
+                "gateway_event_type": event.gateway_event_type,
+                "news": _news(event),
+                "payload": event.payload,
+                "occurred_at": event.occurred_at.isoformat(),
+                "received_at": transaction.now.isoformat(),
+                "correlation_id": correlation_id or current_correlation_id(),
+                "state": "ignored" if event.event_type is None else "pending",
+            }
+            | ({} if call is None else {"call": dict(call)})
+        ),
     )
     return stored
+
+
+def _storable(document: Mapping[str, Any]) -> str:
+    """As JSON that jsonb holds: NUL and halves of a character, which a gateway may send, become U+FFFD."""
+    text = json.dumps(document)
+    if r"\u0000" not in text and r"\ud" not in text:
+        return text
+    return _ESCAPES.sub(lambda found: r"\ufffd" if found["unstorable"] else found[0], text)
 
 
 def _news(event: GatewayEvent) -> dict[str, Any]:

@@ -38,7 +38,8 @@ def order_id_of(
            AND (o.id = :id OR o.order_number = :number)
            AND (:is_staff OR o.customer_id = (
                SELECT c.id FROM tenancy.customers c
-                WHERE c.organization_id = :organization_id AND (c.auth_subject = :subject OR c.id = :guest_id)))
+                WHERE c.organization_id = :organization_id AND c.deleted_at IS NULL
+                  AND (c.auth_subject = :subject OR c.id = :guest_id)))
         """,
         organization_id=transaction.tenant,
         id=_uuid_or_none(reference),

@@ -64,7 +64,8 @@ def _rows(transaction: Transaction, caller: Caller, page: Mapping[str, Any]) -> 
             return records(transaction.rows(_ALL, organization_id=tenant, before=page["before"], limit=page["limit"]))
         return records(transaction.rows(_BY_STATUS, organization_id=tenant, **page))
     customer_id = caller.guest_id or transaction.value(
-        "SELECT id FROM tenancy.customers WHERE organization_id = :organization_id AND auth_subject = :subject",
+        "SELECT id FROM tenancy.customers WHERE organization_id = :organization_id AND auth_subject = :subject"
+        " AND deleted_at IS NULL",
         organization_id=tenant,
         subject=caller.subject,
     )

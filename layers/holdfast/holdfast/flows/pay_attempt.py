@@ -65,18 +65,20 @@ def resume_attempt(
     render: Render,
     *,
     first_attempt: bool,
-) -> Answer:
-    """Take over a claim whose holder died and answer it; somebody faster makes this a repetition.
+) -> Answer | None:
+    """Take over a claim whose holder died and answer it. ``None``: somebody was faster, and has answered or will.
 
     The claim is for the order's first attempt, or for its latest. What became of the charge is looked up under its own
     key; one that is too old for that is answered as it stands.
     """
     now = clock()
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
-        mine = take_over(transaction, claim, now)
+        # The order before the claim, as whoever stores an answer takes them.
         order = lock_order(transaction, resume.order_id)
+        if not take_over(transaction, claim, now):
+            return None
     payment = order.payments[0 if first_attempt else -1]
-    if mine and payment.is_open:
+    if payment.is_open:
         attempt = attempt_of(caller.organization_id, order, payment)
         with suppress(AttemptTooOld):
             found = ask_gateway(runtime, attempt, clock, Question.LOOK_UP)
@@ -88,6 +90,5 @@ def resume_attempt(
             order_id=resume.order_id,
         )
         answer = render(view, payment.id)
-        if mine:
-            store_answer_and_commit(transaction, claim, answer)
+        store_answer_and_commit(transaction, claim, answer)
     return answer

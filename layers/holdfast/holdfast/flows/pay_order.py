@@ -70,7 +70,12 @@ def pay_order(runtime: Runtime, command: PayOrder, clock: Callable[[], datetime]
             case Answer():
                 return begun
             case Resume():
-                return resume_attempt(runtime, command.caller, command.claim, begun, clock, render, first_attempt=False)
+                answer = resume_attempt(
+                    runtime, command.caller, command.claim, begun, clock, render, first_attempt=False
+                )
+                if answer is not None:
+                    return answer
+                patience.wait()
             case OutOfStock():
                 ring_outbox_bell(runtime)
                 raise begun

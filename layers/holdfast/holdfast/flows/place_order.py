@@ -12,6 +12,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from holdfast.database.errors import ConnectionLost, StaleFacts
+from holdfast.database.transaction import Transaction
 from holdfast.flows.charge_payment import Attempt
 from holdfast.flows.idempotency import Answer, Claim, Patience, Resume, read_earlier
 from holdfast.flows.pay_attempt import Render, pay_attempt, resume_attempt
@@ -78,7 +79,12 @@ def place_order(runtime: Runtime, command: PlaceOrder, clock: Callable[[], datet
             case Attempt():
                 return pay_attempt(runtime, placed, command.claim, command.caller.actor, clock, render)
             case Resume():
-                return resume_attempt(runtime, command.caller, command.claim, placed, clock, render, first_attempt=True)
+                answer = resume_attempt(
+                    runtime, command.caller, command.claim, placed, clock, render, first_attempt=True
+                )
+                if answer is not None:
+                    return answer
+                patience.wait()
 
 
 def _try_to_place(
@@ -86,7 +92,8 @@ def _try_to_place(
 ) -> Attempt | Answer | Resume | None:
     """One decision on fresh facts. ``None``: the key is in use now. ``tried`` are the orders of this very request."""
     caller = command.caller
-    with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
+
+    def work(transaction: Transaction) -> Attempt | Answer | Resume | None:
         facts = read_facts(transaction, caller, command.request.items, gateway=command.gateway, claim=command.claim)
         if facts["claim"] is not None:
             return _of_earlier(facts["claim"], command, now, tried)
@@ -98,9 +105,11 @@ def _try_to_place(
             organization_id=caller.organization_id,
             order=document,
         )
-    if result["outcome"] == "placed":
-        return attempt
-    return None if result["outcome"] == "busy" else _of_earlier(result, command, now, tried)
+        if result["outcome"] == "placed":
+            return attempt
+        return None if result["outcome"] == "busy" else _of_earlier(result, command, now, tried)
+
+    return runtime.database.transact(caller.organization_id, work, now=now, actor=caller.actor)
 
 
 def _of_earlier(

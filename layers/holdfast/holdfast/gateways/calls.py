@@ -5,8 +5,10 @@ ours: what surely was not executed is ``GatewayUnreachable``, what may have been
 repeats under the same idempotency key.
 """
 
+import hashlib
 import json
 import ssl
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -98,3 +100,29 @@ def _never_sent(error: urllib3.exceptions.HTTPError) -> bool:
         return True
     cause = error.args[0] if error.args else None
     return isinstance(error, urllib3.exceptions.SSLError) and isinstance(cause, ssl.SSLCertVerificationError)
+
+
+def fitting_key(key: str, max_characters: int) -> str:
+    """``key``, or where the vendor takes no key that long, as much of its SHA-256 in hex as fits: always the same.
+
+    45 characters of it are 180 bits. Raises ``ValueError`` for an empty key.
+    """
+    if not key:
+        raise ValueError("an idempotency key has at least one character")
+    if len(key) <= max_characters:
+        return key
+    return hashlib.sha256(key.encode()).hexdigest()[:max_characters]
+
+
+class Deadline:
+    """What is left of a call's time: one verb of the port may be several requests."""
+
+    def __init__(self, seconds: float) -> None:
+        self._ends_at = time.monotonic() + seconds
+
+    def left_seconds(self) -> float:
+        """Raises ``GatewayUnreachable`` when nothing is left: what was not sent was not executed."""
+        left = self._ends_at - time.monotonic()
+        if left <= 0:
+            raise GatewayUnreachable("The time for this call was used up before the gateway could be asked.")
+        return left

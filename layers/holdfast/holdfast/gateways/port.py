@@ -89,6 +89,8 @@ class GatewayCredentials:
     webhook_user: str | None = None
     webhook_password: str | None = field(default=None, repr=False)
     """Adyen: HTTP Basic of the webhook."""
+    url_prefix: str | None = None
+    """Adyen: what the live address begins with, which is the company's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,8 +117,11 @@ class PaymentSnapshot:
 
     gateway_transaction_id: str
     outcome: Outcome
-    amount: Money
-    """What was asked for."""
+    amount: Money | None
+    """What was asked for; None: the answer does not tell."""
+    is_provisional: bool = False
+    """Whether the gateway has not given the transaction its id yet (Adyen, while the shopper acts), or never will (a
+    refusal at the door). The id is then the adapter's own: good for ``cancel``, and not to be stored."""
     captured_minor: int = 0
     refunded_minor: int = 0
     capturable_minor: int = 0
@@ -138,7 +143,8 @@ class RefundSnapshot:
 
     gateway_refund_id: str
     status: RefundOutcome
-    amount: Money
+    amount: Money | None
+    """None: the answer does not tell."""
     failure_code: str | None = None
 
 
@@ -216,17 +222,19 @@ class Gateway(Protocol):
         ...
 
     def fetch(self, transaction_id: str, *, deadline_seconds: float) -> PaymentSnapshot:
-        """The truth about a payment."""
+        """The truth about a payment. A gateway that cannot be asked (Adyen) answers PROCESSING without an amount: its
+        webhooks tell."""
         ...
 
     def fetch_refund(self, gateway_refund_id: str, *, deadline_seconds: float) -> RefundSnapshot:
-        """The truth about a refund."""
+        """The truth about a refund; PENDING without an amount where the gateway cannot be asked."""
         ...
 
     def find(self, request: AuthorizeRequest, *, deadline_seconds: float) -> PaymentSnapshot | None:
         """What became of an attempt whose answer was lost; None: surely nothing, and nothing will.
 
-        At a gateway that resolves by repetition (Stripe) an attempt that never arrived is executed now.
+        At a gateway that resolves by repetition (Stripe, PayPal, Adyen) an attempt that never arrived is executed now;
+        at one that resolves by cancellation (Square) one that did arrive may be given up by this.
         """
         ...
 
@@ -249,18 +257,19 @@ _EVENT_OF_REFUND: Final[Mapping[RefundOutcome, EventType]] = {
 
 def event_from_snapshot(snapshot: PaymentSnapshot, payment_id: UUID, now: datetime) -> GatewayEvent:
     """An answer in the form of a webhook, so that both go down one road. The same answer has the same event id."""
-    transaction, outcome = snapshot.gateway_transaction_id, snapshot.outcome
-    held = snapshot.amount.amount_minor if outcome in {Outcome.SUCCEEDED, Outcome.AUTHORIZED} else None
+    transaction, outcome, amount = snapshot.gateway_transaction_id, snapshot.outcome, snapshot.amount
+    asked_minor = amount.amount_minor if amount else None
+    held_minor = asked_minor if outcome in {Outcome.SUCCEEDED, Outcome.AUTHORIZED} else None
     return GatewayEvent(
         gateway_event_id=f"answer:{transaction}:{outcome}:{snapshot.captured_minor}:{snapshot.refunded_minor}",
         gateway_event_type=ANSWER_EVENT_TYPE,
         event_type=_EVENT_OF_OUTCOME[outcome],
         occurred_at=now,
-        gateway_transaction_id=transaction,
+        gateway_transaction_id=None if snapshot.is_provisional else transaction,
         payment_id=payment_id,
-        amount_minor=snapshot.amount.amount_minor,
-        currency=snapshot.amount.currency,
-        authorized_minor=held,
+        amount_minor=asked_minor,
+        currency=amount.currency if amount else None,
+        authorized_minor=held_minor,
         captured_minor=snapshot.captured_minor,
         refunded_minor=snapshot.refunded_minor,
         authorization_expires_at=snapshot.authorization_expires_at,
@@ -273,7 +282,8 @@ def event_from_snapshot(snapshot: PaymentSnapshot, payment_id: UUID, now: dateti
 def event_from_refund_snapshot(
     snapshot: RefundSnapshot, *, transaction_id: str, payment_id: UUID, refund_id: UUID, now: datetime
 ) -> GatewayEvent:
-    """A refund's answer in the form of a webhook."""
+    """A refund's answer in the form of a webhook. One that does not tell the amount only says that it was asked for."""
+    amount = snapshot.amount
     return GatewayEvent(
         gateway_event_id=f"answer:{snapshot.gateway_refund_id}:{snapshot.status}",
         gateway_event_type=ANSWER_EVENT_TYPE,
@@ -281,9 +291,9 @@ def event_from_refund_snapshot(
         occurred_at=now,
         gateway_transaction_id=transaction_id,
         payment_id=payment_id,
-        amount_minor=snapshot.amount.amount_minor,
-        currency=snapshot.amount.currency,
-        gateway_refund_id=snapshot.gateway_refund_id,
+        amount_minor=amount.amount_minor if amount else None,
+        currency=amount.currency if amount else None,
+        gateway_refund_id=snapshot.gateway_refund_id if amount else None,
         refund_id=refund_id,
         failure_code=snapshot.failure_code,
         payload={"status": str(snapshot.status)},

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
+from holdfast.gateways.amounts import money_from, vendor_amount
+from holdfast.gateways.fields import uuid_or_none
 from holdfast.gateways.port import Outcome, PaymentSnapshot, RefundOutcome, RefundSnapshot
 from holdfast.values.errors import NotRepresentable
 from holdfast.values.money import Money, currency_exponent
@@ -42,28 +44,16 @@ REFUND_OUTCOME_OF_STATUS: Final[Mapping[str, RefundOutcome]] = {
 
 def stripe_amount(amount: Money) -> int:
     """``amount`` as Stripe writes it. Raises ``NotRepresentable`` if that would need rounding, and at zero."""
-    currency = amount.currency
-    shift = _stripe_exponent(currency) - currency_exponent(currency)
-    up, down = _power_of_ten(shift), _power_of_ten(-shift)
-    scaled, remainder = divmod(amount.amount_minor * up, down)
-    if remainder or scaled <= 0 or scaled % _stripe_step(currency):
-        raise NotRepresentable(f"Stripe cannot express {amount} exactly.", currency=currency)
+    scaled = vendor_amount(amount, _stripe_exponent(amount.currency), "Stripe")
+    if scaled % _stripe_step(amount.currency):
+        raise NotRepresentable(f"Stripe cannot express {amount} exactly.", currency=amount.currency)
     return scaled
 
 
 def money_of(stripe_minor: int, stripe_currency: str) -> Money:
     """An amount of Stripe's in ISO minor units. Raises ``NotRepresentable`` where that would need rounding."""
     currency = stripe_currency.upper()
-    shift = currency_exponent(currency) - _stripe_exponent(currency)
-    whole, remainder = divmod(stripe_minor * _power_of_ten(shift), _power_of_ten(-shift))
-    if remainder:
-        raise NotRepresentable(f"{stripe_minor} of Stripe's {currency} is no whole minor unit.", currency=currency)
-    return Money(whole, currency)
-
-
-def _power_of_ten(exponent: int) -> int:
-    """Ten to the exponent, and 1 for a negative one: integers only."""
-    return int(10 ** max(exponent, 0))
+    return money_from(stripe_minor, currency, _stripe_exponent(currency), "Stripe")
 
 
 def _stripe_exponent(currency: str) -> int:
@@ -143,11 +133,7 @@ def failure_code_of(error: Mapping[str, Any]) -> str | None:
 
 def uuid_in(metadata: Any, name: str) -> UUID | None:
     """An id of ours out of an object's metadata; None if it is not there or not ours."""
-    value = metadata.get(name) if isinstance(metadata, Mapping) else None
-    try:
-        return UUID(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
+    return uuid_or_none(metadata.get(name) if isinstance(metadata, Mapping) else None)
 
 
 def _card(details: Any) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from holdfast.gateways.fields import UNREADABLE, text
 from holdfast.gateways.port import GatewayCredentials, GatewayEvent, RefundOutcome
 from holdfast.gateways.stripe_objects import (
     REFUND_OUTCOME_OF_STATUS,
@@ -18,7 +19,7 @@ from holdfast.gateways.stripe_objects import (
     money_of,
     uuid_in,
 )
-from holdfast.values.errors import InvalidInput, NotRepresentable, SignatureInvalid
+from holdfast.values.errors import InvalidInput, SignatureInvalid
 from holdfast.values.payment_events import EventType
 
 SIGNATURE_HEADER: Final = "stripe-signature"
@@ -92,22 +93,13 @@ def _parse(raw_body: bytes) -> GatewayEvent:
         payload = json.loads(raw_body)
         read = _READERS.get(payload["type"], _read_nothing)
         return GatewayEvent(
-            gateway_event_id=_text(payload["id"]),
-            gateway_event_type=_text(payload["type"]),
+            gateway_event_id=text(payload["id"]),
+            gateway_event_type=text(payload["type"]),
             occurred_at=instant(payload["created"]),
             payload=payload,
-            **read(_text(payload["type"]), payload["data"]["object"]),
+            **read(text(payload["type"]), payload["data"]["object"]),
         )
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-        OSError,
-        OverflowError,
-        AttributeError,
-        RecursionError,
-        NotRepresentable,
-    ) as error:
+    except UNREADABLE as error:
         raise InvalidInput("The webhook's body is not an event of Stripe's.") from error
 
 
@@ -119,13 +111,13 @@ def _read_intent(event_name: str, intent: Mapping[str, Any]) -> dict[str, Any]:
         event_type = EventType.CAPTURE_FAILED
     elif event_name == "payment_intent.canceled" and intent.get("cancellation_reason") in _EXPIRED:
         event_type = EventType.AUTHORIZATION_EXPIRED
-    currency = _text(intent["currency"])
+    currency = text(intent["currency"])
     amount = money_of(intent["amount"], currency)
     charge = intent.get("latest_charge")
     held = event_type in {EventType.AUTHORIZATION_SUCCEEDED, EventType.CAPTURE_SUCCEEDED}
     return {
         "event_type": event_type,
-        "gateway_transaction_id": _text(intent["id"]),
+        "gateway_transaction_id": text(intent["id"]),
         "payment_id": uuid_in(intent.get("metadata"), "payment_id"),
         "amount_minor": amount.amount_minor,
         "currency": amount.currency,
@@ -138,13 +130,13 @@ def _read_intent(event_name: str, intent: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read_charge(event_name: str, charge: Mapping[str, Any]) -> dict[str, Any]:
-    currency = _text(charge["currency"])
+    currency = text(charge["currency"])
     amount = money_of(charge["amount"], currency)
     captured = money_of(int(charge.get("amount_captured") or 0), currency)
     expired = event_name == "charge.expired"
     return {
         "event_type": EventType.AUTHORIZATION_EXPIRED if expired else EventType.CAPTURE_SUCCEEDED,
-        "gateway_transaction_id": _text(charge["payment_intent"]),
+        "gateway_transaction_id": text(charge["payment_intent"]),
         # A charge has the metadata its intent had when it was made.
         "payment_id": uuid_in(charge.get("metadata"), "payment_id"),
         "amount_minor": amount.amount_minor,
@@ -156,8 +148,8 @@ def _read_charge(event_name: str, charge: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read_refund(_event_name: str, refund: Mapping[str, Any]) -> dict[str, Any]:
     """By the refund's status and not by the event's name: ``refund.updated`` may bring any of them."""
-    outcome = REFUND_OUTCOME_OF_STATUS[_text(refund["status"])]
-    amount = money_of(refund["amount"], _text(refund["currency"]))
+    outcome = REFUND_OUTCOME_OF_STATUS[text(refund["status"])]
+    amount = money_of(refund["amount"], text(refund["currency"]))
     failed = outcome is RefundOutcome.FAILED
     return {
         "event_type": _REFUND_EVENTS[outcome],
@@ -165,32 +157,26 @@ def _read_refund(_event_name: str, refund: Mapping[str, Any]) -> dict[str, Any]:
         "payment_id": uuid_in(refund.get("metadata"), "payment_id"),
         "amount_minor": amount.amount_minor,
         "currency": amount.currency,
-        "gateway_refund_id": _text(refund["id"]),
+        "gateway_refund_id": text(refund["id"]),
         "refund_id": uuid_in(refund.get("metadata"), "refund_id"),
         "failure_code": (refund.get("failure_reason") or refund["status"]) if failed else None,
     }
 
 
 def _read_dispute(event_name: str, dispute: Mapping[str, Any]) -> dict[str, Any]:
-    amount = money_of(dispute["amount"], _text(dispute["currency"]))
+    amount = money_of(dispute["amount"], text(dispute["currency"]))
     return {
         "event_type": _DISPUTE_EVENTS[event_name],
         "gateway_transaction_id": dispute.get("payment_intent"),
         "amount_minor": amount.amount_minor,
         "currency": amount.currency,
-        "gateway_dispute_id": _text(dispute["id"]),
+        "gateway_dispute_id": text(dispute["id"]),
         "failure_code": dispute.get("reason"),
     }
 
 
 def _read_nothing(_event_name: str, _thing: Mapping[str, Any]) -> dict[str, Any]:
     return {"event_type": None}
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise TypeError("text expected")
-    return value
 
 
 _INTENT_EVENTS: Final[Mapping[str, EventType]] = {

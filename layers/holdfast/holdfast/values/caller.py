@@ -30,11 +30,10 @@ class Caller:
 
     @property
     def actor(self) -> str:
-        """How the caller is named in histories, the audit log and idempotency keys: by subject.
+        """How the caller is named in histories, claims and the audit log: one name for one caller, of plain letters.
 
-        An issuer may use subjects of any characters (OpenID Connect Core, section 2); one that is not plain is named by
-        its hash, so that two callers never share a name.
+        A subject with other letters, or a very long one, is named by its SHA-256.
         """
         if _PLAIN_SUBJECT.fullmatch(self.subject):
             return f"{self.kind}:{self.subject}"
-        return f"{self.kind}:sha256:{hashlib.sha256(self.subject.encode(errors='replace')).hexdigest()}"
+        return f"{self.kind}:sha256-{hashlib.sha256(self.subject.encode()).hexdigest()}"

@@ -13,11 +13,18 @@ STATEMENT_TIMEOUT_SECONDS = 600
 def run() -> None:
     """Runs on the connection that ``holdfast.database.migrations.run`` hands over."""
     connection: Connection = context.config.attributes["connection"]
-    context.configure(connection=connection, version_table="schema_version", version_table_schema="public", transaction_per_migration=True)
+    # For the session, and committed: SET LOCAL would end with the first revision, each being a transaction of its own.
+    connection.execute(text("SET ROLE holdfast_owner"))
+    connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'"))
+    connection.execute(text(f"SET statement_timeout = '{STATEMENT_TIMEOUT_SECONDS}s'"))
+    connection.commit()
+    context.configure(
+        connection=connection,
+        version_table="schema_version",
+        version_table_schema="public",
+        transaction_per_migration=True,
+    )
     with context.begin_transaction():
-        connection.execute(text("SET ROLE holdfast_owner"))
-        connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'"))
-        connection.execute(text(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT_SECONDS}s'"))
         context.run_migrations()
 
 

@@ -92,4 +92,3 @@ def _ensure_roles(connection: Connection, password: str | None, iam: bool) -> No
 
 def _pg8000(url: str | URL) -> URL:
     return make_url(url).set(drivername="postgresql+pg8000")
-

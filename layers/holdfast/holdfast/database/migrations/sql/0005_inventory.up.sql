@@ -31,7 +31,8 @@ GRANT SELECT, INSERT, UPDATE ON inventory.warehouses TO holdfast_app;
 GRANT SELECT ON inventory.warehouses TO holdfast_system;
 
 -- Orders booked per warehouse and its local date. Every checkout appends a row and none updates one, so no row is
--- hot; a reader sums, and a system job rolls the rows of a date into one. Giving back appends a negative row.
+-- hot; a reader sums. One checkout in 64 folds the rows of its warehouses and dates into one, and a system job the rest,
+-- so the sum stays short. Giving back appends a negative row.
 CREATE TABLE inventory.warehouse_daily_load (
     organization_id uuid NOT NULL,
     warehouse_id uuid NOT NULL,
@@ -42,9 +43,8 @@ CREATE TABLE inventory.warehouse_daily_load (
     CONSTRAINT warehouse_daily_load_warehouse_fkey FOREIGN KEY (organization_id, warehouse_id) REFERENCES inventory.warehouses (organization_id, id)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02);
 CALL tenancy.isolate('inventory.warehouse_daily_load');
-GRANT SELECT, INSERT ON inventory.warehouse_daily_load TO holdfast_app;
-GRANT SELECT, INSERT, DELETE ON inventory.warehouse_daily_load TO holdfast_system;
-GRANT UPDATE (orders) ON inventory.warehouse_daily_load TO holdfast_system; -- FOR UPDATE asks for it; no statement updates
+GRANT SELECT, INSERT, DELETE ON inventory.warehouse_daily_load TO holdfast_app, holdfast_system;
+GRANT UPDATE (orders) ON inventory.warehouse_daily_load TO holdfast_app, holdfast_system; -- FOR UPDATE asks for it
 -- Dates whose appended rows want rolling up are looked for over all tenants.
 CALL tenancy.open_to_system('inventory.warehouse_daily_load', 'select');
 
@@ -259,7 +259,7 @@ $$;
 CREATE FUNCTION inventory.resolve_reservations(
     p_organization_id uuid, p_order_id uuid, p_now timestamptz, p_status text, p_reason text, p_performed_by text
 ) RETURNS integer
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     ended integer;
@@ -301,7 +301,7 @@ $$;
 CREATE FUNCTION inventory.return_sold(
     p_organization_id uuid, p_order_id uuid, p_now timestamptz, p_reason text, p_performed_by text
 ) RETURNS integer
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     returned integer;
@@ -325,20 +325,21 @@ BEGIN
 END
 $$;
 
--- Folds the appended load rows of the current tenant into one row per warehouse and date. Rows that another
--- transaction is folding are left to it.
-CREATE FUNCTION inventory.roll_up_daily_load(p_organization_id uuid, p_now timestamptz) RETURNS integer
-LANGUAGE sql SET search_path = pg_catalog, pg_temp
+-- Folds the appended load rows of some warehouses and dates into one row each. Rows that another transaction is
+-- folding are left to it. Answers how many rows it wrote.
+CREATE FUNCTION inventory.fold_daily_load(
+    p_organization_id uuid, p_warehouse_ids uuid[], p_load_dates date[], p_now timestamptz
+) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
-    WITH crowded AS (
-        SELECT warehouse_id, load_date FROM inventory.warehouse_daily_load
-         WHERE organization_id = p_organization_id
-         GROUP BY warehouse_id, load_date HAVING count(*) > 1
-    ), taken AS (
+DECLARE
+    folds integer;
+BEGIN
+    WITH taken AS (
         SELECT l.warehouse_id, l.load_date, l.id
-          FROM inventory.warehouse_daily_load l JOIN crowded USING (warehouse_id, load_date)
-         WHERE l.organization_id = p_organization_id
-         ORDER BY l.warehouse_id, l.load_date, l.id
+          FROM (SELECT DISTINCT * FROM unnest(p_warehouse_ids, p_load_dates) AS u (warehouse_id, load_date)) d
+          JOIN inventory.warehouse_daily_load l
+            ON l.organization_id = p_organization_id AND l.warehouse_id = d.warehouse_id AND l.load_date = d.load_date
            FOR UPDATE OF l SKIP LOCKED
     ), folded AS (
         DELETE FROM inventory.warehouse_daily_load l USING taken t
@@ -351,12 +352,31 @@ AS $$
           FROM folded GROUP BY warehouse_id, load_date
         RETURNING 1
     )
-    SELECT count(*)::integer FROM written
+    SELECT count(*) INTO folds FROM written;
+    RETURN folds;
+END
+$$;
+
+-- Folds whatever the current tenant has more than one row of.
+CREATE FUNCTION inventory.roll_up_daily_load(p_organization_id uuid, p_now timestamptz) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    warehouses uuid[];
+    dates date[];
+BEGIN
+    SELECT array_agg(warehouse_id), array_agg(load_date) INTO warehouses, dates
+      FROM (SELECT warehouse_id, load_date FROM inventory.warehouse_daily_load
+             WHERE organization_id = p_organization_id
+             GROUP BY warehouse_id, load_date HAVING count(*) > 1) AS crowded;
+    RETURN inventory.fold_daily_load(p_organization_id, warehouses, dates, p_now);
+END
 $$;
 
 GRANT EXECUTE ON FUNCTION
     inventory.move_stock(uuid, timestamptz, text, uuid[], uuid[], integer[], text, uuid, text, text),
     inventory.resolve_reservations(uuid, uuid, timestamptz, text, text, text),
-    inventory.return_sold(uuid, uuid, timestamptz, text, text)
+    inventory.return_sold(uuid, uuid, timestamptz, text, text),
+    inventory.fold_daily_load(uuid, uuid[], date[], timestamptz)
     TO holdfast_app, holdfast_system;
 GRANT EXECUTE ON FUNCTION inventory.roll_up_daily_load(uuid, timestamptz) TO holdfast_system;

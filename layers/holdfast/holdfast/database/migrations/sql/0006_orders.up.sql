@@ -56,6 +56,7 @@ CREATE TABLE orders.orders (
         'unfulfilled', 'in_preparation', 'partially_shipped', 'shipped', 'delivered', 'cancelled')),
     CONSTRAINT orders_source CHECK (source IN ('web', 'mobile', 'api', 'marketplace')),
     CONSTRAINT orders_shipping_preference CHECK (shipping_preference IN ('economy', 'standard', 'expedited')),
+    CONSTRAINT orders_geocode_quality CHECK (geocode_quality IN ('rooftop', 'range_interpolated', 'centroid', 'approximate')),
     CONSTRAINT orders_currency_form CHECK (currency ~ '^[A-Z]{3}$'),
     CONSTRAINT orders_amounts_not_negative CHECK (subtotal >= 0 AND tax >= 0 AND shipping >= 0 AND discount >= 0),
     CONSTRAINT orders_total_adds_up CHECK (total = subtotal + tax + shipping - discount AND total >= 0),

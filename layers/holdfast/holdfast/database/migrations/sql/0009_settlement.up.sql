@@ -1,9 +1,9 @@
--- Money news is settled in two short steps around a pure decision: lock_payment() takes the order's row and reads,
+-- Money news is settled in two short steps around a pure decision: lock_order() takes the order's row and reads,
 -- settle() writes. order_view() is the one way an order is shown.
 
 -- Everything about an order that its owner may see, as one document.
 CREATE FUNCTION checkout.order_view(p_organization_id uuid, p_order_id uuid) RETURNS jsonb
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
     RETURN (
@@ -45,7 +45,7 @@ $$;
 -- Takes an order's row, which is the one lock for the order, its payments and its holds, and reads what a decision
 -- about it needs. Each statement inside sees what was committed before the lock was granted.
 CREATE FUNCTION checkout.lock_order(p_organization_id uuid, p_order_id uuid) RETURNS jsonb
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
     PERFORM 1 FROM orders.orders WHERE organization_id = p_organization_id AND id = p_order_id FOR NO KEY UPDATE;
@@ -101,7 +101,7 @@ $$;
 --     outbox: [{id, topic, sequence, payload}], operations: [{id, payment_id, reason}],
 --     failures: [{id, process_name, details, payload}]}
 CREATE FUNCTION checkout.settle(p_organization_id uuid, p jsonb) RETURNS jsonb
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_now timestamptz := (p ->> 'now')::timestamptz;
@@ -119,7 +119,6 @@ BEGIN
                r.gateway_refund_id, r.failure_code, r.created_by, v_now, CASE WHEN r.status IN ('succeeded', 'failed') THEN v_now END
           FROM jsonb_to_recordset(p -> 'refunds') AS r (id uuid, amount bigint, currency text, reason text, is_full_refund boolean,
                status text, gateway_refund_id text, failure_code text, created_by text)
-         LIMIT 100
         ON CONFLICT ON CONSTRAINT refunds_pkey DO UPDATE
            SET status = excluded.status, gateway_refund_id = COALESCE(excluded.gateway_refund_id, refunds.gateway_refund_id),
                failure_code = excluded.failure_code, completed_at = COALESCE(excluded.completed_at, refunds.completed_at);
@@ -179,7 +178,7 @@ BEGIN
 
     INSERT INTO operations.outbox (organization_id, id, topic, aggregate_type, aggregate_id, sequence, payload, created_at)
     SELECT p_organization_id, b.id, b.topic, 'order', v_order_id, b.sequence, b.payload, v_now
-      FROM jsonb_to_recordset(p -> 'outbox') AS b (id uuid, topic text, sequence integer, payload jsonb) LIMIT 100;
+      FROM jsonb_to_recordset(p -> 'outbox') AS b (id uuid, topic text, sequence integer, payload jsonb);
     INSERT INTO orders.order_operations (organization_id, id, order_id, payment_id, operation, reason, requested_by, next_attempt_at, created_at)
     SELECT p_organization_id, b.id, v_order_id, b.payment_id, 'return_money', b.reason, v_actor, v_now, v_now
       FROM jsonb_to_recordset(p -> 'operations') AS b (id uuid, payment_id uuid, reason text)
@@ -187,11 +186,10 @@ BEGIN
      WHERE NOT EXISTS (SELECT 1 FROM orders.order_operations x
                         WHERE x.organization_id = p_organization_id AND x.order_id = v_order_id AND x.operation = 'return_money'
                           AND x.payment_id = b.payment_id AND x.state = 'failed')
-     LIMIT 100
     ON CONFLICT (organization_id, order_id, operation, payment_id) WHERE state = 'running' DO NOTHING;
     INSERT INTO operations.process_failures (organization_id, id, process_name, related_id, details, payload, created_at)
     SELECT p_organization_id, b.id, b.process_name, v_order_id, b.details, b.payload, v_now
-      FROM jsonb_to_recordset(p -> 'failures') AS b (id uuid, process_name text, details text, payload jsonb) LIMIT 100
+      FROM jsonb_to_recordset(p -> 'failures') AS b (id uuid, process_name text, details text, payload jsonb)
     ON CONFLICT (organization_id, process_name, related_id) WHERE status = 'open' DO NOTHING;
 
     RETURN checkout.order_view(p_organization_id, v_order_id);
@@ -201,7 +199,7 @@ $$;
 -- Stores an event once. Answers its id, or NULL when it was stored before. An event whose payment is not known yet is
 -- stored unmatched. p.call, if there is one, is the call whose answer the event is.
 CREATE FUNCTION payments.store_event(p_organization_id uuid, p jsonb) RETURNS uuid
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     stored uuid;
@@ -237,7 +235,7 @@ $$;
 -- Claims one event for processing. The attempt is counted and committed before the work begins, so that an event that
 -- kills its process runs out of attempts too; the lease is when somebody else may take it.
 CREATE FUNCTION payments.claim_event(p_organization_id uuid, p_event_id uuid, p_now timestamptz, p_lease_seconds integer) RETURNS jsonb
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     claimed jsonb;

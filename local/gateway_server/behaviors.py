@@ -1,15 +1,28 @@
-"""What the server was told to do to the next calls: delays, lost answers, declines, odd webhooks."""
+"""What a server was told to do to the next calls: delays, lost answers, declines, odd webhooks."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from local.stripe_server.errors import invalid_request
-from local.stripe_server.forms import Params
-from local.stripe_server.model import Intent, new_id
-from local.stripe_server.webhooks import Manner
+from local.gateway_server.courier import Manner
+from local.gateway_server.model import Json, misunderstood, new_id
 
 FAULTS: Final = ("timeout_before", "timeout_after")
 _HOLD_MAX_SECONDS: Final = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a command can be aimed at in a call."""
+
+    operation: str
+    """Resource and verb, such as ``payments.create``."""
+    account: str
+    tokens: frozenset[str] = frozenset()
+    """Payment methods that the call names, or that the payment it is about was made with."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """Of the call and of the payment it is about."""
+    payment: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,25 +30,22 @@ class Match:
     """Which calls are meant. Everything given has to fit; nothing given means every call."""
 
     operation: str | None = None
-    """``payment_intents.create``, ``.confirm``, ``.capture``, ``.cancel``, ``.retrieve``, ``refunds.create`` ...
-    A name without a dot (``refunds``) means all of its operations."""
+    """A name without a dot (``refunds``) means all of its operations."""
     token: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
-    """Of the call, or of the intent it is about."""
-    intent: str | None = None
+    payment: str | None = None
     account: str | None = None
 
-    def fits(self, operation: str, account: str, params: Params, intent: Intent | None) -> bool:
+    def fits(self, facts: Facts) -> bool:
         """Whether a call is meant."""
-        if self.operation and self.operation not in {operation, operation.partition(".")[0]}:
-            return False
-        if self.token and self.token not in {params.get("payment_method"), intent and intent.card_token}:
-            return False
-        if (self.intent and (intent is None or intent.id != self.intent)) or (self.account or account) != account:
-            return False
-        own = params.get("metadata")
-        known = {**(intent.metadata if intent else {}), **(own if isinstance(own, dict) else {})}
-        return self.metadata.items() <= known.items()
+        resource = facts.operation.partition(".")[0]
+        return (
+            self.operation in {None, "", facts.operation, resource}
+            and (self.token is None or self.token in facts.tokens)
+            and self.payment in {None, facts.payment}
+            and self.account in {None, facts.account}
+            and self.metadata.items() <= facts.metadata.items()
+        )
 
 
 @dataclass(slots=True)
@@ -70,8 +80,8 @@ class Behaviors:
     def __init__(self) -> None:
         self.active: dict[str, Behavior] = {}
 
-    def command(self, given: dict[str, Any]) -> Behavior:
-        """Put a command into force. Raises ``StripeError`` if it is not understood."""
+    def command(self, given: Json) -> Behavior:
+        """Put a command into force. Raises ``Refusal`` if it is not understood."""
         try:
             fields = dict(given)
             match, webhooks = fields.pop("match", {}), fields.pop("webhooks", None)
@@ -84,23 +94,23 @@ class Behaviors:
                 **fields,
             )
         except TypeError as error:
-            raise invalid_request(f"Not a behavior: {error}") from None
+            raise misunderstood(f"Not a behavior: {error}") from None
         if behavior.fault not in {None, *FAULTS}:
-            raise invalid_request(f"fault is one of {', '.join(FAULTS)}", param="fault")
+            raise misunderstood(f"fault is one of {', '.join(FAULTS)}")
         if behavior.hold_seconds > _HOLD_MAX_SECONDS:
-            raise invalid_request(f"hold_seconds is at most {_HOLD_MAX_SECONDS}", param="hold_seconds")
+            raise misunderstood(f"hold_seconds is at most {_HOLD_MAX_SECONDS}")
         self.active[behavior.id] = behavior
         return behavior
 
-    def take(self, operation: str, account: str, params: Params, intent: Intent | None) -> Behavior | None:
-        """The command for this call, if there is one; it is used up accordingly."""
+    def take(self, facts: Facts) -> Behavior:
+        """The command for this call, used up accordingly; one that changes nothing if there is none."""
         for behavior in self.active.values():
-            if behavior.match.fits(operation, account, params, intent):
+            if behavior.match.fits(facts):
                 behavior.used += 1
                 if behavior.times is not None and behavior.used >= behavior.times:
                     del self.active[behavior.id]
                 return behavior
-        return None
+        return Behavior("none", Match())
 
 
 def behavior_json(behavior: Behavior) -> dict[str, Any]:

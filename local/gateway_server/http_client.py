@@ -18,19 +18,23 @@ class _Answer:
 
     def __init__(self) -> None:
         self.complete = False
+        self.body = b""
+
+    def on_body(self, data: bytes) -> None:
+        self.body += data
 
     def on_message_complete(self) -> None:
         self.complete = True
 
 
 class HttpClient:
-    """Posts bytes and tells the status code. Raises ``OSError`` when there is no answer."""
+    """Posts bytes and tells the status code and the body of the answer. Raises ``OSError`` when there is no answer."""
 
     def __init__(self) -> None:
         self._idle: defaultdict[tuple[str, int, bool], list[Connection]] = defaultdict(list)
 
-    async def post(self, url: str, headers: dict[str, str], body: bytes, timeout_seconds: float) -> int:
-        """The status code of the answer. A kept connection that turns out to be closed is replaced once."""
+    async def post(self, url: str, headers: dict[str, str], body: bytes, timeout_seconds: float) -> tuple[int, bytes]:
+        """The answer's status code and body. A kept connection that turns out to be closed is replaced once."""
         try:
             async with asyncio.timeout(timeout_seconds):
                 return await self._post(url, headers, body)
@@ -44,7 +48,7 @@ class HttpClient:
                 writer.close()
         self._idle.clear()
 
-    async def _post(self, url: str, headers: dict[str, str], body: bytes) -> int:
+    async def _post(self, url: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
         parts = urlsplit(url)
         tls = parts.scheme == "https"
         host, port = parts.hostname or "", parts.port or (443 if tls else 80)
@@ -61,7 +65,7 @@ class HttpClient:
                 continue
         return await self._exchange(await asyncio.open_connection(host, port, ssl=tls or None), request, idle)
 
-    async def _exchange(self, connection: Connection, request: bytes, idle: list[Connection]) -> int:
+    async def _exchange(self, connection: Connection, request: bytes, idle: list[Connection]) -> tuple[int, bytes]:
         reader, writer = connection
         answer = _Answer()
         parser = httptools.HttpResponseParser(answer)
@@ -74,7 +78,7 @@ class HttpClient:
                     raise ConnectionResetError("closed before an answer")
                 parser.feed_data(data)
             kept = parser.should_keep_alive() and len(idle) < _IDLE_CONNECTIONS_MAX
-            return int(parser.get_status_code())
+            return int(parser.get_status_code()), answer.body
         finally:
             if kept:
                 idle.append(connection)

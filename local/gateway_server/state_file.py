@@ -1,4 +1,4 @@
-"""The server's memory in a JSON file, so that a restart of the local system finds its payments again."""
+"""A server's memory in a JSON file, so that a restart of the local system finds its payments again."""
 
 import json
 import logging
@@ -7,9 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from local.stripe_server.ledger import Ledger
-from local.stripe_server.model import Charge, Endpoint, Event, Intent, Refund, StoredAnswer
-from local.stripe_server.webhooks import Courier, Delivery
+from local.gateway_server.courier import Courier, Delivery
+from local.gateway_server.ledger import Ledger
+from local.gateway_server.model import Event, StoredAnswer
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -41,11 +41,7 @@ class StateFile:
         self._saved_changes = self._ledger.changes
         ledger = self._ledger
         state = {
-            "intents": [asdict(intent) for intent in ledger.intents.values()],
-            "charges": [asdict(charge) for charge in ledger.charges.values()],
-            "refunds": [asdict(refund) for refund in ledger.refunds.values()],
-            "endpoints": [asdict(endpoint) for endpoint in ledger.endpoints.values()],
-            "payment_methods": ledger.payment_methods,
+            **{name: [asdict(item) for item in getattr(ledger, name).values()] for name in ledger.TABLES},
             "answers": {name: asdict(answer) for name, answer in ledger.answers.items() if answer.body is not None},
             "events": [asdict(event) for event in ledger.events],
             "pending": [asdict(delivery) for delivery in self._courier.pending.values()],
@@ -56,19 +52,13 @@ class StateFile:
 
     def _take(self, state: dict[str, Any]) -> None:
         """Build everything first, then put it into the ledger: all or nothing."""
-        intents = {item["id"]: Intent(**item) for item in state["intents"]}
-        charges = {item["id"]: Charge(**item) for item in state["charges"]}
-        refunds = {item["id"]: Refund(**item) for item in state["refunds"]}
-        endpoints = {item["id"]: Endpoint(**item) for item in state["endpoints"]}
+        ledger = self._ledger
+        tables = {name: {item["id"]: kind(**item) for item in state[name]} for name, kind in ledger.TABLES.items()}
         answers = OrderedDict((name, StoredAnswer(**item)) for name, item in state["answers"].items())
         events = [Event(**item) for item in state["events"]]
         pending = {item["id"]: Delivery(**item) for item in state["pending"]}
-        ledger = self._ledger
-        ledger.payment_methods.update(state["payment_methods"])
-        ledger.intents.update(intents)
-        ledger.charges.update(charges)
-        ledger.refunds.update(refunds)
-        ledger.endpoints.update(endpoints)
+        for name, items in tables.items():
+            getattr(ledger, name).update(items)
         ledger.answers.update(answers)
         ledger.events.extend(events)
         self._courier.pending.update(pending)

@@ -1,0 +1,261 @@
+"""A light stand-in for the AWS emulation, for load: SQS, EventBridge and Secrets Manager over their JSON protocols.
+
+moto's server takes 60 to 170 messages a second, which would be what a load test measures. This one keeps queues with
+visibility, delay, long polls and redrive in memory and speaks exactly the calls that the system makes; ``/_state``
+tells what is in it. ``python -m bench.aws_server --port N`` takes the place of ``python -m local.aws --port N``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import json
+import time
+import uuid
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+import uvicorn
+
+from local.model import ACCOUNT, REGION
+
+Document = dict[str, Any]
+Send = Callable[[Document], Awaitable[None]]
+Receive = Callable[[], Awaitable[Document]]
+
+_CREATE_TOPIC: Final = (
+    '<CreateTopicResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><CreateTopicResult>'
+    f"<TopicArn>arn:aws:sns:{REGION}:{ACCOUNT}:%s</TopicArn></CreateTopicResult><ResponseMetadata>"
+    "<RequestId>bench</RequestId></ResponseMetadata></CreateTopicResponse>"
+)
+
+
+class Refused(Exception):
+    """An AWS error: its code is the message."""
+
+
+@dataclass(slots=True)
+class Message:
+    """One message of a queue."""
+
+    id: str
+    body: str
+    sent_at: float
+    receives: int = 0
+
+
+@dataclass(slots=True)
+class Queue:
+    """A standard queue."""
+
+    name: str
+    visibility_seconds: float
+    redrive: Queue | None = None
+    receives_max: int = 0
+    ready: deque[Message] = field(default_factory=deque)
+    taken: dict[str, tuple[Message, asyncio.TimerHandle]] = field(default_factory=dict)
+    delayed: int = 0
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def put(self, message: Message, delay_seconds: float = 0) -> None:
+        """Take a message in, visible after the delay."""
+        if delay_seconds > 0:
+            self.delayed += 1
+            asyncio.get_running_loop().call_later(delay_seconds, self._show, message)
+            return
+        self.ready.append(message)
+        self.arrived.set()
+
+    def _show(self, message: Message) -> None:
+        self.delayed -= 1
+        self.put(message)
+
+    async def take(self, count: int, wait_seconds: float) -> list[tuple[str, Message]]:
+        """Up to ``count`` messages with their receipts; waits for the first one."""
+        if not self.ready and wait_seconds > 0:
+            self.arrived.clear()
+            try:
+                await asyncio.wait_for(self.arrived.wait(), wait_seconds)
+            except TimeoutError:
+                return []
+        taken: list[tuple[str, Message]] = []
+        while self.ready and len(taken) < count:
+            message = self.ready.popleft()
+            if self.redrive is not None and message.receives >= self.receives_max:
+                self.redrive.put(message)
+                continue
+            message.receives += 1
+            receipt = uuid.uuid4().hex
+            timer = asyncio.get_running_loop().call_later(self.visibility_seconds, self._return, receipt)
+            self.taken[receipt] = (message, timer)
+            taken.append((receipt, message))
+        return taken
+
+    def _return(self, receipt: str) -> None:
+        message, _ = self.taken.pop(receipt)
+        self.put(message)
+
+    def delete(self, receipt: str) -> None:
+        """Forget a message that was handled. An old receipt deletes nothing."""
+        if receipt in self.taken:
+            self.taken.pop(receipt)[1].cancel()
+
+    def state(self) -> dict[str, int]:
+        """How many messages are where."""
+        return {"ready": len(self.ready), "in_flight": len(self.taken), "delayed": self.delayed}
+
+
+class Emulation:
+    """The ASGI application."""
+
+    def __init__(self) -> None:
+        self._base = ""
+        self._queues: dict[str, Queue] = {}
+        self._secrets: dict[str, str] = {}
+        self._buses = ["default"]
+        self._calls: Counter[str] = Counter()
+
+    async def __call__(self, scope: Document, receive: Receive, send: Send) -> None:
+        """Answer one call."""
+        if scope["type"] != "http":
+            return
+        headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
+        self._base = f"http://{headers.get('host', '')}"
+        body = await _body(receive)
+        target = headers.get("x-amz-target", "")
+        status, content_type = 200, "application/x-amz-json-1.0"
+        try:
+            if target:
+                answer = json.dumps(await self._call(target.rpartition(".")[2], json.loads(body or b"{}")))
+            elif scope["path"] == "/_state":
+                answer = json.dumps(self._state())
+            elif b"Action=CreateTopic" in body:
+                answer, content_type = _CREATE_TOPIC % parse_qs(body.decode())["Name"][0], "text/xml"
+            else:
+                answer = ""  # S3: the bucket is made
+        except Refused as refused:
+            status, answer = 400, json.dumps({"__type": str(refused), "message": str(refused)})
+        content = answer.encode()
+        reply = [(b"content-type", content_type.encode()), (b"content-length", b"%d" % len(content))]
+        await send({"type": "http.response.start", "status": status, "headers": reply})
+        await send({"type": "http.response.body", "body": content})
+
+    async def _call(self, operation: str, request: Document) -> Document:
+        self._calls[operation] += 1
+        match operation:
+            case "SendMessage":
+                return self._put(self._queue(request), request)
+            case "SendMessageBatch":
+                queue = self._queue(request)
+                return {"Successful": [{"Id": entry["Id"], **self._put(queue, entry)} for entry in request["Entries"]]}
+            case "ReceiveMessage":
+                count, wait = int(request.get("MaxNumberOfMessages", 1)), float(request.get("WaitTimeSeconds", 0))
+                taken = await self._queue(request).take(count, wait)
+                return {"Messages": [_received(receipt, message) for receipt, message in taken]} if taken else {}
+            case "DeleteMessage":
+                self._queue(request).delete(request["ReceiptHandle"])
+                return {}
+            case "DeleteMessageBatch":
+                for entry in request["Entries"]:
+                    self._queue(request).delete(entry["ReceiptHandle"])
+                return {"Successful": [{"Id": entry["Id"]} for entry in request["Entries"]]}
+            case "CreateQueue":
+                return self._create_queue(request["QueueName"], request.get("Attributes", {}))
+            case "GetQueueUrl":
+                return {"QueueUrl": self._url(self._queues[request["QueueName"]])}
+            case "GetQueueAttributes":
+                return {"Attributes": {"ApproximateNumberOfMessages": str(len(self._queue(request).ready))}}
+            case _:
+                return self._other(operation, request)
+
+    def _other(self, operation: str, request: Document) -> Document:
+        match operation:
+            case "PutEvents":
+                entries = [{"EventId": str(uuid.uuid4())} for _ in request["Entries"]]
+                self._calls["events published"] += len(entries)
+                return {"FailedEntryCount": 0, "Entries": entries}
+            case "CreateEventBus":
+                self._buses.append(request["Name"])
+                return {"EventBusArn": f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{request['Name']}"}
+            case "ListEventBuses":
+                return {"EventBuses": [{"Name": name} for name in self._buses]}
+            case "CreateSecret" | "PutSecretValue":
+                name = request.get("Name") or request["SecretId"]
+                if operation == "CreateSecret" and name in self._secrets:
+                    raise Refused("ResourceExistsException")
+                self._secrets[name] = request["SecretString"]
+                return {"Name": name, "ARN": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}", "VersionId": "1" * 32}
+            case "GetSecretValue":
+                if request["SecretId"] not in self._secrets:
+                    raise Refused("ResourceNotFoundException")
+                return {"Name": request["SecretId"], "SecretString": self._secrets[request["SecretId"]]}
+            case _:
+                raise Refused(f"UnknownOperationException {operation}")
+
+    def _create_queue(self, name: str, attributes: dict[str, str]) -> Document:
+        if name not in self._queues:
+            queue = self._queues[name] = Queue(name, float(attributes.get("VisibilityTimeout", 30)))
+            if "RedrivePolicy" in attributes:
+                policy = json.loads(attributes["RedrivePolicy"])
+                queue.redrive = self._queues[policy["deadLetterTargetArn"].rpartition(":")[2]]
+                queue.receives_max = int(policy["maxReceiveCount"])
+        return {"QueueUrl": self._url(self._queues[name])}
+
+    def _url(self, queue: Queue) -> str:
+        return f"{self._base}/{ACCOUNT}/{queue.name}"
+
+    def _queue(self, request: Document) -> Queue:
+        name = request["QueueUrl"].rpartition("/")[2]
+        if name not in self._queues:
+            raise Refused("com.amazonaws.sqs#QueueDoesNotExist")
+        return self._queues[name]
+
+    def _put(self, queue: Queue, request: Document) -> Document:
+        message = Message(str(uuid.uuid4()), request["MessageBody"], time.time())
+        queue.put(message, float(request.get("DelaySeconds", 0)))
+        return {"MessageId": message.id, "MD5OfMessageBody": _md5(message.body)}
+
+    def _state(self) -> Document:
+        return {"queues": {name: queue.state() for name, queue in self._queues.items()}, "calls": dict(self._calls)}
+
+
+def _received(receipt: str, message: Message) -> Document:
+    return {
+        "MessageId": message.id,
+        "ReceiptHandle": receipt,
+        "Body": message.body,
+        "MD5OfBody": _md5(message.body),
+        "Attributes": {
+            "ApproximateReceiveCount": str(message.receives),
+            "SentTimestamp": str(int(message.sent_at * 1000)),
+        },
+    }
+
+
+def _md5(body: str) -> str:
+    return hashlib.md5(body.encode(), usedforsecurity=False).hexdigest()
+
+
+async def _body(receive: Receive) -> bytes:
+    chunks = []
+    while True:
+        message = await receive()
+        chunks.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(chunks)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve on 127.0.0.1 until SIGTERM."""
+    parser = argparse.ArgumentParser(prog="bench.aws_server")
+    parser.add_argument("--port", type=int, required=True)
+    options = parser.parse_args(arguments)
+    uvicorn.run(Emulation(), host="127.0.0.1", port=options.port, lifespan="off", access_log=False, log_level="warning")
+
+
+if __name__ == "__main__":
+    main()

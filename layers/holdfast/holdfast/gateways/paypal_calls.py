@@ -1,0 +1,111 @@
+"""Requests to PayPal: signed on with an access token, made once, and refusals put in the port's words.
+
+Source: https://developer.paypal.com/api/rest/requests/, /api/rest/responses/ and /api/rest/reference/idempotency/.
+"""
+
+import json
+import time
+from typing import Any, Final
+
+import urllib3
+
+from holdfast.gateways.calls import Answer, bounded_request, lost_answer
+from holdfast.gateways.paypal_access import AccessTokens
+from holdfast.gateways.paypal_objects import link_of
+from holdfast.gateways.port import GatewayCredentials, GatewayRefused, GatewayUnreachable
+from holdfast.values.errors import HoldfastError
+
+REQUEST_ID_MAX_CHARACTERS: Final = 108
+
+
+class Deadline:
+    """What is left of a call's time: one verb of the port may be several requests."""
+
+    def __init__(self, seconds: float) -> None:
+        self._ends_at = time.monotonic() + seconds
+
+    def left_seconds(self) -> float:
+        """Raises GatewayUnreachable when nothing is left: what was not sent yet was not executed."""
+        left = self._ends_at - time.monotonic()
+        if left <= 0:
+            raise GatewayUnreachable("The time for this call was used up before PayPal could be asked.")
+        return left
+
+
+class PayPalCalls:
+    """One PayPal account's way to its API."""
+
+    def __init__(
+        self, credentials: GatewayCredentials, *, pool: urllib3.PoolManager, tokens: AccessTokens, base_url: str
+    ) -> None:
+        self._credentials = credentials
+        self._pool = pool
+        self._tokens = tokens
+        self._base_url = base_url.rstrip("/")
+
+    def get(self, path: str, deadline: Deadline) -> dict[str, Any]:
+        """Read. Raises GatewayUnreachable or GatewayRefused."""
+        return self._send("GET", path, None, {}, deadline)
+
+    def post(self, path: str, body: Any, request_id: str, deadline: Deadline) -> dict[str, Any]:
+        """Do something once per ``request_id``. Raises what ``Gateway`` says of its verbs."""
+        if not 0 < len(request_id) <= REQUEST_ID_MAX_CHARACTERS:
+            raise ValueError("a request id has 1 to 108 characters")
+        headers = {"PayPal-Request-Id": request_id, "Prefer": "return=representation"}
+        return self._send("POST", path, body, headers, deadline)
+
+    def patch(self, path: str, body: list[dict[str, str]], deadline: Deadline) -> None:
+        """Change attributes; twice is as good as once."""
+        self._send("PATCH", path, body, {}, deadline)
+
+    def _send(self, method: str, path: str, body: Any, headers: dict[str, str], deadline: Deadline) -> dict[str, Any]:
+        """One request, once; only a token that PayPal no longer takes is replaced, and the request made again."""
+        token = self._token(deadline)
+        answer = self._request(method, path, body, headers, token, deadline)
+        if answer.status == 401:
+            answer = self._request(method, path, body, headers, self._token(deadline, refused=token), deadline)
+        if answer.status >= 400:
+            raise _error_for(answer, changes=method != "GET")
+        return answer.json_object()
+
+    def _token(self, deadline: Deadline, refused: str | None = None) -> str:
+        return self._tokens.token(
+            self._base_url, self._credentials, deadline_seconds=deadline.left_seconds(), refused=refused
+        )
+
+    def _request(
+        self, method: str, path: str, body: Any, headers: dict[str, str], token: str, deadline: Deadline
+    ) -> Answer:
+        return bounded_request(
+            self._pool,
+            method,
+            self._base_url + path,
+            vendor="PayPal",
+            headers={
+                "Authorization": f"Bearer {token}",
+                "Accept": "application/json",
+                "Content-Type": "application/json",
+                "User-Agent": "Holdfast",
+                **headers,
+            },
+            body=None if body is None else json.dumps(body),
+            deadline_seconds=deadline.left_seconds(),
+        )
+
+
+def _error_for(answer: Answer, *, changes: bool) -> HoldfastError:
+    """The port's error for an answer that is no success: PayPal's ``issue`` is the code, else its ``name``."""
+    problem = answer.json_object()
+    details = problem.get("details")
+    detail = details[0] if isinstance(details, list) and details and isinstance(details[0], dict) else {}
+    code = str(detail.get("issue") or problem.get("name") or f"http_{answer.status}")
+    if answer.status == 409:
+        # The first request under this id is still being executed.
+        return lost_answer(changes)(f"PayPal is still working on this request ({code}).", **answer.retry_hint())
+    sentence = detail.get("description") or problem.get("message") or f"PayPal answered {answer.status}."
+    facts: dict[str, Any] = {"failure_code": code, "parameter": detail.get("field"), "gateway": "paypal"}
+    redirect_url = link_of(problem, "redirect") or link_of(problem, "payer-action")
+    if redirect_url:
+        facts["redirect_url"] = redirect_url
+    # Wrong credentials tell nothing of an attempt made before.
+    return GatewayRefused(str(sentence), about_attempt=answer.status not in (401, 403), **facts)

@@ -1,0 +1,143 @@
+"""The certificates that PayPal signs its webhooks with: fetched from PayPal alone, believed only with a valid chain.
+
+Source: https://developer.paypal.com/api/rest/webhooks/rest/ (verification by oneself) and RFC 5280, whose rules
+``cryptography`` applies. That package is imported on first use: only the function that receives webhooks carries it.
+"""
+
+import re
+import ssl
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Final
+
+from holdfast.gateways.port import GatewayUnreachable
+from holdfast.values.errors import SignatureInvalid
+
+if TYPE_CHECKING:
+    import urllib3
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+    from cryptography.x509 import Certificate
+    from cryptography.x509.verification import Store
+
+COMMON_NAME_SUFFIX: Final = ".paypal.com"
+CACHED_MAX: Final = 16
+CACHED_SECONDS: Final = 24 * 3600
+"""How long a verified certificate is believed without its chain being verified again; never beyond its own end."""
+BODY_MAX_BYTES: Final = 32 * 1024
+FETCH_TIMEOUT_SECONDS: Final = 3.0
+_CONNECT_TIMEOUT_SECONDS: Final = 2.0
+_CHAIN_MAX: Final = 8
+_KEY_MIN_BITS: Final = 2048
+
+_PATH: Final = r"/v1/notifications/certs/[A-Za-z0-9_-]{1,128}"
+# The whole address, and nothing that could be read in two ways: no user, no port, no query, no dot in the path.
+_PAYPAL_URL: Final = re.compile(r"https://(?:[a-z0-9-]{1,63}\.){1,4}paypal\.com" + _PATH, re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    key: "RSAPublicKey"
+    verified_at: datetime
+    valid_until: datetime
+
+    def holds_at(self, now: datetime) -> bool:
+        return self.verified_at <= now < min(self.valid_until, self.verified_at + timedelta(seconds=CACHED_SECONDS))
+
+
+class CertificateSource:
+    """Verified keys by the address PayPal names in ``PAYPAL-CERT-URL``; kept, and no more than ``CACHED_MAX`` of them.
+
+    ``roots_file`` holds the roots to trust (PEM); without it the operating system's are trusted. ``base_url`` is where
+    the PayPal API is: an address there is PayPal's too, which matters only where a local server stands for PayPal.
+    """
+
+    def __init__(self, pool: "urllib3.PoolManager", *, base_url: str, roots_file: str | None = None) -> None:
+        self._pool = pool
+        self._own_url = re.compile(re.escape(base_url.rstrip("/")) + _PATH, re.ASCII)
+        self._roots_file = roots_file
+        self._roots: Store | None = None
+        self._verified: dict[str, _Verified] = {}
+        self._lock = Lock()
+
+    def key(self, url: str, now: datetime) -> "RSAPublicKey":
+        """The key of the certificate at ``url``.
+
+        Raises ``SignatureInvalid`` for an address or a certificate that is not PayPal's, and ``GatewayUnreachable``
+        when the certificate cannot be fetched now: the webhook will come again.
+        """
+        if not (_PAYPAL_URL.fullmatch(url) or self._own_url.fullmatch(url)):
+            raise SignatureInvalid("The webhook names a certificate that does not lie with PayPal.")
+        with self._lock:
+            known = self._verified.get(url)
+        if known is not None and known.holds_at(now):
+            return known.key
+        verified = self._verify(self._fetch(url), now)
+        with self._lock:
+            self._verified.pop(url, None)
+            self._verified[url] = verified
+            while len(self._verified) > CACHED_MAX:
+                del self._verified[next(iter(self._verified))]
+        return verified.key
+
+    def _fetch(self, url: str) -> bytes:
+        import urllib3  # noqa: PLC0415 -- most webhooks find the certificate in the cache
+
+        timeout = urllib3.Timeout(total=FETCH_TIMEOUT_SECONDS, connect=_CONNECT_TIMEOUT_SECONDS)
+        headers = {"Accept-Encoding": "identity", "User-Agent": "Holdfast"}
+        try:
+            response = self._pool.request(
+                "GET", url, headers=headers, timeout=timeout, retries=False, redirect=False, preload_content=False
+            )
+            try:
+                body = response.read(BODY_MAX_BYTES + 1, decode_content=False)
+            finally:
+                response.close()
+        except urllib3.exceptions.HTTPError as error:
+            raise GatewayUnreachable(f"PayPal's certificate cannot be fetched: {type(error).__name__}.") from error
+        if response.status == 429 or response.status >= 500:
+            raise GatewayUnreachable(f"PayPal's certificate cannot be fetched: {response.status}.")
+        if response.status != 200 or len(body) > BODY_MAX_BYTES:
+            raise SignatureInvalid("There is no certificate where the webhook says.")
+        return body
+
+    def _verify(self, pem: bytes, now: datetime) -> _Verified:
+        """The first certificate, once the chain up to a trusted root holds for its name and for this moment."""
+        from cryptography import x509  # noqa: PLC0415 -- see the module
+        from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey  # noqa: PLC0415
+        from cryptography.x509.verification import PolicyBuilder, VerificationError  # noqa: PLC0415
+
+        try:
+            certificate, *others = x509.load_pem_x509_certificates(pem)[:_CHAIN_MAX]
+            name = _common_name(certificate)
+            policy = PolicyBuilder().store(self._trusted()).time(now)
+            policy.build_server_verifier(x509.DNSName(name)).verify(certificate, others)
+            key = certificate.public_key()
+        except (ValueError, x509.InvalidVersion, VerificationError) as error:
+            raise SignatureInvalid("The webhook's certificate is not one of PayPal's.") from error
+        if not isinstance(key, RSAPublicKey) or key.key_size < _KEY_MIN_BITS:
+            raise SignatureInvalid("The webhook's certificate has a key of another kind.")
+        return _Verified(key, now, certificate.not_valid_after_utc)
+
+    def _trusted(self) -> "Store":
+        from cryptography import x509  # noqa: PLC0415 -- see the module
+        from cryptography.x509.verification import Store  # noqa: PLC0415
+
+        if self._roots is None:
+            if self._roots_file:
+                roots = x509.load_pem_x509_certificates(Path(self._roots_file).read_bytes())
+            else:
+                trusted = ssl.create_default_context().get_ca_certs(binary_form=True)
+                roots = [x509.load_der_x509_certificate(root) for root in trusted]
+            self._roots = Store(roots)
+        return self._roots
+
+
+def _common_name(certificate: "Certificate") -> str:
+    from cryptography.x509 import NameOID  # noqa: PLC0415 -- see the module
+
+    names = [str(attribute.value) for attribute in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    if len(names) != 1 or not names[0].endswith(COMMON_NAME_SUFFIX):
+        raise ValueError("the certificate is in another name")
+    return names[0]

@@ -1,0 +1,309 @@
+"""Reading and writing PayPal's objects: amounts, orders with their payments, refunds. Pure; for calls and webhooks.
+
+Source: https://developer.paypal.com/docs/api/orders/v2/, /docs/api/payments/v2/, /api/rest/reference/currency-codes/.
+
+**The names of things.** A payment's ``gateway_transaction_id`` is PayPal's *order* id: it exists from the first answer
+on and never changes, while authorizations and captures come later, may be several, and are found in the order.
+``custom_id`` is a list of our own ids, the payment's first: ``{payment}`` on an order and what comes of it,
+``{payment},cancelled`` on an order that was given up before any money moved (PayPal has no call for that, see
+``PayPalGateway.cancel``), and ``{payment},{refund},{order}`` on a refund, for a refund tells only its capture.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from holdfast.gateways.port import Outcome, PaymentSnapshot, RefundOutcome, RefundSnapshot
+from holdfast.values.errors import NotRepresentable
+from holdfast.values.money import Money, currency_exponent
+
+PayPalObject = Mapping[str, Any]
+
+APPROVAL_ACTION: Final = "paypal_approval"
+"""The ``type`` of the client's action: the shopper agrees at ``url``, or in PayPal's buttons with ``order_id``."""
+
+_WITHOUT_DECIMALS: Final = frozenset(("HUF", "JPY", "TWD"))
+_WITH_TWO_DECIMALS: Final = frozenset(
+    (
+        "AUD", "BRL", "CAD", "CHF", "CNY", "CZK", "DKK", "EUR", "GBP", "HKD", "ILS", "INR", "MXN", "MYR", "NOK", "NZD",
+        "PHP", "PLN", "SEK", "SGD", "THB", "USD",
+    )
+)  # fmt: skip
+_DECIMAL: Final = re.compile(r"(?P<whole>[0-9]{1,16})(?:\.(?P<part>[0-9]{1,8}))?", re.ASCII)
+_CANCELLED_MARK: Final = "cancelled"
+
+_TAKEN: Final = frozenset(("COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED"))
+_HELD: Final = frozenset(("CREATED", "PARTIALLY_CAPTURED"))
+_REFUSED: Final = frozenset(("DECLINED", "FAILED", "DENIED"))
+_RELEASED: Final = frozenset(("VOIDED", "EXPIRED"))
+_OUTCOME_OF_ORDER: Final[Mapping[str, Outcome]] = {
+    "CREATED": Outcome.REQUIRES_ACTION,
+    "SAVED": Outcome.REQUIRES_ACTION,
+    "PAYER_ACTION_REQUIRED": Outcome.REQUIRES_ACTION,
+    # Nothing is left for the shopper to do, but the money waits for us: `PayPalGateway.fetch` takes it.
+    "APPROVED": Outcome.PROCESSING,
+    "VOIDED": Outcome.CANCELLED,
+}
+REFUND_OUTCOME_OF_STATUS: Final[Mapping[str, RefundOutcome]] = {
+    "PENDING": RefundOutcome.PENDING,
+    "COMPLETED": RefundOutcome.SUCCEEDED,
+    "FAILED": RefundOutcome.FAILED,
+    "CANCELLED": RefundOutcome.FAILED,
+}
+_APPROVAL_LINKS: Final = ("payer-action", "approve")
+
+
+def paypal_amount(amount: Money) -> dict[str, str]:
+    """``amount`` as PayPal writes it: a decimal string. Raises ``NotRepresentable`` if it would need rounding, at zero,
+    and for a currency that PayPal does not take."""
+    decimals = _decimals(amount.currency)
+    whole, part = divmod(amount.amount_minor, 10 ** currency_exponent(amount.currency))
+    if amount.amount_minor <= 0 or (part and not decimals):
+        raise NotRepresentable(f"PayPal cannot express {amount} exactly.", currency=amount.currency)
+    return {"currency_code": amount.currency, "value": f"{whole}.{part:02d}" if decimals else str(whole)}
+
+
+def money_of(amount: Any) -> Money:
+    """An amount of PayPal's in ISO minor units. Raises ``KeyError``, ``TypeError`` or ``ValueError`` if it is none,
+    ``NotRepresentable`` where it would need rounding."""
+    currency = text_in(amount, "currency_code")
+    read = _DECIMAL.fullmatch(text_in(amount, "value"))
+    if read is None:
+        raise ValueError("not an amount")
+    exponent = currency_exponent(currency)
+    part = (read["part"] or "").rstrip("0")
+    if len(part) > exponent:
+        raise NotRepresentable(f"{read[0]} {currency} is no whole number of minor units.", currency=currency)
+    return Money(int(read["whole"] + part.ljust(exponent, "0")), currency)
+
+
+def _decimals(currency: str) -> int:
+    if currency in _WITHOUT_DECIMALS:
+        return 0
+    if currency in _WITH_TWO_DECIMALS:
+        return 2
+    raise NotRepresentable(f"PayPal does not take {currency}.", currency=currency)
+
+
+def snapshot_of_order(order: PayPalObject) -> PaymentSnapshot:
+    """What an order (whole representation) says of its payment. What is furthest on decides: money taken, money on its
+    way, money held, a refusal, money released, and only then the order's own status.
+
+    Raises ``KeyError``, ``TypeError`` or ``ValueError`` if this is no order as we know it.
+    """
+    unit = unit_of(order)
+    amount = money_of(unit["amount"])
+    captures, refunds = payments_of(unit, "captures"), payments_of(unit, "refunds")
+    captured = sum(money_of(capture["amount"]).amount_minor for capture in captures if capture["status"] in _TAKEN)
+    returned = (refund for refund in refunds if refund["status"] not in ("FAILED", "CANCELLED"))
+    held = open_authorization(order)
+    left = money_of(held["amount"]).amount_minor - captured if held else 0
+    outcome, culprit = _outcome(order, captured)
+    code, message = failure_of(culprit)
+    card = _source(order, "card")
+    return PaymentSnapshot(
+        gateway_transaction_id=text_in(order, "id"),
+        outcome=outcome,
+        amount=amount,
+        captured_minor=captured,
+        refunded_minor=sum(money_of(refund["amount"]).amount_minor for refund in returned),
+        capturable_minor=max(left, 0),
+        authorization_expires_at=instant(held["expiration_time"]) if held and held.get("expiration_time") else None,
+        failure_code=code,
+        failure_message=message,
+        client_action=approval_of(order) if outcome is Outcome.REQUIRES_ACTION else None,
+        method="card" if card is not None else "paypal" if _source(order, "paypal") is not None else None,
+        brand=str(card["brand"]).lower() if card and card.get("brand") else None,
+        last_four=card.get("last_digits") if card else None,
+    )
+
+
+def _outcome(order: PayPalObject, captured_minor: int) -> tuple[Outcome, PayPalObject | None]:
+    """What the payment is, and the capture or authorization that failed last, which says why."""
+    unit = unit_of(order)
+    captures, authorizations = payments_of(unit, "captures"), payments_of(unit, "authorizations")
+    statuses = {str(thing["status"]) for thing in (*captures, *authorizations)}
+    refused = [thing for thing in (*authorizations, *captures) if thing["status"] in _REFUSED]
+    culprit = refused[-1] if refused else None
+    if captured_minor:
+        return Outcome.SUCCEEDED, None
+    by_precedence = (
+        ("PENDING" in statuses, Outcome.PROCESSING),
+        (bool(statuses & _HELD), Outcome.AUTHORIZED),
+        (bool(refused) and not statuses & _RELEASED, Outcome.DECLINED),
+        (bool(statuses & _RELEASED) or is_given_up(order), Outcome.CANCELLED),
+    )
+    for holds, outcome in by_precedence:
+        if holds:
+            return outcome, culprit
+    status = text_in(order, "status")
+    if status not in _OUTCOME_OF_ORDER:
+        raise ValueError(f"an order that is {status} without a payment")
+    return _OUTCOME_OF_ORDER[status], None
+
+
+def declined(order: PayPalObject, code: str, message: str) -> PaymentSnapshot:
+    """The order as one whose payment was refused without leaving a trace in it."""
+    found = snapshot_of_order(order)
+    return replace(found, outcome=Outcome.DECLINED, failure_code=code, failure_message=message, client_action=None)
+
+
+def to_approve_again(order: PayPalObject, code: str, message: str, url: str | None) -> PaymentSnapshot:
+    """The order as one whose shopper has to choose another way to pay at ``url``."""
+    action = {**approval_of(order), **({"url": url} if url else {})}
+    found = snapshot_of_order(order)
+    return replace(
+        found, outcome=Outcome.REQUIRES_ACTION, failure_code=code, failure_message=message, client_action=action
+    )
+
+
+def refund_snapshot_of(refund: PayPalObject) -> RefundSnapshot:
+    """What a refund says. Raises ``KeyError`` or ``ValueError`` if this is no refund as we know it."""
+    status = text_in(refund, "status")
+    outcome = REFUND_OUTCOME_OF_STATUS[status]
+    reason = (refund.get("status_details") or {}).get("reason")
+    return RefundSnapshot(
+        gateway_refund_id=text_in(refund, "id"),
+        status=outcome,
+        amount=money_of(refund["amount"]),
+        failure_code=str(reason or status) if outcome is RefundOutcome.FAILED else None,
+    )
+
+
+def unit_of(order: PayPalObject) -> PayPalObject:
+    """The one purchase unit of an order. Raises ``ValueError`` if there are more: none of ours has."""
+    units = order["purchase_units"]
+    if not isinstance(units, Sequence) or len(units) != 1 or not isinstance(units[0], Mapping):
+        raise ValueError("an order of ours has one purchase unit")
+    return units[0]
+
+
+def payments_of(unit: PayPalObject, kind: str) -> list[PayPalObject]:
+    """The unit's ``captures``, ``authorizations`` or ``refunds``, oldest first."""
+    payments = unit.get("payments")
+    found = payments.get(kind) if isinstance(payments, Mapping) else None
+    return sorted(found, key=lambda thing: str(thing.get("create_time", ""))) if found else []
+
+
+def open_authorization(order: PayPalObject) -> PayPalObject | None:
+    """The youngest authorization that money can still be captured from: a renewed one stands for the one before."""
+    found = [thing for thing in payments_of(unit_of(order), "authorizations") if thing["status"] in _HELD]
+    return found[-1] if found else None
+
+
+def with_payment(order: PayPalObject, kind: str, thing: PayPalObject) -> dict[str, Any]:
+    """The order with one more capture, or with an authorization in its newest state."""
+    unit = dict(unit_of(order))
+    payments = dict(unit.get("payments") or {})
+    payments[kind] = [known for known in payments.get(kind) or () if known["id"] != thing["id"]] + [thing]
+    return {**order, "purchase_units": [{**unit, "payments": payments}]}
+
+
+def approval_of(order: PayPalObject) -> dict[str, Any]:
+    """What the shopper's client needs to have the order approved."""
+    action: dict[str, Any] = {"type": APPROVAL_ACTION, "order_id": text_in(order, "id")}
+    urls = [link_of(order, relation) for relation in _APPROVAL_LINKS]
+    url = next((url for url in urls if url), None)
+    return {**action, "url": url} if url else action
+
+
+def link_of(thing: PayPalObject, relation: str) -> str | None:
+    """The address of a link by its relation."""
+    for link in thing.get("links") or ():
+        if isinstance(link, Mapping) and link.get("rel") == relation and isinstance(link.get("href"), str):
+            return str(link["href"])
+    return None
+
+
+def id_in_link(thing: PayPalObject, relation: str, folder: str) -> str | None:
+    """The id at the end of a link, if the link leads into ``folder`` (``/v2/checkout/orders/``)."""
+    path = urlsplit(link_of(thing, relation) or "").path
+    found = path.removeprefix(folder)
+    return found if found and found != path and "/" not in found else None
+
+
+def is_given_up(order: PayPalObject) -> bool:
+    """Whether the order was marked as cancelled by us."""
+    return _CANCELLED_MARK in str(unit_of(order).get("custom_id") or "").split(",")[1:]
+
+
+def mark_given_up(custom_id: str | None) -> str:
+    """The ``custom_id`` of an order that is given up."""
+    return f"{(custom_id or '').split(',')[0]},{_CANCELLED_MARK}"
+
+
+def custom_id_of_refund(order: PayPalObject, refund_id: UUID) -> str:
+    """The ``custom_id`` of a refund: enough to know the payment, the refund and the order by."""
+    payment = str(unit_of(order).get("custom_id") or "").split(",")[0]
+    return f"{payment},{refund_id},{text_in(order, 'id')}"
+
+
+def ids_in(custom_id: Any) -> tuple[UUID | None, UUID | None, str | None]:
+    """Payment, refund and order out of a ``custom_id``; None for what is not there or not ours."""
+    parts = [*(custom_id.split(",") if isinstance(custom_id, str) else ()), "", "", ""]
+    payment_id, refund_id = _uuid(parts[0]), _uuid(parts[1])
+    return payment_id, refund_id, (parts[2] or None) if payment_id and refund_id else None
+
+
+def instant(text: Any) -> datetime:
+    """An RFC 3339 time as an aware UTC instant. Raises ``TypeError`` or ``ValueError`` if it is none."""
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError("a time without its offset")
+    return at.astimezone(UTC)
+
+
+def text_in(thing: Any, name: str) -> str:
+    """A text that has to be there. Raises ``KeyError`` or ``TypeError``."""
+    value = thing[name]
+    if not isinstance(value, str) or not value:
+        raise TypeError(f"{name} is no text")
+    return value
+
+
+def failure_of(thing: PayPalObject | None) -> tuple[str | None, str | None]:
+    """Why a capture or an authorization failed: the processor's code, else PayPal's reason, and a sentence for it."""
+    if thing is None:
+        return None, None
+    answer = thing.get("processor_response") or {}
+    reason = (thing.get("status_details") or {}).get("reason")
+    code = answer.get("response_code") or reason or thing["status"]
+    return str(code), PROCESSOR_CODES.get(str(code), f"The payment was refused ({code}).")
+
+
+def _source(order: PayPalObject, kind: str) -> PayPalObject | None:
+    source = order.get("payment_source")
+    found = source.get(kind) if isinstance(source, Mapping) else None
+    return found if isinstance(found, Mapping) else None
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+# https://developer.paypal.com/api/rest/sandbox/card-testing/ and the response codes of /docs/api/payments/v2/.
+PROCESSOR_CODES: Final[Mapping[str, str]] = {
+    "0500": "The bank does not honor the payment.",
+    "0580": "The bank refused an unauthorized transaction.",
+    "1330": "The bank does not know the account.",
+    "5100": "The bank declined the payment.",
+    "5110": "The security code is wrong.",
+    "5120": "There is not enough money in the account.",
+    "5130": "The PIN is wrong.",
+    "5140": "The card is closed.",
+    "5180": "The card or account number is wrong.",
+    "5400": "The card has expired.",
+    "5650": "The bank wants the shopper to authenticate.",
+    "5930": "The card was not activated.",
+    "9100": "The bank declined; the payment may be tried again.",
+    "9500": "The bank suspects fraud.",
+    "9520": "The card was reported lost or stolen.",
+    "00N7": "The security code was not accepted.",
+}

@@ -1,0 +1,274 @@
+"""PayPal's webhooks: proof of the sender over the raw bytes, then one event in our words.
+
+Source: https://developer.paypal.com/api/rest/webhooks/rest/ (the signed text), /api/rest/webhooks/event-names/ and the
+resources of /docs/api/payments/v2/ and /docs/api/orders/v2/.
+
+**What the signature covers** is the body's CRC-32 and not the body. It proves that PayPal sent *a* webhook to this
+endpoint under these headers; whoever got hold of the headers of one could make up another body for them. So headers
+of webhooks are never logged, and amounts are checked against what we asked for before they are believed.
+
+**Approval.** CHECKOUT.ORDER.APPROVED says that the shopper has done what was asked and the money waits for us. In our
+closed set that is ``payment_processing``: the next look at the payment (``PayPalGateway.fetch``) takes the money.
+"""
+
+import json
+import zlib
+from base64 import b64decode
+from binascii import Error as Base64Error
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from holdfast.gateways.paypal_objects import (
+    REFUND_OUTCOME_OF_STATUS,
+    failure_of,
+    id_in_link,
+    ids_in,
+    instant,
+    money_of,
+    text_in,
+    unit_of,
+)
+from holdfast.gateways.port import GatewayCredentials, GatewayEvent, RefundOutcome
+from holdfast.values.errors import InvalidInput, NotRepresentable, SignatureInvalid
+from holdfast.values.payment_events import EventType
+
+if TYPE_CHECKING:
+    from holdfast.gateways.paypal_certificates import CertificateSource
+
+ALGORITHM: Final = "SHA256withRSA"
+_HEADER_MAX_CHARACTERS: Final = 1024
+_ORDERS: Final = "/v2/checkout/orders/"
+_AUTHORIZATIONS: Final = "/v2/payments/authorizations/"
+
+Resource = Mapping[str, Any]
+
+
+def verify_and_parse_webhook(
+    headers: Mapping[str, str],
+    raw_body: bytes,
+    credentials: GatewayCredentials,
+    now: datetime,
+    certificates: "CertificateSource",
+) -> tuple[GatewayEvent, ...]:
+    """The one event of a webhook. ``headers`` have lower-case names; ``now`` is aware UTC.
+
+    Raises ``SignatureInvalid`` when the sender is not proven, ``InvalidInput`` when the body is no event of PayPal's,
+    ``GatewayUnreachable`` when PayPal's certificate cannot be had now.
+    """
+    verify_signature(headers, raw_body, credentials.webhook_id, now, certificates)
+    return (_parse(raw_body),)
+
+
+def verify_signature(
+    headers: Mapping[str, str],
+    raw_body: bytes,
+    webhook_id: str | None,
+    now: datetime,
+    certificates: "CertificateSource",
+) -> None:
+    """RSA PKCS#1 v1.5 with SHA-256 over ``signed_text``. Raises ``SignatureInvalid`` or ``GatewayUnreachable``.
+
+    What costs nothing is checked first: a certificate is fetched only for a webhook that could be genuine.
+    """
+    if not webhook_id:
+        raise SignatureInvalid("This endpoint has no webhook id to verify with.")
+    transmission_id, sent_at = _header(headers, "transmission-id"), _header(headers, "transmission-time")
+    if _header(headers, "auth-algo") != ALGORITHM:
+        raise SignatureInvalid("The webhook is signed with another algorithm.")
+    try:
+        signature = b64decode(_header(headers, "transmission-sig"), validate=True)
+    except (Base64Error, ValueError) as error:
+        raise SignatureInvalid("The webhook's signature is not base64.") from error
+    key = certificates.key(_header(headers, "cert-url"), now)
+
+    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 -- see paypal_certificates
+    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15  # noqa: PLC0415
+    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
+
+    try:
+        key.verify(signature, signed_text(transmission_id, sent_at, webhook_id, raw_body), PKCS1v15(), SHA256())
+    except InvalidSignature as error:
+        raise SignatureInvalid("The webhook's signature does not fit what was received.") from error
+
+
+def signed_text(transmission_id: str, transmission_time: str, webhook_id: str, raw_body: bytes) -> bytes:
+    """What PayPal signs: id, time, webhook id and the body's CRC-32 (unsigned, decimal), joined by ``|``."""
+    return f"{transmission_id}|{transmission_time}|{webhook_id}|{zlib.crc32(raw_body)}".encode(errors="replace")
+
+
+def _header(headers: Mapping[str, str], name: str) -> str:
+    value = headers.get(f"paypal-{name}", "")
+    if not 0 < len(value) <= _HEADER_MAX_CHARACTERS or "|" in value:
+        raise SignatureInvalid(f"The header PAYPAL-{name.upper()} is missing or malformed.")
+    return value
+
+
+def _parse(raw_body: bytes) -> GatewayEvent:
+    try:
+        payload = json.loads(raw_body)
+        name = text_in(payload, "event_type")
+        read = _READERS.get(name, _read_nothing)
+        return GatewayEvent(
+            gateway_event_id=text_in(payload, "id"),
+            gateway_event_type=name,
+            occurred_at=instant(payload["create_time"]),
+            payload=payload,
+            **read(name, payload["resource"]),
+        )
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError, NotRepresentable) as error:
+        raise InvalidInput("The webhook's body is not an event of PayPal's.") from error
+
+
+def _read_authorization(name: str, authorization: Resource) -> dict[str, Any]:
+    amount = money_of(authorization["amount"])
+    expires_at = authorization.get("expiration_time")
+    event_type = _AUTHORIZATION_EVENTS[text_in(authorization, "status")]
+    if name == "PAYMENT.AUTHORIZATION.VOIDED":
+        # One event for both: what was voided at or after its end had simply run out.
+        ended_at = instant(authorization.get("update_time") or authorization["create_time"])
+        ran_out = bool(expires_at) and ended_at >= instant(expires_at)
+        event_type = EventType.AUTHORIZATION_EXPIRED if ran_out else EventType.CANCELLATION_SUCCEEDED
+    code, message = failure_of(authorization) if event_type is EventType.AUTHORIZATION_FAILED else (None, None)
+    return {
+        "event_type": event_type,
+        "gateway_transaction_id": _order_of(authorization),
+        "payment_id": ids_in(authorization.get("custom_id"))[0],
+        "amount_minor": amount.amount_minor,
+        "currency": amount.currency,
+        "authorized_minor": amount.amount_minor if event_type is EventType.AUTHORIZATION_SUCCEEDED else None,
+        "captured_minor": 0 if event_type is EventType.AUTHORIZATION_SUCCEEDED else None,
+        "authorization_expires_at": instant(expires_at) if expires_at else None,
+        "failure_code": code,
+        "failure_message": message,
+    }
+
+
+def _read_capture(name: str, capture: Resource) -> dict[str, Any]:
+    """A capture of an authorization tells its own amount and not the payment's; one of a whole order tells both.
+
+    Captures of ours are final and so the only one: its amount is the cumulative figure.
+    """
+    amount = money_of(capture["amount"])
+    is_part = _is_of_authorization(capture)
+    event_type = _CAPTURE_EVENTS[name]
+    failed = event_type is EventType.AUTHORIZATION_FAILED
+    if failed and is_part:
+        event_type = EventType.CAPTURE_FAILED
+    code, message = failure_of(capture) if failed else (None, None)
+    succeeded = event_type is EventType.CAPTURE_SUCCEEDED
+    return {
+        "event_type": event_type,
+        "gateway_transaction_id": _order_of(capture),
+        "payment_id": ids_in(capture.get("custom_id"))[0],
+        "amount_minor": None if is_part else amount.amount_minor,
+        "currency": amount.currency,
+        "authorized_minor": amount.amount_minor if succeeded and not is_part else None,
+        "captured_minor": amount.amount_minor if succeeded else None,
+        "failure_code": code,
+        "failure_message": message,
+    }
+
+
+def _read_refund(name: str, refund: Resource) -> dict[str, Any]:
+    """A refund of ours carries payment, refund and order; one made at PayPal inherits the capture's ``custom_id``.
+
+    PayPal's own reversal of a capture has the same form, and whatever its status is called the money is gone.
+    """
+    amount = money_of(refund["amount"])
+    outcome = REFUND_OUTCOME_OF_STATUS.get(str(refund.get("status")), RefundOutcome.SUCCEEDED)
+    if name == "PAYMENT.REFUND.FAILED":
+        outcome = RefundOutcome.FAILED
+    payment_id, refund_id, order_id = ids_in(refund.get("custom_id"))
+    reason = (refund.get("status_details") or {}).get("reason")
+    return {
+        "event_type": _REFUND_EVENTS[outcome],
+        "gateway_transaction_id": order_id or _order_of(refund),
+        "payment_id": payment_id,
+        "amount_minor": amount.amount_minor,
+        "currency": amount.currency,
+        "gateway_refund_id": text_in(refund, "id"),
+        "refund_id": refund_id,
+        "failure_code": str(reason or refund["status"]) if outcome is RefundOutcome.FAILED else None,
+    }
+
+
+def _read_order(name: str, order: Resource) -> dict[str, Any]:
+    failed = name == "CHECKOUT.PAYMENT-APPROVAL.REVERSED"
+    order_id = order.get("order_id") or order["id"]
+    return {
+        "event_type": EventType.AUTHORIZATION_FAILED if failed else EventType.PAYMENT_PROCESSING,
+        "gateway_transaction_id": str(order_id),
+        "payment_id": ids_in(unit_of(order).get("custom_id"))[0],
+        "failure_code": "PAYMENT_APPROVAL_REVERSED" if failed else None,
+        "failure_message": "PayPal took the shopper's approval back." if failed else None,
+    }
+
+
+def _read_dispute(name: str, dispute: Resource) -> dict[str, Any]:
+    amount = money_of(dispute["dispute_amount"])
+    disputed = dispute.get("disputed_transactions")
+    transaction: Resource = disputed[0] if disputed else {}
+    return {
+        "event_type": _DISPUTE_EVENTS[name],
+        "payment_id": ids_in(transaction.get("custom"))[0],
+        "amount_minor": amount.amount_minor,
+        "currency": amount.currency,
+        "gateway_dispute_id": text_in(dispute, "dispute_id"),
+        "failure_code": dispute.get("reason"),
+    }
+
+
+def _read_nothing(_name: str, _thing: Resource) -> dict[str, Any]:
+    return {"event_type": None}
+
+
+def _order_of(resource: Resource) -> str | None:
+    order_id = _related(resource).get("order_id") or id_in_link(resource, "up", _ORDERS)
+    return order_id if isinstance(order_id, str) else None
+
+
+def _is_of_authorization(capture: Resource) -> bool:
+    return bool(_related(capture).get("authorization_id") or id_in_link(capture, "up", _AUTHORIZATIONS))
+
+
+def _related(resource: Resource) -> Resource:
+    related = (resource.get("supplementary_data") or {}).get("related_ids")
+    return related if isinstance(related, Mapping) else {}
+
+
+_AUTHORIZATION_EVENTS: Final[Mapping[str, EventType]] = {
+    "CREATED": EventType.AUTHORIZATION_SUCCEEDED,
+    "PENDING": EventType.PAYMENT_PROCESSING,
+    "DENIED": EventType.AUTHORIZATION_FAILED,
+    "CAPTURED": EventType.AUTHORIZATION_SUCCEEDED,
+    "PARTIALLY_CAPTURED": EventType.AUTHORIZATION_SUCCEEDED,
+    "VOIDED": EventType.CANCELLATION_SUCCEEDED,
+    "EXPIRED": EventType.AUTHORIZATION_EXPIRED,
+}
+_CAPTURE_EVENTS: Final[Mapping[str, EventType]] = {
+    "PAYMENT.CAPTURE.COMPLETED": EventType.CAPTURE_SUCCEEDED,
+    "PAYMENT.CAPTURE.PENDING": EventType.PAYMENT_PROCESSING,
+    "PAYMENT.CAPTURE.DECLINED": EventType.AUTHORIZATION_FAILED,
+    "PAYMENT.CAPTURE.DENIED": EventType.AUTHORIZATION_FAILED,
+}
+_REFUND_EVENTS: Final[Mapping[RefundOutcome, EventType]] = {
+    RefundOutcome.PENDING: EventType.REFUND_REQUESTED,
+    RefundOutcome.SUCCEEDED: EventType.REFUND_SUCCEEDED,
+    RefundOutcome.FAILED: EventType.REFUND_FAILED,
+}
+_DISPUTE_EVENTS: Final[Mapping[str, EventType]] = {
+    "CUSTOMER.DISPUTE.CREATED": EventType.DISPUTE_OPENED,
+    "CUSTOMER.DISPUTE.UPDATED": EventType.DISPUTE_UPDATED,
+    "CUSTOMER.DISPUTE.RESOLVED": EventType.DISPUTE_CLOSED,
+}
+_READERS: Final[Mapping[str, Callable[[str, Resource], dict[str, Any]]]] = {
+    **dict.fromkeys(("PAYMENT.AUTHORIZATION.CREATED", "PAYMENT.AUTHORIZATION.VOIDED"), _read_authorization),
+    **dict.fromkeys(_CAPTURE_EVENTS, _read_capture),
+    **dict.fromkeys(
+        ("PAYMENT.CAPTURE.REFUNDED", "PAYMENT.CAPTURE.REVERSED", "PAYMENT.REFUND.PENDING", "PAYMENT.REFUND.FAILED"),
+        _read_refund,
+    ),
+    **dict.fromkeys(("CHECKOUT.ORDER.APPROVED", "CHECKOUT.PAYMENT-APPROVAL.REVERSED"), _read_order),
+    **dict.fromkeys(_DISPUTE_EVENTS, _read_dispute),
+}

@@ -1,0 +1,136 @@
+"""Reading and writing Square's objects: amounts, payments, refunds. Pure; shared by calls and webhooks.
+
+Source: https://developer.squareup.com/reference/square/objects/Payment, /PaymentRefund, and
+https://developer.squareup.com/docs/build-basics/working-with-monetary-amounts.
+
+**What was asked.** A part of a held payment is captured by lowering its amount first, after which no field of Square's
+tells what was held. So what was asked goes along in the payment's ``note`` and is read back from there.
+**Our ids.** ``reference_id`` is our payment's id. A refund has no such field: its id ends the ``reason``.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+from uuid import UUID
+
+from holdfast.gateways.amounts import money_from, vendor_amount
+from holdfast.gateways.fields import text, utc_instant, uuid_or_none
+from holdfast.gateways.port import Outcome, PaymentSnapshot, RefundOutcome, RefundSnapshot
+from holdfast.values.errors import NotRepresentable
+from holdfast.values.money import Money, currency_exponent
+
+REASON_MAX_CHARACTERS: Final = 192
+
+# A seller has one currency, that of its country; Square is there in eight countries.
+_CURRENCIES: Final = frozenset(("USD", "CAD", "AUD", "JPY", "GBP", "EUR"))
+
+_OUTCOME_OF_STATUS: Final[Mapping[str, Outcome]] = {
+    "APPROVED": Outcome.AUTHORIZED,
+    "PENDING": Outcome.PROCESSING,
+    "COMPLETED": Outcome.SUCCEEDED,
+    "CANCELED": Outcome.CANCELLED,
+    "FAILED": Outcome.DECLINED,
+}
+REFUND_OUTCOME_OF_STATUS: Final[Mapping[str, RefundOutcome]] = {
+    "PENDING": RefundOutcome.PENDING,
+    "COMPLETED": RefundOutcome.SUCCEEDED,
+    "REJECTED": RefundOutcome.FAILED,
+    "FAILED": RefundOutcome.FAILED,
+}
+_BRANDS: Final[Mapping[str, str]] = {"AMERICAN_EXPRESS": "amex"}
+_ASKED: Final = re.compile(r": ([0-9]{1,18}) ([A-Z]{3}) asked\Z")
+_REFUND_ID: Final = re.compile(r"\(refund ([0-9a-f-]{36})\)\Z")
+
+
+def square_money(amount: Money) -> dict[str, Any]:
+    """``amount`` as Square writes it. Raises ``NotRepresentable`` at zero and for a currency no seller has."""
+    if amount.currency not in _CURRENCIES:
+        raise NotRepresentable(f"Square does not take {amount.currency}.", currency=amount.currency)
+    exponent = currency_exponent(amount.currency)
+    return {"amount": vendor_amount(amount, exponent, "Square"), "currency": amount.currency}
+
+
+def money_of(money: Mapping[str, Any]) -> Money:
+    """An amount of Square's: the smallest unit of the currency, as ISO 4217 has it."""
+    currency = text(money["currency"])
+    return money_from(money["amount"], currency, currency_exponent(currency), "Square")
+
+
+def note_of(order_number: str, amount: Money) -> str:
+    """A payment's note: for the seller to read, and for us to know what was asked."""
+    return f"{order_number}: {amount.amount_minor} {amount.currency} asked"
+
+
+def asked_of(payment: Mapping[str, Any]) -> Money | None:
+    """What was asked, out of the note; None for a payment that is not ours."""
+    found = _ASKED.search(str(payment.get("note", "")))
+    return Money(int(found[1]), found[2]) if found else None
+
+
+def reason_of(reason: str | None, refund_id: UUID) -> str:
+    """A refund's reason, with our id at its end."""
+    mark = f"(refund {refund_id})"
+    return f"{(reason or 'refund')[: REASON_MAX_CHARACTERS - len(mark) - 1]} {mark}"
+
+
+def refund_id_of(refund: Mapping[str, Any]) -> UUID | None:
+    """Our id of a refund; None for one that is not ours."""
+    found = _REFUND_ID.search(str(refund.get("reason", "")))
+    return uuid_or_none(found[1]) if found else None
+
+
+def snapshot_of_payment(payment: Mapping[str, Any]) -> PaymentSnapshot:
+    """What a Payment says. Raises what is in ``UNREADABLE`` if this is no payment as we know it."""
+    outcome = _OUTCOME_OF_STATUS[text(payment["status"])]
+    amount = money_of(payment["amount_money"]).amount_minor
+    code, message = failure_of(payment)
+    card = _card(payment)
+    brand = card.get("card_brand")
+    declined = outcome is Outcome.DECLINED
+    return PaymentSnapshot(
+        gateway_transaction_id=text(payment["id"]),
+        outcome=outcome,
+        amount=asked_of(payment),
+        captured_minor=amount if outcome is Outcome.SUCCEEDED else 0,
+        refunded_minor=refunded_minor_of(payment),
+        capturable_minor=amount if outcome is Outcome.AUTHORIZED else 0,
+        authorization_expires_at=(
+            utc_instant(payment["delayed_until"])
+            if outcome is Outcome.AUTHORIZED and payment.get("delayed_until")
+            else None
+        ),
+        failure_code=code if declined else None,
+        failure_message=message if declined else None,
+        method="card" if card else None,
+        brand=_BRANDS.get(brand, brand.lower()) if isinstance(brand, str) else None,
+        last_four=card.get("last_4"),
+    )
+
+
+def refunded_minor_of(payment: Mapping[str, Any]) -> int:
+    """What was given back so far."""
+    refunded = payment.get("refunded_money")
+    return money_of(refunded).amount_minor if refunded else 0
+
+
+def refund_snapshot_of(refund: Mapping[str, Any]) -> RefundSnapshot:
+    """What a PaymentRefund says. Raises what is in ``UNREADABLE`` if this is no refund as we know it."""
+    status = text(refund["status"])
+    outcome = REFUND_OUTCOME_OF_STATUS[status]
+    return RefundSnapshot(
+        gateway_refund_id=text(refund["id"]),
+        status=outcome,
+        amount=money_of(refund["amount_money"]),
+        failure_code=status.lower() if outcome is RefundOutcome.FAILED else None,
+    )
+
+
+def failure_of(payment: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Code and sentence of a payment that failed."""
+    errors = (payment.get("card_details") or {}).get("errors") or [{}]
+    code = errors[0].get("code")
+    return (code.lower() if isinstance(code, str) else "failed"), errors[0].get("detail")
+
+
+def _card(payment: Mapping[str, Any]) -> Mapping[str, Any]:
+    return (payment.get("card_details") or {}).get("card") or {}

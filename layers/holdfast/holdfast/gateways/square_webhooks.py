@@ -1,0 +1,176 @@
+"""Square's webhooks: proof of the sender over the address and the raw bytes, then one event in our words.
+
+Source: https://developer.squareup.com/docs/webhooks/step3validate and /docs/webhooks/v2-events-tech-ref.
+
+The signature covers the address as it was registered with Square (``notification_url``), so one made for another
+endpoint does not verify here. It carries no time: what is repeated is recognized by its event id.
+"""
+
+import hmac
+import json
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from holdfast.gateways.fields import UNREADABLE, text, utc_instant, uuid_or_none
+from holdfast.gateways.port import GatewayCredentials, GatewayEvent, RefundOutcome
+from holdfast.gateways.square_objects import (
+    REFUND_OUTCOME_OF_STATUS,
+    asked_of,
+    failure_of,
+    money_of,
+    refund_id_of,
+    refunded_minor_of,
+)
+from holdfast.values.errors import InvalidInput, SignatureInvalid
+from holdfast.values.payment_events import EventType
+
+SIGNATURE_HEADER: Final = "x-square-hmacsha256-signature"
+
+_PAYMENT_EVENTS: Final[Mapping[str, EventType]] = {
+    "APPROVED": EventType.AUTHORIZATION_SUCCEEDED,
+    "PENDING": EventType.PAYMENT_PROCESSING,
+    "COMPLETED": EventType.CAPTURE_SUCCEEDED,
+    "CANCELED": EventType.CANCELLATION_SUCCEEDED,
+    "FAILED": EventType.AUTHORIZATION_FAILED,
+}
+_REFUND_EVENTS: Final[Mapping[RefundOutcome, EventType]] = {
+    RefundOutcome.PENDING: EventType.REFUND_REQUESTED,
+    RefundOutcome.SUCCEEDED: EventType.REFUND_SUCCEEDED,
+    RefundOutcome.FAILED: EventType.REFUND_FAILED,
+}
+_DISPUTE_OVER: Final = frozenset(("WON", "LOST", "ACCEPTED", "INQUIRY_CLOSED"))
+
+
+def verify_and_parse_webhook(
+    headers: Mapping[str, str], raw_body: bytes, credentials: GatewayCredentials, now: datetime
+) -> tuple[GatewayEvent, ...]:
+    """The one event of a webhook. ``headers`` have lower-case names; ``now`` is not looked at.
+
+    Raises ``SignatureInvalid`` when the sender is not proven, ``InvalidInput`` when the body is no event of Square's.
+    """
+    del now
+    signature = headers.get(SIGNATURE_HEADER)
+    verify_signature(signature, raw_body, credentials.webhook_secrets, credentials.notification_url)
+    return (_parse(raw_body),)
+
+
+def verify_signature(
+    signature: str | None, raw_body: bytes, secrets: Iterable[str], notification_url: str | None
+) -> None:
+    """HMAC-SHA256 over the address and the raw body, base64, made with any of the secrets.
+
+    Raises ``SignatureInvalid``. Every secret is tried, each in constant time.
+    """
+    if not signature or not notification_url:
+        raise SignatureInvalid("The webhook has no signature, or its address is not registered with this account.")
+    signed, given = notification_url.encode() + raw_body, signature.encode(errors="replace")
+    proven = False
+    for secret in filter(None, secrets):
+        proven |= hmac.compare_digest(b64encode(hmac.digest(secret.encode(), signed, "sha256")), given)
+    if not proven:
+        raise SignatureInvalid("The signature of this webhook was not made with a secret of this endpoint.")
+
+
+def _parse(raw_body: bytes) -> GatewayEvent:
+    try:
+        payload = json.loads(raw_body)
+        event_name = text(payload["type"])
+        read = _READERS.get(event_name.partition(".")[0], _read_nothing)
+        return GatewayEvent(
+            gateway_event_id=text(payload["event_id"]),
+            gateway_event_type=event_name,
+            occurred_at=utc_instant(payload["created_at"]),
+            payload=payload,
+            **read(event_name, payload["data"]),
+        )
+    except UNREADABLE as error:
+        raise InvalidInput("The webhook's body is not an event of Square's.") from error
+
+
+def _read_payment(_event_name: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """By the payment's status and not by the event's name: both ``created`` and ``updated`` may bring any of them."""
+    payment = data["object"]["payment"]
+    event_type = _PAYMENT_EVENTS[text(payment["status"])]
+    if event_type is EventType.CANCELLATION_SUCCEEDED and _ran_out(payment):
+        event_type = EventType.AUTHORIZATION_EXPIRED
+    elif event_type is EventType.AUTHORIZATION_FAILED and _was_held(payment):
+        event_type = EventType.CAPTURE_FAILED
+    amount, asked = money_of(payment["amount_money"]), asked_of(payment)
+    captured = event_type is EventType.CAPTURE_SUCCEEDED
+    held = captured or event_type is EventType.AUTHORIZATION_SUCCEEDED
+    failed = event_type in {EventType.AUTHORIZATION_FAILED, EventType.CAPTURE_FAILED}
+    code, message = failure_of(payment) if failed else (None, None)
+    return {
+        "event_type": event_type,
+        "gateway_transaction_id": text(payment["id"]),
+        "payment_id": uuid_or_none(payment.get("reference_id")),
+        "amount_minor": asked.amount_minor if asked else None,
+        "currency": amount.currency,
+        "authorized_minor": asked.amount_minor if held and asked else None,
+        "captured_minor": amount.amount_minor if captured else 0,
+        "refunded_minor": refunded_minor_of(payment),
+        "authorization_expires_at": (
+            utc_instant(payment["delayed_until"])
+            if event_type is EventType.AUTHORIZATION_SUCCEEDED and payment.get("delayed_until")
+            else None
+        ),
+        "failure_code": code,
+        "failure_message": message,
+    }
+
+
+def _ran_out(payment: Mapping[str, Any]) -> bool:
+    """Whether a cancelled payment was cancelled by its window."""
+    until, updated_at = payment.get("delayed_until"), payment.get("updated_at")
+    return bool(until and updated_at) and utc_instant(updated_at) >= utc_instant(until)
+
+
+def _was_held(payment: Mapping[str, Any]) -> bool:
+    timeline = (payment.get("card_details") or {}).get("card_payment_timeline") or {}
+    return bool(timeline.get("authorized_at"))
+
+
+def _read_refund(_event_name: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    refund = data["object"]["refund"]
+    status = text(refund["status"])
+    outcome = REFUND_OUTCOME_OF_STATUS[status]
+    amount = money_of(refund["amount_money"])
+    return {
+        "event_type": _REFUND_EVENTS[outcome],
+        "gateway_transaction_id": text(refund["payment_id"]),
+        "amount_minor": amount.amount_minor,
+        "currency": amount.currency,
+        "gateway_refund_id": text(refund["id"]),
+        "refund_id": refund_id_of(refund),
+        "failure_code": status.lower() if outcome is RefundOutcome.FAILED else None,
+    }
+
+
+def _read_dispute(event_name: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    # The documents say ``object.dispute``, the published model ``object.object``.
+    dispute = data["object"].get("dispute") or data["object"]["object"]
+    amount = money_of(dispute["amount_money"])
+    event_type = EventType.DISPUTE_OPENED if event_name == "dispute.created" else EventType.DISPUTE_UPDATED
+    if dispute.get("state") in _DISPUTE_OVER:
+        event_type = EventType.DISPUTE_CLOSED
+    return {
+        "event_type": event_type,
+        "gateway_transaction_id": text(dispute["disputed_payment"]["payment_id"]),
+        "amount_minor": amount.amount_minor,
+        "currency": amount.currency,
+        "gateway_dispute_id": text(dispute.get("dispute_id") or dispute["id"]),
+        "failure_code": str(dispute["reason"]).lower() if dispute.get("reason") else None,
+    }
+
+
+def _read_nothing(_event_name: str, _data: Mapping[str, Any]) -> dict[str, Any]:
+    return {"event_type": None}
+
+
+_READERS: Final[Mapping[str, Callable[[str, Mapping[str, Any]], dict[str, Any]]]] = {
+    "payment": _read_payment,
+    "refund": _read_refund,
+    "dispute": _read_dispute,
+}

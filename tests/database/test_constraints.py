@@ -1,0 +1,284 @@
+"""Every named constraint refuses what it is there to refuse. The code's rules may be wrong; these are the last word."""
+
+import threading
+from typing import Any
+
+import pytest
+from pg8000.exceptions import DatabaseError
+
+from tests.database.acting import (
+    APP,
+    CHECK_VIOLATION,
+    EXCLUSION_VIOLATION,
+    SCHEMAS,
+    UNIQUE_VIOLATION,
+    acting,
+    as_role,
+    connected,
+    refusal,
+)
+from tests.database.conftest import TwoShops
+from tests.database.test_enumerations import MIRRORS, ONLY_IN_SQL
+
+_ONE_HISTORY_ROW = (
+    "INSERT INTO orders.order_status_history"
+    " (organization_id, order_id, sequence, from_status, to_status, is_reversal, changed_by, created_at)"
+    " SELECT organization_id, id, {}, 'test', now() FROM orders.orders LIMIT 1"
+)
+
+# constraint: (table, what an UPDATE of one row sets), or a whole statement
+REFUSED: dict[str, tuple[str, str] | str] = {
+    "capacity_overrides_hard_limit_positive": ("inventory.capacity_overrides", "hard_capacity_limit = 0"),
+    "capacity_overrides_multiplier_positive": ("inventory.capacity_overrides", "capacity_multiplier = 0"),
+    "capacity_overrides_range_ordered": ("inventory.capacity_overrides", "ends_on = starts_on - 1"),
+    "gateway_accounts_endpoint_key_form": ("tenancy.gateway_accounts", "endpoint_key = 'a/b/c/d'"),
+    "idempotency_keys_done_has_answer": ("orders.idempotency_keys", "response_body = NULL"),
+    "order_allocations_quantity_positive": ("orders.order_allocations", "quantity = 0"),
+    "order_items_amounts_not_negative": ("orders.order_items", "discount = subtotal + 1"),
+    "order_items_quantity_positive": ("orders.order_items", "quantity = 0, subtotal = 0"),
+    "order_items_refunded_amount_within_paid": (
+        "orders.order_items",
+        "refunded_amount = subtotal - discount + tax + 1",
+    ),
+    "order_items_refunded_quantity_within_bought": ("orders.order_items", "refunded_quantity = quantity + 1"),
+    "order_items_subtotal_adds_up": ("orders.order_items", "subtotal = subtotal + 1"),
+    "order_operations_finished": ("orders.order_operations", "state = 'running', finished_at = now()"),
+    "order_status_history_first_has_no_origin": _ONE_HISTORY_ROW.format("2, NULL, 'cancelled', false"),
+    "order_status_history_reversal_takes_back_a_refund": _ONE_HISTORY_ROW.format("2, 'cancelled', 'confirmed', true"),
+    "order_status_history_sequence_positive": _ONE_HISTORY_ROW.format("0, 'confirmed', 'cancelled', false"),
+    "orders_amounts_not_negative": ("orders.orders", "tax = -1, total = subtotal + shipping - discount - 1"),
+    "orders_currency_form": ("orders.orders", "currency = 'usd'"),
+    "orders_refunded_within_total": ("orders.orders", "refunded = total + 1"),
+    "orders_total_adds_up": ("orders.orders", "total = total + 1"),
+    "organizations_publishable_key_form": ("tenancy.organizations", "publishable_key = 'sk_0123456789abcdef'"),
+    "organizations_slug_form": ("tenancy.organizations", "slug = 'Two Words'"),
+    "outbox_topic_is_past_tense_event": ("operations.outbox", "topic = 'order'"),
+    "payment_events_attempts_not_negative": ("payments.payment_events", "attempts = -1"),
+    "payment_events_untyped_is_ignored": ("payments.payment_events", "event_type = NULL"),
+    "payment_methods_last_four_form": ("tenancy.payment_methods", "last_four = '4242424242424242'"),
+    "payments_amount_positive": ("payments.payments", "amount = 0, captured_amount = 0"),
+    "payments_attempt_positive": ("payments.payments", "attempt = 0"),
+    "payments_captured_within_amount": ("payments.payments", "captured_amount = amount + 1"),
+    "payments_currency_form": ("payments.payments", "currency = 'U$D'"),
+    "payments_refunds_within_captured": (
+        "payments.payments",
+        "captured_amount = amount, refunded_amount = amount, refunding_amount = 1",
+    ),
+    "process_failures_resolved_has_resolver": ("operations.process_failures", "status = 'open', resolved_at = now()"),
+    "refund_items_amount_not_negative": ("payments.refund_items", "amount = -1"),
+    "refund_items_only_resellable_goes_back": ("payments.refund_items", "restock = true, restock_reason = 'damaged'"),
+    "refund_items_quantity_positive": ("payments.refund_items", "quantity = 0"),
+    "refunds_amount_positive": ("payments.refunds", "amount = 0"),
+    "refunds_shipping_within_amount": ("payments.refunds", "shipping_amount = amount + 1"),
+    "disputes_amount_not_negative": ("payments.disputes", "amount = -1"),
+    "reservations_quantity_positive": ("inventory.reservations", "quantity = 0"),
+    "reservations_resolved_once": ("inventory.reservations", "status = 'active', completed_at = now()"),
+    "stock_levels_incoming_not_negative": ("inventory.stock_levels", "incoming = -1"),
+    "stock_levels_on_hand_not_negative": ("inventory.stock_levels", "on_hand = -1, reserved = -1"),
+    "stock_levels_reserved_not_negative": ("inventory.stock_levels", "reserved = -1"),
+    "stock_levels_reserved_within_on_hand": ("inventory.stock_levels", "reserved = on_hand + 1"),
+    "stock_levels_safety_stock_not_negative": ("inventory.stock_levels", "safety_stock = -1"),
+    "variants_compare_at_price_not_negative": ("catalog.variants", "compare_at_price = -1"),
+    "variants_cost_not_negative": ("catalog.variants", "cost = -1"),
+    "variants_currency_form": ("catalog.variants", "currency = 'EU'"),
+    "variants_price_not_negative": ("catalog.variants", "price = -1"),
+    "variants_weight_not_negative": ("catalog.variants", "weight_grams = -1"),
+    "warehouses_base_daily_capacity_not_negative": ("inventory.warehouses", "base_daily_capacity = -1"),
+    "warehouses_latitude_on_globe": ("inventory.warehouses", "latitude = 90.1"),
+    "warehouses_longitude_on_globe": ("inventory.warehouses", "longitude = -180.1"),
+    "warehouses_shipping_cost_base_not_negative": ("inventory.warehouses", "shipping_cost_base = -1"),
+}
+_BY_TYPE = "stock_movements_adds_up"
+"""Proved type by type below."""
+
+
+def update_of_one_row(table: str, changes: str) -> str:
+    return f"UPDATE {table} SET {changes} WHERE ctid = (SELECT ctid FROM {table} LIMIT 1)"
+
+
+@pytest.mark.parametrize("constraint", sorted(REFUSED))
+def test_a_constraint_refuses_its_violation(shops: TwoShops, constraint: str) -> None:
+    case = REFUSED[constraint]
+    statement = case if isinstance(case, str) else update_of_one_row(*case)
+    with acting(shops.superuser) as connection:
+        found = refusal(connection, statement)
+        assert found is not None
+        assert found[0] == CHECK_VIOLATION
+        if found[1] != constraint:  # several may be violated at once; PostgreSQL names the first by name
+            connection.run(f"ALTER TABLE {_table_of(connection, found[1])} DROP CONSTRAINT {found[1]}")
+            assert refusal(connection, statement) == (CHECK_VIOLATION, constraint)
+
+
+def _table_of(connection: Any, constraint: str) -> str:
+    rows = connection.run(
+        "SELECT conrelid::regclass::text FROM pg_constraint c JOIN pg_class t ON t.oid = c.conrelid"
+        " WHERE conname = :name AND NOT t.relispartition",
+        name=constraint,
+    )
+    return str(rows[0][0])
+
+
+def test_no_check_goes_unproved(shops: TwoShops) -> None:
+    with acting(shops.superuser) as connection:
+        rows = connection.run(
+            "SELECT DISTINCT conname FROM pg_constraint WHERE contype = 'c'"
+            " AND connamespace::regnamespace::text = ANY (:schemas)",
+            schemas=list(SCHEMAS),
+        )
+    assert {row[0] for row in rows} == {*REFUSED, *MIRRORS, *ONLY_IN_SQL, _BY_TYPE}
+
+
+@pytest.mark.parametrize("constraint", sorted({**MIRRORS, **ONLY_IN_SQL}))
+def test_an_enumeration_refuses_any_other_word(shops: TwoShops, constraint: str) -> None:
+    with acting(shops.superuser) as connection:
+        [[table, column]] = connection.run(
+            "SELECT conrelid::regclass::text, attname FROM pg_constraint c JOIN pg_class t ON t.oid = c.conrelid"
+            " JOIN pg_attribute a ON a.attrelid = conrelid AND a.attnum = conkey[1]"
+            " WHERE conname = :name AND NOT t.relispartition",
+            name=constraint,
+        )
+        connection.run("SET LOCAL session_replication_role = replica")  # the audit log has no updates to project
+        found = refusal(connection, update_of_one_row(table, f"{column} = 'something else'"))
+    assert found is not None
+    assert found[0] == CHECK_VIOLATION
+
+
+MOVEMENT = """
+    INSERT INTO inventory.stock_movements (organization_id, id, warehouse_id, variant_id, level_version, type, quantity,
+        on_hand_before, on_hand_after, reserved_before, reserved_after, reference_type, performed_by, created_at)
+    VALUES (:organization, gen_random_uuid(), :warehouse, :variant, 99, :type, :quantity, 10, :on_hand, 4, :reserved,
+        'test', 'test', now())
+"""
+
+
+@pytest.mark.parametrize(
+    ("type_", "quantity", "on_hand", "reserved"),
+    [
+        ("reserve", 2, 10, 6),
+        ("release", -2, 10, 2),
+        ("sale", -2, 8, 2),
+        ("receive", 2, 12, 4),
+        ("return", 2, 12, 4),
+        ("transfer_in", 2, 12, 4),
+        ("transfer_out", -2, 8, 4),
+        ("damage", -2, 8, 4),
+        ("adjustment", -2, 8, 4),
+        ("adjustment", 2, 12, 4),
+    ],
+)
+def test_a_movement_adds_up_in_the_way_of_its_type(
+    shops: TwoShops, type_: str, quantity: int, on_hand: int, reserved: int
+) -> None:
+    shop = shops.a
+    level = {"organization": shop.organization_id, "warehouse": shop.warehouse_id, "variant": shop.variant_id}
+    with acting(shops.superuser, APP, shop.organization_id) as connection:
+
+        def found(quantity: int, on_hand: int, reserved: int, type_: str = type_) -> tuple[str, str] | None:
+            values = {"type": type_, "quantity": quantity, "on_hand": on_hand, "reserved": reserved}
+            return refusal(connection, MOVEMENT, **level, **values)
+
+        assert found(quantity, on_hand, reserved) is None
+        assert found(quantity, on_hand + 1, reserved) == (CHECK_VIOLATION, _BY_TYPE)
+        assert found(quantity, on_hand, reserved + 1) == (CHECK_VIOLATION, _BY_TYPE)
+        assert found(-quantity, on_hand, reserved) == (CHECK_VIOLATION, _BY_TYPE)
+        assert found(quantity, on_hand, reserved, "vanish") == (CHECK_VIOLATION, _BY_TYPE)
+        if type_ != "adjustment":  # the other way round is another type's business
+            assert found(-quantity, 20 - on_hand, 8 - reserved) == (CHECK_VIOLATION, _BY_TYPE)
+
+
+def test_the_level_itself_bounds_what_a_movement_may_do(shops: TwoShops) -> None:
+    """Raised as HF001: the caller decided on facts that have changed."""
+    shop = shops.a
+    with acting(shops.superuser, APP, shop.organization_id) as connection:
+        for type_, quantity in (("reserve", 951), ("release", 51), ("sale", 51), ("damage", 951), ("adjustment", -951)):
+            found = refusal(
+                connection,
+                "SELECT inventory.move_stock(:o, now(), :type, ARRAY[CAST(:w AS uuid)], ARRAY[CAST(:v AS uuid)],"
+                " ARRAY[CAST(:quantity AS integer)], 'test', NULL, NULL, 'test')",
+                o=shop.organization_id,
+                w=shop.warehouse_id,
+                v=shop.variant_id,
+                type=type_,
+                quantity=quantity,
+            )
+            assert found == ("HF001", "stock_levels_reserved_within_on_hand"), type_
+
+
+def test_an_order_has_one_open_attempt_to_pay(shops: TwoShops) -> None:
+    copy = (
+        "INSERT INTO payments.payments (organization_id, id, order_id, attempt, gateway, gateway_account_id, amount,"
+        " currency, idempotency_key, created_at) SELECT organization_id, gen_random_uuid(), order_id, {}, gateway,"
+        " gateway_account_id, amount, currency, gen_random_uuid(), created_at FROM payments.payments WHERE id = :id"
+    )
+    with acting(shops.superuser, APP, shops.a.organization_id) as connection:
+        connection.run(copy.format(2), id=shops.a.payment_id)
+        second = refusal(connection, copy.format(3), id=shops.a.payment_id)
+        assert second == (UNIQUE_VIOLATION, "payments_one_open_attempt")
+        connection.run("UPDATE payments.payments SET status = 'failed' WHERE attempt = 2")
+        assert refusal(connection, copy.format(3), id=shops.a.payment_id) is None
+        assert refusal(connection, copy.format(2), id=shops.a.payment_id) == (
+            UNIQUE_VIOLATION,
+            "payments_attempt_unique",
+        )
+
+
+OVERRIDE = """
+    INSERT INTO inventory.capacity_overrides (organization_id, id, warehouse_id, starts_on, ends_on, hard_capacity_limit,
+        reason, created_by, created_at)
+    VALUES (:organization, gen_random_uuid(), :warehouse, CAST(:starts AS date), CAST(:ends AS date), 5, 'r', 't', now())
+"""
+
+
+@pytest.mark.parametrize(
+    ("starts", "ends", "overlaps"),
+    [
+        ("2031-01-10", "2031-01-20", True),
+        ("2031-01-01", "2031-01-10", True),
+        ("2031-01-20", "2031-01-25", True),
+        ("2031-01-12", "2031-01-13", True),
+        ("2031-01-01", "2031-01-31", True),
+        ("2031-01-21", "2031-01-25", False),
+        ("2031-01-01", "2031-01-09", False),
+    ],
+)
+def test_overrides_of_one_warehouse_do_not_share_a_day(shops: TwoShops, starts: str, ends: str, overlaps: bool) -> None:
+    shop = shops.a
+    warehouse = {"organization": shop.organization_id, "warehouse": shop.warehouse_id}
+    with acting(shops.superuser, APP, shop.organization_id) as connection:
+        connection.run(OVERRIDE, **warehouse, starts="2031-01-10", ends="2031-01-20")
+        found = refusal(connection, OVERRIDE, **warehouse, starts=starts, ends=ends)
+        assert found == ((EXCLUSION_VIOLATION, "capacity_overrides_do_not_overlap") if overlaps else None)
+
+
+def test_of_two_overlapping_overrides_at_once_one_is_refused(shops: TwoShops) -> None:
+    shop = shops.a
+    values = {
+        "organization": shop.organization_id,
+        "warehouse": shop.warehouse_id,
+        "starts": "2032-01-01",
+        "ends": "2032-01-31",
+    }
+    found: list[str] = []
+    with connected(as_role(shops.superuser, APP)) as first, connected(as_role(shops.superuser, APP)) as second:
+        for connection in (first, second):
+            connection.run("BEGIN")
+            connection.run("SELECT set_config('holdfast.organization_id', :t, true)", t=str(shop.organization_id))
+        first.run(OVERRIDE, **values)
+
+        def insert() -> None:
+            try:
+                second.run(OVERRIDE, **values)
+            except DatabaseError as error:
+                found.append(error.args[0]["C"])
+
+        waiting = threading.Thread(target=insert)
+        waiting.start()
+        waiting.join(0.2)
+        assert waiting.is_alive(), "the second waits for the first to decide"
+        first.run("COMMIT")
+        waiting.join(10)
+        assert found == [EXCLUSION_VIOLATION]
+        first.run("BEGIN")
+        first.run("SELECT set_config('holdfast.organization_id', :t, true)", t=str(shop.organization_id))
+        first.run("DELETE FROM inventory.capacity_overrides WHERE starts_on = '2032-01-01'")
+        first.run("COMMIT")

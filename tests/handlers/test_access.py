@@ -1,0 +1,194 @@
+"""Who may do what: the table, the routes of template.yaml, and what the functions do agree."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+from uuid import UUID
+
+import pytest
+
+from holdfast.secrets.store import SecretStore
+from holdfast.tenancy.access import WHO_MAY, Operation
+from holdfast.tenancy.roles import Role, allows
+from holdfast.values.caller import CallerKind
+from holdfast.web.access import OPERATION_OF_ROUTE, PUBLIC
+from tests.architecture.test_template import PUBLIC_ROUTES, events, route
+from tests.handlers.door import ADDRESS, FUNCTION_OF_ROUTE, Door, Reply, checkout_body
+from tests.house import House
+
+PAY = {"payment": {"gateway": "stripe", "token": "pm_card_visa"}}
+ROUTE_OF: Final = {operation: key for key, operation in OPERATION_OF_ROUTE.items() if operation is not None}
+WITH_AN_ORDER: Final = [key for key, operation in OPERATION_OF_ROUTE.items() if operation and "{" in key]
+BODIES: Final[Mapping[Operation, Any]] = {
+    Operation.PLACE_ORDER: checkout_body(email="x@example.com"),
+    Operation.QUOTE_ORDER: {"items": [{"sku": "TEE", "quantity": 1}], "shipping_address": ADDRESS},
+    Operation.PAY_ORDER: PAY,
+    Operation.CANCEL_ORDER: {},
+}
+SPOILED_CLAIMS: Final[Mapping[str, dict[str, Any]]] = {
+    "no claims": {},
+    "no organization": {"sub": "ada"},
+    "an empty organization": {"sub": "ada", "custom:organization_id": ""},
+    "an organization that is no id": {"sub": "ada", "custom:organization_id": "demo"},
+    "no subject": {"custom:organization_id": "01930000-0000-7000-8000-000000000001"},
+    "an empty subject": {"sub": "", "custom:organization_id": "01930000-0000-7000-8000-000000000001"},
+    "a subject with a NUL": {"sub": "a\x00", "custom:organization_id": "01930000-0000-7000-8000-000000000001"},
+    "an endless subject": {"sub": "a" * 256, "custom:organization_id": "01930000-0000-7000-8000-000000000001"},
+    "an unknown kind": {
+        "sub": "ada",
+        "custom:organization_id": "01930000-0000-7000-8000-000000000001",
+        "custom:kind": "root",
+    },
+    "a guest without an id": {
+        "sub": "ada",
+        "custom:organization_id": "01930000-0000-7000-8000-000000000001",
+        "custom:kind": "guest",
+    },
+}
+
+
+def perform(door: Door, operation: Operation, who: Mapping[str, Any], order_id: str = "") -> Reply:
+    key = ROUTE_OF[operation]
+    name = "reference" if "{reference}" in key else "order_id"
+    path = {name: order_id} if "{" in key else {}
+    return door.ask(key, BODIES.get(operation), who=who, **path)
+
+
+def test_every_route_of_the_template_is_in_the_table_and_no_other() -> None:
+    assert {route(properties) for _, _, properties in events("HttpApi")} == set(OPERATION_OF_ROUTE)
+    assert set(FUNCTION_OF_ROUTE) == set(OPERATION_OF_ROUTE)
+
+
+def test_the_same_routes_are_public_in_the_table_and_in_the_template() -> None:
+    open_in_template = {
+        route(properties)
+        for _, _, properties in events("HttpApi")
+        if properties.get("Auth", {}).get("Authorizer") == "NONE"
+    }
+    assert {key for key, operation in OPERATION_OF_ROUTE.items() if operation is PUBLIC} == open_in_template
+    assert open_in_template == PUBLIC_ROUTES
+
+
+def test_every_operation_has_one_route_and_an_entry() -> None:
+    assert sorted(ROUTE_OF) == sorted(Operation)
+    assert len(ROUTE_OF) == sum(operation is not PUBLIC for operation in OPERATION_OF_ROUTE.values())
+    assert set(WHO_MAY) == set(Operation)
+
+
+@pytest.mark.parametrize("operation", Operation)
+def test_every_kind_of_caller_may_do_what_the_table_says_and_no_more(door: Door, operation: Operation) -> None:
+    door.house.add_variant(stock=100)
+    owner = door.customer()
+    order_id = door.ask("POST /v1/checkout", checkout_body(), who=owner).body["order"]["id"]
+    access = WHO_MAY[operation]
+    shoppers = {CallerKind.CUSTOMER: owner, CallerKind.GUEST: door.guest()}
+    for kind, who in shoppers.items():
+        assert (perform(door, operation, who, order_id).status == 403) == (kind not in access.shoppers), kind
+    for role in Role:
+        reply = perform(door, operation, door.staff(role), order_id)
+        expected = access.staff is not None and allows(role, access.staff)
+        assert (reply.status != 403) == expected, (role, reply.raw)
+    assert perform(door, operation, door.staff(None), order_id).status == 403
+
+
+@pytest.mark.parametrize("change", ["m.status = 'removed'", "m.status = 'invited'", "u.status = 'suspended'"])
+def test_a_member_who_left_is_out_at_once(door: Door, change: str) -> None:
+    who = door.staff("admin")
+    assert door.ask("GET /v1/orders", who=who).status == 200
+    table = {"m": "tenancy.organization_members", "u": "tenancy.users"}[change[0]]
+    door.house.sql(f"UPDATE {table} {change[0]} SET {change[2:]} WHERE true")
+    assert door.ask("GET /v1/orders", who=who).status == 403
+
+
+def test_a_role_in_one_shop_is_none_in_another(door: Door, stripe_url: str, secret_store: SecretStore) -> None:
+    with House(door.house.owner, stripe_url, secret_store) as other:
+        who = door.staff("owner") | {"custom:organization_id": str(other.organization_id)}
+        assert door.ask("GET /v1/orders", who=who).status == 403
+
+
+def test_shoppers_see_only_what_is_theirs(door: Door) -> None:
+    door.house.add_variant(stock=100)
+    people = [door.customer("ada"), door.customer("bob"), door.guest(), door.guest()]
+    orders = [
+        door.ask("POST /v1/checkout", checkout_body(email=f"p{number}@example.com"), who=who).body["order"]["id"]
+        for number, who in enumerate(people)
+    ]
+    for who, own in zip(people, orders, strict=True):
+        listed = [row["id"] for row in door.ask("GET /v1/orders", who=who).body["orders"]]
+        assert listed == [own]
+        for order_id in orders:
+            expected = 200 if order_id == own else 404
+            assert door.ask("GET /v1/orders/{reference}", who=who, reference=order_id).status == expected
+            if order_id != own:
+                assert perform(door, Operation.CANCEL_ORDER, who, order_id).status == 404
+                assert perform(door, Operation.PAY_ORDER, who, order_id).status == 404
+    staff = door.ask("GET /v1/orders", who=door.staff("viewer")).body["orders"]
+    assert sorted(row["id"] for row in staff) == sorted(orders)
+    assert door.house.violations() == []
+
+
+def test_a_customer_id_is_no_key_to_somebody_elses_orders(door: Door) -> None:
+    """A guest's token carries a customer id; one that a customer forges into other claims must open nothing."""
+    door.house.add_variant(stock=10)
+    order = door.ask("POST /v1/checkout", checkout_body(), who=door.customer("ada")).body["order"]
+    forged = door.customer("bob") | {"custom:guest_id": order["customer_id"]}
+    assert door.ask("GET /v1/orders/{reference}", who=forged, reference=order["id"]).status == 404
+    assert door.ask("GET /v1/orders", who=forged).body["orders"] == []
+
+
+@pytest.mark.parametrize("key", WITH_AN_ORDER)
+def test_another_organization_finds_nothing_on_any_route(
+    door: Door, stripe_url: str, secret_store: SecretStore, key: str
+) -> None:
+    door.house.add_variant(stock=10)
+    order = door.ask("POST /v1/checkout", checkout_body()).body["order"]
+    operation = OPERATION_OF_ROUTE[key]
+    assert operation is not None
+    with House(door.house.owner, stripe_url, secret_store) as other:
+        strangers = [door.customer("ada", other.organization_id), door.customer("mallory", other.organization_id)]
+        strangers.append(door.guest() | {"custom:organization_id": str(other.organization_id)})
+        if WHO_MAY[operation].staff is not None:
+            strangers.append(door.staff("owner", organization_id=other.organization_id))
+        strangers.append(door.customer("ada", UUID(int=7)))
+        before = door.rows_of_all_tables()
+        for who in strangers:
+            for reference in (order["id"], order["order_number"], order["order_number"].lower()):
+                assert perform(door, operation, who, reference).status == 404
+        assert door.rows_of_all_tables() == before
+
+
+def test_a_shop_that_is_not_there_takes_no_orders(door: Door) -> None:
+    who = door.customer("ada", UUID(int=7))
+    assert perform(door, Operation.PLACE_ORDER, who).status == 403
+    assert perform(door, Operation.QUOTE_ORDER, who).status == 403
+    assert door.ask("GET /v1/orders", who=who).body == {"orders": [], "next_before": None}
+
+
+@pytest.mark.parametrize("claims", sorted(SPOILED_CLAIMS))
+@pytest.mark.parametrize("operation", Operation)
+def test_a_token_that_does_not_say_whose_it_is_opens_nothing(
+    shared_door: Door, operation: Operation, claims: str
+) -> None:
+    reply = perform(shared_door, operation, SPOILED_CLAIMS[claims], "x")
+    assert (reply.status, reply.body["code"]) == (401, "unauthenticated"), reply.raw
+
+
+def test_an_event_without_an_authorizer_opens_nothing(shared_door: Door) -> None:
+    for context in ({"authorizer": None}, {"authorizer": {}}, {"authorizer": {"jwt": None}}, {"authorizer": {"iam": {}}}):
+        event = shared_door.sample("orders/list")
+        event["requestContext"] |= context
+        assert shared_door.send(event).status == 401
+
+
+@pytest.mark.parametrize(
+    "subject", ["auth0|0123", "ada+shop@example.com", "CN=Ada Lovelace,O=Shop/R&D", "a'; DROP TABLE x; --", "a" * 255]
+)
+def test_subjects_of_any_issuer_can_shop_and_stay_apart(door: Door, subject: str) -> None:
+    door.house.add_variant(stock=10)
+    who, other = door.customer(subject), door.customer(subject[:-1] + "#")
+    who["email"] = "ada@example.com"
+    first = door.ask("POST /v1/checkout", checkout_body(), who=who, key="the-same-key")
+    second = door.ask("POST /v1/checkout", checkout_body(email="b@example.com"), who=other, key="the-same-key")
+    assert (first.status, second.status) == (201, 201), (first.raw, second.raw)
+    assert first.body["order"]["id"] != second.body["order"]["id"]
+    listed = door.ask("GET /v1/orders", who=who).body["orders"]
+    assert [row["id"] for row in listed] == [first.body["order"]["id"]]

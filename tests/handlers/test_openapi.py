@@ -1,0 +1,150 @@
+"""The OpenAPI document is current, valid, and says what the template and the functions say."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from openapi_spec_validator import validate
+from pydantic import BaseModel
+
+from holdfast.web import views
+from holdfast.web.access import OPERATION_OF_ROUTE, PUBLIC
+from local.openapi import DOCUMENT, text
+from tests.architecture.test_template import PUBLIC_ROUTES, events, route
+from tests.handlers.door import Door, checkout_body, document
+
+OPERATIONS = {
+    f"{method.upper()} {path}": operation
+    for path, operations in document()["paths"].items()
+    for method, operation in operations.items()
+}
+
+
+def test_the_committed_document_is_current() -> None:
+    assert DOCUMENT.read_text() == text(), "run `make openapi` and commit functions/api_docs/openapi.json"
+
+
+def test_the_document_is_valid_openapi() -> None:
+    validate(document())
+
+
+def test_every_route_of_the_template_is_documented_and_no_other() -> None:
+    assert set(OPERATIONS) == {route(properties) for _, _, properties in events("HttpApi")}
+
+
+def test_public_routes_are_public_in_the_document_too() -> None:
+    assert document()["security"] == [{"token": []}]
+    assert {key for key, operation in OPERATIONS.items() if operation.get("security") == []} == PUBLIC_ROUTES
+    assert all("security" not in operation for key, operation in OPERATIONS.items() if key not in PUBLIC_ROUTES)
+
+
+def test_every_operation_has_a_name_of_its_own_a_summary_and_who_may_call_it() -> None:
+    assert len({operation["operationId"] for operation in OPERATIONS.values()}) == len(OPERATIONS)
+    for key, operation in OPERATIONS.items():
+        assert operation["summary"]
+        assert len(operation["tags"]) == 1
+        last = operation["description"].splitlines()[-1]
+        assert (last == "Public.") == (OPERATION_OF_ROUTE[key] is PUBLIC)
+        assert last.startswith(("Public.", "For customers, guests"))
+
+
+def test_every_refusal_is_a_problem_and_every_success_has_a_schema() -> None:
+    for key, operation in OPERATIONS.items():
+        for status, answer in operation["responses"].items():
+            if status.startswith("2"):
+                assert "$ref" in answer["content"]["application/json"]["schema"], key
+            else:
+                forms = {media: form["schema"] for media, form in answer["content"].items()}
+                gateway = forms.pop("application/json", {"$ref": "#/components/schemas/GatewayMessage"})
+                assert gateway == {"$ref": "#/components/schemas/GatewayMessage"}
+                assert set(forms) <= {"application/problem+json"}
+
+
+def test_headers_are_documented_as_they_are_written() -> None:
+    headers = {
+        (key, parameter["name"]): parameter
+        for key, operation in OPERATIONS.items()
+        for parameter in operation.get("parameters", ())
+        if parameter["in"] == "header"
+    }
+    assert set(headers) == {
+        ("POST /v1/checkout", "Idempotency-Key"),
+        ("POST /v1/orders/{order_id}/payments", "Idempotency-Key"),
+        ("POST /v1/orders/{order_id}/cancel", "Idempotency-Key"),
+        ("POST /v1/guest-sessions", "X-Publishable-Key"),
+    }
+    assert all(parameter["required"] and parameter["description"] for parameter in headers.values())
+
+
+def test_what_asks_for_a_pause_says_so() -> None:
+    for operation in OPERATIONS.values():
+        for status, answer in operation["responses"].items():
+            if status == "503" and "application/problem+json" in answer["content"]:
+                assert answer["headers"]["Retry-After"]["schema"] == {"type": "integer"}
+
+
+def same(model: type[BaseModel], answer: dict[str, Any]) -> None:
+    """The model knows every member of the answer, at every depth, and the answer has every member of the model."""
+    assert _names(model.model_validate(answer).model_dump(mode="json", by_alias=True)) == _names(answer)
+
+
+def _names(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _names(member) for name, member in value.items()}
+    return [_names(member) for member in value] if isinstance(value, list) else None
+
+
+@pytest.fixture
+def shop(door: Door) -> Door:
+    door.house.add_variant("TEE", price=2_000, stock={"EWR": 1, "RNO": 2})
+    door.house.sql(
+        "UPDATE tenancy.organizations SET settings = settings || CAST(:more AS jsonb)",
+        more=json.dumps({"tax": {"rates": [{"country": "US", "region": "CO", "basis_points": "290"}]}}),
+    )
+    return door
+
+
+def test_the_schemas_are_exactly_what_is_answered(shop: Door) -> None:
+    body = checkout_body(quantity=3, notes="leave it at the door", billing_address=None)
+    placed = shop.ask("POST /v1/checkout", body)
+    same(views.PaidOrder, placed.body)
+    order_id = placed.body["order"]["id"]
+    quote = {name: body[name] for name in ("items", "shipping_address")}
+    quote["items"] = []
+    same(views.OrderAnswer, shop.ask("GET /v1/orders/{reference}", reference=order_id).body)
+    same(views.OrderPage, shop.ask("GET /v1/orders").body)
+    same(views.OrderAnswer, shop.ask("POST /v1/orders/{order_id}/cancel", {}, order_id=order_id).body)
+    quote["items"] = [{"sku": "TEE", "quantity": 3}]
+    same(views.Quote, shop.ask("POST /v1/checkout/quote", quote).body)
+    problem = shop.ask("POST /v1/checkout", {})
+    same(views.Problem, problem.body)
+
+
+def test_a_payment_that_wants_the_shopper_is_answered_in_the_same_form(shop: Door) -> None:
+    body = checkout_body() | {"payment": {"gateway": "stripe", "token": "pm_card_authenticationRequired"}}
+    placed = shop.ask("POST /v1/checkout", body)
+    assert placed.status == 201
+    assert placed.body["payment"]["status"] == "requires_action"
+    assert placed.body["payment"]["client_action"]
+    action = placed.body["payment"].pop("client_action")
+    assert placed.body["order"]["payments"][0].pop("client_action") == action
+    placed.body["order"].pop("timeline")
+
+
+def test_pages_join_without_a_gap_or_an_overlap(shop: Door) -> None:
+    shop.house.receive("TEE", "EWR", 10)
+    placed = [shop.ask("POST /v1/checkout", checkout_body()).body["order"]["id"] for _ in range(5)]
+    seen, before = [], None
+    for _ in range(10):
+        query = {"limit": "2"} | ({"before": before} if before else {})
+        page = shop.ask("GET /v1/orders", query=query).body
+        seen += [row["id"] for row in page["orders"]]
+        before = page["next_before"]
+        if before is None:
+            break
+    assert seen == sorted(placed, reverse=True)
+    by_status = shop.ask("GET /v1/orders", query={"status": "confirmed", "limit": "100"}).body
+    assert [row["id"] for row in by_status["orders"]] == seen
+    assert shop.ask("GET /v1/orders", query={"status": "cancelled"}).body["orders"] == []
+    assert timedelta(0) == timedelta()

@@ -1,0 +1,216 @@
+"""Every sample event of events/ does to its function what its name says."""
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import boto3
+import pytest
+
+from holdfast.settings import settings
+from local import sample_events
+from tests.handlers.door import PROBLEM, Door, Reply
+from tests.house import House
+
+SKU = "TEE-BLK-M"
+
+
+@pytest.fixture
+def shop(door: Door) -> Door:
+    """A house that sells what the samples order."""
+    door.house.add_variant(SKU, stock=10)
+    return door
+
+
+def send(door: Door, name: str, *, order_id: str | None = None) -> Reply:
+    return door.send(door.sample(name) if order_id is None else door.sample(name, order_id=order_id))
+
+
+def test_every_sample_is_driven_here() -> None:
+    driven = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    assert [name for name in sample_events.names() if f'"{name}"' not in driven] == []
+
+
+def test_place_order_pays_and_confirms(shop: Door) -> None:
+    reply = send(shop, "checkout/place_order")
+    assert reply.status == 201
+    assert reply.body["order"]["status"] == "confirmed"
+    assert reply.body["payment"]["status"] == "captured"
+    assert shop.house.stock(SKU) == {"EWR": (8, 0)}
+    again = send(shop, "checkout/place_order")
+    assert (again.status, again.raw) == (201, reply.raw)
+    assert shop.house.violations() == []
+
+
+def test_place_order_as_guest_is_the_guests_own(shop: Door) -> None:
+    reply = send(shop, "checkout/place_order_as_guest")
+    assert reply.status == 201
+    assert reply.body["order"]["customer_id"] == "01930000-0000-7000-8000-0000000000f1"
+
+
+def test_place_order_declined_can_be_paid_again(shop: Door) -> None:
+    declined = send(shop, "checkout/place_order_declined")
+    assert (declined.status, declined.content_type) == (402, PROBLEM)
+    assert declined.body["code"] == "payment_declined"
+    assert declined.body["order"]["status"] == "payment_failed"
+    paid = send(shop, "checkout/pay_again", order_id=declined.body["order"]["id"])
+    assert paid.status == 201
+    assert paid.body["order"]["status"] == "confirmed"
+    assert [payment["status"] for payment in paid.body["order"]["payments"]] == ["failed", "captured"]
+    assert shop.house.violations() == []
+
+
+def test_place_order_with_unknown_field_names_it(shop: Door) -> None:
+    reply = send(shop, "checkout/place_order_with_unknown_field")
+    assert reply.status == 422
+    assert [error["field"] for error in reply.body["errors"]] == ["discount_minor"]
+
+
+def test_place_order_without_idempotency_key_is_refused(shop: Door) -> None:
+    assert send(shop, "checkout/place_order_without_idempotency_key").status == 400
+
+
+def test_quote_holds_nothing(shop: Door) -> None:
+    before = shop.rows_of_all_tables()
+    reply = send(shop, "checkout/quote")
+    assert reply.status == 200
+    assert reply.body["allocation"]["assignments"][0]["warehouse"] == "EWR"
+    assert shop.rows_of_all_tables() == before
+
+
+def test_orders_are_listed_found_and_cancelled(shop: Door) -> None:
+    order = send(shop, "checkout/place_order").body["order"]
+    page = send(shop, "orders/list")
+    assert [row["id"] for row in page.body["orders"]] == [order["id"]]
+    found = send(shop, "orders/find_by_id", order_id=order["id"])
+    assert found.body["order"]["items"] == order["items"]
+    cancelled = send(shop, "orders/cancel", order_id=order["id"])
+    assert cancelled.body["order"]["status"] == "cancelled"
+    assert shop.house.stock(SKU) == {"EWR": (10, 0)}
+    assert shop.house.charges()["refunded"] == shop.house.charges()["captured"] > 0
+    assert shop.house.violations() == []
+
+
+def test_find_by_id_as_staff_asks_the_organizations_records(shop: Door) -> None:
+    order_id = send(shop, "checkout/place_order").body["order"]["id"]
+    event = shop.sample("orders/find_by_id_as_staff", order_id=order_id)
+    assert shop.send(event).status == 403
+    event["requestContext"]["authorizer"]["jwt"]["claims"] |= shop.staff("viewer")
+    assert shop.send(event).status == 200
+
+
+def test_a_webhook_is_kept_once_and_answered_twice(shop: Door) -> None:
+    events = shop.rows_of_all_tables()["payments.payment_events"]
+    for _ in range(2):
+        reply = send(shop, "payment_webhooks/stripe_payment_intent_succeeded")
+        assert (reply.status, reply.body) == (200, {"received": True})
+    assert shop.rows_of_all_tables()["payments.payment_events"] == events + 1
+
+
+def test_the_webhook_of_a_deployment_with_one_account_goes_to_its_default_endpoint(shop: Door) -> None:
+    name = "payment_webhooks/stripe_payment_intent_payment_failed"
+    assert send(shop, name).status == 404
+    shop.house.sql("UPDATE tenancy.gateway_accounts SET endpoint_key = 'default-stripe'")
+    assert send(shop, name).status == 200
+
+
+def test_a_webhook_without_signature_is_refused(shop: Door) -> None:
+    before = shop.rows_of_all_tables()
+    reply = send(shop, "payment_webhooks/stripe_without_signature")
+    assert (reply.status, reply.body["code"]) == (401, "signature_invalid")
+    assert shop.rows_of_all_tables() == before
+
+
+def test_announced_events_that_are_not_there_need_no_other_try(shop: Door) -> None:
+    for name in ("payment_events/one_event", "payment_events/batch_of_three"):
+        assert shop.invoke("payment_events", shop.sample(name)) == {"batchItemFailures": []}
+
+
+def test_a_message_that_is_not_json_comes_again_alone(shop: Door) -> None:
+    answer = shop.invoke("payment_events", shop.sample("payment_events/one_message_is_not_json"))
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "0f6f1d6e-6f2c-4b0e-9a55-3d1c5a7b9e02"}]}
+
+
+def test_the_watchdog_announces_what_waits(shop: Door) -> None:
+    send(shop, "payment_webhooks/stripe_payment_intent_succeeded")
+    shop.house.sql("UPDATE payments.payment_events SET next_attempt_at = now() - interval '1 hour'")
+    done = shop.invoke("payment_watchdog", shop.sample("payment_watchdog/tick"))
+    assert done == {"events_announced": 1, "payments_checked": 0, "returns_resumed": 0}
+
+
+def test_expiry_releases_what_is_due(shop: Door) -> None:
+    order = send(shop, "checkout/place_order_declined").body["order"]
+    shop.house.sql("UPDATE inventory.reservations SET expires_at = now() - interval '1 minute'")
+    done = shop.invoke("reservation_expiry", shop.sample("reservation_expiry/tick"))
+    assert (done["released"], done["finished"]) == (1, True)
+    assert shop.house.stock(SKU) == {"EWR": (10, 0)}
+    assert send(shop, "orders/find_by_id", order_id=order["id"]).body["order"]["status"] == "payment_failed"
+    assert shop.house.violations() == []
+
+
+@pytest.mark.parametrize("name", ["outbox_relay/bell", "outbox_relay/tick"])
+def test_the_relay_publishes_what_was_committed(shop: Door, name: str) -> None:
+    send(shop, "checkout/place_order")
+    assert shop.invoke("outbox_relay", shop.sample(name)) == {"batchItemFailures": []}
+    assert shop.house.value("SELECT count(*) FROM operations.outbox WHERE published_at IS NULL") == 0
+    assert shop.house.value("SELECT count(*) FROM operations.outbox") >= 3
+
+
+def test_housekeeping_makes_the_partitions_of_coming_months(shop: Door) -> None:
+    done = shop.invoke("housekeeping", shop.sample("housekeeping/tick"))
+    assert done["purged"] == {"outbox": 0, "idempotency_keys": 0, "api_calls": 0, "capacity_overrides": 0}
+
+
+def test_a_run_without_time_leaves_the_rest_to_the_next(shop: Door) -> None:
+    send(shop, "checkout/place_order")
+    waiting = shop.house.value("SELECT count(*) FROM operations.outbox WHERE published_at IS NULL")
+    shop.invoke("outbox_relay", shop.sample("outbox_relay/tick"), seconds=5)
+    assert shop.house.value("SELECT count(*) FROM operations.outbox WHERE published_at IS NULL") == waiting
+
+
+def test_the_document_and_the_health_are_open_to_all(shop: Door) -> None:
+    document = send(shop, "api_docs/openapi_document")
+    assert document.body["openapi"] == "3.1.0"
+    assert document.headers["cache-control"] == "public, max-age=300"
+    assert send(shop, "api_docs/health").body == {"status": "ok"}
+
+
+@pytest.fixture
+def deployment(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The environment of the migration: the master user's secret, and the role that IAM logins need."""
+    house.sql("CREATE ROLE rds_iam")
+    name = f"master/{uuid.uuid4().hex}"
+    owner = house.owner
+    boto3.client("secretsmanager").create_secret(
+        Name=name, SecretString=json.dumps({"username": owner.user, "password": owner.password})
+    )
+    for variable, value in (
+        ("DATABASE_HOST", owner.host),
+        ("DATABASE_PORT", str(owner.port)),
+        ("DATABASE_NAME", owner.database),
+        ("DATABASE_TLS", "off"),
+        ("DATABASE_MASTER_SECRET_ARN", name),
+    ):
+        monkeypatch.setenv(variable, value)
+    settings.cache_clear()
+    yield name
+    settings.cache_clear()
+    house.sql("DROP ROLE rds_iam")
+
+
+@pytest.mark.usefixtures("deployment")
+def test_migrating_a_current_database_changes_nothing(door: Door) -> None:
+    before = door.rows_of_all_tables()
+    for _ in range(2):
+        assert door.invoke("migrate", door.sample("migrate/upgrade")) == {"upgraded_to": "head"}
+    assert door.rows_of_all_tables() == before
+    assert door.house.value("SELECT pg_has_role('holdfast_app', 'rds_iam', 'MEMBER')")
+
+
+def test_a_signed_sample_is_good_for_minutes_and_no_more() -> None:
+    name = "payment_webhooks/stripe_payment_intent_succeeded"
+    signature = sample_events.render(name, now=datetime.now(UTC))["headers"]["stripe-signature"]
+    assert abs(int(signature.split(",")[0].removeprefix("t=")) - time.time()) < 60
