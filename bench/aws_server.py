@@ -146,57 +146,72 @@ class Emulation:
 
     async def _call(self, operation: str, request: Document) -> Document:
         self._calls[operation] += 1
-        match operation:
-            case "SendMessage":
-                return self._put(self._queue(request), request)
-            case "SendMessageBatch":
-                queue = self._queue(request)
-                return {"Successful": [{"Id": entry["Id"], **self._put(queue, entry)} for entry in request["Entries"]]}
-            case "ReceiveMessage":
-                count, wait = int(request.get("MaxNumberOfMessages", 1)), float(request.get("WaitTimeSeconds", 0))
-                taken = await self._queue(request).take(count, wait)
-                return {"Messages": [_received(receipt, message) for receipt, message in taken]} if taken else {}
-            case "DeleteMessage":
-                self._queue(request).delete(request["ReceiptHandle"])
-                return {}
-            case "DeleteMessageBatch":
-                for entry in request["Entries"]:
-                    self._queue(request).delete(entry["ReceiptHandle"])
-                return {"Successful": [{"Id": entry["Id"]} for entry in request["Entries"]]}
-            case "CreateQueue":
-                return self._create_queue(request["QueueName"], request.get("Attributes", {}))
-            case "GetQueueUrl":
-                return {"QueueUrl": self._url(self._queues[request["QueueName"]])}
-            case "GetQueueAttributes":
-                return {"Attributes": {"ApproximateNumberOfMessages": str(len(self._queue(request).ready))}}
-            case _:
-                return self._other(operation, request)
+        if operation == "ReceiveMessage":
+            count, wait = int(request.get("MaxNumberOfMessages", 1)), float(request.get("WaitTimeSeconds", 0))
+            taken = await self._queue(request).take(count, wait)
+            return {"Messages": [_received(receipt, message) for receipt, message in taken]} if taken else {}
+        known: dict[str, Callable[[Document], Document]] = {
+            "SendMessage": lambda sent: self._put(self._queue(sent), sent),
+            "SendMessageBatch": self._put_all,
+            "DeleteMessage": self._delete,
+            "DeleteMessageBatch": self._delete_all,
+            "CreateQueue": self._create_queue,
+            "GetQueueUrl": lambda asked: {"QueueUrl": self._url(self._queues[asked["QueueName"]])},
+            "GetQueueAttributes": self._attributes,
+            "PutEvents": self._put_events,
+            "CreateEventBus": self._create_bus,
+            "ListEventBuses": lambda _: {"EventBuses": [{"Name": name} for name in self._buses]},
+            "CreateSecret": self._create_secret,
+            "PutSecretValue": self._put_secret,
+            "GetSecretValue": self._get_secret,
+        }
+        if operation not in known:
+            raise Refused(f"UnknownOperationException {operation}")
+        return known[operation](request)
 
-    def _other(self, operation: str, request: Document) -> Document:
-        match operation:
-            case "PutEvents":
-                entries = [{"EventId": str(uuid.uuid4())} for _ in request["Entries"]]
-                self._calls["events published"] += len(entries)
-                return {"FailedEntryCount": 0, "Entries": entries}
-            case "CreateEventBus":
-                self._buses.append(request["Name"])
-                return {"EventBusArn": f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{request['Name']}"}
-            case "ListEventBuses":
-                return {"EventBuses": [{"Name": name} for name in self._buses]}
-            case "CreateSecret" | "PutSecretValue":
-                name = request.get("Name") or request["SecretId"]
-                if operation == "CreateSecret" and name in self._secrets:
-                    raise Refused("ResourceExistsException")
-                self._secrets[name] = request["SecretString"]
-                return {"Name": name, "ARN": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}", "VersionId": "1" * 32}
-            case "GetSecretValue":
-                if request["SecretId"] not in self._secrets:
-                    raise Refused("ResourceNotFoundException")
-                return {"Name": request["SecretId"], "SecretString": self._secrets[request["SecretId"]]}
-            case _:
-                raise Refused(f"UnknownOperationException {operation}")
+    def _put_all(self, request: Document) -> Document:
+        queue = self._queue(request)
+        return {"Successful": [{"Id": entry["Id"], **self._put(queue, entry)} for entry in request["Entries"]]}
 
-    def _create_queue(self, name: str, attributes: dict[str, str]) -> Document:
+    def _delete(self, request: Document) -> Document:
+        self._queue(request).delete(request["ReceiptHandle"])
+        return {}
+
+    def _delete_all(self, request: Document) -> Document:
+        for entry in request["Entries"]:
+            self._queue(request).delete(entry["ReceiptHandle"])
+        return {"Successful": [{"Id": entry["Id"]} for entry in request["Entries"]]}
+
+    def _attributes(self, request: Document) -> Document:
+        return {"Attributes": {"ApproximateNumberOfMessages": str(len(self._queue(request).ready))}}
+
+    def _put_events(self, request: Document) -> Document:
+        entries = [{"EventId": str(uuid.uuid4())} for _ in request["Entries"]]
+        self._calls["events published"] += len(entries)
+        return {"FailedEntryCount": 0, "Entries": entries}
+
+    def _create_bus(self, request: Document) -> Document:
+        self._buses.append(request["Name"])
+        return {"EventBusArn": f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{request['Name']}"}
+
+    def _create_secret(self, request: Document) -> Document:
+        if request["Name"] in self._secrets:
+            raise Refused("ResourceExistsException")
+        return self._put_secret({**request, "SecretId": request["Name"]})
+
+    def _put_secret(self, request: Document) -> Document:
+        name = request["SecretId"]
+        self._secrets[name] = request["SecretString"]
+        arn = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}"
+        return {"Name": name, "ARN": arn, "VersionId": str(uuid.uuid4())}
+
+    def _get_secret(self, request: Document) -> Document:
+        if request["SecretId"] not in self._secrets:
+            raise Refused("ResourceNotFoundException")
+        return {"Name": request["SecretId"], "SecretString": self._secrets[request["SecretId"]]}
+
+    def _create_queue(self, request: Document) -> Document:
+        name, attributes = request["QueueName"], request.get("Attributes", {})
         if name not in self._queues:
             queue = self._queues[name] = Queue(name, float(attributes.get("VisibilityTimeout", 30)))
             if "RedrivePolicy" in attributes:

@@ -100,14 +100,17 @@ def pattern(engine: Engine) -> dict[str, str]:
     with engine.connect() as connection:
         row = connection.execute(
             text("""
-                SELECT o.tax_lines::text AS tax_lines, o.shipping_address::text AS address, o.allocation_reasons::text AS reasons,
-                       (SELECT g.id::text FROM tenancy.gateway_accounts g LIMIT 1) AS gateway_account,
-                       (SELECT a.warehouse_id::text FROM orders.order_allocations a WHERE a.order_id = o.id LIMIT 1) AS warehouse,
-                       (SELECT k.fingerprint FROM orders.idempotency_keys k WHERE k.order_id = o.id LIMIT 1) AS fingerprint
-                  FROM orders.orders o WHERE o.source = 'api' ORDER BY o.id DESC LIMIT 1
+                SELECT o.tax_lines::text AS tax_lines, o.shipping_address::text AS address,
+                       o.allocation_reasons::text AS reasons, k.fingerprint,
+                       (SELECT id::text FROM tenancy.gateway_accounts LIMIT 1) AS gateway_account,
+                       (SELECT warehouse_id::text FROM orders.order_allocations WHERE order_id = o.id LIMIT 1)
+                           AS warehouse
+                  FROM orders.orders o JOIN orders.idempotency_keys k ON k.order_id = o.id
+                 ORDER BY o.id DESC LIMIT 1
             """)
-        ).one()
-    return {"organization": str(ORGANIZATION_ID), **row._mapping}
+        )
+        documents = {str(name): str(value) for name, value in row.mappings().one().items()}
+    return {"organization": str(ORGANIZATION_ID), **documents}
 
 
 def counted_writes(cluster: Cluster, engine: Engine, database: Address, lines: int) -> str:
@@ -123,7 +126,9 @@ def counted_writes(cluster: Cluster, engine: Engine, database: Address, lines: i
     differing = [
         f"{name} {ours.get(name, nothing)} and {theirs.get(name, nothing)}"
         for name in sorted(ours.keys() | theirs.keys())
-        if any(abs(a - b) > SAME_WITHIN for a, b in zip(ours.get(name, nothing), theirs.get(name, nothing), strict=True))
+        if any(
+            abs(a - b) > SAME_WITHIN for a, b in zip(ours.get(name, nothing), theirs.get(name, nothing), strict=True)
+        )
     ]
     if differing:
         return f"WRITES DIFFER (inserted, updated an order): {'; '.join(differing)}"
@@ -160,7 +165,8 @@ def compare(cluster: Cluster, engine: Engine, database: Address, lines: int, rou
 
 def show_statements(title: str, measured: Round) -> None:
     """Where the database's time of an order goes, by statement of the client."""
-    print(f"   {title}: {measured.statements:.1f} statements, {measured.round_trips:.1f} round trips, {measured.database_ms:.2f} ms")
+    counts = f"{measured.statements:.1f} statements, {measured.round_trips:.1f} round trips"
+    print(f"   {title}: {counts}, {measured.database_ms:.2f} ms")
     for query, milliseconds in list(measured.by_query.items())[:12]:
         print(f"      {milliseconds:7.3f} ms  {query[:130]}")
 
@@ -186,11 +192,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     heading(
         "checkout: database work of placing an order",
-        f"{options.rounds} rounds of {options.orders} orders a side, sides in turn, one connection each, {VARIANTS} variants, 3 warehouses",
-        "ours: begin + checkout.facts + decision in Python + checkout.place with COMMIT (flows/place_order.py), no gateway",
-        "limit: sql/place_lines.sql by pgbench, prepared: the same rows under the same role, policies, triggers, constraints",
-        "database time: pg_stat_statements, planning + execution of the client's statements (track = top, so nested ones",
-        "are inside their caller's time and counted once); COMMIT's flush is in neither side. median [min .. max]",
+        f"{options.rounds} rounds of {options.orders} orders a side, sides in turn, one connection each;",
+        f"{VARIANTS} variants, 3 warehouses, {PRESENT_ORDERS} orders there before; median [min .. max]",
+        "ours: begin, checkout.facts, the decision in Python, checkout.place with COMMIT; no gateway",
+        "limit: sql/place_lines.sql by pgbench, prepared: the same rows, role, policies, triggers and constraints",
+        "database time: pg_stat_statements, planning and execution of the client's statements (track = top: what runs",
+        "inside a function or a trigger is in its caller's time); COMMIT's flush is in neither side's",
     )
     with cluster() as running:
         database = running.create(DATABASE)
@@ -201,8 +208,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
             run_sql(engine, "VACUUM ANALYZE")
             said = [f"   {lines} lines: {counted_writes(running, engine, database, lines)}" for lines in options.lines]
             print("\n".join(said))
-            rows = [compare(running, engine, database, lines, options.rounds, options.orders) for lines in options.lines]
-            table(("lines", "round trips", "statements", "database ms", "script's ms", "ratio", "CPU ratio", "wall ms p50"), rows)
+            rows = [
+                compare(running, engine, database, lines, options.rounds, options.orders) for lines in options.lines
+            ]
+            table(
+                (
+                    "lines",
+                    "round trips",
+                    "statements",
+                    "database ms",
+                    "script's ms",
+                    "ratio",
+                    "CPU ratio",
+                    "wall ms p50",
+                ),
+                rows,
+            )
             show_statements("placing, 3 lines", place_orders(running, engine, database, 3, options.orders, pays=False))
             whole = place_orders(running, engine, database, 3, options.orders, pays=True)
             show_statements("whole checkout, paid and settled at once, 3 lines", whole)

@@ -164,7 +164,9 @@ def check(database: Address, released: int, holds: int) -> None:
     with connected(database) as engine:
         left = statements.count(engine, _ACTIVE)
         reserved = statements.count(engine, "SELECT sum(reserved) FROM inventory.stock_levels")
-        held = statements.count(engine, "SELECT COALESCE(sum(quantity), 0) FROM inventory.reservations WHERE status = 'active'")
+        held = statements.count(
+            engine, "SELECT COALESCE(sum(quantity), 0) FROM inventory.reservations WHERE status = 'active'"
+        )
     if left or released != holds or reserved != held:
         print(f"   NOT DRAINED: {released} of {holds} released, {left} left, {reserved} reserved, {held} held")
 
@@ -179,9 +181,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     holds: int = options.holds
     heading(
         f"expiry: draining {holds:,} due reservations of {holds // 2:,} orders on 3,000 stock levels",
-        f"{options.rounds} rounds, each side on a copy of the same vacuumed database; batches of {BATCH_MAX_ROWS}; fsync on",
-        "ours: flows/expire_reservations.py in a process of its own; limit: sql/expire_batch.sql by pgbench, same role and policies",
-        f"checkouts: {options.checkouts_per_second:g}/s of 3 lines on the same levels, p95 from the moment each was due; median [min .. max]",
+        f"{options.rounds} rounds, each side on a copy of one database, vacuumed; batches of {BATCH_MAX_ROWS}",
+        "ours: flows/expire_reservations.py in a process of its own; median [min .. max]",
+        "limit: sql/expire_batch.sql by pgbench: the same rows under the same role and policies",
+        f"checkouts: {options.checkouts_per_second:g}/s of 3 lines on the same levels, p95 from when each was due",
     )
     ours: list[Drain] = []
     limits: list[float] = []
@@ -208,16 +211,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     report(holds, ours, limits, quiet, busy)
 
 
-def report(holds: int, ours: Sequence[Drain], limits: Sequence[float], quiet: Sequence[float], busy: Sequence[float]) -> None:
+def report(
+    holds: int, ours: Sequence[Drain], limits: Sequence[float], quiet: Sequence[float], busy: Sequence[float]
+) -> None:
     """Print what was measured."""
     mine = [run.released / run.seconds for run in ours]
     theirs = [holds / seconds for seconds in limits]
+    slowing = [run.last_tenth_seconds / run.first_tenth_seconds for run in ours]
+    peak, grown = Spread.of([run.peak_mb for run in ours]), Spread.of([run.grown_mb for run in ours])
     print(f"   ours            {Spread.of(mine):,.0f} rows/s")
     print(f"   limit           {Spread.of(theirs):,.0f} rows/s")
     print(f"   of the limit    {ratios(mine, theirs):.2f}")
-    print(f"   last tenth took {Spread.of([run.last_tenth_seconds / run.first_tenth_seconds for run in ours]):.2f} times the first tenth's time")
-    print(f"   memory          {Spread.of([run.peak_mb for run in ours]):.1f} MB peak, {Spread.of([run.grown_mb for run in ours]):.1f} MB of it grown by the drain")
-    print(f"   checkout p95    {Spread.of(quiet):.1f} ms quiet, {Spread.of(busy):.1f} ms during the drain, {ratios(busy, quiet):.2f} times")
+    print(f"   last tenth took {Spread.of(slowing):.2f} times the first tenth's time")
+    print(f"   memory          {peak:.1f} MB peak of the process, {grown:.1f} MB of it grown by the drain")
+    print(f"   checkout p95    {Spread.of(quiet):.1f} ms quiet, {Spread.of(busy):.1f} ms during the drain")
+    print(f"   p95 ratio       {ratios(busy, quiet):.2f}")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     heading(
         "growth: database time of placing an order of 3 lines, by the number of orders that are there",
-        f"{options.rounds} rounds of {options.orders} orders a side at each size, as in bench.checkout; analysed at each size",
+        f"{options.rounds} rounds of {options.orders} orders a side at each size, measured as in bench.checkout;",
+        "all tables analysed at each size; median [min .. max]",
     )
     with cluster() as running:
         database = running.create(DATABASE)

@@ -28,10 +28,11 @@ PRESENT_ORDERS = 3_000
 WARM_UP_ORDERS = 10
 _FUNCTION = """
 \\set customer random(1, :customers)
-SELECT bench.place(CAST(:organization AS uuid),
-                   CAST('01930000-0000-7000-9000-' || lpad(to_hex(CAST(:customer AS integer)), 12, '0') AS uuid),
-                   CAST(:gateway_account AS uuid), CAST(:warehouse AS uuid), CAST('01930000-0000-7000-8000-000000000001' AS uuid),
-                   CAST(:tax_lines AS jsonb), CAST(:address AS jsonb), CAST(:reasons AS jsonb), :fingerprint);
+SELECT bench.place(
+    CAST(:organization AS uuid),
+    CAST('01930000-0000-7000-9000-' || lpad(to_hex(CAST(:customer AS integer)), 12, '0') AS uuid),
+    CAST(:gateway_account AS uuid), CAST(:warehouse AS uuid), CAST('01930000-0000-7000-8000-000000000001' AS uuid),
+    CAST(:tax_lines AS jsonb), CAST(:address AS jsonb), CAST(:reasons AS jsonb), :fingerprint);
 """
 
 
@@ -53,7 +54,15 @@ def sell(database: Address, *, buyers: int, connections: int, seconds: float, ho
     workers = [
         context.Process(
             target=_buy,
-            args=(database, _share(buyers, processes, n), _share(connections, processes, n), seconds, hot, gate, answers),
+            args=(
+                database,
+                _share(buyers, processes, n),
+                _share(connections, processes, n),
+                seconds,
+                hot,
+                gate,
+                answers,
+            ),
         )
         for n in range(processes)
     ]
@@ -108,7 +117,13 @@ def script_sale(cluster: Cluster, engine: Engine, database: Address, script: str
 
 
 def compare(
-    cluster: Cluster, engine: Engine, database: Address, buyers: int, admitted: Sequence[int], rounds: int, seconds: float
+    cluster: Cluster,
+    engine: Engine,
+    database: Address,
+    buyers: int,
+    admitted: Sequence[int],
+    rounds: int,
+    seconds: float,
 ) -> list[list[str]]:
     """All ways of one number of buyers, in turn, round after round; the rows of the table."""
     ways: dict[str, list[Sale]] = {}
@@ -179,7 +194,11 @@ def oversold(engine: Engine) -> str:
          WHERE s.reserved <> COALESCE(r.held, 0) OR s.reserved > s.on_hand
         """,
     )
-    return "stock and reservations agree on every level" if wrong == 0 else f"{wrong} LEVELS DO NOT AGREE WITH THEIR RESERVATIONS"
+    return (
+        "stock and reservations agree on every level"
+        if wrong == 0
+        else f"{wrong} LEVELS DO NOT AGREE WITH THEIR RESERVATIONS"
+    )
 
 
 if __name__ == "__main__":

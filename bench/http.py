@@ -51,7 +51,12 @@ class _Watched(Children):
     parts: dict[int, str] = {}  # noqa: RUF012 -- one system runs at a time
 
     def start(
-        self, name: str, module: str, *arguments: str, environment: Mapping[str, str] | None = None, fd: int | None = None
+        self,
+        name: str,
+        module: str,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        fd: int | None = None,
     ) -> Child:
         if name == "aws" and self.light_aws:
             module = "bench.aws_server"
@@ -87,7 +92,10 @@ def system(options: argparse.Namespace) -> Iterator[LocalSystem]:
     """The local system as ``make run`` starts it, durable, with plenty of stock."""
     _Watched.light_aws = not options.moto
     _Watched.parts = {}
-    with tempfile.TemporaryDirectory(prefix="holdfast-bench-") as folder, patch.object(supervisor, "Children", _Watched):
+    with (
+        tempfile.TemporaryDirectory(prefix="holdfast-bench-") as folder,
+        patch.object(supervisor, "Children", _Watched),
+    ):
         wanted = supervisor.Options(state=Path(folder), port=0, workers=options.workers, sandboxes=options.sandboxes)
         with supervisor.running(wanted) as (running, _):
             yield running
@@ -114,7 +122,14 @@ def requests(running: LocalSystem, skus: Sequence[str], lines: int) -> Callable[
     """What makes requests: each a checkout of ``lines`` random SKUs with a key of its own, of one of a few shoppers."""
     tokens = [running.token("customer", subject=f"shopper-{number}") for number in range(SHOPPERS)]
     host = running.api_url.partition("//")[2]
-    address = {"name": "Ada", "line1": "12 Analytical Way", "city": "Denver", "region": "CO", "postal_code": "80202", "country": "US"}
+    address = {
+        "name": "Ada",
+        "line1": "12 Analytical Way",
+        "city": "Denver",
+        "region": "CO",
+        "postal_code": "80202",
+        "country": "US",
+    }
     fixed = {
         "shipping_address": address,
         "payment": {"gateway": "stripe", "token": "pm_card_visa"},
@@ -146,7 +161,9 @@ def settle(engine: Engine) -> tuple[int, int, float | None]:
     return *(first or (0, 0)), None
 
 
-def stretch(running: LocalSystem, engine: Engine, request: Callable[[], bytes], clients: int, seconds: float) -> Stretch:
+def stretch(
+    running: LocalSystem, engine: Engine, request: Callable[[], bytes], clients: int, seconds: float
+) -> Stretch:
     """One stretch of load, until its last consequence is settled; CPU counts to that end."""
     before = cpu_by_part(_Watched.parts)
     load = generate(running.api_url, request, clients=clients, seconds=seconds)
@@ -208,9 +225,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     heading(
         f"http: POST /v1/checkout with {options.lines} lines, paid by card, through the whole local system",
-        f"{options.seconds:g} s for each number of clients after {WARM_UP_SECONDS:g} s of warm-up; a client waits for its answer",
-        f"{options.workers} gateway workers, {options.sandboxes} sandboxes, the Stripe server with webhooks, PostgreSQL with fsync, the clock",
-        "SQS, EventBridge: moto's server" if options.moto else "SQS, EventBridge, secrets: bench/aws_server.py (moto's takes 60 to 170 messages a second)",
+        f"{options.seconds:g} s for each number of clients after {WARM_UP_SECONDS:g} s of warm-up; a client waits",
+        f"{options.workers} gateway workers, {options.sandboxes} sandboxes, queue workers, clock, Stripe and webhooks,",
+        "PostgreSQL with fsync; CPU of an order counts everything until nothing of it is left to do",
+        "SQS, EventBridge: moto's server"
+        if options.moto
+        else "SQS, EventBridge, secrets: bench/aws_server.py (moto's takes 60 to 170 messages a second)",
         "generator: one process, asyncio over raw sockets; its CPU is in the table",
     )
     with system(options) as running, connected(running.database) as engine:

@@ -37,7 +37,7 @@ def run(
 ) -> Result:
     """Run a script with prepared statements, as a role of the application, for a time or a number of transactions.
 
-    ``session`` are parameters of every connection. Raises RuntimeError with pgbench's own words when a transaction failed.
+    ``session`` are parameters of every connection. Raises RuntimeError with pgbench's own words when one failed.
     """
     bound = ["-T", str(max(1, round(seconds)))] if seconds is not None else ["-t", str(transactions)]
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:

@@ -60,5 +60,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, say: Callable[[
     """Columns as wide as their widest cell; the first one to the left, the others to the right."""
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     for row in (head, ["-" * width for width in widths], *rows):
-        cells = [cell.ljust(width) if not place else cell.rjust(width) for place, (cell, width) in enumerate(zip(row, widths, strict=True))]
+        cells = [
+            cell.ljust(width) if not place else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
         say("   " + "  ".join(cells).rstrip())

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -21,7 +20,6 @@ from holdfast.runtime import Runtime
 from holdfast.settings import settings_from
 from holdfast.values.address import Address as PostalAddress
 from holdfast.values.caller import Caller, CallerKind
-from holdfast.values.ids import uuid7
 from holdfast.values.shipping import ShippingPreference
 from holdfast.web.answers import payment_answer
 from local.postgres import Address
@@ -50,11 +48,13 @@ _SHOP: Final = (
     SELECT :o, gen_random_uuid(), code, code, '{}', latitude, longitude, priority, 600, timezone, :now
       FROM (VALUES ('EWR', 40.7357, -74.1724, 10, 'America/New_York'),
                    ('DFW', 32.7767, -96.7970, 20, 'America/Chicago'),
-                   ('RNO', 39.5296, -119.8138, 30, 'America/Los_Angeles')) AS w (code, latitude, longitude, priority, timezone)
+                   ('RNO', 39.5296, -119.8138, 30, 'America/Los_Angeles'))
+           AS w (code, latitude, longitude, priority, timezone)
     """,
     """
     INSERT INTO tenancy.customers (organization_id, id, auth_subject, email, first_name, created_at)
-    SELECT :o, ('01930000-0000-7000-9000-' || lpad(to_hex(n), 12, '0'))::uuid, 'shopper-' || n, 'shopper-' || n || '@example.com', 'Shopper', :now
+    SELECT :o, ('01930000-0000-7000-9000-' || lpad(to_hex(n), 12, '0'))::uuid, 'shopper-' || n,
+           'shopper-' || n || '@example.com', 'Shopper', :now
       FROM generate_series(1, :customers) AS n
     """,
     """
@@ -63,8 +63,8 @@ _SHOP: Final = (
         SELECT :o, tenancy.uuid_v7(:now), 'Product ' || n, 'product-' || n, 'active', :now
           FROM generate_series(1, :variants) AS n RETURNING id, slug)
     INSERT INTO catalog.variants (organization_id, id, product_id, sku, price, currency, created_at)
-    SELECT :o, ('01930000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, made.id, 'SKU-' || lpad(n::text, 4, '0'),
-           900 + mod(n * 37, 8000), 'USD', :now
+    SELECT :o, ('01930000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, made.id,
+           'SKU-' || lpad(n::text, 4, '0'), 900 + mod(n * 37, 8000), 'USD', :now
       FROM made, LATERAL (SELECT split_part(made.slug, '-', 2)::integer AS n) AS numbered
     """,
     """
@@ -192,9 +192,3 @@ class Shopper:
         except Placed:
             return
         raise AssertionError("the checkout ended before it asked for money")
-
-
-def new_ids(count: int) -> Sequence[UUID]:
-    """Fresh ids, in order of time."""
-    now = utc_now()
-    return sorted(uuid7(now) for _ in range(count))

@@ -92,7 +92,8 @@ def writes(engine: Engine) -> dict[str, tuple[int, int]]:
     with engine.connect() as connection:
         rows = connection.execute(
             text("""
-                SELECT COALESCE(i.inhparent::regclass, s.relid::regclass)::text AS name, sum(n_tup_ins) AS made, sum(n_tup_upd) AS changed
+                SELECT COALESCE(i.inhparent::regclass, s.relid::regclass)::text AS name,
+                       sum(n_tup_ins) AS made, sum(n_tup_upd) AS changed
                   FROM pg_stat_user_tables s LEFT JOIN pg_inherits i ON i.inhrelid = s.relid
                  GROUP BY 1
             """)
@@ -100,7 +101,9 @@ def writes(engine: Engine) -> dict[str, tuple[int, int]]:
     return {row.name: (int(row.made), int(row.changed)) for row in rows}
 
 
-def per_order(before: Mapping[str, tuple[int, int]], after: Mapping[str, tuple[int, int]], orders: int) -> dict[str, tuple[float, float]]:
+def per_order(
+    before: Mapping[str, tuple[int, int]], after: Mapping[str, tuple[int, int]], orders: int
+) -> dict[str, tuple[float, float]]:
     """Rows inserted and updated for each order, of the tables that were written at all."""
     changes = {
         name: ((made - before[name][0]) / orders, (changed - before[name][1]) / orders)

@@ -28,7 +28,7 @@ _FOREIGN: Final = ("HTTPValidationError", "ValidationError", "ResponseValidation
 
 
 def merged() -> dict[str, Any]:
-    """The document, from the resolvers of all functions that have one. Raises ValueError for a schema with two forms."""
+    """The document, from every function that has a resolver. Raises ValueError for two schemas of one name."""
     document: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {

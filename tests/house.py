@@ -380,7 +380,7 @@ class House:
     def rows(self, statement: str, **parameters: Any) -> Sequence[Mapping[str, Any]]:
         """The rows of a query, as superuser."""
         with self.engine.connect() as connection:
-            return [row._mapping for row in connection.execute(text(statement), parameters)]
+            return [dict(row._mapping) for row in connection.execute(text(statement), parameters)]
 
     def value(self, statement: str, **parameters: Any) -> Any:
         """The one value of a query, as superuser."""

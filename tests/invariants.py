@@ -107,7 +107,7 @@ INVARIANTS: Final[Mapping[str, str]] = {
 
 def violations(engine: Engine) -> list[str]:
     """Every invariant that does not hold, with its first rows, in words."""
-    found = []
+    found: list[str] = []
     with engine.connect() as connection:
         for name, query in INVARIANTS.items():
             rows = connection.execute(text(query)).fetchmany(3)

@@ -27,9 +27,7 @@ def openapi() -> Response[Any]:
     )
 
 
-@route(
-    app, "GET /v1/health", "Is the service able to work?", tag="Service", returns={200: "Health"}, refuses=DATABASE
-)
+@route(app, "GET /v1/health", "Is the service able to work?", tag="Service", returns={200: "Health"}, refuses=DATABASE)
 def health() -> Response[Any]:
     """200 when the database answers; 503 when it does not."""
     with runtime().database.transaction(None, now=utc_now(), actor="health") as transaction:

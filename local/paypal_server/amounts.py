@@ -14,6 +14,7 @@ SUPPORTED: Final = WITHOUT_DECIMALS | frozenset(
     "AUD BRL CAD CNY CZK DKK EUR HKD ILS INR MYR MXN NZD NOK PHP PLN GBP SGD SEK CHF THB USD".split()  # noqa: SIM905 (same)
 )
 _FIELDS: Final = frozenset(("currency_code", "value", "breakdown"))
+_MALFORMED: Final = "The value of a field does not conform to the expected format."
 _VALUE: Final = re.compile(r"(0|[1-9][0-9]*)(?:\.([0-9]+))?", re.ASCII)
 
 
@@ -23,12 +24,12 @@ def read_amount(given: object, field: str) -> tuple[int, str]:
         raise invalid("MISSING_REQUIRED_PARAMETER", "A required field / parameter is missing.", field)
     currency, value = given.get("currency_code"), given.get("value")
     if not isinstance(currency, str) or not isinstance(value, str):
-        raise invalid("INVALID_PARAMETER_SYNTAX", "The value of a field does not conform to the expected format.", field)
+        raise invalid("INVALID_PARAMETER_SYNTAX", _MALFORMED, field)
     if currency not in SUPPORTED:
         raise unprocessable("CURRENCY_NOT_SUPPORTED", "Currency code is not currently supported.")
     read = _VALUE.fullmatch(value)
     if read is None or len(value) > 32:
-        raise invalid("INVALID_PARAMETER_SYNTAX", "The value of a field does not conform to the expected format.", field)
+        raise invalid("INVALID_PARAMETER_SYNTAX", _MALFORMED, field)
     whole, part = read[1], read[2] or ""
     if currency in WITHOUT_DECIMALS:
         if part:

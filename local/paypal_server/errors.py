@@ -1,4 +1,4 @@
-"""PayPal's error objects (https://developer.paypal.com/api/rest/responses/ and /api/rest/reference/orders/v2/errors/)."""
+"""PayPal's errors (https://developer.paypal.com/api/rest/responses/ and /api/rest/reference/orders/v2/errors/)."""
 
 from typing import Any, Final
 
@@ -60,7 +60,9 @@ def missing() -> Refusal:
 
 def unauthorized() -> Refusal:
     """401: no token, or none that is good."""
-    return Refusal(401, {"error": "invalid_token", "error_description": "The token passed in was not found in the system"})
+    return Refusal(
+        401, {"error": "invalid_token", "error_description": "The token passed in was not found in the system"}
+    )
 
 
 def unknown_client() -> Refusal:

@@ -9,7 +9,6 @@ from local.gateway_server.model import Endpoint, Event, Json
 from local.paypal_server.errors import missing
 from local.paypal_server.model import Authorization, Capture, Order, Refund, Signer
 
-
 Thing = TypeVar("Thing", Order, Authorization, Capture, Refund)
 
 

@@ -54,7 +54,7 @@ def create(ledger: PayPalLedger, account: str, given: Json, decline_code: str | 
     return order
 
 
-def patch(ledger: PayPalLedger, order: Order, given: object) -> None:
+def patch(ledger: PayPalLedger, order: Order, given: Any) -> None:
     """``PATCH /v2/checkout/orders/{id}``. Raises ``Refusal``."""
     if order.status == "COMPLETED":
         raise unprocessable("ORDER_ALREADY_COMPLETED", "The order cannot be patched after it is completed.")

@@ -223,9 +223,10 @@ def test_an_order_has_one_open_attempt_to_pay(shops: TwoShops) -> None:
 
 
 OVERRIDE = """
-    INSERT INTO inventory.capacity_overrides (organization_id, id, warehouse_id, starts_on, ends_on, hard_capacity_limit,
-        reason, created_by, created_at)
-    VALUES (:organization, gen_random_uuid(), :warehouse, CAST(:starts AS date), CAST(:ends AS date), 5, 'r', 't', now())
+    INSERT INTO inventory.capacity_overrides
+        (organization_id, id, warehouse_id, starts_on, ends_on, hard_capacity_limit, reason, created_by, created_at)
+    VALUES (:organization, gen_random_uuid(), :warehouse, CAST(:starts AS date), CAST(:ends AS date), 5, 'r', 't',
+            now())
 """
 
 

@@ -11,7 +11,7 @@ from tests.house import House
 
 CHECKOUT = (
     "checkout.facts",
-    "checkout.place($1, CAST($2 AS jsonb)), sent",
+    "checkout.place($1, CAST($2 AS jsonb)) + COMMIT, sent",
     "stripe POST /v1/payment_intents, sent",
     "checkout.settle",
     "aws SendMessage",
@@ -24,7 +24,7 @@ def test_a_checkout_killed_at_any_point_is_finished_once_and_answered_once(
 ) -> None:
     house.add_variant(stock=1_000)
     survey = Gauntlet(production, victims).run(lambda: checkout(house, returns=returns))
-    survey.assert_clean(points_min=17, through=CHECKOUT)
+    survey.assert_clean(points_min=12, through=CHECKOUT)
 
 
 def test_a_checkout_that_loses_its_connection_at_any_point_is_finished_once_and_answered_once(
@@ -32,7 +32,7 @@ def test_a_checkout_that_loses_its_connection_at_any_point_is_finished_once_and_
 ) -> None:
     house.add_variant(stock=1_000)
     survey = Gauntlet(production, victims).run(lambda: checkout(house, returns=True), Deed.END_CONNECTION)
-    survey.assert_clean(points_min=17, through=CHECKOUT[:-1])
+    survey.assert_clean(points_min=12, through=CHECKOUT[:-1])
 
 
 def test_paying_again_killed_at_any_point_charges_once(house: House, production: Production, victims: Victims) -> None:
@@ -40,7 +40,7 @@ def test_paying_again_killed_at_any_point_charges_once(house: House, production:
     survey = Gauntlet(production, victims).run(
         lambda: paying_again(production, first="pm_card_chargeDeclined", repeats=True)
     )
-    survey.assert_clean(points_min=25, through=("INSERT INTO payments.payments", "/v1/payment_intents, sent"))
+    survey.assert_clean(points_min=18, through=("INSERT INTO payments.payments", "/v1/payment_intents, sent"))
 
 
 def test_paying_with_another_card_killed_at_any_point_ends_the_first_attempt_and_charges_once(
@@ -50,7 +50,7 @@ def test_paying_with_another_card_killed_at_any_point_ends_the_first_attempt_and
     survey = Gauntlet(production, victims).run(
         lambda: paying_again(production, first="pm_card_authenticationRequired", repeats=True)
     )
-    survey.assert_clean(points_min=35, through=("/cancel, sent", "/v1/payment_intents, sent"))
+    survey.assert_clean(points_min=25, through=("/cancel, sent", "/v1/payment_intents, sent"))
 
 
 def test_paying_late_killed_at_any_point_charges_once_for_stock_held_again(
@@ -60,4 +60,4 @@ def test_paying_late_killed_at_any_point_charges_once_for_stock_held_again(
     survey = Gauntlet(production, victims).run(
         lambda: paying_again(production, first="pm_card_chargeDeclined", repeats=False, is_late=True)
     )
-    survey.assert_clean(points_min=30, through=("checkout.hold", "/v1/payment_intents, sent"))
+    survey.assert_clean(points_min=22, through=("checkout.hold", "/v1/payment_intents, sent"))

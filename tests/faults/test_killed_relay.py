@@ -30,9 +30,12 @@ class Consumer:
     def listen(self) -> list[str]:
         """The ids of every event ever heard, each as often as it came."""
         while messages := self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10).get("Messages", []):
-            for message in messages:
-                self.heard.append(json.loads(message["Body"])["detail"]["id"])
-                self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
+            self.heard += [json.loads(message["Body"])["detail"]["id"] for message in messages]
+            taken = [
+                {"Id": str(number), "ReceiptHandle": message["ReceiptHandle"]}
+                for number, message in enumerate(messages)
+            ]
+            self._sqs.delete_message_batch(QueueUrl=self._url, Entries=taken)
         return self.heard
 
 

@@ -12,8 +12,11 @@ from tests.faults.scenes import (
     watchdog_with_work,
     webhook_on_its_way,
 )
+from tests.faults.settings import HEAVY
 from tests.faults.victims import Victims
 from tests.house import House
+
+SHARE = 1 if HEAVY else 3
 
 
 @pytest.mark.parametrize("deed", [Deed.KILL_PROCESS, Deed.END_CONNECTION])
@@ -22,14 +25,14 @@ def test_an_event_whose_worker_dies_at_any_point_is_applied_once(
 ) -> None:
     house.add_variant(stock=1_000)
     survey = Gauntlet(production, victims).run(lambda: event_of_a_payment(house), deed)
-    survey.assert_clean(points_min=8, through=("payments.claim_event", "checkout.settle"))
+    survey.assert_clean(points_min=6, through=("payments.claim_event", "checkout.settle"))
 
 
 def test_a_late_payment_whose_worker_dies_at_any_point_gets_its_stock_again(
     house: House, production: Production, victims: Victims
 ) -> None:
     survey = Gauntlet(production, victims).run(lambda: event_of_a_late_payment(house, is_sold=False))
-    survey.assert_clean(points_min=14, through=("checkout.hold", "checkout.settle"))
+    survey.assert_clean(points_min=10, through=("checkout.hold", "checkout.settle"))
 
 
 def test_a_payment_too_late_whose_worker_dies_at_any_point_is_given_back(
@@ -38,7 +41,7 @@ def test_a_payment_too_late_whose_worker_dies_at_any_point_is_given_back(
     survey = Gauntlet(production, victims, frozenset({"LatePayment"})).run(
         lambda: event_of_a_late_payment(house, is_sold=True)
     )
-    survey.assert_clean(points_min=30, through=("checkout.settle", "stripe POST /v1/refunds, sent"))
+    survey.assert_clean(points_min=25, through=("checkout.settle", "stripe POST /v1/refunds, sent"))
 
 
 @pytest.mark.parametrize("repeats", [True, False])
@@ -47,7 +50,7 @@ def test_a_webhook_whose_receiver_dies_at_any_point_is_heard_or_made_up_for(
 ) -> None:
     house.add_variant(stock=1_000)
     survey = Gauntlet(production, victims).run(lambda: webhook_on_its_way(house, repeats=repeats))
-    survey.assert_clean(points_min=7, through=("payments.store_event", "aws SendMessage"))
+    survey.assert_clean(points_min=6, through=("payments.store_event", "aws SendMessage"))
 
 
 def test_a_run_of_expiry_that_dies_at_any_point_releases_each_hold_once(
@@ -55,12 +58,12 @@ def test_a_run_of_expiry_that_dies_at_any_point_releases_each_hold_once(
 ) -> None:
     house.add_variant(stock=1_000)
     survey = Gauntlet(production, victims).run(lambda: expiry_with_work(house))
-    survey.assert_clean(points_min=16, through=("release_due_holds", "cancel_abandoned_orders"))
+    survey.assert_clean(points_min=14, through=("release_due_holds", "cancel_abandoned_orders"))
 
 
 def test_a_run_of_the_watchdog_that_dies_at_any_point_is_made_up_for_by_the_next(
     house: House, production: Production, victims: Victims
 ) -> None:
     house.add_variant(stock=1_000)
-    survey = Gauntlet(production, victims).run(lambda: watchdog_with_work(house), every=2)
-    survey.assert_clean(points_min=20, through=("stripe POST /v1/refunds", "checkout.settle"))
+    survey = Gauntlet(production, victims).run(lambda: watchdog_with_work(house), every=SHARE)
+    survey.assert_clean(points_min=40 // SHARE, through=("stripe POST", "COMMIT, sent"))

@@ -3,9 +3,11 @@ from datetime import timedelta
 
 import pytest
 
+from holdfast.database.transaction import Transaction
 from holdfast.flows import expire_reservations as flow
 from holdfast.flows.expire_reservations import ABANDONED_AFTER_SECONDS, GRACE_SECONDS
-from tests.conftest import Address, SecretStore
+from holdfast.secrets.store import SecretStore
+from local.postgres import Address
 from tests.flows.actions import at_once, expire, movements, ordered, status, topics
 from tests.house import House
 
@@ -99,10 +101,10 @@ def test_when_nothing_is_due_a_run_costs_a_look_and_no_write(house: House) -> No
     house.add_variant(stock=10)
     ordered(house)
     statements: Counter[str] = Counter()
-    real = flow.Transaction.execute_and_commit
+    real = Transaction.execute_and_commit
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            flow.Transaction,
+            Transaction,
             "execute_and_commit",
             lambda *a, **k: (statements.update([a[1]]), real(*a, **k))[1],
         )
@@ -132,16 +134,12 @@ def test_every_organization_has_its_turn_and_one_that_fails_keeps_nobody_waiting
             shop.add_variant(stock=5)
             ordered(shop, token=DECLINED)
         # A level that says less than is held: releasing it would go below zero.
-        house.sql(
-            "UPDATE inventory.stock_levels SET reserved = 0 WHERE organization_id = :o", o=house.organization_id
-        )
-        house.clock.now += HOLD
+        house.sql("UPDATE inventory.stock_levels SET reserved = 0 WHERE organization_id = :o", o=house.organization_id)
+        house.clock.now = other.clock.now + HOLD
         expired = expire(house)
         assert (expired.released, expired.finished) == (1, False)
         assert other.stock() == {"EWR": (5, 0)}
-        house.sql(
-            "UPDATE inventory.stock_levels SET reserved = 1 WHERE organization_id = :o", o=house.organization_id
-        )
+        house.sql("UPDATE inventory.stock_levels SET reserved = 1 WHERE organization_id = :o", o=house.organization_id)
         expired = expire(house)
         assert (expired.released, expired.finished) == (1, True)
         assert house.violations() == []

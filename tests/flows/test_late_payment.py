@@ -22,9 +22,7 @@ LET_GO_MINUTES = (1800 + GRACE_SECONDS) / 60 + 1
 
 
 def authorize_only(house: House) -> None:
-    house.sql(
-        'UPDATE tenancy.organizations SET settings = \'{"currency": "USD", "capture_policy": "first_shipment"}\''
-    )
+    house.sql('UPDATE tenancy.organizations SET settings = \'{"currency": "USD", "capture_policy": "first_shipment"}\'')
 
 
 def paid_late(house: House, order_id: str, webhook_type: str = "payment_intent.succeeded") -> None:
@@ -103,9 +101,7 @@ def test_an_answer_that_comes_after_the_stock_went_is_told_to_the_shopper_as_a_c
     house.add_variant(stock=1)
     house.stripe_behaves(match={"operation": "payment_intents.create"}, fault="timeout_after")
     order_id = ordered(house, key="slow")
-    house.sql(
-        "UPDATE orders.idempotency_keys SET state = 'in_progress', response_status = NULL, response_body = NULL"
-    )
+    house.sql("UPDATE orders.idempotency_keys SET state = 'in_progress', response_status = NULL, response_body = NULL")
     house.clock.advance(minutes=LET_GO_MINUTES)
     expire(house)
     ordered(house)

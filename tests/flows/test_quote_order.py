@@ -4,9 +4,10 @@ import pytest
 
 from holdfast.flows.planning import CheckoutRequest, RequestedItem
 from holdfast.flows.quote_order import quote_order
+from holdfast.secrets.store import SecretStore
 from holdfast.values.errors import CapacityExceeded, InvalidInput, OutOfStock, PriceChanged
 from holdfast.values.shipping import ShippingPreference
-from tests.conftest import Address, SecretStore
+from local.postgres import Address
 from tests.flows.actions import ordered
 from tests.house import DENVER, House, document
 
@@ -29,13 +30,9 @@ def test_a_quote_costs_what_the_checkout_will_and_says_why_it_ships_from_there(h
 
 def test_a_quote_writes_nothing(house: House) -> None:
     house.add_variant(stock=5)
-    written = (
-        "SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_xact_user_tables"
-    )
+    written = "SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_xact_user_tables"
     before = house.stock()
-    with house.runtime.database.transaction(
-        house.organization_id, now=house.clock(), actor="test"
-    ) as transaction:
+    with house.runtime.database.transaction(house.organization_id, now=house.clock(), actor="test") as transaction:
         transaction.execute("SET TRANSACTION READ ONLY")
         assert transaction.value(written) == 0
     quote(house, RequestedItem(2, sku="TEE"))
@@ -68,7 +65,7 @@ def test_everything_that_is_not_sold_here_is_named_at_once(
 ) -> None:
     house.add_variant("TEE")
     house.add_variant("OLD")
-    house.sql("UPDATE catalog.variants SET status = 'discontinued' WHERE sku = 'OLD'")
+    house.sql("UPDATE catalog.variants SET status = 'archived' WHERE sku = 'OLD'")
     with House(db, stripe_url, secret_store) as other:
         theirs = other.add_variant("THEIRS")
         with pytest.raises(InvalidInput) as refused:

@@ -1,11 +1,13 @@
 """The gateways under test. Each test has an account of its own, so that they can share one server."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import urllib3
 
 from holdfast.gateways.calls import connection_pool
+from tests.gateways.paypal_stage import PayPalStage, running_paypal_server
 from tests.gateways.receiver import Receiver
 from tests.gateways.stage import Stage
 from tests.gateways.stripe_stage import StripeStage, running_stripe_server
@@ -41,7 +43,24 @@ def stripe_stage(stripe_server: str, pool: urllib3.PoolManager, receiver: Receiv
     stage.stop_webhooks()
 
 
-@pytest.fixture(params=["stripe"])
+@pytest.fixture(scope="session")
+def paypal_server() -> Iterator[str]:
+    """The base URL of a local PayPal."""
+    with running_paypal_server("--refund-delay-seconds", "0.1") as base_url:
+        yield base_url
+
+
+@pytest.fixture
+def paypal_stage(
+    paypal_server: str, pool: urllib3.PoolManager, receiver: Receiver, tmp_path: Path
+) -> Iterator[PayPalStage]:
+    """PayPal, with a client and a webhook of this test's own."""
+    stage = PayPalStage(paypal_server, pool, receiver, tmp_path / "roots.pem")
+    yield stage
+    stage.stop_webhooks()
+
+
+@pytest.fixture(params=["stripe", "paypal"])
 def stage(request: pytest.FixtureRequest) -> Stage:
     """Every gateway in turn."""
     chosen: Stage = request.getfixturevalue(f"{request.param}_stage")

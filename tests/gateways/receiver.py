@@ -23,12 +23,14 @@ class Receiver:
         self._received: list[Received] = []
         self.answers: list[int] = []
         """Status codes for the next deliveries; 200 when there is none left."""
+        self.answer = b""
+        """What is said to every delivery."""
         self.let_through = threading.Event()
         """While cleared, deliveries are received and not answered."""
         self.let_through.set()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self))
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
     @property
     def url(self) -> str:
@@ -75,8 +77,9 @@ def _handler_of(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
             headers = {name.lower(): value for name, value in self.headers.items()}
             status = receiver.take(Received(headers, body))
             self.send_response(status)
-            self.send_header("Content-Length", "0")
+            self.send_header("Content-Length", str(len(receiver.answer)))
             self.end_headers()
+            self.wfile.write(receiver.answer)
 
         def log_message(self, *_: object) -> None:
             """Quiet."""

@@ -1,10 +1,26 @@
 """What the conformance suite needs of a gateway: the adapter, and a hand on the gateway's other side."""
 
 from abc import ABC, abstractmethod
+from enum import StrEnum
 from uuid import UUID, uuid4
 
-from holdfast.gateways.port import AuthorizeRequest, Gateway, GatewayEvent
+from holdfast.gateways.port import AuthorizeRequest, Gateway, GatewayEvent, PaymentSnapshot, RefundSnapshot
 from holdfast.values.money import Money
+
+
+class Resolution(StrEnum):
+    """How a gateway resolves an attempt whose answer was lost."""
+
+    REPETITION = "repetition"
+    CANCELLATION = "cancellation"
+
+
+class Asked(StrEnum):
+    """What a payment can be asked to do after its authorization."""
+
+    CAPTURE = "capture"
+    CANCEL = "cancel"
+    REFUND = "refund"
 
 
 class Stage(ABC):
@@ -13,9 +29,20 @@ class Stage(ABC):
     gateway: Gateway
     token_ok: str
     token_declined: str
-    token_action: str
+    token_action: str | None
+    """None: the shopper acts before there is a payment."""
+    token_unknown: str
     declined_code: str
+    unknown_code: str
     partial_capture = True
+    announces_actions = True
+    """Whether a webhook says that the shopper has to do something; else only the answer does."""
+    last_four = "4242"
+    resolution = Resolution.REPETITION
+    refunds_settle_later = False
+    """Whether a refund is pending at first."""
+    settles_later = False
+    """Whether captures, cancellations and refunds are taken at once and decided later, so that only webhooks tell."""
 
     def request(
         self,
@@ -38,6 +65,18 @@ class Stage(ABC):
             idempotency_key=idempotency_key or f"payment-{payment_id}",
             capture_now=capture_now,
         )
+
+    def truth(self, transaction_id: str) -> PaymentSnapshot:
+        """What a payment is by now, by whatever means the gateway tells."""
+        return self.gateway.fetch(transaction_id, deadline_seconds=5)
+
+    def truth_of_refund(self, gateway_refund_id: str) -> RefundSnapshot:
+        """What a refund is by now."""
+        return self.gateway.fetch_refund(gateway_refund_id, deadline_seconds=5)
+
+    def await_refusal(self, asked: Asked) -> None:
+        """Until the gateway has told that it will not; for one that settles later."""
+        raise NotImplementedError
 
     @abstractmethod
     def lose_request(self) -> None:

@@ -92,10 +92,10 @@ class TestPaying:
         assert (failed.payment_id, failed.failure_code) == (request.payment_id, stage.declined_code)
 
     def test_an_unknown_token_is_refused_and_not_declined(self, stage: Stage) -> None:
-        request = stage.request(token="pm_this_is_no_token")
+        request = stage.request(token=stage.token_unknown)
         with pytest.raises(GatewayRefused) as refused:
             stage.gateway.authorize(request, deadline_seconds=DEADLINE_SECONDS)
-        assert refused.value.failure_code == "resource_missing"
+        assert refused.value.failure_code == stage.unknown_code
         assert stage.charges_of(request.order_id) == 0
 
 
@@ -108,7 +108,8 @@ class TestShoppersAction:
         assert answer.client_action
         assert answer.client_action["type"]
         assert stage.charges_of(request.order_id) == 0
-        stage.events_until("action_required")
+        if stage.announces_actions:
+            stage.events_until("action_required")
 
         stage.complete_action(answer.gateway_transaction_id, succeed=succeed)
         stage.events_until("capture_succeeded" if succeed else "authorization_failed")
@@ -235,7 +236,8 @@ class TestCapture:
         assert captured.outcome is Outcome.SUCCEEDED
         assert (captured.captured_minor, captured.capturable_minor, captured.refunded_minor) == (1200, 0, 0)
         event = next(e for e in stage.events_until("capture_succeeded") if e.event_type == "capture_succeeded")
-        assert (event.amount_minor, event.captured_minor) == (1999, 1200)
+        assert event.captured_minor == 1200
+        assert event.amount_minor in (1999, None), "the payment's amount, where the gateway's word for it tells that"
 
         give_back(stage, payment, 200)
         assert fetch(stage, payment).refunded_minor == 200

@@ -10,7 +10,9 @@ from local.postgres import Server
 from local.testing import database
 from tests.handlers.door import Door
 from tests.house import House
-from tests.identity.issuer_server import IssuerServer
+from tests.identity.conftest import issuer, issuer_for_session
+
+__all__ = ["issuer", "issuer_for_session"]
 
 
 @pytest.fixture
@@ -24,22 +26,8 @@ def door(house: House) -> Iterator[Door]:
 def shared_door(
     postgres: Server, migrated: str, aws: str, stripe_url: str, secret_store: SecretStore
 ) -> Iterator[Door]:
-    """A door that the tests of a module share, because none of them changes anything: ten TEE and no orders."""
+    """A door that the tests of a module share, because none of them minds the others: ten TEE and no orders."""
     with database(postgres, migrated) as owner, House(owner, stripe_url, secret_store) as house:
         house.add_variant("TEE", stock=10)
         yield Door(house)
         use(None)
-
-
-@pytest.fixture(scope="session")
-def issuer_for_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IssuerServer]:
-    """One issuer: its key takes longer to make than a test."""
-    with IssuerServer(tmp_path_factory.mktemp("issuer")) as server:
-        yield server
-
-
-@pytest.fixture
-def issuer(issuer_for_session: IssuerServer) -> IssuerServer:
-    """An issuer that behaves."""
-    issuer_for_session.answers_instead = None
-    return issuer_for_session

@@ -1,4 +1,4 @@
-"""The door of the API in tests: the functions themselves, driven with events as API Gateway, SQS and the clock send them.
+"""The door of the API in tests: the functions themselves, driven with events as API Gateway, SQS and clock send them.
 
 Every HTTP answer that passes through is held against the committed OpenAPI document, so that no test can see an
 answer that is not documented.
@@ -221,14 +221,16 @@ class Door:
             " ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition"
             " AND n.nspname NOT IN ('pg_catalog', 'information_schema')"
         )
-        union = " UNION ALL ".join(f"SELECT '{row['name']}' AS name, count(*) AS n FROM {row['name']}" for row in tables)
+        union = " UNION ALL ".join(
+            f"SELECT '{row['name']}' AS name, count(*) AS n FROM {row['name']}" for row in tables
+        )
         return {row["name"]: row["n"] for row in self.house.rows(union)}
 
 
-def checkout_body(sku: str = "TEE", quantity: int = 1, **more: Any) -> dict[str, Any]:
+def checkout_body(quantity: int = 1, **more: Any) -> dict[str, Any]:
     """A body that ``POST /v1/checkout`` takes."""
     return {
-        "items": [{"sku": sku, "quantity": quantity}],
+        "items": [{"sku": "TEE", "quantity": quantity}],
         "shipping_address": ADDRESS,
         "payment": {"gateway": "stripe", "token": "pm_card_visa"},
     } | more

@@ -60,10 +60,11 @@ def test_whatever_passes_is_told_as_503_with_the_seconds_to_wait() -> None:
 
 def test_a_bug_is_not_told_as_anything_else() -> None:
     told = {*every_error(Rejected), *every_error(Transient)}
-    bugs = [error for error in every_error(HoldfastError) if error not in told and error is not HoldfastError]
-    assert bugs == [ConstraintViolated]
-    with pytest.raises(ConstraintViolated):
-        response_for(ConstraintViolated("orders_total_adds_up", "violates"), "c-1")
+    bugs = [error for error in every_error(HoldfastError) if error not in told]
+    assert ConstraintViolated in bugs
+    for bug in bugs:
+        with pytest.raises(bug):
+            response_for(Exception.__new__(bug), "c-1")
 
 
 def test_the_facts_of_an_error_cannot_pose_as_the_error() -> None:
@@ -140,7 +141,7 @@ def test_an_error_of_the_database_quotes_neither_rows_nor_parameters(door: Door)
     for _ in range(2):
         try:
             with database.transaction(house.organization_id, now=house.clock()) as transaction:
-                transaction.execute(insert, email="ada@private.example", **values)
+                transaction.execute(insert, **values)
         except HoldfastError as error:
             found = "".join(traceback.format_exception(error))
     assert "customers_pkey" in found

@@ -1,7 +1,6 @@
 """The OpenAPI document is current, valid, and says what the template and the functions say."""
 
 import json
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -110,26 +109,21 @@ def test_the_schemas_are_exactly_what_is_answered(shop: Door) -> None:
     placed = shop.ask("POST /v1/checkout", body)
     same(views.PaidOrder, placed.body)
     order_id = placed.body["order"]["id"]
-    quote = {name: body[name] for name in ("items", "shipping_address")}
-    quote["items"] = []
     same(views.OrderAnswer, shop.ask("GET /v1/orders/{reference}", reference=order_id).body)
     same(views.OrderPage, shop.ask("GET /v1/orders").body)
     same(views.OrderAnswer, shop.ask("POST /v1/orders/{order_id}/cancel", {}, order_id=order_id).body)
-    quote["items"] = [{"sku": "TEE", "quantity": 3}]
+    quote = {"items": [{"sku": "TEE", "quantity": 3}], "shipping_address": body["shipping_address"]}
     same(views.Quote, shop.ask("POST /v1/checkout/quote", quote).body)
-    problem = shop.ask("POST /v1/checkout", {})
-    same(views.Problem, problem.body)
+    same(views.Problem, shop.ask("POST /v1/checkout", {}).body)
 
 
-def test_a_payment_that_wants_the_shopper_is_answered_in_the_same_form(shop: Door) -> None:
+def test_a_payment_that_wants_the_shopper_says_what_its_client_needs(shop: Door) -> None:
     body = checkout_body() | {"payment": {"gateway": "stripe", "token": "pm_card_authenticationRequired"}}
     placed = shop.ask("POST /v1/checkout", body)
     assert placed.status == 201
     assert placed.body["payment"]["status"] == "requires_action"
-    assert placed.body["payment"]["client_action"]
-    action = placed.body["payment"].pop("client_action")
-    assert placed.body["order"]["payments"][0].pop("client_action") == action
-    placed.body["order"].pop("timeline")
+    assert placed.body["payment"]["client_action"] == placed.body["order"]["payments"][0]["client_action"]
+    same(views.PaidOrder, placed.body)
 
 
 def test_pages_join_without_a_gap_or_an_overlap(shop: Door) -> None:
@@ -147,4 +141,3 @@ def test_pages_join_without_a_gap_or_an_overlap(shop: Door) -> None:
     by_status = shop.ask("GET /v1/orders", query={"status": "confirmed", "limit": "100"}).body
     assert [row["id"] for row in by_status["orders"]] == seen
     assert shop.ask("GET /v1/orders", query={"status": "cancelled"}).body["orders"] == []
-    assert timedelta(0) == timedelta()

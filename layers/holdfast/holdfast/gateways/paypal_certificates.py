@@ -6,9 +6,9 @@ Source: https://developer.paypal.com/api/rest/webhooks/rest/ (verification by on
 
 import re
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
@@ -56,8 +56,8 @@ class CertificateSource:
     def __init__(self, pool: "urllib3.PoolManager", *, base_url: str, roots_file: str | None = None) -> None:
         self._pool = pool
         self._own_url = re.compile(re.escape(base_url.rstrip("/")) + _PATH, re.ASCII)
-        self._roots_file = roots_file
-        self._roots: Store | None = None
+        self._roots_file = roots_file or None
+        self._roots: list[bytes] | None = None
         self._verified: dict[str, _Verified] = {}
         self._lock = Lock()
 
@@ -109,9 +109,10 @@ class CertificateSource:
         from cryptography.x509.verification import PolicyBuilder, VerificationError  # noqa: PLC0415
 
         try:
-            certificate, *others = x509.load_pem_x509_certificates(pem)[:_CHAIN_MAX]
+            chain = x509.load_pem_x509_certificates(pem)[:_CHAIN_MAX]
+            certificate, *others = chain
             name = _common_name(certificate)
-            policy = PolicyBuilder().store(self._trusted()).time(now)
+            policy = PolicyBuilder().store(self._trusted(chain)).time(now)
             policy.build_server_verifier(x509.DNSName(name)).verify(certificate, others)
             key = certificate.public_key()
         except (ValueError, x509.InvalidVersion, VerificationError) as error:
@@ -120,18 +121,17 @@ class CertificateSource:
             raise SignatureInvalid("The webhook's certificate has a key of another kind.")
         return _Verified(key, now, certificate.not_valid_after_utc)
 
-    def _trusted(self) -> "Store":
+    def _trusted(self, chain: Sequence["Certificate"]) -> "Store":
+        """Those of the trusted roots that the chain could end in. Raises ``ValueError`` if there is none."""
         from cryptography import x509  # noqa: PLC0415 -- see the module
         from cryptography.x509.verification import Store  # noqa: PLC0415
 
         if self._roots is None:
-            if self._roots_file:
-                roots = x509.load_pem_x509_certificates(Path(self._roots_file).read_bytes())
-            else:
-                trusted = ssl.create_default_context().get_ca_certs(binary_form=True)
-                roots = [x509.load_der_x509_certificate(root) for root in trusted]
-            self._roots = Store(roots)
-        return self._roots
+            self._roots = ssl.create_default_context(cafile=self._roots_file).get_ca_certs(binary_form=True)
+        # A system's roots are many, and a few of the old ones are not well-formed: only those in question are read.
+        issuers = {certificate.issuer.public_bytes() for certificate in chain}
+        candidates = [root for root in self._roots if any(issuer in root for issuer in issuers)]
+        return Store([x509.load_der_x509_certificate(root) for root in candidates])
 
 
 def _common_name(certificate: "Certificate") -> str:

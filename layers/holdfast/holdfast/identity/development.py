@@ -34,4 +34,7 @@ class DevelopmentGuestTokens:
             raise Transient("the token issuer does not answer") from error
         if answer.status != 200:
             raise Transient(f"the token issuer answered {answer.status}")
-        return GuestToken(str(answer.json()["token"]), LIFETIME_SECONDS)
+        try:
+            return GuestToken(str(answer.json()["token"]), LIFETIME_SECONDS)
+        except (ValueError, LookupError, TypeError) as error:
+            raise Transient("the token issuer answered with no token") from error

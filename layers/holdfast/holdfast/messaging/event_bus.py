@@ -50,13 +50,13 @@ class EventBus:
 
     def _entry(self, event: DomainEvent) -> dict[str, Any]:
         detail = {
+            **event.payload,
             "id": str(event.id),
             "organization_id": str(event.organization_id),
             "aggregate_type": event.aggregate_type,
             "aggregate_id": str(event.aggregate_id),
             "sequence": event.sequence,
             "occurred_at": event.created_at.isoformat(),
-            **event.payload,
         }
         return {
             "Time": event.created_at,

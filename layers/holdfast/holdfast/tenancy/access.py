@@ -59,7 +59,7 @@ class Reader(Protocol):
 
 
 def require(transaction: Reader, caller: Caller, operation: Operation) -> None:
-    """Raises Forbidden unless the caller may do this. Shoppers cost no query; whose the thing is, is asked elsewhere."""
+    """Raises Forbidden unless the caller may do this at all; whose the order is, is asked elsewhere."""
     require_kind(caller, operation)
     needed = WHO_MAY[operation].staff
     if caller.kind is CallerKind.STAFF and needed is not None:

@@ -6,7 +6,7 @@ from typing import Final
 from holdfast.tenancy.access import Operation
 
 PUBLIC: Final = None
-"""No token is asked for: the route proves its caller by other means (a signature, a publishable key) or tells no secret."""
+"""No token is asked for: the route has another proof (a signature, a publishable key), or tells no secret."""
 
 OPERATION_OF_ROUTE: Final[Mapping[str, Operation | None]] = {
     "POST /v1/checkout": Operation.PLACE_ORDER,

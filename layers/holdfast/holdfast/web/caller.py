@@ -49,6 +49,6 @@ def _email(text: str | None) -> str | None:
 
 
 def _guest_id(claims: Mapping[str, Any]) -> UUID:
-    """Cognito chooses ``sub`` by itself and carries the guest's id as an attribute; the development issuer signs it as ``sub``."""
+    """Cognito chooses ``sub`` itself and has the id as an attribute; the development issuer has it in ``sub``."""
     text = claims.get("custom:guest_id") or str(claims["sub"]).removeprefix(GUEST_SUBJECT_PREFIX)
     return UUID(text)

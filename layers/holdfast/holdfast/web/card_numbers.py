@@ -20,16 +20,12 @@ _TELEPHONE_MAX_DIGITS: Final = 15
 """E.164."""
 
 _ISSUED: Final = re.compile(
-    "|".join(
-        (
-            r"4(?:\d{15}|\d{18})",  # Visa; its numbers of 13 digits are long gone
-            r"(?:5[1-5]\d\d|222[1-9]|22[3-9]\d|2[3-6]\d\d|27[01]\d|2720|220[0-4])\d{12}",  # Mastercard, Mir
-            r"3[47]\d{13}",  # American Express
-            r"3(?:0[0-59]\d|[689]\d\d)\d{10,15}",  # Diners Club
-            r"35\d{14,17}",  # JCB
-            r"(?:6|5[06-9]|81)\d{14,17}",  # Discover, UnionPay, Maestro, RuPay
-        )
-    )
+    r"4(?:\d{15}|\d{18})"  # Visa; its numbers of 13 digits are long gone
+    r"|(?:5[1-5]\d\d|222[1-9]|22[3-9]\d|2[3-6]\d\d|27[01]\d|2720|220[0-4])\d{12}"  # Mastercard, Mir
+    r"|3[47]\d{13}"  # American Express
+    r"|3(?:0[0-59]\d|[689]\d\d)\d{10,15}"  # Diners Club
+    r"|35\d{14,17}"  # JCB
+    r"|(?:6|5[06-9]|81)\d{14,17}"  # Discover, UnionPay, Maestro, RuPay
 )
 
 

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
@@ -46,19 +46,9 @@ OrderReference = Annotated[str, Path(max_length=64, description="The order's id 
 def make_resolver() -> APIGatewayHttpResolver:
     """A resolver with validation, and with every error told as a problem document."""
     app = APIGatewayHttpResolver(enable_validation=True, json_body_deserializer=read_json)
-
-    @app.exception_handler(HoldfastError)
-    def told(error: HoldfastError) -> Response[Any]:
-        return _told(error)
-
-    @app.exception_handler(RequestValidationError)
-    def not_valid(error: RequestValidationError) -> Response[Any]:
-        return _validation_problem(error)
-
-    @app.not_found
-    def no_route(_error: NotFoundError) -> Response[Any]:
-        return problem_response("not_found", "there is nothing here", correlation_id())
-
+    app.exception_handler(HoldfastError)(_told)
+    app.exception_handler(RequestValidationError)(_validation_problem)
+    app.not_found(_no_route)
     return app
 
 
@@ -88,6 +78,10 @@ def _told(error: HoldfastError) -> Response[Any]:
     if not isinstance(error, Rejected):
         _logger.warning("not done: %s: %s", type(error).__name__, error)
     return response_for(error, correlation_id())
+
+
+def _no_route(_error: NotFoundError) -> Response[Any]:
+    return problem_response("not_found", "there is nothing here", correlation_id())
 
 
 def _as_gateway_answer(response: Response[Any]) -> dict[str, Any]:

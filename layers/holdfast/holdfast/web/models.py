@@ -23,7 +23,9 @@ def _text(maximum: int, minimum: int = 1) -> Any:
 Name = Annotated[str, _text(200)]
 Line = Annotated[str, _text(200)]
 Sku = Annotated[str, _text(100)]
-EmailAddress = Annotated[str, StringConstraints(max_length=254, pattern=r"^[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+\.[^@\s\x00-\x1f]+$")]
+EmailAddress = Annotated[
+    str, StringConstraints(max_length=254, pattern=r"^[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+\.[^@\s\x00-\x1f]+$")
+]
 Notes = Annotated[str, StringConstraints(max_length=NOTES_MAX_CHARACTERS, pattern=r"^[^\x00]*$")]
 
 

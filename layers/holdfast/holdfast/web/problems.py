@@ -28,6 +28,8 @@ STATUS_OF_CODE: Final[Mapping[str, HTTPStatus]] = {
     "price_changed": HTTPStatus.CONFLICT,
     "transition_refused": HTTPStatus.CONFLICT,
     "request_in_progress": HTTPStatus.CONFLICT,
+    "attempt_too_old": HTTPStatus.CONFLICT,
+    "refund_failed": HTTPStatus.CONFLICT,
     "idempotency_key_reused": HTTPStatus.UNPROCESSABLE_ENTITY,
     "not_representable": HTTPStatus.UNPROCESSABLE_ENTITY,
     "gateway_refused": HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -46,7 +48,7 @@ RETRY_AFTER_SECONDS: Final[Mapping[str, int]] = {
 def problem(
     code: str, detail: str, correlation_id: str | None, facts: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """A problem document. ``facts`` are extension members, such as ``errors`` or ``items``; they replace none of its own."""
+    """A problem document. ``facts`` (``errors``, ``items`` ...) become further members and replace none."""
     status = STATUS_OF_CODE[code]
     document: dict[str, Any] = {
         "type": f"urn:holdfast:problem:{code}",

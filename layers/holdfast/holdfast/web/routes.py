@@ -41,8 +41,8 @@ def route(
 ) -> Callable[[Function], Function]:
     """Register a handler for ``key`` ("POST /v1/checkout"), as the access table has it.
 
-    ``returns`` names the schema of each success (a model of ``web.views``), ``refuses`` the codes of its problems. Raises
-    KeyError for a route or a code that no table has.
+    ``returns`` names the schema of each success (a model of ``web.views``), ``refuses`` the codes of its problems.
+    Raises KeyError for a route or a code that no table has.
     """
     operation = OPERATION_OF_ROUTE[key]
     method, path = key.split(" ")

@@ -15,6 +15,8 @@ from holdfast.values.correlation import correlation_id
 __all__ = ["correlated", "correlation_id", "count", "logger"]
 
 NAMESPACE: Final = "Holdfast"
+# At DEBUG they write down requests and answers whole: secrets, tokens, addresses.
+_TALKATIVE: Final = ("boto3", "botocore", "urllib3")
 
 
 class _CorrelationFilter(logging.Filter):
@@ -33,6 +35,8 @@ def logger() -> Logger:
     package.handlers = [handler]
     package.setLevel(made.log_level)
     package.propagate = False
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.INFO)
     return made
 
 

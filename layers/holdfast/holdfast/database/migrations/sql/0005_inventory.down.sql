@@ -4,5 +4,5 @@ DROP FUNCTION inventory.fold_daily_load(uuid, uuid[], date[], timestamptz);
 DROP FUNCTION inventory.return_sold(uuid, uuid, timestamptz, text, text);
 DROP FUNCTION inventory.resolve_reservations(uuid, uuid, timestamptz, text, text, text);
 DROP FUNCTION inventory.move_stock(uuid, timestamptz, text, uuid[], uuid[], integer[], text, uuid, text, text);
-DROP TABLE inventory.stock_movements, inventory.reservations, inventory.stock_levels, inventory.capacity_overrides,
+DROP TABLE inventory.stock_movements, inventory.stock_levels, inventory.capacity_overrides,
     inventory.warehouse_daily_load, inventory.warehouses;

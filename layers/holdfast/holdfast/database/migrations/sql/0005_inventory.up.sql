@@ -1,4 +1,4 @@
--- What is where: warehouses, their load and capacity, stock levels, the holds on them, and every movement.
+-- What is where: warehouses, their load and capacity, stock levels, and every movement.
 
 CREATE TABLE inventory.warehouses (
     organization_id uuid NOT NULL,
@@ -103,44 +103,6 @@ CALL tenancy.isolate('inventory.stock_levels');
 GRANT SELECT, INSERT ON inventory.stock_levels TO holdfast_app;
 GRANT SELECT ON inventory.stock_levels TO holdfast_system;
 GRANT UPDATE (on_hand, reserved, incoming, safety_stock, last_restock_at, version) ON inventory.stock_levels TO holdfast_app, holdfast_system;
-
--- Holds. load_date is set on exactly one reservation of an order and warehouse: the one that booked the day's load,
--- and gives it back when it is released.
-CREATE TABLE inventory.reservations (
-    organization_id uuid NOT NULL,
-    id uuid NOT NULL,
-    order_id uuid NOT NULL,
-    customer_id uuid NOT NULL,
-    warehouse_id uuid NOT NULL,
-    variant_id uuid NOT NULL,
-    quantity integer NOT NULL,
-    status text NOT NULL DEFAULT 'active',
-    expires_at timestamptz NOT NULL,
-    load_date date,
-    created_at timestamptz NOT NULL,
-    completed_at timestamptz,
-    released_at timestamptz,
-    reason text,
-    CONSTRAINT reservations_pkey PRIMARY KEY (organization_id, id),
-    CONSTRAINT reservations_stock_level_fkey FOREIGN KEY (organization_id, warehouse_id, variant_id)
-        REFERENCES inventory.stock_levels (organization_id, warehouse_id, variant_id),
-    CONSTRAINT reservations_quantity_positive CHECK (quantity > 0),
-    CONSTRAINT reservations_status CHECK (status IN ('active', 'completed', 'expired', 'cancelled', 'reallocated')),
-    CONSTRAINT reservations_resolved_once CHECK (
-        (status = 'active' AND completed_at IS NULL AND released_at IS NULL)
-        OR (status = 'completed' AND completed_at IS NOT NULL AND released_at IS NULL)
-        OR (status IN ('expired', 'cancelled', 'reallocated') AND completed_at IS NULL AND released_at IS NOT NULL))
-) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
--- named query: reservations that are due
-CREATE INDEX reservations_due ON inventory.reservations (organization_id, expires_at) WHERE status = 'active';
--- named query: reservations of an order
-CREATE INDEX reservations_of_order ON inventory.reservations (organization_id, order_id);
--- named query: live reservations of a variant
-CREATE INDEX reservations_live_of_variant ON inventory.reservations (organization_id, variant_id, warehouse_id) WHERE status = 'active';
-CALL tenancy.isolate('inventory.reservations');
-CALL tenancy.open_to_system('inventory.reservations', 'select');
-GRANT SELECT, INSERT ON inventory.reservations TO holdfast_app, holdfast_system;
-GRANT UPDATE (status, expires_at, completed_at, released_at, reason) ON inventory.reservations TO holdfast_app, holdfast_system;
 
 -- Append-only ledger: level_version orders the movements of a level without gaps; replaying them gives its row.
 CREATE TABLE inventory.stock_movements (

@@ -1,4 +1,4 @@
--- Orders: what was bought, from where it ships, and every status it ever had.
+-- Orders: what was bought, from where it ships, the holds on its stock, and every status it ever had.
 
 CREATE TABLE orders.orders (
     organization_id uuid NOT NULL,
@@ -149,8 +149,44 @@ CALL tenancy.isolate('orders.order_allocations');
 GRANT SELECT, INSERT ON orders.order_allocations TO holdfast_app, holdfast_system;
 GRANT UPDATE (superseded_at) ON orders.order_allocations TO holdfast_app, holdfast_system;
 
-ALTER TABLE inventory.reservations ADD CONSTRAINT reservations_order_fkey
-    FOREIGN KEY (organization_id, order_id) REFERENCES orders.orders (organization_id, id);
+-- Holds. load_date is set on exactly one reservation of an order and warehouse: the one that booked the day's load,
+-- and gives it back when it is released.
+CREATE TABLE inventory.reservations (
+    organization_id uuid NOT NULL,
+    id uuid NOT NULL,
+    order_id uuid NOT NULL,
+    customer_id uuid NOT NULL,
+    warehouse_id uuid NOT NULL,
+    variant_id uuid NOT NULL,
+    quantity integer NOT NULL,
+    status text NOT NULL DEFAULT 'active',
+    expires_at timestamptz NOT NULL,
+    load_date date,
+    created_at timestamptz NOT NULL,
+    completed_at timestamptz,
+    released_at timestamptz,
+    reason text,
+    CONSTRAINT reservations_pkey PRIMARY KEY (organization_id, id),
+    CONSTRAINT reservations_order_fkey FOREIGN KEY (organization_id, order_id) REFERENCES orders.orders (organization_id, id),
+    CONSTRAINT reservations_stock_level_fkey FOREIGN KEY (organization_id, warehouse_id, variant_id)
+        REFERENCES inventory.stock_levels (organization_id, warehouse_id, variant_id),
+    CONSTRAINT reservations_quantity_positive CHECK (quantity > 0),
+    CONSTRAINT reservations_status CHECK (status IN ('active', 'completed', 'expired', 'cancelled', 'reallocated')),
+    CONSTRAINT reservations_resolved_once CHECK (
+        (status = 'active' AND completed_at IS NULL AND released_at IS NULL)
+        OR (status = 'completed' AND completed_at IS NOT NULL AND released_at IS NULL)
+        OR (status IN ('expired', 'cancelled', 'reallocated') AND completed_at IS NULL AND released_at IS NOT NULL))
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
+-- named query: reservations that are due
+CREATE INDEX reservations_due ON inventory.reservations (organization_id, expires_at) WHERE status = 'active';
+-- named query: reservations of an order
+CREATE INDEX reservations_of_order ON inventory.reservations (organization_id, order_id);
+-- named query: live reservations of a variant
+CREATE INDEX reservations_live_of_variant ON inventory.reservations (organization_id, variant_id, warehouse_id) WHERE status = 'active';
+CALL tenancy.isolate('inventory.reservations');
+CALL tenancy.open_to_system('inventory.reservations', 'select');
+GRANT SELECT, INSERT ON inventory.reservations TO holdfast_app, holdfast_system;
+GRANT UPDATE (status, expires_at, completed_at, released_at, reason) ON inventory.reservations TO holdfast_app, holdfast_system;
 
 CREATE TABLE orders.status_transitions (
     from_status text NOT NULL,
@@ -334,37 +370,3 @@ BEGIN
 END
 $$;
 GRANT EXECUTE ON FUNCTION orders.claim_key(uuid, jsonb, uuid, timestamptz) TO holdfast_app;
-
--- Operations of several steps (a cancellation whose money follows) that resume where they were interrupted.
-CREATE TABLE orders.order_operations (
-    organization_id uuid NOT NULL,
-    id uuid NOT NULL,
-    order_id uuid NOT NULL,
-    payment_id uuid,
-    operation text NOT NULL,
-    state text NOT NULL DEFAULT 'running',
-    reason text,
-    requested_by text NOT NULL,
-    attempts integer NOT NULL DEFAULT 0,
-    next_attempt_at timestamptz NOT NULL,
-    last_error text,
-    created_at timestamptz NOT NULL,
-    updated_at timestamptz,
-    finished_at timestamptz,
-    CONSTRAINT order_operations_pkey PRIMARY KEY (organization_id, id),
-    CONSTRAINT order_operations_order_fkey FOREIGN KEY (organization_id, order_id) REFERENCES orders.orders (organization_id, id),
-    CONSTRAINT order_operations_operation CHECK (operation IN ('return_money')),
-    CONSTRAINT order_operations_state CHECK (state IN ('running', 'done', 'failed')),
-    CONSTRAINT order_operations_finished CHECK ((state = 'running') = (finished_at IS NULL))
-);
--- named query: operations of an order
-CREATE INDEX order_operations_of_order ON orders.order_operations (organization_id, order_id);
--- The same step of the same order is owed once at a time.
-CREATE UNIQUE INDEX order_operations_one_running ON orders.order_operations (organization_id, order_id, operation, payment_id)
-    NULLS NOT DISTINCT WHERE state = 'running';
--- named query: operations that are due, over all tenants
-CREATE INDEX order_operations_due ON orders.order_operations (next_attempt_at) WHERE state = 'running';
-CREATE TRIGGER touch BEFORE UPDATE ON orders.order_operations FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
-CALL tenancy.isolate('orders.order_operations');
-CALL tenancy.open_to_system('orders.order_operations', 'select');
-GRANT SELECT, INSERT, UPDATE ON orders.order_operations TO holdfast_app, holdfast_system;

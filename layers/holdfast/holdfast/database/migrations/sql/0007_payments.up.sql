@@ -200,3 +200,37 @@ CREATE TABLE payments.disputes (
 CREATE TRIGGER touch BEFORE UPDATE ON payments.disputes FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
 CALL tenancy.isolate('payments.disputes');
 GRANT SELECT, INSERT, UPDATE ON payments.disputes TO holdfast_app, holdfast_system;
+
+-- Operations of several steps (a cancellation whose money follows) that resume where they were interrupted.
+CREATE TABLE orders.order_operations (
+    organization_id uuid NOT NULL,
+    id uuid NOT NULL,
+    order_id uuid NOT NULL,
+    payment_id uuid,
+    operation text NOT NULL,
+    state text NOT NULL DEFAULT 'running',
+    reason text,
+    requested_by text NOT NULL,
+    attempts integer NOT NULL DEFAULT 0,
+    next_attempt_at timestamptz NOT NULL,
+    last_error text,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz,
+    finished_at timestamptz,
+    CONSTRAINT order_operations_pkey PRIMARY KEY (organization_id, id),
+    CONSTRAINT order_operations_order_fkey FOREIGN KEY (organization_id, order_id) REFERENCES orders.orders (organization_id, id),
+    CONSTRAINT order_operations_operation CHECK (operation IN ('return_money')),
+    CONSTRAINT order_operations_state CHECK (state IN ('running', 'done', 'failed')),
+    CONSTRAINT order_operations_finished CHECK ((state = 'running') = (finished_at IS NULL))
+);
+-- named query: operations of an order
+CREATE INDEX order_operations_of_order ON orders.order_operations (organization_id, order_id);
+-- The same step of the same order is owed once at a time.
+CREATE UNIQUE INDEX order_operations_one_running ON orders.order_operations (organization_id, order_id, operation, payment_id)
+    NULLS NOT DISTINCT WHERE state = 'running';
+-- named query: operations that are due, over all tenants
+CREATE INDEX order_operations_due ON orders.order_operations (next_attempt_at) WHERE state = 'running';
+CREATE TRIGGER touch BEFORE UPDATE ON orders.order_operations FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
+CALL tenancy.isolate('orders.order_operations');
+CALL tenancy.open_to_system('orders.order_operations', 'select');
+GRANT SELECT, INSERT, UPDATE ON orders.order_operations TO holdfast_app, holdfast_system;

@@ -1,0 +1,256 @@
+"""Adyen behind the gateway port: Checkout v72, spoken directly over HTTP.
+
+Source: https://docs.adyen.com/api-explorer/Checkout/72/overview, /development-resources/api-idempotency,
+/development-resources/response-handling, /online-payments/capture, /cancel, /refund.
+
+**Token**: what Adyen's client library hands out as ``paymentMethod``, as JSON: ``{"type": "scheme",
+"encryptedCardNumber": ...}``, or ``{"type": "scheme", "storedPaymentMethodId": ...}`` for a card that was stored (with
+``gateway_customer_id`` as the shopper's reference); an id alone means the latter. In Adyen's test environment and at
+the local server the ``holderName`` decides: ``APPROVED``, ``DECLINED``, ``NOT_ENOUGH_BALANCE``, ``CARD_EXPIRED`` ...
+**Account**: ``merchant_account`` is needed, and for the live address the company's ``url_prefix``.
+**Capture**: each payment says how it is captured: at once (``captureDelayHours`` 0; an AUTHORISATION is then a capture)
+or by us (``manualCapture``). One capture per payment: what it leaves is released, as is Adyen's default.
+**Keys**: up to 64 characters, kept for at least 31 days; a longer one is replaced by its SHA-256.
+
+**What Adyen cannot be asked.** There is no way to read a payment back. A repetition under the same key answers what
+was answered first (``find``); captures, cancellations and refunds are answered ``received``, and what became of them
+is told by webhook alone. So these verbs, and ``fetch`` and ``fetch_refund`` without any call, answer PROCESSING or
+PENDING without an amount, which says "known, not decided as far as can be asked". Whether a payment is captured is
+never guessed: ``cancel`` asks for a cancellation and not for a reversal, which would send captured money back.
+"""
+
+import json
+from typing import Any, Final
+from urllib.parse import quote
+from uuid import UUID
+
+import urllib3
+
+from holdfast.gateways.adyen_objects import (
+    PROVISIONAL,
+    adyen_amount,
+    money_of,
+    payment_reference,
+    refund_reference,
+    snapshot_of_result,
+)
+from holdfast.gateways.calls import Answer, bounded_request, fitting_key
+from holdfast.gateways.fields import UNREADABLE
+from holdfast.gateways.port import (
+    AuthorizeRequest,
+    GatewayCredentials,
+    GatewayRefused,
+    Outcome,
+    OutcomeUnknown,
+    PaymentSnapshot,
+    RefundOutcome,
+    RefundSnapshot,
+)
+from holdfast.values.errors import HoldfastError
+from holdfast.values.money import Money
+
+API_VERSION: Final = "v72"
+"""In every address. Moving it is a change of code, checked against the SDK of that version."""
+LIVE_BASE_URL: Final = "https://{prefix}-checkout-live.adyenpayments.com/checkout"
+IDEMPOTENCY_KEY_MAX_CHARACTERS: Final = 64
+
+_IN_PROGRESS_CODE: Final = "704"
+_REFUND_REASONS: Final = {
+    "requested_by_customer": "CUSTOMER REQUEST",
+    "customer_request": "CUSTOMER REQUEST",
+    "duplicate": "DUPLICATE",
+    "fraudulent": "FRAUD",
+}
+
+Json = dict[str, Any]
+
+
+class AdyenGateway:
+    """One organization's merchant account. Cheap to make: connections belong to the pool."""
+
+    name = "adyen"
+
+    def __init__(
+        self, credentials: GatewayCredentials, *, pool: urllib3.PoolManager, base_url: str = LIVE_BASE_URL
+    ) -> None:
+        """Raises ``GatewayRefused`` for an account whose address or merchant account is not known."""
+        if not credentials.merchant_account:
+            raise _incomplete("merchant account")
+        if "{prefix}" in base_url:
+            if not credentials.url_prefix or not credentials.url_prefix.replace("-", "").isalnum():
+                raise _incomplete("prefix of the live address")
+            base_url = base_url.replace("{prefix}", credentials.url_prefix)
+        self._merchant_account = credentials.merchant_account
+        self._pool = pool
+        self._base_url = f"{base_url.rstrip('/')}/{API_VERSION}"
+        self._headers = {
+            "X-API-Key": credentials.api_key,
+            "Content-Type": "application/json",
+            "User-Agent": "Holdfast",
+        }
+
+    def authorize(self, request: AuthorizeRequest, *, deadline_seconds: float) -> PaymentSnapshot:
+        """Make a payment. See ``Gateway.authorize``."""
+        body = self._payment_body(request)
+        return self._result(request, "/payments", body, request.idempotency_key, deadline_seconds)
+
+    def complete_action(self, request: AuthorizeRequest, details: Json, *, deadline_seconds: float) -> PaymentSnapshot:
+        """Hand in what the shopper's client brought back from the action (``details``: a ``redirectResult``, or what
+        the client library says). It may lead to a further action. Raises what ``Gateway`` says of its verbs."""
+        key = f"{request.idempotency_key} {json.dumps(details, sort_keys=True)}"
+        return self._result(request, "/payments/details", {"details": details}, key, deadline_seconds)
+
+    def capture(
+        self, transaction_id: str, amount: Money, *, idempotency_key: str, deadline_seconds: float
+    ) -> PaymentSnapshot:
+        """Ask for a capture; CAPTURE tells what became of it. See ``Gateway.capture``."""
+        path = f"/payments/{quote(transaction_id, safe='')}/captures"
+        self._modify(path, {"amount": adyen_amount(amount)}, idempotency_key, deadline_seconds)
+        return _undecided(transaction_id)
+
+    def cancel(self, transaction_id: str, *, idempotency_key: str, deadline_seconds: float) -> PaymentSnapshot:
+        """Ask for a cancellation; CANCELLATION tells what became of it, or TECHNICAL_CANCEL where only our own
+        reference is known. See ``Gateway.cancel``."""
+        path, body = f"/payments/{quote(transaction_id, safe='')}/cancels", {}
+        if transaction_id.startswith(PROVISIONAL):
+            path, body = "/cancels", {"paymentReference": transaction_id.removeprefix(PROVISIONAL)}
+        self._modify(path, body, idempotency_key, deadline_seconds)
+        return _undecided(transaction_id)
+
+    def refund(
+        self,
+        transaction_id: str,
+        amount: Money,
+        *,
+        idempotency_key: str,
+        refund_id: UUID,
+        reason: str | None = None,
+        deadline_seconds: float,
+    ) -> RefundSnapshot:
+        """Ask for a refund; REFUND tells what became of it. See ``Gateway.refund``."""
+        body = {
+            "amount": adyen_amount(amount),
+            "reference": refund_reference(refund_id),
+            "merchantRefundReason": _REFUND_REASONS.get(reason or "", "OTHER"),
+        }
+        path = f"/payments/{quote(transaction_id, safe='')}/refunds"
+        taken = self._modify(path, body, idempotency_key, deadline_seconds)
+        psp_reference = taken.get("pspReference")
+        if not isinstance(psp_reference, str):
+            raise OutcomeUnknown("Adyen took a refund and did not say under which reference.")
+        return RefundSnapshot(gateway_refund_id=psp_reference, status=RefundOutcome.PENDING, amount=amount)
+
+    def fetch(self, transaction_id: str, *, deadline_seconds: float) -> PaymentSnapshot:  # noqa: ARG002
+        """Nothing that is not known already: Adyen has no such call. See the module, and ``Gateway.fetch``."""
+        return _undecided(transaction_id)
+
+    def fetch_refund(self, gateway_refund_id: str, *, deadline_seconds: float) -> RefundSnapshot:  # noqa: ARG002
+        """Nothing that is not known already. See the module, and ``Gateway.fetch_refund``."""
+        return RefundSnapshot(gateway_refund_id=gateway_refund_id, status=RefundOutcome.PENDING, amount=None)
+
+    def find(self, request: AuthorizeRequest, *, deadline_seconds: float) -> PaymentSnapshot | None:
+        """Repeat the attempt under its own key: Adyen answers what it answered then, or executes it once."""
+        return self.authorize(request, deadline_seconds=deadline_seconds)
+
+    def _payment_body(self, request: AuthorizeRequest) -> Json:
+        method = _payment_method(request.token)
+        body: Json = {
+            "merchantAccount": self._merchant_account,
+            "amount": adyen_amount(request.amount),
+            "reference": payment_reference(request.payment_id, capture_now=request.capture_now),
+            "paymentMethod": method,
+            "channel": "Web",
+            "shopperInteraction": "ContAuth" if "storedPaymentMethodId" in method else "Ecommerce",
+            "metadata": {
+                "payment_id": str(request.payment_id),
+                "order_id": str(request.order_id),
+                "order_number": request.order_number,
+                "organization_id": str(request.organization_id),
+            },
+        }
+        body |= {"captureDelayHours": 0} if request.capture_now else {"additionalData": {"manualCapture": "true"}}
+        if "storedPaymentMethodId" in method:
+            body["recurringProcessingModel"] = "CardOnFile"
+        more = {"shopperReference": request.gateway_customer_id, "returnUrl": request.return_url}
+        return body | {name: value for name, value in more.items() if value}
+
+    def _result(
+        self, request: AuthorizeRequest, path: str, body: Json, key: str, deadline_seconds: float
+    ) -> PaymentSnapshot:
+        """Adyen's result for the payment that was asked for. Raises GatewayRefused if the key brings up another's."""
+        reference = payment_reference(request.payment_id, capture_now=request.capture_now)
+        result = self._post(path, body, key, deadline_seconds)
+        try:
+            echoed = result.get("merchantReference", reference)
+            if echoed != reference or ("amount" in result and money_of(result["amount"]) != request.amount):
+                raise GatewayRefused(
+                    f"The idempotency key was used for {echoed} before.",
+                    failure_code="idempotency_key_reused",
+                    gateway=self.name,
+                    about_attempt=False,
+                )
+            return snapshot_of_result(
+                result, reference=reference, amount=request.amount, capture_now=request.capture_now
+            )
+        except UNREADABLE as error:
+            raise OutcomeUnknown(f"Adyen answered something that is no result we know: {error}.") from error
+
+    def _modify(self, path: str, body: Json, key: str, deadline_seconds: float) -> Json:
+        return self._post(path, {"merchantAccount": self._merchant_account, **body}, key, deadline_seconds)
+
+    def _post(self, path: str, body: Json, key: str, deadline_seconds: float) -> Json:
+        answer = bounded_request(
+            self._pool,
+            "POST",
+            self._base_url + path,
+            vendor="Adyen",
+            headers={**self._headers, "Idempotency-Key": fitting_key(key, IDEMPOTENCY_KEY_MAX_CHARACTERS)},
+            body=json.dumps(body),
+            deadline_seconds=deadline_seconds,
+        )
+        said = answer.json_object()
+        if answer.status in {200, 201} and said:
+            return said
+        raise _error_for(answer, said)
+
+
+def _payment_method(token: str) -> Json:
+    if not token.startswith("{"):
+        return {"type": "scheme", "storedPaymentMethodId": token}
+    try:
+        method = json.loads(token)
+    except ValueError:
+        method = None
+    if not isinstance(method, dict) or not isinstance(method.get("type"), str):
+        raise GatewayRefused(
+            "The token is no payment method of Adyen's.", failure_code="invalid_token", gateway="adyen"
+        )
+    return method
+
+
+def _undecided(transaction_id: str) -> PaymentSnapshot:
+    """Known to Adyen, and no more can be asked: its webhooks tell."""
+    return PaymentSnapshot(
+        gateway_transaction_id=transaction_id,
+        is_provisional=transaction_id.startswith(PROVISIONAL),
+        outcome=Outcome.PROCESSING,
+        amount=None,
+    )
+
+
+def _incomplete(what: str) -> GatewayRefused:
+    return GatewayRefused(
+        f"The Adyen account has no {what}.", failure_code="account_incomplete", gateway="adyen", about_attempt=False
+    )
+
+
+def _error_for(answer: Answer, problem: Json) -> HoldfastError:
+    """The port's error for an answer that is no success."""
+    code = str(problem.get("errorCode") or f"http_{answer.status}")
+    detail = str(problem.get("message") or f"Adyen answered {answer.status}.")
+    if answer.status < 400:
+        return OutcomeUnknown("Adyen answered with nothing.")
+    # What is temporary, the first request under this key still being executed among it, is marked in a header.
+    if answer.headers.get("transient-error") == "true" or code == _IN_PROGRESS_CODE or answer.status in {408, 409}:
+        return OutcomeUnknown(f"{detail} ({code})", **answer.retry_hint())
+    return GatewayRefused(detail, failure_code=code, gateway="adyen", about_attempt=answer.status not in {401, 403})

@@ -1,0 +1,262 @@
+"""Adyen's webhooks: proof of the sender item by item, then an event of each in our words.
+
+Source: https://docs.adyen.com/development-resources/webhooks/verify-hmac-signatures, /webhook-types, and
+/risk-management/disputes-api/dispute-notifications.
+
+Every item of a notification is signed for itself: one that is not, or that belongs to another merchant account,
+discredits all of it. A signature carries no time and Adyen's events no id: what is repeated is recognized by event
+code, reference and success. The answer has to be 2xx with the body ``WEBHOOK_ANSWER``; while one notification is not
+taken, those behind it wait.
+
+**CAPTURE that failed** (success false) is a request that came to nothing and changes nothing: it may be the second one
+after a capture that stands. Only CAPTURE_FAILED takes back a capture that had succeeded.
+"""
+
+import binascii
+import hmac
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from holdfast.gateways.adyen_objects import (
+    money_of,
+    read_payment_reference,
+    read_refund_reference,
+    reason_code,
+    window_of,
+)
+from holdfast.gateways.fields import UNREADABLE, text, utc_instant
+from holdfast.gateways.port import GatewayCredentials, GatewayEvent
+from holdfast.values.errors import InvalidInput, SignatureInvalid
+from holdfast.values.payment_events import EventType
+
+WEBHOOK_ANSWER: Final = "[accepted]"
+
+_DISPUTE_EVENTS: Final[Mapping[str, EventType]] = {
+    "REQUEST_FOR_INFORMATION": EventType.DISPUTE_OPENED,
+    "NOTIFICATION_OF_CHARGEBACK": EventType.DISPUTE_OPENED,
+    "CHARGEBACK": EventType.DISPUTE_OPENED,
+    "CHARGEBACK_REVERSED": EventType.DISPUTE_UPDATED,
+    "SECOND_CHARGEBACK": EventType.DISPUTE_CLOSED,
+}
+_DISPUTE_OVER: Final = frozenset(("Won", "Lost", "Accepted", "Expired"))
+
+Item = Mapping[str, Any]
+
+
+def verify_and_parse_webhook(
+    headers: Mapping[str, str], raw_body: bytes, credentials: GatewayCredentials, now: datetime
+) -> tuple[GatewayEvent, ...]:
+    """The events of a notification, one for each item. ``headers`` have lower-case names; ``now`` is not looked at.
+
+    Raises ``SignatureInvalid`` when the sender of any item is not proven, ``InvalidInput`` when the body is no
+    notification of Adyen's.
+    """
+    del now
+    _verify_basic(headers.get("authorization"), credentials)
+    try:
+        items = [wrapped["NotificationRequestItem"] for wrapped in json.loads(raw_body)["notificationItems"]]
+        if not items:
+            raise ValueError("no items")
+        signed = [(signed_text(item), (item.get("additionalData") or {}).get("hmacSignature")) for item in items]
+    except UNREADABLE as error:
+        raise InvalidInput("The webhook's body is not a notification of Adyen's.") from error
+    for content, signature in signed:
+        verify_signature(signature, content, credentials.webhook_secrets)
+    if any(item.get("merchantAccountCode") != credentials.merchant_account for item in items):
+        raise SignatureInvalid("The webhook is about another merchant account.")
+    return tuple(_parse(item) for item in items)
+
+
+def signed_text(item: Item) -> str:
+    """What is signed of an item: eight fields joined by colons, nothing escaped, what is missing empty."""
+    amount = item.get("amount") or {}
+    fields = (
+        item.get("pspReference"),
+        item.get("originalReference"),
+        item.get("merchantAccountCode"),
+        item.get("merchantReference"),
+        amount.get("value"),
+        amount.get("currency"),
+        item.get("eventCode"),
+        item.get("success"),
+    )
+    return ":".join("" if field is None else str(field) for field in fields)
+
+
+def verify_signature(signature: Any, content: str, secrets: Iterable[str]) -> None:
+    """HMAC-SHA256 over the text, base64, with any of the keys, which are written in hex.
+
+    Raises ``SignatureInvalid``. Every key is tried, each in constant time; one that is not hex verifies nothing.
+    """
+    if not isinstance(signature, str) or not signature:
+        raise SignatureInvalid("An item of this webhook is not signed.")
+    proven = False
+    for secret in secrets:
+        try:
+            key = bytes.fromhex(secret)
+        except ValueError:
+            continue
+        expected = b64encode(hmac.digest(key, content.encode(errors="replace"), "sha256"))
+        proven |= bool(key) and hmac.compare_digest(expected, signature.encode(errors="replace"))
+    if not proven:
+        raise SignatureInvalid("The signature of an item was not made with a key of this endpoint.")
+
+
+def _verify_basic(header: str | None, credentials: GatewayCredentials) -> None:
+    """HTTP Basic, where the account has a user for its webhooks. Raises ``SignatureInvalid``."""
+    if credentials.webhook_user is None:
+        return
+    scheme, _, value = (header or "").partition(" ")
+    expected = f"{credentials.webhook_user}:{credentials.webhook_password or ''}".encode()
+    try:
+        given = b64decode(value, validate=True) if scheme.lower() == "basic" else b""
+    except binascii.Error:
+        given = b""
+    if not hmac.compare_digest(given, expected):
+        raise SignatureInvalid("The webhook did not sign on with this endpoint's user.")
+
+
+def _parse(item: Item) -> GatewayEvent:
+    try:
+        code, success = text(item["eventCode"]), text(item["success"])
+        if success not in {"true", "false"}:
+            raise ValueError("success is true or false")
+        read = _READERS.get(code, _read_nothing)
+        return GatewayEvent(
+            gateway_event_id=f"{code}:{text(item['pspReference'])}:{success}",
+            gateway_event_type=code,
+            occurred_at=utc_instant(item["eventDate"]),
+            payload=dict(item),
+            **read(item, success == "true"),
+        )
+    except UNREADABLE as error:
+        raise InvalidInput("An item of the webhook is not an event of Adyen's.") from error
+
+
+def _read_authorisation(item: Item, success: bool) -> dict[str, Any]:
+    payment_id, capture_now = read_payment_reference(item.get("merchantReference"))
+    amount = money_of(item["amount"])
+    about = {
+        "gateway_transaction_id": text(item["pspReference"]),
+        "payment_id": payment_id,
+        "amount_minor": amount.amount_minor,
+        "currency": amount.currency,
+        "captured_minor": amount.amount_minor if success and capture_now else 0,
+    }
+    if not success:
+        return {**about, "event_type": EventType.AUTHORIZATION_FAILED, **_reason(item)}
+    if capture_now:
+        return {**about, "event_type": EventType.CAPTURE_SUCCEEDED, "authorized_minor": amount.amount_minor}
+    return {
+        **about,
+        "event_type": EventType.AUTHORIZATION_SUCCEEDED,
+        "authorized_minor": amount.amount_minor,
+        "authorization_expires_at": utc_instant(item["eventDate"]) + window_of(item.get("paymentMethod")),
+    }
+
+
+def _read_capture(item: Item, success: bool) -> dict[str, Any]:
+    """There is one capture per payment, so its amount is all that was captured."""
+    if not success:
+        return {**_of_payment(item), "event_type": None}
+    amount = money_of(item["amount"])
+    return {
+        **_of_payment(item),
+        "event_type": EventType.CAPTURE_SUCCEEDED,
+        "currency": amount.currency,
+        "captured_minor": amount.amount_minor,
+    }
+
+
+def _read_capture_failed(item: Item, _success: bool) -> dict[str, Any]:
+    return {**_of_payment(item), "event_type": EventType.CAPTURE_FAILED, **_reason(item)}
+
+
+def _read_cancellation(item: Item, success: bool) -> dict[str, Any]:
+    if success:
+        return {**_of_payment(item), "event_type": EventType.CANCELLATION_SUCCEEDED}
+    return {**_of_payment(item), "event_type": EventType.CANCELLATION_FAILED, **_reason(item)}
+
+
+def _read_expiry(item: Item, success: bool) -> dict[str, Any]:
+    transaction_id = item.get("originalReference") or text(item["pspReference"])
+    expired = EventType.AUTHORIZATION_EXPIRED if success else None
+    return {**_of_payment(item), "gateway_transaction_id": transaction_id, "event_type": expired}
+
+
+def _read_reversal(item: Item, success: bool) -> dict[str, Any]:
+    """A cancellation or a refund, whichever Adyen found fitting."""
+    action = (item.get("additionalData") or {}).get("modification.action")
+    if action == "cancel":
+        return _read_cancellation(item, success)
+    return _read_refund(item, success) if action == "refund" else {"event_type": None}
+
+
+def _read_refund(item: Item, success: bool) -> dict[str, Any]:
+    event_type = EventType.REFUND_SUCCEEDED if success else EventType.REFUND_FAILED
+    return _of_refund(item, event_type)
+
+
+def _read_refund_lost(item: Item, _success: bool) -> dict[str, Any]:
+    """Money that had gone back and returned."""
+    return _of_refund(item, EventType.REFUND_FAILED)
+
+
+def _read_dispute(item: Item, _success: bool) -> dict[str, Any]:
+    amount = money_of(item["amount"])
+    more = item.get("additionalData") or {}
+    is_over = more.get("disputeStatus") in _DISPUTE_OVER
+    return {
+        **_of_payment(item),
+        "event_type": EventType.DISPUTE_CLOSED if is_over else _DISPUTE_EVENTS[item["eventCode"]],
+        "amount_minor": amount.amount_minor,
+        "currency": amount.currency,
+        "gateway_dispute_id": text(item["pspReference"]),
+        "failure_code": more.get("chargebackReasonCode") or reason_code(item.get("reason")),
+    }
+
+
+def _read_nothing(_item: Item, _success: bool) -> dict[str, Any]:
+    return {"event_type": None}
+
+
+def _of_payment(item: Item) -> dict[str, Any]:
+    """Which payment a modification belongs to. Of one that was cancelled by our reference Adyen may know no other."""
+    payment_id, _ = read_payment_reference(item.get("merchantReference"))
+    return {"gateway_transaction_id": item.get("originalReference") or None, "payment_id": payment_id}
+
+
+def _of_refund(item: Item, event_type: EventType) -> dict[str, Any]:
+    """``merchantReference`` is that of the refund, or of its payment: Adyen's documents say one and the other."""
+    amount = money_of(item["amount"])
+    return {
+        **_of_payment(item),
+        "event_type": event_type,
+        "amount_minor": amount.amount_minor,
+        "currency": amount.currency,
+        "gateway_refund_id": text(item["pspReference"]),
+        "refund_id": read_refund_reference(item.get("merchantReference")),
+        **(_reason(item) if event_type is EventType.REFUND_FAILED else {}),
+    }
+
+
+def _reason(item: Item) -> dict[str, Any]:
+    return {"failure_code": reason_code(item.get("reason")), "failure_message": item.get("reason") or None}
+
+
+_READERS: Final[Mapping[str, Callable[[Item, bool], dict[str, Any]]]] = {
+    "AUTHORISATION": _read_authorisation,
+    "CAPTURE": _read_capture,
+    "CAPTURE_FAILED": _read_capture_failed,
+    "CANCELLATION": _read_cancellation,
+    "TECHNICAL_CANCEL": _read_cancellation,
+    "EXPIRE": _read_expiry,
+    "CANCEL_OR_REFUND": _read_reversal,
+    "REFUND": _read_refund,
+    "REFUND_FAILED": _read_refund_lost,
+    "REFUNDED_REVERSED": _read_refund_lost,
+    **dict.fromkeys(_DISPUTE_EVENTS, _read_dispute),
+}

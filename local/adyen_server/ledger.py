@@ -1,0 +1,81 @@
+"""The server's memory of Adyen's objects, and how an item of a notification is put down."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from local.adyen_server.model import AdyenError, Modification, Payment, event_date
+from local.gateway_server.ledger import Ledger as Memory
+from local.gateway_server.model import Endpoint, Json
+
+
+class Ledger(Memory):
+    """Everything, by id."""
+
+    TABLES: ClassVar[Mapping[str, type[Any]]] = {
+        "payments": Payment,
+        "modifications": Modification,
+        "endpoints": Endpoint,
+    }
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.payments: dict[str, Payment] = {}
+        self.modifications: dict[str, Modification] = {}
+
+    def payment(self, account: str, psp_reference: str) -> Payment:
+        """The company's payment that was authorised. Raises ``AdyenError`` (422)."""
+        found = self.payments.get(psp_reference)
+        if found is None or found.account != account or found.result != "Authorised":
+            raise AdyenError("167", "Original pspReference required for this operation")
+        return found
+
+    def tell_authorisation(self, payment: Payment, *, success: bool) -> None:
+        """Put down AUTHORISATION."""
+        reason = f"083152:{payment.last_four}:03/2030" if success else payment.refusal or "Refused"
+        self.tell("AUTHORISATION", payment, payment.id, success=success, reason=reason, amount=payment.amount)
+
+    def tell_modification(self, code: str, payment: Payment, change: Modification, reason: str = "") -> None:
+        """Put down what became of a modification."""
+        more = {"modification.action": "refund" if payment.captured else "cancel"} if change.kind == "reversal" else {}
+        self.tell(
+            code,
+            payment,
+            change.id,
+            success=change.status == "done",
+            reason=reason,
+            amount=change.amount,
+            reference=change.reference,
+            more=more,
+        )
+
+    def tell(
+        self,
+        code: str,
+        payment: Payment,
+        psp_reference: str,
+        *,
+        success: bool = True,
+        reason: str = "",
+        amount: int,
+        reference: str | None = None,
+        more: Mapping[str, str] | None = None,
+    ) -> None:
+        """Put down an item. ``reference`` is a modification's own, else it is the payment's."""
+        item: Json = {
+            "additionalData": dict(more or {}),
+            "amount": {"currency": payment.currency, "value": amount},
+            "eventCode": code,
+            "eventDate": event_date(),
+            "merchantAccountCode": payment.merchant_account,
+            "merchantReference": reference or payment.reference,
+            "paymentMethod": payment.brand or payment.kind,
+            "pspReference": psp_reference,
+            "reason": reason,
+            "success": "true" if success else "false",
+        }
+        if code == "AUTHORISATION":
+            item["operations"] = ["CANCEL", "CAPTURE", "REFUND"] if success else []
+        elif payment.result == "Authorised":
+            item["originalReference"] = payment.id
+        self.put_down(code, payment.account, psp_reference, payment.id, lambda _event, _wanting: json.dumps(item))

@@ -1,0 +1,104 @@
+"""What a checkout costs on the network, counted where it crosses."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from holdfast.secrets.store import SecretStore
+from local.postgres import Address
+from tests.database.acting import APP
+from tests.database.round_trips import Proxy
+from tests.house import House
+
+PLACING = [
+    ["BEGIN; SELECT set_config("],
+    ["SELECT checkout.facts("],
+    ["SELECT checkout.place(", "COMMIT"],
+]
+SETTLING = [
+    ["BEGIN; SELECT set_config("],
+    ["SELECT payments.store_event("],
+    ["SELECT checkout.lock_order("],
+    ["SELECT checkout.settle("],
+    ["WITH stored AS (", "COMMIT"],
+]
+
+
+@pytest.fixture
+def wire(db: Address) -> Iterator[Proxy]:
+    with Proxy(db) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def house(wire: Proxy, db: Address, aws: str, stripe_url: str, secret_store: SecretStore) -> Iterator[House]:
+    """A house whose every statement goes by way of the wire."""
+    with House(wire.of(db), stripe_url, secret_store) as made:
+        for number in range(10):
+            made.add_variant(f"SKU-{number}", stock=100)
+        made.place({"SKU-0": 1})  # connects, and meets the customer
+        yield made
+
+
+def checkout(house: House, wire: Proxy, lines: int) -> list[list[str]]:
+    before = len(wire.trips(APP))
+    answer = house.place({f"SKU-{number}": 1 for number in range(lines)})
+    assert answer.status == 201
+    return wire.trips(APP)[before:]
+
+
+def shortened(trips: list[list[str]], like: list[list[str]]) -> list[list[str]]:
+    """The statements, as far as the expectation tells."""
+    return [
+        [" ".join(said.split())[: len(expected)] for said, expected in zip(trip, wanted, strict=False)]
+        for trip, wanted in zip(trips, like, strict=False)
+    ]
+
+
+def test_placing_an_order_of_ten_lines_is_three_round_trips_and_the_whole_checkout_eight(
+    house: House, wire: Proxy
+) -> None:
+    trips = checkout(house, wire, 10)
+    assert shortened(trips, PLACING + SETTLING) == PLACING + SETTLING
+    assert [len(trip) for trip in trips] == [len(trip) for trip in PLACING + SETTLING]
+    assert len(PLACING) <= 8, "the limit"
+    assert house.violations() == []
+
+
+def test_neither_round_trips_nor_statements_grow_with_the_lines(house: House, wire: Proxy) -> None:
+    costs = [[len(trip) for trip in checkout(house, wire, lines)] for lines in (1, 3, 10)]
+    assert costs[0] == costs[1] == costs[2]
+
+
+def test_the_driver_counts_as_the_network_does(house: House, wire: Proxy) -> None:
+    with house.runtime.database.engine.connect() as connection:
+        raw = connection.connection.dbapi_connection
+    before = raw.round_trips  # type: ignore[union-attr]
+    trips = checkout(house, wire, 3)
+    assert raw.round_trips - before == len(trips)  # type: ignore[union-attr]
+
+
+def test_a_lost_race_costs_as_much_again_and_no_more(house: House, wire: Proxy) -> None:
+    """The stock that was read is gone when it is reserved: read and decide again."""
+    before = len(wire.trips(APP))
+    house.sql(
+        "CREATE FUNCTION orders.lose_once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF nextval('orders.races') = 1 THEN RAISE EXCEPTION 'lost' USING ERRCODE = 'HF001'; END IF;"
+        " RETURN NEW; END $$"
+    )
+    house.sql("CREATE SEQUENCE orders.races")
+    house.sql("GRANT USAGE ON SEQUENCE orders.races TO holdfast_app")
+    house.sql(
+        "CREATE TRIGGER lose_once BEFORE INSERT ON orders.orders FOR EACH ROW EXECUTE FUNCTION orders.lose_once()"
+    )
+    assert house.place({"SKU-1": 1}).status == 201
+    trips = wire.trips(APP)[before:]
+    assert shortened(trips, PLACING + PLACING + SETTLING) == PLACING + PLACING + SETTLING
+    assert len(trips) - len(PLACING) - len(SETTLING) <= 6, "the limit of a lost race"
+
+
+def test_a_repeated_request_is_two_reads(house: House, wire: Proxy) -> None:
+    first = house.place({"SKU-1": 1}, key="again")
+    before = len(wire.trips(APP))
+    assert house.place({"SKU-1": 1}, key="again") == first
+    assert len(wire.trips(APP)) - before <= 3
