@@ -23,17 +23,12 @@ from holdfast.web.telemetry import count
 app = make_resolver()
 handler = serve(app)
 
-_PLANNING = ("price_changed", "out_of_stock", "capacity_exceeded")
+_QUOTE = (*JSON_BODY, *DATABASE, "price_changed", "out_of_stock", "capacity_exceeded")
+_CHECKOUT = (*_QUOTE, *IDEMPOTENT, "stock_contended", "payment_declined", "conflict")
+_PAYMENT = (*JSON_BODY, *IDEMPOTENT, *DATABASE, "not_found", "conflict", "transition_refused", "out_of_stock")
 
 
-@route(
-    app,
-    "POST /v1/checkout",
-    "Place an order and pay for it",
-    tag="Checkout",
-    returns={201: "PaidOrder"},
-    refuses=(*JSON_BODY, *IDEMPOTENT, *DATABASE, *_PLANNING, "stock_contended", "payment_declined", "conflict"),
-)
+@route(app, "POST /v1/checkout", "Place an order and pay for it", returns={201: "PaidOrder"}, refuses=_CHECKOUT)
 def checkout(body: CheckoutBody, idempotency_key: IdempotencyKey) -> Response[Any]:
     """Holds the stock, takes the money, answers with the order. The same key again gets the same answer."""
     caller = caller_from(app.current_event.raw_event)
@@ -56,9 +51,8 @@ def checkout(body: CheckoutBody, idempotency_key: IdempotencyKey) -> Response[An
     app,
     "POST /v1/checkout/quote",
     "Price an order and explain where it would ship from",
-    tag="Checkout",
     returns={200: "Quote"},
-    refuses=(*JSON_BODY, *DATABASE, *_PLANNING),
+    refuses=_QUOTE,
 )
 def quote(body: QuoteBody) -> Response[Any]:
     """Prices, tax, shipping, and the allocation with its reasons. Nothing is held."""
@@ -70,12 +64,8 @@ def quote(body: QuoteBody) -> Response[Any]:
     app,
     "POST /v1/orders/{order_id}/payments",
     "Pay an order again",
-    tag="Checkout",
     returns={201: "PaidOrder"},
-    refuses=(
-        *(*JSON_BODY, *IDEMPOTENT, *DATABASE),
-        *("not_found", "conflict", "transition_refused", "out_of_stock", "payment_declined"),
-    ),
+    refuses=(*_PAYMENT, "payment_declined"),
 )
 def pay_again(order_id: OrderReference, body: PayAgainBody, idempotency_key: IdempotencyKey) -> Response[Any]:
     """Another method after a decline, while the hold lives; after it expired the stock is held again first."""

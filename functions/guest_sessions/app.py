@@ -21,7 +21,6 @@ PublishableKey = Annotated[str, Header(alias="X-Publishable-Key", max_length=80,
     app,
     "POST /v1/guest-sessions",
     "Start a guest session",
-    tag="Sessions",
     returns={201: "GuestSession"},
     refuses=("malformed_request", "invalid_input", "unauthenticated", *DATABASE),
 )

@@ -25,12 +25,7 @@ handler = serve(app)
 
 
 @route(
-    app,
-    "GET /v1/orders",
-    "List orders, newest first",
-    tag="Orders",
-    returns={200: "OrderPage"},
-    refuses=("invalid_input", *DATABASE),
+    app, "GET /v1/orders", "List orders, newest first", returns={200: "OrderPage"}, refuses=("invalid_input", *DATABASE)
 )
 def orders(
     status: Annotated[OrderStatus | None, Query()] = None,
@@ -47,7 +42,6 @@ def orders(
     app,
     "GET /v1/orders/{reference}",
     "Find an order by id or number",
-    tag="Orders",
     returns={200: "OrderAnswer"},
     refuses=("invalid_input", "not_found", *DATABASE),
 )
@@ -61,7 +55,6 @@ def order(reference: OrderReference) -> Response[Any]:
     app,
     "POST /v1/orders/{order_id}/cancel",
     "Cancel an order",
-    tag="Orders",
     returns={200: "OrderAnswer"},
     refuses=(*JSON_BODY, *IDEMPOTENT, *DATABASE, "not_found", "transition_refused"),
 )

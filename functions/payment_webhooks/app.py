@@ -25,7 +25,6 @@ _REFUSES = (*DATABASE, "malformed_request", "invalid_input", "signature_invalid"
     app,
     "POST /v1/webhooks/{gateway}",
     "Receive a gateway's webhook",
-    tag="Webhooks",
     returns={200: "WebhookReceived"},
     refuses=_REFUSES,
 )
@@ -38,7 +37,6 @@ def webhook(gateway: Gateway) -> Response[Any]:
     app,
     "POST /v1/webhooks/{gateway}/{endpoint_key}",
     "Receive a gateway's webhook for one organization",
-    tag="Webhooks",
     returns={200: "WebhookReceived"},
     refuses=_REFUSES,
 )

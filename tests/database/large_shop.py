@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
+from pg8000.native import Connection
+
 from local.postgres import Address
 
 SPAN_DAYS = 28
@@ -28,13 +30,20 @@ class Shop:
     variant_id: UUID
     payment_id: UUID
     transaction_id: str
+    customer_subject: str
     now: datetime
 
 
 def seed(superuser: Address, *, orders: int, variants: int, customers: int) -> tuple[Shop, Shop]:
     """Fill a migrated database and analyze it; answers both shops."""
     now = datetime.now(UTC).replace(microsecond=0)
-    connection = superuser.connect()
+    connection = Connection(
+        superuser.user,
+        host=superuser.host,
+        port=superuser.port,
+        database=superuser.database,
+        password=superuser.password,
+    )
     try:
         connection.run("BEGIN; SET LOCAL session_replication_role = replica")
         script = Path(__file__).with_suffix(".sql").read_text()
@@ -49,10 +58,12 @@ def seed(superuser: Address, *, orders: int, variants: int, customers: int) -> t
         )
         a, b = connection.run(
             "SELECT DISTINCT ON (organization_id) organization_id, account, id, 'N' || n, customer_id, warehouse_id,"
-            " variant_id, payment_id, 'pi_' || n FROM placed WHERE status = 'confirmed' ORDER BY organization_id, n"
+            " variant_id, payment_id, 'pi_' || n, 'subject-' || (1 + n % (CAST(:customers AS integer) / 2))"
+            "  FROM placed WHERE status = 'confirmed' ORDER BY organization_id, n",
+            customers=customers,
         )
         connection.run("COMMIT")
-        connection.run("VACUUM (ANALYZE, FREEZE)")
+        connection.run("ANALYZE")
     finally:
         connection.close()
     return Shop(*[*a, now]), Shop(*[*b, now])

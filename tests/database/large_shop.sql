@@ -1,29 +1,32 @@
 -- Two shops and everything they can have. What stands in braces is filled in by large_shop.py.
 -- key() makes a UUIDv7 out of an instant, the kind of thing it names, and its number.
-CREATE FUNCTION pg_temp.key(kind integer, n bigint, at timestamptz) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$
-    SELECT (lpad(to_hex(floor(extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7' || lpad(to_hex(kind), 3, '0')
-            || '8000' || lpad(to_hex(n), 12, '0'))::uuid
+CREATE FUNCTION pg_temp.instant(at timestamptz) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT lpad(to_hex(floor(extract(epoch FROM at) * 1000)::bigint), 12, '0')
+$$;
+
+CREATE FUNCTION pg_temp.key(kind text, n bigint, instant text) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$
+    SELECT (instant || '7' || kind || '8000' || lpad(to_hex(n), 12, '0'))::uuid
 $$;
 
 CREATE TEMPORARY TABLE shop AS
-    SELECT letter, pg_temp.key(1, number, base) AS id, pg_temp.key(2, number, base) AS account, variants,
-           base + number * interval '1 second' AS base
-      FROM (VALUES ('a', 1, {variants}), ('b', 2, {variants} / 10))
-           AS s (letter, number, variants), (SELECT timestamptz '{base}' AS base) AS b;
+    SELECT letter, base, i, pg_temp.key('001', number, i) AS id, pg_temp.key('002', number, i) AS account, variants
+      FROM (VALUES ('a', 1, {variants}), ('b', 2, {variants} / 10)) AS s (letter, number, variants)
+     CROSS JOIN LATERAL (SELECT timestamptz '{base}' + number * interval '1 second' AS base) AS b
+     CROSS JOIN LATERAL (SELECT pg_temp.instant(base) AS i) AS t;
 
 CREATE TEMPORARY TABLE placed AS
-    SELECT n, s.id AS organization_id, s.account, s.base + n * interval '1 second' * {step} AS at,
-           pg_temp.key(10, n, s.base + n * interval '1 second' * {step}) AS id,
-           pg_temp.key(11, n, s.base + n * interval '1 second' * {step}) AS item_id,
-           pg_temp.key(12, n, s.base + n * interval '1 second' * {step}) AS payment_id,
-           pg_temp.key(3, 1 + n % ({customers} / 2), s.base) AS customer_id,
-           pg_temp.key(4, 1 + n % 3, s.base) AS warehouse_id,
-           pg_temp.key(5, 1 + n % s.variants, s.base) AS variant_id,
+    SELECT n, s.id AS organization_id, s.account, at, o.i,
+           pg_temp.key('00a', n, o.i) AS id, pg_temp.key('00b', n, o.i) AS item_id, pg_temp.key('00c', n, o.i) AS payment_id,
+           pg_temp.key('003', 1 + n % ({customers} / 2), s.i) AS customer_id,
+           pg_temp.key('004', 1 + n % 3, s.i) AS warehouse_id,
+           pg_temp.key('005', 1 + n % s.variants, s.i) AS variant_id,
            CASE WHEN n % 100 = 0 THEN 'pending_payment' WHEN n % 200 = 1 THEN 'payment_failed'
                 WHEN n % 50 = 2 THEN 'cancelled' WHEN n % 100 = 3 THEN 'processing' WHEN n % 4 = 0 THEN 'delivered'
                 ELSE 'confirmed' END AS status
       FROM generate_series(1, {orders}) AS n
-      JOIN shop s ON s.letter = CASE WHEN n % 5 = 4 THEN 'b' ELSE 'a' END;
+      JOIN shop s ON s.letter = CASE WHEN n % 5 = 4 THEN 'b' ELSE 'a' END
+     CROSS JOIN LATERAL (SELECT s.base + n * interval '1 second' * {step} AS at) AS t
+     CROSS JOIN LATERAL (SELECT pg_temp.instant(at) AS i OFFSET 0) AS o;
 
 INSERT INTO tenancy.organizations (id, name, slug, publishable_key, settings, created_at)
     SELECT id, 'Shop ' || letter, 'shop-' || letter || letter, 'pk_0123456789abcdef' || letter, '{{"currency": "USD"}}',
@@ -33,46 +36,46 @@ INSERT INTO tenancy.gateway_accounts (organization_id, id, gateway, endpoint_key
     SELECT id, account, 'stripe', 'endpoint-' || letter, 'secret-' || letter, base FROM shop;
 
 INSERT INTO tenancy.users (id, auth_subject, email, full_name, created_at)
-    SELECT pg_temp.key(25, n, base), letter || '-staff-' || n, 's@example.com', 'Staff', base
+    SELECT pg_temp.key('019', n, i), letter || '-staff-' || n, 's@example.com', 'Staff', base
       FROM shop, generate_series(1, 20) AS n;
 
 INSERT INTO tenancy.organization_members (organization_id, user_id, role, created_at)
-    SELECT id, pg_temp.key(25, n, base), CASE n WHEN 1 THEN 'owner' ELSE 'viewer' END, base
+    SELECT id, pg_temp.key('019', n, i), CASE n WHEN 1 THEN 'owner' ELSE 'viewer' END, base
       FROM shop, generate_series(1, 20) AS n;
 
 INSERT INTO tenancy.customer_addresses (organization_id, id, customer_id, type, address, created_at)
-    SELECT id, pg_temp.key(26, n, base), pg_temp.key(3, n, base), 'shipping', '{{}}', base
+    SELECT id, pg_temp.key('01a', n, i), pg_temp.key('003', n, i), 'shipping', '{{}}', base
       FROM shop, generate_series(1, {customers} / 2) AS n;
 
 INSERT INTO tenancy.payment_methods (organization_id, id, customer_id, gateway, gateway_customer_id, token, created_at)
-    SELECT id, pg_temp.key(27, n, base), pg_temp.key(3, n, base), 'stripe', 'cus', 'pm', base
+    SELECT id, pg_temp.key('01b', n, i), pg_temp.key('003', n, i), 'stripe', 'cus', 'pm', base
       FROM shop, generate_series(1, {customers} / 2) AS n;
 
 INSERT INTO tenancy.customers (organization_id, id, auth_subject, email, created_at)
-    SELECT id, pg_temp.key(3, n, base), 'subject-' || n, 'c' || n || '@example.com', base
+    SELECT id, pg_temp.key('003', n, i), 'subject-' || n, 'c' || n || '@example.com', base
       FROM shop, generate_series(1, {customers} / 2) AS n;
 
 INSERT INTO inventory.warehouses (organization_id, id, code, name, address, latitude, longitude, base_daily_capacity,
                                   shipping_cost_base, timezone, created_at)
-    SELECT id, pg_temp.key(4, n, base), 'W' || n, 'W' || n, '{{}}', 40, -100 + n, 100000, 600, 'UTC', base
+    SELECT id, pg_temp.key('004', n, i), 'W' || n, 'W' || n, '{{}}', 40, -100 + n, 100000, 600, 'UTC', base
       FROM shop, generate_series(1, 3) AS n;
 
 INSERT INTO inventory.capacity_overrides (organization_id, id, warehouse_id, starts_on, ends_on, capacity_multiplier,
                                           reason, created_by, created_at)
-    SELECT id, pg_temp.key(6, n, base), pg_temp.key(4, 1 + n % 3, base), base::date - n * 2, base::date - n * 2, 1.5,
+    SELECT id, pg_temp.key('006', n, i), pg_temp.key('004', 1 + n % 3, i), base::date - n * 2, base::date - n * 2, 1.5,
            'peak', 'test', base FROM shop, generate_series(1, 600) AS n;
 
 INSERT INTO catalog.products (organization_id, id, name, slug, category, status, created_at)
-    SELECT id, pg_temp.key(7, n, base), 'Product ' || n, 'product-' || n, 'category-' || n % 50, 'active', base
+    SELECT id, pg_temp.key('007', n, i), 'Product ' || n, 'product-' || n, 'category-' || n % 50, 'active', base
       FROM shop, generate_series(1, variants) AS n;
 
 INSERT INTO catalog.variants (organization_id, id, product_id, sku, price, currency, created_at)
-    SELECT id, pg_temp.key(5, n, base), pg_temp.key(7, n, base), 'SKU-' || n, 1000, 'USD', base
+    SELECT id, pg_temp.key('005', n, i), pg_temp.key('007', n, i), 'SKU-' || n, 1000, 'USD', base
       FROM shop, generate_series(1, variants) AS n;
 
 INSERT INTO inventory.stock_levels (organization_id, warehouse_id, variant_id, on_hand, reserved, safety_stock,
                                     version, created_at)
-    SELECT id, pg_temp.key(4, w, base), pg_temp.key(5, n, base), 1000, 50, CASE WHEN n % 100 = 0 THEN 2000 ELSE 10 END,
+    SELECT id, pg_temp.key('004', w, i), pg_temp.key('005', n, i), 1000, 50, CASE WHEN n % 100 = 0 THEN 2000 ELSE 10 END,
            1, base FROM shop, generate_series(1, variants) AS n, generate_series(1, 3) AS w;
 
 INSERT INTO orders.orders (organization_id, id, order_number, customer_id, email, status, status_changed_at, currency,
@@ -90,12 +93,12 @@ INSERT INTO orders.order_items (organization_id, id, order_id, variant_id, posit
 
 INSERT INTO orders.order_allocations (organization_id, id, order_id, order_item_id, warehouse_id, variant_id, quantity,
                                       load_date, shipping_cost, score, created_at)
-    SELECT organization_id, pg_temp.key(13, n, at), id, item_id, warehouse_id, variant_id, 1, at::date, 600, 1, at
+    SELECT organization_id, pg_temp.key('00d', n, i), id, item_id, warehouse_id, variant_id, 1, at::date, 600, 1, at
       FROM placed;
 
 INSERT INTO inventory.reservations (organization_id, id, order_id, customer_id, warehouse_id, variant_id, quantity,
                                     status, expires_at, load_date, created_at, completed_at, released_at)
-    SELECT organization_id, pg_temp.key(14, n, at), id, customer_id, warehouse_id, variant_id, 1,
+    SELECT organization_id, pg_temp.key('00e', n, i), id, customer_id, warehouse_id, variant_id, 1,
            CASE WHEN n % 20 = 0 THEN 'active' WHEN n % 50 = 2 THEN 'cancelled' ELSE 'completed' END,
            at + interval '15 minutes', at::date, at,
            CASE WHEN n % 20 <> 0 AND n % 50 <> 2 THEN at END, CASE WHEN n % 20 <> 0 AND n % 50 = 2 THEN at END FROM placed;
@@ -103,11 +106,11 @@ INSERT INTO inventory.reservations (organization_id, id, order_id, customer_id, 
 INSERT INTO inventory.stock_movements (organization_id, id, warehouse_id, variant_id, level_version, type, quantity,
                                        on_hand_before, on_hand_after, reserved_before, reserved_after, reference_type,
                                        reference_id, performed_by, created_at)
-    SELECT organization_id, pg_temp.key(15, n, at), warehouse_id, variant_id, n, 'reserve', 1, 1000, 1000, 49, 50,
+    SELECT organization_id, pg_temp.key('00f', n, i), warehouse_id, variant_id, n, 'reserve', 1, 1000, 1000, 49, 50,
            'order', id, 'test', at FROM placed;
 
 INSERT INTO inventory.warehouse_daily_load (organization_id, warehouse_id, load_date, id, orders)
-    SELECT s.id, pg_temp.key(4, w, base), base::date + d, pg_temp.key(16, w * 1000 + d, base), 100
+    SELECT s.id, pg_temp.key('004', w, i), base::date + d, pg_temp.key('010', w * 1000 + d, i), 100
       FROM shop s, generate_series(1, 3) AS w, generate_series(0, 365) AS d;
 
 INSERT INTO payments.payments (organization_id, id, order_id, attempt, gateway, gateway_account_id, gateway_transaction_id,
@@ -123,37 +126,37 @@ INSERT INTO payments.payments (organization_id, id, order_id, attempt, gateway, 
 INSERT INTO payments.payment_events (organization_id, id, payment_id, gateway, gateway_account_id, gateway_event_id,
                                      gateway_transaction_id, event_type, gateway_event_type, news, payload, occurred_at,
                                      received_at, state, next_attempt_at, processed_at)
-    SELECT organization_id, pg_temp.key(17, n, at), CASE WHEN n % 500 <> 7 THEN payment_id END, 'stripe', account,
+    SELECT organization_id, pg_temp.key('011', n, i), CASE WHEN n % 500 <> 7 THEN payment_id END, 'stripe', account,
            'evt_' || n, 'pi_' || n, 'capture_succeeded', 'payment_intent.succeeded', '{{}}', '{{}}', at, at,
            CASE WHEN n % 250 = 7 THEN 'pending' ELSE 'processed' END, at, CASE WHEN n % 250 <> 7 THEN at END FROM placed;
 
 INSERT INTO payments.refunds (organization_id, id, order_id, payment_id, amount, currency, reason, is_full_refund, status,
                               gateway_refund_id, created_by, created_at)
-    SELECT organization_id, pg_temp.key(18, n, at), id, payment_id, 100, 'USD', 'other', false,
+    SELECT organization_id, pg_temp.key('012', n, i), id, payment_id, 100, 'USD', 'other', false,
            CASE WHEN n % 1000 = 13 THEN 'pending' ELSE 'succeeded' END, 're_' || n, 'test', at FROM placed WHERE n % 5 > 2;
 
 INSERT INTO payments.refund_items (organization_id, id, refund_id, order_item_id, quantity, amount)
-    SELECT organization_id, pg_temp.key(23, n, at), pg_temp.key(18, n, at), item_id, 1, 100 FROM placed WHERE n % 5 > 2;
+    SELECT organization_id, pg_temp.key('017', n, i), pg_temp.key('012', n, i), item_id, 1, 100 FROM placed WHERE n % 5 > 2;
 
 INSERT INTO payments.disputes (organization_id, id, payment_id, gateway_dispute_id, amount, currency, status, created_at)
-    SELECT organization_id, pg_temp.key(28, n, at), payment_id, 'dp_' || n, 100, 'USD', 'opened', at
+    SELECT organization_id, pg_temp.key('01c', n, i), payment_id, 'dp_' || n, 100, 'USD', 'opened', at
       FROM placed WHERE n % 50 IN (3, 4);
 
 INSERT INTO operations.outbox (organization_id, id, topic, aggregate_type, aggregate_id, sequence, payload, created_at,
                                published_at)
-    SELECT organization_id, pg_temp.key(19, n, at), 'order.created', 'order', id, 1, '{{}}', at,
+    SELECT organization_id, pg_temp.key('013', n, i), 'order.created', 'order', id, 1, '{{}}', at,
            CASE WHEN n % 250 <> 0 THEN at END FROM placed;
 
 INSERT INTO operations.api_calls (organization_id, id, target, method, path, duration_ms, created_at)
-    SELECT organization_id, pg_temp.key(20, n, at - interval '90 days'), 'stripe', 'POST', 'authorize', 100,
+    SELECT organization_id, pg_temp.key('014', n, pg_temp.instant(at - interval '90 days')), 'stripe', 'POST', 'authorize', 100,
            at - interval '90 days' FROM placed;
 
 INSERT INTO operations.audit_log (organization_id, id, actor, action, table_name, record_id, created_at)
-    SELECT organization_id, pg_temp.key(21, n, at), 'test', 'update', 'orders.orders', id, at FROM placed;
+    SELECT organization_id, pg_temp.key('015', n, i), 'test', 'update', 'orders.orders', id, at FROM placed;
 
 INSERT INTO operations.process_failures (organization_id, id, process_name, related_id, details, status, created_at,
                                          resolved_at)
-    SELECT organization_id, pg_temp.key(22, n, at), 'PaymentEvent', id, 'details',
+    SELECT organization_id, pg_temp.key('016', n, i), 'PaymentEvent', id, 'details',
            CASE WHEN n % 1000 IN (1, 4) THEN 'open' ELSE 'resolved' END, at,
            CASE WHEN n % 1000 NOT IN (1, 4) THEN at END FROM placed WHERE n % 5 IN (1, 4);
 
@@ -164,6 +167,6 @@ INSERT INTO orders.idempotency_keys (organization_id, caller, operation, key, fi
 
 INSERT INTO orders.order_operations (organization_id, id, order_id, payment_id, operation, state, requested_by,
                                      next_attempt_at, created_at, finished_at)
-    SELECT organization_id, pg_temp.key(24, n, at), id, payment_id, 'return_money',
+    SELECT organization_id, pg_temp.key('018', n, i), id, payment_id, 'return_money',
            CASE WHEN n % 1000 IN (1, 4) THEN 'running' ELSE 'done' END, 'test', at, at,
            CASE WHEN n % 1000 NOT IN (1, 4) THEN at END FROM placed WHERE n % 5 IN (1, 4);

@@ -186,6 +186,9 @@ def test_the_trouble_of_one_payment_does_not_stop_the_others(house: House) -> No
     house.clock.advance(seconds=61)
     assert check(house) == 2
     assert [status(house, order_id) for order_id in orders[1:]] == ["confirmed", "confirmed"]
+    assert house.failures() == ["PaymentUndecided"]
+    house.clock.advance(minutes=5)
+    assert house.value("SELECT count(*) FROM payments.payments WHERE next_check_at <= :now", now=house.clock.now) == 0
 
 
 def test_a_run_asks_no_more_gateways_when_its_time_is_up(house: House) -> None:

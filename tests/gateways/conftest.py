@@ -7,8 +7,11 @@ import pytest
 import urllib3
 
 from holdfast.gateways.calls import connection_pool
-from tests.gateways.paypal_stage import PayPalStage, running_paypal_server
+from tests.gateways.adyen_stage import AdyenStage
+from tests.gateways.paypal_stage import PayPalStage
 from tests.gateways.receiver import Receiver
+from tests.gateways.served import running_server
+from tests.gateways.square_stage import SquareStage
 from tests.gateways.stage import Stage
 from tests.gateways.stripe_stage import StripeStage, running_stripe_server
 
@@ -46,7 +49,7 @@ def stripe_stage(stripe_server: str, pool: urllib3.PoolManager, receiver: Receiv
 @pytest.fixture(scope="session")
 def paypal_server() -> Iterator[str]:
     """The base URL of a local PayPal."""
-    with running_paypal_server("--refund-delay-seconds", "0.1") as base_url:
+    with running_server("local.paypal_server", "--refund-delay-seconds", "0.1") as base_url:
         yield base_url
 
 
@@ -60,7 +63,37 @@ def paypal_stage(
     stage.stop_webhooks()
 
 
-@pytest.fixture(params=["stripe", "paypal"])
+@pytest.fixture(scope="session")
+def square_server() -> Iterator[str]:
+    """The base URL of a local Square."""
+    with running_server("local.square_server", "--refund-delay-seconds", "0.05") as base_url:
+        yield base_url
+
+
+@pytest.fixture
+def square_stage(square_server: str, pool: urllib3.PoolManager, receiver: Receiver) -> Iterator[SquareStage]:
+    """Square, with a seller and a webhook subscription of this test's own."""
+    stage = SquareStage(square_server, pool, receiver)
+    yield stage
+    stage.stop_webhooks()
+
+
+@pytest.fixture(scope="session")
+def adyen_server() -> Iterator[str]:
+    """The base URL of a local Adyen."""
+    with running_server("local.adyen_server", "--refund-delay-seconds", "0.05") as base_url:
+        yield base_url
+
+
+@pytest.fixture
+def adyen_stage(adyen_server: str, pool: urllib3.PoolManager, receiver: Receiver) -> Iterator[AdyenStage]:
+    """Adyen, with a company and a webhook of this test's own."""
+    stage = AdyenStage(adyen_server, pool, receiver)
+    yield stage
+    stage.stop_webhooks()
+
+
+@pytest.fixture(params=["stripe", "paypal", "square", "adyen"])
 def stage(request: pytest.FixtureRequest) -> Stage:
     """Every gateway in turn."""
     chosen: Stage = request.getfixturevalue(f"{request.param}_stage")

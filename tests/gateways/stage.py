@@ -34,7 +34,6 @@ class Stage(ABC):
     token_unknown: str
     declined_code: str
     unknown_code: str
-    partial_capture = True
     announces_actions = True
     """Whether a webhook says that the shopper has to do something; else only the answer does."""
     last_four = "4242"

@@ -9,8 +9,9 @@ from uuid import uuid4
 import pytest
 import urllib3
 
-from tests.gateways.paypal_stage import PayPalStage, running_paypal_server
+from tests.gateways.paypal_stage import PayPalStage
 from tests.gateways.receiver import Receiver
+from tests.gateways.served import running_server
 
 ORDERS = "/v2/checkout/orders"
 
@@ -165,11 +166,11 @@ def test_a_restart_keeps_payments_certificates_and_webhooks_that_were_not_taken(
 ) -> None:
     state = str(tmp_path / "state.json")
     receiver.answers += [500] * 2
-    with running_paypal_server("--state", state) as base_url:
+    with running_server("local.paypal_server", "--state", state) as base_url:
         stage = PayPalStage(base_url, pool, receiver, tmp_path / "roots.pem")
         payment = stage.gateway.authorize(stage.request(), deadline_seconds=5)
         receiver.wait_until(bool)
-    with running_paypal_server("--state", state) as base_url:
+    with running_server("local.paypal_server", "--state", state) as base_url:
         again = PayPalStage(base_url, pool, receiver, tmp_path / "roots2.pem")
         assert again.roots_file.read_text() == stage.roots_file.read_text()
         order = again.control("GET", f"/orders?account={stage.client_id}")

@@ -26,7 +26,8 @@ from holdfast.gateways.port import (
 )
 from holdfast.values.errors import NotRepresentable
 from holdfast.values.money import Money
-from tests.gateways.paypal_stage import REPOSITORY, PayPalStage
+from tests.gateways.paypal_stage import PayPalStage
+from tests.gateways.served import REPOSITORY
 
 DEADLINE_SECONDS = 5.0
 

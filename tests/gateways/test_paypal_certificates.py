@@ -1,5 +1,6 @@
 """Whose certificate is believed: PayPal's own, from PayPal's address, under a trusted root, and now."""
 
+import re
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from holdfast.values.errors import SignatureInvalid
 from local.paypal_server.certificates import new_signer
 from local.paypal_server.model import Signer
 from tests.gateways.paypal_stage import PayPalStage
+from tests.gateways.served import REPOSITORY
 
 NOW = datetime.now(UTC)
 PATH = "/v1/notifications/certs/CERT-360caa42-fca2a594-a5cafa77"
@@ -275,3 +277,12 @@ class TestThroughTheWholeRoad:
         paypal_stage.trust_roots()
         paypal_stage.gateway.authorize(paypal_stage.request(), deadline_seconds=5)
         paypal_stage.events_until("capture_succeeded")
+
+
+def test_the_function_that_verifies_carries_what_is_tested_with() -> None:
+    def pins(lock: str) -> dict[str, str]:
+        return dict(re.findall(r"^([a-z0-9-]+)==(\S+)", (REPOSITORY / lock).read_text(), re.MULTILINE))
+
+    carried, tested = pins("functions/payment_webhooks/requirements.txt"), pins("requirements-dev.txt")
+    assert "cryptography" in carried
+    assert carried.items() <= tested.items(), "run `make lock`"

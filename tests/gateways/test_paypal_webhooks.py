@@ -274,7 +274,11 @@ class TestTranslation:
         parsed = parse(refund_event("PAYMENT.CAPTURE.REFUNDED", "COMPLETED", custom_id=str(PAYMENT_ID)))
         assert (parsed.payment_id, parsed.refund_id, parsed.gateway_transaction_id) == (PAYMENT_ID, None, None)
 
-    @pytest.mark.parametrize("custom_id", [None, "", "cart-17", "a,b,c", f"x{PAYMENT_ID}", 5])
+    @pytest.mark.parametrize(
+        "custom_id",
+        [None, "", "cart-17", "a,b,c", f"x{PAYMENT_ID}", 5],
+        ids=["none", "empty", "a cart", "a list", "more than an id", "a number"],
+    )
     def test_a_custom_id_that_is_not_ours_is_ignored(self, custom_id: object) -> None:
         parsed = parse(refund_event("PAYMENT.CAPTURE.REFUNDED", "COMPLETED", custom_id=custom_id))
         assert (parsed.payment_id, parsed.refund_id, parsed.gateway_transaction_id) == (None, None, None)

@@ -337,6 +337,12 @@ def test_the_other_bodies_are_as_strict(shared_door: Door) -> None:
     refused(shared_door.ask(cancel, {"reason": f"card {PAN}"}, order_id="x"), 422, "invalid_input")
     refused(shared_door.ask(cancel, None, order_id="x", key="k"), 400, "malformed_request")
     refused(shared_door.ask(cancel, {}, order_id="x", key=None), 400, "malformed_request")
+    refused(shared_door.ask(pay, {}, order_id="x", key=None), 400, "malformed_request")
+    for route in ("POST /v1/checkout/quote", pay, cancel):
+        path: dict[str, Any] = {"order_id": "x"} if "{" in route else {}
+        refused(shared_door.ask(route, "x" * 300_000, **path), 413, "payload_too_large")
+        text = {"content-type": "text/plain"}
+        refused(shared_door.ask(route, {}, headers=text, **path), 415, "unsupported_media_type")
 
 
 def test_a_checkout_takes_what_people_are_called(door: Door) -> None:

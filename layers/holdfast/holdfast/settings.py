@@ -51,6 +51,12 @@ class Settings:
     user_pool_client_id: str
     development_issuer_url: str
     stripe_base_url: str
+    paypal_base_url: str
+    paypal_webhook_roots_file: str
+    """The roots PayPal's webhook certificates are trusted under (PEM); empty: the operating system's."""
+    square_base_url: str
+    adyen_base_url: str
+    """With ``{prefix}`` in it where the address is each company's own, as it is for live payments."""
     database_master_secret: str
 
 
@@ -91,6 +97,10 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         user_pool_client_id=environment.get("USER_POOL_CLIENT_ID", ""),
         development_issuer_url=environment.get("DEVELOPMENT_ISSUER_URL", ""),
         stripe_base_url=environment.get("STRIPE_BASE_URL", "https://api.stripe.com"),
+        paypal_base_url=environment.get("PAYPAL_BASE_URL", "https://api-m.paypal.com"),
+        paypal_webhook_roots_file=environment.get("PAYPAL_WEBHOOK_ROOTS_FILE", ""),
+        square_base_url=environment.get("SQUARE_BASE_URL", "https://connect.squareup.com"),
+        adyen_base_url=environment.get("ADYEN_BASE_URL", "https://{prefix}-checkout-live.adyenpayments.com/checkout"),
         database_master_secret=environment.get("DATABASE_MASTER_SECRET_ARN", ""),
     )
 

@@ -6,6 +6,7 @@ together up to one Sync, and lets a plain COMMIT travel behind the Sync
 server skips to the Sync and turns the COMMIT into a rollback, so the pair is as safe as two trips.
 """
 
+from contextlib import suppress
 from functools import lru_cache
 from struct import pack
 from typing import Any, Final
@@ -61,6 +62,16 @@ class PipelinedConnection(Connection):  # type: ignore[misc]
 
     def cursor(self) -> PipelinedCursor:
         return PipelinedCursor(self)
+
+    def close(self) -> None:
+        """End the session. The socket is closed also when the server is gone and cannot be told."""
+        stream = self._sock
+        try:
+            super().close()
+        finally:
+            if stream is not None:
+                with suppress(OSError):
+                    stream.close()
 
     def execute_simple(self, statement: str) -> Context:
         self.round_trips += 1

@@ -95,6 +95,7 @@ class Attempt:
 class GatewayAnswer:
     """What the gateway said, or that it said nothing we could use."""
 
+    asked: str
     event: GatewayEvent
     snapshot: PaymentSnapshot | None
     duration_ms: int
@@ -127,7 +128,7 @@ def ask_gateway(
         event = _own_event(attempt, kind, clock(), code, refusal.detail)
     except Transient as silence:
         event = _own_event(attempt, EventType.PAYMENT_PROCESSING, clock(), type(silence).__name__, silence.detail)
-    return GatewayAnswer(event, snapshot, round((time.monotonic() - begun) * 1000))
+    return GatewayAnswer(question, event, snapshot, round((time.monotonic() - begun) * 1000))
 
 
 def _put(gateway: Gateway, attempt: Attempt, question: Question, now: datetime) -> PaymentSnapshot | None:
@@ -196,7 +197,7 @@ def record_answer(transaction: Transaction, attempt: Attempt, answer: GatewayAns
         event,
         gateway=attempt.gateway,
         gateway_account_id=attempt.gateway_account_id,
-        call={"method": "POST", "path": "authorize", "duration_ms": answer.duration_ms, "status": None},
+        call={"method": "POST", "path": answer.asked, "duration_ms": answer.duration_ms, "status": None},
     )
     order = lock_order(transaction, attempt.order_id)
     payment = order.payment(attempt.payment_id)

@@ -22,7 +22,7 @@ from holdfast.flows.reserve_again import hold_again
 from holdfast.flows.return_money import return_money_owed
 from holdfast.flows.ring_bell import ring_outbox_bell
 from holdfast.flows.settlement import FIRST_CHECK_SECONDS, Settlement, write
-from holdfast.orders.lifecycle import OrderStatus
+from holdfast.orders.lifecycle import TERMINAL, OrderStatus
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation
 from holdfast.values.caller import Caller
@@ -150,9 +150,9 @@ def _begin(runtime: Runtime, command: PayOrder, now: datetime) -> Attempt | Answ
 
 
 def _check_payable(order: LockedOrder) -> None:
-    if any(payment.has_money for payment in order.payments):
+    if order.status not in TERMINAL and any(payment.has_money for payment in order.payments):
         raise Conflict("this order is paid")
-    if order.open_payment is not None:
+    if order.status in _PAYABLE and order.open_payment is not None:
         raise Conflict("a payment of this order is still being decided at the gateway; try again in a moment")
     if order.status not in _PAYABLE:
         raise TransitionRefused(

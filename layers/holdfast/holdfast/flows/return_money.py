@@ -5,6 +5,8 @@ step by step, each step recorded, and can be resumed by anybody at any point. A 
 gateway is called, and its id is the key of the call: calling twice refunds once.
 """
 
+import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -31,7 +33,7 @@ from holdfast.gateways.port import (
 )
 from holdfast.payments.model import PaymentStatus
 from holdfast.runtime import Runtime
-from holdfast.values.errors import HoldfastError, Rejected, Transient
+from holdfast.values.errors import Rejected, Transient
 from holdfast.values.ids import uuid7
 from holdfast.values.money import Money
 
@@ -42,6 +44,8 @@ RETRY_DELAY_MAX_SECONDS: Final = 3600
 PENDING_REFUND_LOOK_SECONDS: Final = 3600
 """How often a refund that the gateway has taken and not finished is asked about: its webhook may be lost."""
 ACTOR: Final = "system:return_money"
+
+_logger = logging.getLogger(__name__)
 
 
 class RefundFailed(Rejected):
@@ -92,7 +96,8 @@ def _carry_out(runtime: Runtime, organization_id: UUID, operation: Operation, cl
         for step in range(STEPS_MAX):
             if not _step(runtime, organization_id, operation, clock, may_look=step == 0):
                 return
-    except HoldfastError as error:
+    except Exception as error:
+        _logger.warning("money owed back for order %s: %s", operation.order_id, error, exc_info=True)
         _postpone(runtime, organization_id, operation, error, clock())
 
 
@@ -113,7 +118,10 @@ def _step(
             return False
     gateway = runtime.gateways.gateway(payment.gateway, payment.secret_reference, payment.merchant_account)
     attempt = attempt_of(organization_id, order, payment)
-    record(runtime, attempt, GatewayAnswer(ask(gateway), None, 0), clock, ACTOR)
+    begun = time.monotonic()
+    event = ask(gateway)
+    duration_ms = round((time.monotonic() - begun) * 1000)
+    record(runtime, attempt, GatewayAnswer("return_money", event, None, duration_ms), clock, ACTOR)
     return True
 
 
@@ -271,9 +279,7 @@ def _finish(transaction: Transaction, operation: Operation, state: str, last_err
     )
 
 
-def _postpone(
-    runtime: Runtime, organization_id: UUID, operation: Operation, error: HoldfastError, now: datetime
-) -> None:
+def _postpone(runtime: Runtime, organization_id: UUID, operation: Operation, error: Exception, now: datetime) -> None:
     """Note the failure and try later; after the last attempt, or where trying again is pointless, call a person."""
     refused = isinstance(error, Rejected) and not (isinstance(error, GatewayRefused) and not error.is_about_attempt)
     hopeless = refused or operation.attempts >= ATTEMPTS_MAX
@@ -310,7 +316,7 @@ def _postpone(
         )
 
 
-def _drop_refund(transaction: Transaction, operation: Operation, error: HoldfastError) -> None:
+def _drop_refund(transaction: Transaction, operation: Operation, error: Exception) -> None:
     """A refund that the gateway refused to begin holds no money back any more. Should it exist there all the same, its
     webhook finds the row by its id."""
     transaction.execute(

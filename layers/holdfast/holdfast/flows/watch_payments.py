@@ -13,8 +13,9 @@ from holdfast.flows.charge_payment import AttemptTooOld, Question, ask_gateway, 
 from holdfast.flows.locked_order import LockedOrder, LockedPayment, lock_order
 from holdfast.flows.return_money import return_money_owed
 from holdfast.flows.ring_bell import ring_outbox_bell
-from holdfast.flows.settlement import next_check_at
+from holdfast.flows.settlement import CHECK_DELAY_MAX_SECONDS, next_check_at
 from holdfast.runtime import Runtime
+from holdfast.values.errors import Transient
 from holdfast.values.ids import uuid7
 
 SWEEP_MAX_EVENTS: Final = 500
@@ -60,7 +61,10 @@ def check_payments(
             limit=CHECKS_MAX_PAYMENTS,
         )
     return sum(
-        _guarded(partial(_check, runtime, row.organization_id, row.order_id, row.id, clock))
+        _guarded(
+            partial(_check, runtime, row.organization_id, row.order_id, row.id, clock),
+            otherwise=partial(_set_aside, runtime, row.organization_id, row.id, clock),
+        )
         for row in rows
         if time_left_seconds() > 0
     )
@@ -88,14 +92,33 @@ def resume_returns(
     )
 
 
-def _guarded(work: Callable[[], Any]) -> int:
-    """One payment's trouble must not keep the others waiting; it stays due and is logged."""
+def _guarded(work: Callable[[], Any], *, otherwise: Callable[[], Any] | None = None) -> int:
+    """One payment's trouble must not keep the others waiting."""
     try:
         work()
-    except Exception:
+    except Exception as error:
         _logger.exception("the watchdog could not finish one payment")
+        if otherwise is not None and not isinstance(error, Transient):
+            _guarded(otherwise)
         return 0
     return 1
+
+
+def _set_aside(runtime: Runtime, organization_id: UUID, payment_id: UUID, clock: Callable[[], datetime]) -> None:
+    """A payment that cannot even be read must not stand first in line for ever: later again, and a person is told."""
+    now = clock()
+    with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
+        transaction.execute(
+            """
+            UPDATE payments.payments SET next_check_at = :later
+             WHERE organization_id = :organization_id AND id = :id AND next_check_at <= :now
+            """,
+            organization_id=organization_id,
+            id=payment_id,
+            later=now + timedelta(seconds=CHECK_DELAY_MAX_SECONDS),
+            now=now,
+        )
+        _call_a_person(transaction, payment_id, "the watchdog cannot check this payment; its log says why")
 
 
 def _check(
@@ -131,7 +154,7 @@ def _stop_checking(
             organization_id=organization_id,
             id=payment.id,
         )
-        _call_a_person(transaction, payment, lost.detail)
+        _call_a_person(transaction, payment.id, lost.detail)
 
 
 def _postpone_check(transaction: Transaction, order: LockedOrder, payment: LockedPayment) -> bool:
@@ -151,11 +174,11 @@ def _postpone_check(transaction: Transaction, order: LockedOrder, payment: Locke
     )
     if claimed and checks == CHECKS_BEFORE_ALARM:
         details = f"the payment of order {order.order_number} is {payment.status} after {checks} checks"
-        _call_a_person(transaction, payment, details)
+        _call_a_person(transaction, payment.id, details)
     return bool(claimed) and following is not None
 
 
-def _call_a_person(transaction: Transaction, payment: LockedPayment, details: str) -> None:
+def _call_a_person(transaction: Transaction, payment_id: UUID, details: str) -> None:
     transaction.execute(
         """
         INSERT INTO operations.process_failures
@@ -166,7 +189,7 @@ def _call_a_person(transaction: Transaction, payment: LockedPayment, details: st
         """,
         organization_id=transaction.tenant,
         id=uuid7(transaction.now),
-        payment_id=payment.id,
+        payment_id=payment_id,
         details=details,
         now=transaction.now,
     )

@@ -1,12 +1,28 @@
-"""Every gateway by name: an account's secrets in, a ``Gateway`` out."""
+"""Every gateway by name: an account's facts and secrets in, a ``Gateway`` out.
 
-from collections.abc import Mapping
+The secret of an account is JSON: ``api_key`` and ``webhook_secrets`` (the current one and, during a rotation, the
+previous), and what only its vendor has: ``client_id`` and ``webhook_id`` (PayPal), ``webhook_user``,
+``webhook_password`` and ``url_prefix`` (Adyen), ``notification_url`` (Square). What the account's row says of
+``webhook_id`` and ``notification_url`` comes before what the secret says.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from holdfast.gateways.adyen import AdyenGateway
+from holdfast.gateways.adyen_webhooks import WEBHOOK_ANSWER as ADYEN_ANSWER
+from holdfast.gateways.adyen_webhooks import verify_and_parse_webhook as verify_adyen
 from holdfast.gateways.calls import connection_pool
+from holdfast.gateways.paypal import PayPalGateway
+from holdfast.gateways.paypal_access import AccessTokens
+from holdfast.gateways.paypal_certificates import CertificateSource
+from holdfast.gateways.paypal_webhooks import verify_and_parse_webhook as verify_paypal
 from holdfast.gateways.port import Gateway, GatewayCredentials, GatewayEvent
+from holdfast.gateways.square import SquareGateway
+from holdfast.gateways.square_webhooks import verify_and_parse_webhook as verify_square
 from holdfast.gateways.stripe import StripeGateway
 from holdfast.gateways.stripe_webhooks import verify_and_parse_webhook as verify_stripe
 from holdfast.values.errors import NotFound, SignatureInvalid
@@ -16,7 +32,8 @@ if TYPE_CHECKING:
 
     from holdfast.settings import Settings
 
-GATEWAY_NAMES = ("stripe",)
+Headers = Mapping[str, str]
+Verify = Callable[[Headers, bytes, GatewayCredentials, datetime], tuple[GatewayEvent, ...]]
 
 
 class Secrets(Protocol):
@@ -27,55 +44,159 @@ class Secrets(Protocol):
         ...
 
 
+class Means:
+    """What the gateways of a process share: connections, access tokens, verified certificates."""
+
+    def __init__(self, settings: "Settings") -> None:
+        self.settings = settings
+
+    @cached_property
+    def pool(self) -> "urllib3.PoolManager":
+        """Kept-alive connections."""
+        return connection_pool()
+
+    @cached_property
+    def paypal_tokens(self) -> AccessTokens:
+        """PayPal's access tokens."""
+        return AccessTokens(self.pool)
+
+    @cached_property
+    def paypal_certificates(self) -> CertificateSource:
+        """The certificates PayPal signs webhooks with."""
+        base_url, roots_file = self.settings.paypal_base_url, self.settings.paypal_webhook_roots_file
+        return CertificateSource(self.pool, base_url=base_url, roots_file=roots_file)
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookAnswer:
+    """How a gateway wants a webhook answered that was taken."""
+
+    body: str = '{"received": true}'
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """One vendor, put together."""
+
+    connect: Callable[[Means, GatewayCredentials], Gateway]
+    verifier: Callable[[Means], Verify]
+    webhook_answer: WebhookAnswer = WebhookAnswer()
+    can_be_asked: bool = True
+    """Whether ``fetch`` tells more than is known; else webhooks alone do, and nothing can be reconciled by asking."""
+
+
+def _paypal_verifier(means: Means) -> Verify:
+    def verify(
+        headers: Headers, raw_body: bytes, credentials: GatewayCredentials, now: datetime
+    ) -> tuple[GatewayEvent, ...]:
+        return verify_paypal(headers, raw_body, credentials, now, means.paypal_certificates)
+
+    return verify
+
+
+GATEWAYS: Final[Mapping[str, Wiring]] = {
+    "stripe": Wiring(
+        lambda means, account: StripeGateway(account, pool=means.pool, base_url=means.settings.stripe_base_url),
+        lambda _: verify_stripe,
+    ),
+    "paypal": Wiring(
+        lambda means, account: PayPalGateway(
+            account, pool=means.pool, tokens=means.paypal_tokens, base_url=means.settings.paypal_base_url
+        ),
+        _paypal_verifier,
+    ),
+    "square": Wiring(
+        lambda means, account: SquareGateway(account, pool=means.pool, base_url=means.settings.square_base_url),
+        lambda _: verify_square,
+    ),
+    "adyen": Wiring(
+        lambda means, account: AdyenGateway(account, pool=means.pool, base_url=means.settings.adyen_base_url),
+        lambda _: verify_adyen,
+        webhook_answer=WebhookAnswer(ADYEN_ANSWER, "text/plain"),
+        can_be_asked=False,
+    ),
+}
+GATEWAY_NAMES: Final = tuple(GATEWAYS)
+
+
 class GatewayRegistry:
     """Makes gateways for accounts. Connections are pooled, secrets are cached."""
 
     def __init__(self, settings: "Settings", secrets: Secrets) -> None:
-        self._settings = settings
+        self._means = Means(settings)
         self._secrets = secrets
 
-    @cached_property
-    def _pool(self) -> "urllib3.PoolManager":
-        return connection_pool()
+    def wiring(self, name: str) -> Wiring:
+        """What is known of a vendor as such. Raises NotFound for a gateway that is not wired."""
+        wiring = GATEWAYS.get(name)
+        if wiring is None:
+            raise NotFound(f"there is no gateway {name}")
+        return wiring
 
-    def gateway(self, name: str, secret_reference: str, merchant_account: str | None = None) -> Gateway:
+    def gateway(
+        self,
+        name: str,
+        secret_reference: str,
+        merchant_account: str | None = None,
+        *,
+        webhook_id: str | None = None,
+        notification_url: str | None = None,
+    ) -> Gateway:
         """The gateway ``name`` acting for the account whose secrets are at ``secret_reference``.
 
-        Raises NotFound for a gateway that is not wired, Transient when the secret cannot be read.
+        Raises NotFound for a gateway that is not wired, Transient when the secret cannot be read, GatewayRefused when
+        the account lacks what the gateway needs.
         """
-        if name not in GATEWAY_NAMES:
-            raise NotFound(f"there is no gateway {name}")
-        credentials = self._credentials(secret_reference, merchant_account)
-        return StripeGateway(credentials, base_url=self._settings.stripe_base_url, pool=self._pool)
+        wiring = self.wiring(name)
+        account = self._credentials(secret_reference, merchant_account, webhook_id, notification_url)
+        return wiring.connect(self._means, account)
 
     def verify_and_parse_webhook(
         self,
         name: str,
         secret_reference: str,
         merchant_account: str | None,
-        headers: Mapping[str, str],
+        headers: Headers,
         raw_body: bytes,
         now: datetime,
+        *,
+        webhook_id: str | None = None,
+        notification_url: str | None = None,
     ) -> tuple[GatewayEvent, ...]:
-        """The events of a webhook. Raises SignatureInvalid, InvalidInput or NotFound.
+        """The events of a webhook. Raises SignatureInvalid, InvalidInput or NotFound, and Transient when what it is to
+        be verified with cannot be had now.
 
         A signature that does not verify is tried once more with the secret read afresh: it may have been rotated.
         """
-        if name not in GATEWAY_NAMES:
-            raise NotFound(f"there is no gateway {name}")
-        known = self._credentials(secret_reference, merchant_account)
+        verify = self.wiring(name).verifier(self._means)
+        known = self._credentials(secret_reference, merchant_account, webhook_id, notification_url)
         try:
-            return verify_stripe(headers, raw_body, known, now)
+            return verify(headers, raw_body, known, now)
         except SignatureInvalid:
-            fresh = self._credentials(secret_reference, merchant_account, fresh=True)
+            fresh = self._credentials(secret_reference, merchant_account, webhook_id, notification_url, fresh=True)
             if fresh == known:
                 raise
-            return verify_stripe(headers, raw_body, fresh, now)
+            return verify(headers, raw_body, fresh, now)
 
-    def _credentials(self, reference: str, merchant_account: str | None, *, fresh: bool = False) -> GatewayCredentials:
+    def _credentials(
+        self,
+        reference: str,
+        merchant_account: str | None,
+        webhook_id: str | None,
+        notification_url: str | None,
+        *,
+        fresh: bool = False,
+    ) -> GatewayCredentials:
         secret = self._secrets.read(reference, fresh=fresh)
         return GatewayCredentials(
             api_key=str(secret["api_key"]),
             webhook_secrets=tuple(str(value) for value in secret.get("webhook_secrets", ())),
             merchant_account=merchant_account,
+            client_id=secret.get("client_id"),
+            webhook_id=webhook_id or secret.get("webhook_id"),
+            notification_url=notification_url or secret.get("notification_url"),
+            webhook_user=secret.get("webhook_user"),
+            webhook_password=secret.get("webhook_password"),
+            url_prefix=secret.get("url_prefix"),
         )

@@ -35,14 +35,14 @@ def route(
     key: str,
     summary: str,
     *,
-    tag: str,
     returns: Mapping[int, str],
     refuses: Iterable[str] = (),
+    tag: str | None = None,
 ) -> Callable[[Function], Function]:
     """Register a handler for ``key`` ("POST /v1/checkout"), as the access table has it.
 
     ``returns`` names the schema of each success (a model of ``web.views``), ``refuses`` the codes of its problems.
-    Raises KeyError for a route or a code that no table has.
+    The ``tag`` is taken from the path if none is given. Raises KeyError for a route or a code that no table has.
     """
     operation = OPERATION_OF_ROUTE[key]
     method, path = key.split(" ")
@@ -57,7 +57,7 @@ def route(
             summary=summary,
             description=_description(function.__doc__ or "", access),
             operation_id=function.__name__,
-            tags=[tag],
+            tags=[tag or path.split("/")[2].replace("-", " ").capitalize()],
             responses=_responses(returns, codes, gateway),
             openapi_extensions={"security": []} if access is None else {},
         )(function)

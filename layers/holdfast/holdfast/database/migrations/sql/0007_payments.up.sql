@@ -225,11 +225,9 @@ CREATE TABLE orders.order_operations (
 );
 -- named query: operations of an order
 CREATE INDEX order_operations_of_order ON orders.order_operations (organization_id, order_id);
--- The same step of the same order is owed once at a time.
+-- The same step of the same order is owed once at a time. Those that are due are found here too: few are running.
 CREATE UNIQUE INDEX order_operations_one_running ON orders.order_operations (organization_id, order_id, operation, payment_id)
     NULLS NOT DISTINCT WHERE state = 'running';
--- named query: operations that are due, over all tenants
-CREATE INDEX order_operations_due ON orders.order_operations (next_attempt_at) WHERE state = 'running';
 CREATE TRIGGER touch BEFORE UPDATE ON orders.order_operations FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
 CALL tenancy.isolate('orders.order_operations');
 CALL tenancy.open_to_system('orders.order_operations', 'select');

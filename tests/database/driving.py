@@ -1,0 +1,86 @@
+"""A database as the flows have it, and small things to do in a transaction."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from sqlalchemy.exc import DBAPIError
+
+from holdfast.database.engine import make_engine
+from holdfast.database.transaction import Database, Transaction
+from holdfast.settings import DatabaseAuthentication, DatabaseSettings
+from local.postgres import Address
+from tests.database.acting import APP, connected
+from tests.house import ROLE_PASSWORD
+
+NOW = datetime(2031, 2, 3, 4, 5, 6, tzinfo=UTC)
+NOTE = "INSERT INTO public.notes (text) VALUES (:text)"
+COMMITTING_NOTE = "INSERT INTO public.notes (text) VALUES (:text) RETURNING id"
+
+
+def open_database(address: Address, *, connections: int = 1) -> Database:
+    return Database(
+        make_engine(
+            DatabaseSettings(
+                host=address.host,
+                port=address.port,
+                name=address.database,
+                user=APP,
+                authentication=DatabaseAuthentication.PASSWORD,
+                password=ROLE_PASSWORD,
+                verify_tls=False,
+                ca_file=None,
+                pool_max_connections=connections,
+            )
+        )
+    )
+
+
+def notes(db: Address) -> list[str]:
+    """What was committed, in order."""
+    with connected(db) as owner:
+        return [row[0] for row in owner.run("SELECT text FROM public.notes ORDER BY id")]
+
+
+def attempt(database: Database, *steps: Callable[[Transaction], object]) -> None:
+    """Steps in one transaction, each given it."""
+    with database.transaction(None, now=NOW) as transaction:
+        for step in steps:
+            step(transaction)
+
+
+def note(text: str) -> Callable[[Transaction], object]:
+    return lambda transaction: transaction.execute(NOTE, text=text)
+
+
+def note_and_commit(text: str) -> Callable[[Transaction], object]:
+    return lambda transaction: transaction.execute_and_commit(COMMITTING_NOTE, text=text)
+
+
+def give_up(_transaction: Transaction) -> None:
+    raise LookupError
+
+
+def divide_by_zero(transaction: Transaction) -> None:
+    transaction.execute("SELECT 1 / CAST(:zero AS integer)", zero=0)
+
+
+def swallow_an_error(transaction: Transaction) -> None:
+    with suppress(DBAPIError):
+        divide_by_zero(transaction)
+
+
+def run_over_time(transaction: Transaction) -> None:
+    transaction.execute("SET LOCAL statement_timeout = '50ms'")
+    transaction.value("SELECT pg_sleep(:seconds)", seconds=5)
+
+
+def backend(database: Database) -> int:
+    with database.transaction(None, now=NOW) as transaction:
+        return int(transaction.value("SELECT pg_backend_pid()"))
+
+
+def raising(state: str, constraint: str = "") -> str:
+    """A statement that fails with an SQLSTATE, and perhaps in the name of a constraint."""
+    named = f", CONSTRAINT = '{constraint}'" if constraint else ""
+    return f"DO $$ BEGIN RAISE EXCEPTION 'told' USING ERRCODE = '{state}'{named}; END $$"

@@ -1,0 +1,347 @@
+"""The named queries of the data model that have their tables here, each as the flow or the statement that asks it.
+
+``NAMED`` maps a name to who asks (the role), what is asked, and how many rows it may read: a query that merely finds
+the tenant would read tens of thousands.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from holdfast.flows import expire_reservations as expiry
+from holdfast.flows.find_order import find_order, order_id_of
+from holdfast.flows.idempotency import Claim
+from holdfast.flows.keep_house import keep_house
+from holdfast.flows.list_orders import list_orders
+from holdfast.flows.locked_order import lock_order
+from holdfast.flows.place_order import PlaceOrder, _try_to_place
+from holdfast.flows.planning import CheckoutRequest, RequestedItem
+from holdfast.flows.relay_outbox import relay_outbox
+from holdfast.flows.return_money import _claim_operations
+from holdfast.flows.settlement import Settlement, write
+from holdfast.flows.watch_payments import check_payments, resume_returns, sweep_payment_events
+from holdfast.orders.lifecycle import OrderStatus
+from holdfast.runtime import Runtime
+from holdfast.values.address import Address
+from holdfast.values.caller import Caller, CallerKind
+from holdfast.values.shipping import ShippingPreference
+from tests.database.acting import APP, SYSTEM
+from tests.database.large_shop import Shop
+
+ROWS_MAX = 300
+"""Enough for a page of a list with its joins."""
+
+Ask = Callable[[Runtime, Shop], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A named query."""
+
+    ask: Ask
+    role: str = APP
+    rows_max: int = ROWS_MAX
+    in_functions: bool = False
+    """It runs inside functions, whose plans are kept: the generic plan is looked at as well."""
+
+
+def customer(shop: Shop) -> Caller:
+    return Caller(shop.organization_id, CallerKind.CUSTOMER, shop.customer_subject, "c@example.com")
+
+
+def staff(shop: Shop) -> Caller:
+    return Caller(shop.organization_id, CallerKind.STAFF, "a-staff-1")
+
+
+def statement(sql: str, **more: Any) -> Ask:
+    """A statement of one tenant; ``:o`` is the organization, other words are those of the shop."""
+
+    def ask(runtime: Runtime, shop: Shop) -> object:
+        values = {
+            "o": shop.organization_id,
+            "order": shop.order_id,
+            "customer": shop.customer_id,
+            "warehouse": shop.warehouse_id,
+            "variant": shop.variant_id,
+            "payment": shop.payment_id,
+            "account": shop.gateway_account_id,
+            "transaction": shop.transaction_id,
+            "now": shop.now,
+            **more,
+        }
+        used = {name: value for name, value in values.items() if f":{name}" in sql}
+        tenant = None if ":o" not in sql else shop.organization_id
+        with runtime.database.transaction(tenant, now=shop.now) as transaction:
+            return transaction.rows(sql, **used)
+
+    return ask
+
+
+def in_tenant(work: Callable[[Any, Shop], object]) -> Ask:
+    def ask(runtime: Runtime, shop: Shop) -> object:
+        with runtime.database.transaction(shop.organization_id, now=shop.now) as transaction:
+            return work(transaction, shop)
+
+    return ask
+
+
+class _Bus:
+    def publish(self, events: list[Any]) -> set[UUID]:
+        return {event.id for event in events}
+
+
+class _Queue:
+    def send_all(self, messages: list[Any]) -> int:
+        return len(messages)
+
+
+def once_each() -> Callable[[], float]:
+    """A time that is up every other time it is asked for: loops that end when nothing is left would not end here."""
+    left: Iterator[float] = itertools.cycle((1.0, 0.0))
+    return lambda: next(left)
+
+
+def relay(runtime: Runtime, shop: Shop) -> object:
+    runtime.__dict__["event_bus"] = _Bus()
+    return relay_outbox(runtime, lambda: shop.now, once_each())
+
+
+def sweep(runtime: Runtime, shop: Shop) -> object:
+    runtime.__dict__["payment_events_queue"] = _Queue()
+    return sweep_payment_events(runtime, shop.now)
+
+
+def place(lines: int, *, by_id: bool = False) -> Ask:
+    def ask(runtime: Runtime, shop: Shop) -> object:
+        items = [RequestedItem(1, sku=f"SKU-{number * 7 + 1}") for number in range(lines)]
+        if by_id:
+            items = [RequestedItem(1, variant_id=shop.variant_id)]
+        address = Address("Ada Lovelace", "12 Analytical Way", "Denver", "80202", "US", region="CO")
+        caller = customer(shop)
+        command = PlaceOrder(
+            caller,
+            Claim(caller.actor, "checkout", uuid4().hex, "f"),
+            CheckoutRequest(tuple(items), address, ShippingPreference.STANDARD),
+            address,
+            None,
+            "stripe",
+            "pm_card_visa",
+        )
+        return _try_to_place(runtime, command, shop.now, {})
+
+    return ask
+
+
+def settle(transaction: Any, shop: Shop) -> object:
+    order = lock_order(transaction, shop.order_id)
+    return write(transaction, order, Settlement(order_id=order.id, path=(OrderStatus.PROCESSING,), notes="test"))
+
+
+def store_event(transaction: Any, shop: Shop) -> object:
+    event = {
+        "id": str(uuid4()),
+        "gateway": "stripe",
+        "gateway_account_id": str(shop.gateway_account_id),
+        "gateway_event_id": "evt_new",
+        "gateway_transaction_id": shop.transaction_id,
+        "event_type": "capture_succeeded",
+        "gateway_event_type": "payment_intent.succeeded",
+        "news": {},
+        "payload": {},
+        "occurred_at": shop.now.isoformat(),
+        "received_at": shop.now.isoformat(),
+        "state": "pending",
+    }
+    sql = "SELECT payments.store_event(:o, CAST(:event AS jsonb))"
+    stored = transaction.value(sql, o=shop.organization_id, event=event)
+    claim = "SELECT payments.claim_event(:o, :id, :now, 90)"
+    return transaction.value(claim, o=shop.organization_id, id=stored, now=shop.now)
+
+
+def batch(name: str) -> Ask:
+    return in_tenant(lambda transaction, _: getattr(expiry, name)(transaction))
+
+
+def system_wide(name: str) -> Ask:
+    return lambda runtime, shop: getattr(expiry, name)(runtime, shop.now)
+
+
+NAMED: dict[str, Named] = {
+    # orders
+    "order by id": Named(lambda r, s: find_order(r, customer(s), str(s.order_id), s.now), in_functions=True),
+    "order by number": Named(lambda r, s: find_order(r, customer(s), s.order_number, s.now), in_functions=True),
+    "order by number, for staff": Named(in_tenant(lambda t, s: order_id_of(t, staff(s), s.order_number))),
+    "orders of a customer, newest first": Named(
+        lambda r, s: list_orders(r, customer(s), status=None, before=None, limit=50, now=s.now)
+    ),
+    "orders of a customer, next page": Named(
+        lambda r, s: list_orders(r, customer(s), status=None, before=s.order_id, limit=50, now=s.now)
+    ),
+    "orders of a customer by status": Named(
+        lambda r, s: list_orders(r, customer(s), status=OrderStatus.CONFIRMED, before=None, limit=50, now=s.now)
+    ),
+    "orders of the shop, newest first": Named(
+        lambda r, s: list_orders(r, staff(s), status=None, before=None, limit=50, now=s.now)
+    ),
+    "orders by status and age": Named(
+        lambda r, s: list_orders(r, staff(s), status=OrderStatus.PROCESSING, before=None, limit=50, now=s.now)
+    ),
+    "orders by status and last update": Named(
+        statement(
+            "SELECT id FROM orders.orders WHERE organization_id = :o"
+            " AND status IN ('pending_payment', 'payment_failed') AND status_changed_at <= :now"
+            " ORDER BY status_changed_at LIMIT 50"
+        )
+    ),
+    "orders needing address review": Named(
+        statement(
+            "SELECT id FROM orders.orders WHERE organization_id = :o AND geocode_requires_review ORDER BY id LIMIT 50"
+        )
+    ),
+    "orders split and unshipped": Named(
+        statement(
+            "SELECT id FROM orders.orders WHERE organization_id = :o AND is_split_shipment AND shipped_at IS NULL"
+            " ORDER BY id LIMIT 50"
+        )
+    ),
+    "orders by warehouse and status": Named(
+        statement(
+            "SELECT o.id FROM orders.orders o WHERE o.organization_id = :o AND o.status = 'processing' AND EXISTS ("
+            " SELECT 1 FROM orders.order_allocations a WHERE a.organization_id = o.organization_id"
+            " AND a.warehouse_id = :warehouse AND a.order_id = o.id) ORDER BY o.id DESC LIMIT 50"
+        ),
+        rows_max=2_000,
+    ),
+    "orders of a warehouse that has hardly any": Named(
+        statement(
+            "SELECT order_id FROM orders.order_allocations WHERE organization_id = :o AND warehouse_id = :none"
+            " ORDER BY order_id DESC LIMIT 50",
+            none=UUID(int=1),
+        )
+    ),
+    "abandoned orders, over all tenants": Named(system_wide("_with_abandoned_orders"), SYSTEM),
+    "abandoned orders of a tenant, one batch": Named(batch("_cancel_batch"), SYSTEM, 40_000, in_functions=True),
+    # reservations and stock
+    "tenants with reservations that are due": Named(system_wide("_with_due_holds"), SYSTEM),
+    "reservations that are due, one batch": Named(batch("_release_batch"), SYSTEM, 20_000, in_functions=True),
+    "order, its payments, refunds, holds and items": Named(
+        in_tenant(lambda t, s: lock_order(t, s.order_id)), in_functions=True
+    ),
+    "live reservations of a variant": Named(
+        statement(
+            "SELECT id FROM inventory.reservations WHERE organization_id = :o AND variant_id = :variant"
+            " AND status = 'active'"
+        )
+    ),
+    "stock of a variant over warehouses": Named(place(1, by_id=True), in_functions=True),
+    "stock of ten variants, and an order of them": Named(place(10), rows_max=600, in_functions=True),
+    "low stock of a warehouse, page by page": Named(
+        statement(
+            "SELECT variant_id, on_hand - reserved FROM inventory.stock_levels WHERE organization_id = :o"
+            " AND warehouse_id = :warehouse AND on_hand - reserved <= safety_stock ORDER BY variant_id LIMIT 20"
+        ),
+        rows_max=8_000,
+    ),
+    "movements of a level, in order": Named(
+        statement(
+            "SELECT id FROM inventory.stock_movements WHERE organization_id = :o AND warehouse_id = :warehouse"
+            " AND variant_id = :variant ORDER BY level_version DESC LIMIT 50"
+        )
+    ),
+    "movements that an order caused": Named(
+        statement("SELECT id FROM inventory.stock_movements WHERE organization_id = :o AND reference_id = :order")
+    ),
+    "daily load to fold, over all tenants": Named(system_wide("_with_crowded_load"), SYSTEM, 5_000),
+    "daily load of a tenant": Named(batch("_roll_up"), SYSTEM, 5_000, in_functions=True),
+    # payments
+    "payment by gateway id": Named(in_tenant(store_event), in_functions=True),
+    "payments pending too long": Named(lambda r, s: check_payments(r, lambda: s.now, lambda: 0.0), SYSTEM, 1_100),
+    "authorizations about to expire": Named(
+        statement(
+            "SELECT organization_id, id FROM payments.payments WHERE status = 'authorized'"
+            " AND authorization_expires_at <= :now ORDER BY authorization_expires_at LIMIT 50"
+        ),
+        SYSTEM,
+    ),
+    "payment events unprocessed and due": Named(sweep, SYSTEM, 1_100),
+    "events of a payment": Named(
+        statement(
+            "SELECT id FROM payments.payment_events WHERE organization_id = :o AND payment_id = :payment ORDER BY id"
+        )
+    ),
+    "payment events unmatched": Named(
+        statement(
+            "SELECT id FROM payments.payment_events WHERE organization_id = :o AND payment_id IS NULL"
+            " ORDER BY id LIMIT 50"
+        )
+    ),
+    "refunds of a payment": Named(
+        statement("SELECT id FROM payments.refunds WHERE organization_id = :o AND payment_id = :payment")
+    ),
+    "refunds pending": Named(
+        statement(
+            "SELECT organization_id, id FROM payments.refunds WHERE status IN ('pending', 'processing')"
+            " ORDER BY created_at LIMIT 50"
+        ),
+        SYSTEM,
+    ),
+    "items of a refund": Named(
+        statement("SELECT id FROM payments.refund_items WHERE organization_id = :o AND refund_id = :order")
+    ),
+    "refunds of an item": Named(
+        statement("SELECT id FROM payments.refund_items WHERE organization_id = :o AND order_item_id = :order")
+    ),
+    "money owed back that is due": Named(lambda r, s: resume_returns(r, lambda: s.now, lambda: 0.0), SYSTEM),
+    "operations of an order": Named(in_tenant(lambda t, s: _claim_operations(t, s.order_id, s.now))),
+    "a settled decision, written": Named(in_tenant(settle), in_functions=True),
+    # operations
+    "outbox rows unpublished, in order": Named(relay, SYSTEM, 1_500),
+    "process failures open by process": Named(
+        statement(
+            "SELECT id FROM operations.process_failures WHERE organization_id = :o AND process_name = 'PaymentEvent'"
+            " AND status = 'open' LIMIT 50"
+        )
+    ),
+    "audit of a record": Named(
+        statement(
+            "SELECT id FROM operations.audit_log WHERE organization_id = :o AND table_name = 'orders.orders'"
+            " AND record_id = :order ORDER BY id DESC LIMIT 50"
+        )
+    ),
+    "what has outlived its use, one batch each": Named(
+        lambda r, s: keep_house(r, lambda: s.now + timedelta(days=1), once_each()), SYSTEM, 70_000
+    ),
+    "keys of an order": Named(
+        statement("SELECT key FROM orders.idempotency_keys WHERE organization_id = :o AND order_id = :order")
+    ),
+    # customers and catalog
+    "addresses of a customer": Named(
+        statement("SELECT id FROM tenancy.customer_addresses WHERE organization_id = :o AND customer_id = :customer")
+    ),
+    "saved cards of a customer": Named(
+        statement("SELECT id FROM tenancy.payment_methods WHERE organization_id = :o AND customer_id = :customer")
+    ),
+    "product by slug": Named(
+        statement(
+            "SELECT id FROM catalog.products WHERE organization_id = :o AND slug = 'product-77' AND deleted_at IS NULL"
+        )
+    ),
+    "products by category and status": Named(
+        statement(
+            "SELECT id FROM catalog.products WHERE organization_id = :o AND category = 'category-7'"
+            " AND status = 'active' AND deleted_at IS NULL LIMIT 50"
+        )
+    ),
+    "variants of a product": Named(
+        statement("SELECT id FROM catalog.variants WHERE organization_id = :o AND product_id = :variant")
+    ),
+    "overrides covering a date": Named(
+        statement(
+            "SELECT id FROM inventory.capacity_overrides WHERE organization_id = :o AND warehouse_id = :warehouse"
+            " AND ends_on >= current_date AND starts_on <= current_date ORDER BY ends_on LIMIT 1"
+        )
+    ),
+}

@@ -1,0 +1,116 @@
+"""Whatever is sent, the answer is a documented one, none is a 5xx, and a refusal writes nothing.
+
+Bodies are a good one with a few of its parts replaced by anything that JSON can hold; ``Door`` holds every answer
+against the OpenAPI document.
+"""
+
+import copy
+import json
+from typing import Any, Final
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.handlers.door import Door, checkout_body
+
+REFUSED: Final = 400
+TEXTS: Final = st.text(st.characters(exclude_categories=()), max_size=30) | st.sampled_from(
+    ["", " ", "\x00", "\ud800", "null", "0", "-1", "1e999", "TEE", "US", "stripe", "pm_card_visa", "ada@example.com"]
+)
+NUMBERS: Final = (
+    st.integers() | st.floats() | st.sampled_from([0, -1, 2**31, 2**63, 10**30, 1.0, -0.0, 1e308, 4242424242424242])
+)
+ANYTHING: Final = st.recursive(
+    st.none() | st.booleans() | NUMBERS | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=8,
+)
+BODY: Final = checkout_body(
+    1, email="ada@example.com", notes="n", shipping_preference="economy", allow_capacity_overflow=True
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The path to every part of a document."""
+    found = [path] if path else []
+    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, member in members:
+        found += places(member, (*path, name))
+    return found
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> dict[str, Any]:
+    """A good body with one to three parts taken out, replaced or added."""
+    body = copy.deepcopy(BODY)
+    for _ in range(draw(st.integers(1, 3))):
+        path = draw(st.sampled_from(places(body)))
+        parent = body
+        for name in path[:-1]:
+            parent = parent[name]
+        match draw(st.sampled_from(["replace", "replace", "remove", "add"])):
+            case "replace":
+                parent[path[-1]] = draw(ANYTHING)
+            case "remove":
+                del parent[path[-1]]
+            case _ if isinstance(parent, dict):
+                parent[draw(TEXTS)] = draw(ANYTHING)
+        if not places(body):
+            break
+    return body
+
+
+FUZZ: Final = settings(
+    max_examples=200,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+@FUZZ
+@given(body=bodies())
+def test_a_checkout_of_anything(shared_door: Door, body: dict[str, Any]) -> None:
+    before = orders(shared_door)
+    reply = shared_door.ask("POST /v1/checkout", json.dumps(body))
+    assert reply.status < 500, reply.raw
+    if reply.status >= REFUSED and reply.status != 402:
+        assert orders(shared_door) == before
+
+
+@FUZZ
+@given(text=st.text(max_size=200) | ANYTHING.map(json.dumps), encoded=st.booleans())
+def test_a_body_of_anything(shared_door: Door, text: str, encoded: bool) -> None:
+    for route in ("POST /v1/checkout", "POST /v1/checkout/quote"):
+        assert REFUSED <= shared_door.ask(route, text, base64_encoded=encoded).status < 500
+    for route in ("POST /v1/orders/{order_id}/payments", "POST /v1/orders/{order_id}/cancel"):
+        assert REFUSED <= shared_door.ask(route, text, base64_encoded=encoded, order_id="x").status < 500
+
+
+@FUZZ
+@given(
+    query=st.dictionaries(st.sampled_from(["before", "limit", "status", "x"]), st.text(max_size=40)),
+    reference=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/"), min_size=1, max_size=70),
+    key=st.text(max_size=300),
+)
+def test_queries_paths_and_headers_of_anything(
+    shared_door: Door, query: dict[str, str], reference: str, key: str
+) -> None:
+    assert shared_door.ask("GET /v1/orders", query=query).status in (200, 422)
+    assert shared_door.ask("GET /v1/orders/{reference}", reference=reference).status in (404, 422)
+    assert shared_door.ask("POST /v1/orders/{order_id}/cancel", {}, order_id=reference, key=key or "k").status in (
+        404,
+        422,
+    )
+    webhook = "POST /v1/webhooks/{gateway}/{endpoint_key}"
+    answer = shared_door.ask(
+        webhook, key, who={}, headers={"stripe-signature": key}, gateway="stripe", endpoint_key=reference
+    )
+    assert answer.status in (404, 422)
+    guest = shared_door.ask("POST /v1/guest-sessions", who={}, headers={"x-publishable-key": key})
+    assert guest.status in (401, 422)
+
+
+def orders(door: Door) -> int:
+    return int(door.house.value("SELECT count(*) FROM orders.orders"))
