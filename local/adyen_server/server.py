@@ -75,7 +75,7 @@ class AdyenServer(GatewayServer):
         """Never: keys do not look at the request."""
         return self.key_in_flight(once)
 
-    def headers_of(self, call: Call, replayed: StoredAnswer | None) -> dict[str, str]:  # noqa: ARG002
+    def headers_of(self, call: Call, replayed: StoredAnswer | None) -> dict[str, str]:
         """The key is echoed."""
         return {"Idempotency-Key": call.once.key} if call.once else {}
 

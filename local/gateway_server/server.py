@@ -111,7 +111,7 @@ class GatewayServer(ABC):
     def key_misused(self, once: Once) -> Refusal:
         """The vendor's error for a key that comes with another request."""
 
-    def headers_of(self, call: Call, replayed: StoredAnswer | None) -> dict[str, str]:  # noqa: ARG002
+    def headers_of(self, call: Call, replayed: StoredAnswer | None) -> dict[str, str]:
         """What the vendor adds to the answer of a call with a key."""
         return {}
 

@@ -140,11 +140,11 @@ class AdyenGateway:
             raise OutcomeUnknown("Adyen took a refund and did not say under which reference.")
         return RefundSnapshot(gateway_refund_id=psp_reference, status=RefundOutcome.PENDING, amount=amount)
 
-    def fetch(self, transaction_id: str, *, deadline_seconds: float) -> PaymentSnapshot:  # noqa: ARG002
+    def fetch(self, transaction_id: str, *, deadline_seconds: float) -> PaymentSnapshot:
         """Nothing that is not known already: Adyen has no such call. See the module, and ``Gateway.fetch``."""
         return _undecided(transaction_id)
 
-    def fetch_refund(self, gateway_refund_id: str, *, deadline_seconds: float) -> RefundSnapshot:  # noqa: ARG002
+    def fetch_refund(self, gateway_refund_id: str, *, deadline_seconds: float) -> RefundSnapshot:
         """Nothing that is not known already. See the module, and ``Gateway.fetch_refund``."""
         return RefundSnapshot(gateway_refund_id=gateway_refund_id, status=RefundOutcome.PENDING, amount=None)
 

@@ -120,7 +120,7 @@ class SquareGateway:
         body = {"version_token": payment["version_token"]} if payment.get("version_token") else {}
         return self._change(transaction_id, "complete", body, deadline)
 
-    def cancel(self, transaction_id: str, *, idempotency_key: str, deadline_seconds: float) -> PaymentSnapshot:  # noqa: ARG002
+    def cancel(self, transaction_id: str, *, idempotency_key: str, deadline_seconds: float) -> PaymentSnapshot:
         """Cancel a held payment. Square takes no key for it: cancelling twice does no harm. See ``Gateway.cancel``."""
         return self._change(transaction_id, "cancel", {}, Deadline(deadline_seconds))
 
