@@ -135,7 +135,7 @@ class _AlwaysPays:
     def gateway(self, *_: object) -> Any:
         return self
 
-    def authorize(self, request: AuthorizeRequest, *, deadline_seconds: float) -> PaymentSnapshot:  # noqa: ARG002
+    def authorize(self, request: AuthorizeRequest, *, deadline_seconds: float) -> PaymentSnapshot:
         return PaymentSnapshot(
             gateway_transaction_id=f"pi_{request.payment_id.hex}",
             outcome=Outcome.SUCCEEDED,

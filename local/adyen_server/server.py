@@ -79,7 +79,7 @@ class AdyenServer(GatewayServer):
         """The key is echoed."""
         return {"Idempotency-Key": call.once.key} if call.once else {}
 
-    def follow_up(self, events: Sequence[Event], behavior: Behavior) -> None:  # noqa: ARG002 -- what was begun decides
+    def follow_up(self, events: Sequence[Event], behavior: Behavior) -> None:
         """Modifications are decided, and payments that take their time arrive."""
         begun, self._begun = self._begun, []
         for change in begun:

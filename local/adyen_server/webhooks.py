@@ -29,7 +29,7 @@ class AdyenPost(Post):
         item["additionalData"]["hmacSignature"] = signature_of(item, endpoint.secret)
         return json.dumps({"live": "false", "notificationItems": [{"NotificationRequestItem": item}]})
 
-    def headers(self, endpoint: Endpoint, body: bytes) -> dict[str, str]:  # noqa: ARG002 -- signed inside
+    def headers(self, endpoint: Endpoint, body: bytes) -> dict[str, str]:
         """HTTP Basic, where the endpoint has a user."""
         headers = {"User-Agent": "Adyen HttpClient 1.0"}
         if "user" in endpoint.metadata:

@@ -67,7 +67,7 @@ class Control(ABC, Generic[SomePayment]):
     def new_secret(self) -> str:
         """A key for a webhook endpoint."""
 
-    def page(self, parts: list[str]) -> str | None:  # noqa: ARG002 -- most vendors have none
+    def page(self, parts: list[str]) -> str | None:
         """HTML for a browser, if the address means a page."""
         return None
 

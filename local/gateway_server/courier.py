@@ -59,11 +59,11 @@ class Post(ABC):
     def headers(self, endpoint: Endpoint, body: bytes) -> dict[str, str]:
         """What goes along, the signature among it."""
 
-    def body(self, endpoint: Endpoint, event: Event) -> str | None:  # noqa: ARG002 -- for vendors that sign inside
+    def body(self, endpoint: Endpoint, event: Event) -> str | None:
         """What is delivered to this endpoint."""
         return event.body
 
-    def is_taken(self, status: int, answer: bytes) -> bool:  # noqa: ARG002 -- for vendors that read the answer
+    def is_taken(self, status: int, answer: bytes) -> bool:
         """Whether the receiver took it."""
         return 200 <= status < 300
 

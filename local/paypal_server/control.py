@@ -104,7 +104,7 @@ class PayPalControl(Control[Order]):
             raise misunderstood(f"Cannot {verb} this order.", status=404)
         return self.whole(payment)
 
-    def act_on_refund(self, identifier: str, verb: str, given: Json) -> Json:  # noqa: ARG002 -- the port of all vendors
+    def act_on_refund(self, identifier: str, verb: str, given: Json) -> Json:
         """A refund fails, or arrives."""
         refund = self._ledger.refunds.get(identifier)
         if refund is None or verb not in ("fail", "succeed"):

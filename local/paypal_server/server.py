@@ -76,7 +76,7 @@ class PayPalServer(GatewayServer):
         """PayPal's own trouble, or too many requests."""
         return problem(status)
 
-    def key_in_flight(self, once: Once) -> Refusal:  # noqa: ARG002 -- the port of all vendors
+    def key_in_flight(self, once: Once) -> Refusal:
         """409."""
         description = "A previous request on this resource is currently in progress. Please wait for some time."
         return Refusal(409, problem(409, "PREVIOUS_REQUEST_IN_PROGRESS", description))

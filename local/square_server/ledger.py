@@ -72,10 +72,11 @@ class Ledger(Memory):
         seller = self.seller(payment.account)
 
         def body(event: Event, _wanting: int) -> str:
+            of_location = {"location_id": payment.location_id} if kind == "dispute" else {}
             return json.dumps(
                 {
                     "merchant_id": seller.merchant_id,
-                    "location_id": payment.location_id,
+                    **of_location,
                     "type": event_type,
                     "event_id": event.id,
                     "created_at": rfc3339(),

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from sqlalchemy.exc import DBAPIError
 
 from holdfast.database.engine import make_engine
 from holdfast.database.transaction import Database, Transaction
-from holdfast.settings import DatabaseAuthentication, DatabaseSettings
+from holdfast.runtime import Runtime
+from holdfast.settings import settings_from
 from local.postgres import Address
 from tests.database.acting import APP, connected
 from tests.house import ROLE_PASSWORD
@@ -19,19 +21,24 @@ COMMITTING_NOTE = "INSERT INTO public.notes (text) VALUES (:text) RETURNING id"
 
 
 def open_database(address: Address, *, connections: int = 1) -> Database:
-    return Database(
-        make_engine(
-            DatabaseSettings(
-                host=address.host,
-                port=address.port,
-                name=address.database,
-                user=APP,
-                authentication=DatabaseAuthentication.PASSWORD,
-                password=ROLE_PASSWORD,
-                verify_tls=False,
-                ca_file=None,
-                pool_max_connections=connections,
-            )
+    """A database as the application has it."""
+    settings = runtime_of(address, APP).settings.database
+    return Database(make_engine(replace(settings, pool_max_connections=connections)))
+
+
+def runtime_of(db: Address, role: str) -> Runtime:
+    """A function's runtime, in one of the roles."""
+    return Runtime(
+        settings_from(
+            {
+                "DATABASE_HOST": db.host,
+                "DATABASE_PORT": str(db.port),
+                "DATABASE_NAME": db.database,
+                "DATABASE_USER": role,
+                "DATABASE_PASSWORD": ROLE_PASSWORD,
+                "DATABASE_AUTHENTICATION": "password",
+                "DATABASE_TLS": "off",
+            }
         )
     )
 

@@ -148,11 +148,11 @@ INSERT INTO operations.outbox (organization_id, id, topic, aggregate_type, aggre
            CASE WHEN n % 250 <> 0 THEN at END FROM placed;
 
 INSERT INTO operations.api_calls (organization_id, id, target, method, path, duration_ms, created_at)
-    SELECT organization_id, pg_temp.key('014', n, pg_temp.instant(at - interval '90 days')), 'stripe', 'POST', 'authorize', 100,
-           at - interval '90 days' FROM placed;
+    SELECT organization_id, pg_temp.key('014', n, pg_temp.instant(at - interval '75 days')), 'stripe', 'POST', 'authorize', 100,
+           at - interval '75 days' FROM placed WHERE n % 4 = 0;
 
 INSERT INTO operations.audit_log (organization_id, id, actor, action, table_name, record_id, created_at)
-    SELECT organization_id, pg_temp.key('015', n, i), 'test', 'update', 'orders.orders', id, at FROM placed;
+    SELECT organization_id, pg_temp.key('015', n, i), 'test', 'update', 'orders.orders', id, at FROM placed WHERE n % 4 = 1;
 
 INSERT INTO operations.process_failures (organization_id, id, process_name, related_id, details, status, created_at,
                                          resolved_at)
@@ -163,7 +163,7 @@ INSERT INTO operations.process_failures (organization_id, id, process_name, rela
 INSERT INTO orders.idempotency_keys (organization_id, caller, operation, key, fingerprint, state, lease_until, order_id,
                                      response_status, response_body, created_at, expires_at)
     SELECT organization_id, 'customer:' || customer_id, 'checkout', 'key-' || n, 'f', 'done', at, id, 201, '{{}}', at,
-           at + interval '24 hours' + interval '26 days' FROM placed;
+           at + interval '24 hours' + interval '26 days' FROM placed WHERE n % 4 = 2;
 
 INSERT INTO orders.order_operations (organization_id, id, order_id, payment_id, operation, state, requested_by,
                                      next_attempt_at, created_at, finished_at)

@@ -12,9 +12,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from holdfast.flows import expire_reservations as expiry
+from holdfast.flows import keep_house as house_keeping
 from holdfast.flows.find_order import find_order, order_id_of
 from holdfast.flows.idempotency import Claim
-from holdfast.flows.keep_house import keep_house
 from holdfast.flows.list_orders import list_orders
 from holdfast.flows.locked_order import lock_order
 from holdfast.flows.place_order import PlaceOrder, _try_to_place
@@ -107,6 +107,15 @@ def once_each() -> Callable[[], float]:
 def relay(runtime: Runtime, shop: Shop) -> object:
     runtime.__dict__["event_bus"] = _Bus()
     return relay_outbox(runtime, lambda: shop.now, once_each())
+
+
+def purge(table: str) -> Ask:
+    def ask(runtime: Runtime, shop: Shop) -> object:
+        delete, age = house_keeping._PURGES[table]
+        with runtime.database.transaction(None, now=shop.now) as transaction:
+            return transaction.execute(delete, before=shop.now + timedelta(days=1) - age, limit=500)
+
+    return ask
 
 
 def sweep(runtime: Runtime, shop: Shop) -> object:
@@ -213,7 +222,7 @@ NAMED: dict[str, Named] = {
             " SELECT 1 FROM orders.order_allocations a WHERE a.organization_id = o.organization_id"
             " AND a.warehouse_id = :warehouse AND a.order_id = o.id) ORDER BY o.id DESC LIMIT 50"
         ),
-        rows_max=2_000,
+        rows_max=10_000,
     ),
     "orders of a warehouse that has hardly any": Named(
         statement(
@@ -311,9 +320,10 @@ NAMED: dict[str, Named] = {
             " AND record_id = :order ORDER BY id DESC LIMIT 50"
         )
     ),
-    "what has outlived its use, one batch each": Named(
-        lambda r, s: keep_house(r, lambda: s.now + timedelta(days=1), once_each()), SYSTEM, 70_000
-    ),
+    **{
+        f"{table} that have outlived their use, one batch": Named(purge(table), SYSTEM, 3_000)
+        for table in house_keeping._PURGES
+    },
     "keys of an order": Named(
         statement("SELECT key FROM orders.idempotency_keys WHERE organization_id = :o AND order_id = :order")
     ),

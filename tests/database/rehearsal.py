@@ -16,9 +16,8 @@ from sqlalchemy import Connection, Engine, Row, text
 
 from holdfast.database.transaction import Database, Result, Transaction, _begin
 from holdfast.runtime import Runtime
-from holdfast.settings import settings_from
 from local.postgres import Address
-from tests.house import ROLE_PASSWORD
+from tests.database.driving import runtime_of
 
 LARGE_TABLE_MIN_ROWS = 10_000
 """From here on a sequential scan is a mistake."""
@@ -129,19 +128,7 @@ class RehearsedDatabase:
 @contextmanager
 def rehearsing(db: Address, role: str, plan_cache_mode: str, schemas: Sequence[str]) -> Iterator[Runtime]:
     """A runtime whose flows run for real, on a database that forgets."""
-    runtime = Runtime(
-        settings_from(
-            {
-                "DATABASE_HOST": db.host,
-                "DATABASE_PORT": str(db.port),
-                "DATABASE_NAME": db.database,
-                "DATABASE_USER": role,
-                "DATABASE_PASSWORD": ROLE_PASSWORD,
-                "DATABASE_AUTHENTICATION": "password",
-                "DATABASE_TLS": "off",
-            }
-        )
-    )
+    runtime = runtime_of(db, role)
     engine = runtime.database.engine
     runtime.__dict__["database"] = cast(Database, RehearsedDatabase(engine, plan_cache_mode, schemas))
     try:

@@ -190,7 +190,7 @@ def arrangements(draw: st.DrawFn) -> tuple[str, list[float], list[int]]:
     return name, weights, draw(st.lists(st.integers(0, EVENTS_MAX - 1), max_size=2))
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(arrangement=arrangements())
 def test_every_arrangement_of_a_payments_webhooks_ends_alike(
     teller: Teller, arrangement: tuple[str, list[float], list[int]]

@@ -18,6 +18,8 @@ REPLAY_MAX_ATTEMPTS: Final = 4
 REPLAY_BASE_DELAY_SECONDS: Final = 0.02
 _ACTOR_FORM: Final = re.compile(r"[A-Za-z0-9:_.@|-]{1,200}")
 _STATEMENT_CACHE_MAX_ENTRIES: Final = 512
+_HAS_SERVED: Final = "holdfast.has_served"
+"""A mark on a connection that was begun on before: it has lain in the pool since."""
 
 Result = TypeVar("Result")
 
@@ -112,15 +114,21 @@ class Database:
         """A connection with the transaction begun on it.
 
         One from the pool may have died while it lay there (a failover, an idle timeout). Nothing was asked of it yet,
-        so a fresh one takes its place, and what else lies in the pool goes with it.
+        so it is dropped and the next takes its place; one that was just opened and is lost is the caller's news.
         """
-        try:
-            return _begin_on(self.engine.connect(), begin)
-        except Exception as error:
-            if not isinstance(translate(error), ConnectionLost):
+        while True:
+            connection = self.engine.connect()
+            has_served = _HAS_SERVED in connection.info
+            try:
+                _raw(connection).execute_simple(begin)
+            except BaseException as error:
+                connection.invalidate()
+                connection.close()
+                if has_served and isinstance(translate(error), ConnectionLost):
+                    continue
                 raise
-        self.engine.dispose()
-        return _begin_on(self.engine.connect(), begin)
+            connection.info[_HAS_SERVED] = True
+            return connection
 
     def transact(
         self,
@@ -140,16 +148,6 @@ class Database:
                     raise
                 time.sleep(random.uniform(0, REPLAY_BASE_DELAY_SECONDS * 2**attempt))  # noqa: S311 -- jitter, not a secret
         raise AssertionError("unreachable: the last attempt returns or raises")
-
-
-def _begin_on(connection: Connection, begin: str) -> Connection:
-    try:
-        _raw(connection).execute_simple(begin)
-    except BaseException:
-        connection.invalidate()
-        connection.close()
-        raise
-    return connection
 
 
 def _raw(connection: Connection) -> Any:

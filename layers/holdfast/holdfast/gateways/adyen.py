@@ -128,13 +128,16 @@ class AdyenGateway:
         deadline_seconds: float,
     ) -> RefundSnapshot:
         """Ask for a refund; REFUND tells what became of it. See ``Gateway.refund``."""
+        reference = refund_reference(refund_id)
         body = {
             "amount": adyen_amount(amount),
-            "reference": refund_reference(refund_id),
+            "reference": reference,
             "merchantRefundReason": _REFUND_REASONS.get(reason or "", "OTHER"),
         }
         path = f"/payments/{quote(transaction_id, safe='')}/refunds"
         taken = self._modify(path, body, idempotency_key, deadline_seconds)
+        if taken.get("reference", reference) != reference:
+            raise _reused(taken["reference"])
         psp_reference = taken.get("pspReference")
         if not isinstance(psp_reference, str):
             raise OutcomeUnknown("Adyen took a refund and did not say under which reference.")
@@ -183,12 +186,7 @@ class AdyenGateway:
         try:
             echoed = result.get("merchantReference", reference)
             if echoed != reference or ("amount" in result and money_of(result["amount"]) != request.amount):
-                raise GatewayRefused(
-                    f"The idempotency key was used for {echoed} before.",
-                    failure_code="idempotency_key_reused",
-                    gateway=self.name,
-                    about_attempt=False,
-                )
+                raise _reused(echoed)
             return snapshot_of_result(
                 result, reference=reference, amount=request.amount, capture_now=request.capture_now
             )
@@ -235,6 +233,16 @@ def _undecided(transaction_id: str) -> PaymentSnapshot:
         is_provisional=transaction_id.startswith(PROVISIONAL),
         outcome=Outcome.PROCESSING,
         amount=None,
+    )
+
+
+def _reused(reference: Any) -> GatewayRefused:
+    """Adyen's keys do not look at the request: one that was used before brings up what was answered then."""
+    return GatewayRefused(
+        f"The idempotency key was used for {reference} before.",
+        failure_code="idempotency_key_reused",
+        gateway="adyen",
+        about_attempt=False,
     )
 
 

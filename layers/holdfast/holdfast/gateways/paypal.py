@@ -184,7 +184,7 @@ class PayPalGateway:
         *,
         idempotency_key: str,
         refund_id: UUID,
-        reason: str | None = None,  # noqa: ARG002 -- PayPal has a note to the payer and no reason; ours are not for them
+        reason: str | None = None,
         deadline_seconds: float,
     ) -> RefundSnapshot:
         """Refund the order's capture. A refund that the order knows under ``refund_id`` is not asked for again, however

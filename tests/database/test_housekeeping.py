@@ -1,0 +1,152 @@
+"""What outlives its use goes, and what goes with an order is known: no foreign key keeps a purge from its end."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from holdfast.flows import keep_house as house_keeping
+from holdfast.flows.keep_house import keep_house
+from holdfast.runtime import Runtime
+from local.postgres import Address
+from tests.database.acting import SCHEMAS, SYSTEM, acting, connected
+from tests.database.conftest import TwoShops
+from tests.database.driving import runtime_of
+from tests.database.large_shop import Shop, seed
+
+# In the order in which they are purged; each with the condition that finds the rows of order :id.
+_OF_PAYMENT = "payment_id IN (SELECT id FROM payments.payments WHERE order_id = :id)"
+BELONGS_TO_AN_ORDER = {
+    "payments.refund_items": "refund_id IN (SELECT id FROM payments.refunds WHERE order_id = :id)",
+    "payments.refunds": "order_id = :id",
+    "payments.disputes": _OF_PAYMENT,
+    "payments.payment_events": _OF_PAYMENT,
+    "payments.payments": "order_id = :id",
+    "inventory.reservations": "order_id = :id",
+    "orders.order_allocations": "order_id = :id",
+    "orders.order_items": "order_id = :id",
+    "orders.order_operations": "order_id = :id",
+    "orders.idempotency_keys": "order_id = :id",
+    "orders.order_status_history": "order_id = :id",
+    "orders.orders": "id = :id",
+}
+WITHOUT_FOREIGN_KEY = {
+    "orders.order_status_history": "partitioned, and dropped by the month; its trigger holds it to its order",
+}
+REMEMBERS_AN_ORDER = {
+    "inventory.stock_movements": "the ledger outlives what moved the stock",
+    "operations.outbox": "published and purged by its own age",
+    "operations.process_failures": "a person's inbox",
+    "operations.audit_log": "dropped by the month",
+    "operations.api_calls": "purged by its own age",
+}
+"""These carry ids of orders and payments as plain values."""
+
+
+def children(db: Address, parent: str) -> set[str]:
+    with acting(db) as connection:
+        rows = connection.run(
+            "SELECT DISTINCT conrelid::regclass::text FROM pg_constraint"
+            " WHERE contype = 'f' AND confrelid = CAST(:p AS regclass)",
+            p=parent,
+        )
+    return {row[0] for row in rows}
+
+
+def test_every_foreign_key_into_an_order_is_from_what_belongs_to_it(shops: TwoShops) -> None:
+    found, frontier = set[str](), {"orders.orders", "payments.payments"}
+    while frontier:
+        found |= frontier
+        frontier = set().union(*(children(shops.superuser, table) for table in frontier)) - found
+    assert found | set(WITHOUT_FOREIGN_KEY) == set(BELONGS_TO_AN_ORDER)
+
+
+def test_whatever_carries_an_order_id_is_known(shops: TwoShops) -> None:
+    with acting(shops.superuser) as connection:
+        rows = connection.run(
+            "SELECT DISTINCT attrelid::regclass::text FROM pg_attribute JOIN pg_class c ON c.oid = attrelid"
+            " WHERE c.relnamespace::regnamespace::text = ANY (:schemas) AND c.relkind IN ('r', 'p')"
+            " AND NOT c.relispartition"
+            " AND attname IN ('order_id', 'payment_id', 'related_id', 'reference_id', 'aggregate_id', 'record_id')",
+            schemas=list(SCHEMAS),
+        )
+    carriers = {row[0] for row in rows}
+    assert carriers <= set(BELONGS_TO_AN_ORDER) | set(REMEMBERS_AN_ORDER)
+    assert set(REMEMBERS_AN_ORDER) <= carriers
+
+
+def test_an_order_can_be_purged_with_all_that_belongs_to_it(shops: TwoShops) -> None:
+    with acting(shops.superuser) as connection:
+        [[order_id]] = connection.run("SELECT order_id FROM payments.refunds ORDER BY id LIMIT 1")
+        for table, condition in BELONGS_TO_AN_ORDER.items():
+            connection.run(f"DELETE FROM {table} WHERE {condition}", id=order_id)
+        connection.run("SET CONSTRAINTS ALL IMMEDIATE")
+        left = connection.run("SELECT 1 FROM orders.orders WHERE id = :id", id=order_id)
+    assert left == []
+
+
+@pytest.fixture
+def system(superuser: Address) -> Iterator[Runtime]:
+    runtime = runtime_of(superuser, SYSTEM)
+    yield runtime
+    runtime.database.engine.dispose()
+
+
+@pytest.fixture
+def seeded(superuser: Address) -> tuple[Shop, Shop]:
+    return seed(superuser, orders=400, variants=40, customers=40)
+
+
+_NOW = "CAST(:now AS timestamptz)"
+KEPT = {
+    "operations.outbox": f"published_at IS NULL OR published_at >= {_NOW} - interval '7 days'",
+    "orders.idempotency_keys": f"expires_at >= {_NOW}",
+    "operations.api_calls": f"created_at >= {_NOW} - interval '90 days'",
+    "inventory.capacity_overrides": f"ends_on >= {_NOW}::date - 90",
+}
+
+
+def test_what_has_outlived_its_use_goes_for_every_tenant_and_nothing_else(
+    superuser: Address, seeded: tuple[Shop, Shop], system: Runtime
+) -> None:
+    now = seeded[0].now + timedelta(days=2)
+    with connected(superuser) as connection:
+        expected, before = {}, {}
+        for table, condition in KEPT.items():
+            expected[table] = connection.run(
+                f"SELECT organization_id, count(*) FROM {table} WHERE {condition} GROUP BY 1 ORDER BY 1", now=now
+            )
+            before[table] = connection.run(f"SELECT count(*) FROM {table}")[0][0]
+        kept = keep_house(system, lambda: now, lambda: 60.0)
+        for table in KEPT:
+            left = connection.run(f"SELECT organization_id, count(*) FROM {table} GROUP BY 1 ORDER BY 1")
+            assert left == expected[table], table
+            assert len(left) == 2, f"both shops keep something in {table}"
+            gone = before[table] - sum(count for _, count in left)
+            assert kept.purged[table.split(".")[1]] == gone > 0
+
+
+def test_purging_goes_on_batch_by_batch_and_stops_when_the_time_is_up(
+    superuser: Address, seeded: tuple[Shop, Shop], system: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(house_keeping, "PURGE_BATCH_MAX_ROWS", 30)
+    now = seeded[0].now + timedelta(days=2)
+    asked: list[float] = []
+
+    def time_left() -> float:
+        asked.append(1.0)
+        return 3.0 - len(asked)
+
+    first = keep_house(system, lambda: now, time_left)
+    assert first.purged["outbox"] == 60
+    rest = keep_house(system, lambda: now, lambda: 60.0)
+    again = keep_house(system, lambda: now, lambda: 60.0)
+    assert rest.purged["outbox"] > 60
+    assert set(again.purged.values()) == {0}
+
+
+def test_an_unpublished_row_is_never_too_old(superuser: Address, seeded: tuple[Shop, Shop], system: Runtime) -> None:
+    with connected(superuser) as connection:
+        connection.run("UPDATE operations.outbox SET published_at = NULL")
+        keep_house(system, lambda: seeded[0].now + timedelta(days=400), lambda: 60.0)
+        assert connection.run("SELECT count(*) FROM operations.outbox") == [[400]]

@@ -1,0 +1,85 @@
+"""A payment's news from any gateway: whatever order it arrives in, and however often, it ends in one state."""
+
+from collections.abc import Callable, Sequence
+from itertools import permutations
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from holdfast.flows.charge_payment import tidings_of
+from holdfast.gateways.port import AuthorizeRequest, GatewayEvent
+from holdfast.payments.model import PaymentStatus
+from holdfast.payments.state import PaymentFacts, derive_status, join
+from holdfast.values.money import Money
+from tests.gateways.stage import Stage
+
+EVENTS_MAX = 7
+Story = Callable[[Stage], tuple[AuthorizeRequest, list[GatewayEvent]]]
+
+
+def once() -> dict[str, Any]:
+    return {"idempotency_key": str(uuid4()), "deadline_seconds": 5.0}
+
+
+def refund_that_came_back(stage: Stage) -> tuple[AuthorizeRequest, list[GatewayEvent]]:
+    request = stage.request(capture_now=False)
+    payment = stage.gateway.authorize(request, deadline_seconds=5).gateway_transaction_id
+    stage.gateway.capture(payment, Money(1999, "USD"), **once())
+    stage.events_until("capture_succeeded")
+    refund = stage.gateway.refund(payment, Money(700, "USD"), refund_id=uuid4(), **once())
+    stage.events_until("refund_succeeded")
+    stage.fail_refund(refund.gateway_refund_id)
+    return request, stage.events_until("authorization_succeeded", "capture_succeeded", "refund_failed")
+
+
+def given_back_in_part(stage: Stage) -> tuple[AuthorizeRequest, list[GatewayEvent]]:
+    request = stage.request()
+    payment = stage.gateway.authorize(request, deadline_seconds=5).gateway_transaction_id
+    stage.events_until("capture_succeeded")
+    stage.gateway.refund(payment, Money(700, "USD"), refund_id=uuid4(), **once())
+    return request, stage.events_until("capture_succeeded", "refund_succeeded")
+
+
+def let_go(stage: Stage) -> tuple[AuthorizeRequest, list[GatewayEvent]]:
+    request = stage.request(capture_now=False)
+    payment = stage.gateway.authorize(request, deadline_seconds=5).gateway_transaction_id
+    stage.gateway.cancel(payment, **once())
+    return request, stage.events_until("authorization_succeeded", "cancellation_succeeded")
+
+
+def ran_out(stage: Stage) -> tuple[AuthorizeRequest, list[GatewayEvent]]:
+    request = stage.request(capture_now=False)
+    payment = stage.gateway.authorize(request, deadline_seconds=5).gateway_transaction_id
+    stage.expire_authorization(payment)
+    return request, stage.events_until("authorization_succeeded", "authorization_expired")
+
+
+def outcome_of(request: AuthorizeRequest, events: Sequence[GatewayEvent]) -> tuple[PaymentStatus, PaymentFacts]:
+    facts = PaymentFacts(amount_minor=request.amount.amount_minor)
+    for event in events:
+        facts = join(facts, tidings_of(event, None).news)
+    return derive_status(facts), facts
+
+
+@pytest.mark.parametrize(
+    ("story", "status", "captured", "refunded"),
+    [
+        (refund_that_came_back, PaymentStatus.CAPTURED, 1999, 0),
+        (given_back_in_part, PaymentStatus.PARTIALLY_REFUNDED, 1999, 700),
+        (let_go, PaymentStatus.CANCELLED, 0, 0),
+        (ran_out, PaymentStatus.CANCELLED, 0, 0),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_every_order_of_arrival_and_every_repetition_ends_in_the_same_state(
+    stage: Stage, story: Story, status: PaymentStatus, captured: int, refunded: int
+) -> None:
+    request, told = story(stage)
+    events = [event for event in told if event.event_type][:EVENTS_MAX]
+    assert len({event.gateway_transaction_id for event in events}) == 1
+    assert {event.payment_id for event in events} <= {request.payment_id, None}
+    ends = {outcome_of(request, order) for order in permutations(events)}
+    ends |= {outcome_of(request, [*order, *reversed(order), order[0]]) for order in permutations(events)}
+    ((end, facts),) = ends
+    assert (end, facts.captured_minor, facts.refunded_minor) == (status, captured, refunded)
