@@ -70,7 +70,7 @@ class ItemBody(Body):
 class PaymentBody(Body):
     """How to pay: a gateway and its token for the shopper's method. Card numbers are refused."""
 
-    gateway: Literal["stripe", "paypal"]
+    gateway: Literal["stripe", "paypal", "square", "adyen"]
     token: Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9_:.\-]+$")]
 
 
