@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import tempfile
 import time
@@ -22,7 +23,7 @@ from urllib.request import urlopen
 
 from sqlalchemy import Engine
 
-from bench.cluster import connected, run_sql
+from bench.cluster import connected, end_in_good_order, run_sql
 from bench.hot_sku import oversold
 from bench.load import Load, generate
 from bench.processes import cpu_by_part
@@ -90,6 +91,8 @@ class Stretch:
 @contextmanager
 def system(options: argparse.Namespace) -> Iterator[LocalSystem]:
     """The local system as ``make run`` starts it, durable, with plenty of stock."""
+    os.environ.pop("DATABASE_URL", None)
+    end_in_good_order()
     _Watched.light_aws = not options.moto
     _Watched.parts = {}
     with (

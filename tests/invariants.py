@@ -39,10 +39,10 @@ INVARIANTS: Final[Mapping[str, str]] = {
     "an order is where its history says": """
         SELECT o.id, o.status, h.to_status
           FROM orders.orders o
-          JOIN LATERAL (SELECT to_status, sequence FROM orders.order_status_history h
+          LEFT JOIN LATERAL (SELECT to_status, sequence FROM orders.order_status_history h
                          WHERE h.organization_id = o.organization_id AND h.order_id = o.id
                          ORDER BY sequence DESC LIMIT 1) h ON true
-         WHERE o.status <> h.to_status OR o.status_sequence <> h.sequence
+         WHERE o.status IS DISTINCT FROM h.to_status OR o.status_sequence IS DISTINCT FROM h.sequence
     """,
     "captured is within authorized and refunded within captured": """
         SELECT id, amount, captured_amount, refunded_amount, refunding_amount FROM payments.payments

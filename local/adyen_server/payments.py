@@ -64,7 +64,7 @@ def create(ledger: Ledger, account: str, body: Json, base_url: str, commanded: t
             "action": {"paymentMethodType": payment.kind, "url": url, "method": "GET", "type": "redirect"},
         }
     if card is None:
-        return {"pspReference": payment.id, "resultCode": payment.result, "merchantReference": payment.reference}
+        return result_json(payment)
     return _decide(ledger, payment)
 
 

@@ -1,7 +1,7 @@
 from datetime import timedelta
 
-from holdfast.flows.charge_payment import REPEATABLE_SECONDS
 from holdfast.flows.watch_payments import CHECKS_BEFORE_ALARM, check_payments
+from holdfast.gateways.stripe import StripeGateway
 from tests.flows.actions import (
     at_once,
     authenticate,
@@ -108,7 +108,7 @@ def test_money_that_came_without_a_word_is_taken_for_the_order_even_as_the_hold_
 def test_an_attempt_older_than_the_gateways_memory_of_keys_is_never_repeated(house: House) -> None:
     house.add_variant(stock=10)
     order_id = killed_before_the_gateway_was_asked(house)
-    house.clock.advance(seconds=REPEATABLE_SECONDS + 1)
+    house.clock.advance(seconds=StripeGateway.repeatable_seconds + 1)
     check(house)
     expire(house)
     assert intents(house, order_id) == []
@@ -122,7 +122,7 @@ def test_an_attempt_older_than_the_gateways_memory_of_keys_is_never_repeated(hou
 def test_an_attempt_just_young_enough_is_repeated(house: House) -> None:
     house.add_variant(stock=10)
     order_id = killed_before_the_gateway_was_asked(house)
-    house.clock.advance(seconds=REPEATABLE_SECONDS)
+    house.clock.advance(seconds=StripeGateway.repeatable_seconds)
     assert check(house) == 1
     assert status(house, order_id) == "confirmed"
     assert house.violations() == []

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from hmac import digest
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from square.utils.webhooks_helper import verify_signature as verified_by_square
@@ -24,7 +24,7 @@ BODY = b'{"merchant_id":"M1","type":"payment.updated","event_id":"e1"}'
 SIGNATURE = "rKctMoyi0eqBY7B0cAWf5B9IUOheOpD1ewXeBOtVEi0="
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 ACCOUNT = GatewayCredentials("EAAA", (KEY,), notification_url=URL)
-PAYMENT_ID, REFUND_ID = uuid4(), uuid4()
+PAYMENT_ID, REFUND_ID = UUID(int=1), UUID(int=2)
 
 
 def signed(body: bytes, key: str = KEY, url: str = URL) -> str:

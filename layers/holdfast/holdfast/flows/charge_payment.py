@@ -7,7 +7,7 @@ watchdog finishes it. An answer and a webhook go down the same road, and the fir
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Final
 from uuid import UUID
@@ -34,10 +34,6 @@ from holdfast.values.money import Money
 from holdfast.values.payment_events import EventType
 
 GATEWAY_DEADLINE_SECONDS: Final = 8.0
-REPEATABLE_SECONDS: Final = 23 * 3600
-"""How long an attempt may be repeated under its key. A gateway forgets keys (Stripe after 24 hours,
-https://docs.stripe.com/api/idempotent_requests), and a repetition would then be a second charge."""
-
 _UNDECIDED: Final = frozenset({Outcome.REQUIRES_ACTION, Outcome.PROCESSING})
 
 
@@ -154,7 +150,7 @@ def _put(gateway: Gateway, attempt: Attempt, question: Question, now: datetime) 
 
 def find_attempt(gateway: Gateway, attempt: Attempt, now: datetime) -> PaymentSnapshot | None:
     """``Gateway.find``, while that is safe. Raises AttemptTooOld once the gateway may have forgotten the attempt."""
-    if now - attempt.begun_at > timedelta(seconds=REPEATABLE_SECONDS):
+    if (now - attempt.begun_at).total_seconds() > gateway.repeatable_seconds:
         raise AttemptTooOld(
             f"nothing is known of attempt {attempt.idempotency_key}, and it is too old to be repeated: "
             f"look for payment {attempt.payment_id} at {attempt.gateway}"

@@ -41,6 +41,7 @@ _SHIPPED: Final = frozenset(
     }
 )
 _REFUND_NEWS: Final = frozenset({EventType.REFUND_REQUESTED, EventType.REFUND_SUCCEEDED, EventType.REFUND_FAILED})
+_CAPTURE_NEWS: Final = frozenset({EventType.CAPTURE_REQUESTED, EventType.CAPTURE_SUCCEEDED, EventType.CAPTURE_FAILED})
 _DISPUTE_NEWS: Final = frozenset({EventType.DISPUTE_OPENED, EventType.DISPUTE_UPDATED, EventType.DISPUTE_CLOSED})
 
 
@@ -110,8 +111,8 @@ def _refuse_foreign(payment: LockedPayment, tidings: Tidings) -> None:
     transaction_ids = {tidings.gateway_transaction_id, payment.gateway_transaction_id} - {None}
     if len(transaction_ids) > 1:
         raise InvalidInput(f"news of {tidings.gateway_transaction_id}; the payment is {payment.gateway_transaction_id}")
-    is_of_payment = tidings.news.event_type not in _REFUND_NEWS | _DISPUTE_NEWS
-    if is_of_payment and tidings.news.amount_minor not in (None, payment.amount):
+    is_of_whole = tidings.news.event_type not in _REFUND_NEWS | _DISPUTE_NEWS | _CAPTURE_NEWS
+    if is_of_whole and tidings.news.amount_minor not in (None, payment.amount):
         raise InvalidInput(f"news of {tidings.news.amount_minor} about a payment of {payment.amount}")
 
 
@@ -121,7 +122,7 @@ def _follow(
     """What becomes of the order now that its payment is ``status``."""
     match status:
         case PaymentStatus.AUTHORIZED | PaymentStatus.CAPTURED | PaymentStatus.PARTIALLY_REFUNDED:
-            return _money_came(order, payment, settlement)
+            return _money_came(order, payment, settlement, covered=_covers(facts))
         case PaymentStatus.FAILED | PaymentStatus.CANCELLED:
             return _money_went(order, payment, status, facts, settlement)
         case PaymentStatus.PROCESSING | PaymentStatus.REQUIRES_ACTION:
@@ -131,6 +132,12 @@ def _follow(
             return _money_returned(order, payment, settlement)
         case _:
             return settlement
+
+
+def _covers(facts: PaymentFacts) -> bool:
+    """Whether it is the whole amount. A refund whose capture was not heard of yet does not say how much it was of."""
+    known_minor = max(facts.authorized_minor, facts.captured_minor)
+    return known_minor == 0 or known_minor >= facts.amount_minor
 
 
 def _held_until(order: LockedOrder, payment: LockedPayment) -> datetime:
@@ -147,14 +154,18 @@ def _others(order: LockedOrder, payment: LockedPayment, *, with_money: bool) -> 
     ]
 
 
-def _money_came(order: LockedOrder, payment: LockedPayment, settlement: Settlement) -> Settlement:
-    """Confirm what waits for money; return what comes twice or for an order that is over."""
+def _money_came(order: LockedOrder, payment: LockedPayment, settlement: Settlement, *, covered: bool) -> Settlement:
+    """Confirm what waits for money; return what comes twice or for an order that is over. Less than the order costs
+    confirms nothing, and a person is called."""
     if order.status in TERMINAL:
         return replace(settlement, return_money_of=((payment.id, "late_payment"),))
     if any(not other.is_owed_back for other in _others(order, payment, with_money=True)):
         return replace(settlement, return_money_of=((payment.id, "duplicate"),))
     if order.status not in _WAITING_FOR_MONEY:
         return settlement
+    if not covered:
+        detail = f"order {order.order_number} was paid in part: neither confirmed nor returned"
+        return replace(settlement, failures=(("PaidTooLittle", detail, {"payment_id": str(payment.id)}),))
     return confirm(order, settlement) if order.is_held else replace(settlement, needs_stock=True)
 
 

@@ -10,7 +10,7 @@ the local server the ``holderName`` decides: ``APPROVED``, ``DECLINED``, ``NOT_E
 **Account**: ``merchant_account`` is needed, and for the live address the company's ``url_prefix``.
 **Capture**: each payment says how it is captured: at once (``captureDelayHours`` 0; an AUTHORISATION is then a capture)
 or by us (``manualCapture``). One capture per payment: what it leaves is released, as is Adyen's default.
-**Keys**: up to 64 characters, kept for at least 31 days; a longer one is replaced by its SHA-256.
+**Keys**: up to 64 characters; a longer one is replaced by its SHA-256. They do not look at what comes along with them.
 
 **What Adyen cannot be asked.** There is no way to read a payment back. A repetition under the same key answers what
 was answered first (``find``); captures, cancellations and refunds are answered ``received``, and what became of them
@@ -53,6 +53,8 @@ API_VERSION: Final = "v72"
 """In every address. Moving it is a change of code, checked against the SDK of that version."""
 LIVE_BASE_URL: Final = "https://{prefix}-checkout-live.adyenpayments.com/checkout"
 IDEMPOTENCY_KEY_MAX_CHARACTERS: Final = 64
+IDEMPOTENCY_KEY_LIFETIME_SECONDS: Final = 7 * 24 * 3600
+"""The least that Adyen promises (/development-resources/api-idempotency); ``find`` is for younger attempts."""
 
 _IN_PROGRESS_CODE: Final = "704"
 _REFUND_REASONS: Final = {
@@ -69,6 +71,7 @@ class AdyenGateway:
     """One organization's merchant account. Cheap to make: connections belong to the pool."""
 
     name = "adyen"
+    repeatable_seconds = IDEMPOTENCY_KEY_LIFETIME_SECONDS - 3600.0
 
     def __init__(
         self, credentials: GatewayCredentials, *, pool: urllib3.PoolManager, base_url: str = LIVE_BASE_URL

@@ -85,6 +85,7 @@ class PayPalGateway:
     """One organization's PayPal account. Cheap to make: connections and access tokens are shared."""
 
     name = "paypal"
+    repeatable_seconds = REQUEST_ID_LIFETIME_SECONDS - 3600.0
 
     def __init__(
         self,

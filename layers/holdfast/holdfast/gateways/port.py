@@ -193,6 +193,12 @@ class Gateway(Protocol):
         """The vendor, as in ``gateway_accounts.gateway`` and the webhook's path."""
         ...
 
+    @property
+    def repeatable_seconds(self) -> float:
+        """How old an attempt may be for ``find``, with a margin: later the vendor may have forgotten its key, and
+        asking would charge again. Infinite where asking never charges."""
+        ...
+
     def authorize(self, request: AuthorizeRequest, *, deadline_seconds: float) -> PaymentSnapshot:
         """Create and confirm a payment; take the money at once if ``capture_now``, else hold it."""
         ...

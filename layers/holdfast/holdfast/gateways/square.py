@@ -13,6 +13,7 @@ have been verified and was not is declined with ``card_declined_verification_req
 """
 
 import json
+import math
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -61,6 +62,7 @@ class SquareGateway:
     """One organization's Square account. Cheap to make: connections belong to the pool."""
 
     name = "square"
+    repeatable_seconds = math.inf
 
     def __init__(
         self, credentials: GatewayCredentials, *, pool: urllib3.PoolManager, base_url: str = LIVE_BASE_URL

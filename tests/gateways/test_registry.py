@@ -1,0 +1,115 @@
+"""The registry: an account's facts and secrets become a gateway, and a webhook's bytes its events."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from holdfast.gateways.port import Outcome
+from holdfast.gateways.registry import GATEWAY_NAMES, GatewayRegistry
+from holdfast.settings import settings_from
+from holdfast.values.errors import NotFound, SignatureInvalid
+from tests.gateways.adyen_stage import MERCHANT_ACCOUNT, AdyenStage
+from tests.gateways.square_stage import SquareStage
+
+
+class Secrets:
+    """Secrets in memory; those of ``fresh`` are the newest."""
+
+    def __init__(self, known: Mapping[str, Any], fresh: Mapping[str, Any] | None = None) -> None:
+        self._known = known
+        self._fresh = known if fresh is None else fresh
+
+    def read(self, reference: str, *, fresh: bool = False) -> Mapping[str, Any]:
+        assert reference == "shop/secret"
+        return self._fresh if fresh else self._known
+
+
+def registry(secrets: Secrets, **environment: str) -> GatewayRegistry:
+    return GatewayRegistry(settings_from({"DATABASE_HOST": "nowhere", **environment}), secrets)
+
+
+def test_every_gateway_is_wired_and_no_other() -> None:
+    assert GATEWAY_NAMES == ("stripe", "paypal", "square", "adyen")
+    nobody = registry(Secrets({}))
+    with pytest.raises(NotFound):
+        nobody.gateway("cash", "shop/secret")
+    with pytest.raises(NotFound):
+        nobody.verify_and_parse_webhook("cash", "shop/secret", None, {}, b"", datetime.now(UTC))
+
+
+@pytest.mark.parametrize("name", GATEWAY_NAMES)
+def test_every_gateway_is_made_from_an_accounts_secret_and_points_at_the_live_one(name: str) -> None:
+    secret = {"api_key": "key", "client_id": "client", "url_prefix": "prefix"}
+    gateway = registry(Secrets(secret)).gateway(name, "shop/secret", "merchant")
+    assert gateway.name == name
+
+
+def test_adyen_wants_its_word_and_the_others_json() -> None:
+    answers = {name: registry(Secrets({})).wiring(name).webhook_answer for name in GATEWAY_NAMES}
+    assert (answers["adyen"].body, answers["adyen"].content_type) == ("[accepted]", "text/plain")
+    assert {answers[name].body for name in ("stripe", "paypal", "square")} == {'{"received": true}'}
+
+
+def test_adyen_alone_cannot_be_asked() -> None:
+    assert [name for name in GATEWAY_NAMES if not registry(Secrets({})).wiring(name).can_be_asked] == ["adyen"]
+
+
+@pytest.mark.parametrize("url_is_in", ["account", "secret"])
+def test_square_pays_and_verifies_with_an_accounts_facts(square_stage: SquareStage, url_is_in: str) -> None:
+    stage = square_stage
+    secret = {"api_key": stage.api_key, "webhook_secrets": ["rotated away"]}
+    fresh = {**secret, "webhook_secrets": [stage.secret, "rotated away"]}
+    facts: dict[str, Any] = {}
+    if url_is_in == "account":
+        facts = {"notification_url": stage.receiver.url}
+        secret, fresh = ({**one, "notification_url": "https://elsewhere.example"} for one in (secret, fresh))
+    else:
+        secret, fresh = ({**one, "notification_url": stage.receiver.url} for one in (secret, fresh))
+    registered = registry(Secrets(secret, fresh), SQUARE_BASE_URL=stage.base_url)
+    request = stage.request()
+    answer = registered.gateway("square", "shop/secret", stage.location_id).authorize(request, deadline_seconds=5)
+    assert answer.outcome is Outcome.SUCCEEDED
+    delivery = stage.receiver.wait_until(bool)[0]
+
+    def verify(body: bytes, **account: Any) -> Any:
+        now = datetime.now(UTC)
+        return registered.verify_and_parse_webhook(
+            "square", "shop/secret", stage.location_id, delivery.headers, body, now, **account
+        )
+
+    (event,) = verify(delivery.body, **facts)
+    assert event.payment_id == request.payment_id
+    with pytest.raises(SignatureInvalid):
+        verify(delivery.body + b" ", **facts)
+    with pytest.raises(SignatureInvalid):
+        verify(delivery.body, notification_url="https://another-endpoint.example")
+
+
+def test_adyen_pays_and_verifies_with_an_accounts_facts(adyen_stage: AdyenStage) -> None:
+    stage = adyen_stage
+    secret = {
+        "api_key": stage.api_key,
+        "webhook_secrets": [stage.secret],
+        "webhook_user": "adyen",
+        "webhook_password": "s3cret",
+    }
+    registered = registry(Secrets(secret), ADYEN_BASE_URL=stage.base_url)
+    request = stage.request()
+    answer = registered.gateway("adyen", "shop/secret", MERCHANT_ACCOUNT).authorize(request, deadline_seconds=5)
+    assert answer.outcome is Outcome.SUCCEEDED
+    (delivery,) = stage.receiver.wait_until(bool)
+
+    def verify(merchant_account: str, headers: Mapping[str, str]) -> Any:
+        now = datetime.now(UTC)
+        return registered.verify_and_parse_webhook(
+            "adyen", "shop/secret", merchant_account, headers, delivery.body, now
+        )
+
+    (event,) = verify(MERCHANT_ACCOUNT, delivery.headers)
+    assert event.payment_id == request.payment_id
+    with pytest.raises(SignatureInvalid):
+        verify("AnotherTenant", delivery.headers)
+    with pytest.raises(SignatureInvalid):
+        verify(MERCHANT_ACCOUNT, {})
