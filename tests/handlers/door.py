@@ -23,9 +23,10 @@ from holdfast.values.ids import uuid7
 from local import sample_events
 from local.openapi import DOCUMENT
 from local.sandbox import LambdaContext
+from tests.architecture.test_template import FUNCTIONS, events, folder, route
 from tests.house import House
 
-FUNCTIONS: Final = Path(__file__).parents[2] / "functions"
+HANDLERS: Final = Path(__file__).parents[2] / "functions"
 PROBLEM: Final = "application/problem+json"
 ADDRESS: Final = {
     "name": "Ada Lovelace",
@@ -37,20 +38,12 @@ ADDRESS: Final = {
 }
 SAMPLE_ORGANIZATION: Final = "01930000-0000-7000-8000-000000000001"
 SAMPLE_ORDER: Final = "01930000-0000-7000-8000-0000000000d1"
-FUNCTION_OF_ROUTE: Final = {
-    "POST /v1/checkout": "checkout",
-    "POST /v1/checkout/quote": "checkout",
-    "POST /v1/orders/{order_id}/payments": "checkout",
-    "GET /v1/orders": "orders",
-    "GET /v1/orders/{reference}": "orders",
-    "POST /v1/orders/{order_id}/cancel": "orders",
-    "POST /v1/guest-sessions": "guest_sessions",
-    "POST /v1/webhooks/{gateway}": "payment_webhooks",
-    "POST /v1/webhooks/{gateway}/{endpoint_key}": "payment_webhooks",
-    "GET /v1/openapi.json": "api_docs",
-    "GET /v1/health": "api_docs",
-}
-SYSTEM_FUNCTIONS: Final = frozenset({"payment_watchdog", "reservation_expiry", "outbox_relay", "housekeeping"})
+FUNCTION_OF_ROUTE: Final = {route(properties): folder(function) for function, _, properties in events("HttpApi")}
+SYSTEM_FUNCTIONS: Final = frozenset(
+    folder(name)
+    for name, properties in FUNCTIONS.items()
+    if properties.get("Environment", {}).get("Variables", {}).get("DATABASE_USER") == "holdfast_system"
+)
 
 Handler = Callable[[Any, Any], Any]
 
@@ -58,7 +51,7 @@ Handler = Callable[[Any, Any], Any]
 @cache
 def handler_of(function: str) -> Handler:
     """The handler, imported as Lambda imports it, under a module name of its own."""
-    spec = importlib.util.spec_from_file_location(f"function_{function}", FUNCTIONS / function / "app.py")
+    spec = importlib.util.spec_from_file_location(f"function_{function}", HANDLERS / function / "app.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

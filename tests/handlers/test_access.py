@@ -1,6 +1,8 @@
 """Who may do what: the table, the routes of template.yaml, and what the functions do agree."""
 
+import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -10,6 +12,7 @@ from holdfast.secrets.store import SecretStore
 from holdfast.tenancy.access import WHO_MAY, Operation
 from holdfast.tenancy.roles import Role, allows
 from holdfast.values.caller import CallerKind
+from holdfast.values.ids import uuid7
 from holdfast.web.access import OPERATION_OF_ROUTE, PUBLIC
 from tests.architecture.test_template import PUBLIC_ROUTES, events, route
 from tests.handlers.door import ADDRESS, FUNCTION_OF_ROUTE, Door, Reply, checkout_body
@@ -17,7 +20,11 @@ from tests.house import House
 
 PAY = {"payment": {"gateway": "stripe", "token": "pm_card_visa"}}
 ROUTE_OF: Final = {operation: key for key, operation in OPERATION_OF_ROUTE.items() if operation is not None}
-WITH_AN_ORDER: Final = [key for key, operation in OPERATION_OF_ROUTE.items() if operation and "{" in key]
+WITH_AN_ORDER: Final = [
+    key
+    for key, operation in OPERATION_OF_ROUTE.items()
+    if operation and ("{order_id}" in key or "{reference}" in key)
+]
 BODIES: Final[Mapping[Operation, Any]] = {
     Operation.PLACE_ORDER: checkout_body(email="x@example.com"),
     Operation.QUOTE_ORDER: {"items": [{"sku": "TEE", "quantity": 1}], "shipping_address": ADDRESS},
@@ -48,8 +55,11 @@ SPOILED_CLAIMS: Final[Mapping[str, dict[str, Any]]] = {
 
 def perform(door: Door, operation: Operation, who: Mapping[str, Any], order_id: str = "") -> Reply:
     key = ROUTE_OF[operation]
-    name = "reference" if "{reference}" in key else "order_id"
-    path: dict[str, Any] = {name: order_id} if "{" in key else {}
+    # What is not an order is asked for by an id that nobody has: who may not ask is told so before who finds nothing.
+    path = {
+        name: order_id if name in {"reference", "order_id"} else str(uuid7(datetime.now(UTC)))
+        for name in re.findall(r"{(\w+)}", key)
+    }
     return door.ask(key, BODIES.get(operation), who=who, **path)
 
 

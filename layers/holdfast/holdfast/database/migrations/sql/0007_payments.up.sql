@@ -208,6 +208,8 @@ CREATE TABLE orders.order_operations (
     order_id uuid NOT NULL,
     payment_id uuid,
     operation text NOT NULL,
+    subject_id uuid, -- what it is about, if not the payment as a whole: a refund
+    amount bigint, -- how much of the payment, if not all; minor units of its currency
     state text NOT NULL DEFAULT 'running',
     reason text,
     requested_by text NOT NULL,
@@ -219,14 +221,14 @@ CREATE TABLE orders.order_operations (
     finished_at timestamptz,
     CONSTRAINT order_operations_pkey PRIMARY KEY (organization_id, id),
     CONSTRAINT order_operations_order_fkey FOREIGN KEY (organization_id, order_id) REFERENCES orders.orders (organization_id, id),
-    CONSTRAINT order_operations_operation CHECK (operation IN ('return_money')),
+    CONSTRAINT order_operations_operation CHECK (operation IN ('return_money', 'refund', 'capture')),
     CONSTRAINT order_operations_state CHECK (state IN ('running', 'done', 'failed')),
     CONSTRAINT order_operations_finished CHECK ((state = 'running') = (finished_at IS NULL))
 );
 -- named query: operations of an order
 CREATE INDEX order_operations_of_order ON orders.order_operations (organization_id, order_id);
 -- The same step of the same order is owed once at a time. Those that are due are found here too: few are running.
-CREATE UNIQUE INDEX order_operations_one_running ON orders.order_operations (organization_id, order_id, operation, payment_id)
+CREATE UNIQUE INDEX order_operations_one_running ON orders.order_operations (organization_id, order_id, operation, payment_id, subject_id)
     NULLS NOT DISTINCT WHERE state = 'running';
 CREATE TRIGGER touch BEFORE UPDATE ON orders.order_operations FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
 CALL tenancy.isolate('orders.order_operations');

@@ -186,7 +186,7 @@ BEGIN
      WHERE NOT EXISTS (SELECT 1 FROM orders.order_operations x
                         WHERE x.organization_id = p_organization_id AND x.order_id = v_order_id AND x.operation = 'return_money'
                           AND x.payment_id = b.payment_id AND x.state = 'failed')
-    ON CONFLICT (organization_id, order_id, operation, payment_id) WHERE state = 'running' DO NOTHING;
+    ON CONFLICT (organization_id, order_id, operation, payment_id, subject_id) WHERE state = 'running' DO NOTHING;
     INSERT INTO operations.process_failures (organization_id, id, process_name, related_id, details, payload, created_at)
     SELECT p_organization_id, b.id, b.process_name, v_order_id, b.details, b.payload, v_now
       FROM jsonb_to_recordset(p -> 'failures') AS b (id uuid, process_name text, details text, payload jsonb)

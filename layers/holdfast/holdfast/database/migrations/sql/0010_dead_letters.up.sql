@@ -1,0 +1,143 @@
+-- Payment events that every attempt failed: kept, classified by people's rules, worked on, replayed.
+
+-- What people know of a kind of failure. The first active class that matches, by match_order, is a dead letter's.
+CREATE TABLE payments.error_classes (
+    organization_id uuid NOT NULL,
+    id uuid NOT NULL,
+    match_order integer NOT NULL,
+    active boolean NOT NULL DEFAULT true,
+    class_name text NOT NULL,
+    description text,
+    event_type text, -- NULL: any
+    gateway_pattern text, -- SQL LIKE; NULL: any
+    failure_code_pattern text, -- SQL LIKE; NULL: any, also none
+    message_keywords text[] NOT NULL DEFAULT '{}', -- all must appear in the failure's reason, whatever their case
+    auto_replay_enabled boolean NOT NULL DEFAULT false,
+    auto_replay_delay_seconds integer NOT NULL DEFAULT 300,
+    min_confidence numeric(4, 1) NOT NULL DEFAULT 85.0,
+    successful_replays integer NOT NULL DEFAULT 0,
+    failed_replays integer NOT NULL DEFAULT 0,
+    confidence numeric GENERATED ALWAYS AS (
+        CASE WHEN successful_replays + failed_replays > 0
+             THEN round(100.0 * successful_replays / (successful_replays + failed_replays), 1) END) STORED,
+    cooldown_until timestamptz,
+    last_seen_at timestamptz,
+    created_by text NOT NULL,
+    version integer NOT NULL DEFAULT 1,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz,
+    CONSTRAINT error_classes_pkey PRIMARY KEY (organization_id, id),
+    CONSTRAINT error_classes_organization_fkey FOREIGN KEY (organization_id) REFERENCES tenancy.organizations (id),
+    CONSTRAINT error_classes_match_order_unique UNIQUE (organization_id, match_order),
+    CONSTRAINT error_classes_class_name_unique UNIQUE (organization_id, class_name),
+    CONSTRAINT error_classes_match_order_positive CHECK (match_order > 0),
+    CONSTRAINT error_classes_event_type CHECK (event_type IN (
+        'payment_initiated', 'payment_processing', 'authorization_requested', 'authorization_succeeded', 'authorization_failed',
+        'authorization_expired', 'action_required', 'capture_requested', 'capture_succeeded', 'capture_failed',
+        'cancellation_requested', 'cancellation_succeeded', 'cancellation_failed', 'refund_requested', 'refund_succeeded',
+        'refund_failed', 'dispute_opened', 'dispute_updated', 'dispute_closed')),
+    CONSTRAINT error_classes_delay_bounded CHECK (auto_replay_delay_seconds BETWEEN 0 AND 86400),
+    CONSTRAINT error_classes_min_confidence_is_percent CHECK (min_confidence BETWEEN 0 AND 100),
+    CONSTRAINT error_classes_counters_not_negative CHECK (successful_replays >= 0 AND failed_replays >= 0),
+    CONSTRAINT error_classes_auto_replay_is_earned CHECK (NOT auto_replay_enabled OR successful_replays >= 10)
+);
+CREATE TRIGGER touch BEFORE UPDATE ON payments.error_classes FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
+CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON payments.error_classes FOR EACH ROW EXECUTE FUNCTION operations.audit('organization_id', 'id');
+CALL tenancy.isolate('payments.error_classes');
+GRANT SELECT, INSERT, UPDATE ON payments.error_classes TO holdfast_app, holdfast_system;
+
+-- One row for an event that was given up, however often it is given up again. The event keeps its type and its payload.
+CREATE TABLE payments.dead_letters (
+    organization_id uuid NOT NULL,
+    id uuid NOT NULL,
+    event_id uuid NOT NULL,
+    payment_id uuid,
+    gateway text NOT NULL,
+    event_type text NOT NULL,
+    payload jsonb NOT NULL,
+    failure_reason text NOT NULL, -- the exception's class and text
+    failure_code text, -- the code of the gateway or of our error, if there was one
+    fingerprint text NOT NULL, -- event type, gateway code, exception class and first frame of ours: equal ones are one trouble
+    error_class_id uuid,
+    attempts integer NOT NULL,
+    status text NOT NULL,
+    priority text NOT NULL,
+    assigned_to text,
+    replay_at timestamptz, -- when it replays by itself
+    replays integer NOT NULL DEFAULT 0,
+    replay_lease_until timestamptz, -- somebody replays it now; past: nobody does
+    last_replayed_at timestamptz,
+    was_auto_replayed boolean NOT NULL DEFAULT false, -- how the last replay came about
+    alerted_at timestamptz,
+    resolved_at timestamptz,
+    resolution_notes text,
+    version integer NOT NULL DEFAULT 1,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz,
+    CONSTRAINT dead_letters_pkey PRIMARY KEY (organization_id, id),
+    CONSTRAINT dead_letters_once UNIQUE (organization_id, event_id),
+    CONSTRAINT dead_letters_event_fkey FOREIGN KEY (organization_id, event_id) REFERENCES payments.payment_events (organization_id, id),
+    CONSTRAINT dead_letters_error_class_fkey FOREIGN KEY (organization_id, error_class_id) REFERENCES payments.error_classes (organization_id, id),
+    CONSTRAINT dead_letters_status CHECK (status IN (
+        'pending_classification', 'pending_review', 'investigating', 'auto_replay_scheduled', 'ready_for_replay', 'replayed', 'discarded')),
+    CONSTRAINT dead_letters_priority CHECK (priority IN ('low', 'medium', 'high', 'critical')),
+    CONSTRAINT dead_letters_scheduled_has_time CHECK ((status = 'auto_replay_scheduled') = (replay_at IS NOT NULL)),
+    CONSTRAINT dead_letters_resolved CHECK ((status IN ('replayed', 'discarded')) = (resolved_at IS NOT NULL)),
+    CONSTRAINT dead_letters_discarded_says_why CHECK (status <> 'discarded' OR resolution_notes IS NOT NULL),
+    CONSTRAINT dead_letters_replays_not_negative CHECK (replays >= 0)
+);
+-- named query: dead letters as a queue by status and priority
+CREATE INDEX dead_letters_queue ON payments.dead_letters (organization_id, status, priority, id);
+-- named query: dead letters of a class
+CREATE INDEX dead_letters_of_class ON payments.dead_letters (organization_id, error_class_id, status) WHERE error_class_id IS NOT NULL;
+-- named query: dead letters of an assignee
+CREATE INDEX dead_letters_of_assignee ON payments.dead_letters (organization_id, assigned_to, id) WHERE assigned_to IS NOT NULL;
+-- named query: dead letters of one trouble
+CREATE INDEX dead_letters_of_fingerprint ON payments.dead_letters (organization_id, fingerprint, id);
+-- named query: dead letters that replay by themselves and are due, over all tenants
+CREATE INDEX dead_letters_to_replay ON payments.dead_letters (replay_at) WHERE replay_at IS NOT NULL;
+CREATE TRIGGER touch BEFORE UPDATE ON payments.dead_letters FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
+CALL tenancy.isolate('payments.dead_letters');
+CALL tenancy.open_to_system('payments.dead_letters', 'select');
+GRANT SELECT, INSERT, UPDATE ON payments.dead_letters TO holdfast_app, holdfast_system;
+
+-- Append-only: each step of a dead letter, by whom and why.
+CREATE TABLE payments.dead_letter_history (
+    organization_id uuid NOT NULL,
+    dead_letter_id uuid NOT NULL,
+    sequence integer NOT NULL,
+    action text NOT NULL,
+    from_status text,
+    to_status text NOT NULL,
+    changed_by text NOT NULL,
+    notes text,
+    created_at timestamptz NOT NULL,
+    recorded_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT dead_letter_history_pkey PRIMARY KEY (organization_id, dead_letter_id, sequence),
+    CONSTRAINT dead_letter_history_dead_letter_fkey FOREIGN KEY (organization_id, dead_letter_id)
+        REFERENCES payments.dead_letters (organization_id, id),
+    CONSTRAINT dead_letter_history_action CHECK (action IN (
+        'dead_lettered', 'classified', 'assigned', 'investigated', 'made_ready', 'auto_replay_scheduled', 'replay_began',
+        'replay_failed', 'replayed', 'discarded')),
+    CONSTRAINT dead_letter_history_sequence_positive CHECK (sequence >= 1)
+);
+CALL tenancy.isolate('payments.dead_letter_history');
+GRANT SELECT, INSERT ON payments.dead_letter_history TO holdfast_app, holdfast_system;
+
+-- A row per organization and UTC day, kept by the replaying schedule.
+CREATE TABLE payments.dlq_metrics_daily (
+    organization_id uuid NOT NULL,
+    day date NOT NULL,
+    counts_by_status jsonb NOT NULL, -- at the time of the last count
+    created integer NOT NULL,
+    replayed integer NOT NULL,
+    auto_replayed integer NOT NULL,
+    discarded integer NOT NULL,
+    average_resolution_hours numeric, -- of those resolved that day
+    critical_open integer NOT NULL,
+    counted_at timestamptz NOT NULL,
+    CONSTRAINT dlq_metrics_daily_pkey PRIMARY KEY (organization_id, day)
+);
+CALL tenancy.isolate('payments.dlq_metrics_daily');
+GRANT SELECT ON payments.dlq_metrics_daily TO holdfast_app;
+GRANT SELECT, INSERT, UPDATE ON payments.dlq_metrics_daily TO holdfast_system;

@@ -1,0 +1,16 @@
+"""Payment events that were given up: classified by people's rules, worked on, replayed, and none dropped."""
+
+from holdfast.database.migrations.run import apply_sql
+
+revision = "0010"
+down_revision = "0009"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    apply_sql("0010_dead_letters.up.sql")
+
+
+def downgrade() -> None:
+    apply_sql("0010_dead_letters.down.sql")
