@@ -9,7 +9,7 @@ from holdfast.flows.receive_webhook import BODY_MAX_BYTES, receive_webhook
 from holdfast.runtime import runtime
 from holdfast.values.errors import SignatureInvalid
 from holdfast.web.clock import utc_now
-from holdfast.web.http import json_response, make_resolver, serve
+from holdfast.web.http import make_resolver, serve
 from holdfast.web.request_body import raw_body_of
 from holdfast.web.routes import DATABASE, route
 from holdfast.web.telemetry import correlation_id, count
@@ -26,6 +26,7 @@ _REFUSES = (*DATABASE, "malformed_request", "invalid_input", "signature_invalid"
     "POST /v1/webhooks/{gateway}",
     "Receive a gateway's webhook",
     returns={200: "WebhookReceived"},
+    returns_text=200,
     refuses=_REFUSES,
 )
 def webhook(gateway: Gateway) -> Response[Any]:
@@ -38,6 +39,7 @@ def webhook(gateway: Gateway) -> Response[Any]:
     "POST /v1/webhooks/{gateway}/{endpoint_key}",
     "Receive a gateway's webhook for one organization",
     returns={200: "WebhookReceived"},
+    returns_text=200,
     refuses=_REFUSES,
 )
 def webhook_of_organization(gateway: Gateway, endpoint_key: Annotated[str, Path(max_length=64)]) -> Response[Any]:
@@ -47,6 +49,7 @@ def webhook_of_organization(gateway: Gateway, endpoint_key: Annotated[str, Path(
 
 def _receive(gateway: str, endpoint_key: str) -> Response[Any]:
     event = app.current_event.raw_event
+    answer = runtime().gateways.wiring(gateway).webhook_answer
     raw_body = raw_body_of(event, BODY_MAX_BYTES)
     headers = {name.lower(): value for name, value in event.get("headers", {}).items()}
     try:
@@ -57,4 +60,4 @@ def _receive(gateway: str, endpoint_key: str) -> Response[Any]:
         count("WebhookSignatureInvalid", Gateway=gateway)
         raise
     count("WebhookEventsStored", fresh, Gateway=gateway)
-    return json_response({"received": True})
+    return Response(status_code=200, content_type=answer.content_type, body=answer.body)

@@ -12,7 +12,13 @@ import pytest
 from Adyen.util import is_valid_hmac_notification  # type: ignore[import-untyped]
 
 from holdfast.gateways.adyen_objects import payment_reference, refund_reference
-from holdfast.gateways.adyen_webhooks import signed_text, verify_and_parse_webhook, verify_signature
+from holdfast.gateways.adyen_webhooks import (
+    _READERS,
+    NO_CURRENCY,
+    signed_text,
+    verify_and_parse_webhook,
+    verify_signature,
+)
 from holdfast.gateways.port import GatewayCredentials, GatewayEvent
 from holdfast.values.errors import InvalidInput, SignatureInvalid
 from holdfast.values.payment_events import EventType
@@ -241,12 +247,8 @@ class TestReading:
     )
     def test_amounts_are_adyens(self, value: int, currency: str, minor: int | None) -> None:
         one = item("AUTHORISATION", amount={"value": value, "currency": currency})
-        if minor is None:
-            with pytest.raises(InvalidInput):
-                parse(one)
-            return
         (event,) = parse(one)
-        assert (event.amount_minor, event.currency) == (minor, currency)
+        assert (event.amount_minor, event.currency) == (minor, currency if minor else NO_CURRENCY)
 
     @pytest.mark.parametrize(
         "body",
@@ -263,13 +265,29 @@ class TestReading:
     @pytest.mark.parametrize(
         "spoiled",
         [
-            {"success": "maybe"}, {"success": True}, {"pspReference": ""}, {"eventDate": "yesterday"},
-            {"eventDate": "2026-11-20T11:00:00"}, {"amount": None}, {"amount": {"currency": "USD", "value": "1999"}},
+            {"success": "maybe"}, {"success": True}, {"pspReference": ""}, {"eventCode": None},
         ],
     )  # fmt: skip
     def test_a_signed_item_that_is_no_event_is_refused(self, spoiled: Item) -> None:
         with pytest.raises(InvalidInput):
             parse({**item("AUTHORISATION"), **spoiled})
+
+    @pytest.mark.parametrize("code", sorted(_READERS))
+    @pytest.mark.parametrize(
+        "spoiled",
+        [
+            {"eventDate": "yesterday"}, {"eventDate": "2026-11-20T11:00:00"}, {"eventDate": None},
+            {"eventDate": "yesterday", "amount": None},
+            {"eventDate": 7, "amount": {"currency": "USD", "value": "1999"}},
+        ],
+    )  # fmt: skip
+    def test_a_signed_item_that_cannot_be_read_is_taken_and_keeps_the_others_not_back(
+        self, spoiled: Item, code: str
+    ) -> None:
+        unread, read = parse({**item(code), **spoiled}, item("AUTHORISATION"))
+        assert (unread.currency, unread.amount_minor, unread.occurred_at) == (NO_CURRENCY, None, NOW)
+        assert unread.event_type is not None
+        assert (unread.gateway_event_type, read.event_type) == (code, EventType.AUTHORIZATION_SUCCEEDED)
 
 
 def test_one_notification_that_is_not_taken_holds_up_those_behind_it(adyen_stage: AdyenStage) -> None:

@@ -21,9 +21,7 @@ from tests.house import House
 PAY = {"payment": {"gateway": "stripe", "token": "pm_card_visa"}}
 ROUTE_OF: Final = {operation: key for key, operation in OPERATION_OF_ROUTE.items() if operation is not None}
 WITH_AN_ORDER: Final = [
-    key
-    for key, operation in OPERATION_OF_ROUTE.items()
-    if operation and ("{order_id}" in key or "{reference}" in key)
+    key for key, operation in OPERATION_OF_ROUTE.items() if operation and ("{order_id}" in key or "{reference}" in key)
 ]
 BODIES: Final[Mapping[Operation, Any]] = {
     Operation.PLACE_ORDER: checkout_body(email="x@example.com"),

@@ -34,7 +34,7 @@ from holdfast.values.money import Money
 from holdfast.values.payment_events import EventType
 
 GATEWAY_DEADLINE_SECONDS: Final = 8.0
-_UNDECIDED: Final = frozenset({Outcome.REQUIRES_ACTION, Outcome.PROCESSING})
+UNDECIDED: Final = frozenset({Outcome.REQUIRES_ACTION, Outcome.PROCESSING})
 
 
 class AttemptTooOld(Rejected):
@@ -137,7 +137,7 @@ def _put(gateway: Gateway, attempt: Attempt, question: Question, now: datetime) 
     else:
         found = gateway.fetch(attempt.gateway_transaction_id, deadline_seconds=GATEWAY_DEADLINE_SECONDS)
     left_seconds = GATEWAY_DEADLINE_SECONDS - (time.monotonic() - begun)
-    if found is None or question is Question.LOOK_UP or found.outcome not in _UNDECIDED or left_seconds <= 0:
+    if found is None or question is Question.LOOK_UP or found.outcome not in UNDECIDED or left_seconds <= 0:
         return found
     # A key of its own each time: under an old one a gateway may repeat an old refusal. Cancelling twice does no harm.
     key = f"cancel-{attempt.payment_id}-{now.timestamp():.0f}"

@@ -8,6 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from holdfast.flows.event_record import store_event
+from holdfast.gateways.port import GatewayEvent
 from holdfast.runtime import Runtime
 from holdfast.values.errors import NotFound
 
@@ -24,6 +25,8 @@ class Endpoint:
     gateway_account_id: UUID
     secret_reference: str
     merchant_account: str | None
+    webhook_id: str | None
+    notification_url: str | None
 
 
 def receive_webhook(
@@ -39,26 +42,50 @@ def receive_webhook(
 
     Raises NotFound (no such endpoint), SignatureInvalid or InvalidInput: nothing is stored then. Once this returns the
     event is safe: a message that was not sent is made up for by the sweep.
+
+    A notification of several events (Adyen's) is stored event by event, each in a transaction of its own: one that
+    cannot be stored keeps none of the others back. Its error is raised at the end, so that the gateway delivers the
+    whole again, and what is stored already is recognized then.
     """
     endpoint = _endpoint(runtime, gateway, endpoint_key, now)
     events = runtime.gateways.verify_and_parse_webhook(
-        gateway, endpoint.secret_reference, endpoint.merchant_account, headers, raw_body, now
+        gateway,
+        endpoint.secret_reference,
+        endpoint.merchant_account,
+        headers,
+        raw_body,
+        now,
+        webhook_id=endpoint.webhook_id,
+        notification_url=endpoint.notification_url,
     )
     fresh: list[UUID] = []
+    failed: list[Exception] = []
     for event in events:
-        with runtime.database.transaction(endpoint.organization_id, now=now, actor=f"webhook:{gateway}") as transaction:
-            stored = store_event(
-                transaction,
-                event,
-                gateway=gateway,
-                gateway_account_id=endpoint.gateway_account_id,
-                correlation_id=correlation_id,
-                commit=True,
-            )
+        try:
+            stored = _store(runtime, gateway, endpoint, event, now, correlation_id)
+        except Exception as error:  # noqa: BLE001 -- whatever it is, it is raised below
+            failed.append(error)
+            continue
         if stored is not None and event.event_type is not None:
             fresh.append(stored)
     _ring(runtime, endpoint.organization_id, fresh)
+    if failed:
+        raise failed[0]
     return len(fresh)
+
+
+def _store(
+    runtime: Runtime, gateway: str, endpoint: Endpoint, event: GatewayEvent, now: datetime, correlation_id: str
+) -> UUID | None:
+    with runtime.database.transaction(endpoint.organization_id, now=now, actor=f"webhook:{gateway}") as transaction:
+        return store_event(
+            transaction,
+            event,
+            gateway=gateway,
+            gateway_account_id=endpoint.gateway_account_id,
+            correlation_id=correlation_id,
+            commit=True,
+        )
 
 
 def _endpoint(runtime: Runtime, gateway: str, endpoint_key: str, now: datetime) -> Endpoint:
@@ -71,7 +98,14 @@ def _endpoint(runtime: Runtime, gateway: str, endpoint_key: str, now: datetime) 
         )
     if row is None:
         raise NotFound("there is no such webhook endpoint")
-    return Endpoint(row.organization_id, row.gateway_account_id, row.secret_reference, row.merchant_account)
+    return Endpoint(
+        row.organization_id,
+        row.gateway_account_id,
+        row.secret_reference,
+        row.merchant_account,
+        row.webhook_id,
+        row.notification_url,
+    )
 
 
 def _ring(runtime: Runtime, organization_id: UUID, event_ids: list[UUID]) -> None:

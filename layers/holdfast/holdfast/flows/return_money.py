@@ -17,6 +17,7 @@ from uuid import UUID
 from holdfast.database.transaction import Transaction
 from holdfast.flows.charge_payment import (
     GATEWAY_DEADLINE_SECONDS,
+    UNDECIDED,
     GatewayAnswer,
     attempt_of,
     find_attempt,
@@ -204,17 +205,23 @@ def _find_or_cancel(
     gateway: Gateway,
 ) -> GatewayEvent:
     """Give up what was not captured. What may have been begun has to be found first."""
-    if payment.gateway_transaction_id is None:
+    transaction_id = payment.gateway_transaction_id
+    if transaction_id is None:
         found = find_attempt(gateway, attempt_of(organization_id, order, payment), clock())
         if found is None:
             raise Transient("the gateway does not know the payment yet")
-        return event_from_snapshot(found, payment.id, clock())
+        if found.outcome not in UNDECIDED:
+            return event_from_snapshot(found, payment.id, clock())
+        # Its id may be one that is never stored (Adyen, while the shopper acts): it is given up by what was found.
+        transaction_id = found.gateway_transaction_id
     # A key for each attempt: under an old one a gateway may repeat an old refusal. Cancelling twice does no harm.
     snapshot = gateway.cancel(
-        payment.gateway_transaction_id,
+        transaction_id,
         idempotency_key=f"cancel-{operation.id}-{operation.attempts}",
         deadline_seconds=GATEWAY_DEADLINE_SECONDS,
     )
+    if snapshot.outcome in UNDECIDED:
+        raise Transient("the gateway has taken the cancellation and not decided it yet")
     return event_from_snapshot(snapshot, payment.id, clock())
 
 

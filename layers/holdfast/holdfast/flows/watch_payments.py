@@ -133,6 +133,8 @@ def _check(
     attempt = attempt_of(organization_id, order, payment)
     # A payment that nobody waits for any more is ended at the gateway, if it still can be.
     question = Question.LOOK_UP if order.waits_for_money_at(now) else Question.GIVE_UP
+    if question is Question.LOOK_UP and not _can_be_asked(runtime, payment):
+        return
     try:
         answer = ask_gateway(runtime, attempt, clock, question)
     except AttemptTooOld as lost:
@@ -142,6 +144,12 @@ def _check(
     if recorded.owes_money:
         return_money_owed(runtime, organization_id, order_id, clock)
     ring_outbox_bell(runtime)
+
+
+def _can_be_asked(runtime: Runtime, payment: LockedPayment) -> bool:
+    """Whether a look tells anything: of an attempt whose answer was lost, always; of one that the gateway has, unless
+    its webhooks alone tell (Adyen)."""
+    return payment.gateway_transaction_id is None or runtime.gateways.wiring(payment.gateway).can_be_asked
 
 
 def _stop_checking(

@@ -6,7 +6,8 @@ Source: https://docs.adyen.com/development-resources/webhooks/verify-hmac-signat
 Every item of a notification is signed for itself: one that is not, or that belongs to another merchant account,
 discredits all of it. A signature carries no time and Adyen's events no id: what is repeated is recognized by event
 code, reference and success. The answer has to be 2xx with the body ``WEBHOOK_ANSWER``; while one notification is not
-taken, those behind it wait.
+taken, those behind it wait. So an item that is signed and cannot be read is taken all the same: as what its code says,
+in ``NO_CURRENCY``, which no payment is in. Nothing can come of that but a dead letter, where a person sees it.
 
 **CAPTURE that failed** (success false) is a request that came to nothing and changes nothing: it may be the second one
 after a capture that stands. Only CAPTURE_FAILED takes back a capture that had succeeded.
@@ -33,6 +34,8 @@ from holdfast.values.errors import InvalidInput, SignatureInvalid
 from holdfast.values.payment_events import EventType
 
 WEBHOOK_ANSWER: Final = "[accepted]"
+NO_CURRENCY: Final = "XXX"
+"""ISO 4217's code for no currency at all."""
 
 _DISPUTE_EVENTS: Final[Mapping[str, EventType]] = {
     "REQUEST_FOR_INFORMATION": EventType.DISPUTE_OPENED,
@@ -49,12 +52,12 @@ Item = Mapping[str, Any]
 def verify_and_parse_webhook(
     headers: Mapping[str, str], raw_body: bytes, credentials: GatewayCredentials, now: datetime
 ) -> tuple[GatewayEvent, ...]:
-    """The events of a notification, one for each item. ``headers`` have lower-case names; ``now`` is not looked at.
+    """The events of a notification, one for each item. ``headers`` have lower-case names; ``now`` dates an item that
+    cannot be read.
 
     Raises ``SignatureInvalid`` when the sender of any item is not proven, ``InvalidInput`` when the body is no
     notification of Adyen's.
     """
-    del now
     _verify_basic(headers.get("authorization"), credentials)
     try:
         items = [wrapped["NotificationRequestItem"] for wrapped in json.loads(raw_body)["notificationItems"]]
@@ -67,7 +70,7 @@ def verify_and_parse_webhook(
         verify_signature(signature, content, credentials.webhook_secrets)
     if any(item.get("merchantAccountCode") != credentials.merchant_account for item in items):
         raise SignatureInvalid("The webhook is about another merchant account.")
-    return tuple(_parse(item) for item in items)
+    return tuple(_parse(item, now) for item in items)
 
 
 def signed_text(item: Item) -> str:
@@ -119,21 +122,36 @@ def _verify_basic(header: str | None, credentials: GatewayCredentials) -> None:
         raise SignatureInvalid("The webhook did not sign on with this endpoint's user.")
 
 
-def _parse(item: Item) -> GatewayEvent:
+def _parse(item: Item, now: datetime) -> GatewayEvent:
     try:
         code, success = text(item["eventCode"]), text(item["success"])
         if success not in {"true", "false"}:
             raise ValueError("success is true or false")
-        read = _READERS.get(code, _read_nothing)
-        return GatewayEvent(
-            gateway_event_id=f"{code}:{text(item['pspReference'])}:{success}",
-            gateway_event_type=code,
-            occurred_at=utc_instant(item["eventDate"]),
-            payload=dict(item),
-            **read(item, success == "true"),
-        )
+        event_id = f"{code}:{text(item['pspReference'])}:{success}"
     except UNREADABLE as error:
         raise InvalidInput("An item of the webhook is not an event of Adyen's.") from error
+    try:
+        occurred_at, said = utc_instant(item["eventDate"]), _READERS.get(code, _read_nothing)(item, success == "true")
+    except UNREADABLE:
+        occurred_at, said = now, _unread(item, code, success == "true")
+    return GatewayEvent(
+        gateway_event_id=event_id,
+        gateway_event_type=code,
+        occurred_at=occurred_at,
+        payload=dict(item),
+        **said,
+    )
+
+
+def _unread(item: Item, code: str, success: bool) -> dict[str, Any]:
+    """Of an item that is Adyen's and not as we know it: what it is about, and nothing to act upon."""
+    kinds = _KINDS.get(code)
+    payment_id, _ = read_payment_reference(item.get("merchantReference"))
+    return {
+        "event_type": kinds and kinds[0 if success else 1],
+        "payment_id": payment_id,
+        "currency": NO_CURRENCY,
+    }
 
 
 def _read_authorisation(item: Item, success: bool) -> dict[str, Any]:
@@ -260,3 +278,17 @@ _READERS: Final[Mapping[str, Callable[[Item, bool], dict[str, Any]]]] = {
     "REFUNDED_REVERSED": _read_refund_lost,
     **dict.fromkeys(_DISPUTE_EVENTS, _read_dispute),
 }
+_KINDS: Final[Mapping[str, tuple[EventType, EventType]]] = {
+    "AUTHORISATION": (EventType.AUTHORIZATION_SUCCEEDED, EventType.AUTHORIZATION_FAILED),
+    "CAPTURE": (EventType.CAPTURE_SUCCEEDED, EventType.CAPTURE_FAILED),
+    "CAPTURE_FAILED": (EventType.CAPTURE_FAILED, EventType.CAPTURE_FAILED),
+    "CANCELLATION": (EventType.CANCELLATION_SUCCEEDED, EventType.CANCELLATION_FAILED),
+    "TECHNICAL_CANCEL": (EventType.CANCELLATION_SUCCEEDED, EventType.CANCELLATION_FAILED),
+    "EXPIRE": (EventType.AUTHORIZATION_EXPIRED, EventType.AUTHORIZATION_EXPIRED),
+    "CANCEL_OR_REFUND": (EventType.REFUND_SUCCEEDED, EventType.REFUND_FAILED),
+    "REFUND": (EventType.REFUND_SUCCEEDED, EventType.REFUND_FAILED),
+    "REFUND_FAILED": (EventType.REFUND_FAILED, EventType.REFUND_FAILED),
+    "REFUNDED_REVERSED": (EventType.REFUND_FAILED, EventType.REFUND_FAILED),
+    **{code: (kind, kind) for code, kind in _DISPUTE_EVENTS.items()},
+}
+"""What an item that cannot be read is of, by its code: if it succeeded, and if not."""

@@ -139,17 +139,15 @@ class GatewayRegistry:
         name: str,
         secret_reference: str,
         merchant_account: str | None = None,
-        *,
-        webhook_id: str | None = None,
-        notification_url: str | None = None,
     ) -> Gateway:
-        """The gateway ``name`` acting for the account whose secrets are at ``secret_reference``.
+        """The gateway ``name`` acting for the account whose secrets are at ``secret_reference``. What an account's row
+        says of its webhook is for verifying alone: no call needs it.
 
         Raises NotFound for a gateway that is not wired, Transient when the secret cannot be read, GatewayRefused when
         the account lacks what the gateway needs.
         """
         wiring = self.wiring(name)
-        account = self._credentials(secret_reference, merchant_account, webhook_id, notification_url)
+        account = self._credentials(secret_reference, merchant_account, None, None)
         return wiring.connect(self._means, account)
 
     def verify_and_parse_webhook(

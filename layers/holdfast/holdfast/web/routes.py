@@ -36,12 +36,14 @@ def route(
     summary: str,
     *,
     returns: Mapping[int, str],
+    returns_text: int | None = None,
     refuses: Iterable[str] = (),
     tag: str | None = None,
 ) -> Callable[[Function], Function]:
     """Register a handler for ``key`` ("POST /v1/checkout"), as the access table has it.
 
     ``returns`` names the schema of each success (a model of ``web.views``), ``refuses`` the codes of its problems.
+    ``returns_text`` is the success that may also be told in plain text, where the caller wants it so.
     The ``tag`` is taken from the path if none is given. Raises KeyError for a route or a code that no table has.
     """
     operation = OPERATION_OF_ROUTE[key]
@@ -58,7 +60,7 @@ def route(
             description=_description(function.__doc__ or "", access),
             operation_id=function.__name__,
             tags=[tag or path.split("/")[2].replace("-", " ").capitalize()],
-            responses=_responses(returns, codes, gateway),
+            responses=_responses(returns, returns_text, codes, gateway),
             openapi_extensions={"security": []} if access is None else {},
         )(function)
         return registered
@@ -76,14 +78,18 @@ def _description(doc: str, access: Access | None) -> str:
     return f"{text}\n\nFor {', '.join(who)}."
 
 
-def _responses(returns: Mapping[int, str], codes: Iterable[str], gateway: set[HTTPStatus]) -> dict[int, Any]:
+def _responses(
+    returns: Mapping[int, str], returns_text: int | None, codes: Iterable[str], gateway: set[HTTPStatus]
+) -> dict[int, Any]:
     codes_of: dict[int, list[str]] = {int(status): [] for status in gateway}
     for code in dict.fromkeys(codes):
         codes_of.setdefault(int(STATUS_OF_CODE[code]), []).append(code)
-    successes = {
+    successes: dict[int, dict[str, Any]] = {
         status: {"description": HTTPStatus(status).phrase, "content": {"application/json": {"schema": _ref(schema)}}}
         for status, schema in returns.items()
     }
+    if returns_text is not None:
+        successes[returns_text]["content"]["text/plain"] = {"schema": {"type": "string"}}
     return successes | {status: _refusal(status, codes_of[status], status in gateway) for status in sorted(codes_of)}
 
 
