@@ -142,6 +142,30 @@ INSERT INTO payments.disputes (organization_id, id, payment_id, gateway_dispute_
     SELECT organization_id, pg_temp.key('01c', n, i), payment_id, 'dp_' || n, 100, 'USD', 'opened', at
       FROM placed WHERE n % 50 IN (3, 4);
 
+INSERT INTO payments.error_classes (organization_id, id, match_order, class_name, created_by, created_at)
+    SELECT id, pg_temp.key('01d', n, i), n, 'class ' || n, 'test', base FROM shop, generate_series(1, 50) AS n;
+
+INSERT INTO payments.dead_letters (organization_id, id, event_id, payment_id, gateway, event_type, payload, failure_reason,
+                                   fingerprint, error_class_id, attempts, status, priority, assigned_to, replay_at,
+                                   resolved_at, created_at)
+    SELECT p.organization_id, pg_temp.key('01e', n, p.i), pg_temp.key('011', n, p.i), payment_id, 'stripe',
+           'capture_succeeded', '{{}}', 'ConnectionLost: gone', 'fingerprint-' || n % 5000,
+           CASE WHEN n % 7 > 0 THEN pg_temp.key('01d', 1 + n % 50, s.i) END, 6, state,
+           CASE WHEN n % 3 = 0 THEN 'critical' ELSE 'low' END, CASE WHEN n % 400 = 3 THEN 'a-staff-1' END,
+           CASE WHEN state = 'auto_replay_scheduled' THEN at + interval '5 minutes' END,
+           CASE WHEN state = 'replayed' THEN at + interval '1 hour' END, at
+      FROM placed p JOIN shop s ON s.id = p.organization_id
+     CROSS JOIN LATERAL (SELECT CASE WHEN n % 2000 IN (3, 4) THEN 'auto_replay_scheduled'
+                                     WHEN n % 1000 IN (8, 9) THEN 'pending_review' ELSE 'replayed' END AS state) AS t
+     WHERE n % 5 > 2;
+
+INSERT INTO payments.dead_letter_history (organization_id, dead_letter_id, sequence, action, to_status, changed_by, created_at)
+    SELECT organization_id, pg_temp.key('01e', n, i), 1, 'dead_lettered', 'pending_review', 'test', at FROM placed WHERE n % 5 > 2;
+
+INSERT INTO payments.dlq_metrics_daily (organization_id, day, counts_by_status, created, replayed, auto_replayed, discarded,
+                                        critical_open, counted_at)
+    SELECT id, base::date + n, '{{}}', 0, 0, 0, 0, 0, base FROM shop, generate_series(0, 28) AS n;
+
 INSERT INTO operations.outbox (organization_id, id, topic, aggregate_type, aggregate_id, sequence, payload, created_at,
                                published_at)
     SELECT organization_id, pg_temp.key('013', n, i), 'order.created', 'order', id, 1, '{{}}', at,

@@ -7,7 +7,7 @@ the tenant would read tens of thousands.
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -306,6 +306,62 @@ NAMED: dict[str, Named] = {
     "money owed back that is due": Named(lambda r, s: resume_returns(r, lambda: s.now, lambda: 0.0), SYSTEM),
     "operations of an order": Named(in_tenant(lambda t, s: _claim_operations(t, s.order_id, s.now))),
     "a settled decision, written": Named(in_tenant(settle), in_functions=True),
+    # dead letters
+    "dead letters as a queue by status and priority": Named(
+        statement(
+            "SELECT id FROM payments.dead_letters WHERE organization_id = :o AND status = 'pending_review'"
+            " ORDER BY urgency, id LIMIT 50"
+        )
+    ),
+    "dead letters of a class": Named(
+        statement(
+            "SELECT id FROM payments.dead_letters WHERE organization_id = :o AND error_class_id = :class"
+            " AND status = 'pending_review' LIMIT 50",
+            **{"class": UUID(int=1)},
+        )
+    ),
+    "dead letters of an assignee": Named(
+        statement(
+            "SELECT id FROM payments.dead_letters WHERE organization_id = :o AND assigned_to = 'a-staff-1'"
+            " ORDER BY id LIMIT 50"
+        )
+    ),
+    "dead letters of one trouble": Named(
+        statement(
+            "SELECT id FROM payments.dead_letters WHERE organization_id = :o AND fingerprint = 'fingerprint-3'"
+            " ORDER BY id LIMIT 50"
+        )
+    ),
+    "dead letters that replay by themselves and are due": Named(
+        statement(
+            "SELECT organization_id, id FROM payments.dead_letters WHERE replay_at <= :now ORDER BY replay_at LIMIT 50"
+        ),
+        SYSTEM,
+    ),
+    "dead letters whose alert was not sent": Named(
+        statement(
+            "SELECT organization_id, id FROM payments.dead_letters WHERE alerted_at IS NULL"
+            " AND priority IN ('critical', 'high') AND status IN ('pending_classification', 'pending_review')"
+            " ORDER BY created_at LIMIT 50"
+        ),
+        SYSTEM,
+    ),
+    "dead letters that are open": Named(
+        statement(
+            "SELECT organization_id, status, priority, count(*) FROM payments.dead_letters WHERE resolved_at IS NULL"
+            " GROUP BY 1, 2, 3"
+        ),
+        SYSTEM,
+        1_000,
+    ),
+    "dead letters resolved since yesterday": Named(
+        statement(
+            "SELECT organization_id, count(*) FROM payments.dead_letters WHERE resolved_at >= :yesterday GROUP BY 1",
+            yesterday=datetime.now(UTC) - timedelta(hours=12),
+        ),
+        SYSTEM,
+        5_000,
+    ),
     # operations
     "outbox rows unpublished, in order": Named(relay, SYSTEM, 1_500),
     "process failures open by process": Named(

@@ -9,6 +9,7 @@ from pg8000.native import Connection
 from holdfast.addresses.centroids import GeocodeQuality
 from holdfast.orders.lifecycle import INITIAL, TERMINAL, TRANSITIONS, OrderStatus
 from holdfast.orders.model import FulfillmentStatus, OrderPaymentStatus, OrderSource
+from holdfast.payments.dead_letters import DeadLetterAction, DeadLetterPriority, DeadLetterStatus
 from holdfast.payments.model import OPEN_STATUSES, EventState, PaymentStatus, RefundReason, RefundStatus
 from holdfast.tenancy.roles import Role
 from holdfast.values.payment_events import EventType
@@ -17,6 +18,10 @@ from tests.database.acting import SCHEMAS, acting
 from tests.database.conftest import TwoShops
 
 MIRRORS: dict[str, type[StrEnum]] = {
+    "dead_letter_history_action": DeadLetterAction,
+    "dead_letters_priority": DeadLetterPriority,
+    "dead_letters_status": DeadLetterStatus,
+    "error_classes_event_type": EventType,
     "organization_members_role": Role,
     "orders_status": OrderStatus,
     "orders_payment_status": OrderPaymentStatus,
@@ -42,7 +47,7 @@ ONLY_IN_SQL = {
     "gateway_accounts_mode": {"test", "live"},
     "gateway_accounts_status": {"active", "disabled"},
     "idempotency_keys_state": {"in_progress", "done"},
-    "order_operations_operation": {"return_money"},
+    "order_operations_operation": {"return_money", "refund", "capture"},
     "order_operations_state": {"running", "done", "failed"},
     "organization_members_status": {"invited", "active", "removed"},
     "organizations_status": {"active", "suspended"},

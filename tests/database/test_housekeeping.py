@@ -20,6 +20,8 @@ BELONGS_TO_AN_ORDER = {
     "payments.refund_items": "refund_id IN (SELECT id FROM payments.refunds WHERE order_id = :id)",
     "payments.refunds": "order_id = :id",
     "payments.disputes": _OF_PAYMENT,
+    "payments.dead_letter_history": f"dead_letter_id IN (SELECT id FROM payments.dead_letters WHERE {_OF_PAYMENT})",
+    "payments.dead_letters": _OF_PAYMENT,
     "payments.payment_events": _OF_PAYMENT,
     "payments.payments": "order_id = :id",
     "inventory.reservations": "order_id = :id",

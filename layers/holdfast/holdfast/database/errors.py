@@ -54,6 +54,9 @@ _BUSINESS_ERRORS: Final[Mapping[str, Callable[[], HoldfastError]]] = {
     "payments_refunds_within_captured": lambda: Conflict("refunds would exceed what was captured"),
     "customers_auth_subject_unique": lambda: StaleFacts("the customer was registered at the same instant"),
     "customers_email_unique": lambda: Conflict("another customer is registered with this e-mail address"),
+    "error_classes_auto_replay_is_earned": lambda: Conflict(
+        "auto-replay takes ten replays that succeeded and the class's minimum of confidence"
+    ),
     "order_operations_one_running": lambda: Conflict("this operation is already under way"),
 }
 

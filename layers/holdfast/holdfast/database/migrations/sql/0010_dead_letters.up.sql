@@ -17,9 +17,9 @@ CREATE TABLE payments.error_classes (
     min_confidence numeric(4, 1) NOT NULL DEFAULT 85.0,
     successful_replays integer NOT NULL DEFAULT 0,
     failed_replays integer NOT NULL DEFAULT 0,
-    confidence numeric GENERATED ALWAYS AS (
+    confidence numeric GENERATED ALWAYS AS ( -- in percent, cut off: never shown as more than it is
         CASE WHEN successful_replays + failed_replays > 0
-             THEN round(100.0 * successful_replays / (successful_replays + failed_replays), 1) END) STORED,
+             THEN trunc(100.0 * successful_replays / (successful_replays + failed_replays), 1) END) STORED,
     cooldown_until timestamptz,
     last_seen_at timestamptz,
     created_by text NOT NULL,
@@ -28,7 +28,7 @@ CREATE TABLE payments.error_classes (
     updated_at timestamptz,
     CONSTRAINT error_classes_pkey PRIMARY KEY (organization_id, id),
     CONSTRAINT error_classes_organization_fkey FOREIGN KEY (organization_id) REFERENCES tenancy.organizations (id),
-    CONSTRAINT error_classes_match_order_unique UNIQUE (organization_id, match_order),
+    CONSTRAINT error_classes_match_order_unique UNIQUE (organization_id, match_order) DEFERRABLE, -- two may change places
     CONSTRAINT error_classes_class_name_unique UNIQUE (organization_id, class_name),
     CONSTRAINT error_classes_match_order_positive CHECK (match_order > 0),
     CONSTRAINT error_classes_event_type CHECK (event_type IN (
@@ -39,7 +39,8 @@ CREATE TABLE payments.error_classes (
     CONSTRAINT error_classes_delay_bounded CHECK (auto_replay_delay_seconds BETWEEN 0 AND 86400),
     CONSTRAINT error_classes_min_confidence_is_percent CHECK (min_confidence BETWEEN 0 AND 100),
     CONSTRAINT error_classes_counters_not_negative CHECK (successful_replays >= 0 AND failed_replays >= 0),
-    CONSTRAINT error_classes_auto_replay_is_earned CHECK (NOT auto_replay_enabled OR successful_replays >= 10)
+    CONSTRAINT error_classes_auto_replay_is_earned CHECK (NOT auto_replay_enabled OR (
+        successful_replays >= 10 AND 100 * successful_replays >= min_confidence * (successful_replays + failed_replays)))
 );
 CREATE TRIGGER touch BEFORE UPDATE ON payments.error_classes FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
 CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON payments.error_classes FOR EACH ROW EXECUTE FUNCTION operations.audit('organization_id', 'id');
@@ -62,10 +63,12 @@ CREATE TABLE payments.dead_letters (
     attempts integer NOT NULL,
     status text NOT NULL,
     priority text NOT NULL,
+    urgency integer GENERATED ALWAYS AS ( -- the priority as a number to order by, the most urgent first
+        CASE priority WHEN 'critical' THEN 1 WHEN 'high' THEN 2 WHEN 'medium' THEN 3 ELSE 4 END) STORED,
     assigned_to text,
     replay_at timestamptz, -- when it replays by itself
     replays integer NOT NULL DEFAULT 0,
-    replay_lease_until timestamptz, -- somebody replays it now; past: nobody does
+    replay_lease_until timestamptz, -- somebody replays it now; past: that replay died
     last_replayed_at timestamptz,
     was_auto_replayed boolean NOT NULL DEFAULT false, -- how the last replay came about
     alerted_at timestamptz,
@@ -87,7 +90,7 @@ CREATE TABLE payments.dead_letters (
     CONSTRAINT dead_letters_replays_not_negative CHECK (replays >= 0)
 );
 -- named query: dead letters as a queue by status and priority
-CREATE INDEX dead_letters_queue ON payments.dead_letters (organization_id, status, priority, id);
+CREATE INDEX dead_letters_queue ON payments.dead_letters (organization_id, status, urgency, id);
 -- named query: dead letters of a class
 CREATE INDEX dead_letters_of_class ON payments.dead_letters (organization_id, error_class_id, status) WHERE error_class_id IS NOT NULL;
 -- named query: dead letters of an assignee
@@ -96,6 +99,13 @@ CREATE INDEX dead_letters_of_assignee ON payments.dead_letters (organization_id,
 CREATE INDEX dead_letters_of_fingerprint ON payments.dead_letters (organization_id, fingerprint, id);
 -- named query: dead letters that replay by themselves and are due, over all tenants
 CREATE INDEX dead_letters_to_replay ON payments.dead_letters (replay_at) WHERE replay_at IS NOT NULL;
+-- named query: dead letters whose alert was not sent, over all tenants. Nobody is called for one that replays by itself
+CREATE INDEX dead_letters_to_alert ON payments.dead_letters (created_at)
+    WHERE alerted_at IS NULL AND priority IN ('critical', 'high') AND status IN ('pending_classification', 'pending_review');
+-- named query: dead letters that are open, over all tenants
+CREATE INDEX dead_letters_open ON payments.dead_letters (id) WHERE resolved_at IS NULL;
+-- named query: dead letters resolved since an instant, over all tenants
+CREATE INDEX dead_letters_resolved_at ON payments.dead_letters (resolved_at) WHERE resolved_at IS NOT NULL;
 CREATE TRIGGER touch BEFORE UPDATE ON payments.dead_letters FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
 CALL tenancy.isolate('payments.dead_letters');
 CALL tenancy.open_to_system('payments.dead_letters', 'select');
@@ -128,7 +138,7 @@ GRANT SELECT, INSERT ON payments.dead_letter_history TO holdfast_app, holdfast_s
 CREATE TABLE payments.dlq_metrics_daily (
     organization_id uuid NOT NULL,
     day date NOT NULL,
-    counts_by_status jsonb NOT NULL, -- at the time of the last count
+    counts_by_status jsonb NOT NULL, -- of the open ones, as they stood at the day's last count
     created integer NOT NULL,
     replayed integer NOT NULL,
     auto_replayed integer NOT NULL,
