@@ -40,7 +40,7 @@ INSERT INTO tenancy.users (id, auth_subject, email, full_name, created_at)
       FROM shop, generate_series(1, 20) AS n;
 
 INSERT INTO tenancy.organization_members (organization_id, user_id, role, created_at)
-    SELECT id, pg_temp.key('019', n, i), CASE n WHEN 1 THEN 'owner' ELSE 'viewer' END, base
+    SELECT id, pg_temp.key('019', n, i), CASE n WHEN 1 THEN 'owner' WHEN 2 THEN 'manager' ELSE 'viewer' END, base
       FROM shop, generate_series(1, 20) AS n;
 
 INSERT INTO tenancy.customer_addresses (organization_id, id, customer_id, type, address, created_at)

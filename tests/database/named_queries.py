@@ -17,8 +17,10 @@ from holdfast.flows.find_order import find_order, order_id_of
 from holdfast.flows.idempotency import Claim
 from holdfast.flows.list_orders import list_orders
 from holdfast.flows.locked_order import lock_order
+from holdfast.flows.order_timeline import order_timeline
 from holdfast.flows.place_order import PlaceOrder, _try_to_place
 from holdfast.flows.planning import CheckoutRequest, RequestedItem
+from holdfast.flows.process_failures import FailureStatus, list_process_failures
 from holdfast.flows.relay_outbox import relay_outbox
 from holdfast.flows.return_money import _claim_operations
 from holdfast.flows.settlement import Settlement, write
@@ -54,6 +56,10 @@ def customer(shop: Shop) -> Caller:
 
 def staff(shop: Shop) -> Caller:
     return Caller(shop.organization_id, CallerKind.STAFF, "a-staff-1")
+
+
+def manager(shop: Shop) -> Caller:
+    return Caller(shop.organization_id, CallerKind.STAFF, "a-staff-2")
 
 
 def statement(sql: str, **more: Any) -> Ask:
@@ -176,6 +182,12 @@ def batch(name: str) -> Ask:
 
 def system_wide(name: str) -> Ask:
     return lambda runtime, shop: getattr(expiry, name)(runtime, shop.now)
+
+
+def failures(process_name: str | None = None, status: FailureStatus = FailureStatus.OPEN) -> Ask:
+    return lambda runtime, shop: list_process_failures(
+        runtime, manager(shop), status=status, process_name=process_name, before=None, limit=50, now=shop.now
+    )
 
 
 NAMED: dict[str, Named] = {
@@ -369,6 +381,12 @@ NAMED: dict[str, Named] = {
             "SELECT id FROM operations.process_failures WHERE organization_id = :o AND process_name = 'PaymentEvent'"
             " AND status = 'open' LIMIT 50"
         )
+    ),
+    "process failures by status, newest first": Named(failures()),
+    "process failures of a process, newest first": Named(failures("PaymentEvent")),
+    "process failures that are resolved, next page": Named(failures(status=FailureStatus.RESOLVED)),
+    "everything about one order, by time": Named(
+        lambda r, s: order_timeline(r, manager(s), str(s.order_id), s.now), in_functions=True
     ),
     "audit of a record": Named(
         statement(

@@ -7,6 +7,7 @@ import pytest
 from pg8000.native import Connection
 
 from holdfast.addresses.centroids import GeocodeQuality
+from holdfast.flows.process_failures import FailureStatus
 from holdfast.orders.lifecycle import INITIAL, TERMINAL, TRANSITIONS, OrderStatus
 from holdfast.orders.model import FulfillmentStatus, OrderPaymentStatus, OrderSource
 from holdfast.payments.dead_letters import DeadLetterAction, DeadLetterPriority, DeadLetterStatus
@@ -32,6 +33,7 @@ MIRRORS: dict[str, type[StrEnum]] = {
     "payments_status": PaymentStatus,
     "payment_events_event_type": EventType,
     "payment_events_state": EventState,
+    "process_failures_status": FailureStatus,
     "refunds_reason": RefundReason,
     "refunds_status": RefundStatus,
 }
@@ -53,7 +55,6 @@ ONLY_IN_SQL = {
     "organizations_status": {"active", "suspended"},
     "payment_methods_gateway": {"stripe", "paypal", "square", "adyen"},
     "payments_gateway": {"stripe", "paypal", "square", "adyen"},
-    "process_failures_status": {"open", "resolved"},
     "products_status": {"draft", "active", "archived"},
     "refund_items_restock_reason": {"resellable", "damaged", "customer_kept", "other"},
     "reservations_status": {"active", "completed", "expired", "cancelled", "reallocated"},

@@ -26,7 +26,7 @@ took = time.perf_counter() - begin
 print(f"{took * 1000:.0f} ms", len(sys.modules))
 print(*sorted(name for name in HEAVY if name in sys.modules))
 """
-ONLINE = ["checkout", "orders", "guest_sessions", "payment_webhooks", "payment_events", "api_docs"]
+ONLINE = ["checkout", "orders", "guest_sessions", "payment_webhooks", "payment_events", "api_docs", "operations"]
 
 
 @pytest.mark.parametrize("function", ONLINE)

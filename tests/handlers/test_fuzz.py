@@ -7,6 +7,7 @@ against the OpenAPI document.
 import copy
 import json
 from typing import Any, Final
+from uuid import UUID
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -60,6 +61,7 @@ def bodies(draw: st.DrawFn) -> dict[str, Any]:
     return body
 
 
+MANAGERS: Final[dict[UUID, dict[str, str]]] = {}
 FUZZ: Final = settings(
     max_examples=200,
     deadline=None,
@@ -86,11 +88,14 @@ def test_a_body_of_anything(shared_door: Door, text: str, encoded: bool) -> None
         assert REFUSED <= shared_door.ask(route, text, base64_encoded=encoded).status < 500
     for route in ("POST /v1/orders/{order_id}/payments", "POST /v1/orders/{order_id}/cancel"):
         assert REFUSED <= shared_door.ask(route, text, base64_encoded=encoded, order_id="x").status < 500
+    for action in ("assign", "resolve"):
+        route = f"POST /v1/ops/process-failures/{{failure_id}}/{action}"
+        assert REFUSED <= shared_door.ask(route, text, base64_encoded=encoded, failure_id="x").status < 500
 
 
 @FUZZ
 @given(
-    query=st.dictionaries(st.sampled_from(["before", "limit", "status", "x"]), st.text(max_size=40)),
+    query=st.dictionaries(st.sampled_from(["before", "limit", "status", "process_name", "x"]), st.text(max_size=40)),
     reference=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/"), min_size=1, max_size=70),
     key=st.text(max_size=300),
 )
@@ -103,6 +108,11 @@ def test_queries_paths_and_headers_of_anything(
         404,
         422,
     )
+    grace = MANAGERS.setdefault(shared_door.house.organization_id, shared_door.staff("manager"))
+    assert shared_door.ask("GET /v1/ops/process-failures", query=query, who=grace).status in (200, 422)
+    for path in ("process-failures/{failure_id}", "orders/{reference}/timeline"):
+        answer = shared_door.ask(f"GET /v1/ops/{path}", who=grace, failure_id=reference, reference=reference)
+        assert answer.status in (404, 422)
     webhook = "POST /v1/webhooks/{gateway}/{endpoint_key}"
     answer = shared_door.ask(
         webhook, key, who={}, headers={"stripe-signature": key}, gateway="stripe", endpoint_key=reference

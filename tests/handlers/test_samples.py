@@ -102,6 +102,31 @@ def test_find_by_id_as_staff_asks_the_organizations_records(shop: Door) -> None:
     assert shop.send(event).status == 200
 
 
+def test_the_inbox_of_failures_and_the_timeline_are_for_managers(shop: Door) -> None:
+    order_id = send(shop, "checkout/place_order").body["order"]["id"]
+    failure_id = "01930000-0000-7000-8000-0000000000e1"
+    shop.house.sql(
+        "INSERT INTO operations.process_failures (organization_id, id, process_name, details, created_at)"
+        " VALUES (:o, :id, 'PaymentUndecided', 'nobody knows', now())",
+        o=shop.house.organization_id,
+        id=failure_id,
+    )
+
+    def as_manager(name: str) -> Reply:
+        event = shop.sample(name, order_id=order_id)
+        assert shop.send(event).status == 403
+        event["requestContext"]["authorizer"]["jwt"]["claims"] |= shop.staff("manager")
+        return shop.send(event)
+
+    listed = as_manager("operations/list_process_failures").body["process_failures"]
+    assert [failure["id"] for failure in listed] == [failure_id]
+    assert as_manager("operations/find_process_failure").body["process_failure"] == listed[0]
+    assert as_manager("operations/assign_process_failure").body["process_failure"]["version"] == 2
+    stale = as_manager("operations/resolve_process_failure")
+    assert (stale.status, stale.body["code"], stale.body["version"]) == (409, "conflict", 2)
+    assert as_manager("operations/order_timeline").body["order_id"] == order_id
+
+
 def test_a_webhook_is_kept_once_and_answered_twice(shop: Door) -> None:
     events = shop.rows_of_all_tables()["payments.payment_events"]
     for _ in range(2):

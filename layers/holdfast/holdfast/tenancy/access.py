@@ -23,6 +23,11 @@ class Operation(StrEnum):
     LIST_ORDERS = "list_orders"
     FIND_ORDER = "find_order"
     CANCEL_ORDER = "cancel_order"
+    LIST_PROCESS_FAILURES = "list_process_failures"
+    FIND_PROCESS_FAILURE = "find_process_failure"
+    ASSIGN_PROCESS_FAILURE = "assign_process_failure"
+    RESOLVE_PROCESS_FAILURE = "resolve_process_failure"
+    SHOW_ORDER_TIMELINE = "show_order_timeline"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,8 @@ class Access:
 
 
 _SHOPPERS: Final = frozenset({CallerKind.CUSTOMER, CallerKind.GUEST})
+_MANAGERS: Final = Access(frozenset(), staff=Role.MANAGER)
+"""What the operations team does: no shopper, and no staff below manager."""
 
 WHO_MAY: Final[Mapping[Operation, Access]] = {
     Operation.PLACE_ORDER: Access(_SHOPPERS, staff=None),
@@ -42,6 +49,11 @@ WHO_MAY: Final[Mapping[Operation, Access]] = {
     Operation.LIST_ORDERS: Access(_SHOPPERS, staff=Role.VIEWER),
     Operation.FIND_ORDER: Access(_SHOPPERS, staff=Role.VIEWER),
     Operation.CANCEL_ORDER: Access(_SHOPPERS, staff=Role.MANAGER),
+    Operation.LIST_PROCESS_FAILURES: _MANAGERS,
+    Operation.FIND_PROCESS_FAILURE: _MANAGERS,
+    Operation.ASSIGN_PROCESS_FAILURE: _MANAGERS,
+    Operation.RESOLVE_PROCESS_FAILURE: _MANAGERS,
+    Operation.SHOW_ORDER_TIMELINE: _MANAGERS,
 }
 
 

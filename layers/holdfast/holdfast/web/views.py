@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from holdfast.orders.lifecycle import OrderStatus
 from holdfast.values.shipping import ShippingPreference
+from holdfast.web import operations_views
 
 
 class Amounts(BaseModel):
@@ -284,5 +285,6 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     Problem,
     Quote,
     WebhookReceived,
+    *operations_views.ANSWERS,
 )
 """The models that routes name."""

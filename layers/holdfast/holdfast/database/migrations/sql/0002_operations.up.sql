@@ -19,6 +19,8 @@ CREATE TABLE operations.outbox (
 CREATE INDEX outbox_unpublished ON operations.outbox (id) WHERE published_at IS NULL;
 -- named query: outbox rows past their retention
 CREATE INDEX outbox_published_at ON operations.outbox (published_at) WHERE published_at IS NOT NULL;
+-- named query: messages about an order
+CREATE INDEX outbox_of_aggregate ON operations.outbox (organization_id, aggregate_id);
 CALL tenancy.isolate('operations.outbox');
 CALL tenancy.open_to_system('operations.outbox', 'select', 'update', 'delete');
 GRANT SELECT, INSERT ON operations.outbox TO holdfast_app;
@@ -37,9 +39,10 @@ CREATE TABLE operations.process_failures (
     assigned_to text,
     resolved_by text,
     resolved_at timestamptz,
+    resolution_notes text,
     created_at timestamptz NOT NULL,
     updated_at timestamptz,
-    version integer NOT NULL DEFAULT 1,
+    version integer NOT NULL DEFAULT 1, -- of what people did; a worker's news of the same trouble leaves it alone
     CONSTRAINT process_failures_pkey PRIMARY KEY (organization_id, id),
     CONSTRAINT process_failures_status CHECK (status IN ('open', 'resolved')),
     CONSTRAINT process_failures_resolved_has_resolver CHECK ((status = 'resolved') = (resolved_at IS NOT NULL))
@@ -47,6 +50,12 @@ CREATE TABLE operations.process_failures (
 -- The same trouble of the same thing is one open row, however often it is met. Named query: open by process
 CREATE UNIQUE INDEX process_failures_open_once ON operations.process_failures (organization_id, process_name, related_id)
     WHERE status = 'open';
+-- named query: process failures by status, newest first
+CREATE INDEX process_failures_by_status ON operations.process_failures (organization_id, status, id DESC);
+-- named query: process failures of a process, newest first
+CREATE INDEX process_failures_of_process ON operations.process_failures (organization_id, process_name, status, id DESC);
+-- named query: process failures about a thing
+CREATE INDEX process_failures_of_subject ON operations.process_failures (organization_id, related_id) WHERE related_id IS NOT NULL;
 CREATE TRIGGER touch BEFORE UPDATE ON operations.process_failures FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
 CALL tenancy.isolate('operations.process_failures');
 GRANT SELECT, INSERT, UPDATE ON operations.process_failures TO holdfast_app, holdfast_system;
@@ -68,6 +77,8 @@ CREATE TABLE operations.api_calls (
 );
 -- named query: calls past their retention (ids are in order of time)
 CREATE INDEX api_calls_age ON operations.api_calls (id);
+-- named query: calls about a payment
+CREATE INDEX api_calls_of_subject ON operations.api_calls (organization_id, related_id) WHERE related_id IS NOT NULL;
 CALL tenancy.isolate('operations.api_calls');
 CALL tenancy.open_to_system('operations.api_calls', 'select', 'delete');
 GRANT SELECT, INSERT ON operations.api_calls TO holdfast_app, holdfast_system;

@@ -1,0 +1,24 @@
+"""What the operations API takes. A ``version`` is the one its sender saw: of any other, the answer is 409."""
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from holdfast.web.models import NOTES_MAX_CHARACTERS, Body, Line
+
+Version = Annotated[int, Field(ge=1, le=2**31 - 1, strict=True)]
+Note = Annotated[str, StringConstraints(min_length=1, max_length=NOTES_MAX_CHARACTERS, pattern=r"^[^\x00]*$")]
+
+
+class AssignFailureBody(Body):
+    """Who looks after it from now on: the caller, unless somebody is named."""
+
+    assigned_to: Line | None = None
+    version: Version
+
+
+class ResolveFailureBody(Body):
+    """What was done about it."""
+
+    note: Note
+    version: Version
