@@ -64,6 +64,11 @@ def test_a_signed_body_that_is_no_event_is_refused_and_not_stored(house: House) 
     assert stored(house) == 0
 
 
+def test_an_event_with_a_number_that_no_database_holds_is_stored_all_the_same(house: House) -> None:
+    house.deliver(an_event() | {"extra": {"rates": [float("inf"), 1.5]}})
+    assert house.value("SELECT payload #>> '{extra,rates,0}' FROM payments.payment_events") == "inf"
+
+
 def test_an_old_signature_is_refused(house: House) -> None:
     signed_at = house.clock.now
     house.clock.advance(seconds=301)

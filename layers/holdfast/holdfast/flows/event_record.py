@@ -1,6 +1,7 @@
 """Payment events on their way into the database and out of it: what a gateway said, and what it means in our words."""
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -60,11 +61,27 @@ def store_event(
 
 
 def _storable(document: Mapping[str, Any]) -> str:
-    """As JSON that jsonb holds: NUL and halves of a character, which a gateway may send, become U+FFFD."""
-    text = json.dumps(document)
+    """As JSON that jsonb holds: NUL and halves of a character, which a gateway may send, become U+FFFD, and a number
+    too large for a float, which reading it made infinite, becomes its text."""
+    try:
+        text = json.dumps(document, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(document))
     if r"\u0000" not in text and r"\ud" not in text:
         return text
     return _ESCAPES.sub(lambda found: r"\ufffd" if found["unstorable"] else found[0], text)
+
+
+def _finite(value: Any) -> Any:
+    match value:
+        case float():
+            return value if math.isfinite(value) else str(value)
+        case Mapping():
+            return {name: _finite(member) for name, member in value.items()}
+        case list() | tuple():
+            return [_finite(member) for member in value]
+        case _:
+            return value
 
 
 def _news(event: GatewayEvent) -> dict[str, Any]:
