@@ -1,4 +1,4 @@
-"""Orders: a page of them, one of them, and its cancellation."""
+"""Orders: a page of them, one of them, its cancellation, and the capture of its money by hand."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -6,17 +6,20 @@ from uuid import UUID
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
-from holdfast.flows.cancel_order import OPERATION, CancelOrder, cancel_order
+from holdfast.flows.cancel_order import OPERATION as CANCEL_ORDER
+from holdfast.flows.cancel_order import CancelOrder, cancel_order
+from holdfast.flows.capture_order import OPERATION as CAPTURE_ORDER
+from holdfast.flows.capture_order import CaptureOrder, capture_order
 from holdfast.flows.find_order import find_order
 from holdfast.flows.idempotency import Claim, fingerprint_of
 from holdfast.flows.list_orders import PAGE_MAX_ROWS, list_orders
 from holdfast.orders.lifecycle import OrderStatus
 from holdfast.runtime import runtime
-from holdfast.web.answers import order_answer
+from holdfast.web.answers import capture_answer, order_answer
 from holdfast.web.caller import caller_from
 from holdfast.web.clock import utc_now
 from holdfast.web.http import IdempotencyKey, OrderReference, json_response, make_resolver, serve
-from holdfast.web.models import CancelBody
+from holdfast.web.models import CancelBody, CaptureBody
 from holdfast.web.problems import stored_response
 from holdfast.web.routes import DATABASE, IDEMPOTENT, JSON_BODY, route
 
@@ -61,6 +64,22 @@ def order(reference: OrderReference) -> Response[Any]:
 def cancel(order_id: OrderReference, body: CancelBody, idempotency_key: IdempotencyKey) -> Response[Any]:
     """Releases the stock, returns the money, answers with the cancelled order."""
     caller = caller_from(app.current_event.raw_event)
-    claim = Claim(caller.actor, OPERATION, idempotency_key, fingerprint_of({"order": order_id} | body.model_dump()))
+    claim = Claim(caller.actor, CANCEL_ORDER, idempotency_key, fingerprint_of({"order": order_id} | body.model_dump()))
     command = CancelOrder(caller, claim, order_id, body.reason)
     return stored_response(cancel_order(runtime(), command, utc_now, order_answer))
+
+
+@route(
+    app,
+    "POST /v1/orders/{order_id}/capture",
+    "Take an order's held money",
+    returns={200: "OrderAnswer", 202: "OrderAnswer"},
+    refuses=(*JSON_BODY, *IDEMPOTENT, *DATABASE, "not_found", "conflict", "capture_failed"),
+)
+def capture(order_id: OrderReference, body: CaptureBody, idempotency_key: IdempotencyKey) -> Response[Any]:
+    """All of it, or a part, and the rest is released. 202: the gateway has taken the request and not decided."""
+    caller = caller_from(app.current_event.raw_event)
+    request = {"order": order_id} | body.model_dump()
+    claim = Claim(caller.actor, CAPTURE_ORDER, idempotency_key, fingerprint_of(request))
+    command = CaptureOrder(caller, claim, order_id, body.amount_minor)
+    return stored_response(capture_order(runtime(), command, utc_now, capture_answer))

@@ -24,6 +24,7 @@ from holdfast.flows.process_failures import FailureStatus, list_process_failures
 from holdfast.flows.relay_outbox import relay_outbox
 from holdfast.flows.return_money import _claim_operations
 from holdfast.flows.settlement import Settlement, write
+from holdfast.flows.watch_authorizations import watch_authorizations
 from holdfast.flows.watch_payments import check_payments, resume_returns, sweep_payment_events
 from holdfast.orders.lifecycle import OrderStatus
 from holdfast.runtime import Runtime
@@ -281,11 +282,7 @@ NAMED: dict[str, Named] = {
     "payment by gateway id": Named(in_tenant(store_event), in_functions=True),
     "payments pending too long": Named(lambda r, s: check_payments(r, lambda: s.now, lambda: 0.0), SYSTEM, 1_100),
     "authorizations about to expire": Named(
-        statement(
-            "SELECT organization_id, id FROM payments.payments WHERE status = 'authorized'"
-            " AND authorization_expires_at <= :now ORDER BY authorization_expires_at LIMIT 50"
-        ),
-        SYSTEM,
+        lambda r, s: watch_authorizations(r, lambda: s.now, lambda: 0.0), SYSTEM, 1_100
     ),
     "payment events unprocessed and due": Named(sweep, SYSTEM, 1_100),
     "events of a payment": Named(

@@ -15,6 +15,7 @@ from holdfast.flows.expire_reservations import expire_reservations
 from holdfast.flows.idempotency import Claim, fingerprint_of
 from holdfast.flows.pay_order import PayOrder
 from holdfast.flows.relay_outbox import relay_outbox
+from holdfast.flows.watch_authorizations import watch_authorizations
 from holdfast.flows.watch_payments import check_payments, resume_returns, sweep_payment_events
 from holdfast.values.errors import Rejected, RequestInProgress
 from tests.house import House
@@ -56,6 +57,7 @@ class Production:
         self.work_off_queue()
         check_payments(house.system, house.clock)
         resume_returns(house.system, house.clock)
+        watch_authorizations(house.system, house.clock)
         expire_reservations(house.system, house.clock, lambda: TIME_LEFT_SECONDS)
         relay_outbox(house.system, house.clock, lambda: TIME_LEFT_SECONDS)
 

@@ -7,7 +7,9 @@ from typing import Any, Final
 from uuid import UUID
 
 from holdfast.flows.cancel_order import CancelOrder
+from holdfast.flows.capture_order import CaptureOrder
 from holdfast.flows.idempotency import Claim, fingerprint_of
+from holdfast.values.caller import Caller
 from tests.faults import steps
 from tests.faults.gauntlet import Scene
 from tests.faults.production import Production, asked_again
@@ -103,6 +105,28 @@ def cancellation_of_a_paid_order(house: House, *, repeats: bool) -> Scene:
         again=again if repeats else None,
         check=lambda: ends(house, order_id, "cancelled", *(() if repeats else ("confirmed",))),
     )
+
+
+def capture_by_hand(house: House, caller: Caller) -> Scene:
+    """Money that is held for a confirmed order; staff take it, and ask again when no answer came."""
+    order_id = document(house.place({"TEE": 2}))["order"]["id"]
+    claim = Claim(caller.actor, "capture_order", f"capture-{order_id}", fingerprint_of({"order": order_id}))
+    command = CaptureOrder(caller, claim, order_id)
+    return Scene(
+        steps.capture,
+        (command,),
+        again=asked_again(lambda: steps.capture(house.runtime, house.clock, command)),
+        check=lambda: ends(house, order_id, "confirmed"),
+    )
+
+
+def authorization_about_to_end(house: House) -> Scene:
+    """Money that is held for a confirmed order, and nobody took it until the last but one day of its window."""
+    order_id = document(house.place({"TEE": 2}))["order"]["id"]
+    house.clock.now = house.value(
+        "SELECT authorization_expires_at - interval '30 hours' FROM payments.payments WHERE order_id = :id", id=order_id
+    )
+    return Scene(steps.watch, as_system=True, check=lambda: ends(house, order_id, "confirmed"))
 
 
 def paying_again(production: Production, *, first: str, repeats: bool, is_late: bool = False) -> Scene:

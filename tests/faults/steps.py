@@ -7,6 +7,7 @@ from uuid import UUID
 from holdfast.flows import place_order as place_order_module
 from holdfast.flows.apply_payment_event import apply_payment_event
 from holdfast.flows.cancel_order import CancelOrder, cancel_order
+from holdfast.flows.capture_order import CaptureOrder, capture_order
 from holdfast.flows.charge_payment import Attempt
 from holdfast.flows.expire_reservations import Expired, expire_reservations
 from holdfast.flows.idempotency import Answer
@@ -14,10 +15,11 @@ from holdfast.flows.pay_order import PayOrder, pay_order
 from holdfast.flows.place_order import PlaceOrder, place_order
 from holdfast.flows.receive_webhook import receive_webhook
 from holdfast.flows.relay_outbox import relay_outbox
+from holdfast.flows.watch_authorizations import watch_authorizations
 from holdfast.flows.watch_payments import check_payments, resume_returns, sweep_payment_events
 from holdfast.payments.model import EventState
 from holdfast.runtime import Runtime
-from holdfast.web.answers import order_answer, payment_answer
+from holdfast.web.answers import capture_answer, order_answer, payment_answer
 
 Clock = Callable[[], datetime]
 TIME_LEFT_SECONDS = 60.0
@@ -44,6 +46,11 @@ def cancel(runtime: Runtime, clock: Clock, command: CancelOrder) -> Answer:
     return cancel_order(runtime, command, clock, order_answer)
 
 
+def capture(runtime: Runtime, clock: Clock, command: CaptureOrder) -> Answer:
+    """``POST /v1/orders/{id}/capture``."""
+    return capture_order(runtime, command, clock, capture_answer)
+
+
 def receive(runtime: Runtime, clock: Clock, endpoint_key: str, headers: Mapping[str, str], body: bytes) -> int:
     """``POST /v1/webhooks/stripe/{endpoint_key}``."""
     return receive_webhook(runtime, "stripe", endpoint_key, headers, body, clock(), "test")
@@ -66,4 +73,5 @@ def relay(runtime: Runtime, clock: Clock) -> int:
 
 def watch(runtime: Runtime, clock: Clock) -> int:
     """A tick of ``payment_watchdog``."""
-    return sweep_payment_events(runtime, clock()) + check_payments(runtime, clock) + resume_returns(runtime, clock)
+    looked_at = check_payments(runtime, clock) + resume_returns(runtime, clock) + watch_authorizations(runtime, clock)
+    return sweep_payment_events(runtime, clock()) + looked_at

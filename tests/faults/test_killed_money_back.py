@@ -42,7 +42,7 @@ def test_a_cancellation_of_money_that_was_only_held_lets_go_of_it_once(
     house.add_variant(stock=1_000)
     house.sql(
         "UPDATE tenancy.organizations SET settings = CAST(:settings AS jsonb) WHERE id = :o",
-        settings=json.dumps({"currency": "USD", "capture_policy": "later"}),
+        settings=json.dumps({"currency": "USD", "capture_policy": "at_first_shipment"}),
         o=house.organization_id,
     )
     survey = Gauntlet(production, victims).run(lambda: cancellation_of_a_paid_order(house, repeats=True))

@@ -11,6 +11,7 @@ import pytest
 
 from holdfast.flows.expire_reservations import Expired, expire_reservations
 from holdfast.flows.relay_outbox import relay_outbox
+from holdfast.flows.watch_authorizations import watch_authorizations
 from holdfast.flows.watch_payments import check_payments, resume_returns, sweep_payment_events
 from holdfast.values.caller import Caller, CallerKind
 from holdfast.values.ids import uuid7
@@ -32,6 +33,11 @@ def check(house: House) -> int:
 def resume(house: House) -> int:
     """The watchdog goes on with money that is owed back."""
     return resume_returns(house.system, house.clock)
+
+
+def look_after_authorizations(house: House) -> int:
+    """The watchdog looks after held money that is about to run out."""
+    return watch_authorizations(house.system, house.clock)
 
 
 def sweep(house: House) -> int:

@@ -273,7 +273,9 @@ def test_all_money_refunded_before_anything_was_shipped_cancels_the_order_and_re
 
 def test_money_that_falls_through_after_the_confirmation_calls_a_person_and_leaves_the_order(house: House) -> None:
     house.add_variant(stock=10)
-    house.sql('UPDATE tenancy.organizations SET settings = \'{"currency": "USD", "capture_policy": "first_shipment"}\'')
+    house.sql(
+        'UPDATE tenancy.organizations SET settings = \'{"currency": "USD", "capture_policy": "at_first_shipment"}\''
+    )
     order_id = ordered(house)
     assert last_payment(house, order_id)["status"] == "authorized"
     (intent,) = intents(house, order_id)

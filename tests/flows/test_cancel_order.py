@@ -74,7 +74,9 @@ def test_a_paid_order_is_cancelled_its_goods_returned_and_its_money_refunded(
 
 
 def test_money_that_is_only_held_is_voided(house: House) -> None:
-    house.sql('UPDATE tenancy.organizations SET settings = \'{"currency": "USD", "capture_policy": "first_shipment"}\'')
+    house.sql(
+        'UPDATE tenancy.organizations SET settings = \'{"currency": "USD", "capture_policy": "at_first_shipment"}\''
+    )
     house.add_variant(stock=10)
     order_id = ordered(house)
     house.cancel(order_id)

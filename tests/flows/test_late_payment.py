@@ -22,7 +22,9 @@ LET_GO_MINUTES = (1800 + GRACE_SECONDS) / 60 + 1
 
 
 def authorize_only(house: House) -> None:
-    house.sql('UPDATE tenancy.organizations SET settings = \'{"currency": "USD", "capture_policy": "first_shipment"}\'')
+    house.sql(
+        'UPDATE tenancy.organizations SET settings = \'{"currency": "USD", "capture_policy": "at_first_shipment"}\''
+    )
 
 
 def paid_late(house: House, order_id: str, webhook_type: str = "payment_intent.succeeded") -> None:

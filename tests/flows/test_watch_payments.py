@@ -96,7 +96,9 @@ def test_an_action_that_is_found_late_is_still_left_to_the_shopper_while_the_hol
 
 def test_money_that_came_without_a_word_is_taken_for_the_order_even_as_the_hold_ends(house: House) -> None:
     house.add_variant(stock=10)
-    house.sql('UPDATE tenancy.organizations SET settings = \'{"currency": "USD", "capture_policy": "first_shipment"}\'')
+    house.sql(
+        'UPDATE tenancy.organizations SET settings = \'{"currency": "USD", "capture_policy": "at_first_shipment"}\''
+    )
     order_id = ordered(house, token=ASKS)
     authenticate(house, order_id)
     house.clock.now = hold_ends(house, order_id)

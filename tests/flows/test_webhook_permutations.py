@@ -23,7 +23,7 @@ from tests.house import House
 EVENTS_MAX = 5
 ASKS = "pm_card_authenticationRequired"
 AT_ONCE = {"currency": "USD"}
-LATER = {"currency": "USD", "capture_policy": "first_shipment"}
+LATER = {"currency": "USD", "capture_policy": "at_first_shipment"}
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ BODIES: Final[Mapping[Operation, Any]] = {
     Operation.CANCEL_ORDER: {},
     Operation.ASSIGN_PROCESS_FAILURE: {"version": 1},
     Operation.RESOLVE_PROCESS_FAILURE: {"note": "looked into it", "version": 1},
+    Operation.CAPTURE_ORDER: {},
 }
 SPOILED_CLAIMS: Final[Mapping[str, dict[str, Any]]] = {
     "no claims": {},
@@ -154,13 +155,15 @@ def test_another_organization_finds_nothing_on_any_route(
     operation = OPERATION_OF_ROUTE[key]
     assert operation is not None
     with House(door.house.owner, stripe_url, secret_store) as other:
-        strangers = []
-        if WHO_MAY[operation].shoppers:
-            strangers = [door.customer("ada", other.organization_id), door.customer("mallory", other.organization_id)]
-            strangers.append(door.guest() | {"custom:organization_id": str(other.organization_id)})
+        strangers: list[dict[str, str]] = []
+        if CallerKind.CUSTOMER in WHO_MAY[operation].shoppers:
+            strangers += [door.customer("ada", other.organization_id), door.customer("mallory", other.organization_id)]
             strangers.append(door.customer("ada", UUID(int=7)))
+        if CallerKind.GUEST in WHO_MAY[operation].shoppers:
+            strangers.append(door.guest() | {"custom:organization_id": str(other.organization_id)})
         if WHO_MAY[operation].staff is not None:
             strangers.append(door.staff("owner", organization_id=other.organization_id))
+        assert strangers
         before = door.rows_of_all_tables()
         for who in strangers:
             for reference in (order["id"], order["order_number"], order["order_number"].lower()):

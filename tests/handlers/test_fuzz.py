@@ -86,7 +86,8 @@ def test_a_checkout_of_anything(shared_door: Door, body: dict[str, Any]) -> None
 def test_a_body_of_anything(shared_door: Door, text: str, encoded: bool) -> None:
     for route in ("POST /v1/checkout", "POST /v1/checkout/quote"):
         assert REFUSED <= shared_door.ask(route, text, base64_encoded=encoded).status < 500
-    for route in ("POST /v1/orders/{order_id}/payments", "POST /v1/orders/{order_id}/cancel"):
+    for verb in ("payments", "cancel", "capture"):
+        route = f"POST /v1/orders/{{order_id}}/{verb}"
         assert REFUSED <= shared_door.ask(route, text, base64_encoded=encoded, order_id="x").status < 500
     for action in ("assign", "resolve"):
         route = f"POST /v1/ops/process-failures/{{failure_id}}/{action}"

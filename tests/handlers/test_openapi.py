@@ -45,7 +45,7 @@ def test_every_operation_has_a_name_of_its_own_a_summary_and_who_may_call_it() -
         assert len(operation["tags"]) == 1
         last = operation["description"].splitlines()[-1]
         assert (last == "Public.") == (OPERATION_OF_ROUTE[key] is PUBLIC)
-        assert last.startswith(("Public.", "For customers, guests", "For staff"))
+        assert last.startswith(("Public.", "For customers", "For staff"))
 
 
 def test_every_refusal_is_a_problem_and_every_success_has_a_schema() -> None:
@@ -71,6 +71,7 @@ def test_headers_are_documented_as_they_are_written() -> None:
         ("POST /v1/checkout", "Idempotency-Key"),
         ("POST /v1/orders/{order_id}/payments", "Idempotency-Key"),
         ("POST /v1/orders/{order_id}/cancel", "Idempotency-Key"),
+        ("POST /v1/orders/{order_id}/capture", "Idempotency-Key"),
         ("POST /v1/guest-sessions", "X-Publishable-Key"),
     }
     assert all(parameter["required"] and parameter["description"] for parameter in headers.values())

@@ -94,6 +94,16 @@ def test_orders_are_listed_found_and_cancelled(shop: Door) -> None:
     assert shop.house.violations() == []
 
 
+def test_staff_capture_a_part_of_what_is_held(shop: Door) -> None:
+    shop.house.sql('UPDATE tenancy.organizations SET settings = settings || \'{"capture_policy": "per_shipment"}\'')
+    order_id = send(shop, "checkout/place_order").body["order"]["id"]
+    event = shop.sample("orders/capture", order_id=order_id)
+    event["requestContext"]["authorizer"]["jwt"]["claims"] |= shop.staff("manager")
+    payment = shop.send(event).body["order"]["payments"][0]
+    assert (payment["status"], payment["captured_minor"]) == ("captured", 1200)
+    assert shop.house.violations() == []
+
+
 def test_find_by_id_as_staff_asks_the_organizations_records(shop: Door) -> None:
     order_id = send(shop, "checkout/place_order").body["order"]["id"]
     event = shop.sample("orders/find_by_id_as_staff", order_id=order_id)
@@ -163,7 +173,12 @@ def test_the_watchdog_announces_what_waits(shop: Door) -> None:
     send(shop, "payment_webhooks/stripe_payment_intent_succeeded")
     shop.house.sql("UPDATE payments.payment_events SET next_attempt_at = now() - interval '1 hour'")
     done = shop.invoke("payment_watchdog", shop.sample("payment_watchdog/tick"))
-    assert done == {"events_announced": 1, "payments_checked": 0, "returns_resumed": 0}
+    assert done == {
+        "events_announced": 1,
+        "payments_checked": 0,
+        "returns_resumed": 0,
+        "authorizations_looked_after": 0,
+    }
 
 
 def test_expiry_releases_what_is_due(shop: Door) -> None:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from holdfast.database.transaction import Transaction
 from holdfast.orders.lifecycle import OrderStatus
+from holdfast.payments.capture_policy import CapturePolicy, policy_of
 from holdfast.payments.model import OPEN_STATUSES, PaymentStatus
 from holdfast.payments.state import PaymentFacts, from_json
 from holdfast.values.coordinates import Coordinates
@@ -110,6 +111,7 @@ class LockedOrder:
     needs_address_review: bool
     payment_hold_seconds: int
     """How long a hold lives from the moment a payment is under way; a setting of the organization."""
+    capture_policy: CapturePolicy
     payments: tuple[LockedPayment, ...]
     refunds: tuple[LockedRefund, ...]
     holds: tuple[Hold, ...]
@@ -176,6 +178,7 @@ def _order_from(document: Mapping[str, Any]) -> LockedOrder:
         destination=Coordinates(order["latitude"], order["longitude"]) if located else None,
         needs_address_review=order["needs_address_review"],
         payment_hold_seconds=int(order["payment_hold_seconds"] or PAYMENT_HOLD_SECONDS_DEFAULT),
+        capture_policy=policy_of(order["capture_policy"]),
         payments=tuple(_payment_from(row) for row in document["payments"]),
         refunds=tuple(_refunds_from(document["refunds"])),
         holds=tuple(

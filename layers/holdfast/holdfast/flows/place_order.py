@@ -17,6 +17,7 @@ from holdfast.flows.charge_payment import Attempt
 from holdfast.flows.idempotency import Answer, Claim, Patience, Resume, read_earlier
 from holdfast.flows.pay_attempt import Render, pay_attempt, resume_attempt
 from holdfast.flows.planning import CheckoutPlan, CheckoutRequest, hold_document, plan_checkout, read_facts
+from holdfast.payments.capture_policy import CapturePolicy, policy_of
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation, require_kind
 from holdfast.values.address import Address
@@ -147,7 +148,7 @@ def _decided(
         merchant_account=account["merchant_account"],
         amount=Money(amounts.total_minor, amounts.currency),
         token=command.token,
-        capture_now=facts["organization"]["settings"].get("capture_policy", "at_once") == "at_once",
+        capture_now=policy_of(facts["organization"]["settings"].get("capture_policy")) is CapturePolicy.AT_ONCE,
         idempotency_key=f"{order_id}-1",
         begun_at=now,
     )

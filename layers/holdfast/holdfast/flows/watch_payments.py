@@ -9,6 +9,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
+from holdfast.flows.capture_payment import capture_due
 from holdfast.flows.charge_payment import AttemptTooOld, Question, ask_gateway, attempt_of, record
 from holdfast.flows.locked_order import LockedOrder, LockedPayment, lock_order
 from holdfast.flows.return_money import return_money_owed
@@ -73,7 +74,7 @@ def check_payments(
 def resume_returns(
     runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float] = lambda: math.inf
 ) -> int:
-    """Go on with money that is owed back; answers how many orders were looked at."""
+    """Go on with money that is owed back or to be captured; answers how many orders were looked at."""
     with runtime.database.transaction(None, now=clock(), actor=ACTOR) as transaction:
         rows = transaction.rows(
             """
@@ -86,10 +87,15 @@ def resume_returns(
             limit=RETURNS_MAX_ORDERS,
         )
     return sum(
-        _guarded(partial(return_money_owed, runtime, row.organization_id, row.order_id, clock))
+        _guarded(partial(_resume, runtime, row.organization_id, row.order_id, clock))
         for row in rows
         if time_left_seconds() > 0
     )
+
+
+def _resume(runtime: Runtime, organization_id: UUID, order_id: UUID, clock: Callable[[], datetime]) -> None:
+    return_money_owed(runtime, organization_id, order_id, clock)
+    capture_due(runtime, organization_id, order_id, clock)
 
 
 def _guarded(work: Callable[[], Any], *, otherwise: Callable[[], Any] | None = None) -> int:

@@ -71,6 +71,7 @@ class AdyenGateway:
     """One organization's merchant account. Cheap to make: connections belong to the pool."""
 
     name = "adyen"
+    multiple_captures = False
     repeatable_seconds = IDEMPOTENCY_KEY_LIFETIME_SECONDS - 3600.0
 
     def __init__(

@@ -85,6 +85,7 @@ class PayPalGateway:
     """One organization's PayPal account. Cheap to make: connections and access tokens are shared."""
 
     name = "paypal"
+    multiple_captures = False
     repeatable_seconds = REQUEST_ID_LIFETIME_SECONDS - 3600.0
 
     def __init__(
@@ -141,7 +142,7 @@ class PayPalGateway:
     def reauthorize(
         self, transaction_id: str, amount: Money, *, idempotency_key: str, deadline_seconds: float
     ) -> PaymentSnapshot:
-        """Have money held anew, for another three days of PayPal's honor period; beyond the port.
+        """Have money held anew, for another three days of PayPal's honor period. See ``RenewsAuthorizations``.
 
         An authorization lasts 29 days, but only within three days of its making is the money sure to be there. PayPal
         renews from the fourth day on; before, and where the shopper's money is gone, it is GatewayRefused.

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol, runtime_checkable
 from uuid import UUID
 
 from holdfast.values.errors import Rejected, Transient
@@ -199,6 +199,11 @@ class Gateway(Protocol):
         asking would charge again. Infinite where asking never charges."""
         ...
 
+    @property
+    def multiple_captures(self) -> bool:
+        """Whether held money can be taken in several captures; else the first one releases the rest."""
+        ...
+
     def authorize(self, request: AuthorizeRequest, *, deadline_seconds: float) -> PaymentSnapshot:
         """Create and confirm a payment; take the money at once if ``capture_now``, else hold it."""
         ...
@@ -242,6 +247,18 @@ class Gateway(Protocol):
         At a gateway that resolves by repetition (Stripe, PayPal, Adyen) an attempt that never arrived is executed now;
         at one that resolves by cancellation (Square) one that did arrive may be given up by this.
         """
+        ...
+
+
+@runtime_checkable
+class RenewsAuthorizations(Protocol):
+    """A gateway that can hold money anew before its authorization runs out. Few can; it is asked with isinstance."""
+
+    def reauthorize(
+        self, transaction_id: str, amount: Money, *, idempotency_key: str, deadline_seconds: float
+    ) -> PaymentSnapshot:
+        """Hold ``amount`` anew; the snapshot says until when. Raises what ``Gateway`` says of its verbs, GatewayRefused
+        where it is too early, or the shopper's money is gone."""
         ...
 
 

@@ -62,6 +62,7 @@ class SquareGateway:
     """One organization's Square account. Cheap to make: connections belong to the pool."""
 
     name = "square"
+    multiple_captures = False
     repeatable_seconds = math.inf
 
     def __init__(

@@ -40,6 +40,7 @@ class StripeGateway:
     """One organization's Stripe account. Cheap to make: connections belong to the pool."""
 
     name = "stripe"
+    multiple_captures = False
     repeatable_seconds = IDEMPOTENCY_KEY_LIFETIME_SECONDS - 3600.0
 
     def __init__(

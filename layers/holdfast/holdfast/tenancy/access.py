@@ -28,6 +28,7 @@ class Operation(StrEnum):
     ASSIGN_PROCESS_FAILURE = "assign_process_failure"
     RESOLVE_PROCESS_FAILURE = "resolve_process_failure"
     SHOW_ORDER_TIMELINE = "show_order_timeline"
+    CAPTURE_ORDER = "capture_order"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ WHO_MAY: Final[Mapping[Operation, Access]] = {
     Operation.ASSIGN_PROCESS_FAILURE: _MANAGERS,
     Operation.RESOLVE_PROCESS_FAILURE: _MANAGERS,
     Operation.SHOW_ORDER_TIMELINE: _MANAGERS,
+    Operation.CAPTURE_ORDER: _MANAGERS,
 }
 
 

@@ -20,6 +20,7 @@ OPERATION_OF_ROUTE: Final[Mapping[str, Operation | None]] = {
     "POST /v1/ops/process-failures/{failure_id}/assign": Operation.ASSIGN_PROCESS_FAILURE,
     "POST /v1/ops/process-failures/{failure_id}/resolve": Operation.RESOLVE_PROCESS_FAILURE,
     "GET /v1/ops/orders/{reference}/timeline": Operation.SHOW_ORDER_TIMELINE,
+    "POST /v1/orders/{order_id}/capture": Operation.CAPTURE_ORDER,
     "POST /v1/guest-sessions": PUBLIC,
     "POST /v1/webhooks/{gateway}": PUBLIC,
     "POST /v1/webhooks/{gateway}/{endpoint_key}": PUBLIC,

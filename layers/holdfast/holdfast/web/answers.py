@@ -29,6 +29,14 @@ def order_answer(order: Mapping[str, Any]) -> Answer:
     return Answer(int(HTTPStatus.OK), json.dumps({"order": order}))
 
 
+def capture_answer(order: Mapping[str, Any], state: str, went_wrong: str | None) -> Answer:
+    """200 when the money was taken, 202 while the gateway has not decided, 409 when it would not."""
+    if state == "failed" or (state == "done" and went_wrong):
+        return _problem_answer("capture_failed", went_wrong or "the money could not be taken", {"order": order})
+    status = HTTPStatus.OK if state == "done" else HTTPStatus.ACCEPTED
+    return Answer(int(status), json.dumps({"order": order}))
+
+
 def _problem_answer(code: str, detail: str, facts: Mapping[str, Any]) -> Answer:
     document = problem(code, detail, correlation_id(), facts)
     return Answer(document["status"], json.dumps(document))

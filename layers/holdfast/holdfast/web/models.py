@@ -113,3 +113,9 @@ class CancelBody(Body):
     """Why an order is cancelled."""
 
     reason: Annotated[str, _text(500)] | None = None
+
+
+class CaptureBody(Body):
+    """How much of the held money to take; all of it if nothing is said."""
+
+    amount_minor: Annotated[int, Field(ge=1, strict=True)] | None = None

@@ -62,6 +62,7 @@ BEGIN
                 'latitude', o.shipping_latitude, 'longitude', o.shipping_longitude, 'needs_address_review', o.geocode_requires_review,
                 'payment_hold_seconds', (SELECT g.settings ->> 'payment_hold_seconds' FROM tenancy.organizations g
                                           WHERE g.id = o.organization_id),
+                'capture_policy', (SELECT g.settings ->> 'capture_policy' FROM tenancy.organizations g WHERE g.id = o.organization_id),
                 'deleted', o.deleted_at IS NOT NULL),
             'payments', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
                     'id', p.id, 'attempt', p.attempt, 'gateway', p.gateway, 'gateway_account_id', p.gateway_account_id,
