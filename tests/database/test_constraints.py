@@ -36,6 +36,10 @@ REFUSED: dict[str, tuple[str, str] | str] = {
         "payments.dead_letters",
         "status = 'discarded', resolved_at = now(), resolution_notes = NULL",
     ),
+    "dead_letters_no_end_during_a_replay": (
+        "payments.dead_letters",
+        "status = 'replayed', resolved_at = now(), replay_at = NULL, replay_lease_until = now()",
+    ),
     "dead_letters_replays_not_negative": ("payments.dead_letters", "replays = -1"),
     "dead_letters_resolved": ("payments.dead_letters", "status = 'replayed', resolved_at = NULL"),
     "dead_letters_scheduled_has_time": ("payments.dead_letters", "status = 'auto_replay_scheduled', replay_at = NULL"),

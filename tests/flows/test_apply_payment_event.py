@@ -19,6 +19,7 @@ from tests.flows.actions import (
     status,
     sweep,
 )
+from tests.flows.dead_lettering import break_events, dead_letters, paid_unheard
 from tests.house import House, document
 
 ASKS = "pm_card_authenticationRequired"
@@ -40,15 +41,6 @@ def event(house: House) -> Mapping[str, Any]:
     return house.rows(
         "SELECT * FROM payments.payment_events WHERE gateway_event_type <> 'answer' ORDER BY id DESC LIMIT 1"
     )[0]
-
-
-def fail_until_given_up(house: House) -> list[object]:
-    """Let the worker try until nothing is due any more; what each attempt ended with."""
-    states: list[object] = []
-    for _ in range(RETRIES_MAX + 3):
-        states += house.work()
-        house.clock.advance(minutes=9)
-    return states
 
 
 def test_a_webhook_that_repeats_the_answer_changes_nothing(house: House) -> None:
@@ -120,22 +112,23 @@ def test_an_event_of_a_payment_that_is_not_known_yet_is_matched_when_it_appears(
     assert house.violations() == []
 
 
-def test_an_event_nobody_knows_is_given_up_after_its_attempts_and_a_person_called(house: House) -> None:
+def test_an_event_whose_payment_can_no_longer_appear_is_given_up_at_once(house: House) -> None:
     house.add_variant(stock=10)
     ordered(house)
     (webhook,) = house.webhooks("payment_intent.succeeded")
     house.deliver(stranger(webhook, "pi_of_somebody_else"))
-    assert fail_until_given_up(house) == ["retry_scheduled"] * RETRIES_MAX + ["dead_lettered"]
-    assert house.failures() == ["UnmatchedPaymentEvent"]
+    assert house.work() == ["retry_scheduled"]
+    house.clock.advance(seconds=flow.MATCH_WINDOW_SECONDS)
+    assert house.work() == ["dead_lettered"]
+    assert dead_letters(house) == [("pending_classification", "critical", None)]
     assert event(house)["payload"]["data"]["object"]["id"] == "pi_of_somebody_else"
     assert house.violations() == []
 
 
 def test_retries_wait_longer_each_time_and_ring_when_they_are_due(house: House) -> None:
     house.add_variant(stock=10)
-    ordered(house)
-    (webhook,) = house.webhooks("payment_intent.succeeded")
-    house.deliver(stranger(webhook, "pi_of_somebody_else"))
+    paid_unheard(house)
+    break_events(house)
     waits = []
     for _ in range(RETRIES_MAX):
         assert house.work() == ["retry_scheduled"]
@@ -165,7 +158,7 @@ def test_news_that_cannot_be_true_of_the_payment_is_given_to_a_person_at_once(
     (webhook,) = house.webhooks("payment_intent.succeeded")
     house.deliver(changed(webhook, **lie))
     assert house.work() == ["dead_lettered"]
-    assert house.failures() == ["PaymentEvent"]
+    assert dead_letters(house) == [("pending_classification", "critical", None)]
     assert status(house, order_id) == "payment_processing"
     assert house.violations() == []
 
@@ -176,7 +169,7 @@ def test_an_authorization_of_another_sum_is_given_to_a_person_at_once(house: Hou
     (webhook,) = house.webhooks("payment_intent.requires_action", order_id=order_id)
     house.deliver(changed(webhook, amount=1))
     assert house.work() == ["dead_lettered"]
-    assert house.failures() == ["PaymentEvent"]
+    assert dead_letters(house) == [("pending_classification", "low", None)]
 
 
 def test_less_money_than_the_order_costs_confirms_nothing_until_the_rest_is_known(house: House) -> None:
@@ -212,7 +205,8 @@ def test_an_event_that_kills_its_process_every_time_ends_as_a_dead_letter(house:
         house.clock.advance(seconds=flow.LEASE_SECONDS + 21)
         assert sweep(house) == 1
     assert house.work() == ["dead_lettered"]
-    assert house.failures() == ["PaymentEvent"]
+    assert dead_letters(house) == [("pending_classification", "critical", None)]
+    assert house.value("SELECT failure_reason FROM payments.dead_letters").startswith("ProcessDied: ")
     assert sweep(house) == 0
 
 

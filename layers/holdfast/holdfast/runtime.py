@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from holdfast.database.transaction import Database
     from holdfast.gateways.registry import GatewayRegistry
     from holdfast.identity.port import GuestTokens
+    from holdfast.messaging.alerts import AlertTopic
     from holdfast.messaging.event_bus import EventBus
     from holdfast.messaging.queue import Queue
     from holdfast.secrets.store import SecretStore
@@ -64,6 +65,13 @@ class Runtime:
         from holdfast.messaging.event_bus import EventBus  # noqa: PLC0415
 
         return EventBus(self.settings.event_bus_name)
+
+    @cached_property
+    def alerts(self) -> "AlertTopic":
+        """Where people are called."""
+        from holdfast.messaging.alerts import AlertTopic  # noqa: PLC0415
+
+        return AlertTopic(self.settings.alert_topic_arn)
 
     @cached_property
     def guest_tokens(self) -> "GuestTokens":

@@ -7,27 +7,32 @@ attempts like any other. The bookkeeping of a failure is committed though the wo
 import logging
 import random
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
+from holdfast.flows.alert_dead_letters import alert_dead_letter
+from holdfast.flows.bury_payment_event import bury
 from holdfast.flows.charge_payment import Recorded
+from holdfast.flows.dead_letter_record import reason_of
 from holdfast.flows.event_record import tidings_from
 from holdfast.flows.locked_order import lock_order
 from holdfast.flows.reserve_again import reserve_again
 from holdfast.flows.return_money import return_money_owed
 from holdfast.flows.ring_bell import ring_outbox_bell
-from holdfast.flows.settlement import decide, write
+from holdfast.flows.settlement import Tidings, decide, write
 from holdfast.payments.model import EventState
 from holdfast.payments.retry_policy import RETRIES_MAX, RetryDecision
 from holdfast.payments.retry_policy import decide as decide_retry
 from holdfast.runtime import Runtime
-from holdfast.values.errors import Conflict, HoldfastError, Rejected, Transient
-from holdfast.values.ids import uuid7
+from holdfast.values.errors import Conflict, HoldfastError, InvalidInput, Rejected, Transient
 
 LEASE_SECONDS: Final = 90
 """How long a claimed event is left to its worker: longer than the function lives."""
+MATCH_WINDOW_SECONDS: Final = 120
+"""How long after its arrival an event's payment may still be written down: our call, and the first look of the
+watchdog after a crash of it. An event of a payment that is unknown then is given up at once."""
 ACTOR: Final = "system:payment_events"
 
 _logger = logging.getLogger(__name__)
@@ -55,7 +60,9 @@ def apply_payment_event(
         died = ProcessDied("every attempt ended with its process")
         return _record_failure(runtime, organization_id, claimed, died, clock())
     try:
-        recorded = _settle(runtime, organization_id, claimed, clock)
+        recorded = runtime.database.transact(
+            organization_id, lambda opened: settle_event(opened, claimed, commit=True), now=clock(), actor=ACTOR
+        )
     except Exception as error:  # noqa: BLE001 -- whatever it was, it is recorded with the event
         return _record_failure(runtime, organization_id, claimed, error, clock())
     if recorded.owes_money:
@@ -76,34 +83,38 @@ def _claim(runtime: Runtime, organization_id: UUID, event_id: UUID, now: datetim
     return claimed
 
 
-def _settle(
-    runtime: Runtime, organization_id: UUID, claimed: Mapping[str, Any], clock: Callable[[], datetime]
-) -> Recorded:
+def settle_event(transaction: Transaction, claimed: Mapping[str, Any], *, commit: bool) -> Recorded:
+    """What a claimed event means, written; ``commit`` lets COMMIT travel with it. Applies once: a join of facts.
+
+    Raises whatever keeps the event from being true or from being written.
+    """
     if claimed["order_id"] is None:
         raise PaymentUnknown(f"no payment here is {claimed['gateway_transaction_id']}")
+    order = lock_order(transaction, UUID(claimed["order_id"]))
+    payment = order.payment(UUID(claimed["payment_id"]))
+    settlement = decide(order, payment, _tidings(claimed), transaction.now)
+    if settlement.needs_stock:
+        settlement = reserve_again(transaction, order, payment, settlement)
+    return Recorded(write(transaction, order, settlement, commit=commit), bool(settlement.return_money_of))
 
-    def work(transaction: Transaction) -> Recorded:
-        order = lock_order(transaction, UUID(claimed["order_id"]))
-        payment = order.payment(UUID(claimed["payment_id"]))
-        settlement = decide(order, payment, tidings_from(claimed), transaction.now)
-        if settlement.needs_stock:
-            settlement = reserve_again(transaction, order, payment, settlement)
-        return Recorded(write(transaction, order, settlement, commit=True), bool(settlement.return_money_of))
 
-    return runtime.database.transact(organization_id, work, now=clock(), actor=ACTOR)
+def _tidings(claimed: Mapping[str, Any]) -> Tidings:
+    try:
+        return tidings_from(claimed)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidInput(f"the stored event cannot be read: {type(error).__name__} {error}") from error
 
 
 def _record_failure(
     runtime: Runtime, organization_id: UUID, claimed: Mapping[str, Any], error: Exception, now: datetime
 ) -> EventState:
-    """What is tried again and when, or that a person must look."""
-    # A conflict is with something that is still under way (a refund of ours, say), and passes with it.
-    is_permanent = isinstance(error, Rejected) and not isinstance(error, Conflict)
-    decision = decide_retry(claimed["attempts"], now, random.random, permanent=is_permanent)
+    """What is tried again and when, or the dead letter of what is given up."""
+    decision = decide_retry(claimed["attempts"], now, random.random, permanent=_is_permanent(error, claimed, now))
     state = EventState.DEAD_LETTERED if decision.is_dead_letter else EventState.RETRY_SCHEDULED
-    _logger.warning("payment event %s failed: %s (%s)", claimed["id"], error, state, exc_info=True)
-    with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
-        transaction.execute(
+    _logger.warning("payment event %s failed: %s (%s)", claimed["id"], error, state, exc_info=error)
+
+    def work(transaction: Transaction) -> UUID | None:
+        recorded = transaction.execute(
             """
             UPDATE payments.payment_events
                SET state = :state, last_error = :error, next_attempt_at = COALESCE(:retry_at, next_attempt_at)
@@ -112,34 +123,27 @@ def _record_failure(
             organization_id=organization_id,
             id=UUID(claimed["id"]),
             state=state,
-            error=f"{type(error).__name__}: {error}"[:2000],
+            error=reason_of(error),
             retry_at=decision.retry_at,
         )
-        if decision.is_dead_letter:
-            _call_a_person(transaction, claimed, error)
+        return bury(transaction, claimed, error) if recorded and decision.is_dead_letter else None
+
+    dead_letter_id = runtime.database.transact(organization_id, work, now=now, actor=ACTOR)
+    if dead_letter_id is not None:
+        alert_dead_letter(runtime, organization_id, dead_letter_id, now)
     _ring_for_retry(runtime, organization_id, claimed["id"], decision)
     return state
 
 
-def _call_a_person(transaction: Transaction, claimed: Mapping[str, Any], error: Exception) -> None:
-    unmatched = isinstance(error, PaymentUnknown)
-    transaction.execute(
-        """
-        INSERT INTO operations.process_failures
-            (organization_id, id, process_name, related_id, details, payload, created_at)
-        VALUES (:organization_id, :id, :process, :event_id, :details, CAST(:payload AS jsonb), :now)
-        ON CONFLICT (organization_id, process_name, related_id) WHERE status = 'open' DO NOTHING
-        """,
-        organization_id=transaction.tenant,
-        id=uuid7(transaction.now),
-        process="UnmatchedPaymentEvent" if unmatched else "PaymentEvent",
-        event_id=UUID(claimed["id"]),
-        details=f"payment event {claimed['event_type']} was given up after {claimed['attempts']} attempts: {error}"[
-            :2000
-        ],
-        payload={"gateway_event_id": claimed["gateway_event_id"], "payment_id": claimed["payment_id"]},
-        now=transaction.now,
-    )
+def _is_permanent(error: Exception, claimed: Mapping[str, Any], now: datetime) -> bool:
+    """Whether no retry cures it.
+
+    A conflict is with something that is still under way (a refund of ours, say), and passes with it. A payment that is
+    unknown may still be written down while our own call to the gateway is under way; after that it stays unknown.
+    """
+    if isinstance(error, PaymentUnknown):
+        return now - datetime.fromisoformat(claimed["received_at"]) >= timedelta(seconds=MATCH_WINDOW_SECONDS)
+    return isinstance(error, Rejected) and not isinstance(error, Conflict)
 
 
 def _ring_for_retry(runtime: Runtime, organization_id: UUID, event_id: str, decision: RetryDecision) -> None:

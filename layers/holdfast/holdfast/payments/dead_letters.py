@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -131,8 +131,3 @@ def status_of(
     if replays_by_itself and replays == 0 and not is_assigned:
         return DeadLetterStatus.AUTO_REPLAY_SCHEDULED
     return DeadLetterStatus.PENDING_REVIEW
-
-
-def replay_at(now: datetime, delay_seconds: int) -> datetime:
-    """When one that replays by itself does."""
-    return now + timedelta(seconds=delay_seconds)

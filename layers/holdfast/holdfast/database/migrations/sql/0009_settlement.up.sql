@@ -234,8 +234,10 @@ END
 $$;
 
 -- Claims one event for processing. The attempt is counted and committed before the work begins, so that an event that
--- kills its process runs out of attempts too; the lease is when somebody else may take it.
-CREATE FUNCTION payments.claim_event(p_organization_id uuid, p_event_id uuid, p_now timestamptz, p_lease_seconds integer) RETURNS jsonb
+-- kills its process runs out of attempts too; the lease is when somebody else may take it. p_again takes one that was
+-- given up, for a replay: its dead letter says who may, and when.
+CREATE FUNCTION payments.claim_event(p_organization_id uuid, p_event_id uuid, p_now timestamptz, p_lease_seconds integer,
+                                     p_again boolean DEFAULT false) RETURNS jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
@@ -248,9 +250,10 @@ BEGIN
                 WHERE p.organization_id = e.organization_id AND p.gateway_account_id = e.gateway_account_id
                   AND p.gateway_transaction_id = e.gateway_transaction_id))
      WHERE e.organization_id = p_organization_id AND e.id = p_event_id
-       AND e.state IN ('pending', 'retry_scheduled') AND e.next_attempt_at <= p_now
+       AND CASE WHEN p_again THEN e.state = 'dead_lettered'
+                ELSE e.state IN ('pending', 'retry_scheduled') AND e.next_attempt_at <= p_now END
     RETURNING jsonb_build_object(
-        'id', e.id, 'payment_id', e.payment_id, 'attempts', e.attempts, 'event_type', e.event_type, 'news', e.news,
+        'id', e.id, 'payment_id', e.payment_id, 'attempts', e.attempts, 'gateway', e.gateway, 'event_type', e.event_type, 'news', e.news,
         'gateway_event_id', e.gateway_event_id, 'gateway_transaction_id', e.gateway_transaction_id,
         'received_at', e.received_at, 'correlation_id', e.correlation_id,
         'order_id', (SELECT p.order_id FROM payments.payments p WHERE p.organization_id = e.organization_id AND p.id = e.payment_id))
@@ -260,4 +263,4 @@ END
 $$;
 
 GRANT EXECUTE ON FUNCTION checkout.order_view(uuid, uuid), checkout.lock_order(uuid, uuid), checkout.settle(uuid, jsonb), payments.store_event(uuid, jsonb),
-    payments.claim_event(uuid, uuid, timestamptz, integer) TO holdfast_app, holdfast_system;
+    payments.claim_event(uuid, uuid, timestamptz, integer, boolean) TO holdfast_app, holdfast_system;

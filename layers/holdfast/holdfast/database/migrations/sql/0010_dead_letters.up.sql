@@ -43,7 +43,10 @@ CREATE TABLE payments.error_classes (
         successful_replays >= 10 AND 100 * successful_replays >= min_confidence * (successful_replays + failed_replays)))
 );
 CREATE TRIGGER touch BEFORE UPDATE ON payments.error_classes FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
-CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON payments.error_classes FOR EACH ROW EXECUTE FUNCTION operations.audit('organization_id', 'id');
+-- What people decide, not what the replays count.
+CREATE TRIGGER audit AFTER INSERT OR DELETE OR UPDATE OF match_order, active, class_name, description, event_type, gateway_pattern,
+    failure_code_pattern, message_keywords, auto_replay_enabled, auto_replay_delay_seconds, min_confidence
+    ON payments.error_classes FOR EACH ROW EXECUTE FUNCTION operations.audit('organization_id', 'id');
 CALL tenancy.isolate('payments.error_classes');
 GRANT SELECT, INSERT, UPDATE ON payments.error_classes TO holdfast_app, holdfast_system;
 
@@ -87,6 +90,7 @@ CREATE TABLE payments.dead_letters (
     CONSTRAINT dead_letters_scheduled_has_time CHECK ((status = 'auto_replay_scheduled') = (replay_at IS NOT NULL)),
     CONSTRAINT dead_letters_resolved CHECK ((status IN ('replayed', 'discarded')) = (resolved_at IS NOT NULL)),
     CONSTRAINT dead_letters_discarded_says_why CHECK (status <> 'discarded' OR resolution_notes IS NOT NULL),
+    CONSTRAINT dead_letters_no_end_during_a_replay CHECK (resolved_at IS NULL OR replay_lease_until IS NULL),
     CONSTRAINT dead_letters_replays_not_negative CHECK (replays >= 0)
 );
 -- named query: dead letters as a queue by status and priority

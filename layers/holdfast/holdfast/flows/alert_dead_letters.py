@@ -1,0 +1,95 @@
+"""Call somebody about dead letters that are urgent and wait for a person: once each.
+
+An alert is published before the commit that records it, so a crash in between repeats it and none loses it. What was
+committed and not alerted is found by the schedule.
+"""
+
+import logging
+import math
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from holdfast.database.transaction import Transaction
+from holdfast.payments.dead_letters import DeadLetterPriority, DeadLetterStatus, is_alert_due
+from holdfast.runtime import Runtime
+
+ALERTS_MAX: Final = 100
+"""How many one run of the schedule sends; the rest waits for the next."""
+ACTOR: Final = "system:dlq_retries"
+
+_logger = logging.getLogger(__name__)
+
+
+def alert_dead_letter(runtime: Runtime, organization_id: UUID, dead_letter_id: UUID, now: datetime) -> bool:
+    """Send the alert if one is due; whether it was sent. Never raises: what went before is committed."""
+    try:
+        with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
+            return _alert(runtime, transaction, dead_letter_id)
+    except Exception:
+        _logger.warning("an alert could not be sent; the schedule will send it", exc_info=True)
+        return False
+
+
+def alert_dead_letters(
+    runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float] = lambda: math.inf
+) -> int:
+    """Send the alerts that are due and were not sent; answers how many. Stops at the first that cannot be."""
+    with runtime.database.transaction(None, now=clock(), actor=ACTOR) as transaction:
+        rows = transaction.rows(
+            """
+            SELECT organization_id, id FROM payments.dead_letters
+             WHERE alerted_at IS NULL AND priority IN ('critical', 'high')
+               AND status IN ('pending_classification', 'pending_review')
+             ORDER BY created_at LIMIT :limit
+            """,
+            limit=ALERTS_MAX,
+        )
+    sent = 0
+    for row in rows:
+        if time_left_seconds() <= 0:
+            break
+        with runtime.database.transaction(row.organization_id, now=clock(), actor=ACTOR) as transaction:
+            sent += _alert(runtime, transaction, row.id)
+    return sent
+
+
+def _alert(runtime: Runtime, transaction: Transaction, dead_letter_id: UUID) -> bool:
+    row = transaction.row(
+        """
+        SELECT status, priority, alerted_at, event_type, gateway, failure_code, fingerprint
+          FROM payments.dead_letters WHERE organization_id = :organization_id AND id = :id
+           FOR UPDATE SKIP LOCKED
+        """,
+        organization_id=transaction.tenant,
+        id=dead_letter_id,
+    )
+    if row is None or not is_alert_due(DeadLetterPriority(row.priority), DeadLetterStatus(row.status), row.alerted_at):
+        return False
+    runtime.alerts.publish(
+        f"Holdfast: {row.priority} dead letter, {row.event_type} of {row.gateway}",
+        _facts(transaction, dead_letter_id, row),
+    )
+    transaction.execute(
+        "UPDATE payments.dead_letters SET alerted_at = :now WHERE organization_id = :organization_id AND id = :id",
+        organization_id=transaction.tenant,
+        id=dead_letter_id,
+        now=transaction.now,
+    )
+    return True
+
+
+def _facts(transaction: Transaction, dead_letter_id: UUID, row: Any) -> dict[str, str | None]:
+    """Ids and codes: an alert goes to mailboxes, and the reason may quote what a shopper wrote."""
+    return {
+        "alert": "dead_letter",
+        "organization_id": str(transaction.tenant),
+        "dead_letter_id": str(dead_letter_id),
+        "priority": row.priority,
+        "status": row.status,
+        "event_type": row.event_type,
+        "gateway": row.gateway,
+        "failure_code": row.failure_code,
+        "fingerprint": row.fingerprint,
+    }
