@@ -12,6 +12,8 @@ from local.testing import build_template, database, test_server
 from tests.gateways.stripe_stage import running_stripe_server
 from tests.house import ROLE_PASSWORD, House, make_partitions_around_now
 
+pytest_plugins = ("tests.gateways.fixtures",)
+
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Server]:

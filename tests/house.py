@@ -69,9 +69,12 @@ def make_partitions_around_now(owner: Address) -> None:
 class House:
     """One organization, with a runtime for each role and shortcuts for what tests do all the time."""
 
-    def __init__(self, owner: Address, stripe_url: str, secrets: SecretStore) -> None:
+    def __init__(
+        self, owner: Address, stripe_url: str, secrets: SecretStore, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.owner = owner
         self.stripe_url = stripe_url
+        self.environment = dict(environment or {})
         self.clock = Clock()
         self.organization_id = uuid7(self.clock.now)
         self.api_key = f"sk_test_{uuid.uuid4().hex}"
@@ -111,6 +114,7 @@ class House:
                     "STRIPE_BASE_URL": self.stripe_url,
                     "PAYMENT_EVENTS_QUEUE_URL": self.queue_url,
                     "EVENT_BUS_NAME": self.bus,
+                    **self.environment,
                 }
             )
         )
@@ -244,6 +248,7 @@ class House:
         preference: ShippingPreference = ShippingPreference.STANDARD,
         allow_capacity_overflow: bool = True,
         address: PostalAddress = DENVER,
+        gateway: str = "stripe",
     ) -> PlaceOrder:
         """A checkout as the handler would make it; one TEE unless ``items`` says otherwise."""
         wanted = items if items is not None else {"TEE": 1}
@@ -260,7 +265,7 @@ class House:
             ),
             billing_address=address,
             email=None if caller.email else "guest@example.com",
-            gateway="stripe",
+            gateway=gateway,
             token=token,
         )
 

@@ -1,9 +1,11 @@
 """Checkout, its quote, and paying again after a decline."""
 
 from typing import Any
+from uuid import UUID
 
 from aws_lambda_powertools.event_handler import Response
 
+from holdfast.flows.complete_payment import CompletePayment, complete_payment
 from holdfast.flows.idempotency import Claim, fingerprint_of
 from holdfast.flows.pay_order import OPERATION as PAY_ORDER
 from holdfast.flows.pay_order import PayOrder, pay_order
@@ -11,11 +13,11 @@ from holdfast.flows.place_order import OPERATION as CHECKOUT
 from holdfast.flows.place_order import PlaceOrder, place_order
 from holdfast.flows.quote_order import quote_order
 from holdfast.runtime import runtime
-from holdfast.web.answers import payment_answer
+from holdfast.web.answers import completed_answer, payment_answer
 from holdfast.web.caller import caller_from
 from holdfast.web.clock import utc_now
 from holdfast.web.http import IdempotencyKey, OrderReference, json_response, make_resolver, serve
-from holdfast.web.models import CheckoutBody, PayAgainBody, QuoteBody
+from holdfast.web.models import CheckoutBody, CompletePaymentBody, PayAgainBody, QuoteBody
 from holdfast.web.problems import stored_response
 from holdfast.web.routes import DATABASE, IDEMPOTENT, JSON_BODY, route
 from holdfast.web.telemetry import count
@@ -25,6 +27,7 @@ handler = serve(app)
 
 _QUOTE = (*JSON_BODY, *DATABASE, "price_changed", "out_of_stock", "capacity_exceeded")
 _CHECKOUT = (*_QUOTE, *IDEMPOTENT, "stock_contended", "payment_declined", "conflict")
+_COMPLETION = (*JSON_BODY, *DATABASE, "not_found", "conflict")
 _PAYMENT = (*JSON_BODY, *IDEMPOTENT, *DATABASE, "not_found", "conflict", "transition_refused", "out_of_stock")
 
 
@@ -74,3 +77,17 @@ def pay_again(order_id: OrderReference, body: PayAgainBody, idempotency_key: Ide
     claim = Claim(caller.actor, PAY_ORDER, idempotency_key, fingerprint_of(request))
     command = PayOrder(caller, claim, order_id, body.payment.gateway, body.payment.token)
     return stored_response(pay_order(runtime(), command, utc_now, payment_answer))
+
+
+@route(
+    app,
+    "POST /v1/orders/{order_id}/payments/{payment_id}/complete",
+    "Complete a payment that waited for its shopper",
+    returns={200: "PaidOrder"},
+    refuses=(*_COMPLETION, "payment_declined", "gateway_refused", "attempt_too_old"),
+)
+def complete(order_id: OrderReference, payment_id: UUID, body: CompletePaymentBody) -> Response[Any]:
+    """After the action that the gateway asked for: what came back is handed in, or the gateway asked. Repeatable."""
+    caller = caller_from(app.current_event.raw_event)
+    command = CompletePayment(caller, order_id, payment_id, body.details)
+    return stored_response(complete_payment(runtime(), command, utc_now, completed_answer))

@@ -71,6 +71,10 @@ REFUSED: dict[str, tuple[str, str] | str] = {
     "orders_refunded_within_total": ("orders.orders", "refunded = total + 1"),
     "orders_total_adds_up": ("orders.orders", "total = total + 1"),
     "organizations_publishable_key_form": ("tenancy.organizations", "publishable_key = 'sk_0123456789abcdef'"),
+    "organizations_return_url_form": (
+        "tenancy.organizations",
+        """settings = '{"storefront_return_url": "http://shop.example"}'""",
+    ),
     "organizations_slug_form": ("tenancy.organizations", "slug = 'Two Words'"),
     "outbox_topic_is_past_tense_event": ("operations.outbox", "topic = 'order'"),
     "payment_events_attempts_not_negative": ("payments.payment_events", "attempts = -1"),

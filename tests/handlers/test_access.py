@@ -27,6 +27,7 @@ BODIES: Final[Mapping[Operation, Any]] = {
     Operation.PLACE_ORDER: checkout_body(email="x@example.com"),
     Operation.QUOTE_ORDER: {"items": [{"sku": "TEE", "quantity": 1}], "shipping_address": ADDRESS},
     Operation.PAY_ORDER: PAY,
+    Operation.COMPLETE_PAYMENT: {},
     Operation.CANCEL_ORDER: {},
     Operation.ASSIGN_PROCESS_FAILURE: {"version": 1},
     Operation.RESOLVE_PROCESS_FAILURE: {"note": "looked into it", "version": 1},

@@ -12,10 +12,12 @@ import pytest
 
 from holdfast.settings import settings
 from local import sample_events
-from tests.handlers.door import PROBLEM, Door, Reply
+from tests.flows.actions import authenticate
+from tests.handlers.door import PROBLEM, Door, Reply, checkout_body
 from tests.house import House
 
 SKU = "TEE-BLK-M"
+ASKS = "pm_card_authenticationRequired"
 
 
 @pytest.fixture
@@ -61,6 +63,20 @@ def test_place_order_declined_can_be_paid_again(shop: Door) -> None:
     assert paid.body["order"]["status"] == "confirmed"
     assert [payment["status"] for payment in paid.body["order"]["payments"]] == ["failed", "captured"]
     assert shop.house.violations() == []
+
+
+def test_complete_payment_ends_what_the_shopper_did_elsewhere(shop: Door) -> None:
+    body = checkout_body(items=[{"sku": SKU, "quantity": 1}], payment={"gateway": "stripe", "token": ASKS})
+    shopper = shop.sample("orders/list")["requestContext"]["authorizer"]["jwt"]["claims"]
+    asked = shop.ask("POST /v1/checkout", body, who=shopper)
+    assert asked.body["payment"]["status"] == "requires_action"
+    authenticate(shop.house, asked.body["order"]["id"])
+    event = shop.sample("checkout/complete_payment", order_id=asked.body["order"]["id"])
+    event["rawPath"] = event["rawPath"].replace(event["pathParameters"]["payment_id"], asked.body["payment"]["id"])
+    event["pathParameters"]["payment_id"] = asked.body["payment"]["id"]
+    for _ in range(2):
+        reply = shop.send(event)
+        assert (reply.status, reply.body["order"]["status"]) == (200, "confirmed")
 
 
 def test_place_order_with_unknown_field_names_it(shop: Door) -> None:

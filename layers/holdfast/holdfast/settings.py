@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 
+from holdfast.values.return_url import valid_template
+
 
 class DatabaseAuthentication(StrEnum):
     """How a function proves itself to PostgreSQL: a token made from its IAM role, or a password (local only)."""
@@ -57,6 +59,8 @@ class Settings:
     square_base_url: str
     adyen_base_url: str
     """With ``{prefix}`` in it where the address is each company's own, as it is for live payments."""
+    storefront_return_url: str
+    """Where shoppers come back to when their shop does not say; empty: nowhere."""
     database_master_secret: str
 
 
@@ -74,6 +78,13 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         if not value.isdecimal():
             raise ValueError(f"the environment variable {name} is not a whole number: {value!r}")
         return int(value)
+
+    def return_url(name: str) -> str:
+        template = environment.get(name, "")
+        try:
+            return valid_template(template) if template else ""
+        except ValueError as error:
+            raise ValueError(f"the environment variable {name}: {error}") from error
 
     return Settings(
         environment=environment.get("HOLDFAST_ENVIRONMENT", "local"),
@@ -101,6 +112,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         paypal_webhook_roots_file=environment.get("PAYPAL_WEBHOOK_ROOTS_FILE", ""),
         square_base_url=environment.get("SQUARE_BASE_URL", "https://connect.squareup.com"),
         adyen_base_url=environment.get("ADYEN_BASE_URL", "https://{prefix}-checkout-live.adyenpayments.com/checkout"),
+        storefront_return_url=return_url("STOREFRONT_RETURN_URL"),
         database_master_secret=environment.get("DATABASE_MASTER_SECRET_ARN", ""),
     )
 

@@ -72,6 +72,11 @@ class Attempt:
     idempotency_key: str
     begun_at: datetime
     gateway_transaction_id: str | None = None
+    return_url: str | None = None
+
+    def metadata(self) -> dict[str, str]:
+        """What is stored with the attempt so that it stays the same request whatever the settings become."""
+        return {} if self.return_url is None else {"return_url": self.return_url}
 
     def request(self) -> AuthorizeRequest:
         """The attempt in the gateway's terms. The same attempt is always the same request under the same key."""
@@ -84,6 +89,7 @@ class Attempt:
             token=self.token,
             idempotency_key=self.idempotency_key,
             capture_now=self.capture_now,
+            return_url=self.return_url,
         )
 
 
@@ -247,6 +253,7 @@ def attempt_of(organization_id: UUID, order: LockedOrder, payment: LockedPayment
         idempotency_key=payment.idempotency_key,
         begun_at=payment.created_at,
         gateway_transaction_id=payment.gateway_transaction_id,
+        return_url=payment.return_url,
     )
 
 

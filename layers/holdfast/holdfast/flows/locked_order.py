@@ -42,6 +42,7 @@ class LockedPayment:
     capture_now: bool
     idempotency_key: str
     checks: int
+    return_url: str | None
     created_at: datetime
     is_owed_back: bool
     """Whether its return was ever decided: carried out, under way or given up."""
@@ -231,6 +232,7 @@ def _payment_from(row: Mapping[str, Any]) -> LockedPayment:
         capture_now=row["capture_now"],
         idempotency_key=row["idempotency_key"],
         checks=row["checks"],
+        return_url=row["return_url"],
         created_at=datetime.fromisoformat(row["created_at"]),
         is_owed_back=row["is_owed_back"],
     )

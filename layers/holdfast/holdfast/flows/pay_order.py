@@ -35,6 +35,7 @@ from holdfast.values.errors import (
 )
 from holdfast.values.ids import uuid7
 from holdfast.values.money import Money
+from holdfast.values.return_url import return_url_of
 
 OPERATION: Final = "pay_order"
 ATTEMPTS_MAX: Final = 20
@@ -144,7 +145,7 @@ def _begin(runtime: Runtime, command: PayOrder, now: datetime) -> Attempt | Answ
                 write(transaction, order, cancellation(order, "paid again too late: the stock was gone", "other"))
                 _forget_claim(transaction, command.claim)
                 return OutOfStock(shortage.detail, **shortage.facts)
-        return _new_attempt(transaction, order, command)
+        return _new_attempt(transaction, order, command, runtime.settings.storefront_return_url)
 
     return runtime.database.transact(caller.organization_id, work, now=now, actor=caller.actor)
 
@@ -162,12 +163,14 @@ def _check_payable(order: LockedOrder) -> None:
         raise Conflict(f"{ATTEMPTS_MAX} payments of this order failed; place it anew")
 
 
-def _new_attempt(transaction: Transaction, order: LockedOrder, command: PayOrder) -> Attempt:
+def _new_attempt(transaction: Transaction, order: LockedOrder, command: PayOrder, default_return_url: str) -> Attempt:
     now = transaction.now
     account = transaction.row(
         """
-        SELECT id, secret_reference, merchant_account FROM tenancy.gateway_accounts
-         WHERE organization_id = :organization_id AND gateway = :gateway AND status = 'active' ORDER BY id LIMIT 1
+        SELECT a.id, a.secret_reference, a.merchant_account, o.settings
+          FROM tenancy.gateway_accounts a JOIN tenancy.organizations o ON o.id = a.organization_id
+         WHERE a.organization_id = :organization_id AND a.gateway = :gateway AND a.status = 'active'
+         ORDER BY a.id LIMIT 1
         """,
         organization_id=transaction.tenant,
         gateway=command.gateway,
@@ -193,6 +196,7 @@ def _new_attempt(transaction: Transaction, order: LockedOrder, command: PayOrder
         capture_now=order.payments[-1].capture_now if order.payments else True,
         idempotency_key=f"{order.id}-{number}",
         begun_at=now,
+        return_url=return_url_of(account.settings, default_return_url, order.id),
     )
     _insert(transaction, attempt, number)
     path = (OrderStatus.PENDING_PAYMENT,) if order.status is OrderStatus.PAYMENT_FAILED else ()
@@ -214,10 +218,11 @@ def _insert(transaction: Transaction, attempt: Attempt, number: int) -> None:
     transaction.execute(
         """
         INSERT INTO payments.payments (organization_id, id, order_id, attempt, gateway, gateway_account_id,
-                                       method_token, amount, currency, capture_now, idempotency_key, next_check_at,
-                                       created_at)
+                                       method_token, amount, currency, capture_now, idempotency_key, metadata,
+                                       next_check_at, created_at)
         VALUES (:organization_id, :id, :order_id, :attempt, :gateway, :gateway_account_id, :token,
-                :amount, :currency, :capture_now, :idempotency_key, :next_check_at, :now)
+                :amount, :currency, :capture_now, :idempotency_key, CAST(:metadata AS jsonb),
+                :next_check_at, :now)
         """,
         organization_id=transaction.tenant,
         id=attempt.payment_id,
@@ -230,6 +235,7 @@ def _insert(transaction: Transaction, attempt: Attempt, number: int) -> None:
         currency=attempt.amount.currency,
         capture_now=attempt.capture_now,
         idempotency_key=attempt.idempotency_key,
+        metadata=attempt.metadata(),
         next_check_at=transaction.now + timedelta(seconds=FIRST_CHECK_SECONDS),
         now=transaction.now,
     )

@@ -25,6 +25,7 @@ from holdfast.values.caller import Caller, CallerKind
 from holdfast.values.errors import Forbidden, InvalidInput, StockContended
 from holdfast.values.ids import order_number, uuid7
 from holdfast.values.money import Money
+from holdfast.values.return_url import return_url_of
 
 OPERATION: Final = "checkout"
 DECISIONS_MAX: Final = 3
@@ -99,7 +100,7 @@ def _try_to_place(
         if facts["claim"] is not None:
             return _of_earlier(facts["claim"], command, now, tried)
         plan = plan_checkout(command.request, facts, now)
-        attempt, document = _decided(command, facts, plan, now)
+        attempt, document = _decided(command, facts, plan, now, runtime.settings.storefront_return_url)
         tried[attempt.order_id] = attempt
         result: Mapping[str, Any] = transaction.execute_and_commit(
             "SELECT checkout.place(:organization_id, CAST(:order AS jsonb))",
@@ -121,7 +122,7 @@ def _of_earlier(
 
 
 def _decided(
-    command: PlaceOrder, facts: Mapping[str, Any], plan: CheckoutPlan, now: datetime
+    command: PlaceOrder, facts: Mapping[str, Any], plan: CheckoutPlan, now: datetime, default_return_url: str
 ) -> tuple[Attempt, dict[str, Any]]:
     """The decision as ``checkout.place`` takes it, and the attempt that is to be paid."""
     account = facts["gateway_account"]
@@ -151,21 +152,14 @@ def _decided(
         capture_now=policy_of(facts["organization"]["settings"].get("capture_policy")) is CapturePolicy.AT_ONCE,
         idempotency_key=f"{order_id}-1",
         begun_at=now,
+        return_url=return_url_of(facts["organization"]["settings"], default_return_url, order_id),
     )
     document = {
         "claim": command.claim.document(now),
         "customer": customer,
         "order": _order_document(command, plan, attempt, customer_email=_email(command, facts)),
         "items": _items_document(plan, item_ids),
-        "payment": {
-            "id": str(payment_id),
-            "gateway": command.gateway,
-            "gateway_account_id": account["id"],
-            "token": command.token,
-            "capture_now": attempt.capture_now,
-            "idempotency_key": attempt.idempotency_key,
-            "next_check_at": (now + timedelta(seconds=FIRST_CHECK_SECONDS)).isoformat(),
-        },
+        "payment": _payment_document(attempt, now),
         "outbox_id": str(uuid7(now)),
         "hold": hold_document(
             plan.allocation,
@@ -206,6 +200,19 @@ def _email(command: PlaceOrder, facts: Mapping[str, Any]) -> str:
             "an e-mail address is needed", errors=[{"field": "email", "message": "required: the token carries none"}]
         )
     return str(email)
+
+
+def _payment_document(attempt: Attempt, now: datetime) -> dict[str, Any]:
+    return {
+        "id": str(attempt.payment_id),
+        "gateway": attempt.gateway,
+        "gateway_account_id": str(attempt.gateway_account_id),
+        "token": attempt.token,
+        "capture_now": attempt.capture_now,
+        "idempotency_key": attempt.idempotency_key,
+        "metadata": attempt.metadata(),
+        "next_check_at": (now + timedelta(seconds=FIRST_CHECK_SECONDS)).isoformat(),
+    }
 
 
 def _order_document(

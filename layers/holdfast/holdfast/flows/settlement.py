@@ -299,7 +299,9 @@ def _payment_columns(
 ) -> dict[str, Any]:
     captured = facts.refunded_minor if facts.capture_failed else facts.collected_minor
     expires_at = facts.authorization_expires_at
-    check_at = next_check_at(order, payment, status, payment.checks, now)
+    check_at = (
+        now if _came_back(payment, status, tidings) else next_check_at(order, payment, status, payment.checks, now)
+    )
     return {
         "id": str(payment.id),
         "status": status,
@@ -317,6 +319,14 @@ def _payment_columns(
         "next_check_at": check_at and check_at.isoformat(),
         "checks": payment.checks,
     }
+
+
+def _came_back(payment: LockedPayment, status: PaymentStatus, tidings: Tidings) -> bool:
+    """Whether the gateway says that the shopper has acted and the money waits for us (PayPal): looked at once, and if
+    that was of no use, as any other."""
+    told_by_gateway = tidings.gateway_transaction_id is not None
+    acted = status is PaymentStatus.REQUIRES_ACTION and tidings.news.event_type is EventType.PAYMENT_PROCESSING
+    return told_by_gateway and acted and payment.checks == 0
 
 
 def next_check_at(

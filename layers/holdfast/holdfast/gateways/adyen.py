@@ -20,6 +20,7 @@ never guessed: ``cancel`` asks for a cancellation and not for a reversal, which 
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
 from uuid import UUID
@@ -98,11 +99,13 @@ class AdyenGateway:
         body = self._payment_body(request)
         return self._result(request, "/payments", body, request.idempotency_key, deadline_seconds)
 
-    def complete_action(self, request: AuthorizeRequest, details: Json, *, deadline_seconds: float) -> PaymentSnapshot:
-        """Hand in what the shopper's client brought back from the action (``details``: a ``redirectResult``, or what
-        the client library says). It may lead to a further action. Raises what ``Gateway`` says of its verbs."""
-        key = f"{request.idempotency_key} {json.dumps(details, sort_keys=True)}"
-        return self._result(request, "/payments/details", {"details": details}, key, deadline_seconds)
+    def complete_action(
+        self, request: AuthorizeRequest, details: Mapping[str, str], *, deadline_seconds: float
+    ) -> PaymentSnapshot:
+        """Hand in what the shopper's client brought back from the action: a ``redirectResult``, or what the client
+        library says. See ``TakesDetails``."""
+        key = f"{request.idempotency_key} {json.dumps(dict(details), sort_keys=True)}"
+        return self._result(request, "/payments/details", {"details": dict(details)}, key, deadline_seconds)
 
     def capture(
         self, transaction_id: str, amount: Money, *, idempotency_key: str, deadline_seconds: float

@@ -181,6 +181,19 @@ class GatewayEvent:
     """What the gateway said, as JSON."""
 
 
+@runtime_checkable
+class TakesDetails(Protocol):
+    """A gateway that does not learn by itself what the shopper did elsewhere (Adyen): the shopper's client brings it
+    back, and it is handed in. The others are asked (``Gateway.fetch``)."""
+
+    def complete_action(
+        self, request: AuthorizeRequest, details: Mapping[str, str], *, deadline_seconds: float
+    ) -> PaymentSnapshot:
+        """Go on with an attempt that waits for its shopper; the same details again get the same answer. It may lead to
+        a further action. Raises what ``Gateway`` says of its verbs."""
+        ...
+
+
 class Gateway(Protocol):
     """A vendor, in the domain's words. ``deadline_seconds`` bounds a call as a whole.
 

@@ -20,6 +20,7 @@ class Operation(StrEnum):
     PLACE_ORDER = "place_order"
     QUOTE_ORDER = "quote_order"
     PAY_ORDER = "pay_order"
+    COMPLETE_PAYMENT = "complete_payment"
     LIST_ORDERS = "list_orders"
     FIND_ORDER = "find_order"
     CANCEL_ORDER = "cancel_order"
@@ -47,6 +48,7 @@ WHO_MAY: Final[Mapping[Operation, Access]] = {
     Operation.PLACE_ORDER: Access(_SHOPPERS, staff=None),
     Operation.QUOTE_ORDER: Access(_SHOPPERS, staff=Role.VIEWER),
     Operation.PAY_ORDER: Access(_SHOPPERS, staff=None),
+    Operation.COMPLETE_PAYMENT: Access(_SHOPPERS, staff=None),
     Operation.LIST_ORDERS: Access(_SHOPPERS, staff=Role.VIEWER),
     Operation.FIND_ORDER: Access(_SHOPPERS, staff=Role.VIEWER),
     Operation.CANCEL_ORDER: Access(_SHOPPERS, staff=Role.MANAGER),

@@ -12,6 +12,7 @@ OPERATION_OF_ROUTE: Final[Mapping[str, Operation | None]] = {
     "POST /v1/checkout": Operation.PLACE_ORDER,
     "POST /v1/checkout/quote": Operation.QUOTE_ORDER,
     "POST /v1/orders/{order_id}/payments": Operation.PAY_ORDER,
+    "POST /v1/orders/{order_id}/payments/{payment_id}/complete": Operation.COMPLETE_PAYMENT,
     "GET /v1/orders": Operation.LIST_ORDERS,
     "GET /v1/orders/{reference}": Operation.FIND_ORDER,
     "POST /v1/orders/{order_id}/cancel": Operation.CANCEL_ORDER,

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID
@@ -9,6 +10,12 @@ from uuid import UUID
 from holdfast.flows.idempotency import Answer
 from holdfast.web.problems import problem
 from holdfast.web.telemetry import correlation_id
+
+
+def completed_answer(order: Mapping[str, Any], payment_id: UUID) -> Answer:
+    """As ``payment_answer``, with 200: nothing was made."""
+    answer = payment_answer(order, payment_id)
+    return replace(answer, status=int(HTTPStatus.OK)) if answer.status == HTTPStatus.CREATED else answer
 
 
 def payment_answer(order: Mapping[str, Any], payment_id: UUID) -> Answer:

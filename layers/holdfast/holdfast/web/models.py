@@ -11,6 +11,9 @@ from holdfast.values.shipping import ShippingPreference
 
 QUANTITY_MAX: Final = 10_000
 NOTES_MAX_CHARACTERS: Final = 2_000
+TOKEN_MAX_CHARACTERS: Final = 8_000
+DETAILS_MAX: Final = 16
+DETAIL_MAX_CHARACTERS: Final = 16_000
 
 # PostgreSQL text cannot hold NUL, and no name, street or SKU has control characters.
 _PRINTABLE: Final = r"^[^\x00-\x1f\x7f]*$"
@@ -27,6 +30,11 @@ EmailAddress = Annotated[
     str, StringConstraints(max_length=254, pattern=r"^[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+\.[^@\s\x00-\x1f]+$")
 ]
 Notes = Annotated[str, StringConstraints(max_length=NOTES_MAX_CHARACTERS, pattern=r"^[^\x00]*$")]
+
+
+Token = Annotated[str, StringConstraints(min_length=1, max_length=TOKEN_MAX_CHARACTERS, pattern=r"^[\x20-\x7e]+$")]
+"""A gateway's name for a shopper's method: a word of Stripe's, PayPal's or Square's (Square's may be followed by a
+space and a verification token), or the JSON that Adyen's library makes, with the card encrypted in it."""
 
 
 class Body(BaseModel):
@@ -67,11 +75,17 @@ class ItemBody(Body):
         return self
 
 
+DetailName = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z][A-Za-z0-9_.]{0,63}$")]
+DetailValue = Annotated[
+    str, StringConstraints(strict=True, min_length=1, max_length=DETAIL_MAX_CHARACTERS, pattern=r"^[\x20-\x7e]+$")
+]
+
+
 class PaymentBody(Body):
     """How to pay: a gateway and its token for the shopper's method. Card numbers are refused."""
 
     gateway: Literal["stripe", "paypal", "square", "adyen"]
-    token: Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9_:.\-]+$")]
+    token: Token
 
 
 class QuoteBody(Body):
@@ -107,6 +121,13 @@ class PayAgainBody(Body):
     """Another method for an order whose payment failed."""
 
     payment: PaymentBody
+
+
+class CompletePaymentBody(Body):
+    """What the shopper's client brought back from an action: Adyen's `redirectResult` for one; empty where the gateway
+    is asked (Stripe, PayPal)."""
+
+    details: Annotated[dict[DetailName, DetailValue], Field(max_length=DETAILS_MAX)] = {}
 
 
 class CancelBody(Body):

@@ -16,7 +16,13 @@ CREATE TABLE tenancy.organizations (
     CONSTRAINT organizations_slug_form CHECK (slug ~ '^[a-z0-9][a-z0-9-]*[a-z0-9]$'),
     CONSTRAINT organizations_publishable_key_form CHECK (publishable_key ~ '^pk_[A-Za-z0-9_]{16,64}$'),
     CONSTRAINT organizations_publishable_key_unique UNIQUE (publishable_key),
-    CONSTRAINT organizations_status CHECK (status IN ('active', 'suspended'))
+    CONSTRAINT organizations_status CHECK (status IN ('active', 'suspended')),
+    -- As values/return_url.py has it: no shopper is ever sent to what was mistyped.
+    CONSTRAINT organizations_return_url_form CHECK (
+        NOT settings ? 'storefront_return_url' OR (
+            length(settings ->> 'storefront_return_url') <= 1000
+            AND (settings ->> 'storefront_return_url') COLLATE "C"
+                ~ '^(https://[A-Za-z0-9.-]+(:[0-9]{1,5})?|http://(localhost|127\.0\.0\.1)(:[0-9]{1,5})?)(/([!-z|~]|\{order_id\})*)?$') IS TRUE)
 );
 -- named query: by slug
 CREATE UNIQUE INDEX organizations_slug_unique ON tenancy.organizations (slug) WHERE deleted_at IS NULL;

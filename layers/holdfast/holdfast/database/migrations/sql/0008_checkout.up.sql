@@ -175,9 +175,10 @@ BEGIN
     VALUES (p_organization_id, v_order_id, 1, 'pending_payment', p #>> '{hold,performed_by}', 'placed', v_now);
 
     INSERT INTO payments.payments (organization_id, id, order_id, attempt, gateway, gateway_account_id, method_token, amount, currency,
-                                   capture_now, idempotency_key, next_check_at, created_at)
+                                   capture_now, idempotency_key, metadata, next_check_at, created_at)
     VALUES (p_organization_id, (m ->> 'id')::uuid, v_order_id, 1, m ->> 'gateway', (m ->> 'gateway_account_id')::uuid, m ->> 'token',
             (o ->> 'total')::bigint, o ->> 'currency', (m ->> 'capture_now')::boolean, m ->> 'idempotency_key',
+            COALESCE(m -> 'metadata', '{}'),
             (m ->> 'next_check_at')::timestamptz, v_now);
 
     INSERT INTO operations.outbox (organization_id, id, topic, aggregate_type, aggregate_id, sequence, payload, created_at)

@@ -69,7 +69,7 @@ BEGIN
                     'gateway_transaction_id', p.gateway_transaction_id, 'token', p.method_token, 'amount', p.amount,
                     'captured_amount', p.captured_amount, 'refunded_amount', p.refunded_amount, 'refunding_amount', p.refunding_amount,
                     'currency', p.currency, 'status', p.status, 'facts', p.facts, 'capture_now', p.capture_now,
-                    'idempotency_key', p.idempotency_key, 'checks', p.checks, 'created_at', p.created_at,
+                    'idempotency_key', p.idempotency_key, 'checks', p.checks, 'return_url', p.metadata ->> 'return_url', 'created_at', p.created_at,
                     'is_owed_back', EXISTS (SELECT 1 FROM orders.order_operations b
                                              WHERE b.organization_id = p.organization_id AND b.order_id = p.order_id
                                                AND b.payment_id = p.id AND b.operation = 'return_money'),

@@ -1,4 +1,4 @@
-"""The gateways under test. Each test has an account of its own, so that they can share one server."""
+"""The gateways under test: a plugin of tests/conftest.py. Each test has an account of its own at a shared server."""
 
 from collections.abc import Iterator
 from pathlib import Path

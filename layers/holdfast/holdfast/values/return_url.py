@@ -1,0 +1,31 @@
+"""Where shoppers come back to after they acted elsewhere: at their bank, or at PayPal.
+
+A shop says it in ``settings.storefront_return_url``, a deployment for all its shops in ``STOREFRONT_RETURN_URL``. What
+is decided for an attempt stays with it: a gateway that is asked again under the same key is asked the same.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+from uuid import UUID
+
+SETTING: Final = "storefront_return_url"
+_FORM: Final = re.compile(
+    r"(https://[A-Za-z0-9.-]+(:[0-9]{1,5})?|http://(localhost|127\.0\.0\.1)(:[0-9]{1,5})?)"
+    r"(/([!-z|~]|\{order_id\})*)?"
+)
+_MAX_CHARACTERS: Final = 1000
+
+
+def valid_template(template: str) -> str:
+    """The template itself. Raises ``ValueError`` unless it is an https address of printable ASCII (http on this machine
+    alone), whose only braces are ``{order_id}``. ``organizations_return_url_form`` says the same in SQL."""
+    if len(template) > _MAX_CHARACTERS or not _FORM.fullmatch(template):
+        raise ValueError(f"{template[:200]!r} is no address a shopper can come back to")
+    return template
+
+
+def return_url_of(settings: Mapping[str, Any], default: str, order_id: UUID) -> str | None:
+    """The address for one order; ``None`` where neither the shop nor the deployment has one."""
+    template = settings.get(SETTING) or default
+    return valid_template(template).replace("{order_id}", str(order_id)) if template else None
