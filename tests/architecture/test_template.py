@@ -27,6 +27,7 @@ READS_GATEWAY_SECRETS = {
     "PaymentEventsFunction",
     "PaymentWatchdogFunction",
     "PaymentWebhooksFunction",
+    "RefundsFunction",
 }
 API_GATEWAY_TIMEOUT_SECONDS = 30
 VISIBILITY_PER_TIMEOUT = 6

@@ -135,8 +135,8 @@ INSERT INTO payments.refunds (organization_id, id, order_id, payment_id, amount,
     SELECT organization_id, pg_temp.key('012', n, i), id, payment_id, 100, 'USD', 'other', false,
            CASE WHEN n % 1000 = 13 THEN 'pending' ELSE 'succeeded' END, 're_' || n, 'test', at FROM placed WHERE n % 5 > 2;
 
-INSERT INTO payments.refund_items (organization_id, id, refund_id, order_item_id, quantity, amount)
-    SELECT organization_id, pg_temp.key('017', n, i), pg_temp.key('012', n, i), item_id, 1, 100 FROM placed WHERE n % 5 > 2;
+INSERT INTO payments.refund_items (organization_id, id, refund_id, order_item_id, quantity, worth, amount)
+    SELECT organization_id, pg_temp.key('017', n, i), pg_temp.key('012', n, i), item_id, 1, 100, 100 FROM placed WHERE n % 5 > 2;
 
 INSERT INTO payments.disputes (organization_id, id, payment_id, gateway_dispute_id, amount, currency, status, created_at)
     SELECT organization_id, pg_temp.key('01c', n, i), payment_id, 'dp_' || n, 100, 'USD', 'opened', at

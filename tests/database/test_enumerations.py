@@ -11,7 +11,7 @@ from holdfast.flows.process_failures import FailureStatus
 from holdfast.orders.lifecycle import INITIAL, TERMINAL, TRANSITIONS, OrderStatus
 from holdfast.orders.model import FulfillmentStatus, OrderPaymentStatus, OrderSource
 from holdfast.payments.dead_letters import DeadLetterAction, DeadLetterPriority, DeadLetterStatus
-from holdfast.payments.model import OPEN_STATUSES, EventState, PaymentStatus, RefundReason, RefundStatus
+from holdfast.payments.model import OPEN_STATUSES, EventState, PaymentStatus, RefundReason, RefundStatus, RestockReason
 from holdfast.tenancy.roles import Role
 from holdfast.values.payment_events import EventType
 from holdfast.values.shipping import ShippingPreference
@@ -34,6 +34,7 @@ MIRRORS: dict[str, type[StrEnum]] = {
     "payment_events_event_type": EventType,
     "payment_events_state": EventState,
     "process_failures_status": FailureStatus,
+    "refund_items_restock_reason": RestockReason,
     "refunds_reason": RefundReason,
     "refunds_status": RefundStatus,
 }
@@ -56,7 +57,6 @@ ONLY_IN_SQL = {
     "payment_methods_gateway": {"stripe", "paypal", "square", "adyen"},
     "payments_gateway": {"stripe", "paypal", "square", "adyen"},
     "products_status": {"draft", "active", "archived"},
-    "refund_items_restock_reason": {"resellable", "damaged", "customer_kept", "other"},
     "reservations_status": {"active", "completed", "expired", "cancelled", "reallocated"},
     "users_status": {"active", "suspended", "deleted"},
     "variants_status": {"active", "archived"},

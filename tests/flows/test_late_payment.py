@@ -173,14 +173,14 @@ def test_a_refund_that_fails_later_calls_a_person_and_is_not_tried_for_ever(hous
         house.work()
     assert last_payment(house, order_id)["status"] == "captured"
     assert sorted(operations(house)) == [("done", "customer_request"), ("failed", "late_payment")]
-    assert house.failures() == ["ReturnMoney"]
+    assert house.failures() == ["RefundFailed"]
     house.clock.advance(hours=3)
     resume(house)
     for webhook in house.webhooks("charge.succeeded", "payment_intent.succeeded"):
         house.deliver(webhook)
         house.work()
     assert len(intents(house, order_id)[0]["refunds"]) == 1
-    assert house.failures() == ["ReturnMoney"]
+    assert house.failures() == ["RefundFailed"]
     assert house.violations() == []
 
 
@@ -205,5 +205,5 @@ def test_a_refund_the_gateway_takes_its_time_with_is_asked_about_when_its_webhoo
     done = fate == "succeeds"
     assert operations(house) == [("done" if done else "failed", "customer_request")]
     assert last_payment(house, order_id)["status"] == ("refunded" if done else "captured")
-    assert house.failures() == ([] if done else ["ReturnMoney"])
+    assert house.failures() == ([] if done else ["RefundFailed"])
     assert house.violations() == []

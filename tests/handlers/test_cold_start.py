@@ -26,7 +26,16 @@ took = time.perf_counter() - begin
 print(f"{took * 1000:.0f} ms", len(sys.modules))
 print(*sorted(name for name in HEAVY if name in sys.modules))
 """
-ONLINE = ["checkout", "orders", "guest_sessions", "payment_webhooks", "payment_events", "api_docs", "operations"]
+ONLINE = [
+    "checkout",
+    "orders",
+    "guest_sessions",
+    "payment_webhooks",
+    "payment_events",
+    "api_docs",
+    "operations",
+    "refunds",
+]
 
 
 @pytest.mark.parametrize("function", ONLINE)

@@ -270,3 +270,26 @@ def test_a_signed_sample_is_good_for_minutes_and_no_more() -> None:
     name = "payment_webhooks/stripe_payment_intent_succeeded"
     signature = sample_events.render(name, now=datetime.now(UTC))["headers"]["stripe-signature"]
     assert abs(int(signature.split(",")[0].removeprefix("t=")) - time.time()) < 60
+
+
+def test_a_refund_gives_back_what_is_left_and_is_listed(shop: Door) -> None:
+    order_id = send(shop, "checkout/place_order").body["order"]["id"]
+    manager = shop.staff("manager")
+
+    def as_manager(name: str) -> Reply:
+        event = shop.sample(name, order_id=order_id)
+        assert shop.send(event).status == 403
+        event["requestContext"]["authorizer"]["jwt"]["claims"] |= manager
+        return shop.send(event)
+
+    by_amount = as_manager("refunds/refund_by_amount")
+    assert by_amount.status == 201
+    assert [made["amount_minor"] for made in by_amount.body["refunds"]] == [500]
+    whole = as_manager("refunds/refund_in_full")
+    assert (whole.status, whole.body["order"]["status"]) == (201, "cancelled")
+    again = as_manager("refunds/refund_in_full")
+    assert (again.status, again.raw) == (201, whole.raw)
+    listed = as_manager("refunds/list")
+    assert [made["status"] for made in listed.body["refunds"]] == ["succeeded", "succeeded"]
+    assert listed.body["refunds"][1]["notes"] == "called on Monday"
+    assert shop.house.violations() == []

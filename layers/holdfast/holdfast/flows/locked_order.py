@@ -17,7 +17,8 @@ from holdfast.values.errors import NotFound
 from holdfast.values.shipping import ShippingPreference
 
 PAYMENT_HOLD_SECONDS_DEFAULT: Final = 1800
-_HAS_MONEY: Final = frozenset({PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURED, PaymentStatus.PARTIALLY_REFUNDED})
+MONEY_STATUSES: Final = frozenset({PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURED, PaymentStatus.PARTIALLY_REFUNDED})
+"""What a payment is while the gateway holds money for it, or has taken it and not given back all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ class LockedPayment:
     created_at: datetime
     is_owed_back: bool
     """Whether its return was ever decided: carried out, under way or given up."""
+    is_being_returned: bool = False
+    """Whether its return is under way."""
 
     @property
     def is_open(self) -> bool:
@@ -55,12 +58,21 @@ class LockedPayment:
     @property
     def has_money(self) -> bool:
         """The gateway holds money for it, or has taken it."""
-        return self.status in _HAS_MONEY
+        return self.status in MONEY_STATUSES
 
     @property
     def returnable(self) -> int:
         """What was captured and is neither given back nor on its way back."""
         return self.captured_amount - self.refunded_amount - self.refunding_amount
+
+
+@dataclass(frozen=True, slots=True)
+class RefundedItem:
+    """What a refund says of a line. Amounts in minor units."""
+
+    order_item_id: UUID
+    quantity: int
+    worth: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +82,21 @@ class LockedRefund:
     id: UUID
     payment_id: UUID
     amount: int
+    shipping_amount: int
     status: str
     reason: str
     gateway_refund_id: str | None
+    items: tuple[RefundedItem, ...] = ()
+
+    @property
+    def is_open(self) -> bool:
+        """It is asked for, and how it ends is not known."""
+        return self.status in ("pending", "processing")
+
+    @property
+    def counts(self) -> bool:
+        """What it is about has been given back, or may be."""
+        return self.is_open or self.status == "succeeded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +118,8 @@ class Item:
     variant_id: UUID
     sku: str
     quantity: int
+    worth: int
+    """What the shopper paid for all of it: subtotal - discount + tax."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +130,12 @@ class LockedOrder:
     order_number: str
     customer_id: UUID
     status: OrderStatus
+    status_before: OrderStatus | None
+    """Where a refund took the order from; ``None`` while no refund has moved it."""
     sequence: int
     currency: str
     total: int
+    shipping: int
     preference: ShippingPreference
     destination: Coordinates | None
     needs_address_review: bool
@@ -124,6 +153,13 @@ class LockedOrder:
             if payment.id == payment_id:
                 return payment
         raise NotFound("the order has no such payment")
+
+    def refund(self, refund_id: UUID | None) -> LockedRefund:
+        """One of the order's refunds. Raises NotFound."""
+        for refund in self.refunds:
+            if refund.id == refund_id:
+                return refund
+        raise NotFound("the order has no such refund")
 
     @property
     def open_payment(self) -> LockedPayment | None:
@@ -172,9 +208,11 @@ def _order_from(document: Mapping[str, Any]) -> LockedOrder:
         order_number=order["order_number"],
         customer_id=UUID(order["customer_id"]),
         status=OrderStatus(order["status"]),
+        status_before=OrderStatus(order["status_before"]) if order["status_before"] else None,
         sequence=order["sequence"],
         currency=order["currency"],
         total=order["total"],
+        shipping=order["shipping"],
         preference=ShippingPreference(order["shipping_preference"]),
         destination=Coordinates(order["latitude"], order["longitude"]) if located else None,
         needs_address_review=order["needs_address_review"],
@@ -193,7 +231,8 @@ def _order_from(document: Mapping[str, Any]) -> LockedOrder:
             for row in document["holds"]
         ),
         items=tuple(
-            Item(UUID(row["id"]), UUID(row["variant_id"]), row["sku"], row["quantity"]) for row in document["items"]
+            Item(UUID(row["id"]), UUID(row["variant_id"]), row["sku"], row["quantity"], row["worth"])
+            for row in document["items"]
         ),
     )
 
@@ -204,9 +243,11 @@ def _refunds_from(rows: Sequence[Mapping[str, Any]]) -> list[LockedRefund]:
             UUID(row["id"]),
             UUID(row["payment_id"]),
             row["amount"],
+            row["shipping_amount"],
             row["status"],
             row["reason"],
             row["gateway_refund_id"],
+            tuple(RefundedItem(UUID(item["order_item_id"]), item["quantity"], item["worth"]) for item in row["items"]),
         )
         for row in rows
     ]
@@ -235,4 +276,5 @@ def _payment_from(row: Mapping[str, Any]) -> LockedPayment:
         return_url=row["return_url"],
         created_at=datetime.fromisoformat(row["created_at"]),
         is_owed_back=row["is_owed_back"],
+        is_being_returned=row["is_being_returned"],
     )

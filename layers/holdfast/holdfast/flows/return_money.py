@@ -1,17 +1,18 @@
-"""Give back what an order must not keep: cancel what is open, void what is held, refund what was taken.
+"""Give money back as it was decided: one refund that was asked for, or all that an order must not keep (cancel what is
+open, void what is held, refund what was taken).
 
-The decision that money goes back is committed with the cancellation (``order_operations``); this flow carries it out
-step by step, each step recorded, and can be resumed by anybody at any point. A refund's row is committed before the
-gateway is called, and its id is the key of the call: calling twice refunds once.
+The decision is committed first (``order_operations``: ``refund`` for the one, ``return_money`` for the other); this
+flow carries it out step by step, each step recorded, and can be resumed by anybody at any point. A refund's row is
+committed before the gateway is called, and its id is the key of the call: calling twice refunds once.
 """
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
@@ -24,19 +25,14 @@ from holdfast.flows.charge_payment import (
     record,
 )
 from holdfast.flows.locked_order import LockedOrder, LockedPayment, LockedRefund, lock_order
-from holdfast.gateways.port import (
-    Gateway,
-    GatewayEvent,
-    GatewayRefused,
-    RefundSnapshot,
-    event_from_refund_snapshot,
-    event_from_snapshot,
-)
-from holdfast.payments.model import PaymentStatus
+from holdfast.flows.refund_at_gateway import ask_for_refund, look_at_refund
+from holdfast.flows.refund_news import refund_failure, refund_row
+from holdfast.flows.settlement import Settlement, write
+from holdfast.gateways.port import Gateway, GatewayEvent, GatewayRefused, event_from_snapshot
+from holdfast.payments.model import PaymentStatus, RefundStatus
 from holdfast.runtime import Runtime
 from holdfast.values.errors import Rejected, Transient
 from holdfast.values.ids import uuid7
-from holdfast.values.money import Money
 
 STEPS_MAX: Final = 4
 """Find, cancel, refund, and a look at the end: no payment needs more in one go."""
@@ -57,11 +53,12 @@ class RefundFailed(Rejected):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A payment whose money is owed back."""
+    """A payment whose money goes back: all that is left of it, or one refund."""
 
     id: UUID
     order_id: UUID
     payment_id: UUID
+    refund_id: UUID | None
     reason: str
     attempts: int
 
@@ -81,15 +78,15 @@ def _claim_operations(transaction: Transaction, order_id: UUID, now: datetime) -
         UPDATE orders.order_operations
            SET attempts = attempts + 1, next_attempt_at = :retry_at
          WHERE organization_id = :organization_id AND order_id = :order_id AND state = 'running'
-           AND operation = 'return_money' AND next_attempt_at <= :now
-        RETURNING id, order_id, payment_id, reason, attempts
+           AND operation IN ('return_money', 'refund') AND next_attempt_at <= :now
+        RETURNING id, order_id, payment_id, subject_id, reason, attempts
         """,
         organization_id=transaction.tenant,
         order_id=order_id,
         now=now,
         retry_at=now + timedelta(seconds=60),
     )
-    return [Operation(row.id, row.order_id, row.payment_id, row.reason, row.attempts) for row in rows]
+    return [Operation(row.id, row.order_id, row.payment_id, row.subject_id, row.reason, row.attempts) for row in rows]
 
 
 def _carry_out(runtime: Runtime, organization_id: UUID, operation: Operation, clock: Callable[[], datetime]) -> None:
@@ -114,7 +111,7 @@ def _step(
         if ask is None:
             _finish(transaction, operation, "done", None)
             return False
-        if not may_look and _refund_at_gateway(order, payment) is not None:
+        if not may_look and _refund_at_gateway(order, payment, operation) is not None:
             _wait(transaction, operation)
             return False
     gateway = runtime.gateways.gateway(payment.gateway, payment.secret_reference, payment.merchant_account)
@@ -134,27 +131,33 @@ def _next_call(
     clock: Callable[[], datetime],
 ) -> Callable[[Gateway], GatewayEvent] | None:
     """The one call that the payment's state asks for; ``None``: all of it is back. Raises RefundFailed."""
+    underway = _refund_at_gateway(order, payment, operation)
+    if operation.refund_id is not None:
+        refund = order.refund(operation.refund_id)
+        if not refund.is_open:
+            return None
+        return partial(ask_for_refund if underway is None else look_at_refund, payment, refund, clock)
     if payment.is_open or payment.status is PaymentStatus.AUTHORIZED:
         return partial(_find_or_cancel, transaction.tenant, order, payment, operation, clock)
     if payment.captured_amount <= payment.refunded_amount:
         return None
-    underway = _refund_at_gateway(order, payment)
     if underway is not None:
-        return partial(_look_at_refund, payment, underway, clock)
+        return partial(look_at_refund, payment, underway, clock)
     if any(refund.payment_id == payment.id and refund.status == "failed" for refund in order.refunds):
         raise RefundFailed(f"the gateway could not refund payment {payment.id}")
-    return partial(_refund, payment, _open_refund(transaction, order, payment, operation), clock)
+    return partial(ask_for_refund, payment, _open_refund(transaction, order, payment, operation), clock)
 
 
-def _refund_at_gateway(order: LockedOrder, payment: LockedPayment) -> LockedRefund | None:
-    """A refund the gateway has taken and not finished."""
+def _refund_at_gateway(order: LockedOrder, payment: LockedPayment, operation: Operation) -> LockedRefund | None:
+    """A refund of the operation that the gateway has taken and not finished."""
     return next(
         (
             refund
             for refund in order.refunds
             if refund.payment_id == payment.id
-            and refund.status in ("pending", "processing")
+            and refund.is_open
             and refund.gateway_refund_id is not None
+            and operation.refund_id in (None, refund.id)
         ),
         None,
     )
@@ -168,28 +171,9 @@ def _open_refund(
         if refund.payment_id == payment.id and refund.status == "pending":
             return refund
     reason = operation.reason if operation.reason in _REFUND_REASONS else "other"
-    opened = LockedRefund(uuid7(transaction.now), payment.id, payment.returnable, "pending", reason, None)
-    transaction.execute(
-        """
-        WITH opened AS (
-            INSERT INTO payments.refunds (organization_id, id, order_id, payment_id, amount, currency, reason,
-                                          is_full_refund, created_by, created_at)
-            VALUES (:organization_id, :id, :order_id, :payment_id, :amount, :currency, :reason, :is_full, :actor, :now)
-            RETURNING amount)
-        UPDATE payments.payments SET refunding_amount = refunding_amount + (SELECT amount FROM opened)
-         WHERE organization_id = :organization_id AND id = :payment_id
-        """,
-        organization_id=transaction.tenant,
-        id=opened.id,
-        order_id=order.id,
-        payment_id=payment.id,
-        amount=opened.amount,
-        currency=payment.currency,
-        reason=reason,
-        is_full=opened.amount == payment.amount,
-        actor=transaction.actor,
-        now=transaction.now,
-    )
+    opened = LockedRefund(uuid7(transaction.now), payment.id, payment.returnable, 0, "pending", reason, None)
+    row = refund_row(opened, payment, RefundStatus.PENDING, created_by=transaction.actor)
+    write(transaction, order, Settlement(order_id=order.id, refunds=(row,)))
     return opened
 
 
@@ -223,40 +207,6 @@ def _find_or_cancel(
     if snapshot.outcome in UNDECIDED:
         raise Transient("the gateway has taken the cancellation and not decided it yet")
     return event_from_snapshot(snapshot, payment.id, clock())
-
-
-def _refund(
-    payment: LockedPayment, refund: LockedRefund, clock: Callable[[], datetime], gateway: Gateway
-) -> GatewayEvent:
-    # The same refund is always the same request under the same key.
-    snapshot = gateway.refund(
-        _transaction_id(payment),
-        Money(refund.amount, payment.currency),
-        idempotency_key=f"refund-{refund.id}",
-        refund_id=refund.id,
-        reason=refund.reason,
-        deadline_seconds=GATEWAY_DEADLINE_SECONDS,
-    )
-    return _refund_event(snapshot, payment, refund.id, clock())
-
-
-def _look_at_refund(
-    payment: LockedPayment, refund: LockedRefund, clock: Callable[[], datetime], gateway: Gateway
-) -> GatewayEvent:
-    snapshot = gateway.fetch_refund(str(refund.gateway_refund_id), deadline_seconds=GATEWAY_DEADLINE_SECONDS)
-    return _refund_event(snapshot, payment, refund.id, clock())
-
-
-def _refund_event(snapshot: RefundSnapshot, payment: LockedPayment, refund_id: UUID, now: datetime) -> GatewayEvent:
-    return event_from_refund_snapshot(
-        snapshot, transaction_id=_transaction_id(payment), payment_id=payment.id, refund_id=refund_id, now=now
-    )
-
-
-def _transaction_id(payment: LockedPayment) -> str:
-    if payment.gateway_transaction_id is None:
-        raise RuntimeError("money was captured in a transaction that is not known")
-    return payment.gateway_transaction_id
 
 
 def _wait(transaction: Transaction, operation: Operation) -> None:
@@ -305,40 +255,43 @@ def _postpone(runtime: Runtime, organization_id: UUID, operation: Operation, err
             )
             return
         _finish(transaction, operation, "failed", f"{type(error).__name__}: {error}")
-        if refused:
-            _drop_refund(transaction, operation, error)
-        transaction.execute(
-            """
-            INSERT INTO operations.process_failures
-                (organization_id, id, process_name, related_id, details, payload, created_at)
-            VALUES (:organization_id, :id, 'ReturnMoney', :order_id, :details, CAST(:payload AS jsonb), :now)
-            ON CONFLICT (organization_id, process_name, related_id) WHERE status = 'open' DO NOTHING
-            """,
-            organization_id=organization_id,
-            id=uuid7(now),
-            order_id=operation.order_id,
-            details=f"money owed back could not be returned: {error}",
-            payload={"operation_id": str(operation.id), "payment_id": str(operation.payment_id)},
-            now=now,
-        )
+        _give_up(transaction, operation, error, refused=refused)
 
 
-def _drop_refund(transaction: Transaction, operation: Operation, error: Exception) -> None:
-    """A refund that the gateway refused to begin holds no money back any more. Should it exist there all the same, its
-    webhook finds the row by its id."""
-    transaction.execute(
-        """
-        WITH dropped AS (
-            UPDATE payments.refunds SET status = 'failed', failure_code = :code, completed_at = :now
-             WHERE organization_id = :organization_id AND payment_id = :payment_id
-               AND status = 'pending' AND gateway_refund_id IS NULL
-            RETURNING amount)
-        UPDATE payments.payments
-           SET refunding_amount = refunding_amount - (SELECT COALESCE(sum(amount), 0) FROM dropped)
-         WHERE organization_id = :organization_id AND id = :payment_id AND EXISTS (SELECT 1 FROM dropped)
-        """,
-        organization_id=transaction.tenant,
-        payment_id=operation.payment_id,
-        code=error.failure_code if isinstance(error, GatewayRefused) else "not_asked",
-        now=transaction.now,
+def _give_up(transaction: Transaction, operation: Operation, error: Exception, *, refused: bool) -> None:
+    """Call a person. A refund that the gateway refused to begin holds no money back any more; should it exist there
+    all the same, its webhook finds the row by its id. One that nobody knows the end of goes on holding it."""
+    order = lock_order(transaction, operation.order_id)
+    payment = order.payment(operation.payment_id)
+    refused_rows = tuple(
+        refund_row(refund, payment, RefundStatus.FAILED, failure_code=_failure_code(error))
+        for refund in order.refunds
+        if refused
+        and refund.payment_id == payment.id
+        and refund.status == "pending"
+        and refund.gateway_refund_id is None
+        and operation.refund_id in (None, refund.id)
     )
+    payload = {"operation_id": str(operation.id), "payment_id": str(operation.payment_id)}
+    failure: tuple[str, str, Mapping[str, Any]]
+    if operation.refund_id is not None:
+        amount = order.refund(operation.refund_id).amount
+        failure = refund_failure(order, payment, amount, str(error), operation.refund_id)
+    else:
+        name = "RefundFailed" if isinstance(error, RefundFailed) else "ReturnMoney"
+        failure = (name, f"money owed back could not be returned: {error}", payload)
+    write(
+        transaction,
+        order,
+        Settlement(
+            order_id=order.id,
+            refunds=refused_rows,
+            failures=(failure,),
+            topics=("order.refund_failed",) if refused_rows and operation.refund_id is not None else (),
+            extra={"refund_id": operation.refund_id and str(operation.refund_id)},
+        ),
+    )
+
+
+def _failure_code(error: Exception) -> str:
+    return error.failure_code if isinstance(error, GatewayRefused) else "not_asked"

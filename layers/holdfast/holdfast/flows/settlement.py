@@ -11,10 +11,11 @@ from typing import Any, Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
-from holdfast.flows.locked_order import LockedOrder, LockedPayment
+from holdfast.flows.locked_order import MONEY_STATUSES, LockedOrder, LockedPayment
+from holdfast.flows.refund_news import REFUND_NEWS, RefundNews, read_refund_news, step_back
 from holdfast.orders.lifecycle import TERMINAL, OrderStatus, path_to_confirmed
 from holdfast.orders.model import derive_payment_status
-from holdfast.payments.model import OPEN_STATUSES, PaymentStatus, RefundStatus
+from holdfast.payments.model import OPEN_STATUSES, PaymentStatus
 from holdfast.payments.state import PaymentFacts, PaymentNews, derive_status, join, to_json
 from holdfast.values.errors import InvalidInput
 from holdfast.values.ids import uuid7
@@ -40,7 +41,6 @@ _SHIPPED: Final = frozenset(
         OrderStatus.PARTIALLY_REFUNDED,
     }
 )
-_REFUND_NEWS: Final = frozenset({EventType.REFUND_REQUESTED, EventType.REFUND_SUCCEEDED, EventType.REFUND_FAILED})
 _CAPTURE_NEWS: Final = frozenset({EventType.CAPTURE_REQUESTED, EventType.CAPTURE_SUCCEEDED, EventType.CAPTURE_FAILED})
 _DISPUTE_NEWS: Final = frozenset({EventType.DISPUTE_OPENED, EventType.DISPUTE_UPDATED, EventType.DISPUTE_CLOSED})
 
@@ -51,9 +51,12 @@ class Settlement:
 
     order_id: UUID
     path: tuple[OrderStatus, ...] = ()
+    is_reversal: bool = False
+    """The path is the one step back that a refund which failed later takes."""
     notes: str | None = None
     payment: Mapping[str, Any] | None = None
     refunds: tuple[Mapping[str, Any], ...] = ()
+    refund_items: tuple[Mapping[str, Any], ...] = ()
     event_id: UUID | None = None
     payment_status: str | None = None
     refunded: int | None = None
@@ -61,6 +64,8 @@ class Settlement:
     return_sold: bool = False
     extend_holds_until: datetime | None = None
     return_money_of: tuple[tuple[UUID, str], ...] = ()
+    operations: tuple[Mapping[str, Any], ...] = ()
+    """Other things to be carried out at a gateway, as rows."""
     failures: tuple[tuple[str, str, Mapping[str, Any]], ...] = ()
     topics: tuple[str, ...] = ()
     needs_stock: bool = False
@@ -88,20 +93,36 @@ def decide(order: LockedOrder, payment: LockedPayment, tidings: Tidings, now: da
     _refuse_foreign(payment, tidings)
     facts = join(payment.facts, tidings.news)
     status = derive_status(facts)
+    news = read_refund_news(order, payment, facts, tidings.news, tidings.refund_id, now)
     settlement = Settlement(
         order_id=order.id,
         event_id=tidings.event_id,
         payment=_payment_columns(order, payment, facts, status, tidings, now),
-        refunds=_refund_rows(order, payment, facts, tidings, now),
+        refunds=news.rows,
         payment_status=derive_payment_status(
             status if other.id == payment.id else other.status for other in order.payments
         ),
-        refunded=min(
-            order.total,
-            sum(facts.refunded_minor if o.id == payment.id else o.refunded_amount for o in order.payments),
-        ),
+        refunded=_refunded(order, payment, facts),
     )
-    return _follow(order, payment, status, facts, settlement)
+    return _announce(news, _follow(order, payment, status, facts, settlement))
+
+
+def _refunded(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts) -> int:
+    """What of the order's price went back: what was paid beyond it is given back first."""
+    others = [other for other in order.payments if other.id != payment.id]
+    given = facts.refunded_minor + sum(other.refunded_amount for other in others)
+    collected = facts.collected_minor + sum(other.captured_amount for other in others)
+    return min(order.total, max(0, given - max(0, collected - order.total)))
+
+
+def _announce(news: RefundNews, settlement: Settlement) -> Settlement:
+    """What the order's own step tells (refunded, cancelled) covers the refund that led to it."""
+    return replace(
+        settlement,
+        topics=settlement.topics or news.topics,
+        failures=(*settlement.failures, *news.failures),
+        extra={**settlement.extra, **news.extra},
+    )
 
 
 def _refuse_foreign(payment: LockedPayment, tidings: Tidings) -> None:
@@ -111,7 +132,7 @@ def _refuse_foreign(payment: LockedPayment, tidings: Tidings) -> None:
     transaction_ids = {tidings.gateway_transaction_id, payment.gateway_transaction_id} - {None}
     if len(transaction_ids) > 1:
         raise InvalidInput(f"news of {tidings.gateway_transaction_id}; the payment is {payment.gateway_transaction_id}")
-    is_of_whole = tidings.news.event_type not in _REFUND_NEWS | _DISPUTE_NEWS | _CAPTURE_NEWS
+    is_of_whole = tidings.news.event_type not in REFUND_NEWS | _DISPUTE_NEWS | _CAPTURE_NEWS
     if is_of_whole and tidings.news.amount_minor not in (None, payment.amount):
         raise InvalidInput(f"news of {tidings.news.amount_minor} about a payment of {payment.amount}")
 
@@ -120,9 +141,11 @@ def _follow(
     order: LockedOrder, payment: LockedPayment, status: PaymentStatus, facts: PaymentFacts, settlement: Settlement
 ) -> Settlement:
     """What becomes of the order now that its payment is ``status``."""
+    if (before := step_back(order, payment, facts, has_money=status in MONEY_STATUSES)) is not None:
+        return replace(settlement, path=(before,), is_reversal=True, notes="a refund failed after all")
     match status:
         case PaymentStatus.AUTHORIZED | PaymentStatus.CAPTURED | PaymentStatus.PARTIALLY_REFUNDED:
-            return _money_came(order, payment, settlement, covered=_covers(facts))
+            return _money_came(order, payment, settlement, covered=_covers(facts), refunded_minor=facts.refunded_minor)
         case PaymentStatus.FAILED | PaymentStatus.CANCELLED:
             return _money_went(order, payment, status, facts, settlement)
         case PaymentStatus.PROCESSING | PaymentStatus.REQUIRES_ACTION:
@@ -154,13 +177,18 @@ def _others(order: LockedOrder, payment: LockedPayment, *, with_money: bool) -> 
     ]
 
 
-def _money_came(order: LockedOrder, payment: LockedPayment, settlement: Settlement, *, covered: bool) -> Settlement:
+def _money_came(
+    order: LockedOrder, payment: LockedPayment, settlement: Settlement, *, covered: bool, refunded_minor: int
+) -> Settlement:
     """Confirm what waits for money; return what comes twice or for an order that is over. Less than the order costs
     confirms nothing, and a person is called."""
     if order.status in TERMINAL:
         return replace(settlement, return_money_of=((payment.id, "late_payment"),))
     if any(not other.is_owed_back for other in _others(order, payment, with_money=True)):
         return replace(settlement, return_money_of=((payment.id, "duplicate"),))
+    if order.status is OrderStatus.DELIVERED and refunded_minor > 0:
+        partial = (OrderStatus.PARTIALLY_REFUNDED,)
+        return replace(settlement, path=partial, notes="refunded in part", topics=("order.partially_refunded",))
     if order.status not in _WAITING_FOR_MONEY:
         return settlement
     if not covered:
@@ -257,10 +285,12 @@ def _document(transaction: Transaction, order: LockedOrder, settlement: Settleme
         "event_id": _text(settlement.event_id),
         "payment": settlement.payment,
         "refunds": list(settlement.refunds),
+        "refund_items": list(settlement.refund_items),
         "order": {
             "from": order.status,
             "sequence": order.sequence,
             "path": list(settlement.path),
+            "is_reversal": settlement.is_reversal,
             "notes": settlement.notes,
             "payment_status": settlement.payment_status,
             "refunded": settlement.refunded,
@@ -279,9 +309,17 @@ def _document(transaction: Transaction, order: LockedOrder, settlement: Settleme
             for number, topic in enumerate(settlement.topics, start=1)
         ],
         "operations": [
-            {"id": str(uuid7(now)), "payment_id": str(payment_id), "reason": reason}
+            {
+                "id": str(uuid7(now)),
+                "payment_id": str(payment_id),
+                "operation": "return_money",
+                "subject_id": None,
+                "amount": None,
+                "reason": reason,
+            }
             for payment_id, reason in settlement.return_money_of
-        ],
+        ]
+        + list(settlement.operations),
         "failures": [
             {"id": str(uuid7(now)), "process_name": name, "details": details, "payload": payload}
             for name, details, payload in settlement.failures
@@ -338,33 +376,6 @@ def next_check_at(
     if status is PaymentStatus.REQUIRES_ACTION and (held_until := _held_until(order, payment)) > now:
         return held_until
     return now + timedelta(seconds=min(FIRST_CHECK_SECONDS * 2**checks, CHECK_DELAY_MAX_SECONDS))
-
-
-def _refund_rows(
-    order: LockedOrder, payment: LockedPayment, facts: PaymentFacts, tidings: Tidings, now: datetime
-) -> tuple[Mapping[str, Any], ...]:
-    """The refund the news is about, as a row: ours by its id, or one made at the gateway's own console."""
-    news = tidings.news
-    if news.event_type not in _REFUND_NEWS or news.gateway_refund_id is None:
-        return ()
-    fact = next(fact for fact in facts.refunds if fact.gateway_refund_id == news.gateway_refund_id)
-    ours = next(
-        (r for r in order.refunds if r.id == tidings.refund_id or r.gateway_refund_id == fact.gateway_refund_id), None
-    )
-    status = RefundStatus.PROCESSING if fact.status is RefundStatus.PENDING else fact.status
-    return (
-        {
-            "id": str(ours.id if ours else uuid7(now)),
-            "amount": ours.amount if ours else fact.amount_minor,
-            "currency": payment.currency,
-            "reason": ours.reason if ours else "other",
-            "is_full_refund": fact.amount_minor == payment.amount,
-            "status": status,
-            "gateway_refund_id": fact.gateway_refund_id,
-            "failure_code": news.failure_code,
-            "created_by": "gateway",
-        },
-    )
 
 
 def _text(identifier: UUID | None) -> str | None:

@@ -42,6 +42,15 @@ class RefundStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+class RestockReason(StrEnum):
+    """What became of the goods of a refunded line. Only what can be sold again goes back to stock."""
+
+    RESELLABLE = "resellable"
+    DAMAGED = "damaged"
+    CUSTOMER_KEPT = "customer_kept"
+    OTHER = "other"
+
+
 class RefundReason(StrEnum):
     """Why the money goes back."""
 

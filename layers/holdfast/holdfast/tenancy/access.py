@@ -24,6 +24,8 @@ class Operation(StrEnum):
     LIST_ORDERS = "list_orders"
     FIND_ORDER = "find_order"
     CANCEL_ORDER = "cancel_order"
+    REFUND_ORDER = "refund_order"
+    LIST_REFUNDS = "list_refunds"
     LIST_PROCESS_FAILURES = "list_process_failures"
     FIND_PROCESS_FAILURE = "find_process_failure"
     ASSIGN_PROCESS_FAILURE = "assign_process_failure"
@@ -52,6 +54,8 @@ WHO_MAY: Final[Mapping[Operation, Access]] = {
     Operation.LIST_ORDERS: Access(_SHOPPERS, staff=Role.VIEWER),
     Operation.FIND_ORDER: Access(_SHOPPERS, staff=Role.VIEWER),
     Operation.CANCEL_ORDER: Access(_SHOPPERS, staff=Role.MANAGER),
+    Operation.REFUND_ORDER: _MANAGERS,
+    Operation.LIST_REFUNDS: Access(_SHOPPERS, staff=Role.VIEWER),
     Operation.LIST_PROCESS_FAILURES: _MANAGERS,
     Operation.FIND_PROCESS_FAILURE: _MANAGERS,
     Operation.ASSIGN_PROCESS_FAILURE: _MANAGERS,

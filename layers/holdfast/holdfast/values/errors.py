@@ -5,7 +5,7 @@
     │   ├── InvalidInput          ├── NotFound            ├── Unauthenticated     ├── Forbidden
     │   ├── Conflict              ├── OutOfStock          ├── StockContended      ├── CapacityExceeded
     │   ├── PriceChanged          ├── TransitionRefused   ├── IdempotencyKeyReused ├── RequestInProgress
-    │   ├── PaymentDeclined       ├── NotRepresentable    └── SignatureInvalid
+    │   ├── PaymentDeclined       ├── NotRepresentable    ├── RefundExceeds       └── SignatureInvalid
     └── Transient                 nobody's fault: the same request may succeed a little later
 
 No error carries an HTTP status: ``web.problems`` is the one place that knows how each is told over HTTP.
@@ -105,6 +105,13 @@ class PaymentDeclined(Rejected):
     """The gateway refused the payment method. Facts: ``failure_code`` and, at checkout, the ``order`` it left."""
 
     code = "payment_declined"
+
+
+class RefundExceeds(Rejected):
+    """More than is left to give back. Facts: ``refundable_minor``, ``shipping_refundable_minor`` and ``items``, each
+    {order_item_id, refundable_quantity, refundable_minor}."""
+
+    code = "refund_exceeds"
 
 
 class NotRepresentable(Rejected):

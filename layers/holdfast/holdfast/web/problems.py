@@ -31,6 +31,7 @@ STATUS_OF_CODE: Final[Mapping[str, HTTPStatus]] = {
     "attempt_too_old": HTTPStatus.CONFLICT,
     "refund_failed": HTTPStatus.CONFLICT,
     "capture_failed": HTTPStatus.CONFLICT,
+    "refund_exceeds": HTTPStatus.CONFLICT,
     "idempotency_key_reused": HTTPStatus.UNPROCESSABLE_ENTITY,
     "not_representable": HTTPStatus.UNPROCESSABLE_ENTITY,
     "gateway_refused": HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from holdfast.orders.lifecycle import OrderStatus
+from holdfast.payments.model import RefundReason, RefundStatus, RestockReason
 from holdfast.values.shipping import ShippingPreference
 from holdfast.web import operations_views
 
@@ -65,6 +66,7 @@ class OrderItem(BaseModel):
     tax_minor: int
     discount_minor: int
     refunded_quantity: int
+    refunded_minor: int
 
 
 class Allocation(BaseModel):
@@ -157,6 +159,49 @@ class PaidOrder(BaseModel):
 
     order: Order
     payment: Payment
+
+
+class RefundItem(BaseModel):
+    """What a refund says of a line. ``quantity`` 0: the rest of its money, from another payment than its units."""
+
+    order_item_id: UUID
+    quantity: int
+    amount_minor: int
+    restock: bool
+    restock_reason: RestockReason | None
+
+
+class Refund(BaseModel):
+    """Money given back, or on its way. ``amount_minor`` has the shipping in it. ``notes`` and ``created_by`` are the
+    staff's alone."""
+
+    id: UUID
+    payment_id: UUID
+    status: RefundStatus
+    amount_minor: int
+    shipping_minor: int
+    currency: str
+    reason: RefundReason
+    is_full_refund: bool
+    failure_code: str | None
+    items: list[RefundItem]
+    created_at: datetime
+    completed_at: datetime | None
+    notes: str | None = None
+    created_by: str | None = None
+
+
+class RefundList(BaseModel):
+    """The refunds of an order, oldest first."""
+
+    refunds: list[Refund]
+
+
+class RefundedOrder(BaseModel):
+    """The refunds that this request made, one for each payment they are taken from, and the order."""
+
+    refunds: list[Refund]
+    order: Order
 
 
 class OrderSummary(BaseModel):
@@ -284,6 +329,8 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     PaidOrder,
     Problem,
     Quote,
+    RefundList,
+    RefundedOrder,
     WebhookReceived,
     *operations_views.ANSWERS,
 )

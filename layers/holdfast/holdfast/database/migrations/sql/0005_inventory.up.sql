@@ -258,35 +258,6 @@ BEGIN
 END
 $$;
 
--- Takes sold goods of an order back into stock where they came from, and gives back the load they booked.
--- The caller holds the order's row and changes its status with it, so it happens once.
-CREATE FUNCTION inventory.return_sold(
-    p_organization_id uuid, p_order_id uuid, p_now timestamptz, p_reason text, p_performed_by text
-) RETURNS integer
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
-AS $$
-DECLARE
-    returned integer;
-    warehouses uuid[];
-    variants uuid[];
-    quantities integer[];
-BEGIN
-    SELECT count(*), array_agg(warehouse_id), array_agg(variant_id), array_agg(quantity)
-      INTO returned, warehouses, variants, quantities
-      FROM inventory.reservations
-     WHERE organization_id = p_organization_id AND order_id = p_order_id AND status = 'completed';
-    IF returned > 0 THEN
-        INSERT INTO inventory.warehouse_daily_load (organization_id, warehouse_id, load_date, id, orders)
-        SELECT p_organization_id, warehouse_id, load_date, tenancy.uuid_v7(p_now), -1
-          FROM inventory.reservations
-         WHERE organization_id = p_organization_id AND order_id = p_order_id AND status = 'completed' AND load_date IS NOT NULL;
-        PERFORM inventory.move_stock(
-            p_organization_id, p_now, 'return', warehouses, variants, quantities, 'order', p_order_id, p_reason, p_performed_by);
-    END IF;
-    RETURN returned;
-END
-$$;
-
 -- Folds the appended load rows of some warehouses and dates into one row each. Rows that another transaction is
 -- folding are left to it. Answers how many rows it wrote.
 CREATE FUNCTION inventory.fold_daily_load(
@@ -338,7 +309,6 @@ $$;
 GRANT EXECUTE ON FUNCTION
     inventory.move_stock(uuid, timestamptz, text, uuid[], uuid[], integer[], text, uuid, text, text),
     inventory.resolve_reservations(uuid, uuid, timestamptz, text, text, text),
-    inventory.return_sold(uuid, uuid, timestamptz, text, text),
     inventory.fold_daily_load(uuid, uuid[], date[], timestamptz)
     TO holdfast_app, holdfast_system;
 GRANT EXECUTE ON FUNCTION inventory.roll_up_daily_load(uuid, timestamptz) TO holdfast_system;

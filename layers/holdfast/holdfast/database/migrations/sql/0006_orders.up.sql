@@ -105,6 +105,7 @@ CREATE TABLE orders.order_items (
     discount bigint NOT NULL DEFAULT 0,
     refunded_quantity integer NOT NULL DEFAULT 0,
     refunded_amount bigint NOT NULL DEFAULT 0,
+    restocked_quantity integer NOT NULL DEFAULT 0, -- how many came back into stock, by whatever refund or cancellation
     created_at timestamptz NOT NULL,
     CONSTRAINT order_items_pkey PRIMARY KEY (organization_id, id),
     CONSTRAINT order_items_order_fkey FOREIGN KEY (organization_id, order_id) REFERENCES orders.orders (organization_id, id),
@@ -112,6 +113,7 @@ CREATE TABLE orders.order_items (
     CONSTRAINT order_items_subtotal_adds_up CHECK (subtotal = unit_price * quantity),
     CONSTRAINT order_items_amounts_not_negative CHECK (unit_price >= 0 AND tax >= 0 AND discount BETWEEN 0 AND subtotal),
     CONSTRAINT order_items_refunded_quantity_within_bought CHECK (refunded_quantity BETWEEN 0 AND quantity),
+    CONSTRAINT order_items_restocked_quantity_within_bought CHECK (restocked_quantity BETWEEN 0 AND quantity),
     CONSTRAINT order_items_refunded_amount_within_paid CHECK (refunded_amount BETWEEN 0 AND subtotal - discount + tax),
     -- named query: items of an order
     CONSTRAINT order_items_of_order UNIQUE (organization_id, order_id, id)
@@ -119,7 +121,7 @@ CREATE TABLE orders.order_items (
 CALL tenancy.isolate('orders.order_items');
 GRANT SELECT, INSERT ON orders.order_items TO holdfast_app;
 GRANT SELECT ON orders.order_items TO holdfast_system;
-GRANT UPDATE (refunded_quantity, refunded_amount) ON orders.order_items TO holdfast_app, holdfast_system;
+GRANT UPDATE (refunded_quantity, refunded_amount, restocked_quantity) ON orders.order_items TO holdfast_app, holdfast_system;
 
 CREATE TABLE orders.order_allocations (
     organization_id uuid NOT NULL,

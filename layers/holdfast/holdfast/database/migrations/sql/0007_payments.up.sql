@@ -128,6 +128,7 @@ CREATE TABLE payments.refunds (
     gateway_refund_id text,
     failure_code text,
     notes text,
+    request_key text, -- the Idempotency-Key it was asked for under: an interrupted request finds its refunds by it
     created_by text NOT NULL,
     created_at timestamptz NOT NULL,
     updated_at timestamptz,
@@ -158,15 +159,17 @@ CREATE TABLE payments.refund_items (
     id uuid NOT NULL,
     refund_id uuid NOT NULL,
     order_item_id uuid NOT NULL,
-    quantity integer NOT NULL,
-    amount bigint NOT NULL,
+    quantity integer NOT NULL, -- 0: the rest of a line's money, from another payment than its units
+    worth bigint NOT NULL, -- what the units cost the shopper; the next refund of the line counts on from it
+    amount bigint NOT NULL, -- what of it goes back: less, where the shop keeps a fee
     restock boolean NOT NULL DEFAULT false,
-    restock_reason text,
+    restock_reason text, -- NULL: nobody said where the goods are
     CONSTRAINT refund_items_pkey PRIMARY KEY (organization_id, id),
     CONSTRAINT refund_items_refund_fkey FOREIGN KEY (organization_id, refund_id) REFERENCES payments.refunds (organization_id, id),
     CONSTRAINT refund_items_order_item_fkey FOREIGN KEY (organization_id, order_item_id) REFERENCES orders.order_items (organization_id, id),
-    CONSTRAINT refund_items_quantity_positive CHECK (quantity > 0),
-    CONSTRAINT refund_items_amount_not_negative CHECK (amount >= 0),
+    CONSTRAINT refund_items_quantity_not_negative CHECK (quantity >= 0),
+    CONSTRAINT refund_items_amount_within_worth CHECK (amount BETWEEN 0 AND worth),
+    CONSTRAINT refund_items_say_something CHECK (quantity > 0 OR worth > 0),
     CONSTRAINT refund_items_restock_reason CHECK (restock_reason IN ('resellable', 'damaged', 'customer_kept', 'other')),
     CONSTRAINT refund_items_only_resellable_goes_back CHECK (NOT restock OR restock_reason = 'resellable')
 );

@@ -19,7 +19,8 @@ BEGIN
         'items', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
                       'id', i.id, 'variant_id', i.variant_id, 'sku', i.sku, 'name', i.name, 'option_values', i.option_values,
                       'unit_price_minor', i.unit_price, 'quantity', i.quantity, 'subtotal_minor', i.subtotal, 'tax_minor', i.tax,
-                      'discount_minor', i.discount, 'refunded_quantity', i.refunded_quantity) ORDER BY i.position), '[]')
+                      'discount_minor', i.discount, 'refunded_quantity', i.refunded_quantity,
+                      'refunded_minor', i.refunded_amount) ORDER BY i.position), '[]')
                     FROM orders.order_items i WHERE i.organization_id = o.organization_id AND i.order_id = o.id),
         'allocations', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
                       'order_item_id', a.order_item_id, 'warehouse_id', a.warehouse_id, 'warehouse', w.code, 'quantity', a.quantity,
@@ -57,12 +58,17 @@ BEGIN
         SELECT jsonb_build_object(
             'order', jsonb_build_object(
                 'id', o.id, 'order_number', o.order_number, 'customer_id', o.customer_id, 'email', o.email, 'status', o.status,
-                'sequence', o.status_sequence, 'currency', o.currency, 'total', o.total, 'payment_status', o.payment_status,
+                'sequence', o.status_sequence, 'currency', o.currency, 'total', o.total, 'shipping', o.shipping, 'payment_status', o.payment_status,
                 'fulfillment_status', o.fulfillment_status, 'shipping_preference', o.shipping_preference,
                 'latitude', o.shipping_latitude, 'longitude', o.shipping_longitude, 'needs_address_review', o.geocode_requires_review,
                 'payment_hold_seconds', (SELECT g.settings ->> 'payment_hold_seconds' FROM tenancy.organizations g
                                           WHERE g.id = o.organization_id),
                 'capture_policy', (SELECT g.settings ->> 'capture_policy' FROM tenancy.organizations g WHERE g.id = o.organization_id),
+                -- Where a refund took it from: a refund that fails later leads back there.
+                'status_before', CASE WHEN o.status IN ('refunded', 'partially_refunded') THEN (
+                    SELECT h.from_status FROM orders.order_status_history h
+                     WHERE h.organization_id = o.organization_id AND h.order_id = o.id AND h.to_status = o.status AND NOT h.is_reversal
+                     ORDER BY h.sequence DESC LIMIT 1) END,
                 'deleted', o.deleted_at IS NOT NULL),
             'payments', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
                     'id', p.id, 'attempt', p.attempt, 'gateway', p.gateway, 'gateway_account_id', p.gateway_account_id,
@@ -73,33 +79,134 @@ BEGIN
                     'is_owed_back', EXISTS (SELECT 1 FROM orders.order_operations b
                                              WHERE b.organization_id = p.organization_id AND b.order_id = p.order_id
                                                AND b.payment_id = p.id AND b.operation = 'return_money'),
+                    'is_being_returned', EXISTS (SELECT 1 FROM orders.order_operations b
+                                                  WHERE b.organization_id = p.organization_id AND b.order_id = p.order_id
+                                                    AND b.payment_id = p.id AND b.operation = 'return_money' AND b.state = 'running'),
                     'secret_reference', g.secret_reference, 'merchant_account', g.merchant_account) ORDER BY p.attempt), '[]')
                 FROM payments.payments p
                 JOIN tenancy.gateway_accounts g ON g.organization_id = p.organization_id AND g.id = p.gateway_account_id
                WHERE p.organization_id = o.organization_id AND p.order_id = o.id),
             'refunds', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
-                    'id', r.id, 'payment_id', r.payment_id, 'amount', r.amount, 'status', r.status, 'reason', r.reason,
-                    'gateway_refund_id', r.gateway_refund_id) ORDER BY r.id), '[]')
+                    'id', r.id, 'payment_id', r.payment_id, 'amount', r.amount, 'shipping_amount', r.shipping_amount,
+                    'status', r.status, 'reason', r.reason, 'gateway_refund_id', r.gateway_refund_id,
+                    'items', (SELECT COALESCE(jsonb_agg(jsonb_build_object('order_item_id', i.order_item_id, 'quantity', i.quantity,
+                                                                           'worth', i.worth)), '[]')
+                                FROM payments.refund_items i
+                               WHERE i.organization_id = r.organization_id AND i.refund_id = r.id)) ORDER BY r.id), '[]')
                 FROM payments.refunds r WHERE r.organization_id = o.organization_id AND r.order_id = o.id),
             'holds', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
                     'id', r.id, 'warehouse_id', r.warehouse_id, 'variant_id', r.variant_id, 'quantity', r.quantity,
                     'status', r.status, 'expires_at', r.expires_at) ORDER BY r.id), '[]')
                 FROM inventory.reservations r WHERE r.organization_id = o.organization_id AND r.order_id = o.id),
-            'items', (SELECT COALESCE(jsonb_agg(jsonb_build_object('id', i.id, 'variant_id', i.variant_id, 'sku', i.sku,
-                                                                   'quantity', i.quantity) ORDER BY i.position), '[]')
+            'items', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
+                    'id', i.id, 'variant_id', i.variant_id, 'sku', i.sku, 'quantity', i.quantity,
+                    'worth', i.subtotal - i.discount + i.tax) ORDER BY i.position), '[]')
                 FROM orders.order_items i WHERE i.organization_id = o.organization_id AND i.order_id = o.id))
           FROM orders.orders o
          WHERE o.organization_id = p_organization_id AND o.id = p_order_id);
 END
 $$;
 
+-- What of a payment is on its way back. The payment's row is written with it, so that CHECK
+-- payments_refunds_within_captured sees every refund at every instant.
+CREATE FUNCTION payments.refunding(p_organization_id uuid, p_payment_id uuid) RETURNS bigint
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT COALESCE(sum(amount), 0)::bigint FROM payments.refunds
+     WHERE organization_id = p_organization_id AND payment_id = p_payment_id AND status IN ('pending', 'processing')
+$$;
+
+-- Brings the lines of an order to what its refunds say: counted anew from those that succeeded, never added to, so that
+-- news that comes twice counts once and a refund that fails later counts no more. Never more than was bought: should the
+-- gateway have carried out a refund that we gave up, the money is on record with the payment and the goods are not.
+CREATE FUNCTION checkout.count_refunds(p_organization_id uuid, p_order_id uuid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    UPDATE orders.order_items i
+       SET refunded_quantity = least(i.quantity, g.quantity), refunded_amount = least(i.subtotal - i.discount + i.tax, g.amount)
+      FROM (SELECT ri.order_item_id, COALESCE(sum(ri.quantity) FILTER (WHERE r.status = 'succeeded'), 0) AS quantity,
+                   COALESCE(sum(ri.amount) FILTER (WHERE r.status = 'succeeded'), 0) AS amount
+              FROM payments.refunds r
+              JOIN payments.refund_items ri ON ri.organization_id = r.organization_id AND ri.refund_id = r.id
+             WHERE r.organization_id = p_organization_id AND r.order_id = p_order_id
+             GROUP BY ri.order_item_id) g
+     WHERE i.organization_id = p_organization_id AND i.id = g.order_item_id
+       AND (i.refunded_quantity, i.refunded_amount)
+           IS DISTINCT FROM (least(i.quantity, g.quantity), least(i.subtotal - i.discount + i.tax, g.amount));
+END
+$$;
+
+-- Takes goods of an order back into stock, to the warehouses they were allocated to: those that refunds which succeeded
+-- call resellable; with p_all (a cancellation) all that were sold but those a refund says are lost, and with them the
+-- load they booked. Each line remembers how many came back, so that saying it twice moves nothing: also after a refund
+-- failed, for its goods have come back all the same. Answers how many levels rose.
+CREATE FUNCTION checkout.restock(
+    p_organization_id uuid, p_order_id uuid, p_now timestamptz, p_all boolean, p_reason text, p_performed_by text
+) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    risen integer;
+    warehouses uuid[];
+    variants uuid[];
+    quantities integer[];
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM inventory.reservations
+                    WHERE organization_id = p_organization_id AND order_id = p_order_id AND status = 'completed')
+    THEN
+        RETURN 0; -- nothing was sold: what is held is released, not returned
+    END IF;
+    WITH told AS (
+        SELECT ri.order_item_id, sum(ri.quantity) FILTER (WHERE ri.restock) AS resellable,
+               sum(ri.quantity) FILTER (WHERE ri.restock_reason <> 'resellable') AS lost
+          FROM payments.refunds r
+          JOIN payments.refund_items ri ON ri.organization_id = r.organization_id AND ri.refund_id = r.id
+         WHERE r.organization_id = p_organization_id AND r.order_id = p_order_id AND r.status = 'succeeded'
+         GROUP BY ri.order_item_id
+    ), due AS (
+        SELECT i.id, i.restocked_quantity AS before,
+               least(i.quantity, CASE WHEN p_all THEN i.quantity - COALESCE(t.lost, 0) ELSE COALESCE(t.resellable, 0) END) AS after
+          FROM orders.order_items i LEFT JOIN told t ON t.order_item_id = i.id
+         WHERE i.organization_id = p_organization_id AND i.order_id = p_order_id
+    ), marked AS (
+        UPDATE orders.order_items i SET restocked_quantity = d.after
+          FROM due d
+         WHERE i.organization_id = p_organization_id AND i.id = d.id AND d.after > d.before
+    ), placed AS (
+        SELECT a.order_item_id, a.warehouse_id, a.variant_id, a.quantity,
+               sum(a.quantity) OVER (PARTITION BY a.order_item_id ORDER BY a.id) AS up_to
+          FROM orders.order_allocations a
+         WHERE a.organization_id = p_organization_id AND a.order_id = p_order_id AND a.superseded_at IS NULL
+    ), back AS (
+        SELECT p.warehouse_id, p.variant_id, (least(p.up_to, d.after) - greatest(p.up_to - p.quantity, d.before))::integer AS quantity
+          FROM due d JOIN placed p ON p.order_item_id = d.id
+         WHERE least(p.up_to, d.after) > greatest(p.up_to - p.quantity, d.before)
+    )
+    SELECT count(*), array_agg(warehouse_id), array_agg(variant_id), array_agg(quantity)
+      INTO risen, warehouses, variants, quantities FROM back;
+    IF p_all THEN
+        INSERT INTO inventory.warehouse_daily_load (organization_id, warehouse_id, load_date, id, orders)
+        SELECT p_organization_id, warehouse_id, load_date, tenancy.uuid_v7(p_now), -1
+          FROM inventory.reservations
+         WHERE organization_id = p_organization_id AND order_id = p_order_id AND status = 'completed' AND load_date IS NOT NULL;
+    END IF;
+    IF risen > 0 THEN
+        PERFORM inventory.move_stock(
+            p_organization_id, p_now, 'return', warehouses, variants, quantities, 'order', p_order_id, p_reason, p_performed_by);
+    END IF;
+    RETURN risen;
+END
+$$;
+
 -- Writes one settled decision about an order whose row the caller holds, and answers the order's new view.
 -- p: {now, actor, order_id,
 --     event_id, payment: {id, status, facts, ...} | absent,
---     refunds: [{id, status, gateway_refund_id, amount, failure_code, created_by}],
---     order: {from, sequence, path: [...], notes, payment_status},
+--     refunds: [{id, payment_id, status, gateway_refund_id, amount, shipping_amount, failure_code, created_by, ...}],
+--     refund_items: [{id, refund_id, order_item_id, quantity, worth, amount, restock, restock_reason}],
+--     order: {from, sequence, path: [...], is_reversal, notes, payment_status},
 --     resolve_holds: 'completed' | 'cancelled' | null, return_sold: bool, extend_holds_until,
---     outbox: [{id, topic, sequence, payload}], operations: [{id, payment_id, reason}],
+--     outbox: [{id, topic, sequence, payload}], operations: [{id, payment_id, operation, subject_id, amount, reason}],
 --     failures: [{id, process_name, details, payload}]}
 CREATE FUNCTION checkout.settle(p_organization_id uuid, p jsonb) RETURNS jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
@@ -108,32 +215,40 @@ DECLARE
     v_now timestamptz := (p ->> 'now')::timestamptz;
     v_order_id uuid := (p ->> 'order_id')::uuid;
     v_actor text := p ->> 'actor';
-    m jsonb := p -> 'payment';
+    m jsonb := NULLIF(p -> 'payment', 'null');
     o jsonb := p -> 'order';
     v_payment_id uuid := (p #>> '{payment,id}')::uuid;
-    refunding bigint;
 BEGIN
     IF jsonb_array_length(p -> 'refunds') > 0 THEN
-        INSERT INTO payments.refunds (organization_id, id, order_id, payment_id, amount, currency, reason, is_full_refund, status,
-                                      gateway_refund_id, failure_code, created_by, created_at, completed_at)
-        SELECT p_organization_id, r.id, v_order_id, v_payment_id, r.amount, r.currency, r.reason, r.is_full_refund, r.status,
-               r.gateway_refund_id, r.failure_code, r.created_by, v_now, CASE WHEN r.status IN ('succeeded', 'failed') THEN v_now END
-          FROM jsonb_to_recordset(p -> 'refunds') AS r (id uuid, amount bigint, currency text, reason text, is_full_refund boolean,
-               status text, gateway_refund_id text, failure_code text, created_by text)
+        INSERT INTO payments.refunds (organization_id, id, order_id, payment_id, amount, shipping_amount, currency, reason, is_full_refund,
+                                      status, gateway_refund_id, failure_code, notes, request_key, created_by, created_at, completed_at)
+        SELECT p_organization_id, r.id, v_order_id, r.payment_id, r.amount, COALESCE(r.shipping_amount, 0), r.currency, r.reason,
+               r.is_full_refund, r.status, r.gateway_refund_id, r.failure_code, r.notes, r.request_key, r.created_by, v_now,
+               CASE WHEN r.status IN ('succeeded', 'failed') THEN v_now END
+          FROM jsonb_to_recordset(p -> 'refunds') AS r (id uuid, payment_id uuid, amount bigint, shipping_amount bigint, currency text,
+               reason text, is_full_refund boolean, status text, gateway_refund_id text, failure_code text, notes text,
+               request_key text, created_by text)
         ON CONFLICT ON CONSTRAINT refunds_pkey DO UPDATE
            SET status = excluded.status, gateway_refund_id = COALESCE(excluded.gateway_refund_id, refunds.gateway_refund_id),
                failure_code = excluded.failure_code, completed_at = COALESCE(excluded.completed_at, refunds.completed_at);
+        INSERT INTO payments.refund_items (organization_id, id, refund_id, order_item_id, quantity, worth, amount, restock, restock_reason)
+        SELECT p_organization_id, i.id, i.refund_id, i.order_item_id, i.quantity, i.worth, i.amount, i.restock, i.restock_reason
+          FROM jsonb_to_recordset(p -> 'refund_items') AS i (id uuid, refund_id uuid, order_item_id uuid, quantity integer, worth bigint,
+               amount bigint, restock boolean, restock_reason text);
+        IF m IS NULL THEN
+            UPDATE payments.payments y SET refunding_amount = payments.refunding(p_organization_id, y.id)
+             WHERE y.organization_id = p_organization_id
+               AND y.id IN (SELECT r.payment_id FROM jsonb_to_recordset(p -> 'refunds') AS r (payment_id uuid));
+        END IF;
     END IF;
 
     IF m IS NOT NULL THEN
-        SELECT COALESCE(sum(amount), 0) INTO refunding FROM payments.refunds
-         WHERE organization_id = p_organization_id AND payment_id = v_payment_id AND status IN ('pending', 'processing');
         UPDATE payments.payments
            SET status = m ->> 'status',
                facts = m -> 'facts',
                captured_amount = (m ->> 'captured_amount')::bigint,
                refunded_amount = (m ->> 'refunded_amount')::bigint,
-               refunding_amount = refunding,
+               refunding_amount = payments.refunding(p_organization_id, v_payment_id),
                gateway_transaction_id = COALESCE(gateway_transaction_id, m ->> 'gateway_transaction_id'),
                method_token = CASE WHEN m ->> 'status' IN ('pending', 'processing', 'requires_action') THEN method_token END,
                method = COALESCE(m ->> 'method', method), brand = COALESCE(m ->> 'brand', brand), last_four = COALESCE(m ->> 'last_four', last_four),
@@ -159,8 +274,11 @@ BEGIN
     IF p ->> 'resolve_holds' IS NOT NULL THEN
         PERFORM inventory.resolve_reservations(p_organization_id, v_order_id, v_now, p ->> 'resolve_holds', o ->> 'notes', v_actor);
     END IF;
-    IF (p ->> 'return_sold')::boolean THEN
-        PERFORM inventory.return_sold(p_organization_id, v_order_id, v_now, o ->> 'notes', v_actor);
+    IF jsonb_array_length(p -> 'refunds') > 0 THEN
+        PERFORM checkout.count_refunds(p_organization_id, v_order_id);
+    END IF;
+    IF (p ->> 'return_sold')::boolean OR jsonb_array_length(p -> 'refunds') > 0 THEN
+        PERFORM checkout.restock(p_organization_id, v_order_id, v_now, (p ->> 'return_sold')::boolean, o ->> 'notes', v_actor);
     END IF;
     IF p ->> 'extend_holds_until' IS NOT NULL THEN
         UPDATE inventory.reservations SET expires_at = (p ->> 'extend_holds_until')::timestamptz
@@ -172,7 +290,12 @@ BEGIN
          WHERE organization_id = p_organization_id AND id = v_order_id
            AND (payment_status, refunded) IS DISTINCT FROM (o ->> 'payment_status', COALESCE((o ->> 'refunded')::bigint, refunded));
     END IF;
-    IF jsonb_array_length(o -> 'path') > 0 THEN
+    IF (o ->> 'is_reversal')::boolean THEN
+        INSERT INTO orders.order_status_history
+            (organization_id, order_id, sequence, from_status, to_status, is_reversal, changed_by, notes, created_at)
+        VALUES (p_organization_id, v_order_id, (o ->> 'sequence')::integer + 1, o ->> 'from', o #>> '{path,0}', true, v_actor,
+                o ->> 'notes', v_now);
+    ELSIF jsonb_array_length(o -> 'path') > 0 THEN
         PERFORM orders.walk_status(p_organization_id, v_order_id, o ->> 'from', (o ->> 'sequence')::integer,
                                    ARRAY(SELECT jsonb_array_elements_text(o -> 'path')), v_actor, o ->> 'notes', v_now);
     END IF;
@@ -180,13 +303,14 @@ BEGIN
     INSERT INTO operations.outbox (organization_id, id, topic, aggregate_type, aggregate_id, sequence, payload, created_at)
     SELECT p_organization_id, b.id, b.topic, 'order', v_order_id, b.sequence, b.payload, v_now
       FROM jsonb_to_recordset(p -> 'outbox') AS b (id uuid, topic text, sequence integer, payload jsonb);
-    INSERT INTO orders.order_operations (organization_id, id, order_id, payment_id, operation, reason, requested_by, next_attempt_at, created_at)
-    SELECT p_organization_id, b.id, v_order_id, b.payment_id, 'return_money', b.reason, v_actor, v_now, v_now
-      FROM jsonb_to_recordset(p -> 'operations') AS b (id uuid, payment_id uuid, reason text)
+    INSERT INTO orders.order_operations (organization_id, id, order_id, payment_id, operation, subject_id, amount, reason, requested_by,
+                                         next_attempt_at, created_at)
+    SELECT p_organization_id, b.id, v_order_id, b.payment_id, b.operation, b.subject_id, b.amount, b.reason, v_actor, v_now, v_now
+      FROM jsonb_to_recordset(p -> 'operations') AS b (id uuid, payment_id uuid, operation text, subject_id uuid, amount bigint, reason text)
      -- One that was given up is with a person, and is not begun again behind that person's back.
      WHERE NOT EXISTS (SELECT 1 FROM orders.order_operations x
-                        WHERE x.organization_id = p_organization_id AND x.order_id = v_order_id AND x.operation = 'return_money'
-                          AND x.payment_id = b.payment_id AND x.state = 'failed')
+                        WHERE x.organization_id = p_organization_id AND x.order_id = v_order_id AND x.operation = b.operation
+                          AND x.payment_id = b.payment_id AND x.subject_id IS NOT DISTINCT FROM b.subject_id AND x.state = 'failed')
     ON CONFLICT (organization_id, order_id, operation, payment_id, subject_id) WHERE state = 'running' DO NOTHING;
     INSERT INTO operations.process_failures (organization_id, id, process_name, related_id, details, payload, created_at)
     SELECT p_organization_id, b.id, b.process_name, v_order_id, b.details, b.payload, v_now
@@ -262,5 +386,7 @@ BEGIN
 END
 $$;
 
-GRANT EXECUTE ON FUNCTION checkout.order_view(uuid, uuid), checkout.lock_order(uuid, uuid), checkout.settle(uuid, jsonb), payments.store_event(uuid, jsonb),
+GRANT EXECUTE ON FUNCTION checkout.order_view(uuid, uuid), checkout.lock_order(uuid, uuid), checkout.settle(uuid, jsonb),
+    checkout.count_refunds(uuid, uuid), checkout.restock(uuid, uuid, timestamptz, boolean, text, text), payments.refunding(uuid, uuid),
+    payments.store_event(uuid, jsonb),
     payments.claim_event(uuid, uuid, timestamptz, integer, boolean) TO holdfast_app, holdfast_system;

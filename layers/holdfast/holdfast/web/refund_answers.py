@@ -1,0 +1,12 @@
+"""How the outcome of a refund is told."""
+
+import json
+from http import HTTPStatus
+
+from holdfast.flows.idempotency import Answer
+from holdfast.flows.refund_order import Refunded
+
+
+def refund_answer(refunded: Refunded) -> Answer:
+    """201 with the refunds as they are now, and the order."""
+    return Answer(int(HTTPStatus.CREATED), json.dumps({"refunds": list(refunded.refunds), "order": refunded.order}))

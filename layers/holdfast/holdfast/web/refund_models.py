@@ -1,0 +1,50 @@
+"""What the API takes for refunds (see ``web.models``)."""
+
+from typing import Annotated, Self
+from uuid import UUID
+
+from pydantic import Field, model_validator
+
+from holdfast.flows.planning import ORDER_LINES_MAX
+from holdfast.payments.model import RefundReason, RestockReason
+from holdfast.payments.refund_plan import Wanted, WantedItem
+from holdfast.web.models import QUANTITY_MAX, Body, Notes
+
+AmountMinor = Annotated[int, Field(ge=1, le=2**53, strict=True)]
+
+
+class RefundItemBody(Body):
+    """Units of a line, and what became of them: only ``resellable`` goes back to stock. ``amount_minor``: less than
+    they are worth, where the shop keeps a fee."""
+
+    order_item_id: UUID
+    quantity: Annotated[int, Field(ge=1, le=QUANTITY_MAX, strict=True)]
+    restock_reason: RestockReason
+    amount_minor: Annotated[int, Field(ge=0, le=2**53, strict=True)] | None = None
+
+
+class RefundBody(Body):
+    """Lines, or an amount; shipping beside either or alone. Nothing of it: all that is left."""
+
+    reason: RefundReason
+    notes: Notes | None = None
+    items: Annotated[list[RefundItemBody], Field(min_length=1, max_length=ORDER_LINES_MAX)] | None = None
+    amount_minor: AmountMinor | None = None
+    shipping_minor: AmountMinor | None = None
+
+    @model_validator(mode="after")
+    def _lines_or_amount(self) -> Self:
+        if self.items is not None and self.amount_minor is not None:
+            raise ValueError("give either items or amount_minor")
+        return self
+
+    def to_wanted(self) -> Wanted:
+        """The domain's value."""
+        return Wanted(
+            items=tuple(
+                WantedItem(item.order_item_id, item.quantity, item.restock_reason, item.amount_minor)
+                for item in self.items or ()
+            ),
+            amount_minor=self.amount_minor or 0,
+            shipping_minor=self.shipping_minor or 0,
+        )

@@ -1,0 +1,114 @@
+"""Refunds in a house: the staff that gives money back, and what several tests ask about it."""
+
+import json
+import uuid
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from holdfast.flows.idempotency import Answer, Claim, fingerprint_of
+from holdfast.flows.refund_order import RefundOrder, refund_order
+from holdfast.payments.model import RefundReason, RestockReason
+from holdfast.payments.refund_plan import Wanted, WantedItem
+from holdfast.runtime import Runtime
+from holdfast.values.caller import Caller
+from holdfast.web.refund_answers import refund_answer
+from tests.flows.actions import intents, staff
+from tests.house import House
+
+RESELLABLE = RestockReason.RESELLABLE
+
+
+def refund_command(
+    order_id: str, wanted: Wanted, caller: Caller, key: str | None = None, notes: str | None = None
+) -> RefundOrder:
+    """A refund as the handler would make it."""
+    claim = Claim(caller.actor, "refund_order", key or uuid.uuid4().hex, fingerprint_of({"wanted": repr(wanted)}))
+    return RefundOrder(caller, claim, order_id, wanted, RefundReason.CUSTOMER_REQUEST, notes)
+
+
+def run_refund(runtime: Runtime, clock: Callable[[], datetime], command: RefundOrder) -> Answer:
+    """One invocation of the function of refunds."""
+    return refund_order(runtime, command, clock, refund_answer)
+
+
+def refund(
+    house: House, order_id: str, wanted: Wanted | None = None, *, caller: Caller | None = None, key: str | None = None
+) -> dict[str, Any]:
+    """The staff gives money back: all that is left unless ``wanted`` says otherwise. The answer's document."""
+    command = refund_command(order_id, wanted or Wanted(), caller or staff(house), key)
+    answer = run_refund(house.runtime, house.clock, command)
+    assert answer.status == 201
+    body: dict[str, Any] = json.loads(answer.body)
+    return body
+
+
+def units(
+    house: House, order_id: str, quantity: int, reason: RestockReason = RESELLABLE, *, sku: str = "TEE"
+) -> Wanted:
+    """So many units of a line."""
+    (item,) = [item for item in house.order(order_id)["items"] if item["sku"] == sku]
+    return Wanted(items=(WantedItem(UUID(item["id"]), quantity, reason),))
+
+
+def line(house: House, order_id: str, sku: str = "TEE") -> tuple[int, int]:
+    """(units, money) given back of a line."""
+    (item,) = [item for item in house.order(order_id)["items"] if item["sku"] == sku]
+    return item["refunded_quantity"], item["refunded_minor"]
+
+
+def given_back(house: House, order_id: str) -> int:
+    """What the order says was given back."""
+    back: int = house.order(order_id)["amounts"]["refunded_minor"]
+    return back
+
+
+def total(house: House, order_id: str) -> int:
+    """What the order cost."""
+    cost: int = house.order(order_id)["amounts"]["total_minor"]
+    return cost
+
+
+def at_gateway(house: House, order_id: str) -> list[tuple[str, int]]:
+    """(status, amount) of every refund at Stripe, oldest first."""
+    (intent,) = intents(house, order_id)
+    return [(refund["status"], refund["amount"]) for refund in intent["refunds"]]
+
+
+def fails_later(house: House, order_id: str, number: int = 0) -> None:
+    """The bank sends a refund back, and its webhook arrives."""
+    (intent,) = intents(house, order_id)
+    refund_id = intent["refunds"][number]["id"]
+    house.stripe("POST", f"/refunds/{refund_id}/fail")
+    told = house.receiver.wait_until(
+        lambda received: any(
+            event["type"] == "refund.failed" and event["data"]["object"]["id"] == refund_id
+            for event in map(json.loads, (delivery.body for delivery in received))
+        )
+    )
+    for delivery in told:
+        event = json.loads(delivery.body)
+        if event["data"]["object"]["id"] == refund_id and event["type"].startswith("refund."):
+            house.deliver(event)
+    house.work()
+
+
+def refunds_at_console(house: House, order_id: str, amount: int) -> dict[str, Any]:
+    """Somebody refunds by hand at the gateway; the webhook that tells of it, not delivered yet."""
+    (intent,) = intents(house, order_id)
+    answer = house.http.request(
+        "POST",
+        f"{house.stripe_url}/v1/refunds",
+        fields={"payment_intent": intent["id"], "amount": str(amount)},
+        headers={"Authorization": f"Bearer {house.api_key}"},
+        encode_multipart=False,
+    )
+    assert answer.status == 200, answer.data
+    refund_id = answer.json()["id"]
+
+    def tells(event: dict[str, Any]) -> bool:
+        return event["type"] == "refund.created" and event["data"]["object"]["id"] == refund_id
+
+    received = house.receiver.wait_until(lambda found: any(tells(json.loads(d.body)) for d in found))
+    return next(event for event in (json.loads(d.body) for d in received) if tells(event))
