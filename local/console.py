@@ -7,9 +7,13 @@ import shlex
 import uuid
 from typing import TextIO
 
+from local.gateway_accounts import ACCOUNTS
 from local.system import LocalSystem
 
 _BOLD, _DIM, _GREEN, _RED, _CYAN, _END = "\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[31m", "\x1b[36m", "\x1b[0m"
+
+
+_VENDORS = {"stripe": "Stripe", "paypal": "PayPal", "square": "Square", "adyen": "Adyen"}
 
 
 class Console:
@@ -62,7 +66,7 @@ def welcome(system: LocalSystem, console: Console) -> str:
     rows = {
         "API": console.address(system.api_url),
         "API docs": console.address(system.docs_url),
-        "Stripe server": console.address(system.stripe_url),
+        **{_VENDORS[name]: console.address(url) for name, url in system.gateway_urls.items()},
         "AWS emulation": console.address(system.aws_url),
         "Database": f"psql {system.database.url}",
         "Logs": str(system.logs),
@@ -82,6 +86,9 @@ def welcome(system: LocalSystem, console: Console) -> str:
             "",
             console.dim("  Place an order, and see it (the key is good for one order; take another for the next):"),
             place_order_command(system.api_url, token, system.shop.sku),
+            "",
+            console.dim("  The other gateways take the same order; put one of these in as its payment:"),
+            *(f"  {json.dumps({'gateway': account.gateway, 'token': account.payer})}" for account in ACCOUNTS[1:]),
             "",
             f'  curl -s {system.api_url}/v1/orders -H "Authorization: Bearer $TOKEN"',
         ]

@@ -62,7 +62,7 @@ class Pages:
             "API documentation": system.docs_url,
             "OpenAPI document": f"{system.api_url}/v1/openapi.json",
             "Token issuer": f"{system.issuer_url}/.well-known/openid-configuration",
-            "Stripe stand-in": system.stripe_url,
+            **{f"{name.capitalize()} stand-in": url for name, url in system.gateway_urls.items()},
             "AWS stand-in": system.aws_url,
         }
         links = "".join(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import product
@@ -29,12 +29,12 @@ from holdfast.values.shipping import ShippingPreference
 from holdfast.web.answers import payment_answer
 
 if TYPE_CHECKING:
+    from local.gateway_accounts import Connected
     from local.system import LocalSystem
 
 ORGANIZATION_ID: Final = UUID("01930000-0000-7000-8000-000000000001")
 PUBLISHABLE_KEY: Final = "pk_demo_shop_0123456789"
-ENDPOINT_KEY: Final = "demo-shop-stripe"
-SECRET_REFERENCE: Final = "holdfast/local/stripe"  # noqa: S105 -- the name of a secret
+ENDPOINT_KEY: Final = "default-stripe"
 GOOD_SKU: Final = "TEE-BLK-M"
 SOLD_OUT_SKU: Final = "LAMP-SOLD-OUT"
 CUSTOMER_SUBJECT: Final = "demo-customer"
@@ -65,14 +65,15 @@ class SeedResult:
     customer_email: str
 
 
-def seed(system: LocalSystem) -> SeedResult:
-    """Make the demo shop unless it is there."""
+def seed(system: LocalSystem, accounts: Sequence[Connected]) -> SeedResult:
+    """Make the demo shop unless it is there; its accounts at the gateways are brought up to date either way."""
     engine = create_engine(system.database.url.replace("postgresql://", "postgresql+pg8000://"))
     now = datetime.now(UTC)
     try:
         with engine.begin() as connection:
             connection.execute(text("SET LOCAL ROLE holdfast_owner"))
             fresh = _shop(connection, now)
+            _accounts(connection, accounts, now)
             if fresh:
                 _catalog(connection, now)
                 _stock(connection, now)
@@ -93,7 +94,7 @@ def seed(system: LocalSystem) -> SeedResult:
 
 
 def _shop(connection: Connection, now: datetime) -> bool:
-    """The organization with its staff, its customer and its Stripe account; ``False`` when it is there."""
+    """The organization with its staff and its customer; ``False`` when it is there."""
     made = connection.execute(
         text("""
             INSERT INTO tenancy.organizations (id, name, slug, publishable_key, settings, created_at)
@@ -133,21 +134,35 @@ def _shop(connection: Connection, now: datetime) -> bool:
             "now": now,
         },
     )
-    connection.execute(
-        text("""
-            INSERT INTO tenancy.gateway_accounts
-                (organization_id, id, gateway, endpoint_key, secret_reference, created_at)
-            VALUES (:organization_id, :id, 'stripe', :endpoint_key, :secret_reference, :now)
-        """),
-        {
-            "organization_id": ORGANIZATION_ID,
-            "id": uuid7(now),
-            "endpoint_key": ENDPOINT_KEY,
-            "secret_reference": SECRET_REFERENCE,
-            "now": now,
-        },
-    )
     return True
+
+
+def _accounts(connection: Connection, accounts: Sequence[Connected], now: datetime) -> None:
+    """An account at each gateway, with what its webhooks are verified with at present."""
+    for connected in accounts:
+        account = connected.account
+        connection.execute(
+            text("""
+                INSERT INTO tenancy.gateway_accounts
+                    (organization_id, id, gateway, endpoint_key, secret_reference, merchant_account, webhook_id,
+                     notification_url, created_at)
+                VALUES (:organization_id, :id, :gateway, :endpoint_key, :secret_reference, :merchant_account,
+                        :webhook_id, :notification_url, :now)
+                ON CONFLICT (endpoint_key) DO UPDATE
+                   SET webhook_id = excluded.webhook_id, notification_url = excluded.notification_url
+            """),
+            {
+                "organization_id": ORGANIZATION_ID,
+                "id": uuid7(now),
+                "gateway": account.gateway,
+                "endpoint_key": account.endpoint_key,
+                "secret_reference": account.secret_reference,
+                "merchant_account": account.merchant_account,
+                "webhook_id": connected.webhook_id,
+                "notification_url": connected.notification_url,
+                "now": now,
+            },
+        )
 
 
 def _catalog(connection: Connection, now: datetime) -> None:

@@ -10,18 +10,19 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from socket import socket
 
 from local import aws, postgres, template
 from local.children import ROOT, Child, Children, listeners
+from local.gateway_accounts import ACCOUNTS, PAYPAL_ROOTS_FILE, Connected, DemoAccount, connect
 from local.issuer import AUDIENCE, Issuer
 from local.model import Function, Plan
 from local.people import Shop
 from local.pollers import CONCURRENCY_MAX
 from local.postgres import free_port
-from local.stripe_account import StripeAccount
-from local.system import SECRET_REFERENCE, STRIPE_API_KEY, LocalSystem
+from local.system import LocalSystem
 
 DATABASE = "holdfast"
 SCHEDULE_SANDBOXES = 1
@@ -39,12 +40,12 @@ def migrate(system: LocalSystem) -> None:
 
 
 def seed(system: LocalSystem) -> Shop | None:
-    """Opens the demo shop's account at the Stripe server, then makes the shop unless it is there."""
+    """Opens the demo shop's accounts at the gateways, then makes the shop unless it is there."""
     from local import seed as demo  # noqa: PLC0415 (as above)
 
-    _connect_stripe(system, demo.ENDPOINT_KEY)
+    connected = [_connect(system, account) for account in ACCOUNTS]
     with _environment(aws.ACCESS | {"AWS_ENDPOINT_URL": system.aws_url}):
-        return Shop.of(demo.seed(system))
+        return Shop.of(demo.seed(system, connected))
 
 
 @contextmanager
@@ -144,17 +145,16 @@ class _Starter:
         """Starts everything else. What takes long is begun early: emulations boot while the database is prepared."""
         options, children = self._options, self._children
         sockets = listeners(options.port, options.workers)
-        aws_port, stripe_port = free_port(), free_port()
+        aws_port, gateway_ports = free_port(), {account.gateway: free_port() for account in ACCOUNTS}
         emulation = children.start("aws", "local.aws", "--port", str(aws_port))
-        stripe_state = str(self._state / "stripe.json")
-        stripe = children.start("stripe", "local.stripe_server", "--port", str(stripe_port), "--state", stripe_state)
+        gateways = [(self._start_gateway_server(name, port), port) for name, port in gateway_ports.items()]
         system = LocalSystem(
             state=self._state,
             database=_database(server),
             role_password=postgres.kept_password(self._state / "role.password"),
             api_url=f"http://127.0.0.1:{sockets[0].getsockname()[1]}",
             aws_url=f"http://127.0.0.1:{aws_port}",
-            stripe_url=f"http://127.0.0.1:{stripe_port}",
+            gateway_urls={name: f"http://127.0.0.1:{port}" for name, port in gateway_ports.items()},
         )
         system.plan = self._plan(system)
         Issuer(self._state, system.issuer_url)  # makes the key before several workers want it
@@ -164,13 +164,17 @@ class _Starter:
         children.together(
             lambda: options.migrate(system),
             lambda: self._create_resources(system, emulation, aws_port),
-            lambda: children.wait_for_port(stripe, stripe_port),
+            *(partial(children.wait_for_port, server, port) for server, port in gateways),
         )
         options.progress("demo shop")
         children.together(lambda: self._seed(system))
         system.save()
         self._start_background(system)
         return system
+
+    def _start_gateway_server(self, name: str, port: int) -> Child:
+        arguments = ("--port", str(port), "--state", str(self._state / f"{name}.json"))
+        return self._children.start(name, f"local.{name}_server", *arguments)
 
     def _create_resources(self, system: LocalSystem, emulation: Child, port: int) -> None:
         self._children.wait_for_port(emulation, port)
@@ -188,7 +192,12 @@ class _Starter:
                 "Environment": "local",
                 "JwtIssuer": system.issuer_url,
                 "JwtAudience": AUDIENCE,
-                "StripeBaseUrl": system.stripe_url,
+                "StripeBaseUrl": system.gateway_urls["stripe"],
+                "PayPalBaseUrl": system.gateway_urls["paypal"],
+                "PayPalWebhookRootsFile": str(self._state / PAYPAL_ROOTS_FILE),
+                "SquareBaseUrl": system.gateway_urls["square"],
+                "AdyenBaseUrl": system.gateway_urls["adyen"],
+                "StorefrontReturnUrl": f"{system.docs_url}?order={{order_id}}",
             },
             environment={
                 "DATABASE_HOST": system.database.host,
@@ -259,9 +268,7 @@ def _database(server: postgres.Server) -> postgres.Address:
     return server.master_of(DATABASE)
 
 
-def _connect_stripe(system: LocalSystem, endpoint_key: str) -> None:
-    account = StripeAccount(system.stripe_url, STRIPE_API_KEY)
-    target = f"{system.api_url}/v1/webhooks/stripe/{endpoint_key}"
-    secrets = account.ensure_webhook(target, system.state / "stripe-endpoint.json")
-    content = json.dumps({"api_key": STRIPE_API_KEY, "webhook_secrets": secrets})
-    aws.put_secret(system.aws_url, SECRET_REFERENCE, content)
+def _connect(system: LocalSystem, account: DemoAccount) -> Connected:
+    connected = connect(account, system.gateway_urls[account.gateway], system.api_url, system.state)
+    aws.put_secret(system.aws_url, account.secret_reference, json.dumps(dict(connected.secret)))
+    return connected

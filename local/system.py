@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from local.model import Plan
 
 SECRET_REFERENCE = "holdfast/local/stripe"  # noqa: S105 (the name of a secret)
-STRIPE_API_KEY = "sk_test_holdfast_local"
 _FILE = "system.json"
 
 
@@ -29,9 +28,15 @@ class LocalSystem:
     role_password: str
     api_url: str
     aws_url: str
-    stripe_url: str
+    gateway_urls: dict[str, str]
+    """The local payment gateways by name."""
     shop: Shop | None = None
     plan: Plan | None = None
+
+    @property
+    def stripe_url(self) -> str:
+        """Where Stripe is."""
+        return self.gateway_urls["stripe"]
 
     @property
     def docs_url(self) -> str:

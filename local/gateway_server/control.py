@@ -102,6 +102,7 @@ class Control(ABC, Generic[SomePayment]):
             "health": lambda _: {"status": "ok"},
             "behaviors": lambda _: [behavior_json(behavior) for behavior in self._behaviors.active.values()],
             self.PAYMENTS: lambda query: [self.whole(payment) for payment in self._chosen(query)[-LISTED_MAX:]],
+            "webhook_endpoints": lambda _: [asdict(endpoint) for endpoint in self._memory.endpoints.values()],
             "totals": self._totals,
             "events": self._events,
             "deliveries": self._deliveries,

@@ -168,7 +168,7 @@ class Door:
         for old, new in (
             (SAMPLE_ORGANIZATION, str(self.house.organization_id)),
             (SAMPLE_ORDER, order_id),
-            ("demo-shop-stripe", self.house.endpoint_key),
+            ("default-stripe", self.house.endpoint_key),
             ("pk_demo_shop_0123456789", self.house.publishable_key),
         ):
             text = text.replace(old, new)
