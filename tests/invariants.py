@@ -48,6 +48,52 @@ INVARIANTS: Final[Mapping[str, str]] = {
         SELECT id, amount, captured_amount, refunded_amount, refunding_amount FROM payments.payments
          WHERE captured_amount > amount OR refunded_amount + refunding_amount > captured_amount
     """,
+    "a payment's refunds are its refunds": """
+        SELECT p.id, p.refunded_amount, p.refunding_amount, r.succeeded, r.open FROM payments.payments p
+          JOIN LATERAL (SELECT COALESCE(sum(amount) FILTER (WHERE status = 'succeeded'), 0) AS succeeded,
+                               COALESCE(sum(amount) FILTER (WHERE status IN ('pending', 'processing')), 0) AS open
+                          FROM payments.refunds r
+                         WHERE r.organization_id = p.organization_id AND r.payment_id = p.id) r ON true
+         WHERE p.refunded_amount <> r.succeeded OR p.refunding_amount <> r.open
+    """,
+    "a line was given back as its refunds say": """
+        SELECT i.id, i.refunded_quantity, i.refunded_amount, r.quantity, r.amount FROM orders.order_items i
+          JOIN LATERAL (SELECT COALESCE(sum(ri.quantity), 0) AS quantity, COALESCE(sum(ri.amount), 0) AS amount
+                          FROM payments.refund_items ri JOIN payments.refunds r
+                            ON r.organization_id = ri.organization_id AND r.id = ri.refund_id
+                         WHERE ri.organization_id = i.organization_id AND ri.order_item_id = i.id
+                           AND r.status = 'succeeded') r ON true
+         WHERE i.refunded_quantity <> r.quantity OR i.refunded_amount <> r.amount
+    """,
+    "a refund is what its lines and its shipping say, or more": """
+        SELECT r.id, r.amount, r.shipping_amount FROM payments.refunds r
+         WHERE r.amount < r.shipping_amount + (SELECT COALESCE(sum(ri.amount), 0) FROM payments.refund_items ri
+                                                WHERE ri.organization_id = r.organization_id AND ri.refund_id = r.id)
+    """,
+    "no more is promised of an order than was bought": """
+        SELECT o.id FROM orders.orders o
+          JOIN LATERAL (SELECT COALESCE(sum(r.shipping_amount), 0) AS shipping FROM payments.refunds r
+                         WHERE r.organization_id = o.organization_id AND r.order_id = o.id
+                           AND r.status IN ('pending', 'processing', 'succeeded')) promised ON true
+         WHERE promised.shipping > o.shipping
+        UNION ALL
+        SELECT i.id FROM orders.order_items i
+          JOIN LATERAL (SELECT COALESCE(sum(ri.quantity), 0) AS quantity, COALESCE(sum(ri.worth), 0) AS worth
+                          FROM payments.refund_items ri JOIN payments.refunds r
+                            ON r.organization_id = ri.organization_id AND r.id = ri.refund_id
+                         WHERE ri.organization_id = i.organization_id AND ri.order_item_id = i.id
+                           AND r.status IN ('pending', 'processing', 'succeeded')) promised ON true
+         WHERE promised.quantity > i.quantity OR promised.worth > i.subtotal - i.discount + i.tax
+    """,
+    "what came back into stock is what the movements say": """
+        SELECT o.id, moved.quantity, items.restocked FROM orders.orders o
+          JOIN LATERAL (SELECT COALESCE(sum(m.quantity), 0) AS quantity FROM inventory.stock_movements m
+                         WHERE m.organization_id = o.organization_id AND m.reference_id = o.id AND m.type = 'return'
+                       ) moved ON true
+          JOIN LATERAL (SELECT COALESCE(sum(i.restocked_quantity), 0) AS restocked FROM orders.order_items i
+                         WHERE i.organization_id = o.organization_id AND i.order_id = o.id) items ON true
+         WHERE moved.quantity <> items.restocked
+    """,
     "a confirmed order has money": """
         SELECT o.id, o.status FROM orders.orders o
          WHERE o.status IN ('payment_confirmed', 'address_review', 'confirmed', 'processing', 'partially_shipped',

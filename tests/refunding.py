@@ -14,7 +14,7 @@ from holdfast.payments.refund_plan import Wanted, WantedItem
 from holdfast.runtime import Runtime
 from holdfast.values.caller import Caller
 from holdfast.web.refund_answers import refund_answer
-from tests.flows.actions import intents, staff
+from tests.flows.actions import intents, ordered, staff
 from tests.house import House
 
 RESELLABLE = RestockReason.RESELLABLE
@@ -42,6 +42,18 @@ def refund(
     assert answer.status == 201
     body: dict[str, Any] = json.loads(answer.body)
     return body
+
+
+def delivered(house: House, items: dict[str, int] | None = None) -> str:
+    """An order that has arrived at its shopper's."""
+    order_id = ordered(house, items)
+    house.sql(
+        "SELECT orders.walk_status(organization_id, id, status, status_sequence,"
+        " ARRAY['processing', 'shipped', 'delivered'], 'test', NULL, :now) FROM orders.orders WHERE id = :id",
+        now=house.clock.now,
+        id=order_id,
+    )
+    return order_id
 
 
 def units(

@@ -1,0 +1,114 @@
+"""A refund the gateway confirmed and took back: the record follows, the goods stay where they are."""
+
+import pytest
+
+from holdfast.payments.refund_plan import Wanted
+from tests.flows.actions import intents, last_payment, movements, ordered, resume, status, topics
+from tests.flows.test_cancel_order import walk
+from tests.house import House
+from tests.refunding import at_gateway, delivered, fails_later, given_back, line, refund, total, units
+
+
+def steps(house: House, order_id: str) -> list[tuple[str, bool]]:
+    """(status, is it a step back) of the order's history."""
+    rows = house.rows(
+        "SELECT to_status, is_reversal FROM orders.order_status_history WHERE order_id = :id ORDER BY sequence",
+        id=order_id,
+    )
+    return [(row["to_status"], row["is_reversal"]) for row in rows]
+
+
+def test_a_delivered_order_goes_back_step_by_step(house: House) -> None:
+    house.add_variant(stock=10)
+    order_id = delivered(house, {"TEE": 2})
+    refund(house, order_id, units(house, order_id, 1))
+    refund(house, order_id)
+    fails_later(house, order_id, 0)
+    assert steps(house, order_id)[-2:] == [("refunded", False), ("partially_refunded", True)]
+    assert house.order(order_id)["payment_status"] == "partially_refunded"
+    fails_later(house, order_id, 1)
+    assert steps(house, order_id)[-2:] == [("partially_refunded", True), ("delivered", True)]
+    assert (given_back(house, order_id), line(house, order_id)) == (0, (0, 0))
+    assert (house.order(order_id)["payment_status"], house.failures()) == ("captured", ["RefundFailed"])
+    assert [topic for _, topic in topics(house, order_id)][-2:] == ["order.refund_failed"] * 2
+    assert house.violations() == []
+
+
+@pytest.mark.parametrize("path", ["processing,partially_shipped", "processing,shipped"])
+def test_an_order_that_was_being_shipped_goes_back_to_where_it_was(house: House, path: str) -> None:
+    house.add_variant(stock=10)
+    order_id = ordered(house, {"TEE": 2})
+    walk(house, order_id, *path.split(","))
+    refund(house, order_id)
+    fails_later(house, order_id)
+    assert steps(house, order_id)[-2:] == [("refunded", False), (path.rsplit(",", maxsplit=1)[-1], True)]
+    assert house.violations() == []
+
+
+def test_a_partial_refund_that_moved_no_status_moves_none_back(house: House) -> None:
+    house.add_variant(stock=10)
+    order_id = ordered(house, {"TEE": 2})
+    refund(house, order_id, units(house, order_id, 1))
+    fails_later(house, order_id)
+    assert (status(house, order_id), house.order(order_id)["payment_status"]) == ("confirmed", "captured")
+    assert (line(house, order_id), house.failures()) == ((0, 0), ["RefundFailed"])
+    assert house.violations() == []
+
+
+def test_goods_that_came_back_stay_and_come_back_once(house: House) -> None:
+    house.add_variant(stock=10)
+    order_id = delivered(house, {"TEE": 2})
+    refund(house, order_id, units(house, order_id, 1))
+    fails_later(house, order_id)
+    assert house.stock() == {"EWR": (9, 0)}
+    refund(house, order_id, units(house, order_id, 1))
+    assert (house.stock(), movements(house, "return")) == ({"EWR": (9, 0)}, [1])
+    refund(house, order_id, units(house, order_id, 1))
+    assert (house.stock(), movements(house, "return")) == ({"EWR": (10, 0)}, [1, 1])
+    assert house.violations() == []
+
+
+def test_an_order_that_a_refund_cancelled_stays_cancelled_and_a_person_is_called(house: House) -> None:
+    house.add_variant(stock=10)
+    order_id = ordered(house)
+    refund(house, order_id)
+    fails_later(house, order_id)
+    assert (status(house, order_id), last_payment(house, order_id)["status"]) == ("cancelled", "captured")
+    assert (house.failures(), house.stock()) == (["RefundFailed"], {"EWR": (10, 0)})
+    house.clock.advance(hours=2)
+    resume(house)
+    assert len(at_gateway(house, order_id)) == 1, "what failed at the bank is not tried again by itself"
+    refund(house, order_id)
+    assert (given_back(house, order_id), movements(house, "return")) == (total(house, order_id), [1])
+    assert house.violations() == []
+
+
+def test_news_of_a_failure_that_comes_again_or_before_the_success_means_the_same(house: House) -> None:
+    house.add_variant(stock=10)
+    order_id = delivered(house)
+    house.stripe_behaves(match={"operation": "refunds.create"}, fault="timeout_after")
+    refund(house, order_id, Wanted(amount_minor=300))
+    (intent,) = intents(house, order_id)
+    house.stripe("POST", f"/refunds/{intent['refunds'][0]['id']}/fail")
+    (failed,) = house.webhooks("refund.failed")
+    (created,) = house.webhooks("refund.created")
+    for webhook in (failed, created, {**failed, "id": "evt_again"}):
+        house.deliver(webhook)
+        house.work()
+    house.clock.advance(minutes=5)
+    resume(house)
+    assert (status(house, order_id), given_back(house, order_id)) == ("delivered", 0)
+    assert [topic for _, topic in topics(house, order_id)].count("order.refund_failed") == 1
+    assert house.failures() == ["RefundFailed"]
+    assert house.value("SELECT status FROM payments.refunds") == "failed"
+    assert house.violations() == []
+
+
+def test_money_that_comes_again_may_be_refunded_again(house: House) -> None:
+    house.add_variant(stock=10)
+    order_id = delivered(house)
+    refund(house, order_id)
+    fails_later(house, order_id)
+    assert status(house, order_id) == "delivered"
+    assert refund(house, order_id)["order"]["status"] == "refunded"
+    assert house.violations() == []
