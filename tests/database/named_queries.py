@@ -6,6 +6,7 @@ the tenant would read tens of thousands.
 
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,6 +22,7 @@ from holdfast.flows.order_timeline import order_timeline
 from holdfast.flows.place_order import PlaceOrder, _try_to_place
 from holdfast.flows.planning import CheckoutRequest, RequestedItem
 from holdfast.flows.process_failures import FailureStatus, list_process_failures
+from holdfast.flows.read_stock import list_levels, list_movements, show_availability
 from holdfast.flows.relay_outbox import relay_outbox
 from holdfast.flows.return_money import _claim_operations
 from holdfast.flows.settlement import Settlement, write
@@ -30,6 +32,7 @@ from holdfast.orders.lifecycle import OrderStatus
 from holdfast.runtime import Runtime
 from holdfast.values.address import Address
 from holdfast.values.caller import Caller, CallerKind
+from holdfast.values.errors import NotFound
 from holdfast.values.shipping import ShippingPreference
 from tests.database.acting import APP, SYSTEM
 from tests.database.large_shop import Shop
@@ -191,6 +194,22 @@ def failures(process_name: str | None = None, status: FailureStatus = FailureSta
     )
 
 
+def levels(*, only_low: bool) -> Ask:
+    return lambda runtime, shop: list_levels(
+        runtime, staff(shop), warehouse_id=shop.warehouse_id, only_low=only_low, after=None, limit=20, now=shop.now
+    )
+
+
+def availability(of: Callable[[Shop], dict[str, Any]]) -> Ask:
+    nothing: dict[str, Any] = {"product_id": None, "variant_id": None, "sku": None}
+
+    def ask(runtime: Runtime, shop: Shop) -> object:
+        with suppress(NotFound):
+            return show_availability(runtime, staff(shop), **nothing | of(shop), now=shop.now)
+
+    return ask
+
+
 NAMED: dict[str, Named] = {
     # orders
     "order by id": Named(lambda r, s: find_order(r, customer(s), str(s.order_id), s.now), in_functions=True),
@@ -260,17 +279,14 @@ NAMED: dict[str, Named] = {
     ),
     "stock of a variant over warehouses": Named(place(1, by_id=True), in_functions=True),
     "stock of ten variants, and an order of them": Named(place(10), rows_max=600, in_functions=True),
-    "low stock of a warehouse, page by page": Named(
-        statement(
-            "SELECT variant_id, on_hand - reserved FROM inventory.stock_levels WHERE organization_id = :o"
-            " AND warehouse_id = :warehouse AND on_hand - reserved <= safety_stock ORDER BY variant_id LIMIT 20"
-        ),
-        rows_max=8_000,
-    ),
+    "low stock of a warehouse, page by page": Named(levels(only_low=True), rows_max=31_000),
+    "levels of a warehouse, page by page": Named(levels(only_low=False)),
+    "what can be sold of a variant": Named(availability(lambda shop: {"variant_id": shop.variant_id})),
+    "what can be sold, by SKU": Named(availability(lambda _: {"sku": "SKU-77"})),
+    "what can be sold of a product": Named(availability(lambda shop: {"product_id": shop.variant_id})),
     "movements of a level, in order": Named(
-        statement(
-            "SELECT id FROM inventory.stock_movements WHERE organization_id = :o AND warehouse_id = :warehouse"
-            " AND variant_id = :variant ORDER BY level_version DESC LIMIT 50"
+        lambda r, s: list_movements(
+            r, staff(s), warehouse_id=s.warehouse_id, variant_id=s.variant_id, before=None, limit=50, now=s.now
         )
     ),
     "movements that an order caused": Named(

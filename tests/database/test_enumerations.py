@@ -8,6 +8,7 @@ from pg8000.native import Connection
 
 from holdfast.addresses.centroids import GeocodeQuality
 from holdfast.flows.process_failures import FailureStatus
+from holdfast.inventory.warehouses import WarehouseStatus
 from holdfast.orders.lifecycle import INITIAL, TERMINAL, TRANSITIONS, OrderStatus
 from holdfast.orders.model import FulfillmentStatus, OrderPaymentStatus, OrderSource
 from holdfast.payments.dead_letters import DeadLetterAction, DeadLetterPriority, DeadLetterStatus
@@ -37,6 +38,7 @@ MIRRORS: dict[str, type[StrEnum]] = {
     "refund_items_restock_reason": RestockReason,
     "refunds_reason": RefundReason,
     "refunds_status": RefundStatus,
+    "warehouses_status": WarehouseStatus,
 }
 
 # No code outside the database chooses among these words yet; who begins to gives them a StrEnum and moves the line.
@@ -60,7 +62,6 @@ ONLY_IN_SQL = {
     "reservations_status": {"active", "completed", "expired", "cancelled", "reallocated"},
     "users_status": {"active", "suspended", "deleted"},
     "variants_status": {"active", "archived"},
-    "warehouses_status": {"active", "inactive", "maintenance"},
 }
 
 _LISTS_WORDS = re.compile(r"CHECK \(\(+\w+ = (?:ANY \(ARRAY\[[^\]]*\]\)|'\w+'::text)\)+")

@@ -34,6 +34,26 @@ BODIES: Final[Mapping[Operation, Any]] = {
     Operation.RESOLVE_PROCESS_FAILURE: {"note": "looked into it", "version": 1},
     Operation.CAPTURE_ORDER: {},
 }
+WAREHOUSE: Final[Mapping[str, Any]] = {
+    "name": "Newark",
+    "address": {"city": "Newark"},
+    "latitude": 40.7,
+    "longitude": -74.2,
+    "shipping_cost_base_minor": 600,
+    "timezone": "America/New_York",
+}
+STOCK_LINES: Final = {"warehouse_id": str(UUID(int=9)), "lines": [{"sku": "TEE", "quantity": 1}], "reason": "counted"}
+BODIES_OF_STOCK: Final[Mapping[Operation, Any]] = {
+    Operation.CREATE_WAREHOUSE: {**WAREHOUSE, "code": "NWK"},
+    Operation.CHANGE_WAREHOUSE: {**WAREHOUSE, "version": 1},
+    Operation.RECEIVE_STOCK: STOCK_LINES,
+    Operation.ADJUST_STOCK: STOCK_LINES,
+    Operation.SET_SAFETY_STOCK: {
+        "warehouse_id": str(UUID(int=9)),
+        "variant_id": str(UUID(int=9)),
+        "safety_stock": 5,
+    },
+}
 SPOILED_CLAIMS: Final[Mapping[str, dict[str, Any]]] = {
     "no claims": {},
     "no organization": {"sub": "ada"},
@@ -63,7 +83,7 @@ def perform(door: Door, operation: Operation, who: Mapping[str, Any], order_id: 
         name: order_id if name in {"reference", "order_id"} else str(uuid7(datetime.now(UTC)))
         for name in re.findall(r"{(\w+)}", key)
     }
-    return door.ask(key, BODIES.get(operation), who=who, **path)
+    return door.ask(key, {**BODIES, **BODIES_OF_STOCK}.get(operation), who=who, **path)
 
 
 def test_every_route_of_the_template_is_in_the_table_and_no_other() -> None:

@@ -35,6 +35,9 @@ ONLINE = [
     "api_docs",
     "operations",
     "refunds",
+    "stock",
+    "stock_reports",
+    "warehouses",
 ]
 
 

@@ -60,6 +60,13 @@ def test_every_refusal_is_a_problem_and_every_success_has_a_schema() -> None:
                 assert set(forms) <= {"application/problem+json"}
 
 
+STOCK_CHANGES = {
+    "POST /v1/ops/warehouses",
+    "POST /v1/ops/stock/receipts",
+    "POST /v1/ops/stock/adjustments",
+}
+
+
 def test_headers_are_documented_as_they_are_written() -> None:
     headers = {
         (key, parameter["name"]): parameter
@@ -68,6 +75,7 @@ def test_headers_are_documented_as_they_are_written() -> None:
         if parameter["in"] == "header"
     }
     assert set(headers) == {
+        *((key, "Idempotency-Key") for key in STOCK_CHANGES),
         ("POST /v1/checkout", "Idempotency-Key"),
         ("POST /v1/orders/{order_id}/payments", "Idempotency-Key"),
         ("POST /v1/orders/{order_id}/cancel", "Idempotency-Key"),

@@ -58,6 +58,7 @@ _BUSINESS_ERRORS: Final[Mapping[str, Callable[[], HoldfastError]]] = {
     "error_classes_auto_replay_is_earned": lambda: Conflict(
         "auto-replay takes ten replays that succeeded and the class's minimum of confidence"
     ),
+    "warehouses_code_unique": lambda: Conflict("another warehouse has this code"),
     "order_operations_one_running": lambda: Conflict("this operation is already under way"),
 }
 

@@ -32,6 +32,16 @@ class Operation(StrEnum):
     RESOLVE_PROCESS_FAILURE = "resolve_process_failure"
     SHOW_ORDER_TIMELINE = "show_order_timeline"
     CAPTURE_ORDER = "capture_order"
+    LIST_WAREHOUSES = "list_warehouses"
+    CREATE_WAREHOUSE = "create_warehouse"
+    CHANGE_WAREHOUSE = "change_warehouse"
+    LIST_STOCK_LEVELS = "list_stock_levels"
+    LIST_LOW_STOCK = "list_low_stock"
+    SHOW_AVAILABILITY = "show_availability"
+    LIST_STOCK_MOVEMENTS = "list_stock_movements"
+    RECEIVE_STOCK = "receive_stock"
+    ADJUST_STOCK = "adjust_stock"
+    SET_SAFETY_STOCK = "set_safety_stock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,8 @@ class Access:
 _SHOPPERS: Final = frozenset({CallerKind.CUSTOMER, CallerKind.GUEST})
 _MANAGERS: Final = Access(frozenset(), staff=Role.MANAGER)
 """What the operations team does: no shopper, and no staff below manager."""
+_VIEWERS: Final = Access(frozenset(), staff=Role.VIEWER)
+"""What all staff may look at, and no shopper."""
 
 WHO_MAY: Final[Mapping[Operation, Access]] = {
     Operation.PLACE_ORDER: Access(_SHOPPERS, staff=None),
@@ -62,6 +74,16 @@ WHO_MAY: Final[Mapping[Operation, Access]] = {
     Operation.RESOLVE_PROCESS_FAILURE: _MANAGERS,
     Operation.SHOW_ORDER_TIMELINE: _MANAGERS,
     Operation.CAPTURE_ORDER: _MANAGERS,
+    Operation.LIST_WAREHOUSES: _VIEWERS,
+    Operation.CREATE_WAREHOUSE: _MANAGERS,
+    Operation.CHANGE_WAREHOUSE: _MANAGERS,
+    Operation.LIST_STOCK_LEVELS: _VIEWERS,
+    Operation.LIST_LOW_STOCK: _VIEWERS,
+    Operation.SHOW_AVAILABILITY: _VIEWERS,
+    Operation.LIST_STOCK_MOVEMENTS: _VIEWERS,
+    Operation.RECEIVE_STOCK: _MANAGERS,
+    Operation.ADJUST_STOCK: _MANAGERS,
+    Operation.SET_SAFETY_STOCK: _MANAGERS,
 }
 
 

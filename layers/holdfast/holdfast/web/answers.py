@@ -1,7 +1,7 @@
-"""How the outcome of a checkout is told: created, or declined with the order it left."""
+"""How an outcome is told that is kept under an Idempotency-Key: created, or declined with the order it left."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
@@ -47,3 +47,8 @@ def capture_answer(order: Mapping[str, Any], state: str, went_wrong: str | None)
 def _problem_answer(code: str, detail: str, facts: Mapping[str, Any]) -> Answer:
     document = problem(code, detail, correlation_id(), facts)
     return Answer(document["status"], json.dumps(document))
+
+
+def change_answer(name: str) -> Callable[[Mapping[str, Any]], Answer]:
+    """201 with what was made or done, under its name."""
+    return lambda made: Answer(int(HTTPStatus.CREATED), json.dumps({name: made}))

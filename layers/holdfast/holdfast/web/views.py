@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from holdfast.orders.lifecycle import OrderStatus
 from holdfast.payments.model import RefundReason, RefundStatus, RestockReason
 from holdfast.values.shipping import ShippingPreference
-from holdfast.web import operations_views
+from holdfast.web import operations_views, stock_views
 
 
 class Amounts(BaseModel):
@@ -333,5 +333,6 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     RefundedOrder,
     WebhookReceived,
     *operations_views.ANSWERS,
+    *stock_views.ANSWERS,
 )
 """The models that routes name."""

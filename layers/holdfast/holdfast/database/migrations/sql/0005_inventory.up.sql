@@ -26,6 +26,7 @@ CREATE TABLE inventory.warehouses (
     CONSTRAINT warehouses_shipping_cost_base_not_negative CHECK (shipping_cost_base >= 0)
 );
 CREATE TRIGGER touch BEFORE UPDATE ON inventory.warehouses FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
+CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON inventory.warehouses FOR EACH ROW EXECUTE FUNCTION operations.audit('organization_id', 'id');
 CALL tenancy.isolate('inventory.warehouses');
 GRANT SELECT, INSERT, UPDATE ON inventory.warehouses TO holdfast_app;
 GRANT SELECT ON inventory.warehouses TO holdfast_system;

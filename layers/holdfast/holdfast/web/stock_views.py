@@ -1,0 +1,155 @@
+"""What the operations API answers with about warehouses and stock, as models; see ``holdfast.web.views``."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from holdfast.inventory.stock import ChangeType
+from holdfast.inventory.warehouses import WarehouseStatus
+
+
+class Warehouse(BaseModel):
+    """A warehouse. ``base_daily_capacity`` null: it takes any number of orders."""
+
+    id: UUID
+    code: str
+    name: str
+    address: dict[str, str]
+    latitude: float
+    longitude: float
+    status: WarehouseStatus
+    priority: int
+    base_daily_capacity: int | None
+    shipping_cost_base_minor: int
+    timezone: str
+    version: int
+    created_at: datetime
+    updated_at: datetime | None
+
+
+class WarehouseAnswer(BaseModel):
+    """One warehouse."""
+
+    warehouse: Warehouse
+
+
+class WarehouseList(BaseModel):
+    """All warehouses of the shop."""
+
+    warehouses: list[Warehouse]
+
+
+class StockLevel(BaseModel):
+    """What lies in one warehouse of one variant. ``version`` is the number of its last movement."""
+
+    warehouse_id: UUID
+    warehouse: str
+    variant_id: UUID
+    sku: str
+    on_hand: int
+    reserved: int
+    available: int
+    incoming: int
+    safety_stock: int
+    last_restock_at: datetime | None
+    version: int
+
+
+class StockLevelAnswer(BaseModel):
+    """One level."""
+
+    level: StockLevel
+
+
+class StockLevelPage(BaseModel):
+    """Levels by variant. ``next_after`` is the next page's ``after``; ``null`` on the last page."""
+
+    levels: list[StockLevel]
+    next_after: UUID | None
+
+
+class StockChange(BaseModel):
+    """A receipt, an adjustment or damage, with the levels that it left."""
+
+    id: UUID
+    type: ChangeType
+    warehouse_id: UUID
+    warehouse: str
+    reason: str | None
+    levels: list[StockLevel]
+
+
+class StockChangeAnswer(BaseModel):
+    """One change of stock."""
+
+    change: StockChange
+
+
+class WarehouseAvailability(BaseModel):
+    """What one warehouse has of a variant."""
+
+    warehouse_id: UUID
+    warehouse: str
+    status: WarehouseStatus
+    on_hand: int
+    reserved: int
+    available: int
+    incoming: int
+
+
+class VariantAvailability(BaseModel):
+    """What the shop has of a variant. ``sellable`` is what is available in active warehouses."""
+
+    variant_id: UUID
+    sku: str
+    on_hand: int
+    reserved: int
+    incoming: int
+    sellable: int
+    warehouses: list[WarehouseAvailability]
+
+
+class Availability(BaseModel):
+    """What can be sold at this moment."""
+
+    variants: list[VariantAvailability]
+
+
+class StockMovement(BaseModel):
+    """One line of a level's ledger. ``number`` counts from 1 without a gap."""
+
+    number: int
+    type: Literal[
+        "receive", "adjustment", "sale", "return", "transfer_in", "transfer_out", "damage", "reserve", "release"
+    ]
+    quantity: int
+    on_hand_before: int
+    on_hand_after: int
+    reserved_before: int
+    reserved_after: int
+    reference_type: str
+    reference_id: UUID | None
+    reason: str | None
+    performed_by: str
+    created_at: datetime
+
+
+class StockMovementPage(BaseModel):
+    """The ledger, newest first. ``next_before`` is the next page's ``before``; ``null`` on the last page."""
+
+    movements: list[StockMovement]
+    next_before: int | None
+
+
+ANSWERS: tuple[type[BaseModel], ...] = (
+    Availability,
+    StockChangeAnswer,
+    StockLevelAnswer,
+    StockLevelPage,
+    StockMovementPage,
+    WarehouseAnswer,
+    WarehouseList,
+)
+"""The models that routes name."""

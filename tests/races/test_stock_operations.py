@@ -1,0 +1,173 @@
+"""The operations team changes stock while shoppers buy it."""
+
+import random
+import time
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Final
+
+import pytest
+
+from holdfast.flows.change_stock import ChangeStock, StockLine, change_stock
+from holdfast.flows.expire_reservations import expire_reservations
+from holdfast.flows.idempotency import Answer, Claim
+from holdfast.flows.place_order import place_order
+from holdfast.inventory.stock import ChangeType
+from holdfast.runtime import Runtime
+from holdfast.values.caller import Caller, CallerKind
+from holdfast.values.errors import CapacityExceeded, Conflict, OutOfStock, StockContended
+from holdfast.web.answers import change_answer, payment_answer
+from tests.faults.settings import HEAVY
+from tests.house import House
+from tests.races.crowd import crowd_of, guest, rush, tally, without_payment
+
+SECONDS: Final = 60.0 if HEAVY else 4.0
+REFUSALS: Final = (OutOfStock, StockContended, CapacityExceeded, Conflict)
+
+
+def manager(house: House) -> Caller:
+    """A member of the staff who may change stock."""
+    user_id = uuid.uuid4()
+    house.sql(
+        "INSERT INTO tenancy.users (id, auth_subject, email, full_name, created_at)"
+        " VALUES (:id, :subject, 'grace@shop.example', 'Grace', now())",
+        id=user_id,
+        subject=f"grace-{user_id}",
+    )
+    house.sql(
+        "INSERT INTO tenancy.organization_members (organization_id, user_id, role, created_at)"
+        " VALUES (:o, :u, 'manager', now())",
+        o=house.organization_id,
+        u=user_id,
+    )
+    return Caller(house.organization_id, CallerKind.STAFF, f"grace-{user_id}")
+
+
+def change(
+    house: House,
+    runtime: Runtime,
+    who: Caller,
+    type_: ChangeType,
+    quantities: dict[str, int],
+    warehouse: str,
+    key: str = "",
+) -> Answer:
+    """A receipt, an adjustment or damage of some SKUs."""
+    lines = tuple(StockLine(quantity, sku=sku) for sku, quantity in quantities.items())
+    claim = Claim(who.actor, str(type_), key or uuid.uuid4().hex, "f")
+    command = ChangeStock(who, claim, type_, house.warehouses[warehouse], lines, "a race")
+    return change_stock(runtime, command, house.clock(), change_answer("change"))
+
+
+def test_a_receipt_announced_by_many_at_once_comes_in_once(house: House) -> None:
+    house.add_variant(stock=1)
+    who = manager(house)
+    with crowd_of(house, 8) as runtime:
+
+        def announce() -> Answer:
+            return change(house, runtime, who, ChangeType.RECEIVE, {"TEE": 5}, "EWR", key="the-same")
+
+        answers = rush([announce] * 8)
+    assert house.stock() == {"EWR": (6, 0)}
+    assert tally(answers) == {"201": 8}
+    assert len({answer.body for answer in answers if isinstance(answer, Answer)}) == 1
+
+
+def test_of_many_who_take_the_last_piece_out_one_does(house: House) -> None:
+    house.add_variant(stock=1)
+    who = manager(house)
+    with crowd_of(house, 8) as runtime:
+
+        def take() -> Answer:
+            return change(house, runtime, who, ChangeType.DAMAGE, {"TEE": 1}, "EWR")
+
+        assert tally(rush([take] * 8)) == {"201": 1, "Conflict": 7}
+    assert house.stock() == {"EWR": (0, 0)}
+    assert house.violations() == []
+
+
+def test_a_level_that_many_are_the_first_to_fill_is_made_once(house: House) -> None:
+    for sku in ("TEE", "CAP"):
+        house.add_variant(sku, stock={})
+    who = manager(house)
+    with crowd_of(house, 8) as runtime:
+
+        def fill(number: int) -> Callable[[], Answer]:
+            skus = ["TEE", "CAP"] if number % 2 else ["CAP", "TEE"]
+            return lambda: change(house, runtime, who, ChangeType.RECEIVE, dict.fromkeys(skus, 1), "RNO")
+
+        assert tally(rush([fill(number) for number in range(8)])) == {"201": 8}
+    assert house.stock() == {"RNO": (8, 0)}
+    assert house.violations() == []
+
+
+def test_everybody_at_the_same_levels_at_once_and_nothing_is_lost(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checkouts, receipts, corrections, damage and expiry on the same 20 levels: no deadlock escapes, all adds up."""
+    without_payment(monkeypatch)
+    skus = [f"SKU-{number}" for number in range(10)]
+    for sku in skus:
+        house.add_variant(sku, stock={"EWR": 200, "RNO": 200})
+    who = manager(house)
+    until = time.monotonic() + SECONDS
+
+    def busy(runtime: Runtime, seed: int) -> dict[str, int]:
+        dice, done = random.Random(seed), dict[str, int]()
+        while time.monotonic() < until:
+            name, act = dice.choice(ACTS)
+            some = dice.sample(skus, dice.randint(1, 4))
+            try:
+                act(house, runtime, who, some, dice)
+            except REFUSALS:
+                name = f"{name} refused"
+            done[name] = done.get(name, 0) + 1
+        return done
+
+    with crowd_of(house, 8) as runtime:
+        jobs = [(lambda seed=seed: busy(runtime, seed)) for seed in range(7)]
+        results: list[Any] = rush([*jobs, lambda: expire(house, until)])
+    assert [result for result in results if isinstance(result, Exception)] == []
+    done = {name for result in results for name in result}
+    assert {name for name, _ in ACTS} <= done, results
+    assert house.violations() == []
+
+
+def buy(house: House, runtime: Runtime, _who: Caller, skus: list[str], dice: random.Random) -> None:
+    command = house.command({sku: dice.randint(1, 5) for sku in skus}, caller=guest(house))
+    place_order(runtime, command, house.clock, payment_answer)
+
+
+def receive(house: House, runtime: Runtime, who: Caller, skus: list[str], dice: random.Random) -> None:
+    quantities = {sku: dice.randint(1, 5) for sku in skus}
+    change(house, runtime, who, ChangeType.RECEIVE, quantities, dice.choice(["EWR", "RNO"]))
+
+
+def correct(house: House, runtime: Runtime, who: Caller, skus: list[str], dice: random.Random) -> None:
+    quantities = {sku: dice.choice([-3, -1, 1, 3]) for sku in skus}
+    change(house, runtime, who, ChangeType.ADJUSTMENT, quantities, dice.choice(["EWR", "RNO"]))
+
+
+def spoil(house: House, runtime: Runtime, who: Caller, skus: list[str], dice: random.Random) -> None:
+    change(house, runtime, who, ChangeType.DAMAGE, dict.fromkeys(skus, 2), dice.choice(["EWR", "RNO"]))
+
+
+ACTS: list[tuple[str, Callable[[House, Runtime, Caller, list[str], random.Random], None]]] = [
+    ("buy", buy),
+    ("buy", buy),
+    ("receive", receive),
+    ("correct", correct),
+    ("spoil", spoil),
+]
+
+
+def expire(house: House, until: float) -> dict[str, int]:
+    """Time flies for the holds: the schedule gives their stock back while others take it."""
+    runs = 0
+    while time.monotonic() < until:
+        long_ago = house.clock() - timedelta(hours=1)
+        house.sql("UPDATE inventory.reservations SET expires_at = :at WHERE status = 'active'", at=long_ago)
+        expire_reservations(house.system, house.clock, lambda: until - time.monotonic() + 30)
+        runs += 1
+    return {"expire": runs}
