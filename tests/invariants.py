@@ -44,9 +44,22 @@ INVARIANTS: Final[Mapping[str, str]] = {
                          ORDER BY sequence DESC LIMIT 1) h ON true
          WHERE o.status IS DISTINCT FROM h.to_status OR o.status_sequence IS DISTINCT FROM h.sequence
     """,
-    "captured is within authorized and refunded within captured": """
-        SELECT id, amount, captured_amount, refunded_amount, refunding_amount FROM payments.payments
-         WHERE captured_amount > amount OR refunded_amount + refunding_amount > captured_amount
+    "captured is within authorized, and what was given back or lost within captured": """
+        SELECT id, amount, captured_amount, refunded_amount, refunding_amount, charged_back_amount
+          FROM payments.payments
+         WHERE captured_amount > amount OR refunded_amount + refunding_amount + charged_back_amount > captured_amount
+    """,
+    "what was charged back was lost in a dispute": """
+        SELECT p.id, p.charged_back_amount FROM payments.payments p
+         WHERE p.charged_back_amount > (SELECT COALESCE(sum(d.lost_amount), 0) FROM payments.disputes d
+                                         WHERE d.organization_id = p.organization_id AND d.payment_id = p.id)
+    """,
+    "an order is flagged while a dispute is open": """
+        SELECT o.id, o.has_open_dispute FROM orders.orders o
+         WHERE o.has_open_dispute <> EXISTS (
+               SELECT 1 FROM payments.payments p
+                 JOIN payments.disputes d ON d.organization_id = p.organization_id AND d.payment_id = p.id
+                WHERE p.organization_id = o.organization_id AND p.order_id = o.id AND d.status <> 'closed')
     """,
     "a payment's refunds are its refunds": """
         SELECT p.id, p.refunded_amount, p.refunding_amount, r.succeeded, r.open FROM payments.payments p
@@ -114,7 +127,7 @@ INVARIANTS: Final[Mapping[str, str]] = {
     "no captured money without a live order, a refund or somebody who returns it": """
         SELECT p.id, p.status, o.status AS order_status FROM payments.payments p
           JOIN orders.orders o ON o.organization_id = p.organization_id AND o.id = p.order_id
-         WHERE p.captured_amount > p.refunded_amount + p.refunding_amount
+         WHERE p.captured_amount > p.refunded_amount + p.refunding_amount + p.charged_back_amount
            AND o.status IN ('pending_payment', 'payment_processing', 'payment_failed', 'cancelled')
            AND NOT EXISTS (SELECT 1 FROM orders.order_operations x WHERE x.organization_id = o.organization_id
                             AND x.order_id = o.id AND x.state IN ('running', 'failed'))

@@ -7,7 +7,7 @@ POST   /orders/{id}/expire                     the authorization's 29 days are o
 POST   /orders/{id}/age                        {"days"}: all of it happened so much earlier
 POST   /orders/{id}/settle                     {"succeed"?}: what became of a pending capture
 POST   /orders/{id}/reverse                    PayPal takes the capture back
-POST   /orders/{id}/dispute                    {"resolved"?}: the buyer complains, or has done
+POST   /orders/{id}/dispute                    {"outcome_code"?}: the buyer complains, or PayPal decides
 POST   /refunds/{id}/fail                      POST /refunds/{id}/succeed
 POST   /certificates                           {"common_name"?, "expired"?}: sign with a new one from now on
 POST   /roots                                  the roots to trust, PEM
@@ -99,7 +99,7 @@ class PayPalControl(Control[Order]):
         elif verb == "reverse" and captures:
             payments.reverse(ledger, captures[-1])
         elif verb == "dispute" and captures:
-            payments.dispute(ledger, captures[-1], resolved=bool(given.get("resolved")))
+            payments.dispute(ledger, captures[-1], outcome_code=given.get("outcome_code"))
         else:
             raise misunderstood(f"Cannot {verb} this order.", status=404)
         return self.whole(payment)

@@ -8,9 +8,10 @@ from local.paypal_server.errors import invalid, unprocessable
 from local.paypal_server.instruments import INSTRUMENTS, ISSUES, RefundFate
 from local.paypal_server.ledger import PayPalLedger
 from local.paypal_server.model import Authorization, Capture, Order, Refund, paypal_id
-from local.paypal_server.objects import authorization_json, capture_json, dispute_json, refund_json
+from local.paypal_server.objects import authorization_json, capture_json, dispute_json, refund_json, timestamp
 
 AUTHORIZATION_SECONDS: Final = 29 * 24 * 3600
+DISPUTE_WINDOW_SECONDS: Final = 10 * 24 * 3600
 HONOR_SECONDS: Final = 3 * 24 * 3600
 OVERAGE_PERCENT: Final = 15
 OVERAGE_MAX_UNITS: Final = 7500
@@ -199,13 +200,17 @@ def reverse(ledger: PayPalLedger, capture: Capture) -> None:
     _tell_refund(ledger, "PAYMENT.CAPTURE.REVERSED", reversal)
 
 
-def dispute(ledger: PayPalLedger, capture: Capture, *, resolved: bool) -> None:
-    """The buyer complains, or the complaint is settled."""
-    order, word = ledger.orders[capture.order], "RESOLVED" if resolved else "CREATED"
+def dispute(ledger: PayPalLedger, capture: Capture, *, outcome_code: str | None) -> None:
+    """The buyer complains, or the complaint is settled; in the buyer's favor the money goes back by a reversal."""
+    order, word = ledger.orders[capture.order], "RESOLVED" if outcome_code else "CREATED"
     resource = dispute_json(capture, order, f"PP-D-{capture.id[:6]}", ledger.now())
-    if resolved:
-        resource |= {"status": "RESOLVED", "dispute_outcome": {"outcome_code": "RESOLVED_SELLER_FAVOUR"}}
+    if outcome_code:
+        resource |= {"status": "RESOLVED", "dispute_outcome": {"outcome_code": outcome_code}}
+    else:
+        resource |= {"seller_response_due_date": timestamp(ledger.now() + DISPUTE_WINDOW_SECONDS)}
     ledger.tell(f"CUSTOMER.DISPUTE.{word}", "dispute", order, resource, f"Dispute {word.lower()}")
+    if outcome_code == "RESOLVED_BUYER_FAVOUR":
+        reverse(ledger, capture)
 
 
 def _bank_says(order: Order) -> str | None:

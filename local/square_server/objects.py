@@ -1,10 +1,13 @@
 """The JSON of Square's objects (https://developer.squareup.com/reference/square/objects/Payment)."""
 
+from datetime import datetime, timedelta
 from typing import Final
 
 from local.gateway_server.model import Json
 from local.square_server.cards import CARDS
-from local.square_server.model import Payment, Refund, money
+from local.square_server.model import Payment, Refund, money, rfc3339
+
+DISPUTE_WINDOW: Final = timedelta(days=14)
 
 _CARD_STATUS: Final = {
     "APPROVED": "AUTHORIZED",
@@ -111,4 +114,5 @@ def dispute_json(payment: Payment, state: str, at: str) -> Json:
         "updated_at": at,
         "location_id": payment.location_id,
         "version": 1,
+        **({"due_at": rfc3339(datetime.fromisoformat(at) + DISPUTE_WINDOW)} if state == "EVIDENCE_REQUIRED" else {}),
     }

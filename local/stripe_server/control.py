@@ -3,7 +3,8 @@
 GET    /payment_intents?metadata[order_id]=..  each with its charges and refunds
 POST   /payment_intents/{id}/authenticate      {"succeed": true|false}: the shopper's 3-D Secure
 POST   /payment_intents/{id}/expire            the authorization's window closes now
-POST   /payment_intents/{id}/dispute           the shopper's bank takes the money back
+POST   /payment_intents/{id}/dispute           {"status"?}: the shopper's bank takes the money back, or decides
+                                               (under_review, won, lost)
 POST   /refunds/{id}/fail                      {"failure_reason"?}     POST /refunds/{id}/succeed
 GET    /three_d_secure/{id}                    a page with both answers, for a browser
 """
@@ -84,8 +85,7 @@ class StripeControl(Control[Intent]):
                 raise invalid_request(f"Nothing is held: the intent is {payment.status}.")
             intents.give_up(self._ledger, payment, "expired")
         elif verb == "dispute" and charge is not None and charge.captured:
-            charge.disputed = True
-            self._ledger.tell_charge("charge.dispute.created", charge)
+            intents.dispute(self._ledger, charge, given.get("status"))
         else:
             raise invalid_request(f"Cannot {verb} this intent.", status=404)
         return self.whole(payment)

@@ -13,6 +13,7 @@ from local.stripe_server.model import Charge, Intent, PaymentMethod
 from local.stripe_server.objects import intent_json, list_json, payment_method_json
 
 CAPTURE_WINDOW_SECONDS: Final = 7 * 24 * 3600
+DISPUTE_ENDS: Final = ("won", "lost", "warning_closed")
 
 CREATE_PARAMETERS: Final = frozenset(
     (
@@ -155,6 +156,23 @@ def give_up(ledger: Ledger, intent: Intent, reason: str | None) -> None:
     ledger.tell_intent("payment_intent.canceled", intent)
 
 
+def dispute(ledger: Ledger, charge: Charge, status: str | None) -> None:
+    """The shopper's bank takes the money back; or, with a status, the case goes on. Won money is reinstated last."""
+    if status is None:
+        charge.disputed = True
+        ledger.tell_charge("charge.dispute.created", charge)
+        ledger.tell_charge("charge.dispute.funds_withdrawn", charge)
+        return
+    charge.dispute_status = status
+    if status not in DISPUTE_ENDS:
+        ledger.tell_charge("charge.dispute.updated", charge)
+        return
+    charge.disputed = status == "lost"
+    ledger.tell_charge("charge.dispute.closed", charge)
+    if status == "won":
+        ledger.tell_charge("charge.dispute.funds_reinstated", charge)
+
+
 def authenticate(ledger: Ledger, intent: Intent, *, succeed: bool) -> None:
     """What the shopper does in the 3-D Secure window. A decline by the bank shows in the intent, nobody is waiting."""
     if intent.status != "requires_action":
@@ -210,8 +228,7 @@ def charge_card(ledger: Ledger, intent: Intent) -> None:
         intent.status, intent.amount_received = "succeeded", intent.amount
         ledger.tell_intent("payment_intent.succeeded", intent)
         if card.disputed:
-            charge.disputed = True
-            ledger.tell_charge("charge.dispute.created", charge)
+            dispute(ledger, charge, None)
 
 
 def list_all(ledger: Ledger, account: str, params: Params) -> Json:

@@ -65,6 +65,7 @@ class Charge:
     failure_message: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     disputed: bool = False
+    dispute_status: str = "needs_response"
 
 
 @dataclass(slots=True)

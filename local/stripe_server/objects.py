@@ -1,8 +1,12 @@
 """The JSON of Stripe's objects (https://docs.stripe.com/api), with the fields a client of payments may look at."""
 
+from typing import Final
+
 from local.gateway_server.model import Endpoint, Event, Json
 from local.stripe_server.cards import CARDS
 from local.stripe_server.model import API_VERSION, Charge, Intent, Refund
+
+DISPUTE_WINDOW_SECONDS: Final = 7 * 24 * 3600
 
 
 def intent_json(intent: Intent, latest_charge: Json | str | None = None) -> Json:
@@ -167,7 +171,8 @@ def refund_json(refund: Refund) -> Json:
 
 
 def dispute_json(charge: Charge, created: int) -> Json:
-    """A Dispute over a whole charge."""
+    """A Dispute over a whole charge. The shop may answer for a week."""
+    due_by = created + DISPUTE_WINDOW_SECONDS if charge.dispute_status == "needs_response" else None
     return {
         "id": f"du_{charge.id[3:]}",
         "object": "dispute",
@@ -178,13 +183,13 @@ def dispute_json(charge: Charge, created: int) -> Json:
         "currency": charge.currency,
         "enhanced_eligibility_types": [],
         "evidence": {},
-        "evidence_details": {"due_by": None, "has_evidence": False, "past_due": False, "submission_count": 0},
+        "evidence_details": {"due_by": due_by, "has_evidence": False, "past_due": False, "submission_count": 0},
         "is_charge_refundable": False,
         "livemode": False,
         "metadata": {},
         "payment_intent": charge.intent,
         "reason": "fraudulent",
-        "status": "needs_response",
+        "status": charge.dispute_status,
     }
 
 

@@ -138,8 +138,11 @@ INSERT INTO payments.refunds (organization_id, id, order_id, payment_id, amount,
 INSERT INTO payments.refund_items (organization_id, id, refund_id, order_item_id, quantity, worth, amount)
     SELECT organization_id, pg_temp.key('017', n, i), pg_temp.key('012', n, i), item_id, 1, 100, 100 FROM placed WHERE n % 5 > 2;
 
-INSERT INTO payments.disputes (organization_id, id, payment_id, gateway_dispute_id, amount, currency, status, created_at)
-    SELECT organization_id, pg_temp.key('01c', n, i), payment_id, 'dp_' || n, 100, 'USD', 'opened', at
+INSERT INTO payments.disputes (organization_id, id, payment_id, gateway_dispute_id, amount, currency, status, outcome,
+                               closed_at, created_at)
+    SELECT organization_id, pg_temp.key('01c', n, i), payment_id, 'dp_' || n, 100, 'USD',
+           CASE WHEN n % 500 IN (3, 4) THEN 'opened' ELSE 'closed' END, CASE WHEN n % 500 NOT IN (3, 4) THEN 'won' END,
+           CASE WHEN n % 500 NOT IN (3, 4) THEN at END, at
       FROM placed WHERE n % 50 IN (3, 4);
 
 INSERT INTO payments.error_classes (organization_id, id, match_order, class_name, created_by, created_at)

@@ -322,6 +322,12 @@ NAMED: dict[str, Named] = {
         ),
         SYSTEM,
     ),
+    "disputes by status, newest first": Named(
+        statement(
+            "SELECT id FROM payments.disputes WHERE organization_id = :o AND status = 'opened'"
+            " ORDER BY id DESC LIMIT 50"
+        )
+    ),
     "items of a refund": Named(
         statement("SELECT id FROM payments.refund_items WHERE organization_id = :o AND refund_id = :order")
     ),

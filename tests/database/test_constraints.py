@@ -97,6 +97,8 @@ REFUSED: dict[str, tuple[str, str] | str] = {
     "refunds_amount_positive": ("payments.refunds", "amount = 0"),
     "refunds_shipping_within_amount": ("payments.refunds", "shipping_amount = amount + 1"),
     "disputes_amount_not_negative": ("payments.disputes", "amount = -1"),
+    "disputes_closed": ("payments.disputes", "status = 'closed', closed_at = NULL"),
+    "disputes_open_is_undecided": ("payments.disputes", "status = 'opened', closed_at = NULL, lost_amount = 1"),
     "reservations_quantity_positive": ("inventory.reservations", "quantity = 0"),
     "reservations_resolved_once": ("inventory.reservations", "status = 'active', completed_at = now()"),
     "stock_levels_incoming_not_negative": ("inventory.stock_levels", "incoming = -1"),

@@ -12,14 +12,17 @@ from holdfast.inventory.warehouses import WarehouseStatus
 from holdfast.orders.lifecycle import INITIAL, TERMINAL, TRANSITIONS, OrderStatus
 from holdfast.orders.model import FulfillmentStatus, OrderPaymentStatus, OrderSource
 from holdfast.payments.dead_letters import DeadLetterAction, DeadLetterPriority, DeadLetterStatus
+from holdfast.payments.disputes import DisputeStatus
 from holdfast.payments.model import OPEN_STATUSES, EventState, PaymentStatus, RefundReason, RefundStatus, RestockReason
 from holdfast.tenancy.roles import Role
-from holdfast.values.payment_events import EventType
+from holdfast.values.payment_events import DisputeOutcome, EventType
 from holdfast.values.shipping import ShippingPreference
 from tests.database.acting import SCHEMAS, acting
 from tests.database.conftest import TwoShops
 
 MIRRORS: dict[str, type[StrEnum]] = {
+    "disputes_outcome": DisputeOutcome,
+    "disputes_status": DisputeStatus,
     "dead_letter_history_action": DeadLetterAction,
     "dead_letters_priority": DeadLetterPriority,
     "dead_letters_status": DeadLetterStatus,
@@ -46,8 +49,6 @@ ONLY_IN_SQL = {
     "audit_log_action": {"insert", "update", "delete"},
     "customer_addresses_type": {"shipping", "billing", "both"},
     "customers_status": {"active", "suspended", "deleted"},
-    "disputes_outcome": {"won", "lost", "withdrawn"},
-    "disputes_status": {"opened", "under_review", "closed"},
     "gateway_accounts_gateway": {"stripe", "paypal", "square", "adyen"},
     "gateway_accounts_mode": {"test", "live"},
     "gateway_accounts_status": {"active", "disabled"},

@@ -19,7 +19,7 @@ from holdfast.payments.state import (
     to_json,
 )
 from holdfast.values.errors import InvalidInput
-from holdfast.values.payment_events import EventType
+from holdfast.values.payment_events import DisputeOutcome, EventType
 
 NOON = datetime(2025, 11, 20, 12, 0, tzinfo=UTC)
 NEW = PaymentFacts(amount_minor=1_000)
@@ -37,6 +37,18 @@ def refund(kind: str, amount_minor: int = 1_000, refund_id: str = "re_1") -> Pay
     return news(f"refund_{kind}", amount_minor=amount_minor, gateway_refund_id=refund_id)
 
 
+def dispute(word: str, minutes: int = 0, *, lost: bool = False, amount_minor: int = 1_000) -> PaymentNews:
+    closed = word == "closed"
+    return news(
+        f"dispute_{word}",
+        minutes,
+        gateway_dispute_id="du_1",
+        amount_minor=amount_minor,
+        dispute_outcome=(DisputeOutcome.LOST if lost else DisputeOutcome.WON) if closed else None,
+        dispute_lost_minor=amount_minor if lost else 0,
+    )
+
+
 def facts_of(events: Iterable[PaymentNews]) -> PaymentFacts:
     return reduce(join, events, NEW)
 
@@ -47,7 +59,12 @@ def status_of(*events: PaymentNews) -> PaymentStatus:
 
 amounts = st.integers(1, NEW.amount_minor)
 minutes = st.integers(0, 3)
-plain_kinds = sorted(kind for kind in EventType if "refund" not in kind and kind is not EventType.CAPTURE_SUCCEEDED)
+dispute_kinds = sorted(kind for kind in EventType if "dispute" in kind)
+plain_kinds = sorted(
+    kind
+    for kind in EventType
+    if "refund" not in kind and "dispute" not in kind and kind is not EventType.CAPTURE_SUCCEEDED
+)
 any_news = st.one_of(
     st.builds(
         news,
@@ -58,6 +75,17 @@ any_news = st.one_of(
         failure_code=st.sampled_from([None, "card_declined", "insufficient_funds"]),
     ),
     st.builds(captured, amounts, minutes),
+    st.builds(
+        news,
+        st.sampled_from(dispute_kinds),
+        minutes,
+        gateway_dispute_id=st.sampled_from(["du_1", "du_2"]),
+        amount_minor=amounts,
+        dispute_lost_minor=st.none() | amounts,
+        dispute_outcome=st.none() | st.sampled_from(DisputeOutcome),
+        dispute_reason=st.sampled_from([None, "fraudulent", "general"]),
+        dispute_due_at=st.sampled_from([None, NOON, NOON + timedelta(days=7)]),
+    ),
     st.builds(
         refund, st.sampled_from(["requested", "succeeded", "failed"]), amounts, st.sampled_from(["re_1", "re_2"])
     ),
@@ -125,6 +153,7 @@ def test_no_more_is_captured_than_was_authorized_or_asked_for(events):
     assert facts.captured_minor <= facts.amount_minor
     assert facts.captured_minor <= facts.authorized_minor
     assert facts.refunded_minor <= facts.collected_minor
+    assert 0 <= facts.charged_back_minor <= facts.taken_minor - facts.refunded_minor
 
 
 @pytest.mark.parametrize(
@@ -150,7 +179,7 @@ def test_no_more_is_captured_than_was_authorized_or_asked_for(events):
         ([captured(600), refund("succeeded", 600)], "refunded"),
         ([captured(), refund("succeeded"), refund("failed")], "captured"),
         ([captured(), refund("succeeded", 400), refund("failed", 600, "re_2")], "partially_refunded"),
-        ([captured(), news("dispute_opened"), news("dispute_closed")], "captured"),
+        ([captured(), dispute("opened"), dispute("closed", 1, lost=True)], "captured"),
     ],
 )
 def test_the_strongest_fact_decides_the_status(events: Sequence[PaymentNews], status: str):
@@ -227,6 +256,8 @@ def test_a_renewed_authorization_is_good_until_its_later_end():
         refund("failed", 0),
         news("refund_succeeded", amount_minor=100),
         news("refund_succeeded", gateway_refund_id="re_1"),
+        news("dispute_opened", amount_minor=1_000),
+        news("dispute_opened", amount_minor=-1, gateway_dispute_id="du_1"),
     ],
 )
 def test_news_that_cannot_be_true_of_the_payment_is_refused_in_any_state(event):
@@ -237,3 +268,28 @@ def test_news_that_cannot_be_true_of_the_payment_is_refused_in_any_state(event):
 
 def test_our_own_request_for_a_refund_states_nothing_until_the_gateway_named_it():
     assert join(NEW, news("refund_requested", amount_minor=400)) == NEW
+
+
+def test_a_dispute_that_was_closed_is_not_opened_again_by_its_late_opening():
+    opened, reviewed, lost = dispute("opened"), dispute("updated", 1), dispute("closed", 2, lost=True)
+    endings = {facts_of([captured(), *order, order[0]]) for order in permutations([opened, reviewed, lost])}
+    (facts,) = endings
+    assert (facts.is_disputed, facts.charged_back_minor) == (False, 1_000)
+
+
+def test_an_appeal_opens_a_dispute_again_and_a_won_one_gives_the_money_back():
+    lost, appealed, won = dispute("closed", 1, lost=True), dispute("opened", 2), dispute("closed", 3)
+    assert facts_of([captured(), lost, appealed]).is_disputed
+    assert facts_of([captured(), lost, appealed]).charged_back_minor == 0
+    assert facts_of([captured(), won, lost, appealed]).charged_back_minor == 0
+
+
+def test_what_was_given_back_before_is_not_charged_back_again():
+    facts = facts_of([captured(), refund("succeeded", 700), dispute("closed", lost=True)])
+    assert (facts.refunded_minor, facts.charged_back_minor) == (700, 300)
+
+
+def test_a_dispute_lost_before_its_capture_is_heard_of_counts_once_it_is():
+    lost = dispute("closed", lost=True, amount_minor=400)
+    assert facts_of([lost]).charged_back_minor == 0
+    assert facts_of([lost, captured()]).charged_back_minor == 400

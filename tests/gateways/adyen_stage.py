@@ -95,6 +95,13 @@ class AdyenStage(ServedStage):
         came_back_with = self.control("POST", path, {"succeed": succeed})["redirectResult"]
         self.gateway.complete_action(request, {"redirectResult": came_back_with}, deadline_seconds=5)
 
+    def dispute(self, transaction_id: str, *, won: bool | None = None) -> None:
+        told = {"eventCode": "NOTIFICATION_OF_CHARGEBACK", "defensePeriodEndsAt": "2030-01-01T12:00:00+01:00"}
+        if won is not None:
+            code = "CHARGEBACK_REVERSED" if won else "CHARGEBACK"
+            told = {"eventCode": code, "disputeStatus": "Won" if won else "Lost"}
+        self.control("POST", f"/payments/{transaction_id}/dispute", told)
+
     def expire_authorization(self, transaction_id: str) -> None:
         self.control("POST", f"/payments/{transaction_id}/expire")
 

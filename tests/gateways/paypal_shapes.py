@@ -260,6 +260,7 @@ class Dispute(TypedDict, total=False):
     status: str
     dispute_amount: Money
     dispute_outcome: Any
+    seller_response_due_date: Time
     dispute_life_cycle_stage: str
     dispute_channel: str
     messages: Any

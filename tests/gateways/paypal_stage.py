@@ -70,6 +70,10 @@ class PayPalStage(ServedStage):
         self.events_until("payment_processing")
         self.gateway.fetch(transaction_id, deadline_seconds=5)
 
+    def dispute(self, transaction_id: str, *, won: bool | None = None) -> None:
+        code = None if won is None else "RESOLVED_SELLER_FAVOUR" if won else "RESOLVED_BUYER_FAVOUR"
+        self.control("POST", f"/orders/{transaction_id}/dispute", {"outcome_code": code})
+
     def expire_authorization(self, transaction_id: str) -> None:
         self.control("POST", f"/orders/{transaction_id}/expire")
 

@@ -52,6 +52,10 @@ class SquareStage(ServedStage):
     def complete_action(self, transaction_id: str, *, succeed: bool) -> None:
         raise NotImplementedError("the shopper acts before there is a payment")
 
+    def dispute(self, transaction_id: str, *, won: bool | None = None) -> None:
+        state = "EVIDENCE_REQUIRED" if won is None else "WON" if won else "LOST"
+        self.control("POST", f"/payments/{transaction_id}/dispute", {"state": state})
+
     def expire_authorization(self, transaction_id: str) -> None:
         self.control("POST", f"/payments/{transaction_id}/expire")
 

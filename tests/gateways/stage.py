@@ -98,6 +98,10 @@ class Stage(ABC):
         """A refund that had succeeded comes back."""
 
     @abstractmethod
+    def dispute(self, transaction_id: str, *, won: bool | None = None) -> None:
+        """The shopper's bank asks for the money back; or decides."""
+
+    @abstractmethod
     def expire_authorization(self, transaction_id: str) -> None:
         """The window for the capture closes."""
 

@@ -40,6 +40,10 @@ class StripeStage(ServedStage):
     def fail_refund(self, gateway_refund_id: str) -> None:
         self.control("POST", f"/refunds/{gateway_refund_id}/fail", {"failure_reason": "lost_or_stolen_card"})
 
+    def dispute(self, transaction_id: str, *, won: bool | None = None) -> None:
+        status = None if won is None else "won" if won else "lost"
+        self.control("POST", f"/payment_intents/{transaction_id}/dispute", {"status": status})
+
     def expire_authorization(self, transaction_id: str) -> None:
         self.control("POST", f"/payment_intents/{transaction_id}/expire")
 

@@ -21,7 +21,7 @@ from holdfast.gateways.adyen_webhooks import (
 )
 from holdfast.gateways.port import GatewayCredentials, GatewayEvent
 from holdfast.values.errors import InvalidInput, SignatureInvalid
-from holdfast.values.payment_events import EventType
+from holdfast.values.payment_events import DisputeOutcome, EventType
 from tests.gateways.adyen_stage import MERCHANT_ACCOUNT, AdyenStage
 
 KEY = "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056"
@@ -232,7 +232,21 @@ class TestReading:
     def test_a_dispute_that_is_over_is_closed(self, status: str) -> None:
         told = {"disputeStatus": status, "chargebackReasonCode": "10.4"}
         (event,) = parse(item("CHARGEBACK", additionalData=told))
-        assert (event.event_type, event.failure_code) == (EventType.DISPUTE_CLOSED, "10.4")
+        assert (event.event_type, event.dispute_reason) == (EventType.DISPUTE_CLOSED, "10.4")
+        lost = status != "Won"
+        assert event.dispute_outcome == (DisputeOutcome.LOST if lost else DisputeOutcome.WON)
+        assert event.dispute_lost_minor == (event.amount_minor if lost else 0)
+
+    def test_what_took_no_money_is_not_lost(self) -> None:
+        told = {"disputeStatus": "Expired", "defensePeriodEndsAt": "2026-12-01T12:00:00+01:00"}
+        (event,) = parse(item("REQUEST_FOR_INFORMATION", additionalData=told))
+        assert (event.dispute_outcome, event.dispute_lost_minor) == (DisputeOutcome.WITHDRAWN, 0)
+        assert event.dispute_due_at == datetime(2026, 12, 1, 11, tzinfo=UTC)
+
+    def test_a_second_chargeback_is_the_end(self) -> None:
+        (event,) = parse(item("SECOND_CHARGEBACK"))
+        assert (event.event_type, event.dispute_outcome) == (EventType.DISPUTE_CLOSED, DisputeOutcome.LOST)
+        assert event.dispute_lost_minor == event.amount_minor
 
     @pytest.mark.parametrize(
         ("value", "currency", "minor"),

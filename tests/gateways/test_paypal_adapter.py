@@ -281,7 +281,7 @@ class TestRefunds:
         [
             ("reverse", {}, "refund_succeeded"),
             ("dispute", {}, "dispute_opened"),
-            ("dispute", {"resolved": True}, "dispute_closed"),
+            ("dispute", {"outcome_code": "RESOLVED_SELLER_FAVOUR"}, "dispute_closed"),
         ],
     )
     def test_what_others_do_to_the_money_is_told_with_our_payments_id(

@@ -15,7 +15,7 @@ from holdfast.gateways.paypal_certificates import CertificateSource
 from holdfast.gateways.paypal_webhooks import signed_text, verify_and_parse_webhook
 from holdfast.gateways.port import GatewayCredentials, GatewayEvent
 from holdfast.values.errors import InvalidInput, SignatureInvalid
-from holdfast.values.payment_events import EventType
+from holdfast.values.payment_events import DisputeOutcome, EventType
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 WEBHOOK_ID = "1JE4291016473214C"
@@ -103,13 +103,13 @@ def order_event(event_type: str, **fields: Any) -> dict[str, Any]:
     return event(event_type, {**order, **fields}, "checkout-order")
 
 
-def dispute_event(word: str) -> dict[str, Any]:
+def dispute_event(word: str, **fields: Any) -> dict[str, Any]:
     transaction = {"seller_transaction_id": CAPTURE_ID, "custom": str(PAYMENT_ID)}
     dispute = {
         "dispute_id": "PP-000-042-663-135", "reason": "MERCHANDISE_OR_SERVICE_NOT_RECEIVED", "status": "OPEN",
         "dispute_amount": {"currency_code": "USD", "value": "3.00"}, "disputed_transactions": [transaction],
     }  # fmt: skip
-    return event(f"CUSTOMER.DISPUTE.{word}", dispute, "dispute")
+    return event(f"CUSTOMER.DISPUTE.{word}", dispute | fields, "dispute")
 
 
 OF_AUTHORIZATION = {"related_ids": {"order_id": ORDER_ID, "authorization_id": "0VF52814937998046"}}
@@ -240,6 +240,29 @@ class TestTranslation:
         parsed = parse(dispute_event(word))
         assert (parsed.event_type, parsed.payment_id) == (expected, PAYMENT_ID)
         assert (parsed.gateway_dispute_id, parsed.amount_minor) == ("PP-000-042-663-135", 300)
+
+    @pytest.mark.parametrize(
+        ("code", "outcome"),
+        [
+            ("RESOLVED_BUYER_FAVOUR", DisputeOutcome.LOST),
+            ("ACCEPTED", DisputeOutcome.LOST),
+            ("RESOLVED_SELLER_FAVOUR", DisputeOutcome.WON),
+            ("RESOLVED_WITH_PAYOUT", DisputeOutcome.WON),
+            ("DENIED", DisputeOutcome.WON),
+            ("CANCELED_BY_BUYER", DisputeOutcome.WITHDRAWN),
+            ("NONE", None),
+        ],
+    )
+    def test_a_disputes_outcome_is_told_and_its_money_comes_as_a_reversal(
+        self, code: str, outcome: DisputeOutcome | None
+    ) -> None:
+        parsed = parse(dispute_event("RESOLVED", dispute_outcome={"outcome_code": code}))
+        assert (parsed.dispute_outcome, parsed.dispute_lost_minor) == (outcome, 0)
+
+    def test_a_dispute_says_why_and_until_when(self) -> None:
+        parsed = parse(dispute_event("CREATED", seller_response_due_date="2026-12-01T00:00:00.000Z"))
+        assert parsed.dispute_reason == "MERCHANDISE_OR_SERVICE_NOT_RECEIVED"
+        assert parsed.dispute_due_at == datetime(2026, 12, 1, tzinfo=UTC)
 
     @pytest.mark.parametrize("name", ["CHECKOUT.ORDER.COMPLETED", "PAYMENT.SALE.COMPLETED", "SOMETHING.OF.TOMORROW"])
     def test_an_event_nothing_is_done_about_is_kept_without_a_meaning(self, name: str) -> None:

@@ -16,7 +16,7 @@ from holdfast.gateways.square_objects import note_of, reason_of
 from holdfast.gateways.square_webhooks import SIGNATURE_HEADER, verify_and_parse_webhook, verify_signature
 from holdfast.values.errors import InvalidInput, SignatureInvalid
 from holdfast.values.money import Money
-from holdfast.values.payment_events import EventType
+from holdfast.values.payment_events import DisputeOutcome, EventType
 from tests.gateways.square_stage import SquareStage
 
 KEY, URL = "sq_sig_key", "https://example.test/webhooks/square"
@@ -161,22 +161,31 @@ class TestReading:
         assert (event.gateway_refund_id, event.gateway_transaction_id, event.amount_minor) == ("r1", "p1", 500)
 
     @pytest.mark.parametrize(
-        ("name", "state", "event_type"),
+        ("name", "state", "event_type", "outcome", "lost_minor"),
         [
-            ("dispute.created", "EVIDENCE_REQUIRED", EventType.DISPUTE_OPENED),
-            ("dispute.state.updated", "PROCESSING", EventType.DISPUTE_UPDATED),
-            ("dispute.state.updated", "LOST", EventType.DISPUTE_CLOSED),
-            ("dispute.state.updated", "WON", EventType.DISPUTE_CLOSED),
+            ("dispute.created", "EVIDENCE_REQUIRED", EventType.DISPUTE_OPENED, None, 0),
+            ("dispute.state.updated", "PROCESSING", EventType.DISPUTE_UPDATED, None, 0),
+            ("dispute.state.updated", "LOST", EventType.DISPUTE_CLOSED, DisputeOutcome.LOST, 1999),
+            ("dispute.state.updated", "ACCEPTED", EventType.DISPUTE_CLOSED, DisputeOutcome.LOST, 1999),
+            ("dispute.state.updated", "WON", EventType.DISPUTE_CLOSED, DisputeOutcome.WON, 0),
+            ("dispute.state.updated", "INQUIRY_CLOSED", EventType.DISPUTE_CLOSED, DisputeOutcome.WITHDRAWN, 0),
         ],
     )
     @pytest.mark.parametrize("wrapped_as", ["dispute", "object"])
     def test_a_dispute_is_opened_and_closed(
-        self, name: str, state: str, event_type: EventType, wrapped_as: str
+        self,
+        name: str,
+        state: str,
+        event_type: EventType,
+        outcome: DisputeOutcome | None,
+        lost_minor: int,
+        wrapped_as: str,
     ) -> None:
         dispute = {
             "id": "d1",
             "state": state,
             "reason": "NO_KNOWLEDGE",
+            "due_at": "2026-12-01T00:00:00.000Z",
             "amount_money": {"amount": 1999, "currency": "USD"},
             "disputed_payment": {"payment_id": "p1"},
         }
@@ -185,6 +194,8 @@ class TestReading:
         raw = json.dumps(body).encode()
         (event,) = verify_and_parse_webhook({SIGNATURE_HEADER: signed(raw)}, raw, ACCOUNT, NOW)
         assert (event.event_type, event.gateway_dispute_id, event.gateway_transaction_id) == (event_type, "d1", "p1")
+        assert (event.dispute_outcome, event.dispute_lost_minor) == (outcome, lost_minor)
+        assert (event.dispute_reason, event.dispute_due_at) == ("no_knowledge", datetime(2026, 12, 1, tzinfo=UTC))
 
     def test_other_events_are_kept_and_nothing_is_done_about_them(self) -> None:
         event = parse("order", {"id": "o"}, "order.created")

@@ -179,7 +179,8 @@ def test_the_sdk_verifies_and_reads_every_webhook(client: stripe.StripeClient, s
         pay(client, "pm_card_chargeDeclined")
     client.v1.payment_intents.cancel(pay(client, capture_method="manual").id)
     pay(client, "pm_card_authenticationRequired")
-    pay(client, "pm_card_createDispute")
+    disputed = pay(client, "pm_card_createDispute")
+    stripe_stage.control("POST", f"/payment_intents/{disputed.id}/dispute", {"status": "won"})
     expected = {
         "payment_intent.created": stripe.PaymentIntent,
         "payment_intent.amount_capturable_updated": stripe.PaymentIntent,
@@ -192,6 +193,9 @@ def test_the_sdk_verifies_and_reads_every_webhook(client: stripe.StripeClient, s
         "charge.failed": stripe.Charge,
         "charge.refunded": stripe.Charge,
         "charge.dispute.created": stripe.Dispute,
+        "charge.dispute.funds_withdrawn": stripe.Dispute,
+        "charge.dispute.closed": stripe.Dispute,
+        "charge.dispute.funds_reinstated": stripe.Dispute,
         "refund.created": stripe.Refund,
     }
 

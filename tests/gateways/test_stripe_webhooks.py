@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from holdfast.gateways.port import GatewayCredentials, GatewayEvent
 from holdfast.gateways.stripe_webhooks import verify_and_parse_webhook, verify_signature
 from holdfast.values.errors import InvalidInput, SignatureInvalid
-from holdfast.values.payment_events import EventType
+from holdfast.values.payment_events import DisputeOutcome, EventType
 
 SECRET = "whsec_test_secret"
 SIGNED_AT = 1763596800
@@ -180,6 +180,28 @@ class TestTranslation:
         assert parsed.currency == "USD"
         assert parsed.occurred_at == NOW
         assert parsed.payload == stripe_event
+
+    @pytest.mark.parametrize(
+        ("status", "outcome", "lost_minor"),
+        [
+            ("won", DisputeOutcome.WON, 0),
+            ("lost", DisputeOutcome.LOST, 1999),
+            ("warning_closed", DisputeOutcome.WITHDRAWN, 0),
+        ],
+    )
+    @pytest.mark.parametrize("word", ["closed", "updated", "funds_reinstated"])
+    def test_a_decided_dispute_is_closed_whatever_brings_it(
+        self, word: str, status: str, outcome: DisputeOutcome, lost_minor: int
+    ) -> None:
+        parsed = parse(charge_event(f"dispute.{word}", status=status))
+        assert parsed.event_type is EventType.DISPUTE_CLOSED
+        assert (parsed.dispute_outcome, parsed.dispute_lost_minor) == (outcome, lost_minor)
+
+    def test_a_dispute_says_why_and_until_when(self) -> None:
+        told = {"reason": "fraudulent", "status": "needs_response", "evidence_details": {"due_by": 1796083200}}
+        parsed = parse(charge_event("dispute.created", **told))
+        assert (parsed.dispute_reason, parsed.dispute_due_at) == ("fraudulent", datetime(2026, 12, 1, tzinfo=UTC))
+        assert parsed.dispute_outcome is None
 
     @pytest.mark.parametrize(
         "stripe_event",

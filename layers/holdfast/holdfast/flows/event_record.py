@@ -14,7 +14,7 @@ from holdfast.gateways.port import GatewayEvent
 from holdfast.payments.state import PaymentNews
 from holdfast.values.correlation import correlation_id as current_correlation_id
 from holdfast.values.ids import uuid7
-from holdfast.values.payment_events import EventType
+from holdfast.values.payment_events import DisputeOutcome, EventType
 
 # Whole escapes, so that an escaped backslash before "u0000" is not taken for a NUL; pairs of halves are characters.
 _ESCAPES: Final = re.compile(
@@ -95,6 +95,10 @@ def _news(event: GatewayEvent) -> dict[str, Any]:
         "gateway_refund_id": event.gateway_refund_id,
         "refund_id": event.refund_id and str(event.refund_id),
         "gateway_dispute_id": event.gateway_dispute_id,
+        "dispute_reason": event.dispute_reason,
+        "dispute_due_at": event.dispute_due_at and event.dispute_due_at.isoformat(),
+        "dispute_outcome": event.dispute_outcome,
+        "dispute_lost_minor": event.dispute_lost_minor,
         "authorization_expires_at": expires_at and expires_at.isoformat(),
         "failure_code": event.failure_code,
         "failure_message": event.failure_message,
@@ -104,7 +108,7 @@ def _news(event: GatewayEvent) -> dict[str, Any]:
 def tidings_from(row: Mapping[str, Any]) -> Tidings:
     """A stored event, as ``payments.claim_event`` hands it out, in the domain's words."""
     news = row["news"]
-    expires_at = news["authorization_expires_at"]
+    outcome = news["dispute_outcome"]
     return Tidings(
         news=PaymentNews(
             event_type=EventType(row["event_type"]),
@@ -113,12 +117,21 @@ def tidings_from(row: Mapping[str, Any]) -> Tidings:
             authorized_minor=news["authorized_minor"],
             captured_minor=news["captured_minor"],
             gateway_refund_id=news["gateway_refund_id"],
-            authorization_expires_at=None if expires_at is None else datetime.fromisoformat(expires_at),
+            authorization_expires_at=_instant(news["authorization_expires_at"]),
             failure_code=news["failure_code"],
             failure_message=news["failure_message"],
+            gateway_dispute_id=news["gateway_dispute_id"],
+            dispute_reason=news["dispute_reason"],
+            dispute_due_at=_instant(news["dispute_due_at"]),
+            dispute_outcome=None if outcome is None else DisputeOutcome(outcome),
+            dispute_lost_minor=news["dispute_lost_minor"],
         ),
         currency=news["currency"],
         event_id=UUID(row["id"]),
         gateway_transaction_id=row["gateway_transaction_id"],
         refund_id=None if news["refund_id"] is None else UUID(news["refund_id"]),
     )
+
+
+def _instant(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

@@ -15,7 +15,7 @@ PAGE_MAX_ROWS: Final = 100
 
 _COLUMNS: Final = """
     o.id, o.order_number, o.status, o.payment_status, o.fulfillment_status, o.currency, o.total AS total_minor,
-    o.refunded AS refunded_minor, o.created_at
+    o.refunded AS refunded_minor, o.has_open_dispute, o.created_at
 """
 _OF_CUSTOMER: Final = f"""
     SELECT {_COLUMNS} FROM orders.orders o

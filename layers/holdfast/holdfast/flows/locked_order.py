@@ -37,6 +37,8 @@ class LockedPayment:
     captured_amount: int
     refunded_amount: int
     refunding_amount: int
+    charged_back_amount: int
+    """What lost disputes took of what was captured: no refund can be made of it."""
     currency: str
     status: PaymentStatus
     facts: PaymentFacts
@@ -62,8 +64,8 @@ class LockedPayment:
 
     @property
     def returnable(self) -> int:
-        """What was captured and is neither given back nor on its way back."""
-        return self.captured_amount - self.refunded_amount - self.refunding_amount
+        """What was captured and is neither given back nor on its way back, nor lost in a dispute."""
+        return self.captured_amount - self.refunded_amount - self.refunding_amount - self.charged_back_amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +269,7 @@ def _payment_from(row: Mapping[str, Any]) -> LockedPayment:
         captured_amount=row["captured_amount"],
         refunded_amount=row["refunded_amount"],
         refunding_amount=row["refunding_amount"],
+        charged_back_amount=row["charged_back_amount"],
         currency=row["currency"],
         status=PaymentStatus(row["status"]),
         facts=from_json(row["facts"]) if row["facts"] else PaymentFacts(amount_minor=row["amount"]),

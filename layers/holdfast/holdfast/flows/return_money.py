@@ -139,7 +139,7 @@ def _next_call(
         return partial(ask_for_refund if underway is None else look_at_refund, payment, refund, clock)
     if payment.is_open or payment.status is PaymentStatus.AUTHORIZED:
         return partial(_find_or_cancel, transaction.tenant, order, payment, operation, clock)
-    if payment.captured_amount <= payment.refunded_amount:
+    if payment.captured_amount <= payment.refunded_amount + payment.charged_back_amount:
         return None
     if underway is not None:
         return partial(look_at_refund, payment, underway, clock)

@@ -11,10 +11,12 @@ from typing import Any, Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
+from holdfast.flows.dispute_effects import DisputeEffects, dispute_effects
 from holdfast.flows.locked_order import MONEY_STATUSES, LockedOrder, LockedPayment
 from holdfast.flows.refund_news import REFUND_NEWS, RefundNews, read_refund_news, step_back
 from holdfast.orders.lifecycle import TERMINAL, OrderStatus, path_to_confirmed
 from holdfast.orders.model import derive_payment_status
+from holdfast.payments.disputes import DISPUTE_NEWS
 from holdfast.payments.model import OPEN_STATUSES, PaymentStatus
 from holdfast.payments.state import PaymentFacts, PaymentNews, derive_status, join, to_json
 from holdfast.values.errors import InvalidInput
@@ -42,7 +44,6 @@ _SHIPPED: Final = frozenset(
     }
 )
 _CAPTURE_NEWS: Final = frozenset({EventType.CAPTURE_REQUESTED, EventType.CAPTURE_SUCCEEDED, EventType.CAPTURE_FAILED})
-_DISPUTE_NEWS: Final = frozenset({EventType.DISPUTE_OPENED, EventType.DISPUTE_UPDATED, EventType.DISPUTE_CLOSED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class Settlement:
     """Other things to be carried out at a gateway, as rows."""
     failures: tuple[tuple[str, str, Mapping[str, Any]], ...] = ()
     topics: tuple[str, ...] = ()
+    disputed: DisputeEffects | None = None
     needs_stock: bool = False
     """The money is there and the holds are gone: reserve again, or give the money back."""
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -104,7 +106,8 @@ def decide(order: LockedOrder, payment: LockedPayment, tidings: Tidings, now: da
         ),
         refunded=_refunded(order, payment, facts),
     )
-    return _announce(news, _follow(order, payment, status, facts, settlement))
+    disputed = dispute_effects(order, payment, facts, tidings.news.gateway_dispute_id, uuid7(now))
+    return _announce(news, disputed, _follow(order, payment, status, facts, settlement))
 
 
 def _refunded(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts) -> int:
@@ -115,13 +118,14 @@ def _refunded(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts) -
     return min(order.total, max(0, given - max(0, collected - order.total)))
 
 
-def _announce(news: RefundNews, settlement: Settlement) -> Settlement:
+def _announce(news: RefundNews, disputed: DisputeEffects, settlement: Settlement) -> Settlement:
     """What the order's own step tells (refunded, cancelled) covers the refund that led to it."""
     return replace(
         settlement,
-        topics=settlement.topics or news.topics,
-        failures=(*settlement.failures, *news.failures),
-        extra={**settlement.extra, **news.extra},
+        topics=(*(settlement.topics or news.topics), *disputed.topics),
+        failures=(*settlement.failures, *news.failures, *disputed.failures),
+        extra={**settlement.extra, **news.extra, **disputed.extra},
+        disputed=disputed,
     )
 
 
@@ -132,7 +136,7 @@ def _refuse_foreign(payment: LockedPayment, tidings: Tidings) -> None:
     transaction_ids = {tidings.gateway_transaction_id, payment.gateway_transaction_id} - {None}
     if len(transaction_ids) > 1:
         raise InvalidInput(f"news of {tidings.gateway_transaction_id}; the payment is {payment.gateway_transaction_id}")
-    is_of_whole = tidings.news.event_type not in REFUND_NEWS | _DISPUTE_NEWS | _CAPTURE_NEWS
+    is_of_whole = tidings.news.event_type not in REFUND_NEWS | DISPUTE_NEWS | _CAPTURE_NEWS
     if is_of_whole and tidings.news.amount_minor not in (None, payment.amount):
         raise InvalidInput(f"news of {tidings.news.amount_minor} about a payment of {payment.amount}")
 
@@ -145,7 +149,7 @@ def _follow(
         return replace(settlement, path=(before,), is_reversal=True, notes="a refund failed after all")
     match status:
         case PaymentStatus.AUTHORIZED | PaymentStatus.CAPTURED | PaymentStatus.PARTIALLY_REFUNDED:
-            return _money_came(order, payment, settlement, covered=_covers(facts), refunded_minor=facts.refunded_minor)
+            return _money_came(order, payment, facts, settlement)
         case PaymentStatus.FAILED | PaymentStatus.CANCELLED:
             return _money_went(order, payment, status, facts, settlement)
         case PaymentStatus.PROCESSING | PaymentStatus.REQUIRES_ACTION:
@@ -177,21 +181,20 @@ def _others(order: LockedOrder, payment: LockedPayment, *, with_money: bool) -> 
     ]
 
 
-def _money_came(
-    order: LockedOrder, payment: LockedPayment, settlement: Settlement, *, covered: bool, refunded_minor: int
-) -> Settlement:
+def _money_came(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts, settlement: Settlement) -> Settlement:
     """Confirm what waits for money; return what comes twice or for an order that is over. Less than the order costs
     confirms nothing, and a person is called."""
     if order.status in TERMINAL:
-        return replace(settlement, return_money_of=((payment.id, "late_payment"),))
+        is_spent = 0 < facts.taken_minor == facts.refunded_minor + facts.charged_back_minor
+        return settlement if is_spent else replace(settlement, return_money_of=((payment.id, "late_payment"),))
     if any(not other.is_owed_back for other in _others(order, payment, with_money=True)):
         return replace(settlement, return_money_of=((payment.id, "duplicate"),))
-    if order.status is OrderStatus.DELIVERED and refunded_minor > 0:
+    if order.status is OrderStatus.DELIVERED and facts.refunded_minor > 0:
         partial = (OrderStatus.PARTIALLY_REFUNDED,)
         return replace(settlement, path=partial, notes="refunded in part", topics=("order.partially_refunded",))
     if order.status not in _WAITING_FOR_MONEY:
         return settlement
-    if not covered:
+    if not _covers(facts):
         detail = f"order {order.order_number} was paid in part: neither confirmed nor returned"
         return replace(settlement, failures=(("PaidTooLittle", detail, {"payment_id": str(payment.id)}),))
     return confirm(order, settlement) if order.is_held else replace(settlement, needs_stock=True)
@@ -294,7 +297,9 @@ def _document(transaction: Transaction, order: LockedOrder, settlement: Settleme
             "notes": settlement.notes,
             "payment_status": settlement.payment_status,
             "refunded": settlement.refunded,
+            "has_open_dispute": settlement.disputed and settlement.disputed.has_open_dispute,
         },
+        "dispute": settlement.disputed and settlement.disputed.row,
         "resolve_holds": settlement.resolve_holds,
         "return_sold": settlement.return_sold,
         "extend_holds_until": settlement.extend_holds_until and settlement.extend_holds_until.isoformat(),
@@ -324,6 +329,10 @@ def _document(transaction: Transaction, order: LockedOrder, settlement: Settleme
             {"id": str(uuid7(now)), "process_name": name, "details": details, "payload": payload}
             for name, details, payload in settlement.failures
         ],
+        "resolved": [
+            {"process_name": name, "note": note}
+            for name, note in (settlement.disputed.resolved if settlement.disputed else ())
+        ],
     }
 
 
@@ -335,7 +344,6 @@ def _payment_columns(
     tidings: Tidings,
     now: datetime,
 ) -> dict[str, Any]:
-    captured = facts.refunded_minor if facts.capture_failed else facts.collected_minor
     expires_at = facts.authorization_expires_at
     check_at = (
         now if _came_back(payment, status, tidings) else next_check_at(order, payment, status, payment.checks, now)
@@ -344,8 +352,9 @@ def _payment_columns(
         "id": str(payment.id),
         "status": status,
         "facts": to_json(facts),
-        "captured_amount": captured,
+        "captured_amount": facts.taken_minor,
         "refunded_amount": facts.refunded_minor,
+        "charged_back_amount": facts.charged_back_minor,
         "gateway_transaction_id": tidings.gateway_transaction_id,
         "method": tidings.method,
         "brand": tidings.brand,

@@ -31,7 +31,7 @@ from holdfast.gateways.adyen_objects import (
 from holdfast.gateways.fields import UNREADABLE, text, utc_instant
 from holdfast.gateways.port import GatewayCredentials, GatewayEvent
 from holdfast.values.errors import InvalidInput, SignatureInvalid
-from holdfast.values.payment_events import EventType
+from holdfast.values.payment_events import DisputeOutcome, EventType
 
 WEBHOOK_ANSWER: Final = "[accepted]"
 NO_CURRENCY: Final = "XXX"
@@ -44,7 +44,14 @@ _DISPUTE_EVENTS: Final[Mapping[str, EventType]] = {
     "CHARGEBACK_REVERSED": EventType.DISPUTE_UPDATED,
     "SECOND_CHARGEBACK": EventType.DISPUTE_CLOSED,
 }
-_DISPUTE_OVER: Final = frozenset(("Won", "Lost", "Accepted", "Expired"))
+_DISPUTE_OUTCOMES: Final[Mapping[str, DisputeOutcome]] = {
+    "Won": DisputeOutcome.WON,
+    "Lost": DisputeOutcome.LOST,
+    "Accepted": DisputeOutcome.LOST,
+    "Expired": DisputeOutcome.LOST,
+}
+_TAKES_MONEY: Final = frozenset(("CHARGEBACK", "SECOND_CHARGEBACK"))
+"""A request for information, or the notice of a chargeback, takes none even if nobody answered it."""
 
 Item = Mapping[str, Any]
 
@@ -226,14 +233,22 @@ def _read_refund_lost(item: Item, _success: bool) -> dict[str, Any]:
 def _read_dispute(item: Item, _success: bool) -> dict[str, Any]:
     amount = money_of(item["amount"])
     more = item.get("additionalData") or {}
-    is_over = more.get("disputeStatus") in _DISPUTE_OVER
+    code, due_at = item["eventCode"], more.get("defensePeriodEndsAt")
+    outcome = _DISPUTE_OUTCOMES.get(str(more.get("disputeStatus")))
+    if code == "SECOND_CHARGEBACK":
+        outcome = DisputeOutcome.LOST
+    elif outcome is DisputeOutcome.LOST and code not in _TAKES_MONEY:
+        outcome = DisputeOutcome.WITHDRAWN
     return {
         **_of_payment(item),
-        "event_type": EventType.DISPUTE_CLOSED if is_over else _DISPUTE_EVENTS[item["eventCode"]],
+        "event_type": EventType.DISPUTE_CLOSED if outcome else _DISPUTE_EVENTS[code],
         "amount_minor": amount.amount_minor,
         "currency": amount.currency,
         "gateway_dispute_id": text(item["pspReference"]),
-        "failure_code": more.get("chargebackReasonCode") or reason_code(item.get("reason")),
+        "dispute_reason": more.get("chargebackReasonCode") or reason_code(item.get("reason")),
+        "dispute_due_at": utc_instant(due_at) if due_at else None,
+        "dispute_outcome": outcome,
+        "dispute_lost_minor": amount.amount_minor if outcome is DisputeOutcome.LOST else 0,
     }
 
 

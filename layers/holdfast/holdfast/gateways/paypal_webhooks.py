@@ -31,7 +31,7 @@ from holdfast.gateways.paypal_objects import (
 )
 from holdfast.gateways.port import GatewayCredentials, GatewayEvent, RefundOutcome
 from holdfast.values.errors import InvalidInput, NotRepresentable, SignatureInvalid
-from holdfast.values.payment_events import EventType
+from holdfast.values.payment_events import DisputeOutcome, EventType
 
 if TYPE_CHECKING:
     from holdfast.gateways.paypal_certificates import CertificateSource
@@ -206,6 +206,9 @@ def _read_order(name: str, order: Resource) -> dict[str, Any]:
 
 
 def _read_dispute(name: str, dispute: Resource) -> dict[str, Any]:
+    """What is lost by a dispute comes as a reversal of the capture, which is told as a refund is, and counted there."""
+    outcome_code = str((dispute.get("dispute_outcome") or {}).get("outcome_code"))
+    due_at = dispute.get("seller_response_due_date")
     amount = money_of(dispute["dispute_amount"])
     disputed = dispute.get("disputed_transactions")
     transaction: Resource = disputed[0] if disputed else {}
@@ -215,7 +218,10 @@ def _read_dispute(name: str, dispute: Resource) -> dict[str, Any]:
         "amount_minor": amount.amount_minor,
         "currency": amount.currency,
         "gateway_dispute_id": text_in(dispute, "dispute_id"),
-        "failure_code": dispute.get("reason"),
+        "dispute_reason": dispute.get("reason"),
+        "dispute_due_at": instant(due_at) if due_at else None,
+        "dispute_outcome": _DISPUTE_OUTCOMES.get(outcome_code),
+        "dispute_lost_minor": 0,
     }
 
 
@@ -262,6 +268,15 @@ _DISPUTE_EVENTS: Final[Mapping[str, EventType]] = {
     "CUSTOMER.DISPUTE.UPDATED": EventType.DISPUTE_UPDATED,
     "CUSTOMER.DISPUTE.RESOLVED": EventType.DISPUTE_CLOSED,
 }
+_DISPUTE_OUTCOMES: Final[Mapping[str, DisputeOutcome]] = {
+    "RESOLVED_BUYER_FAVOUR": DisputeOutcome.LOST,
+    "ACCEPTED": DisputeOutcome.LOST,
+    "RESOLVED_SELLER_FAVOUR": DisputeOutcome.WON,
+    "RESOLVED_WITH_PAYOUT": DisputeOutcome.WON,
+    "DENIED": DisputeOutcome.WON,
+    "CANCELED_BY_BUYER": DisputeOutcome.WITHDRAWN,
+}
+"""PayPal accepts or denies the buyer's case. NONE, and what is not listed, tells no outcome."""
 _READERS: Final[Mapping[str, Callable[[str, Resource], dict[str, Any]]]] = {
     **dict.fromkeys(("PAYMENT.AUTHORIZATION.CREATED", "PAYMENT.AUTHORIZATION.VOIDED"), _read_authorization),
     **dict.fromkeys(_CAPTURE_EVENTS, _read_capture),

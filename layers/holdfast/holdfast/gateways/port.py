@@ -14,7 +14,7 @@ from uuid import UUID
 
 from holdfast.values.errors import Rejected, Transient
 from holdfast.values.money import Money
-from holdfast.values.payment_events import EventType
+from holdfast.values.payment_events import DisputeOutcome, EventType
 
 ANSWER_EVENT_TYPE: Final = "answer"
 """The ``gateway_event_type`` of an event that was made from a gateway's answer instead of from its webhook."""
@@ -174,6 +174,13 @@ class GatewayEvent:
     gateway_refund_id: str | None = None
     refund_id: UUID | None = None
     gateway_dispute_id: str | None = None
+    dispute_reason: str | None = None
+    """The vendor's word for what the shopper complains of."""
+    dispute_due_at: datetime | None = None
+    """Until when the shop may answer."""
+    dispute_outcome: DisputeOutcome | None = None
+    dispute_lost_minor: int | None = None
+    """What the gateway took back for good by the dispute as such; zero where it tells that as a refund."""
     authorization_expires_at: datetime | None = None
     failure_code: str | None = None
     failure_message: str | None = None

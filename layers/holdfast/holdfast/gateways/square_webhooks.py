@@ -24,7 +24,7 @@ from holdfast.gateways.square_objects import (
     refunded_minor_of,
 )
 from holdfast.values.errors import InvalidInput, SignatureInvalid
-from holdfast.values.payment_events import EventType
+from holdfast.values.payment_events import DisputeOutcome, EventType
 
 SIGNATURE_HEADER: Final = "x-square-hmacsha256-signature"
 
@@ -40,7 +40,12 @@ _REFUND_EVENTS: Final[Mapping[RefundOutcome, EventType]] = {
     RefundOutcome.SUCCEEDED: EventType.REFUND_SUCCEEDED,
     RefundOutcome.FAILED: EventType.REFUND_FAILED,
 }
-_DISPUTE_OVER: Final = frozenset(("WON", "LOST", "ACCEPTED", "INQUIRY_CLOSED"))
+_DISPUTE_OUTCOMES: Final[Mapping[str, DisputeOutcome]] = {
+    "WON": DisputeOutcome.WON,
+    "LOST": DisputeOutcome.LOST,
+    "ACCEPTED": DisputeOutcome.LOST,
+    "INQUIRY_CLOSED": DisputeOutcome.WITHDRAWN,
+}
 
 
 def verify_and_parse_webhook(
@@ -153,7 +158,8 @@ def _read_dispute(event_name: str, data: Mapping[str, Any]) -> dict[str, Any]:
     dispute = data["object"].get("dispute") or data["object"]["object"]
     amount = money_of(dispute["amount_money"])
     event_type = EventType.DISPUTE_OPENED if event_name == "dispute.created" else EventType.DISPUTE_UPDATED
-    if dispute.get("state") in _DISPUTE_OVER:
+    outcome = _DISPUTE_OUTCOMES.get(str(dispute.get("state")))
+    if outcome is not None:
         event_type = EventType.DISPUTE_CLOSED
     return {
         "event_type": event_type,
@@ -161,7 +167,10 @@ def _read_dispute(event_name: str, data: Mapping[str, Any]) -> dict[str, Any]:
         "amount_minor": amount.amount_minor,
         "currency": amount.currency,
         "gateway_dispute_id": text(dispute.get("dispute_id") or dispute["id"]),
-        "failure_code": str(dispute["reason"]).lower() if dispute.get("reason") else None,
+        "dispute_reason": str(dispute["reason"]).lower() if dispute.get("reason") else None,
+        "dispute_due_at": utc_instant(dispute["due_at"]) if dispute.get("due_at") else None,
+        "dispute_outcome": outcome,
+        "dispute_lost_minor": amount.amount_minor if outcome is DisputeOutcome.LOST else 0,
     }
 
 

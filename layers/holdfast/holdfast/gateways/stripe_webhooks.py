@@ -20,7 +20,7 @@ from holdfast.gateways.stripe_objects import (
     uuid_in,
 )
 from holdfast.values.errors import InvalidInput, SignatureInvalid
-from holdfast.values.payment_events import EventType
+from holdfast.values.payment_events import DisputeOutcome, EventType
 
 SIGNATURE_HEADER: Final = "stripe-signature"
 TOLERANCE_SECONDS: Final = 300
@@ -37,6 +37,19 @@ _REFUND_EVENTS: Final[Mapping[RefundOutcome, EventType]] = {
     RefundOutcome.PENDING: EventType.REFUND_REQUESTED,
     RefundOutcome.SUCCEEDED: EventType.REFUND_SUCCEEDED,
     RefundOutcome.FAILED: EventType.REFUND_FAILED,
+}
+_DISPUTE_OUTCOMES: Final[Mapping[str, DisputeOutcome]] = {
+    "won": DisputeOutcome.WON,
+    "lost": DisputeOutcome.LOST,
+    "warning_closed": DisputeOutcome.WITHDRAWN,
+    "prevented": DisputeOutcome.WITHDRAWN,
+}
+_DISPUTE_STATUSES: Final[Mapping[str, EventType]] = {
+    "warning_needs_response": EventType.DISPUTE_OPENED,
+    "needs_response": EventType.DISPUTE_OPENED,
+    "warning_under_review": EventType.DISPUTE_UPDATED,
+    "under_review": EventType.DISPUTE_UPDATED,
+    **dict.fromkeys(_DISPUTE_OUTCOMES, EventType.DISPUTE_CLOSED),
 }
 _DISPUTE_EVENTS: Final[Mapping[str, EventType]] = {
     "charge.dispute.created": EventType.DISPUTE_OPENED,
@@ -164,14 +177,21 @@ def _read_refund(_event_name: str, refund: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read_dispute(event_name: str, dispute: Mapping[str, Any]) -> dict[str, Any]:
+    """By the dispute's status and not by the event's name: money that moves at last does not open it again."""
+    status = str(dispute.get("status"))
+    outcome = _DISPUTE_OUTCOMES.get(status)
+    due_by = (dispute.get("evidence_details") or {}).get("due_by")
     amount = money_of(dispute["amount"], text(dispute["currency"]))
     return {
-        "event_type": _DISPUTE_EVENTS[event_name],
+        "event_type": _DISPUTE_STATUSES.get(status, _DISPUTE_EVENTS[event_name]),
         "gateway_transaction_id": dispute.get("payment_intent"),
         "amount_minor": amount.amount_minor,
         "currency": amount.currency,
         "gateway_dispute_id": text(dispute["id"]),
-        "failure_code": dispute.get("reason"),
+        "dispute_reason": dispute.get("reason"),
+        "dispute_due_at": instant(due_by) if due_by else None,
+        "dispute_outcome": outcome,
+        "dispute_lost_minor": amount.amount_minor if outcome is DisputeOutcome.LOST else 0,
     }
 
 

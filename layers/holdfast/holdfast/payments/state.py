@@ -21,9 +21,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
+from holdfast.payments import disputes
+from holdfast.payments.disputes import DISPUTE_NEWS, DisputeFact
 from holdfast.payments.model import PaymentStatus, RefundStatus
 from holdfast.values.errors import InvalidInput
-from holdfast.values.payment_events import EventType
+from holdfast.values.payment_events import DisputeOutcome, EventType
 
 _IN_PROGRESS: Final = frozenset({EventType.AUTHORIZATION_REQUESTED, EventType.PAYMENT_PROCESSING})
 _MONEY_HELD: Final = frozenset({EventType.AUTHORIZATION_SUCCEEDED, EventType.CAPTURE_SUCCEEDED})
@@ -59,6 +61,11 @@ class PaymentNews:
     authorization_expires_at: datetime | None = None
     failure_code: str | None = None
     failure_message: str | None = None
+    gateway_dispute_id: str | None = None
+    dispute_reason: str | None = None
+    dispute_due_at: datetime | None = None
+    dispute_outcome: DisputeOutcome | None = None
+    dispute_lost_minor: int | None = None
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -100,6 +107,8 @@ class PaymentFacts:
     failure: Failure | None = None
     refunds: tuple[RefundFact, ...] = ()
     """Sorted by the gateway's id, one for each."""
+    disputes: tuple[DisputeFact, ...] = ()
+    """Sorted by the gateway's id, one for each."""
 
     @property
     def capture_failed(self) -> bool:
@@ -117,6 +126,23 @@ class PaymentFacts:
     def collected_minor(self) -> int:
         """What the gateway took at some time: its capture, or at least what was given back if that news came first."""
         return max(self.captured_minor, self.refunded_minor)
+
+    @property
+    def taken_minor(self) -> int:
+        """What was taken and did not fall through: the bound of all refunds and lost disputes."""
+        return self.refunded_minor if self.capture_failed else self.collected_minor
+
+    @property
+    def charged_back_minor(self) -> int:
+        """What lost disputes took of what was not given back before. A shop may lose both: that is more than it ever
+        held, and no refund can be made of it."""
+        lost_minor = sum(dispute.lost_minor for dispute in self.disputes)
+        return min(lost_minor, self.taken_minor - self.refunded_minor)
+
+    @property
+    def is_disputed(self) -> bool:
+        """Whether a dispute over it is undecided."""
+        return any(dispute.is_open for dispute in self.disputes)
 
     @property
     def failure_code(self) -> str | None:
@@ -182,6 +208,7 @@ def to_json(facts: PaymentFacts) -> dict[str, Any]:
             }
             for refund in facts.refunds
         ],
+        "disputes": [disputes.to_json(dispute) for dispute in facts.disputes],
     }
 
 
@@ -207,12 +234,15 @@ def from_json(document: Mapping[str, Any]) -> PaymentFacts:
             RefundFact(refund["gateway_refund_id"], RefundStatus(refund["status"]), refund["amount_minor"])
             for refund in document["refunds"]
         ),
+        disputes=tuple(disputes.from_json(dispute) for dispute in document["disputes"]),
     )
 
 
 def _refuse_impossible(facts: PaymentFacts, news: PaymentNews) -> None:
     if news.event_type is EventType.CAPTURE_SUCCEEDED and not 0 < (news.captured_minor or 0) <= facts.amount_minor:
         raise InvalidInput(f"a capture of {news.captured_minor} of a payment of {facts.amount_minor}")
+    if news.event_type in DISPUTE_NEWS and (news.gateway_dispute_id is None or (news.amount_minor or 0) < 0):
+        raise InvalidInput("a dispute without the gateway's id, or over less than nothing")
     if news.event_type not in _REFUND_STATUS:
         return
     if news.gateway_refund_id is None and news.event_type is not EventType.REFUND_REQUESTED:
@@ -222,7 +252,7 @@ def _refuse_impossible(facts: PaymentFacts, news: PaymentNews) -> None:
 
 
 def _told_by(news: PaymentNews, amount_minor: int) -> PaymentFacts:
-    """The facts one event states by itself. Requests of ours that were not answered, and disputes, state none."""
+    """The facts one event states by itself. Requests of ours that were not answered state none."""
     kind = news.event_type
     captured = kind is EventType.CAPTURE_SUCCEEDED
     captured_minor = (news.captured_minor or 0) if captured else 0
@@ -245,6 +275,7 @@ def _told_by(news: PaymentNews, amount_minor: int) -> PaymentFacts:
         expired=kind is EventType.AUTHORIZATION_EXPIRED,
         failure=Failure(news.occurred_at, news.failure_code or "", news.failure_message or "") if failed else None,
         refunds=_refunds_told_by(news),
+        disputes=_disputes_told_by(news),
     )
 
 
@@ -272,6 +303,24 @@ def _merge(one: PaymentFacts, other: PaymentFacts) -> PaymentFacts:
         expired=one.expired or other.expired,
         failure=_greater(one.failure, other.failure),
         refunds=_merge_refunds(one.refunds, other.refunds),
+        disputes=disputes.merge(one.disputes, other.disputes),
+    )
+
+
+def _disputes_told_by(news: PaymentNews) -> tuple[DisputeFact, ...]:
+    if news.event_type not in DISPUTE_NEWS or news.gateway_dispute_id is None:
+        return ()
+    return (
+        disputes.told(
+            news.event_type,
+            news.gateway_dispute_id,
+            news.occurred_at,
+            amount_minor=news.amount_minor or 0,
+            outcome=news.dispute_outcome,
+            lost_minor=news.dispute_lost_minor or 0,
+            reason=news.dispute_reason,
+            due_at=news.dispute_due_at,
+        ),
     )
 
 

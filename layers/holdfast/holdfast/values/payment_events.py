@@ -37,3 +37,12 @@ class EventType(StrEnum):
     DISPUTE_OPENED = "dispute_opened"
     DISPUTE_UPDATED = "dispute_updated"
     DISPUTE_CLOSED = "dispute_closed"
+
+
+class DisputeOutcome(StrEnum):
+    """How a dispute ended, as the shop sees it."""
+
+    WON = "won"
+    LOST = "lost"
+    WITHDRAWN = "withdrawn"
+    """Nobody decided: the shopper or the bank let it go."""

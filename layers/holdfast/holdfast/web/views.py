@@ -99,6 +99,7 @@ class Payment(BaseModel):
     amount_minor: int
     captured_minor: int
     refunded_minor: int
+    charged_back_minor: int
     currency: str
     brand: str | None
     last_four: str | None
@@ -131,6 +132,7 @@ class Order(BaseModel):
     fulfillment_status: str
     currency: str
     amounts: OrderAmounts
+    has_open_dispute: bool
     tax_lines: list[TaxLine]
     shipping_preference: ShippingPreference
     is_split_shipment: bool
@@ -215,6 +217,7 @@ class OrderSummary(BaseModel):
     currency: str
     total_minor: int
     refunded_minor: int
+    has_open_dispute: bool
     created_at: datetime
 
 

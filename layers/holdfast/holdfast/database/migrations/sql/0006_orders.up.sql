@@ -21,6 +21,7 @@ CREATE TABLE orders.orders (
     tax_lines jsonb NOT NULL DEFAULT '[]',
     shipping_preference text NOT NULL,
     is_split_shipment boolean NOT NULL DEFAULT false,
+    has_open_dispute boolean NOT NULL DEFAULT false,
     shipping_address jsonb NOT NULL,
     billing_address jsonb NOT NULL,
     shipping_latitude double precision,
@@ -84,7 +85,7 @@ CREATE POLICY begins_at_the_beginning ON orders.orders AS RESTRICTIVE FOR INSERT
     WITH CHECK (status IN ('pending_payment', 'pending_acceptance') AND status_sequence = 1);
 GRANT SELECT, INSERT ON orders.orders TO holdfast_app;
 GRANT SELECT ON orders.orders TO holdfast_system;
-GRANT UPDATE (payment_status, fulfillment_status, refunded, is_split_shipment, shipping_address, billing_address,
+GRANT UPDATE (payment_status, fulfillment_status, refunded, is_split_shipment, has_open_dispute, shipping_address, billing_address,
     shipping_latitude, shipping_longitude, geocode_quality, geocode_requires_review, allocation_reasons, customer_notes,
     internal_notes, metadata, version, updated_at, deleted_at) ON orders.orders TO holdfast_app, holdfast_system;
 

@@ -17,6 +17,7 @@ CREATE TABLE payments.payments (
     captured_amount bigint NOT NULL DEFAULT 0,
     refunded_amount bigint NOT NULL DEFAULT 0,
     refunding_amount bigint NOT NULL DEFAULT 0,
+    charged_back_amount bigint NOT NULL DEFAULT 0, -- what lost disputes took of what was captured and not given back
     currency char(3) NOT NULL,
     status text NOT NULL DEFAULT 'pending',
     facts jsonb NOT NULL DEFAULT '{}', -- the join of everything heard about the payment; status is derived from it
@@ -48,7 +49,8 @@ CREATE TABLE payments.payments (
     CONSTRAINT payments_attempt_positive CHECK (attempt > 0),
     CONSTRAINT payments_captured_within_amount CHECK (captured_amount BETWEEN 0 AND amount),
     CONSTRAINT payments_refunds_within_captured CHECK (
-        refunded_amount >= 0 AND refunding_amount >= 0 AND refunded_amount + refunding_amount <= captured_amount),
+        refunded_amount >= 0 AND refunding_amount >= 0 AND charged_back_amount >= 0
+        AND refunded_amount + refunding_amount + charged_back_amount <= captured_amount),
     CONSTRAINT payments_currency_form CHECK (currency ~ '^[A-Z]{3}$')
 ) WITH (fillfactor = 70);
 -- An order has one open attempt at a time: two cards at once would be two charges.
@@ -67,7 +69,7 @@ CALL tenancy.open_to_system('payments.payments', 'select');
 GRANT SELECT, INSERT ON payments.payments TO holdfast_app;
 GRANT SELECT ON payments.payments TO holdfast_system;
 GRANT UPDATE (gateway_transaction_id, gateway_customer_id, method_token, method, brand, last_four, captured_amount, refunded_amount,
-    refunding_amount, status, facts, client_action, failure_code, failure_message, metadata, authorization_expires_at, authorized_at,
+    refunding_amount, charged_back_amount, status, facts, client_action, failure_code, failure_message, metadata, authorization_expires_at, authorized_at,
     captured_at, failed_at, refunded_at, next_check_at, checks, updated_at) ON payments.payments TO holdfast_app, holdfast_system;
 
 -- Append-only but for the processing columns. An event's type and payload are never overwritten.
@@ -187,19 +189,25 @@ CREATE TABLE payments.disputes (
     gateway_dispute_id text NOT NULL,
     reason text,
     amount bigint NOT NULL,
+    lost_amount bigint NOT NULL DEFAULT 0, -- what the gateway took back by it; it may have been refunded before
     currency char(3) NOT NULL,
     status text NOT NULL,
     due_at timestamptz,
     outcome text,
+    closed_at timestamptz,
     created_at timestamptz NOT NULL,
     updated_at timestamptz,
     CONSTRAINT disputes_pkey PRIMARY KEY (organization_id, id),
     CONSTRAINT disputes_payment_fkey FOREIGN KEY (organization_id, payment_id) REFERENCES payments.payments (organization_id, id),
     CONSTRAINT disputes_once UNIQUE (organization_id, payment_id, gateway_dispute_id),
-    CONSTRAINT disputes_amount_not_negative CHECK (amount >= 0),
+    CONSTRAINT disputes_amount_not_negative CHECK (amount >= 0 AND lost_amount >= 0),
+    CONSTRAINT disputes_closed CHECK ((status = 'closed') = (closed_at IS NOT NULL)),
+    CONSTRAINT disputes_open_is_undecided CHECK (status = 'closed' OR lost_amount = 0),
     CONSTRAINT disputes_status CHECK (status IN ('opened', 'under_review', 'closed')),
     CONSTRAINT disputes_outcome CHECK (outcome IN ('won', 'lost', 'withdrawn'))
 );
+-- named query: disputes by status, newest first
+CREATE INDEX disputes_by_status ON payments.disputes (organization_id, status, id DESC);
 CREATE TRIGGER touch BEFORE UPDATE ON payments.disputes FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
 CALL tenancy.isolate('payments.disputes');
 GRANT SELECT, INSERT, UPDATE ON payments.disputes TO holdfast_app, holdfast_system;

@@ -13,6 +13,7 @@ BEGIN
         'currency', o.currency,
         'amounts', jsonb_build_object('subtotal_minor', o.subtotal, 'tax_minor', o.tax, 'shipping_minor', o.shipping,
                                       'discount_minor', o.discount, 'total_minor', o.total, 'refunded_minor', o.refunded),
+        'has_open_dispute', o.has_open_dispute,
         'tax_lines', o.tax_lines, 'shipping_preference', o.shipping_preference, 'is_split_shipment', o.is_split_shipment,
         'shipping_address', o.shipping_address, 'billing_address', o.billing_address, 'notes', o.customer_notes, 'source', o.source,
         'version', o.version, 'created_at', o.created_at, 'confirmed_at', o.confirmed_at, 'cancelled_at', o.cancelled_at,
@@ -30,7 +31,7 @@ BEGIN
                    WHERE a.organization_id = o.organization_id AND a.order_id = o.id AND a.superseded_at IS NULL),
         'payments', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
                       'id', p.id, 'attempt', p.attempt, 'gateway', p.gateway, 'status', p.status, 'amount_minor', p.amount,
-                      'captured_minor', p.captured_amount, 'refunded_minor', p.refunded_amount, 'currency', p.currency,
+                      'captured_minor', p.captured_amount, 'refunded_minor', p.refunded_amount, 'charged_back_minor', p.charged_back_amount, 'currency', p.currency,
                       'brand', p.brand, 'last_four', p.last_four, 'failure_code', p.failure_code, 'failure_message', p.failure_message,
                       'client_action', p.client_action, 'created_at', p.created_at) ORDER BY p.attempt), '[]')
                     FROM payments.payments p WHERE p.organization_id = o.organization_id AND p.order_id = o.id),
@@ -74,6 +75,7 @@ BEGIN
                     'id', p.id, 'attempt', p.attempt, 'gateway', p.gateway, 'gateway_account_id', p.gateway_account_id,
                     'gateway_transaction_id', p.gateway_transaction_id, 'token', p.method_token, 'amount', p.amount,
                     'captured_amount', p.captured_amount, 'refunded_amount', p.refunded_amount, 'refunding_amount', p.refunding_amount,
+                    'charged_back_amount', p.charged_back_amount,
                     'currency', p.currency, 'status', p.status, 'facts', p.facts, 'capture_now', p.capture_now,
                     'idempotency_key', p.idempotency_key, 'checks', p.checks, 'return_url', p.metadata ->> 'return_url', 'created_at', p.created_at,
                     'is_owed_back', EXISTS (SELECT 1 FROM orders.order_operations b
@@ -204,10 +206,11 @@ $$;
 --     event_id, payment: {id, status, facts, ...} | absent,
 --     refunds: [{id, payment_id, status, gateway_refund_id, amount, shipping_amount, failure_code, created_by, ...}],
 --     refund_items: [{id, refund_id, order_item_id, quantity, worth, amount, restock, restock_reason}],
---     order: {from, sequence, path: [...], is_reversal, notes, payment_status},
+--     dispute: {id, gateway_dispute_id, status, amount, lost_amount, ...} | null,
+--     order: {from, sequence, path: [...], is_reversal, notes, payment_status, refunded, has_open_dispute},
 --     resolve_holds: 'completed' | 'cancelled' | null, return_sold: bool, extend_holds_until,
 --     outbox: [{id, topic, sequence, payload}], operations: [{id, payment_id, operation, subject_id, amount, reason}],
---     failures: [{id, process_name, details, payload}]}
+--     failures: [{id, process_name, details, payload}], resolved: [{process_name, note}]}
 CREATE FUNCTION checkout.settle(p_organization_id uuid, p jsonb) RETURNS jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
@@ -249,6 +252,9 @@ BEGIN
                captured_amount = (m ->> 'captured_amount')::bigint,
                refunded_amount = (m ->> 'refunded_amount')::bigint,
                refunding_amount = payments.refunding(p_organization_id, v_payment_id),
+               -- A refund that is under way has the money; what a lost dispute takes beyond the rest was lost twice.
+               charged_back_amount = GREATEST(LEAST((m ->> 'charged_back_amount')::bigint, (m ->> 'captured_amount')::bigint
+                                                    - (m ->> 'refunded_amount')::bigint - payments.refunding(p_organization_id, v_payment_id)), 0),
                gateway_transaction_id = COALESCE(gateway_transaction_id, m ->> 'gateway_transaction_id'),
                method_token = CASE WHEN m ->> 'status' IN ('pending', 'processing', 'requires_action') THEN method_token END,
                method = COALESCE(m ->> 'method', method), brand = COALESCE(m ->> 'brand', brand), last_four = COALESCE(m ->> 'last_four', last_four),
@@ -262,6 +268,18 @@ BEGIN
                next_check_at = (m ->> 'next_check_at')::timestamptz,
                checks = (m ->> 'checks')::integer
          WHERE organization_id = p_organization_id AND id = v_payment_id;
+    END IF;
+
+    IF jsonb_typeof(p -> 'dispute') = 'object' THEN
+        INSERT INTO payments.disputes (organization_id, id, payment_id, gateway_dispute_id, reason, amount, lost_amount, currency,
+                                       status, due_at, outcome, closed_at, created_at)
+        SELECT p_organization_id, d.id, v_payment_id, d.gateway_dispute_id, d.reason, d.amount, d.lost_amount, d.currency,
+               d.status, d.due_at, d.outcome, d.closed_at, v_now
+          FROM jsonb_to_record(p -> 'dispute') AS d (id uuid, gateway_dispute_id text, reason text, amount bigint, lost_amount bigint,
+               currency text, status text, due_at timestamptz, outcome text, closed_at timestamptz)
+        ON CONFLICT ON CONSTRAINT disputes_once DO UPDATE
+           SET reason = excluded.reason, amount = excluded.amount, lost_amount = excluded.lost_amount, status = excluded.status,
+               due_at = excluded.due_at, outcome = excluded.outcome, closed_at = excluded.closed_at;
     END IF;
 
     IF p ->> 'event_id' IS NOT NULL THEN
@@ -286,9 +304,12 @@ BEGIN
            AND expires_at < (p ->> 'extend_holds_until')::timestamptz;
     END IF;
     IF o ->> 'payment_status' IS NOT NULL THEN
-        UPDATE orders.orders SET payment_status = o ->> 'payment_status', refunded = COALESCE((o ->> 'refunded')::bigint, refunded)
+        UPDATE orders.orders SET payment_status = o ->> 'payment_status', refunded = COALESCE((o ->> 'refunded')::bigint, refunded),
+               has_open_dispute = COALESCE((o ->> 'has_open_dispute')::boolean, has_open_dispute)
          WHERE organization_id = p_organization_id AND id = v_order_id
-           AND (payment_status, refunded) IS DISTINCT FROM (o ->> 'payment_status', COALESCE((o ->> 'refunded')::bigint, refunded));
+           AND (payment_status, refunded, has_open_dispute) IS DISTINCT FROM (
+                o ->> 'payment_status', COALESCE((o ->> 'refunded')::bigint, refunded),
+                COALESCE((o ->> 'has_open_dispute')::boolean, has_open_dispute));
     END IF;
     IF (o ->> 'is_reversal')::boolean THEN
         INSERT INTO orders.order_status_history
@@ -316,6 +337,12 @@ BEGIN
     SELECT p_organization_id, b.id, b.process_name, v_order_id, b.details, b.payload, v_now
       FROM jsonb_to_recordset(p -> 'failures') AS b (id uuid, process_name text, details text, payload jsonb)
     ON CONFLICT (organization_id, process_name, related_id) WHERE status = 'open' DO NOTHING;
+
+    UPDATE operations.process_failures f
+       SET status = 'resolved', resolved_by = v_actor, resolved_at = v_now, resolution_notes = r.note, version = version + 1
+      FROM jsonb_to_recordset(p -> 'resolved') AS r (process_name text, note text)
+     WHERE f.organization_id = p_organization_id AND f.process_name = r.process_name AND f.related_id = v_order_id
+       AND f.status = 'open';
 
     RETURN checkout.order_view(p_organization_id, v_order_id);
 END
