@@ -23,6 +23,7 @@ PUBLIC_ROUTES = {
 }
 READS_GATEWAY_SECRETS = {
     "CheckoutFunction",
+    "DlqRetriesFunction",
     "OrdersFunction",
     "PaymentEventsFunction",
     "PaymentWatchdogFunction",

@@ -8,12 +8,16 @@ import itertools
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 from holdfast.flows import expire_reservations as expiry
 from holdfast.flows import keep_house as house_keeping
+from holdfast.flows.alert_dead_letters import alert_dead_letters
+from holdfast.flows.auto_replay import _due
+from holdfast.flows.classify_dead_letters import _waiting
+from holdfast.flows.count_dead_letters import count_dead_letters
 from holdfast.flows.find_order import find_order, order_id_of
 from holdfast.flows.idempotency import Claim
 from holdfast.flows.list_orders import list_orders
@@ -29,6 +33,7 @@ from holdfast.flows.settlement import Settlement, write
 from holdfast.flows.watch_authorizations import watch_authorizations
 from holdfast.flows.watch_payments import check_payments, resume_returns, sweep_payment_events
 from holdfast.orders.lifecycle import OrderStatus
+from holdfast.payments.dead_letters import DeadLetterStatus
 from holdfast.runtime import Runtime
 from holdfast.values.address import Address
 from holdfast.values.caller import Caller, CallerKind
@@ -363,35 +368,15 @@ NAMED: dict[str, Named] = {
             " ORDER BY id LIMIT 50"
         )
     ),
-    "dead letters that replay by themselves and are due": Named(
-        statement(
-            "SELECT organization_id, id FROM payments.dead_letters WHERE replay_at <= :now ORDER BY replay_at LIMIT 50"
-        ),
-        SYSTEM,
-    ),
+    "dead letters that replay by themselves and are due": Named(lambda r, s: _due(r, s.now), SYSTEM),
     "dead letters whose alert was not sent": Named(
-        statement(
-            "SELECT organization_id, id FROM payments.dead_letters WHERE alerted_at IS NULL"
-            " AND priority IN ('critical', 'high') AND status IN ('pending_classification', 'pending_review')"
-            " ORDER BY created_at LIMIT 50"
-        ),
-        SYSTEM,
+        lambda r, s: alert_dead_letters(r, lambda: s.now, lambda: 0.0), SYSTEM
     ),
-    "dead letters that are open": Named(
-        statement(
-            "SELECT organization_id, status, priority, count(*) FROM payments.dead_letters WHERE resolved_at IS NULL"
-            " GROUP BY 1, 2, 3"
-        ),
-        SYSTEM,
-        1_000,
+    "dead letters that are open, or were resolved since yesterday": Named(
+        lambda r, s: count_dead_letters(r, s.now), SYSTEM, 30_000
     ),
-    "dead letters resolved since yesterday": Named(
-        statement(
-            "SELECT organization_id, count(*) FROM payments.dead_letters WHERE resolved_at >= :yesterday GROUP BY 1",
-            yesterday=datetime.now(UTC) - timedelta(hours=12),
-        ),
-        SYSTEM,
-        5_000,
+    "dead letters that wait, by the batch": Named(
+        in_tenant(lambda t, _: _waiting(t, DeadLetterStatus.PENDING_REVIEW, (0, UUID(int=0))))
     ),
     # operations
     "outbox rows unpublished, in order": Named(relay, SYSTEM, 1_500),

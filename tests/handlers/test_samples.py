@@ -197,6 +197,17 @@ def test_the_watchdog_announces_what_waits(shop: Door) -> None:
     }
 
 
+def test_the_keeper_of_the_dead_letters_looks_at_all_of_them(shop: Door) -> None:
+    done = shop.invoke("dlq_retries", shop.sample("dlq_retries/tick"))
+    assert done == {"replayed": 0, "failed": 0, "withdrawn": 0, "open": 0, "alerted": 0}
+
+
+def test_what_a_queue_gave_up_waits_for_a_person(shop: Door) -> None:
+    answer = shop.invoke("dead_letter_queues", shop.sample("dead_letter_queues/three_given_up"))
+    assert answer == {"batchItemFailures": []}
+    assert shop.house.value("SELECT count(*) FROM operations.process_failures WHERE status = 'open'") == 3
+
+
 def test_expiry_releases_what_is_due(shop: Door) -> None:
     order = send(shop, "checkout/place_order_declined").body["order"]
     shop.house.sql("UPDATE inventory.reservations SET expires_at = now() - interval '1 minute'")

@@ -4,6 +4,9 @@ import json
 import uuid
 from typing import Any
 
+import pytest
+
+from tests.flows.dead_lettering import buried
 from tests.handlers.door import Door
 from tests.house import document
 
@@ -83,3 +86,79 @@ def test_when_the_database_is_away_every_message_comes_again(door: Door) -> None
     assert failed(answer) == ["m-0"]
     assert failed(door.invoke("payment_events", batch(door, announced(door, event_id)))) == []
     assert door.house.value("SELECT state FROM payments.payment_events WHERE id = :id", id=event_id) == "processed"
+
+
+def given_up(door: Door, *bodies: str, queue: str = "holdfast-dev-PaymentEventsDeadLetterQueue") -> dict[str, Any]:
+    event = door.sample("dead_letter_queues/three_given_up")
+    arn = f"arn:aws:sqs:us-east-1:123456789012:{queue}"
+    return {
+        "Records": [
+            event["Records"][0] | {"messageId": f"m-{number}", "body": body, "eventSourceARN": arn}
+            for number, body in enumerate(bodies)
+        ]
+    }
+
+
+def inbox(door: Door) -> list[tuple[uuid.UUID, str, dict[str, Any]]]:
+    rows = door.house.rows(
+        "SELECT organization_id, process_name, payload FROM operations.process_failures"
+        " ORDER BY payload ->> 'message_id'"
+    )
+    return [(row["organization_id"], row["process_name"], row["payload"]) for row in rows]
+
+
+def test_what_sqs_gave_up_is_in_the_inbox_of_its_organization_or_of_the_deployment(door: Door) -> None:
+    ours = json.dumps(announced(door, uuid.uuid4()))
+    odd = (
+        '{"bell": "outbox"}',
+        "not json",
+        "[]",
+        '{"organization_id": 7}',
+        '{"organization_id": "x"}',
+        "\\u0000" * 9_000,
+    )
+    assert failed(door.invoke("dead_letter_queues", given_up(door, ours, *odd))) == []
+    queue = "holdfast-dev-PaymentEventsDeadLetterQueue"
+    assert inbox(door)[0] == (door.house.organization_id, queue, {"message_id": "m-0", "body": ours})
+    assert [row[0] for row in inbox(door)[1:]] == [uuid.UUID(int=0)] * len(odd)
+
+
+def test_a_message_given_up_and_delivered_again_is_the_same_trouble(door: Door) -> None:
+    message = json.dumps(announced(door, uuid.uuid4()))
+    for _ in range(2):
+        door.invoke("dead_letter_queues", given_up(door, message))
+    assert len(inbox(door)) == 1
+    door.invoke("dead_letter_queues", given_up(door, message, queue="holdfast-dev-ScheduleDeadLetterQueue"))
+    assert len(inbox(door)) == 2
+
+
+def test_a_message_that_cannot_be_written_down_stays_in_its_queue(door: Door) -> None:
+    door.house.sql("ALTER TABLE operations.process_failures RENAME TO elsewhere")
+    answer = door.invoke("dead_letter_queues", given_up(door, "{}", "{}"))
+    assert failed(answer) == ["m-0", "m-1"]
+
+
+def metrics(capsys: pytest.CaptureFixture[str]) -> list[tuple[str, float, str | None]]:
+    """(name, value, priority) of every embedded metric that was written since."""
+    found = []
+    for line in capsys.readouterr().out.splitlines():
+        if '"_aws"' in line:
+            metric = json.loads(line)
+            name = metric["_aws"]["CloudWatchMetrics"][0]["Metrics"][0]["Name"]
+            assert metric["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "Holdfast"
+            found.append((name, metric[name][0], metric.get("Priority")))
+    return found
+
+
+def test_what_was_given_up_and_what_is_open_is_counted_for_the_alarms(
+    door: Door, capsys: pytest.CaptureFixture[str]
+) -> None:
+    door.invoke("dead_letter_queues", given_up(door, "{}"))
+    assert ("MessagesGivenUp", 1, None) in metrics(capsys)
+    door.invoke("dlq_retries", door.sample("dlq_retries/tick"))
+    assert ("DeadLettersOpen", 0, "critical") in metrics(capsys)
+    door.house.add_variant(stock=10)
+    buried(door.house)
+    done = door.invoke("dlq_retries", door.sample("dlq_retries/tick"))
+    assert (done["open"], done["alerted"]) == (1, 0)
+    assert {("DeadLettersOpen", 1, "critical"), ("DeadLettersOpenOfClass", 1, "critical")} <= set(metrics(capsys))

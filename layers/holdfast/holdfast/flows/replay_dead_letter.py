@@ -167,7 +167,8 @@ def _refuse_unless_replayable(row: Any, status: DeadLetterStatus, now: datetime,
         )
     if automatic and row.replay_at > now:
         raise TransitionRefused("its replay is not due yet", current=status, allowed=[])
-    if automatic and not row.class_replays_by_itself:
+    # One whose replay died is not replayed any more, only recorded: whatever its class may.
+    if automatic and not row.class_replays_by_itself and row.replay_lease_until is None:
         raise TransitionRefused("its class may not replay by itself", current=status, allowed=[])
 
 

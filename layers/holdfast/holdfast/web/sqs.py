@@ -12,11 +12,16 @@ _logger = logging.getLogger(__name__)
 
 def process_batch(event: Mapping[str, Any], work: Callable[[Mapping[str, Any]], object]) -> dict[str, Any]:
     """Run ``work`` on every message's JSON body; those that raise are reported, and SQS brings them again."""
+    return process_records(event, lambda record: work(json.loads(record["body"])))
+
+
+def process_records(event: Mapping[str, Any], work: Callable[[Mapping[str, Any]], object]) -> dict[str, Any]:
+    """The same with the records as SQS delivers them."""
     failures = []
     for record in event["Records"]:
         with correlated(record["messageId"]):
             try:
-                work(json.loads(record["body"]))
+                work(record)
             except Exception:
                 _logger.exception("message %s failed and will come again", record["messageId"])
                 failures.append({"itemIdentifier": record["messageId"]})

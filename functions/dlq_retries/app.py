@@ -1,0 +1,32 @@
+"""The keeper of the dead letters: replays what heals itself, counts what there is, calls people about the rest."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from holdfast.flows.alert_dead_letters import alert_dead_letters
+from holdfast.flows.auto_replay import auto_replay
+from holdfast.flows.count_dead_letters import count_dead_letters
+from holdfast.runtime import runtime
+from holdfast.web.clock import utc_now
+from holdfast.web.schedules import time_left
+from holdfast.web.telemetry import correlated, count
+
+
+def handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:
+    """One look at all dead letters. What needs the topic comes last: it must not stop the rest."""
+    with correlated(str(event.get("id", "tick"))):
+        replayed = auto_replay(runtime(), utc_now, time_left(context))
+        count("DeadLetterAutoReplays", replayed.succeeded, Outcome="succeeded")
+        count("DeadLetterAutoReplays", replayed.failed, Outcome="failed")
+        found = count_dead_letters(runtime(), utc_now())
+        for priority, number in found.by_priority.items():
+            count("DeadLettersOpen", number, Priority=priority)
+        for (class_name, priority), number in found.by_class.items():
+            count("DeadLettersOpenOfClass", number, ErrorClass=class_name, Priority=priority)
+        return {
+            "replayed": replayed.succeeded,
+            "failed": replayed.failed,
+            "withdrawn": replayed.withdrawn,
+            "open": found.by_priority.total(),
+            "alerted": alert_dead_letters(runtime(), utc_now, time_left(context)),
+        }
