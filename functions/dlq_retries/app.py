@@ -6,6 +6,7 @@ from typing import Any
 from holdfast.flows.alert_dead_letters import alert_dead_letters
 from holdfast.flows.auto_replay import auto_replay
 from holdfast.flows.count_dead_letters import count_dead_letters
+from holdfast.flows.replay_group import advance_group_replays
 from holdfast.runtime import runtime
 from holdfast.web.clock import utc_now
 from holdfast.web.schedules import time_left
@@ -18,6 +19,8 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:
         replayed = auto_replay(runtime(), utc_now, time_left(context))
         count("DeadLetterAutoReplays", replayed.succeeded, Outcome="succeeded")
         count("DeadLetterAutoReplays", replayed.failed, Outcome="failed")
+        in_groups = advance_group_replays(runtime(), utc_now, time_left(context))
+        count("DeadLettersReplayedInGroups", in_groups)
         found = count_dead_letters(runtime(), utc_now())
         for priority, number in found.by_priority.items():
             count("DeadLettersOpen", number, Priority=priority)
@@ -27,6 +30,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:
             "replayed": replayed.succeeded,
             "failed": replayed.failed,
             "withdrawn": replayed.withdrawn,
+            "replayed_in_groups": in_groups,
             "open": found.by_priority.total(),
             "alerted": alert_dead_letters(runtime(), utc_now, time_left(context)),
         }

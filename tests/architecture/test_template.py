@@ -24,6 +24,7 @@ PUBLIC_ROUTES = {
 READS_GATEWAY_SECRETS = {
     "CheckoutFunction",
     "DlqRetriesFunction",
+    "DeadLettersFunction",
     "OrdersFunction",
     "PaymentEventsFunction",
     "PaymentWatchdogFunction",

@@ -165,6 +165,12 @@ INSERT INTO payments.dead_letters (organization_id, id, event_id, payment_id, ga
 INSERT INTO payments.dead_letter_history (organization_id, dead_letter_id, sequence, action, to_status, changed_by, created_at)
     SELECT organization_id, pg_temp.key('01e', n, i), 1, 'dead_lettered', 'pending_review', 'test', at FROM placed WHERE n % 5 > 2;
 
+INSERT INTO payments.group_replays (organization_id, id, fingerprint, per_minute, max_replays, state, requested_by, next_at,
+                                    created_at, finished_at)
+    SELECT s.id, pg_temp.key('01f', n, i), 'fingerprint-' || n, 60, 100, CASE WHEN n > 3 THEN 'finished' ELSE 'running' END,
+           'staff:a-staff-1', base, base, CASE WHEN n > 3 THEN base END
+      FROM shop s, generate_series(1, 3000) AS n;
+
 INSERT INTO payments.dlq_metrics_daily (organization_id, day, counts_by_status, created, replayed, auto_replayed, discarded,
                                         critical_open, counted_at)
     SELECT id, base::date + n, '{{}}', 0, 0, 0, 0, 0, base FROM shop, generate_series(0, 28) AS n;

@@ -20,6 +20,7 @@ from holdfast.flows.classify_dead_letters import _waiting
 from holdfast.flows.count_dead_letters import count_dead_letters
 from holdfast.flows.find_order import find_order, order_id_of
 from holdfast.flows.idempotency import Claim
+from holdfast.flows.list_dead_letters import Filters, list_dead_letters
 from holdfast.flows.list_orders import list_orders
 from holdfast.flows.locked_order import lock_order
 from holdfast.flows.order_timeline import order_timeline
@@ -28,6 +29,7 @@ from holdfast.flows.planning import CheckoutRequest, RequestedItem
 from holdfast.flows.process_failures import FailureStatus, list_process_failures
 from holdfast.flows.read_stock import list_levels, list_movements, show_availability
 from holdfast.flows.relay_outbox import relay_outbox
+from holdfast.flows.replay_group import _next_of
 from holdfast.flows.return_money import _claim_operations
 from holdfast.flows.settlement import Settlement, write
 from holdfast.flows.watch_authorizations import watch_authorizations
@@ -101,6 +103,24 @@ def in_tenant(work: Callable[[Any, Shop], object]) -> Ask:
             return work(transaction, shop)
 
     return ask
+
+
+def dead_letters(**filters: Any) -> Ask:
+    """A page from the middle of the queue."""
+
+    def ask(runtime: Runtime, shop: Shop) -> object:
+        chosen = Filters(**filters)
+        page = list_dead_letters(runtime, staff(shop), chosen, after=None, limit=5, now=shop.now)
+        last = page["dead_letters"][-1]["id"]
+        return list_dead_letters(runtime, staff(shop), chosen, after=UUID(last), limit=20, now=shop.now)
+
+    return ask
+
+
+def a_class(runtime: Runtime, shop: Shop) -> UUID:
+    with runtime.database.transaction(shop.organization_id, now=shop.now) as transaction:
+        found: UUID = transaction.value("SELECT id FROM payments.error_classes WHERE class_name = 'class 4'")
+    return found
 
 
 class _Bus:
@@ -343,30 +363,20 @@ NAMED: dict[str, Named] = {
     "operations of an order": Named(in_tenant(lambda t, s: _claim_operations(t, s.order_id, s.now))),
     "a settled decision, written": Named(in_tenant(settle), in_functions=True),
     # dead letters
-    "dead letters as a queue by status and priority": Named(
-        statement(
-            "SELECT id FROM payments.dead_letters WHERE organization_id = :o AND status = 'pending_review'"
-            " ORDER BY urgency, id LIMIT 50"
-        )
-    ),
+    "dead letters as a queue by status and priority": Named(dead_letters()),
     "dead letters of a class": Named(
-        statement(
-            "SELECT id FROM payments.dead_letters WHERE organization_id = :o AND error_class_id = :class"
-            " AND status = 'pending_review' LIMIT 50",
-            **{"class": UUID(int=1)},
-        )
+        lambda r, s: dead_letters(error_class_id=a_class(r, s), status=DeadLetterStatus.REPLAYED)(r, s)
     ),
-    "dead letters of an assignee": Named(
-        statement(
-            "SELECT id FROM payments.dead_letters WHERE organization_id = :o AND assigned_to = 'a-staff-1'"
-            " ORDER BY id LIMIT 50"
-        )
-    ),
+    "dead letters of an assignee": Named(dead_letters(assigned_to="a-staff-1")),
     "dead letters of one trouble": Named(
+        in_tenant(lambda t, _: _next_of(t, "fingerprint-3", None)),
+    ),
+    "group replays that are due": Named(
         statement(
-            "SELECT id FROM payments.dead_letters WHERE organization_id = :o AND fingerprint = 'fingerprint-3'"
-            " ORDER BY id LIMIT 50"
-        )
+            "SELECT organization_id, id FROM payments.group_replays WHERE state = 'running' AND next_at <= :now"
+            " ORDER BY next_at LIMIT 20"
+        ),
+        SYSTEM,
     ),
     "dead letters that replay by themselves and are due": Named(lambda r, s: _due(r, s.now), SYSTEM),
     "dead letters whose alert was not sent": Named(

@@ -13,6 +13,7 @@ from holdfast.orders.lifecycle import INITIAL, TERMINAL, TRANSITIONS, OrderStatu
 from holdfast.orders.model import FulfillmentStatus, OrderPaymentStatus, OrderSource
 from holdfast.payments.dead_letters import DeadLetterAction, DeadLetterPriority, DeadLetterStatus
 from holdfast.payments.disputes import DisputeStatus
+from holdfast.payments.group_replays import GroupReplayState
 from holdfast.payments.model import OPEN_STATUSES, EventState, PaymentStatus, RefundReason, RefundStatus, RestockReason
 from holdfast.tenancy.roles import Role
 from holdfast.values.payment_events import DisputeOutcome, EventType
@@ -27,6 +28,7 @@ MIRRORS: dict[str, type[StrEnum]] = {
     "dead_letters_priority": DeadLetterPriority,
     "dead_letters_status": DeadLetterStatus,
     "error_classes_event_type": EventType,
+    "group_replays_state": GroupReplayState,
     "organization_members_role": Role,
     "orders_status": OrderStatus,
     "orders_payment_status": OrderPaymentStatus,

@@ -77,6 +77,7 @@ def test_indexes_of_tenant_tables_begin_with_the_organization_unless_a_job_looks
         "dead_letters_resolved_at",
         "dead_letters_to_alert",
         "dead_letters_to_replay",
+        "group_replays_due",
         "idempotency_keys_expired",
         "outbox_published_at",
         "outbox_unpublished",

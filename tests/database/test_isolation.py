@@ -40,6 +40,7 @@ SYSTEM_OVER_ALL = {
     "payments.payment_events": "select",
     "payments.refunds": "select",
     "payments.dead_letters": "select",
+    "payments.group_replays": "select",
     "operations.outbox": "select update delete",
     "operations.api_calls": "select delete",
 }

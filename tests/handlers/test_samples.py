@@ -199,7 +199,7 @@ def test_the_watchdog_announces_what_waits(shop: Door) -> None:
 
 def test_the_keeper_of_the_dead_letters_looks_at_all_of_them(shop: Door) -> None:
     done = shop.invoke("dlq_retries", shop.sample("dlq_retries/tick"))
-    assert done == {"replayed": 0, "failed": 0, "withdrawn": 0, "open": 0, "alerted": 0}
+    assert done == {"replayed": 0, "failed": 0, "withdrawn": 0, "replayed_in_groups": 0, "open": 0, "alerted": 0}
 
 
 def test_what_a_queue_gave_up_waits_for_a_person(shop: Door) -> None:

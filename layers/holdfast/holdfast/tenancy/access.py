@@ -42,6 +42,27 @@ class Operation(StrEnum):
     RECEIVE_STOCK = "receive_stock"
     ADJUST_STOCK = "adjust_stock"
     SET_SAFETY_STOCK = "set_safety_stock"
+    LIST_DEAD_LETTERS = "list_dead_letters"
+    FIND_DEAD_LETTER = "find_dead_letter"
+    ASSIGN_DEAD_LETTER = "assign_dead_letter"
+    INVESTIGATE_DEAD_LETTER = "investigate_dead_letter"
+    MAKE_DEAD_LETTER_READY = "make_dead_letter_ready"
+    REPLAY_DEAD_LETTER = "replay_dead_letter"
+    DISCARD_DEAD_LETTER = "discard_dead_letter"
+    REPLAY_DEAD_LETTERS = "replay_dead_letters"
+    READ_DEAD_LETTER_METRICS = "read_dead_letter_metrics"
+    LIST_DEAD_LETTER_GROUPS = "list_dead_letter_groups"
+    REPLAY_DEAD_LETTER_GROUP = "replay_dead_letter_group"
+    FIND_GROUP_REPLAY = "find_group_replay"
+    CANCEL_GROUP_REPLAY = "cancel_group_replay"
+    LIST_ERROR_CLASSES = "list_error_classes"
+    CREATE_ERROR_CLASS = "create_error_class"
+    FIND_ERROR_CLASS = "find_error_class"
+    CHANGE_ERROR_CLASS = "change_error_class"
+    ORDER_ERROR_CLASSES = "order_error_classes"
+    DEACTIVATE_ERROR_CLASS = "deactivate_error_class"
+    TEST_ERROR_CLASS = "test_error_class"
+    SET_AUTO_REPLAY = "set_auto_replay"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +105,27 @@ WHO_MAY: Final[Mapping[Operation, Access]] = {
     Operation.RECEIVE_STOCK: _MANAGERS,
     Operation.ADJUST_STOCK: _MANAGERS,
     Operation.SET_SAFETY_STOCK: _MANAGERS,
+    Operation.LIST_DEAD_LETTERS: _MANAGERS,
+    Operation.FIND_DEAD_LETTER: _MANAGERS,
+    Operation.ASSIGN_DEAD_LETTER: _MANAGERS,
+    Operation.INVESTIGATE_DEAD_LETTER: _MANAGERS,
+    Operation.MAKE_DEAD_LETTER_READY: _MANAGERS,
+    Operation.REPLAY_DEAD_LETTER: _MANAGERS,
+    Operation.DISCARD_DEAD_LETTER: _MANAGERS,
+    Operation.REPLAY_DEAD_LETTERS: _MANAGERS,
+    Operation.READ_DEAD_LETTER_METRICS: _MANAGERS,
+    Operation.LIST_DEAD_LETTER_GROUPS: _MANAGERS,
+    Operation.REPLAY_DEAD_LETTER_GROUP: _MANAGERS,
+    Operation.FIND_GROUP_REPLAY: _MANAGERS,
+    Operation.CANCEL_GROUP_REPLAY: _MANAGERS,
+    Operation.LIST_ERROR_CLASSES: _MANAGERS,
+    Operation.CREATE_ERROR_CLASS: _MANAGERS,
+    Operation.FIND_ERROR_CLASS: _MANAGERS,
+    Operation.CHANGE_ERROR_CLASS: _MANAGERS,
+    Operation.ORDER_ERROR_CLASSES: _MANAGERS,
+    Operation.DEACTIVATE_ERROR_CLASS: _MANAGERS,
+    Operation.TEST_ERROR_CLASS: _MANAGERS,
+    Operation.SET_AUTO_REPLAY: _MANAGERS,
 }
 
 

@@ -24,6 +24,7 @@ DATABASE: Final = ("unavailable",)
 _CALLER: Final = ("unauthenticated", "forbidden")
 # What API Gateway answers by itself, in its own form, before or instead of a function.
 _GATEWAY_ALWAYS: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+_WITH_BODY: Final = ("POST", "PUT")
 _GATEWAY_BODY: Final = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 _GATEWAY_TOKEN: Final = HTTPStatus.UNAUTHORIZED
 
@@ -50,7 +51,11 @@ def route(
     method, path = key.split(" ")
     access = None if operation is None else WHO_MAY[operation]
     codes = (*refuses, *(() if access is None else _CALLER))
-    gateway = {*_GATEWAY_ALWAYS, *({_GATEWAY_BODY} if method == "POST" else ()), *({_GATEWAY_TOKEN} if access else ())}
+    gateway = {
+        *_GATEWAY_ALWAYS,
+        *({_GATEWAY_BODY} if method in _WITH_BODY else ()),
+        *({_GATEWAY_TOKEN} if access else ()),
+    }
 
     def register(function: Function) -> Function:
         registered: Function = app.route(

@@ -96,9 +96,11 @@ CREATE TABLE payments.dead_letters (
 -- named query: dead letters as a queue by status and priority
 CREATE INDEX dead_letters_queue ON payments.dead_letters (organization_id, status, urgency, id);
 -- named query: dead letters of a class
-CREATE INDEX dead_letters_of_class ON payments.dead_letters (organization_id, error_class_id, status) WHERE error_class_id IS NOT NULL;
+CREATE INDEX dead_letters_of_class ON payments.dead_letters (organization_id, error_class_id, status, urgency, id)
+    WHERE error_class_id IS NOT NULL;
 -- named query: dead letters of an assignee
-CREATE INDEX dead_letters_of_assignee ON payments.dead_letters (organization_id, assigned_to, id) WHERE assigned_to IS NOT NULL;
+CREATE INDEX dead_letters_of_assignee ON payments.dead_letters (organization_id, assigned_to, status, urgency, id)
+    WHERE assigned_to IS NOT NULL;
 -- named query: dead letters of one trouble
 CREATE INDEX dead_letters_of_fingerprint ON payments.dead_letters (organization_id, fingerprint, id);
 -- named query: dead letters that replay by themselves and are due, over all tenants
@@ -155,3 +157,37 @@ CREATE TABLE payments.dlq_metrics_daily (
 CALL tenancy.isolate('payments.dlq_metrics_daily');
 GRANT SELECT ON payments.dlq_metrics_daily TO holdfast_app;
 GRANT SELECT, INSERT, UPDATE ON payments.dlq_metrics_daily TO holdfast_system;
+
+-- The replay of a whole group at a bounded rate: asked for by a person, done slice by slice, stopped by the first relapse.
+CREATE TABLE payments.group_replays (
+    organization_id uuid NOT NULL,
+    id uuid NOT NULL,
+    fingerprint text NOT NULL,
+    per_minute integer NOT NULL,
+    max_replays integer NOT NULL,
+    replayed integer NOT NULL DEFAULT 0,
+    skipped integer NOT NULL DEFAULT 0, -- in somebody else's hands when their turn came
+    after_id uuid, -- the dead letter whose turn came last
+    state text NOT NULL DEFAULT 'running',
+    relapsed_id uuid, -- the dead letter that failed again
+    last_error text,
+    requested_by text NOT NULL,
+    next_at timestamptz NOT NULL, -- when the next slice may begin; while a slice runs, a minute after it began
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz,
+    finished_at timestamptz,
+    CONSTRAINT group_replays_pkey PRIMARY KEY (organization_id, id),
+    CONSTRAINT group_replays_organization_fkey FOREIGN KEY (organization_id) REFERENCES tenancy.organizations (id),
+    CONSTRAINT group_replays_state CHECK (state IN ('running', 'finished', 'stopped', 'cancelled')),
+    CONSTRAINT group_replays_finished CHECK ((state = 'running') = (finished_at IS NULL)),
+    CONSTRAINT group_replays_rate_bounded CHECK (per_minute BETWEEN 1 AND 600),
+    CONSTRAINT group_replays_bounded CHECK (max_replays BETWEEN 1 AND 10000 AND replayed BETWEEN 0 AND max_replays AND skipped >= 0)
+);
+-- A group is replayed once at a time.
+CREATE UNIQUE INDEX group_replays_one_running ON payments.group_replays (organization_id, fingerprint) WHERE state = 'running';
+-- named query: group replays that are due, over all tenants
+CREATE INDEX group_replays_due ON payments.group_replays (next_at) WHERE state = 'running';
+CREATE TRIGGER touch BEFORE UPDATE ON payments.group_replays FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
+CALL tenancy.isolate('payments.group_replays');
+CALL tenancy.open_to_system('payments.group_replays', 'select');
+GRANT SELECT, INSERT, UPDATE ON payments.group_replays TO holdfast_app, holdfast_system;

@@ -1,0 +1,407 @@
+"""The queue of dead letters over the API: its order, each step of the work, replays, groups and figures."""
+
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import pytest
+
+from holdfast.payments.dead_letters import DeadLetterPriority, DeadLetterStatus
+from holdfast.secrets.store import SecretStore
+from holdfast.values.payment_events import EventType
+from holdfast.web import dead_letter_views as views
+from tests.flows.dead_lettering import add_class, break_events, buried, fail_until_given_up, mend_events, paid_unheard
+from tests.flows.letters import letter, put_letter
+from tests.handlers.door import PROBLEM, Door, Reply
+from tests.handlers.test_openapi import same
+from tests.house import House
+
+LIST: Final = "GET /v1/ops/dead-letters"
+ONE: Final = "GET /v1/ops/dead-letters/{dead_letter_id}"
+STEP: Final = "POST /v1/ops/dead-letters/{dead_letter_id}/"
+GROUPS: Final = "GET /v1/ops/dead-letter-groups"
+REPLAY_GROUP: Final = "POST /v1/ops/dead-letter-groups/{fingerprint}/replay"
+GROUP_REPLAY: Final = "GET /v1/ops/group-replays/{group_replay_id}"
+CANCEL: Final = "POST /v1/ops/group-replays/{group_replay_id}/cancel"
+
+
+class Desk:
+    """A manager at the API."""
+
+    def __init__(self, door: Door) -> None:
+        self.door = door
+        self.house = door.house
+        self.who = door.staff("manager")
+
+    def ask(self, route: str, body: Any = None, **more: Any) -> Reply:
+        more.setdefault("who", self.who)
+        return self.door.ask(route, body, key=None, **more)
+
+    def step(self, name: str, letter_id: Any, version: int = 1, **body: Any) -> Reply:
+        return self.ask(STEP + name, {"version": version, **body}, dead_letter_id=str(letter_id))
+
+    def seen(self, letter_id: Any) -> dict[str, Any]:
+        found: dict[str, Any] = self.ask(ONE, dead_letter_id=str(letter_id)).body["dead_letter"]
+        return found
+
+    def steps(self, letter_id: Any) -> list[tuple[str, str | None, str, str | None]]:
+        return [(s["action"], s["from"], s["to"], s["notes"]) for s in self.seen(letter_id)["history"] or []]
+
+    @property
+    def name(self) -> str:
+        return str(self.who["sub"])
+
+
+@pytest.fixture
+def desk(door: Door) -> Iterator[Desk]:
+    door.house.add_variant("TEE", stock=50)
+    yield Desk(door)
+    assert door.house.violations() == []
+
+
+def refused(reply: Reply, status: int, code: str) -> Mapping[str, Any]:
+    assert (reply.status, reply.content_type) == (status, PROBLEM), reply.raw
+    assert reply.body["code"] == code, reply.raw
+    return reply.body
+
+
+def ids(reply: Reply) -> list[str]:
+    assert reply.status == 200, reply.raw
+    return [row["id"] for row in reply.body["dead_letters"]]
+
+
+# --- the queue ------------------------------------------------------------------------------------------------------
+
+
+def test_the_queue_has_the_most_urgent_first_and_among_equals_the_oldest(desk: Desk) -> None:
+    wanted = [DeadLetterPriority.LOW, DeadLetterPriority.CRITICAL, DeadLetterPriority.MEDIUM, DeadLetterPriority.HIGH]
+    statuses = [DeadLetterStatus.PENDING_REVIEW, DeadLetterStatus.INVESTIGATING]
+    put = [(p, str(put_letter(desk.house, priority=p, status=s))) for s in statuses for p in wanted]
+    for closed in (DeadLetterStatus.REPLAYED, DeadLetterStatus.DISCARDED):
+        put_letter(desk.house, status=closed)
+    rank = ["critical", "high", "medium", "low"]
+    assert ids(desk.ask(LIST)) == [each for _, each in sorted(put, key=lambda p: (rank.index(p[0]), p[1]))]
+
+
+def test_pages_of_the_queue_join_without_a_gap_or_an_overlap(desk: Desk) -> None:
+    kinds = [EventType.CAPTURE_SUCCEEDED, EventType.CAPTURE_FAILED, EventType.DISPUTE_OPENED]
+    for number in range(11):
+        put_letter(desk.house, event_type=kinds[number % 3])
+    whole, paged, after = ids(desk.ask(LIST)), list[str](), None
+    while True:
+        page = desk.ask(LIST, query={"limit": "3"} | ({"after": after} if after else {}))
+        paged += ids(page)
+        # What is resolved meanwhile is where it was, as a place in the queue.
+        desk.house.sql(
+            "UPDATE payments.dead_letters SET status = 'discarded', resolved_at = now(), resolution_notes = 'x'"
+            " WHERE id = :id",
+            id=uuid.UUID(paged[-1]),
+        )
+        after = page.body["next_after"]
+        if after is None:
+            break
+    assert paged == whole
+    assert len(whole) == 11
+    refused(desk.ask(LIST, query={"after": str(uuid.uuid4())}), 422, "invalid_input")
+
+
+def test_the_queue_is_narrowed_by_each_filter_and_by_all_together(desk: Desk) -> None:
+    class_id = add_class(desk.house)
+    review = DeadLetterStatus.PENDING_REVIEW
+    wanted = str(
+        put_letter(desk.house, status=review, error_class_id=class_id, assigned_to="grace", fingerprint="feed0001")
+    )
+    other = str(put_letter(desk.house, event_type=EventType.CAPTURE_FAILED))
+    filters = {
+        "status": "pending_review",
+        "priority": "critical",
+        "error_class_id": str(class_id),
+        "assigned_to": "grace",
+        "fingerprint": "feed0001",
+    }
+    for name, value in filters.items():
+        assert ids(desk.ask(LIST, query={name: value})) == [wanted], name
+    assert ids(desk.ask(LIST, query=filters)) == [wanted]
+    assert ids(desk.ask(LIST, query={"status": "discarded"})) == []
+    assert ids(desk.ask(LIST, query={"priority": "medium"})) == [other]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"status": "open"},
+        {"priority": "urgent"},
+        {"limit": "0"},
+        {"limit": "101"},
+        {"error_class_id": "x"},
+        {"after": "x"},
+        {"fingerprint": "a b"},
+        {"assigned_to": "\x00"},
+    ],
+)
+def test_a_filter_that_means_nothing_is_refused(desk: Desk, query: dict[str, str]) -> None:
+    refused(desk.ask(LIST, query=query), 422, "invalid_input")
+
+
+def test_a_dead_letter_shows_its_event_its_payment_its_order_and_all_its_steps(desk: Desk) -> None:
+    found = buried(desk.house)
+    reply = desk.ask(ONE, dead_letter_id=str(found["id"]))
+    same(views.DeadLetterAnswer, reply.body)
+    shown = reply.body["dead_letter"]
+    assert shown["order"]["id"] == found["order_id"]
+    assert (shown["event"]["state"], shown["event"]["attempts"]) == ("dead_lettered", 6)
+    assert shown["payload"]["type"] == "payment_intent.succeeded"
+    assert [step["action"] for step in shown["history"]] == ["dead_lettered"]
+    same(views.DeadLetterPage, desk.ask(LIST).body)
+
+
+# --- the work -------------------------------------------------------------------------------------------------------
+
+
+def test_every_step_is_on_the_record_with_who_took_it_and_why(desk: Desk) -> None:
+    found = put_letter(desk.house)
+    assert desk.step("assign", found, assignee=desk.name).status == 200
+    assert desk.step("investigate", found, 2, note="asked the gateway").status == 200
+    assert desk.step("investigate", found, 3, note="they answered").status == 200
+    assert desk.step("ready", found, 4, note="the account is open again").status == 200
+    last = desk.step("discard", found, 5, note="it was a test of theirs")
+    assert desk.steps(found) == [
+        ("assigned", "pending_classification", "pending_classification", f"assigned to {desk.name}"),
+        ("investigated", "pending_classification", "investigating", "asked the gateway"),
+        ("investigated", "investigating", "investigating", "they answered"),
+        ("made_ready", "investigating", "ready_for_replay", "the account is open again"),
+        ("discarded", "ready_for_replay", "discarded", "it was a test of theirs"),
+    ]
+    shown = last.body["dead_letter"]
+    assert {step["changed_by"] for step in shown["history"]} == {f"staff:{desk.name}"}
+    assert (shown["status"], shown["version"], shown["assigned_to"]) == ("discarded", 6, desk.name)
+    assert shown["resolution_notes"] == "it was a test of theirs"
+    assert shown["resolved_at"]
+
+
+def test_who_is_named_must_be_of_the_staff_and_nobody_may_be_named(desk: Desk) -> None:
+    found = put_letter(desk.house)
+    for stranger in ("nobody", desk.door.staff(None)["sub"], "ada"):
+        problem = refused(desk.step("assign", found, assignee=stranger), 422, "invalid_input")
+        assert problem["errors"][0]["field"] == "assignee"
+    assert desk.step("assign", found, assignee=desk.name).status == 200
+    assert desk.step("assign", found, 2, assignee=None).body["dead_letter"]["assigned_to"] is None
+
+
+def test_what_somebody_is_given_does_not_replay_by_itself(desk: Desk) -> None:
+    scheduled = DeadLetterStatus.AUTO_REPLAY_SCHEDULED
+    found = put_letter(desk.house, status=scheduled, error_class_id=add_class(desk.house))
+    taken = desk.step("assign", found, assignee=desk.name).body["dead_letter"]
+    assert (taken["status"], taken["replay_at"]) == ("pending_review", None)
+    found = put_letter(desk.house, status=scheduled, error_class_id=add_class(desk.house, "other"))
+    looked_at = desk.step("investigate", found).body["dead_letter"]
+    assert (looked_at["status"], looked_at["replay_at"]) == ("investigating", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [("assign", {"assignee": None}), ("investigate", {}), ("ready", {}), ("discard", {"note": "x"}), ("replay", {})],
+)
+def test_a_stale_version_is_told_and_changes_nothing(desk: Desk, name: str, body: dict[str, Any]) -> None:
+    found = put_letter(desk.house, status=DeadLetterStatus.PENDING_REVIEW)
+    assert desk.step("assign", found, assignee=desk.name).status == 200
+    before = letter(desk.house, found)
+    problem = refused(desk.step(name, found, 1, **body), 409, "conflict")
+    assert problem["version"] == 2
+    assert letter(desk.house, found) == before
+    assert len(desk.steps(found)) == 1
+
+
+@pytest.mark.parametrize("closed", [DeadLetterStatus.REPLAYED, DeadLetterStatus.DISCARDED])
+def test_nothing_follows_an_end(desk: Desk, closed: DeadLetterStatus) -> None:
+    found = put_letter(desk.house, status=closed)
+    before = letter(desk.house, found)
+    bodies: dict[str, dict[str, Any]] = {"assign": {"assignee": None}, "discard": {"note": "x"}}
+    for name in ("assign", "investigate", "ready", "discard"):
+        problem = refused(desk.step(name, found, **bodies.get(name, {})), 409, "transition_refused")
+        assert problem["current"] == closed
+        assert problem["allowed"] == []
+    refused(desk.step("replay", found), 409, "conflict")
+    assert letter(desk.house, found) == before
+
+
+def test_nobody_works_on_what_is_being_replayed(desk: Desk) -> None:
+    found = put_letter(desk.house, status=DeadLetterStatus.PENDING_REVIEW)
+    desk.house.sql("UPDATE payments.dead_letters SET replay_lease_until = now() + interval '1 minute', replays = 1")
+    bodies: dict[str, dict[str, Any]] = {"assign": {"assignee": None}, "discard": {"note": "x"}}
+    for name in ("assign", "investigate", "ready", "discard", "replay"):
+        refused(desk.step(name, found, **bodies.get(name, {})), 409, "conflict")
+
+
+WRONG: Final[Mapping[str, tuple[str, Any, str]]] = {
+    "assigned to nobody in particular": ("assign", {"version": 1}, "assignee"),
+    "assigned to a control character": ("assign", {"assignee": "a\x01", "version": 1}, "assignee"),
+    "no version": ("investigate", {}, "version"),
+    "a version of 0": ("ready", {"version": 0}, "version"),
+    "a version in words": ("ready", {"version": "1"}, "version"),
+    "a version beyond all": ("ready", {"version": 2**31}, "version"),
+    "discarded without a word": ("discard", {"version": 1}, "note"),
+    "discarded with an empty word": ("discard", {"version": 1, "note": ""}, "note"),
+    "a note with a NUL": ("investigate", {"version": 1, "note": "a\x00"}, "note"),
+    "an endless note": ("investigate", {"version": 1, "note": "a" * 2001}, "note"),
+    "something else": ("replay", {"force": True}, "force"),
+}
+
+
+@pytest.mark.parametrize("case", sorted(WRONG))
+def test_a_step_that_is_not_well_formed_changes_nothing(desk: Desk, case: str) -> None:
+    name, body, field = WRONG[case]
+    found = put_letter(desk.house, status=DeadLetterStatus.PENDING_REVIEW)
+    before = (letter(desk.house, found), desk.door.rows_of_all_tables())
+    problem = refused(desk.ask(STEP + name, body, dead_letter_id=str(found)), 422, "invalid_input")
+    assert [error["field"] for error in problem["errors"]] == [field]
+    assert (letter(desk.house, found), desk.door.rows_of_all_tables()) == before
+
+
+def test_another_organizations_dead_letters_are_not_there(
+    desk: Desk, stripe_url: str, secret_store: SecretStore
+) -> None:
+    found = put_letter(desk.house, status=DeadLetterStatus.PENDING_REVIEW)
+    put_letter(desk.house, status=DeadLetterStatus.PENDING_REVIEW)
+    group = desk.ask(REPLAY_GROUP, {"per_minute": 1, "max": 1}, fingerprint="0123456789abcdef").body["group_replay"]
+    with House(desk.house.owner, stripe_url, secret_store) as other:
+        who = desk.door.staff("owner", organization_id=other.organization_id)
+        before = (letter(desk.house, found), desk.door.rows_of_all_tables())
+        assert ids(desk.ask(LIST, who=who)) == []
+        assert desk.ask(GROUPS, who=who).body == {"groups": []}
+        refused(desk.ask(ONE, who=who, dead_letter_id=str(found)), 404, "not_found")
+        bodies: dict[str, dict[str, Any]] = {"assign": {"assignee": None}, "discard": {"note": "x"}}
+        for name in ("assign", "investigate", "ready", "discard", "replay"):
+            body = {"version": 1} | bodies.get(name, {})
+            refused(desk.ask(STEP + name, body, who=who, dead_letter_id=str(found)), 404, "not_found")
+        several = desk.ask("POST /v1/ops/dead-letters/replay", {"ids": [str(found)]}, who=who)
+        assert [(each["status"], each["code"]) for each in several.body["results"]] == [("refused", "not_found")]
+        rate = {"per_minute": 1}
+        refused(desk.ask(REPLAY_GROUP, rate, who=who, fingerprint="0123456789abcdef"), 404, "not_found")
+        refused(desk.ask(GROUP_REPLAY, who=who, group_replay_id=group["id"]), 404, "not_found")
+        refused(desk.ask(CANCEL, who=who, group_replay_id=group["id"]), 404, "not_found")
+        assert (letter(desk.house, found), desk.door.rows_of_all_tables()) == before
+
+
+# --- replays --------------------------------------------------------------------------------------------------------
+
+
+def test_a_replay_settles_what_the_event_was_about_and_says_so(desk: Desk) -> None:
+    add_class(desk.house)
+    found = buried(desk.house)
+    failed = desk.step("replay", found["id"])
+    same(views.ReplayAnswer, failed.body)
+    assert failed.body["result"]["status"] == "pending_review"
+    assert "ledger" in failed.body["result"]["failure_reason"]
+    mend_events(desk.house)
+    done = desk.step("replay", found["id"], failed.body["dead_letter"]["version"])
+    assert done.body["result"] == {"status": "replayed", "failure_reason": None}
+    assert done.body["dead_letter"]["event"]["state"] == "processed"
+    assert done.body["dead_letter"]["order"]["status"] == "confirmed"
+    refused(desk.ask(STEP + "replay", {}, dead_letter_id=str(found["id"])), 409, "conflict")
+
+
+def test_what_nobody_vouched_for_is_not_replayed(desk: Desk) -> None:
+    found = buried(desk.house)
+    mend_events(desk.house)
+    problem = refused(desk.step("replay", found["id"]), 409, "transition_refused")
+    assert problem["current"] == "pending_classification"
+    version = desk.step("ready", found["id"]).body["dead_letter"]["version"]
+    assert desk.step("replay", found["id"], version).body["result"]["status"] == "replayed"
+
+
+def test_several_are_replayed_with_a_result_for_each(desk: Desk) -> None:
+    add_class(desk.house)
+    events = [paid_unheard(desk.house) for _ in range(2)]
+    break_events(desk.house)
+    fail_until_given_up(desk.house)
+    mend_events(desk.house)
+    break_events(desk.house, only=events[1]["gateway_event_id"])
+    rows = desk.house.rows("SELECT id, event_id FROM payments.dead_letters ORDER BY id")
+    of_event = {row["event_id"]: str(row["id"]) for row in rows}
+    wanted = [of_event[events[0]["id"]], of_event[events[1]["id"]], str(uuid.uuid4()), of_event[events[0]["id"]]]
+    reply = desk.ask("POST /v1/ops/dead-letters/replay", {"ids": wanted})
+    same(views.ReplaySeveralAnswer, reply.body)
+    results = reply.body["results"]
+    assert [(each["id"], each["status"], each["code"]) for each in results] == [
+        (wanted[0], "replayed", None),
+        (wanted[1], "pending_review", None),
+        (wanted[2], "refused", "not_found"),
+    ]
+    for body in ({"ids": []}, {"ids": [str(uuid.uuid4())] * 51}, {"ids": ["x"]}, {}):
+        refused(desk.ask("POST /v1/ops/dead-letters/replay", body), 422, "invalid_input")
+
+
+# --- groups and figures ---------------------------------------------------------------------------------------------
+
+
+def test_equal_troubles_are_one_group_with_their_counts(desk: Desk) -> None:
+    for status in (DeadLetterStatus.PENDING_REVIEW, DeadLetterStatus.PENDING_REVIEW, DeadLetterStatus.INVESTIGATING):
+        put_letter(desk.house, status=status, fingerprint="aaaa0001", event_type=EventType.CAPTURE_FAILED)
+    put_letter(desk.house, status=DeadLetterStatus.REPLAYED, fingerprint="aaaa0001")
+    put_letter(desk.house, fingerprint="aaaa0002", reason="KeyError: 'amount'")
+    reply = desk.ask(GROUPS)
+    same(views.DeadLetterGroups, reply.body)
+    told = [(g["fingerprint"], g["priority"], g["open"], g["by_status"]) for g in reply.body["groups"]]
+    assert told == [
+        ("aaaa0002", "critical", 1, {"pending_classification": 1}),
+        ("aaaa0001", "medium", 3, {"pending_review": 2, "investigating": 1}),
+    ]
+    assert reply.body["groups"][0]["sample_reason"] == "KeyError: 'amount'"
+
+
+def test_a_group_is_replayed_from_the_api_and_watched_and_cancelled(desk: Desk) -> None:
+    events = [paid_unheard(desk.house) for _ in range(3)]
+    break_events(desk.house)
+    fail_until_given_up(desk.house)
+    mend_events(desk.house)
+    fingerprint = desk.ask(GROUPS).body["groups"][0]["fingerprint"]
+    begun = desk.ask(REPLAY_GROUP, {"per_minute": 1, "max": 10}, fingerprint=fingerprint)
+    assert begun.status == 202
+    same(views.GroupReplayAnswer, begun.body)
+    group = begun.body["group_replay"]
+    assert (group["state"], group["replayed"], group["remaining"]) == ("running", 1, 2)
+    assert desk.ask(GROUPS).body["groups"][0]["running_group_replay_id"] == group["id"]
+    problem = refused(desk.ask(REPLAY_GROUP, {"per_minute": 600}, fingerprint=fingerprint), 409, "conflict")
+    assert problem["group_replay_id"] == group["id"]
+    for _ in range(2):
+        cancelled = desk.ask(CANCEL, group_replay_id=group["id"])
+        assert cancelled.body["group_replay"]["state"] == "cancelled"
+    again = desk.ask(REPLAY_GROUP, {"per_minute": 600}, fingerprint=fingerprint).body["group_replay"]
+    assert (again["state"], again["replayed"]) == ("finished", 2)
+    assert refused(desk.ask(CANCEL, group_replay_id=again["id"]), 409, "conflict")["state"] == "finished"
+    refused(desk.ask(REPLAY_GROUP, {"per_minute": 1}, fingerprint=fingerprint), 404, "not_found")
+    assert len(events) == desk.house.value("SELECT count(*) FROM orders.orders WHERE status = 'confirmed'")
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"per_minute": 0}, {"per_minute": 601}, {"per_minute": 1, "max": 0}, {"per_minute": 1, "max": 10_001}]
+)
+def test_the_rate_of_a_group_replay_is_bounded(desk: Desk, body: dict[str, int]) -> None:
+    put_letter(desk.house)
+    refused(desk.ask(REPLAY_GROUP, body, fingerprint="0123456789abcdef"), 422, "invalid_input")
+    assert desk.house.value("SELECT count(*) FROM payments.group_replays") == 0
+
+
+def test_figures_are_told_by_day(desk: Desk) -> None:
+    for day in ("2026-01-01", "2026-01-02", "2026-01-03"):
+        desk.house.sql(
+            "INSERT INTO payments.dlq_metrics_daily (organization_id, day, counts_by_status, created, replayed,"
+            " auto_replayed, discarded, average_resolution_hours, critical_open, counted_at)"
+            " VALUES (:o, CAST(:day AS date), '{\"pending_review\": 2}', 3, 1, 1, 0, 1.25, 2, now())",
+            o=desk.house.organization_id,
+            day=day,
+        )
+    route = "GET /v1/ops/dead-letter-metrics"
+    reply = desk.ask(route, query={"from": "2026-01-02", "to": "2026-01-31"})
+    same(views.DeadLetterDays, reply.body)
+    assert [each["day"] for each in reply.body["days"]] == ["2026-01-02", "2026-01-03"]
+    assert reply.body["days"][0]["average_resolution_hours"] == 1.25
+    assert desk.ask(route).status == 200
+    for query in (
+        {"from": "2026-02-01", "to": "2026-01-01"},
+        {"from": "2025-01-01", "to": "2026-01-02"},
+        {"from": "yesterday"},
+        {"to": "2026-02-30"},
+    ):
+        refused(desk.ask(route, query=query), 422, "invalid_input")
