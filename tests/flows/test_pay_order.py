@@ -50,6 +50,20 @@ def test_a_declined_order_is_paid_with_another_method_while_its_hold_lives(house
     assert house.violations() == []
 
 
+def test_no_number_of_declined_payments_holds_the_goods_beyond_the_bound(house: House) -> None:
+    house.add_variant(stock=10)
+    order_id = ordered(house, token=DECLINED)
+    begun = house.clock.now
+    for _ in range(5):
+        house.clock.advance(minutes=25)
+        assert house.pay_again(order_id, token=DECLINED).status == 402
+        assert hold_ends(house, order_id) <= begun + timedelta(seconds=7200)
+    assert hold_ends(house, order_id) == begun + timedelta(seconds=7200)
+    house.clock.advance(minutes=25)
+    assert house.pay_again(order_id).status == 201, "its goods are still there, and are held anew"
+    assert house.violations() == []
+
+
 def test_another_decline_extends_the_hold_and_leaves_the_order_payable(house: House) -> None:
     house.add_variant(stock=10)
     order_id = ordered(house, token=DECLINED)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from holdfast.values.errors import NotFound
 from holdfast.values.shipping import ShippingPreference
 
 PAYMENT_HOLD_SECONDS_DEFAULT: Final = 1800
+HOLD_MAX_SECONDS_DEFAULT: Final = 7200
 MONEY_STATUSES: Final = frozenset({PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURED, PaymentStatus.PARTIALLY_REFUNDED})
 """What a payment is while the gateway holds money for it, or has taken it and not given back all."""
 
@@ -110,6 +111,7 @@ class Hold:
     quantity: int
     status: str
     expires_at: datetime
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,8 @@ class LockedOrder:
     needs_address_review: bool
     payment_hold_seconds: int
     """How long a hold lives from the moment a payment is under way; a setting of the organization."""
+    hold_max_seconds: int
+    """How long goods are held in all before others may have them, however often their payment is tried; a setting."""
     capture_policy: CapturePolicy
     payments: tuple[LockedPayment, ...]
     refunds: tuple[LockedRefund, ...]
@@ -185,6 +189,13 @@ class LockedOrder:
         """Whether any hold is live, due or not."""
         return any(hold.status == "active" for hold in self.holds)
 
+    def held_until(self, payment_began_at: datetime) -> datetime:
+        """When the hold of a payment that began then ends: counted from its beginning, so that a gateway that says
+        "processing" for ever holds nothing for ever, and bounded for all payments of the hold together."""
+        ends_at = payment_began_at + timedelta(seconds=self.payment_hold_seconds)
+        begun = [hold.created_at for hold in self.holds if hold.status == "active"]
+        return min(ends_at, min(begun) + timedelta(seconds=self.hold_max_seconds)) if begun else ends_at
+
     def waits_for_money_at(self, now: datetime) -> bool:
         """Whether a hold that is not yet due says that a payment under way is still waited for."""
         return any(hold.status == "active" and hold.expires_at > now for hold in self.holds)
@@ -219,6 +230,7 @@ def _order_from(document: Mapping[str, Any]) -> LockedOrder:
         destination=Coordinates(order["latitude"], order["longitude"]) if located else None,
         needs_address_review=order["needs_address_review"],
         payment_hold_seconds=int(order["payment_hold_seconds"] or PAYMENT_HOLD_SECONDS_DEFAULT),
+        hold_max_seconds=int(order["hold_max_seconds"] or HOLD_MAX_SECONDS_DEFAULT),
         capture_policy=policy_of(order["capture_policy"]),
         payments=tuple(_payment_from(row) for row in document["payments"]),
         refunds=tuple(_refunds_from(document["refunds"])),
@@ -229,6 +241,7 @@ def _order_from(document: Mapping[str, Any]) -> LockedOrder:
                 row["quantity"],
                 row["status"],
                 datetime.fromisoformat(row["expires_at"]),
+                datetime.fromisoformat(row["created_at"]),
             )
             for row in document["holds"]
         ),

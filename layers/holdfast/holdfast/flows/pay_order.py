@@ -208,7 +208,7 @@ def _new_attempt(transaction: Transaction, order: LockedOrder, command: PayOrder
             path=path,
             notes="paying again" if path else None,
             payment_status="pending",
-            extend_holds_until=now + timedelta(seconds=order.payment_hold_seconds),
+            extend_holds_until=order.held_until(now),
         ),
     )
     return attempt

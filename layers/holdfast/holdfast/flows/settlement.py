@@ -154,7 +154,7 @@ def _follow(
             return _money_went(order, payment, status, facts, settlement)
         case PaymentStatus.PROCESSING | PaymentStatus.REQUIRES_ACTION:
             path = (OrderStatus.PAYMENT_PROCESSING,) if order.status is OrderStatus.PENDING_PAYMENT else ()
-            return replace(settlement, path=path, extend_holds_until=_held_until(order, payment))
+            return replace(settlement, path=path, extend_holds_until=order.held_until(payment.created_at))
         case PaymentStatus.REFUNDED:
             return _money_returned(order, payment, settlement)
         case _:
@@ -165,11 +165,6 @@ def _covers(facts: PaymentFacts) -> bool:
     """Whether it is the whole amount. A refund whose capture was not heard of yet does not say how much it was of."""
     known_minor = max(facts.authorized_minor, facts.captured_minor)
     return known_minor == 0 or known_minor >= facts.amount_minor
-
-
-def _held_until(order: LockedOrder, payment: LockedPayment) -> datetime:
-    """Counted from the attempt's beginning: a gateway that says "processing" for ever holds nothing for ever."""
-    return payment.created_at + timedelta(seconds=order.payment_hold_seconds)
 
 
 def _others(order: LockedOrder, payment: LockedPayment, *, with_money: bool) -> list[LockedPayment]:
@@ -382,7 +377,7 @@ def next_check_at(
     """When the watchdog asks the gateway: a minute on, doubling to an hour; a shopper has the life of the hold."""
     if status not in OPEN_STATUSES:
         return None
-    if status is PaymentStatus.REQUIRES_ACTION and (held_until := _held_until(order, payment)) > now:
+    if status is PaymentStatus.REQUIRES_ACTION and (held_until := order.held_until(payment.created_at)) > now:
         return held_until
     return now + timedelta(seconds=min(FIRST_CHECK_SECONDS * 2**checks, CHECK_DELAY_MAX_SECONDS))
 

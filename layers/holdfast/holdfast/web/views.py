@@ -110,7 +110,7 @@ class Payment(BaseModel):
 
 
 class Step(BaseModel):
-    """One step of the order's history."""
+    """One step of the order's history. ``changed_by`` is a kind of actor (customer, staff, system ...), not a name."""
 
     sequence: int
     from_status: OrderStatus | None = Field(alias="from")

@@ -36,7 +36,7 @@ BEGIN
                       'client_action', p.client_action, 'created_at', p.created_at) ORDER BY p.attempt), '[]')
                     FROM payments.payments p WHERE p.organization_id = o.organization_id AND p.order_id = o.id),
         'timeline', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
-                      'sequence', h.sequence, 'from', h.from_status, 'to', h.to_status, 'changed_by', h.changed_by, 'notes', h.notes,
+                      'sequence', h.sequence, 'from', h.from_status, 'to', h.to_status, 'changed_by', split_part(h.changed_by, ':', 1), 'notes', h.notes,
                       'at', h.created_at) ORDER BY h.sequence), '[]')
                     FROM orders.order_status_history h WHERE h.organization_id = o.organization_id AND h.order_id = o.id))
       FROM orders.orders o
@@ -62,6 +62,8 @@ BEGIN
                 'sequence', o.status_sequence, 'currency', o.currency, 'total', o.total, 'shipping', o.shipping, 'payment_status', o.payment_status,
                 'fulfillment_status', o.fulfillment_status, 'shipping_preference', o.shipping_preference,
                 'latitude', o.shipping_latitude, 'longitude', o.shipping_longitude, 'needs_address_review', o.geocode_requires_review,
+                'hold_max_seconds', (SELECT g.settings ->> 'hold_max_seconds' FROM tenancy.organizations g
+                                      WHERE g.id = o.organization_id),
                 'payment_hold_seconds', (SELECT g.settings ->> 'payment_hold_seconds' FROM tenancy.organizations g
                                           WHERE g.id = o.organization_id),
                 'capture_policy', (SELECT g.settings ->> 'capture_policy' FROM tenancy.organizations g WHERE g.id = o.organization_id),
@@ -98,7 +100,7 @@ BEGIN
                 FROM payments.refunds r WHERE r.organization_id = o.organization_id AND r.order_id = o.id),
             'holds', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
                     'id', r.id, 'warehouse_id', r.warehouse_id, 'variant_id', r.variant_id, 'quantity', r.quantity,
-                    'status', r.status, 'expires_at', r.expires_at) ORDER BY r.id), '[]')
+                    'status', r.status, 'expires_at', r.expires_at, 'created_at', r.created_at) ORDER BY r.id), '[]')
                 FROM inventory.reservations r WHERE r.organization_id = o.organization_id AND r.order_id = o.id),
             'items', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
                     'id', i.id, 'variant_id', i.variant_id, 'sku', i.sku, 'quantity', i.quantity,
