@@ -71,6 +71,15 @@ class Till:
         body: dict[str, Any] = json.loads(answer.body)
         return body
 
+    def telling(self) -> Received:
+        """The first webhook about this test's money that changes something, once the gateway has sent it."""
+
+        def tells(delivery: Received) -> bool:
+            return any(event.event_type for event in self.stage.parse([delivery]))
+
+        arrived = self.stage.receiver.wait_until(lambda received: any(map(tells, received)))
+        return next(delivery for delivery in arrived if tells(delivery))
+
     def deliver(self, delivery: Received, *, now: datetime | None = None, endpoint_key: str | None = None) -> int:
         """A webhook as the gateway sent it comes in; how many of its events were new."""
         house, now = self.house, now or self.house.clock()

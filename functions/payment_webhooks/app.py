@@ -7,7 +7,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Path
 
 from holdfast.flows.receive_webhook import BODY_MAX_BYTES, receive_webhook
 from holdfast.runtime import runtime
-from holdfast.values.errors import SignatureInvalid
+from holdfast.values.errors import Rejected, SignatureInvalid
 from holdfast.web.clock import utc_now
 from holdfast.web.http import make_resolver, serve
 from holdfast.web.request_body import raw_body_of
@@ -50,14 +50,16 @@ def webhook_of_organization(gateway: Gateway, endpoint_key: Annotated[str, Path(
 def _receive(gateway: str, endpoint_key: str) -> Response[Any]:
     event = app.current_event.raw_event
     answer = runtime().gateways.wiring(gateway).webhook_answer
-    raw_body = raw_body_of(event, BODY_MAX_BYTES)
     headers = {name.lower(): value for name, value in event.get("headers", {}).items()}
     try:
+        raw_body = raw_body_of(event, BODY_MAX_BYTES)
         fresh = receive_webhook(
             runtime(), gateway, endpoint_key, headers, raw_body, utc_now(), correlation_id() or "webhook"
         )
-    except SignatureInvalid:
-        count("WebhookSignatureInvalid", Gateway=gateway)
+    except Rejected as refusal:
+        count("WebhookRefused", Gateway=gateway, Reason=refusal.code)
+        if isinstance(refusal, SignatureInvalid):
+            count("WebhookSignatureInvalid", Gateway=gateway)
         raise
     count("WebhookEventsStored", fresh, Gateway=gateway)
     return Response(status_code=200, content_type=answer.content_type, body=answer.body)

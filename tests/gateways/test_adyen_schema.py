@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-import Adyen  # type: ignore[import-untyped]
+import Adyen
 import pytest
-from Adyen.services.checkout.modifications_api import ModificationsApi  # type: ignore[import-untyped]
+from Adyen.services.checkout.modifications_api import ModificationsApi
 
 from holdfast.gateways.adyen import API_VERSION
 from holdfast.values.money import Money

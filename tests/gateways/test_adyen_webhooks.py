@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from Adyen.util import is_valid_hmac_notification  # type: ignore[import-untyped]
+from Adyen.util import is_valid_hmac_notification
 
 from holdfast.gateways.adyen_objects import payment_reference, refund_reference
 from holdfast.gateways.adyen_webhooks import (

@@ -11,6 +11,7 @@ from holdfast.gateways.registry import GATEWAY_NAMES, GatewayRegistry
 from holdfast.settings import settings_from
 from holdfast.values.errors import NotFound, SignatureInvalid
 from tests.gateways.adyen_stage import MERCHANT_ACCOUNT, AdyenStage
+from tests.gateways.paypal_stage import PayPalStage
 from tests.gateways.square_stage import SquareStage
 
 
@@ -113,3 +114,28 @@ def test_adyen_pays_and_verifies_with_an_accounts_facts(adyen_stage: AdyenStage)
         verify("AnotherTenant", delivery.headers)
     with pytest.raises(SignatureInvalid):
         verify(MERCHANT_ACCOUNT, {})
+
+
+def test_paypal_pays_and_verifies_with_an_accounts_facts(paypal_stage: PayPalStage) -> None:
+    stage = paypal_stage
+    secret = {"api_key": "secret", "client_id": stage.client_id, "webhook_id": "the-one-before"}
+    environment = {"PAYPAL_BASE_URL": stage.base_url, "PAYPAL_WEBHOOK_ROOTS_FILE": str(stage.roots_file)}
+    registered = registry(Secrets(secret, {**secret, "webhook_id": stage.endpoint_id}), **environment)
+    request = stage.request()
+    answer = registered.gateway("paypal", "shop/secret").authorize(request, deadline_seconds=5)
+    assert answer.outcome is Outcome.SUCCEEDED
+    (delivery,) = stage.receiver.wait_until(bool)
+
+    def verify(body: bytes, **account: Any) -> Any:
+        now = datetime.now(UTC)
+        return registered.verify_and_parse_webhook(
+            "paypal", "shop/secret", None, delivery.headers, body, now, **account
+        )
+
+    for facts in ({}, {"webhook_id": stage.endpoint_id}):
+        (event,) = verify(delivery.body, **facts)
+        assert event.payment_id == request.payment_id
+        with pytest.raises(SignatureInvalid):
+            verify(delivery.body + b" ", **facts)
+    with pytest.raises(SignatureInvalid):
+        verify(delivery.body, webhook_id="another")

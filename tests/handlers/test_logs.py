@@ -165,6 +165,7 @@ def test_every_metric_is_one_that_cloudwatch_reads(run: Run) -> None:
     assert {metric["_aws"]["CloudWatchMetrics"][0]["Metrics"][0]["Name"] for metric in run.metrics} == {
         "CheckoutAnswered",
         "WebhookEventsStored",
+        "WebhookRefused",
         "WebhookSignatureInvalid",
     }
     for metric in run.metrics:

@@ -25,8 +25,9 @@ from uuid import UUID
 
 import urllib3
 
+from holdfast.gateways.calls import Deadline
 from holdfast.gateways.paypal_access import AccessTokens
-from holdfast.gateways.paypal_calls import Deadline, PayPalCalls
+from holdfast.gateways.paypal_calls import PayPalCalls
 from holdfast.gateways.paypal_objects import (
     PayPalObject,
     custom_id_of_refund,

@@ -4,32 +4,17 @@ Source: https://developer.paypal.com/api/rest/requests/, /api/rest/responses/ an
 """
 
 import json
-import time
 from typing import Any, Final
 
 import urllib3
 
-from holdfast.gateways.calls import Answer, bounded_request, lost_answer
+from holdfast.gateways.calls import Answer, Deadline, bounded_request, lost_answer
 from holdfast.gateways.paypal_access import AccessTokens
 from holdfast.gateways.paypal_objects import link_of
-from holdfast.gateways.port import GatewayCredentials, GatewayRefused, GatewayUnreachable
+from holdfast.gateways.port import GatewayCredentials, GatewayRefused
 from holdfast.values.errors import HoldfastError
 
 REQUEST_ID_MAX_CHARACTERS: Final = 108
-
-
-class Deadline:
-    """What is left of a call's time: one verb of the port may be several requests."""
-
-    def __init__(self, seconds: float) -> None:
-        self._ends_at = time.monotonic() + seconds
-
-    def left_seconds(self) -> float:
-        """Raises GatewayUnreachable when nothing is left: what was not sent yet was not executed."""
-        left = self._ends_at - time.monotonic()
-        if left <= 0:
-            raise GatewayUnreachable("The time for this call was used up before PayPal could be asked.")
-        return left
 
 
 class PayPalCalls:

@@ -1,0 +1,150 @@
+"""What any gateway tells of a payment ends in one state of order, stock and money, in whatever order it is told and
+however often: the real webhooks of each, verified, stored and applied by the real flows.
+
+What happened to one payment is told again of others, with their ids in place of its own: its events have been verified,
+and a retold one could not be signed. ``test_webhook_permutations.py`` does more of it with Stripe, signatures and all.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import permutations
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from holdfast.flows.event_record import store_event
+from holdfast.gateways.port import AuthorizeRequest, GatewayEvent
+from holdfast.secrets.store import SecretStore
+from holdfast.values.money import Money
+from local.postgres import Address
+from tests.flows.actions import killed_before_the_gateway_was_asked, last_payment
+from tests.gateways.stage import Stage
+from tests.till import Till, open_till
+
+ALL_ORDERS_MAX_EVENTS = 3
+"""Up to this many events every order is told: 6, and each of them with everything told twice."""
+ORDERS_OF_MORE = 12
+"""Of a longer story this many, drawn with a seed of its own, the straight and the reversed one among them."""
+TEE_WITH_SHIPPING = 2857
+
+
+@pytest.fixture
+def till(stage: Stage, db: Address, aws: str, stripe_url: str, secret_store: SecretStore) -> Iterator[Till]:
+    """A house with plenty of tees and an account at each of the gateways in turn."""
+    with open_till(stage, db, stripe_url, secret_store) as opened:  # type: ignore[arg-type]
+        opened.house.receive("TEE", "EWR", 1_000)
+        yield opened
+
+
+def key() -> dict[str, Any]:
+    return {"idempotency_key": str(uuid4()), "deadline_seconds": 5.0}
+
+
+def paid(stage: Stage, request: AuthorizeRequest) -> list[GatewayEvent]:
+    stage.gateway.authorize(request, deadline_seconds=5)
+    return stage.events_until("capture_succeeded")
+
+
+def captured_later(stage: Stage, request: AuthorizeRequest) -> list[GatewayEvent]:
+    payment = stage.gateway.authorize(request, deadline_seconds=5).gateway_transaction_id
+    stage.gateway.capture(payment, request.amount, **key())
+    return stage.events_until("authorization_succeeded", "capture_succeeded")
+
+
+def refused(stage: Stage, request: AuthorizeRequest) -> list[GatewayEvent]:
+    stage.gateway.authorize(request, deadline_seconds=5)
+    return stage.events_until("authorization_failed")
+
+
+def refunded_in_part(stage: Stage, request: AuthorizeRequest) -> list[GatewayEvent]:
+    return _given_back(stage, request, 700)
+
+
+def refunded(stage: Stage, request: AuthorizeRequest) -> list[GatewayEvent]:
+    return _given_back(stage, request, request.amount.amount_minor)
+
+
+def refunded_and_returned(stage: Stage, request: AuthorizeRequest) -> list[GatewayEvent]:
+    _given_back(stage, request, 700)
+    (refund_id,) = {e.gateway_refund_id for e in stage.events_until("refund_succeeded") if e.gateway_refund_id}
+    stage.fail_refund(str(refund_id))
+    return stage.events_until("capture_succeeded", "refund_succeeded", "refund_failed")
+
+
+def _given_back(stage: Stage, request: AuthorizeRequest, amount_minor: int) -> list[GatewayEvent]:
+    payment = stage.gateway.authorize(request, deadline_seconds=5).gateway_transaction_id
+    stage.events_until("capture_succeeded")
+    stage.gateway.refund(payment, Money(amount_minor, "USD"), refund_id=uuid4(), **key())
+    return stage.events_until("capture_succeeded", "refund_succeeded")
+
+
+Story = Callable[[Stage, AuthorizeRequest], list[GatewayEvent]]
+STORIES: dict[Story, tuple[str, str, tuple[int, int]]] = {
+    paid: ("confirmed", "captured", (-1, 0)),
+    captured_later: ("confirmed", "captured", (-1, 0)),
+    refused: ("payment_failed", "failed", (0, 1)),
+    refunded_in_part: ("confirmed", "partially_refunded", (-1, 0)),
+    refunded: ("cancelled", "refunded", (0, 0)),
+    refunded_and_returned: ("confirmed", "captured", (-1, 0)),
+}
+
+
+def tell(till: Till, events: Sequence[GatewayEvent], known: AuthorizeRequest) -> dict[str, Any]:
+    """The events happen to a new order of the same amount; how that ends."""
+    house = till.house
+    before = house.stock()["EWR"]
+    order_id = killed_before_the_gateway_was_asked(house, gateway=till.gateway, token=till.stage.token_ok)
+    payment_id, mark = UUID(last_payment(house, order_id)["id"]), uuid4().hex
+    account_id = house.value("SELECT id FROM tenancy.gateway_accounts WHERE endpoint_key = :k", k=till.endpoint_key)
+    for number, event in enumerate(events):
+        assert event.payment_id in {known.payment_id, None}
+        told = replace(
+            event,
+            gateway_event_id=f"{mark}:{number}",
+            # Some of a gateway's news name its own transaction alone: until another has named both they wait.
+            payment_id=None if event.payment_id is None else payment_id,
+            gateway_transaction_id=event.gateway_transaction_id and f"{event.gateway_transaction_id}:{mark}",
+            gateway_refund_id=event.gateway_refund_id and f"{event.gateway_refund_id}:{mark}",
+            refund_id=None,
+        )
+        with house.runtime.database.transaction(house.organization_id, now=house.clock(), actor="webhook") as taken:
+            store_event(taken, told, gateway=till.gateway, gateway_account_id=account_id)
+        house.work()
+    for _ in range(4):
+        house.clock.advance(minutes=10)
+        house.work()
+    order, payment, stock = house.order(order_id), last_payment(house, order_id), house.stock()["EWR"]
+    untold = "SELECT count(*) FROM payments.payment_events WHERE state NOT IN ('processed', 'ignored')"
+    return {
+        "order": (order["status"], order["payment_status"]),
+        "payment": payment["status"],
+        "captured": payment["captured_minor"],
+        "refunded": (payment["refunded_minor"], order["amounts"]["refunded_minor"]),
+        "stock": (stock[0] - before[0], stock[1] - before[1]),
+        "untold": house.value(untold),
+    }
+
+
+def orders_of(events: list[GatewayEvent], seed: int) -> list[list[GatewayEvent]]:
+    """Every order of a few events, some of many; and of each one, everything told again backwards."""
+    if len(events) <= ALL_ORDERS_MAX_EVENTS:
+        orders = [list(order) for order in permutations(events)]
+    else:
+        drawn = random.Random(seed)
+        orders = [list(events), events[::-1]]
+        orders += [drawn.sample(events, len(events)) for _ in range(ORDERS_OF_MORE - len(orders))]
+    return [*orders, *([*order, *reversed(order)] for order in orders[:ORDERS_OF_MORE])]
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
+def test_every_arrangement_of_a_payments_news_ends_alike(till: Till, story: Story) -> None:
+    status, payment, stock = STORIES[story]
+    token = till.stage.token_declined if story is refused else None
+    request = till.stage.request(token=token, amount_minor=TEE_WITH_SHIPPING, capture_now=story is not captured_later)
+    events = [event for event in story(till.stage, request) if event.event_type]
+    ends = [tell(till, order, request) for order in orders_of(events, seed=len(story.__name__))]
+    assert [end for end in ends if end != ends[0]] == []
+    assert (ends[0]["order"][0], ends[0]["payment"], ends[0]["stock"], ends[0]["untold"]) == (status, payment, stock, 0)
+    assert till.house.violations() == []
