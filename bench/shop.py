@@ -39,6 +39,11 @@ _SHOP: Final = (
     VALUES (:o, 'Bench Shop', 'bench-shop', 'pk_bench_shop_0123456789', '{"currency": "USD"}', :now)
     """,
     """
+    INSERT INTO addresses.geocode_reference (country, postal_code, latitude, longitude, quality, data_source,
+                                             dataset_version, created_at)
+    VALUES ('US', '80202', 39.7528, -104.9992, 'centroid', 'bench', '1', :now) ON CONFLICT DO NOTHING
+    """,
+    """
     INSERT INTO tenancy.gateway_accounts (organization_id, id, gateway, endpoint_key, secret_reference, created_at)
     VALUES (:o, gen_random_uuid(), 'stripe', 'bench-shop-stripe', 'holdfast/bench/stripe', :now)
     """,

@@ -1,4 +1,4 @@
-"""The command line of the local system: `python -m local run | reset | token ROLE`."""
+"""The command line of the local system: `python -m local run | reset | token ROLE | import-geocodes FILE`."""
 
 from __future__ import annotations
 
@@ -90,6 +90,21 @@ def token(options: argparse.Namespace) -> int:
     return 0
 
 
+def import_geocodes(options: argparse.Namespace) -> int:
+    """Imports a file of postal codes into the running system, or the codes that ship with the code."""
+    from local import geocodes  # noqa: PLC0415 (the other commands need none of it)
+
+    console = Console(sys.stdout)
+    try:
+        told = geocodes.import_file(LocalSystem.load(options.state), options.file, options.source, options.version)
+    except (ValueError, OSError) as problem:
+        console.problem(str(problem))
+        return 1
+    for line in told:
+        console.note(line)
+    return 0
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m local", description="Holdfast, whole, on this machine.")
@@ -107,6 +122,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.add_argument("--sub", help="another subject")
     command.add_argument("--organization", help="another organization's id")
     command.set_defaults(action=token)
+    command = commands.add_parser("import-geocodes", help="import postal codes from a CSV file (.gz as well)")
+    command.add_argument("file", type=Path)
+    command.add_argument("--source", help="where the data is from; the file's name unless told")
+    command.add_argument("--version", default="1", help="the version of the data")
+    command.set_defaults(action=import_geocodes)
     options = parser.parse_args(arguments)
     return int(options.action(options))
 

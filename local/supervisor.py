@@ -41,8 +41,10 @@ def migrate(system: LocalSystem) -> None:
 
 def seed(system: LocalSystem) -> Shop | None:
     """Opens the demo shop's accounts at the gateways, then makes the shop unless it is there."""
+    from local import geocodes  # noqa: PLC0415 (as above)
     from local import seed as demo  # noqa: PLC0415 (as above)
 
+    geocodes.import_shipped(system)
     connected = [_connect(system, account) for account in ACCOUNTS]
     with _environment(aws.ACCESS | {"AWS_ENDPOINT_URL": system.aws_url}):
         return Shop.of(demo.seed(system, connected))

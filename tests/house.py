@@ -156,6 +156,12 @@ class House:
             secret_reference=self.secret_reference,
             now=now,
         )
+        self.sql(
+            "INSERT INTO addresses.geocode_reference (country, postal_code, latitude, longitude, quality, data_source,"
+            " dataset_version, created_at) VALUES ('US', '80202', 39.7528, -104.9992, 'centroid', 'test', '1', :now)"
+            " ON CONFLICT DO NOTHING",
+            now=now,
+        )
         for code, latitude, longitude, timezone, priority in (EAST, WEST):
             self.add_warehouse(code, latitude, longitude, timezone=timezone, priority=priority)
 

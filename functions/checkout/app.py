@@ -20,7 +20,7 @@ from holdfast.web.http import IdempotencyKey, OrderReference, json_response, mak
 from holdfast.web.models import CheckoutBody, CompletePaymentBody, PayAgainBody, QuoteBody
 from holdfast.web.problems import stored_response
 from holdfast.web.routes import DATABASE, IDEMPOTENT, JSON_BODY, route
-from holdfast.web.telemetry import count
+from holdfast.web.telemetry import count, count_lookups
 
 app = make_resolver()
 handler = serve(app)
@@ -47,6 +47,7 @@ def checkout(body: CheckoutBody, idempotency_key: IdempotencyKey) -> Response[An
     )
     answer = place_order(runtime(), command, utc_now, payment_answer)
     count("CheckoutAnswered", Status=str(answer.status))
+    count_lookups(runtime().lookup_tally)
     return stored_response(answer)
 
 
@@ -60,7 +61,9 @@ def checkout(body: CheckoutBody, idempotency_key: IdempotencyKey) -> Response[An
 def quote(body: QuoteBody) -> Response[Any]:
     """Prices, tax, shipping, and the allocation with its reasons. Nothing is held."""
     caller = caller_from(app.current_event.raw_event)
-    return json_response(quote_order(runtime(), caller, body.to_request(), utc_now()))
+    quoted = quote_order(runtime(), caller, body.to_request(), utc_now())
+    count_lookups(runtime().lookup_tally)
+    return json_response(quoted)
 
 
 @route(

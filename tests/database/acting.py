@@ -13,7 +13,7 @@ from tests.house import ROLE_PASSWORD
 
 APP = "holdfast_app"
 SYSTEM = "holdfast_system"
-SCHEMAS = ("tenancy", "operations", "catalog", "inventory", "orders", "payments", "checkout")
+SCHEMAS = ("tenancy", "operations", "catalog", "inventory", "orders", "payments", "checkout", "addresses")
 
 INSUFFICIENT_PRIVILEGE = "42501"
 CHECK_VIOLATION = "23514"

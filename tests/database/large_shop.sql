@@ -203,3 +203,23 @@ INSERT INTO orders.order_operations (organization_id, id, order_id, payment_id, 
     SELECT organization_id, pg_temp.key('018', n, i), id, payment_id, 'return_money',
            CASE WHEN n % 1000 IN (1, 4) THEN 'running' ELSE 'done' END, 'test', at, at,
            CASE WHEN n % 1000 NOT IN (1, 4) THEN at END FROM placed WHERE n % 5 IN (1, 4);
+
+INSERT INTO addresses.geocode_reference (country, postal_code, latitude, longitude, quality, data_source, dataset_version, created_at)
+    SELECT country, lpad(n::text, 5, '0'), 40, -100, 'centroid', 'test', '1', now()
+      FROM generate_series(1, {orders} / 5) AS n, unnest(ARRAY['US', 'DE']) AS country;
+
+INSERT INTO addresses.geocode_import_staging (import_id, line, country, postal_code, latitude, longitude, quality, data_source, dataset_version)
+    SELECT pg_temp.key('01f', n % 4, instant), n, 'US', lpad(n::text, 5, '0'), 40, -100, 'centroid', 'test', '1'
+      FROM generate_series(1, {orders} / 5) AS n,
+           LATERAL (SELECT pg_temp.instant(timestamptz '{base}' + n % 4 * interval '10 days') AS instant) AS i;
+
+INSERT INTO addresses.geocode_cache (organization_id, country, postal_code, address_key, latitude, longitude, quality,
+                                     last_accessed_at, expires_at, created_at)
+    SELECT organization_id, 'CA', 'K1A' || n % 1000, encode(sha256(n::text::bytea), 'hex'), 45, -75, 'rooftop', at,
+           at + interval '26 days', at FROM placed WHERE n % 4 IN (0, 1);
+
+INSERT INTO addresses.geocode_failures (organization_id, id, order_id, address, reason, fallback, deadline, resolution_status,
+                                        resolved_at, created_at)
+    SELECT organization_id, pg_temp.key('020', n, i), id, '{{}}', 'not_found', 'country', at,
+           CASE WHEN n % 500 IN (3, 4) THEN 'pending' ELSE 'corrected' END, CASE WHEN n % 500 NOT IN (3, 4) THEN at END, at
+      FROM placed WHERE n % 5 > 2;

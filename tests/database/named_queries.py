@@ -4,6 +4,7 @@
 the tenant would read tens of thousands.
 """
 
+import hashlib
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -12,6 +13,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from holdfast.addresses.cache_policy import use_document
 from holdfast.flows import expire_reservations as expiry
 from holdfast.flows import keep_house as house_keeping
 from holdfast.flows.alert_dead_letters import alert_dead_letters
@@ -22,6 +24,7 @@ from holdfast.flows.find_order import find_order, order_id_of
 from holdfast.flows.idempotency import Claim
 from holdfast.flows.list_dead_letters import Filters, list_dead_letters
 from holdfast.flows.list_orders import list_orders
+from holdfast.flows.locate_address import AddressSearch
 from holdfast.flows.locked_order import lock_order
 from holdfast.flows.order_timeline import order_timeline
 from holdfast.flows.place_order import PlaceOrder, _try_to_place
@@ -158,12 +161,12 @@ def sweep(runtime: Runtime, shop: Shop) -> object:
     return sweep_payment_events(runtime, shop.now)
 
 
-def place(lines: int, *, by_id: bool = False) -> Ask:
+def place(lines: int, *, by_id: bool = False, postal_code: str = "00202") -> Ask:
     def ask(runtime: Runtime, shop: Shop) -> object:
         items = [RequestedItem(1, sku=f"SKU-{number * 7 + 1}") for number in range(lines)]
         if by_id:
             items = [RequestedItem(1, variant_id=shop.variant_id)]
-        address = Address("Ada Lovelace", "12 Analytical Way", "Denver", "80202", "US", region="CO")
+        address = Address("Ada Lovelace", "12 Analytical Way", "Denver", postal_code, "US", region="CO")
         caller = customer(shop)
         command = PlaceOrder(
             caller,
@@ -174,9 +177,22 @@ def place(lines: int, *, by_id: bool = False) -> Ask:
             "stripe",
             "pm_card_visa",
         )
-        return _try_to_place(runtime, command, shop.now, {})
+        search = AddressSearch(runtime, shop.organization_id, address)
+        return _try_to_place(runtime, command, search, shop.now, {})
 
     return ask
+
+
+def note_place(transaction: Any, shop: Shop) -> object:
+    note = {
+        "country": "CA",
+        "postal_code": "K1A8",
+        "key": hashlib.sha256(b"8").hexdigest(),
+        "found": {"latitude": 45, "longitude": -75, "quality": "rooftop", "expires_at": shop.now.isoformat()},
+        "used": use_document(shop.now),
+    }
+    sql = "SELECT addresses.note_place(:o, :order, :now, CAST(:note AS jsonb))"
+    return transaction.value(sql, o=shop.organization_id, order=shop.order_id, now=shop.now, note=note)
 
 
 def settle(transaction: Any, shop: Shop) -> object:
@@ -319,6 +335,31 @@ NAMED: dict[str, Named] = {
     ),
     "daily load to fold, over all tenants": Named(system_wide("_with_crowded_load"), SYSTEM, 5_000),
     "daily load of a tenant": Named(batch("_roll_up"), SYSTEM, 5_000, in_functions=True),
+    # addresses
+    "an order whose address nobody found": Named(place(1, postal_code="99999"), in_functions=True),
+    "a cached place that is used, and found again": Named(in_tenant(note_place), in_functions=True),
+    "cache by postal code": Named(
+        statement(
+            "SELECT address_key FROM addresses.geocode_cache WHERE organization_id = :o AND country = 'CA'"
+            " AND postal_code = 'K1A8'"
+        )
+    ),
+    "reference by postal code": Named(
+        statement("SELECT latitude FROM addresses.geocode_reference WHERE country = 'US' AND postal_code = '00008'")
+    ),
+    "staged rows of an import": Named(
+        statement("SELECT line FROM addresses.geocode_import_staging WHERE import_id = :none", none=UUID(int=1)),
+        SYSTEM,
+    ),
+    "geocode failures of an order": Named(
+        statement("SELECT id FROM addresses.geocode_failures WHERE organization_id = :o AND order_id = :order")
+    ),
+    "geocode failures by deadline": Named(
+        statement(
+            "SELECT id FROM addresses.geocode_failures WHERE organization_id = :o AND resolved_at IS NULL"
+            " AND deadline <= :now ORDER BY deadline LIMIT 50"
+        )
+    ),
     # payments
     "payment by gateway id": Named(in_tenant(store_event), in_functions=True),
     "payments pending too long": Named(lambda r, s: check_payments(r, lambda: s.now, lambda: 0.0), SYSTEM, 1_100),

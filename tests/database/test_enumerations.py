@@ -6,7 +6,7 @@ from enum import StrEnum
 import pytest
 from pg8000.native import Connection
 
-from holdfast.addresses.centroids import GeocodeQuality
+from holdfast.addresses.model import GeocodeFailureReason, GeocodeFallback, GeocodeQuality, GeocodeResolution
 from holdfast.flows.process_failures import FailureStatus
 from holdfast.inventory.warehouses import WarehouseStatus
 from holdfast.orders.lifecycle import INITIAL, TERMINAL, TRANSITIONS, OrderStatus
@@ -29,6 +29,11 @@ MIRRORS: dict[str, type[StrEnum]] = {
     "dead_letters_status": DeadLetterStatus,
     "error_classes_event_type": EventType,
     "group_replays_state": GroupReplayState,
+    "geocode_failures_fallback": GeocodeFallback,
+    "geocode_failures_reason": GeocodeFailureReason,
+    "geocode_failures_resolution_status": GeocodeResolution,
+    "geocode_import_staging_quality": GeocodeQuality,
+    "geocode_reference_quality": GeocodeQuality,
     "organization_members_role": Role,
     "orders_status": OrderStatus,
     "orders_payment_status": OrderPaymentStatus,
@@ -54,6 +59,7 @@ ONLY_IN_SQL = {
     "gateway_accounts_gateway": {"stripe", "paypal", "square", "adyen"},
     "gateway_accounts_mode": {"test", "live"},
     "gateway_accounts_status": {"active", "disabled"},
+    "geocode_cache_quality": {"rooftop", "range_interpolated", "centroid"},
     "idempotency_keys_state": {"in_progress", "done"},
     "order_operations_operation": {"return_money", "refund", "capture"},
     "order_operations_state": {"running", "done", "failed"},

@@ -24,6 +24,7 @@ BELONGS_TO_AN_ORDER = {
     "payments.dead_letters": _OF_PAYMENT,
     "payments.payment_events": _OF_PAYMENT,
     "payments.payments": "order_id = :id",
+    "addresses.geocode_failures": "order_id = :id",
     "inventory.reservations": "order_id = :id",
     "orders.order_allocations": "order_id = :id",
     "orders.order_items": "order_id = :id",
@@ -104,6 +105,7 @@ KEPT = {
     "operations.outbox": f"published_at IS NULL OR published_at >= {_NOW} - interval '7 days'",
     "orders.idempotency_keys": f"expires_at >= {_NOW}",
     "operations.api_calls": f"created_at >= {_NOW} - interval '90 days'",
+    "addresses.geocode_cache": f"expires_at >= {_NOW}",
     "inventory.capacity_overrides": f"ends_on >= {_NOW}::date - 90",
 }
 

@@ -73,6 +73,7 @@ def test_every_index_has_its_reason_written_above_it() -> None:
 def test_indexes_of_tenant_tables_begin_with_the_organization_unless_a_job_looks_over_all(shops: TwoShops) -> None:
     over_all_tenants = {
         "api_calls_age",
+        "geocode_cache_expired",
         "dead_letters_open",
         "dead_letters_resolved_at",
         "dead_letters_to_alert",

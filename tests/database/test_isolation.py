@@ -21,6 +21,8 @@ from tests.database.conftest import TwoShops
 
 ROLES = (APP, SYSTEM)
 WITHOUT_TENANT = {
+    "addresses.geocode_reference": "where postal codes are, the same for all; written by imports alone",
+    "addresses.geocode_import_staging": "rows of an import under way",
     "operations.partitioned_tables": "which tables have partitions",
     "orders.status_transitions": "the rules of the lifecycle, the same for all",
 }
@@ -41,6 +43,7 @@ SYSTEM_OVER_ALL = {
     "payments.refunds": "select",
     "payments.dead_letters": "select",
     "payments.group_replays": "select",
+    "addresses.geocode_cache": "select delete",
     "operations.outbox": "select update delete",
     "operations.api_calls": "select delete",
 }

@@ -163,6 +163,8 @@ def test_the_id_of_the_request_is_kept_with_what_it_caused(run: Run) -> None:
 def test_every_metric_is_one_that_cloudwatch_reads(run: Run) -> None:
     """https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html"""
     assert {metric["_aws"]["CloudWatchMetrics"][0]["Metrics"][0]["Name"] for metric in run.metrics} == {
+        "AddressLookups",
+        "AddressesNotFound",
         "CheckoutAnswered",
         "WebhookEventsStored",
         "WebhookRefused",

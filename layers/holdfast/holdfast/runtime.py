@@ -1,15 +1,19 @@
 """The composition root: what the flows need from outside, built on first use and kept for the life of the process."""
 
+import time
 from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from holdfast.settings import GuestTokenSource, Settings, settings
+from holdfast.settings import GeocoderChoice, GuestTokenSource, Settings, settings
 
 if TYPE_CHECKING:
+    from holdfast.addresses.lookup_tally import LookupTally
+    from holdfast.addresses.warm_places import WarmPlaces
     from holdfast.database.transaction import Database
     from holdfast.gateways.registry import GatewayRegistry
+    from holdfast.geocoders.bounded import BoundedGeocoder
     from holdfast.identity.port import GuestTokens
     from holdfast.messaging.alerts import AlertTopic
     from holdfast.messaging.event_bus import EventBus
@@ -44,6 +48,32 @@ class Runtime:
         from holdfast.gateways.registry import GatewayRegistry  # noqa: PLC0415
 
         return GatewayRegistry(self.settings, self.secrets)
+
+    @cached_property
+    def geocoder(self) -> "BoundedGeocoder | None":
+        """Who is asked for an address that nobody here knows, if this deployment has one."""
+        if self.settings.geocoder is GeocoderChoice.NONE:
+            return None
+        from holdfast.geocoders.amazon_location import AmazonLocation  # noqa: PLC0415
+        from holdfast.geocoders.bounded import BoundedGeocoder  # noqa: PLC0415
+        from holdfast.geocoders.circuit_breaker import CircuitBreaker  # noqa: PLC0415
+
+        breaker = CircuitBreaker(time.monotonic)
+        return BoundedGeocoder(AmazonLocation(), breaker, budget_seconds=self.settings.geocoder_budget_ms / 1000)
+
+    @cached_property
+    def warm_places(self) -> "WarmPlaces":
+        """The addresses this process found a moment ago."""
+        from holdfast.addresses.warm_places import WarmPlaces  # noqa: PLC0415
+
+        return WarmPlaces()
+
+    @cached_property
+    def lookup_tally(self) -> "LookupTally":
+        """What lookups of addresses came to, for the metrics."""
+        from holdfast.addresses.lookup_tally import LookupTally  # noqa: PLC0415
+
+        return LookupTally()
 
     @cached_property
     def payment_events_queue(self) -> "Queue":

@@ -23,6 +23,13 @@ class GuestTokenSource(StrEnum):
     DEVELOPMENT = "development"
 
 
+class GeocoderChoice(StrEnum):
+    """Who is asked for an address that neither cache nor reference data know."""
+
+    NONE = "none"
+    AMAZON_LOCATION = "amazon_location"
+
+
 @dataclass(frozen=True, slots=True)
 class DatabaseSettings:
     """Where PostgreSQL is and how to get in."""
@@ -62,6 +69,9 @@ class Settings:
     storefront_return_url: str
     """Where shoppers come back to when their shop does not say; empty: nowhere."""
     database_master_secret: str
+    geocoder: GeocoderChoice
+    geocoder_budget_ms: int
+    """The most that a lookup may add to a checkout."""
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
@@ -114,6 +124,8 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         adyen_base_url=environment.get("ADYEN_BASE_URL", "https://{prefix}-checkout-live.adyenpayments.com/checkout"),
         storefront_return_url=return_url("STOREFRONT_RETURN_URL"),
         database_master_secret=environment.get("DATABASE_MASTER_SECRET_ARN", ""),
+        geocoder=GeocoderChoice(environment.get("GEOCODER") or "none"),
+        geocoder_budget_ms=whole("GEOCODER_BUDGET_MS", "800"),
     )
 
 

@@ -1,45 +1,42 @@
-"""Where an address roughly is, from tables that ship with the code: no call, no wait.
+"""The last tier: where an address roughly is, from tables that ship with the code. No call, no wait, no failure.
 
 ``centroids.json`` holds the mean position of the ZIP codes of each three-digit US prefix, and for every country the
-population-weighted middle of its cities. Good enough to tell a near warehouse from a far one.
+population-weighted middle of its cities. Good enough to tell a near warehouse from a far one, never more than
+approximate.
 """
 
 import json
-from dataclasses import dataclass
-from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 
-from holdfast.values.address import Address
+from holdfast.addresses.model import (
+    Failure,
+    GeocodeFailureReason,
+    GeocodeFallback,
+    GeocodeQuality,
+    Location,
+    LookupTier,
+)
+from holdfast.addresses.postal_code import AddressKey
 from holdfast.values.coordinates import Coordinates
 
 
-class GeocodeQuality(StrEnum):
-    """How well a position is known, best first."""
-
-    ROOFTOP = "rooftop"
-    RANGE_INTERPOLATED = "range_interpolated"
-    CENTROID = "centroid"
-    APPROXIMATE = "approximate"
-
-
-@dataclass(frozen=True, slots=True)
-class Location:
-    """A position and how well it is known; no position for a country the tables do not have."""
-
-    coordinates: Coordinates | None
-    quality: GeocodeQuality
-
-
-def locate(address: Address) -> Location:
+def approximate_location(key: AddressKey, reason: GeocodeFailureReason) -> Location:
     """The middle of the postal area in the US, else of the country."""
     tables = _tables()
-    if address.country == "US":
-        near = tables["us_zip3"].get(address.postal_code.strip()[:3])
-        if near is not None:
-            return Location(Coordinates(*near), GeocodeQuality.CENTROID)
-    middle = tables["countries"].get(address.country)
-    return Location(None if middle is None else Coordinates(*middle), GeocodeQuality.APPROXIMATE)
+    fallback, middle = GeocodeFallback.POSTAL_AREA, None
+    if key.country == "US":
+        middle = tables["us_zip3"].get(key.postal_code[:3])
+    if middle is None:
+        fallback, middle = GeocodeFallback.COUNTRY, tables["countries"].get(key.country)
+    if middle is None:
+        fallback = GeocodeFallback.NOWHERE
+    return Location(
+        None if middle is None else Coordinates(*middle),
+        GeocodeQuality.APPROXIMATE,
+        LookupTier.FALLBACK,
+        Failure(reason, fallback),
+    )
 
 
 @cache

@@ -11,6 +11,7 @@ MONTHS_AHEAD: Final = 3
 OUTBOX_RETENTION_DAYS: Final = 7
 API_CALLS_RETENTION_DAYS: Final = 90
 CAPACITY_OVERRIDES_RETENTION_DAYS: Final = 90
+STAGING_RETENTION_DAYS: Final = 1
 PURGE_BATCH_MAX_ROWS: Final = 5_000
 ACTOR: Final = "system:housekeeping"
 
@@ -36,6 +37,23 @@ _PURGES: Final = {
             SELECT ctid FROM operations.api_calls WHERE id < tenancy.uuid_v7_floor(:before) ORDER BY id LIMIT :limit))
         """,
         timedelta(days=API_CALLS_RETENTION_DAYS),
+    ),
+    # A place that is often used has its end put off: what goes is old, or out of use.
+    "geocode_cache": (
+        """
+        DELETE FROM addresses.geocode_cache WHERE ctid = ANY (ARRAY(
+            SELECT ctid FROM addresses.geocode_cache WHERE expires_at < :before ORDER BY expires_at LIMIT :limit))
+        """,
+        timedelta(0),
+    ),
+    # Of imports that died half way.
+    "geocode_import_staging": (
+        """
+        DELETE FROM addresses.geocode_import_staging WHERE ctid = ANY (ARRAY(
+            SELECT ctid FROM addresses.geocode_import_staging WHERE import_id < tenancy.uuid_v7_floor(:before)
+             ORDER BY import_id LIMIT :limit))
+        """,
+        timedelta(days=STAGING_RETENTION_DAYS),
     ),
     "capacity_overrides": (
         """

@@ -15,6 +15,7 @@ from holdfast.database.errors import ConnectionLost, StaleFacts
 from holdfast.database.transaction import Transaction
 from holdfast.flows.charge_payment import Attempt
 from holdfast.flows.idempotency import Answer, Claim, Patience, Resume, read_earlier
+from holdfast.flows.locate_address import AddressSearch
 from holdfast.flows.pay_attempt import Render, pay_attempt, resume_attempt
 from holdfast.flows.planning import CheckoutPlan, CheckoutRequest, hold_document, plan_checkout, read_facts
 from holdfast.payments.capture_policy import CapturePolicy, policy_of
@@ -49,6 +50,11 @@ class PlaceOrder:
     source: str = "api"
 
 
+@dataclass(frozen=True, slots=True)
+class Unlocated:
+    """Nobody here knows where the address is: the geocoder is asked once this transaction has ended."""
+
+
 def place_order(runtime: Runtime, command: PlaceOrder, clock: Callable[[], datetime], render: Render) -> Answer:
     """Place the order and ask for its money. The same key again gets the same answer.
 
@@ -59,9 +65,10 @@ def place_order(runtime: Runtime, command: PlaceOrder, clock: Callable[[], datet
     patience = Patience(time.sleep)
     decisions = 0
     tried: dict[UUID, Attempt] = {}
+    search = AddressSearch(runtime, command.caller.organization_id, command.request.shipping_address)
     while True:
         try:
-            placed = _try_to_place(runtime, command, clock(), tried)
+            placed = _try_to_place(runtime, command, search, clock(), tried)
         except StaleFacts as stale:
             decisions += 1
             if decisions == DECISIONS_MAX:
@@ -76,9 +83,12 @@ def place_order(runtime: Runtime, command: PlaceOrder, clock: Callable[[], datet
         match placed:
             case None:
                 patience.wait()
+            case Unlocated():
+                search.asked(clock())
             case Answer():
                 return placed
             case Attempt():
+                search.written(clock())
                 return pay_attempt(runtime, placed, command.claim, command.caller.actor, clock, render)
             case Resume():
                 answer = resume_attempt(
@@ -90,17 +100,30 @@ def place_order(runtime: Runtime, command: PlaceOrder, clock: Callable[[], datet
 
 
 def _try_to_place(
-    runtime: Runtime, command: PlaceOrder, now: datetime, tried: dict[UUID, Attempt]
-) -> Attempt | Answer | Resume | None:
+    runtime: Runtime, command: PlaceOrder, search: AddressSearch, now: datetime, tried: dict[UUID, Attempt]
+) -> Attempt | Answer | Resume | Unlocated | None:
     """One decision on fresh facts. ``None``: the key is in use now. ``tried`` are the orders of this very request."""
     caller = command.caller
 
-    def work(transaction: Transaction) -> Attempt | Answer | Resume | None:
-        facts = read_facts(transaction, caller, command.request.items, gateway=command.gateway, claim=command.claim)
+    def work(transaction: Transaction) -> Attempt | Answer | Resume | Unlocated | None:
+        facts = read_facts(
+            transaction,
+            caller,
+            command.request.items,
+            gateway=command.gateway,
+            claim=command.claim,
+            address=search.wanted(now),
+        )
         if facts["claim"] is not None:
             return _of_earlier(facts["claim"], command, now, tried)
-        plan = plan_checkout(command.request, facts, now)
+        location = search.known(facts["place"], now)
+        if location is None:
+            # What is refused anyway asks nobody: decided once as if the address were found.
+            plan_checkout(command.request, facts, search.provisional(), now)
+            return Unlocated()
+        plan = plan_checkout(command.request, facts, location, now)
         attempt, document = _decided(command, facts, plan, now, runtime.settings.storefront_return_url)
+        document["place"] = search.document(attempt.order_id, now)
         tried[attempt.order_id] = attempt
         result: Mapping[str, Any] = transaction.execute_and_commit(
             "SELECT checkout.place(:organization_id, CAST(:order AS jsonb))",
@@ -157,7 +180,7 @@ def _decided(
     document = {
         "claim": command.claim.document(now),
         "customer": customer,
-        "order": _order_document(command, plan, attempt, customer_email=_email(command, facts)),
+        "order": _order_document(command, facts, plan, attempt),
         "items": _items_document(plan, item_ids),
         "payment": _payment_document(attempt, now),
         "outbox_id": str(uuid7(now)),
@@ -216,13 +239,14 @@ def _payment_document(attempt: Attempt, now: datetime) -> dict[str, Any]:
 
 
 def _order_document(
-    command: PlaceOrder, plan: CheckoutPlan, attempt: Attempt, *, customer_email: str
+    command: PlaceOrder, facts: Mapping[str, Any], plan: CheckoutPlan, attempt: Attempt
 ) -> dict[str, Any]:
     amounts, location = plan.amounts, plan.location
+    reviews_addresses = facts["organization"]["settings"].get("address_review") is True
     return {
         "id": str(attempt.order_id),
         "order_number": attempt.order_number,
-        "email": customer_email,
+        "email": _email(command, facts),
         "currency": amounts.currency,
         "subtotal": amounts.subtotal_minor,
         "tax": amounts.tax_minor,
@@ -237,7 +261,7 @@ def _order_document(
         "latitude": location.coordinates and location.coordinates.latitude,
         "longitude": location.coordinates and location.coordinates.longitude,
         "geocode_quality": location.quality,
-        "geocode_requires_review": False,
+        "geocode_requires_review": location.failure is not None and reviews_addresses,
         "allocation_reasons": plan.allocation.reasons,
         "customer_notes": command.notes,
         "source": command.source,

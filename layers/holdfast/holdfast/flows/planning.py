@@ -7,7 +7,8 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
-from holdfast.addresses.centroids import Location, locate
+from holdfast.addresses.model import Location
+from holdfast.addresses.postal_code import AddressKey
 from holdfast.checkout.pricing import OrderAmounts, PricedLine, check_client_prices, price_order
 from holdfast.checkout.shipping_rates import ShippingRates
 from holdfast.checkout.tax import Destination, TaxTable
@@ -63,11 +64,12 @@ def read_facts(
     *,
     gateway: str | None = None,
     claim: Claim | None = None,
+    address: AddressKey | None = None,
 ) -> Mapping[str, Any]:
     """Everything a checkout decides on, in one statement."""
     facts: Mapping[str, Any] = transaction.value(
         "SELECT checkout.facts(:organization_id, :now, CAST(:skus AS text[]), CAST(:variant_ids AS uuid[]),"
-        " :gateway, :auth_subject, :caller, :operation, :key)",
+        " :gateway, :auth_subject, :caller, :operation, :key, :country, :postal_code, :address_key)",
         organization_id=transaction.tenant,
         now=transaction.now,
         skus=[item.sku for item in items if item.sku is not None],
@@ -77,11 +79,16 @@ def read_facts(
         caller=claim.caller if claim else None,
         operation=claim.operation if claim else None,
         key=claim.key if claim else None,
+        country=address.country if address else None,
+        postal_code=address.postal_code if address else None,
+        address_key=address.digest if address else None,
     )
     return facts
 
 
-def plan_checkout(request: CheckoutRequest, facts: Mapping[str, Any], now: datetime) -> CheckoutPlan:
+def plan_checkout(
+    request: CheckoutRequest, facts: Mapping[str, Any], location: Location, now: datetime
+) -> CheckoutPlan:
     """Decide. Raises InvalidInput, PriceChanged, OutOfStock or CapacityExceeded."""
     organization = facts["organization"]
     if organization is None or organization["status"] != "active":
@@ -98,7 +105,6 @@ def plan_checkout(request: CheckoutRequest, facts: Mapping[str, Any], now: datet
         ShippingRates.from_settings(settings),
         on=now.date(),
     )
-    location = locate(address)
     allocation = allocate_lines(
         [Line(line.variant_id, line.quantity) for line in lines],
         location.coordinates,

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from holdfast.flows.locate_address import AddressSearch
 from holdfast.flows.planning import CheckoutRequest, plan_checkout, read_facts
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation, require
@@ -14,10 +15,15 @@ def quote_order(runtime: Runtime, caller: Caller, request: CheckoutRequest, now:
 
     Raises InvalidInput, PriceChanged, OutOfStock, CapacityExceeded or Forbidden.
     """
+    search = AddressSearch(runtime, caller.organization_id, request.shipping_address)
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.QUOTE_ORDER)
-        facts = read_facts(transaction, caller, request.items)
-    plan = plan_checkout(request, facts, now)
+        facts = read_facts(transaction, caller, request.items, address=search.wanted(now))
+    location = search.known(facts["place"], now)
+    if location is None:
+        plan_checkout(request, facts, search.provisional(), now)  # what is refused anyway asks nobody
+        location = search.asked(now)
+    plan = plan_checkout(request, facts, location, now)
     amounts, allocation = plan.amounts, plan.allocation
     codes = {share.warehouse_id: share.code for share in allocation.per_warehouse}
     return {

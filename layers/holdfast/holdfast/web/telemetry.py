@@ -9,10 +9,11 @@ from typing import Final
 from aws_lambda_powertools import Logger, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 
+from holdfast.addresses.lookup_tally import LookupTally
 from holdfast.values import correlation
 from holdfast.values.correlation import correlation_id
 
-__all__ = ["correlated", "correlation_id", "count", "logger"]
+__all__ = ["correlated", "correlation_id", "count", "count_lookups", "logger"]
 
 NAMESPACE: Final = "Holdfast"
 # At DEBUG they write down requests and answers whole: secrets, tokens, addresses.
@@ -53,3 +54,12 @@ def count(name: str, value: float = 1, **dimensions: str) -> None:
     with single_metric(name=name, unit=MetricUnit.Count, value=value, namespace=NAMESPACE) as metric:
         for key, text in dimensions.items():
             metric.add_dimension(name=key, value=text)
+
+
+def count_lookups(tally: LookupTally) -> None:
+    """Emit who knew the addresses that were looked up since the last time, and why some were not found."""
+    tiers, reasons = tally.drain()
+    for tier, lookups in tiers.items():
+        count("AddressLookups", lookups, Tier=tier)
+    for reason, failures in reasons.items():
+        count("AddressesNotFound", failures, Reason=reason)

@@ -6,7 +6,8 @@
 -- Everything a checkout decides on, in one read. Dates are the warehouses' own.
 CREATE FUNCTION checkout.facts(
     p_organization_id uuid, p_now timestamptz, p_skus text[], p_variant_ids uuid[],
-    p_gateway text, p_auth_subject text, p_caller text, p_operation text, p_key text
+    p_gateway text, p_auth_subject text, p_caller text, p_operation text, p_key text,
+    p_country text DEFAULT NULL, p_postal_code text DEFAULT NULL, p_address_key text DEFAULT NULL
 ) RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
@@ -29,6 +30,15 @@ BEGIN
                               FROM tenancy.gateway_accounts a
                              WHERE a.organization_id = p_organization_id AND a.gateway = p_gateway AND a.status = 'active'
                              ORDER BY a.id LIMIT 1),
+        -- What a geocoder once answered for this very address, else where its postal code is.
+        'place', COALESCE(
+            (SELECT jsonb_build_object('tier', 'cache', 'latitude', g.latitude, 'longitude', g.longitude, 'quality', g.quality)
+               FROM addresses.geocode_cache g
+              WHERE g.organization_id = p_organization_id AND g.country = p_country AND g.postal_code = p_postal_code
+                AND g.address_key = p_address_key AND g.expires_at > p_now),
+            (SELECT jsonb_build_object('tier', 'reference', 'latitude', r.latitude, 'longitude', r.longitude, 'quality', r.quality)
+               FROM addresses.geocode_reference r
+              WHERE r.country = p_country AND r.postal_code = p_postal_code)),
         'variants', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
                             'id', v.id, 'sku', v.sku, 'price', v.price, 'currency', v.currency, 'option_values', v.option_values,
                             'tax_code', v.tax_code, 'name', p.name, 'image_url', p.image_url, 'requires_shipping', p.requires_shipping,
@@ -186,6 +196,9 @@ BEGIN
             jsonb_build_object('order_id', v_order_id, 'order_number', o ->> 'order_number', 'total', (o ->> 'total')::bigint,
                                'currency', o ->> 'currency', 'status', 'pending_payment'), v_now);
 
+    IF p -> 'place' <> 'null'::jsonb THEN
+        PERFORM addresses.note_place(p_organization_id, v_order_id, v_now, p -> 'place');
+    END IF;
     PERFORM checkout.hold(p_organization_id, p -> 'hold');
     RETURN jsonb_build_object('outcome', 'placed');
 END
@@ -292,7 +305,7 @@ $$;
 
 GRANT EXECUTE ON FUNCTION checkout.cancel_abandoned_orders(uuid, timestamptz, timestamptz, integer, text), checkout.is_abandoned(uuid, uuid)
     TO holdfast_system;
-GRANT EXECUTE ON FUNCTION checkout.facts(uuid, timestamptz, text[], uuid[], text, text, text, text, text),
+GRANT EXECUTE ON FUNCTION checkout.facts(uuid, timestamptz, text[], uuid[], text, text, text, text, text, text, text, text),
     checkout.hold(uuid, jsonb) TO holdfast_app, holdfast_system;
 GRANT EXECUTE ON FUNCTION checkout.place(uuid, jsonb) TO holdfast_app;
 GRANT EXECUTE ON FUNCTION checkout.release_due_holds(uuid, timestamptz, integer, integer, text) TO holdfast_system;

@@ -1,0 +1,49 @@
+"""How addresses are written to be found again: by country and postal code, and by a key of the whole address."""
+
+import hashlib
+import unicodedata
+from dataclasses import dataclass
+from typing import Final
+
+from holdfast.values.address import Address
+
+POSTAL_CODE_MAX_CHARACTERS: Final = 16
+_US_ZIP_DIGITS: Final = 5
+_SEPARATOR: Final = "\x1f"
+
+
+@dataclass(frozen=True, slots=True)
+class AddressKey:
+    """What an address is looked up by: country and postal code for the reference data, all three for the cache."""
+
+    country: str
+    postal_code: str
+    digest: str
+    """SHA-256 over everything that says where it is; not over who lives there."""
+
+
+def normalized_postal_code(country: str, postal_code: str) -> str:
+    """Capitals and digits alone, so that ``k1a 0b1``, ``K1A-0B1`` and ``K1A0B1`` are one; of a ZIP+4 the ZIP.
+
+    Empty where nothing is left of it, and where too much is: no such code is looked up.
+    """
+    if len(postal_code) == _US_ZIP_DIGITS and postal_code.isascii() and postal_code.isdigit():
+        return postal_code  # as most of them are written
+    folded = unicodedata.normalize("NFKC", postal_code).upper()
+    kept = "".join(letter for letter in folded if letter.isascii() and letter.isalnum())
+    if country == "US" and len(kept) == _US_ZIP_DIGITS + 4 and kept.isdigit():
+        kept = kept[:_US_ZIP_DIGITS]
+    return kept if len(kept) <= POSTAL_CODE_MAX_CHARACTERS else ""
+
+
+def address_key(address: Address) -> AddressKey:
+    """The key of an address. Spaces and capitals make no difference."""
+    postal_code = normalized_postal_code(address.country, address.postal_code)
+    parts = (address.country, postal_code, address.region, address.city, address.line1, address.line2)
+    words = (" ".join(unicodedata.normalize("NFKC", part or "").casefold().split()) for part in parts)
+    return AddressKey(address.country, postal_code, _digest(_SEPARATOR.join(words)))
+
+
+def _digest(text: str) -> str:
+    # JSON can carry half a surrogate pair, which no encoding takes.
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,16 @@
+"""Where postal codes and addresses are: reference data, what a geocoder answered, and what nobody could find."""
+
+from holdfast.database.migrations.run import apply_sql
+
+revision = "0015"
+down_revision = "0010"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    apply_sql("0015_geocoding.up.sql")
+
+
+def downgrade() -> None:
+    apply_sql("0015_geocoding.down.sql")
