@@ -6,6 +6,8 @@ against the OpenAPI document.
 
 import copy
 import json
+import re
+from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -121,6 +123,60 @@ def test_queries_paths_and_headers_of_anything(
     assert answer.status in (404, 422)
     guest = shared_door.ask("POST /v1/guest-sessions", who={}, headers={"x-publishable-key": key})
     assert guest.status in (401, 422)
+
+
+OPERATIONS: Final = [
+    *(f"POST /v1/ops/dead-letters/{{dead_letter_id}}/{step}" for step in ("assign", "investigate", "ready", "discard")),
+    "POST /v1/ops/dead-letters/{dead_letter_id}/replay",
+    "POST /v1/ops/dead-letters/replay",
+    "POST /v1/ops/dead-letter-groups/{fingerprint}/replay",
+    "POST /v1/ops/group-replays/{group_replay_id}/cancel",
+    "POST /v1/ops/error-classes",
+    "POST /v1/ops/error-classes/test",
+    "PUT /v1/ops/error-classes/order",
+    "PUT /v1/ops/error-classes/{error_class_id}",
+    "POST /v1/ops/error-classes/{error_class_id}/deactivate",
+    "POST /v1/ops/error-classes/{error_class_id}/auto-replay",
+]
+FIELDS: Final = [
+    "assignee", "version", "note", "ids", "per_minute", "max", "class_name", "match_order", "event_type", "active",
+    "gateway_pattern", "failure_code_pattern", "message_keywords", "min_confidence", "enabled", "replaces",
+]  # fmt: skip
+
+
+@FUZZ
+@given(
+    route=st.sampled_from(OPERATIONS),
+    body=st.dictionaries(st.sampled_from(FIELDS) | TEXTS, ANYTHING, max_size=6),
+    name=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/"), min_size=1, max_size=70),
+)
+def test_operations_on_dead_letters_of_anything(shared_door: Door, route: str, body: Any, name: str) -> None:
+    who = _manager(shared_door)
+    path = dict.fromkeys(re.findall(r"{(\w+)}", route), name)
+    assert shared_door.ask(route, json.dumps(body), who=who, key=None, **path).status < 500
+    known = dict.fromkeys(path, "01930000-0000-7000-8000-0000000000e2")
+    assert shared_door.ask(route, json.dumps(body), who=who, key=None, **known).status < 500
+
+
+@FUZZ
+@given(
+    query=st.dictionaries(
+        st.sampled_from(["status", "priority", "error_class_id", "assigned_to", "fingerprint", "after", "limit"]),
+        st.text(max_size=40) | st.sampled_from(["pending_review", "critical", "1"]),
+    ),
+    days=st.dictionaries(
+        st.sampled_from(["from", "to"]), st.text(max_size=12) | st.dates().map(str) | st.integers().map(str)
+    ),
+)
+def test_queries_of_dead_letters_of_anything(shared_door: Door, query: dict[str, str], days: dict[str, str]) -> None:
+    who = _manager(shared_door)
+    assert shared_door.ask("GET /v1/ops/dead-letters", who=who, query=query).status in (200, 422)
+    assert shared_door.ask("GET /v1/ops/dead-letter-metrics", who=who, query=days).status in (200, 422)
+
+
+@cache
+def _manager(door: Door) -> dict[str, str]:
+    return door.staff("manager")
 
 
 def orders(door: Door) -> int:
