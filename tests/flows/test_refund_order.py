@@ -190,7 +190,9 @@ def test_what_no_state_of_the_order_allows_is_told_with_its_field(house: House) 
 
 
 def test_money_that_is_only_held_is_not_refunded_but_given_up_by_cancelling(house: House) -> None:
-    house.sql('UPDATE tenancy.organizations SET settings = \'{"currency": "USD", "capture_policy": "first_shipment"}\'')
+    house.sql(
+        'UPDATE tenancy.organizations SET settings = \'{"currency": "USD", "capture_policy": "at_first_shipment"}\''
+    )
     house.add_variant(stock=10)
     order_id = ordered(house)
     with pytest.raises(Conflict, match="cancel the order"):
