@@ -10,7 +10,9 @@ from uuid import UUID
 import boto3
 import pg8000.exceptions
 
+from holdfast.flows.alert_dead_letters import alert_dead_letters
 from holdfast.flows.apply_payment_event import apply_payment_event
+from holdfast.flows.auto_replay import auto_replay
 from holdfast.flows.expire_reservations import expire_reservations
 from holdfast.flows.idempotency import Claim, fingerprint_of
 from holdfast.flows.pay_order import PayOrder
@@ -33,6 +35,7 @@ _WAITING: Final = """
          + (SELECT count(*) FROM payments.payments WHERE status IN ('pending', 'processing', 'requires_action'))
          + (SELECT count(*) FROM orders.order_operations WHERE state = 'running')
          + (SELECT count(*) FROM payments.payment_events WHERE state IN ('pending', 'retry_scheduled'))
+         + (SELECT count(*) FROM payments.dead_letters WHERE status = 'auto_replay_scheduled')
          + (SELECT count(*) FROM operations.outbox WHERE published_at IS NULL)
          + (SELECT count(*) FROM inventory.reservations WHERE status = 'active')
 """
@@ -58,6 +61,8 @@ class Production:
         check_payments(house.system, house.clock)
         resume_returns(house.system, house.clock)
         watch_authorizations(house.system, house.clock)
+        auto_replay(house.system, house.clock)
+        alert_dead_letters(house.system, house.clock)
         expire_reservations(house.system, house.clock, lambda: TIME_LEFT_SECONDS)
         relay_outbox(house.system, house.clock, lambda: TIME_LEFT_SECONDS)
 

@@ -5,16 +5,20 @@ from datetime import datetime
 from uuid import UUID
 
 from holdfast.flows import place_order as place_order_module
+from holdfast.flows.alert_dead_letters import alert_dead_letters
 from holdfast.flows.apply_payment_event import apply_payment_event
+from holdfast.flows.auto_replay import auto_replay
 from holdfast.flows.cancel_order import CancelOrder, cancel_order
 from holdfast.flows.capture_order import CaptureOrder, capture_order
 from holdfast.flows.charge_payment import Attempt
+from holdfast.flows.count_dead_letters import count_dead_letters
 from holdfast.flows.expire_reservations import Expired, expire_reservations
 from holdfast.flows.idempotency import Answer
 from holdfast.flows.pay_order import PayOrder, pay_order
 from holdfast.flows.place_order import PlaceOrder, place_order
 from holdfast.flows.receive_webhook import receive_webhook
 from holdfast.flows.relay_outbox import relay_outbox
+from holdfast.flows.replay_dead_letter import ReplayResult, replay_dead_letter
 from holdfast.flows.watch_authorizations import watch_authorizations
 from holdfast.flows.watch_payments import check_payments, resume_returns, sweep_payment_events
 from holdfast.payments.model import EventState
@@ -64,6 +68,18 @@ def apply(runtime: Runtime, clock: Clock, organization_id: UUID, event_id: UUID)
 def expire(runtime: Runtime, clock: Clock) -> Expired:
     """A tick of ``reservation_expiry``."""
     return expire_reservations(runtime, clock, lambda: TIME_LEFT_SECONDS)
+
+
+def replay(runtime: Runtime, clock: Clock, organization_id: UUID, dead_letter_id: UUID) -> ReplayResult:
+    """``POST /v1/ops/dead-letters/{id}/replay``."""
+    return replay_dead_letter(runtime, organization_id, dead_letter_id, clock, actor="staff:a-person")
+
+
+def keep_dead_letters(runtime: Runtime, clock: Clock) -> int:
+    """A tick of ``dlq_retries``."""
+    auto_replay(runtime, clock)
+    count_dead_letters(runtime, clock())
+    return alert_dead_letters(runtime, clock)
 
 
 def relay(runtime: Runtime, clock: Clock) -> int:

@@ -1,0 +1,163 @@
+"""Events given up and dead letters replayed, by processes killed everywhere: nothing is lost, nothing happens twice."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+import boto3
+import pytest
+
+from holdfast.flows import replay_dead_letter as replaying
+from holdfast.payments.retry_policy import RETRIES_MAX
+from holdfast.values.errors import Conflict
+from tests.faults import steps
+from tests.faults.errand import Deed
+from tests.faults.gauntlet import Gauntlet, Scene
+from tests.faults.production import Production
+from tests.faults.scenes import ends, pay_unheard, stored_event
+from tests.faults.victims import Victims
+from tests.flows.dead_lettering import (
+    add_class,
+    add_healing_class,
+    break_events,
+    class_record,
+    dead_letter_of,
+    mend_events,
+    replay,
+)
+from tests.house import House
+
+
+@pytest.fixture
+def stocked(house: House) -> House:
+    house.add_variant(stock=1_000)
+    topic = boto3.client("sns").create_topic(Name="alerts")["TopicArn"]
+    for runtime in (house.runtime, house.system):
+        object.__setattr__(runtime.settings, "alert_topic_arn", topic)
+    return house
+
+
+def broken_event(house: House) -> tuple[str, UUID]:
+    """An event that has one attempt left and will fail it; the order it is about."""
+    order_id, webhook = pay_unheard(house, {"TEE": 1})
+    event_id = stored_event(house, webhook)
+    break_events(house, only=webhook["id"])
+    house.sql("UPDATE payments.payment_events SET attempts = :n WHERE id = :id", n=RETRIES_MAX, id=event_id)
+    return order_id, event_id
+
+
+def buried(house: House) -> tuple[str, UUID, UUID]:
+    """A dead letter whose cause is mended: its order, event and id."""
+    order_id, event_id = broken_event(house)
+    steps.apply(house.runtime, house.clock, house.organization_id, event_id)
+    mend_events(house)
+    return order_id, event_id, dead_letter_of(house, event_id)["id"]
+
+
+def replayed_by_hand(house: House, event_id: UUID) -> list[str]:
+    """A person makes it ready and replays it; what is not as it must be then."""
+    mend_events(house)
+    letter = dead_letter_of(house, event_id)
+    house.sql("UPDATE payments.dead_letters SET status = 'ready_for_replay' WHERE id = :id", id=letter["id"])
+    ended = replay(house, letter["id"]).status
+    return [] if ended == "replayed" else [f"the replay by hand ended {ended}"]
+
+
+def successes(house: House, class_id: UUID) -> Callable[[], int]:
+    before = class_record(house, class_id)["successful_replays"]
+    return lambda: int(class_record(house, class_id)["successful_replays"] - before)
+
+
+def burial(house: House) -> Scene:
+    """The last attempt of an event that cannot succeed."""
+    order_id, event_id = broken_event(house)
+
+    def it_is_a_dead_letter_once() -> list[str]:
+        found = house.rows(
+            "SELECT e.state, d.status, d.alerted_at, (SELECT count(*) FROM payments.dead_letter_history h"
+            "  WHERE h.dead_letter_id = d.id) AS steps"
+            " FROM payments.payment_events e LEFT JOIN payments.dead_letters d ON d.event_id = e.id WHERE e.id = :id",
+            id=event_id,
+        )
+        wrong = []
+        if [(row["state"], row["status"], row["steps"]) for row in found] != [
+            ("dead_lettered", "pending_classification", 1)
+        ]:
+            wrong.append(f"the event is {found}")
+        if any(row["alerted_at"] is None for row in found):
+            wrong.append("nobody was called")
+        return [*wrong, *replayed_by_hand(house, event_id), *ends(house, order_id, "confirmed")]
+
+    return Scene(steps.apply, (house.organization_id, event_id), check=it_is_a_dead_letter_once)
+
+
+def replay_by_a_person(house: House, class_id: UUID) -> Scene:
+    """Somebody replays, and again when nothing was heard."""
+    order_id, event_id, dead_letter_id = buried(house)
+    counted = successes(house, class_id)
+
+    def again() -> None:
+        house.clock.advance(seconds=replaying.LEASE_SECONDS)
+        if dead_letter_of(house, event_id)["status"] == "pending_classification":  # it failed, and for a new reason
+            house.sql("UPDATE payments.dead_letters SET status = 'ready_for_replay' WHERE id = :id", id=dead_letter_id)
+        try:
+            replay(house, dead_letter_id)
+        except Conflict:
+            return
+
+    def it_was_replayed_once() -> list[str]:
+        letter = dead_letter_of(house, event_id)
+        wrong = [] if letter["status"] == "replayed" else [f"the dead letter is {letter['status']}"]
+        # A lost connection is a failure for a new reason: what is replayed after it is of no class.
+        if counted() != (letter["error_class_id"] == class_id):
+            wrong.append(f"its class counts {counted()} successes")
+        return [*wrong, *ends(house, order_id, "confirmed")]
+
+    return Scene(steps.replay, (house.organization_id, dead_letter_id), again=again, check=it_was_replayed_once)
+
+
+def replay_by_itself(house: House, class_id: UUID) -> Scene:
+    """The schedule replays; what dies with it is a person's."""
+    house.sql("UPDATE payments.error_classes SET cooldown_until = NULL, failed_replays = 0")
+    order_id, event_id, _ = buried(house)
+    counted = successes(house, class_id)
+    house.clock.advance(seconds=301)
+
+    def it_was_replayed_once_or_is_a_persons() -> list[str]:
+        letter = dead_letter_of(house, event_id)
+        if letter["status"] == "replayed":
+            wrong = [] if counted() == 1 else [f"its class counts {counted()} successes"]
+            return [*wrong, *ends(house, order_id, "confirmed")]
+        wrong = []
+        if letter["status"] != "pending_classification" or letter["replay_lease_until"] is not None:
+            wrong.append(f"the dead letter is {dict(letter)}")
+        record = class_record(house, class_id)
+        if (counted(), record["failed_replays"], record["cooldown_until"] is None) != (0, 1, False):
+            wrong.append(f"its class is {dict(record)}")
+        return [*wrong, *replayed_by_hand(house, event_id), *ends(house, order_id, "confirmed")]
+
+    return Scene(steps.keep_dead_letters, as_system=True, check=it_was_replayed_once_or_is_a_persons)
+
+
+@pytest.mark.parametrize("deed", [Deed.KILL_PROCESS, Deed.END_CONNECTION])
+def test_an_event_given_up_by_a_worker_that_dies_at_any_point_is_a_dead_letter_once(
+    stocked: House, production: Production, victims: Victims, deed: Deed
+) -> None:
+    survey = Gauntlet(production, victims).run(lambda: burial(stocked), deed)
+    survey.assert_clean(points_min=12, through=("INSERT INTO payments.dead_letters", "aws Publish"))
+
+
+@pytest.mark.parametrize("deed", [Deed.KILL_PROCESS, Deed.END_CONNECTION])
+def test_a_replay_that_dies_at_any_point_frees_its_dead_letter_and_counts_once(
+    stocked: House, production: Production, victims: Victims, deed: Deed
+) -> None:
+    class_id = add_class(stocked)
+    survey = Gauntlet(production, victims).run(lambda: replay_by_a_person(stocked, class_id), deed)
+    survey.assert_clean(points_min=12, through=("payments.claim_event", "checkout.settle", "SET status = 'replayed'"))
+
+
+def test_an_auto_replay_that_dies_at_any_point_is_done_once_or_given_to_a_person(
+    stocked: House, production: Production, victims: Victims
+) -> None:
+    class_id = add_healing_class(stocked, successful_replays=90)
+    survey = Gauntlet(production, victims).run(lambda: replay_by_itself(stocked, class_id))
+    survey.assert_clean(points_min=14, through=("payments.claim_event", "SET status = 'replayed'", "dlq_metrics_daily"))
