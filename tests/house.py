@@ -255,6 +255,8 @@ class House:
         allow_capacity_overflow: bool = True,
         address: PostalAddress = DENVER,
         gateway: str = "stripe",
+        save: bool = False,
+        payment_method_id: UUID | None = None,
     ) -> PlaceOrder:
         """A checkout as the handler would make it; one TEE unless ``items`` says otherwise."""
         wanted = items if items is not None else {"TEE": 1}
@@ -271,18 +273,29 @@ class House:
             ),
             billing_address=address,
             email=None if caller.email else "guest@example.com",
-            gateway=gateway,
-            token=token,
+            gateway=None if payment_method_id else gateway,
+            token=None if payment_method_id else token,
+            save_method=save,
+            payment_method_id=payment_method_id,
         )
 
     def place(self, items: Mapping[str, int] | None = None, **how: Any) -> Answer:
         """Check out for real; the answer as the shopper gets it."""
         return place_order(self.runtime, self.command(items, **how), self.clock, payment_answer)
 
-    def pay_again(self, order_id: str, *, token: str = "pm_card_visa", key: str | None = None) -> Answer:
+    def pay_again(
+        self,
+        order_id: str,
+        *,
+        token: str = "pm_card_visa",
+        key: str | None = None,
+        save: bool = False,
+        payment_method_id: UUID | None = None,
+    ) -> Answer:
         """Another try at paying."""
         claim = Claim(self.customer.actor, "pay_order", key or uuid.uuid4().hex, fingerprint_of({"token": token}))
-        command = PayOrder(self.customer, claim, order_id, "stripe", token)
+        means = (None, None) if payment_method_id else ("stripe", token)
+        command = PayOrder(self.customer, claim, order_id, *means, save, payment_method_id)
         return pay_order(self.runtime, command, self.clock, payment_answer)
 
     def cancel(self, order_id: str, *, caller: Caller | None = None, key: str | None = None) -> Answer:

@@ -43,6 +43,8 @@ def checkout(body: CheckoutBody, idempotency_key: IdempotencyKey) -> Response[An
         email=body.email,
         gateway=body.payment.gateway,
         token=body.payment.token,
+        save_method=body.payment.save,
+        payment_method_id=body.payment.payment_method_id,
         notes=body.notes,
     )
     answer = place_order(runtime(), command, utc_now, payment_answer)
@@ -78,7 +80,10 @@ def pay_again(order_id: OrderReference, body: PayAgainBody, idempotency_key: Ide
     caller = caller_from(app.current_event.raw_event)
     request = {"order": order_id} | body.model_dump(mode="json")
     claim = Claim(caller.actor, PAY_ORDER, idempotency_key, fingerprint_of(request))
-    command = PayOrder(caller, claim, order_id, body.payment.gateway, body.payment.token)
+    paid_with = body.payment
+    command = PayOrder(
+        caller, claim, order_id, paid_with.gateway, paid_with.token, paid_with.save, paid_with.payment_method_id
+    )
     return stored_response(pay_order(runtime(), command, utc_now, payment_answer))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from holdfast.flows.payment_methods import forget_methods
 from holdfast.flows.watch_authorizations import watch_authorizations
 from holdfast.flows.watch_payments import check_payments, resume_returns, sweep_payment_events
 from holdfast.runtime import runtime
@@ -18,6 +19,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:
             "payments_checked": check_payments(runtime(), utc_now, time_left(context)),
             "returns_resumed": resume_returns(runtime(), utc_now, time_left(context)),
             "authorizations_looked_after": watch_authorizations(runtime(), utc_now, time_left(context)),
+            "methods_forgotten": forget_methods(runtime(), utc_now, time_left(context)),
             "events_announced": sweep_payment_events(runtime(), utc_now()),
         }
         count("PaymentEventsSwept", done["events_announced"])

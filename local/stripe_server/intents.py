@@ -3,13 +3,13 @@
 from typing import Final
 
 from local.gateway_server.model import Json, new_id
-from local.stripe_server import forms
+from local.stripe_server import customers, forms
 from local.stripe_server.amounts import check_charge_amount, check_currency, check_grain
 from local.stripe_server.cards import CARDS, Decline, decline_with
-from local.stripe_server.errors import StripeError, card_error, invalid_request, missing
+from local.stripe_server.errors import StripeError, card_error, invalid_request
 from local.stripe_server.forms import Params
 from local.stripe_server.ledger import Ledger
-from local.stripe_server.model import Charge, Intent, PaymentMethod
+from local.stripe_server.model import Charge, Intent
 from local.stripe_server.objects import intent_json, list_json, payment_method_json
 
 CAPTURE_WINDOW_SECONDS: Final = 7 * 24 * 3600
@@ -66,7 +66,8 @@ def create(ledger: Ledger, account: str, params: Params) -> Json:
         client_secret=f"{identifier}_secret_{new_id('x')[2:]}",
         payment_method_types=types or ["card"],
         automatic_payment_methods=None if types else _automatic(params),
-        customer=forms.text(params, "customer"),
+        customer=customers.check_customer(ledger, account, forms.text(params, "customer")),
+        setup_future_usage=customers.future_usage(params),
         description=forms.text(params, "description"),
         receipt_email=forms.text(params, "receipt_email"),
         metadata=forms.metadata(params),
@@ -218,7 +219,9 @@ def charge_card(ledger: Ledger, intent: Intent) -> None:
         charge.failure_message = decline.message
         ledger.tell_charge("charge.failed", charge)
         _refuse(ledger, intent, decline, charge)
-    elif intent.capture_method == "manual":
+        return
+    customers.keep(ledger, intent)
+    if intent.capture_method == "manual":
         charge.capture_before = ledger.now() + CAPTURE_WINDOW_SECONDS
         intent.status, intent.amount_capturable = "requires_capture", intent.amount
         ledger.tell_charge("charge.succeeded", charge)
@@ -270,17 +273,11 @@ def _automatic(params: Params) -> dict[str, object] | None:
 
 
 def _take_method(ledger: Ledger, intent: Intent, params: Params) -> None:
-    """Attach the payment method of the request. A test token becomes a payment method with an id of its own."""
+    """The payment method of the request, if it names one."""
     given = forms.text(params, "payment_method")
     if given is None:
         return
-    known = ledger.payment_methods.get(given)
-    if known is None and given not in CARDS:
-        raise missing("PaymentMethod", given, param="payment_method", status=400)
-    token = known.card_token if known else given
-    intent.card_token = token
-    intent.payment_method = new_id("pm") if given in CARDS else given
-    ledger.payment_methods[intent.payment_method] = PaymentMethod(intent.payment_method, token)
+    customers.take(ledger, intent, given)
     intent.status = "requires_confirmation"
 
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from local.gateway_server.ledger import Ledger as Memory
 from local.gateway_server.model import Endpoint, Event, Json
 from local.stripe_server.errors import missing
-from local.stripe_server.model import Charge, Intent, PaymentMethod, Refund
+from local.stripe_server.model import Charge, Customer, Intent, PaymentMethod, Refund
 from local.stripe_server.objects import (
     charge_json,
     dispute_json,
@@ -39,6 +39,7 @@ class Ledger(Memory):
         "charges": Charge,
         "refunds": Refund,
         "payment_methods": PaymentMethod,
+        "customers": Customer,
         "endpoints": Endpoint,
     }
 
@@ -48,6 +49,7 @@ class Ledger(Memory):
         self.charges: dict[str, Charge] = {}
         self.refunds: dict[str, Refund] = {}
         self.payment_methods: dict[str, PaymentMethod] = {}
+        self.customers: dict[str, Customer] = {}
         self.call = Call()
 
     def intent(self, account: str, identifier: str) -> Intent:
@@ -66,7 +68,8 @@ class Ledger(Memory):
         charge = self.latest_charge(intent) if "latest_charge" in expand else None
         rendered = intent_json(intent, charge_json(charge) if charge else None)
         if "payment_method" in expand and intent.payment_method and intent.card_token:
-            rendered["payment_method"] = payment_method_json(intent.payment_method, intent.card_token, intent.created)
+            kept = self.payment_methods[intent.payment_method]
+            rendered["payment_method"] = payment_method_json(kept.id, kept.card_token, kept.created, kept.customer)
         return rendered
 
     def tell_intent(self, event_type: str, intent: Intent) -> None:

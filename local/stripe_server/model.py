@@ -25,6 +25,7 @@ class Intent:
     payment_method_types: list[str] = field(default_factory=lambda: ["card"])
     automatic_payment_methods: dict[str, Any] | None = None
     customer: str | None = None
+    setup_future_usage: str | None = None
     description: str | None = None
     receipt_email: str | None = None
     return_url: str | None = None
@@ -91,3 +92,23 @@ class PaymentMethod:
 
     id: str
     card_token: str
+    account: str
+    created: int
+    customer: str | None = None
+    """Who keeps it."""
+    is_spent: bool = False
+    """It was used, or kept and given up: good again only for who keeps it."""
+
+
+@dataclass(slots=True)
+class Customer:
+    """Somebody who keeps payment methods."""
+
+    id: str
+    account: str
+    created: int
+    description: str | None = None
+    email: str | None = None
+    name: str | None = None
+    phone: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)

@@ -4,7 +4,7 @@ from typing import Final
 
 from local.gateway_server.model import Endpoint, Event, Json
 from local.stripe_server.cards import CARDS
-from local.stripe_server.model import API_VERSION, Charge, Intent, Refund
+from local.stripe_server.model import API_VERSION, Charge, Customer, Intent, Refund
 
 DISPUTE_WINDOW_SECONDS: Final = 7 * 24 * 3600
 
@@ -44,7 +44,7 @@ def intent_json(intent: Intent, latest_charge: Json | str | None = None) -> Json
         "payment_method_types": intent.payment_method_types,
         "processing": None,
         "receipt_email": intent.receipt_email,
-        "setup_future_usage": None,
+        "setup_future_usage": intent.setup_future_usage,
         "shipping": None,
         "statement_descriptor": None,
         "statement_descriptor_suffix": None,
@@ -129,7 +129,7 @@ def card_json(token: str) -> Json:
     }
 
 
-def payment_method_json(identifier: str, token: str, created: int) -> Json:
+def payment_method_json(identifier: str, token: str, created: int, customer: str | None = None) -> Json:
     """A PaymentMethod."""
     return {
         "id": identifier,
@@ -138,10 +138,42 @@ def payment_method_json(identifier: str, token: str, created: int) -> Json:
         "billing_details": {"address": None, "email": None, "name": None, "phone": None, "tax_id": None},
         "card": card_json(token),
         "created": created,
-        "customer": None,
+        "customer": customer,
         "livemode": False,
         "metadata": {},
         "type": "card",
+    }
+
+
+def customer_json(customer: Customer) -> Json:
+    """A Customer."""
+    return {
+        "id": customer.id,
+        "object": "customer",
+        "address": None,
+        "balance": 0,
+        "created": customer.created,
+        "currency": None,
+        "default_source": None,
+        "delinquent": False,
+        "description": customer.description,
+        "email": customer.email,
+        "invoice_prefix": customer.id[-8:].upper(),
+        "invoice_settings": {
+            "custom_fields": None,
+            "default_payment_method": None,
+            "footer": None,
+            "rendering_options": None,
+        },
+        "livemode": False,
+        "metadata": customer.metadata,
+        "name": customer.name,
+        "next_invoice_sequence": 1,
+        "phone": customer.phone,
+        "preferred_locales": [],
+        "shipping": None,
+        "tax_exempt": "none",
+        "test_clock": None,
     }
 
 

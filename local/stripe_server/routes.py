@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from local.gateway_server.model import Endpoint, Json
-from local.stripe_server import forms, intents, refunds
+from local.stripe_server import customers, forms, intents, refunds
 from local.stripe_server.errors import invalid_request, missing
 from local.stripe_server.forms import Params
 from local.stripe_server.ledger import Ledger
@@ -15,8 +15,8 @@ from local.stripe_server.objects import charge_json, endpoint_json, list_json
 from local.stripe_server.webhooks import new_endpoint
 
 _ADDRESS: Final = re.compile(
-    r"/v1/(?P<resource>payment_intents|refunds|charges|webhook_endpoints)"
-    r"(?:/(?P<id>[^/]+))?(?:/(?P<verb>confirm|capture|cancel))?"
+    r"/v1/(?P<resource>payment_intents|payment_methods|customers|refunds|charges|webhook_endpoints)"
+    r"(?:/(?P<id>[^/]+))?(?:/(?P<verb>confirm|capture|cancel|detach))?"
 )
 _VERBS: Final = {
     ("POST", False, None): "create",
@@ -25,6 +25,7 @@ _VERBS: Final = {
     ("POST", True, "confirm"): "confirm",
     ("POST", True, "capture"): "capture",
     ("POST", True, "cancel"): "cancel",
+    ("POST", True, "detach"): "detach",
     ("DELETE", True, None): "delete",
 }
 
@@ -124,6 +125,10 @@ _OPERATIONS: Final[dict[str, Callable[[Ledger, Operation], Json]]] = {
     "payment_intents.cancel": lambda ledger, call: intents.cancel(
         ledger, ledger.intent(call.account, call.identifier), call.params
     ),
+    "customers.create": lambda ledger, call: customers.create(ledger, call.account, call.params),
+    "customers.retrieve": lambda ledger, call: customers.retrieve(ledger, call.account, call.identifier),
+    "payment_methods.retrieve": lambda ledger, call: customers.method(ledger, call.account, call.identifier),
+    "payment_methods.detach": lambda ledger, call: customers.detach(ledger, call.account, call.identifier, call.params),
     "refunds.create": lambda ledger, call: refunds.create(ledger, call.account, call.params),
     "refunds.list": lambda ledger, call: refunds.list_all(ledger, call.account, call.params),
     "refunds.retrieve": lambda ledger, call: refunds.retrieve(ledger, call.account, call.identifier),

@@ -27,6 +27,7 @@ READS_GATEWAY_SECRETS = {
     "DeadLettersFunction",
     "OrdersFunction",
     "PaymentEventsFunction",
+    "PaymentMethodsFunction",
     "PaymentWatchdogFunction",
     "PaymentWebhooksFunction",
     "RefundsFunction",

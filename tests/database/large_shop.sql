@@ -47,8 +47,9 @@ INSERT INTO tenancy.customer_addresses (organization_id, id, customer_id, type, 
     SELECT id, pg_temp.key('01a', n, i), pg_temp.key('003', n, i), 'shipping', '{{}}', base
       FROM shop, generate_series(1, {customers} / 2) AS n;
 
-INSERT INTO tenancy.payment_methods (organization_id, id, customer_id, gateway, gateway_customer_id, token, created_at)
-    SELECT id, pg_temp.key('01b', n, i), pg_temp.key('003', n, i), 'stripe', 'cus', 'pm', base
+INSERT INTO tenancy.payment_methods (organization_id, id, customer_id, gateway, gateway_account_id, gateway_customer_id, token,
+                                     created_at)
+    SELECT id, pg_temp.key('01b', n, i), pg_temp.key('003', n, i), 'stripe', account, 'cus', 'pm', base
       FROM shop, generate_series(1, {customers} / 2) AS n;
 
 INSERT INTO tenancy.customers (organization_id, id, auth_subject, email, created_at)

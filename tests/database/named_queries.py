@@ -27,6 +27,7 @@ from holdfast.flows.list_orders import list_orders
 from holdfast.flows.locate_address import AddressSearch
 from holdfast.flows.locked_order import lock_order
 from holdfast.flows.order_timeline import order_timeline
+from holdfast.flows.payment_methods import forget_methods
 from holdfast.flows.place_order import PlaceOrder, _try_to_place
 from holdfast.flows.planning import CheckoutRequest, RequestedItem
 from holdfast.flows.process_failures import FailureStatus, list_process_failures
@@ -462,6 +463,9 @@ NAMED: dict[str, Named] = {
     ),
     "saved cards of a customer": Named(
         statement("SELECT id FROM tenancy.payment_methods WHERE organization_id = :o AND customer_id = :customer")
+    ),
+    "saved cards that gateways are to forget": Named(
+        lambda r, s: forget_methods(r, lambda: s.now, lambda: 0.0), SYSTEM
     ),
     "product by slug": Named(
         statement(

@@ -83,6 +83,7 @@ REFUSED: dict[str, tuple[str, str] | str] = {
     "outbox_topic_is_past_tense_event": ("operations.outbox", "topic = 'order'"),
     "payment_events_attempts_not_negative": ("payments.payment_events", "attempts = -1"),
     "payment_events_untyped_is_ignored": ("payments.payment_events", "event_type = NULL"),
+    "payment_methods_forgotten_is_removed": ("tenancy.payment_methods", "forget_at = now(), deleted_at = NULL"),
     "payment_methods_last_four_form": ("tenancy.payment_methods", "last_four = '4242424242424242'"),
     "payments_amount_positive": ("payments.payments", "amount = 0, captured_amount = 0"),
     "payments_attempt_positive": ("payments.payments", "attempt = 0"),

@@ -7,6 +7,7 @@ from tests.database.acting import SCHEMAS, acting
 from tests.database.conftest import TwoShops
 
 WITHOUT_INDEX = {
+    "payment_methods_gateway_account_fkey": "accounts are disabled, never deleted",
     "payments_gateway_account_fkey": "accounts are disabled, never deleted, and a shop has one at a gateway",
     "reservations_stock_level_fkey": "levels are never deleted, and the index of live holds covers those that matter",
 }
@@ -83,6 +84,7 @@ def test_indexes_of_tenant_tables_begin_with_the_organization_unless_a_job_looks
         "outbox_published_at",
         "outbox_unpublished",
         "payment_events_due",
+        "payment_methods_to_forget",
         "payments_expiring_authorizations",
         "payments_to_check",
         "refunds_pending",

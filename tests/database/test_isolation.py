@@ -32,6 +32,7 @@ BY_MEMBERSHIP = {"tenancy.users"}
 
 SYSTEM_OVER_ALL = {
     "tenancy.organizations": "select",
+    "tenancy.payment_methods": "select",
     "inventory.reservations": "select",
     "inventory.warehouse_daily_load": "select",
     "inventory.capacity_overrides": "select delete",

@@ -52,6 +52,9 @@ class Stage(ABC):
         capture_now: bool = True,
         order_id: UUID | None = None,
         idempotency_key: str | None = None,
+        customer_id: UUID | None = None,
+        gateway_customer_id: str | None = None,
+        save_method: bool = False,
     ) -> AuthorizeRequest:
         payment_id = uuid4()
         return AuthorizeRequest(
@@ -63,6 +66,9 @@ class Stage(ABC):
             token=token or self.token_ok,
             idempotency_key=idempotency_key or f"payment-{payment_id}",
             capture_now=capture_now,
+            customer_id=customer_id,
+            gateway_customer_id=gateway_customer_id,
+            save_method=save_method,
         )
 
     def truth(self, transaction_id: str) -> PaymentSnapshot:

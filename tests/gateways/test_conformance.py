@@ -10,12 +10,14 @@ from uuid import uuid4
 import pytest
 
 from holdfast.gateways.port import (
+    ForgetsMethods,
     GatewayRefused,
     Outcome,
     OutcomeUnknown,
     PaymentSnapshot,
     RefundOutcome,
     RefundSnapshot,
+    SavedMethod,
     event_from_snapshot,
 )
 from holdfast.values.money import Money
@@ -163,6 +165,85 @@ class TestShoppersAction:
             answer.gateway_transaction_id, idempotency_key=f"cancel-{uuid4()}", deadline_seconds=DEADLINE_SECONDS
         )
         assert changed(stage, asked, "cancellation_succeeded").outcome is Outcome.CANCELLED
+
+
+class TestKeptMethods:
+    def keep(self, stage: Stage, *, capture_now: bool = True) -> SavedMethod:
+        """Pay with a new method that is to be kept; what the gateway keeps, by its answer or its news."""
+        if not isinstance(stage.gateway, ForgetsMethods):
+            pytest.skip("this gateway keeps no methods")
+        request = stage.request(save_method=True, customer_id=uuid4(), capture_now=capture_now)
+        answer = stage.gateway.authorize(request, deadline_seconds=DEADLINE_SECONDS)
+        assert answer.outcome is (Outcome.SUCCEEDED if capture_now else Outcome.AUTHORIZED)
+        told = "capture_succeeded" if capture_now else "authorization_succeeded"
+        news = [event.saved_method for event in stage.events_until(told) if event.payment_id == request.payment_id]
+        kept = answer.saved_method or next(filter(None, news))
+        assert kept.token not in (request.token, "")
+        assert {other.token for other in filter(None, news)} <= {kept.token}, "answer and news tell of one method"
+        return kept
+
+    def pay_with(self, stage: Stage, kept: SavedMethod) -> PaymentSnapshot:
+        request = stage.request(token=kept.token, gateway_customer_id=kept.gateway_customer_id, customer_id=uuid4())
+        answer = stage.gateway.authorize(request, deadline_seconds=DEADLINE_SECONDS)
+        assert stage.charges_of(request.order_id) == (answer.outcome is Outcome.SUCCEEDED)
+        return answer
+
+    @pytest.mark.parametrize("capture_now", [True, False])
+    def test_a_method_that_was_kept_pays_again_and_again(self, stage: Stage, capture_now: bool) -> None:
+        kept = self.keep(stage, capture_now=capture_now)
+        assert (kept.brand, kept.last_four) == ("visa", stage.last_four)
+        assert kept.expires_on is not None
+        for _ in range(2):
+            paid = self.pay_with(stage, kept)
+            assert (paid.outcome, paid.captured_minor) == (Outcome.SUCCEEDED, 1999)
+            assert paid.saved_method is None, "it is kept already"
+
+    def test_a_second_method_is_kept_for_the_same_customer_of_the_gateway(self, stage: Stage) -> None:
+        first, customer_id = self.keep(stage), uuid4()
+        request = stage.request(
+            save_method=True, gateway_customer_id=first.gateway_customer_id, customer_id=customer_id
+        )
+        answer = stage.gateway.authorize(request, deadline_seconds=DEADLINE_SECONDS)
+        assert answer.outcome is Outcome.SUCCEEDED
+        assert answer.saved_method is not None
+        assert answer.saved_method.gateway_customer_id == first.gateway_customer_id
+
+    def test_nothing_is_kept_unless_it_is_asked_for(self, stage: Stage) -> None:
+        request = stage.request(customer_id=uuid4())
+        assert stage.gateway.authorize(request, deadline_seconds=DEADLINE_SECONDS).saved_method is None
+        assert {event.saved_method for event in stage.events_until("capture_succeeded")} == {None}
+
+    def test_a_method_that_is_forgotten_pays_no_more_and_may_be_forgotten_twice(self, stage: Stage) -> None:
+        kept = self.keep(stage)
+        assert isinstance(stage.gateway, ForgetsMethods)
+        for _ in range(2):
+            stage.gateway.forget_method(
+                kept.gateway_customer_id,
+                kept.token,
+                idempotency_key=f"forget-{uuid4()}",
+                deadline_seconds=DEADLINE_SECONDS,
+            )
+        request = stage.request(token=kept.token, gateway_customer_id=kept.gateway_customer_id, customer_id=uuid4())
+        try:
+            outcome = stage.gateway.authorize(request, deadline_seconds=DEADLINE_SECONDS).outcome
+        except GatewayRefused:
+            outcome = Outcome.DECLINED
+        assert outcome is Outcome.DECLINED
+        assert stage.charges_of(request.order_id) == 0
+
+    def test_a_lost_answer_keeps_one_method(self, stage: Stage) -> None:
+        if not isinstance(stage.gateway, ForgetsMethods):
+            pytest.skip("this gateway keeps no methods")
+        request = stage.request(save_method=True, customer_id=uuid4())
+        stage.lose_answer()
+        with pytest.raises(OutcomeUnknown):
+            stage.gateway.authorize(request, deadline_seconds=DEADLINE_SECONDS)
+        found = stage.gateway.find(request, deadline_seconds=DEADLINE_SECONDS)
+        again = stage.gateway.find(request, deadline_seconds=DEADLINE_SECONDS)
+        assert found is not None
+        assert again is not None
+        assert found.saved_method == again.saved_method
+        assert stage.charges_of(request.order_id) == 1
 
 
 class TestUnknownOutcome:

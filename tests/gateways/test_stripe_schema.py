@@ -5,6 +5,7 @@ The adapter and the local server were written by the same hands and could share 
 
 import typing
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from typing import Any
@@ -20,8 +21,8 @@ from holdfast.gateways.port import AuthorizeRequest, GatewayCredentials, Gateway
 from holdfast.gateways.stripe import StripeGateway
 from holdfast.values.money import Money
 from local.gateway_server.model import Endpoint, Event
-from local.stripe_server import intents, objects, refunds
-from local.stripe_server.model import Charge, Intent, Refund
+from local.stripe_server import customers, intents, objects, refunds
+from local.stripe_server.model import Charge, Customer, Intent, Refund
 
 INTENT = Intent("pi_1", "sk_1", 1999, "usd", 1763596800, "manual", "pi_1_secret")
 CHARGE = Charge(
@@ -42,6 +43,7 @@ EVENT = Event("evt_1", "sk_1", "charge.expired", 1763596800, "ch_1", "pi_1")
         (stripe.Dispute, objects.dispute_json(CHARGE, 1763596800)),
         (stripe.PaymentMethod, objects.payment_method_json("pm_1", "pm_card_visa", 1763596800)),
         (stripe.PaymentMethod.Card, objects.card_json("pm_card_visa")),
+        (stripe.Customer, objects.customer_json(Customer("cus_1", "sk_1", 1763596800))),
         (stripe.Event, objects.event_json(EVENT, {}, 1, None, None)),
         (stripe.WebhookEndpoint, objects.endpoint_json(ENDPOINT, with_secret=True)),
     ],
@@ -62,6 +64,8 @@ def test_the_local_server_answers_with_stripes_fields(model: type, rendered: dic
         (stripe.params.PaymentIntentCaptureParams, intents.CAPTURE_PARAMETERS),
         (stripe.params.PaymentIntentCancelParams, intents.CANCEL_PARAMETERS),
         (stripe.params.RefundCreateParams, refunds.CREATE_PARAMETERS),
+        (stripe.params.CustomerCreateParams, customers.CREATE_PARAMETERS),
+        (stripe.params.PaymentMethodDetachParams, customers.DETACH_PARAMETERS),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -106,6 +110,17 @@ def test_the_adapter_sends_only_parameters_that_stripe_has(recorder: _Recorder, 
     calls: list[tuple[Any, type]] = [
         (lambda: gateway.authorize(_request(None), deadline_seconds=5), stripe.params.PaymentIntentCreateParams),
         (lambda: gateway.authorize(_request("https://a"), deadline_seconds=5), stripe.params.PaymentIntentCreateParams),
+        (
+            lambda: gateway.authorize(replace(_request(None), save_method=True), deadline_seconds=5),
+            stripe.params.PaymentIntentCreateParams,
+        ),
+        (
+            lambda: gateway.authorize(
+                replace(_request(None), save_method=True, gateway_customer_id=None, customer_id=uuid4()),
+                deadline_seconds=5,
+            ),
+            stripe.params.CustomerCreateParams,
+        ),
         (lambda: gateway.capture("pi_1", money, **key), stripe.params.PaymentIntentCaptureParams),
         (lambda: gateway.cancel("pi_1", **key), stripe.params.PaymentIntentCancelParams),
         (

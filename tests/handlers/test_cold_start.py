@@ -34,6 +34,7 @@ ONLINE = [
     "payment_events",
     "api_docs",
     "operations",
+    "payment_methods",
     "refunds",
     "stock",
     "stock_reports",

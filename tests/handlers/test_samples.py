@@ -194,6 +194,7 @@ def test_the_watchdog_announces_what_waits(shop: Door) -> None:
         "payments_checked": 0,
         "returns_resumed": 0,
         "authorizations_looked_after": 0,
+        "methods_forgotten": 0,
     }
 
 

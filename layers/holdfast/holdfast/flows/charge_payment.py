@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
-from holdfast.flows.event_record import store_event
+from holdfast.flows.event_record import saved_method_document, store_event
 from holdfast.flows.locked_order import LockedOrder, LockedPayment, lock_order
 from holdfast.flows.reserve_again import reserve_again
 from holdfast.flows.settlement import Tidings, decide, write
@@ -71,6 +71,9 @@ class Attempt:
     capture_now: bool
     idempotency_key: str
     begun_at: datetime
+    customer_id: UUID
+    gateway_customer_id: str | None = None
+    save_method: bool = False
     gateway_transaction_id: str | None = None
     return_url: str | None = None
 
@@ -90,6 +93,9 @@ class Attempt:
             idempotency_key=self.idempotency_key,
             capture_now=self.capture_now,
             return_url=self.return_url,
+            customer_id=self.customer_id,
+            gateway_customer_id=self.gateway_customer_id,
+            save_method=self.save_method,
         )
 
 
@@ -234,6 +240,7 @@ def tidings_of(event: GatewayEvent, event_id: UUID | None, snapshot: PaymentSnap
         event_id=event_id,
         gateway_transaction_id=event.gateway_transaction_id,
         refund_id=event.refund_id,
+        saved_method=saved_method_document(event.saved_method),
         client_action=snapshot.client_action if snapshot else None,
         method=snapshot.method if snapshot else None,
         brand=snapshot.brand if snapshot else None,
@@ -257,6 +264,9 @@ def attempt_of(organization_id: UUID, order: LockedOrder, payment: LockedPayment
         capture_now=payment.capture_now,
         idempotency_key=payment.idempotency_key,
         begun_at=payment.created_at,
+        customer_id=order.customer_id,
+        gateway_customer_id=payment.gateway_customer_id,
+        save_method=payment.save_method,
         gateway_transaction_id=payment.gateway_transaction_id,
         return_url=payment.return_url,
     )

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from holdfast.database.transaction import Transaction
 from holdfast.flows.settlement import Tidings
-from holdfast.gateways.port import GatewayEvent
+from holdfast.gateways.port import GatewayEvent, SavedMethod
 from holdfast.payments.state import PaymentNews
 from holdfast.values.correlation import correlation_id as current_correlation_id
 from holdfast.values.ids import uuid7
@@ -20,6 +20,8 @@ from holdfast.values.payment_events import DisputeOutcome, EventType
 _ESCAPES: Final = re.compile(
     r"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|(?P<unstorable>\\u0000|\\ud[89a-f][0-9a-f]{2})|\\."
 )
+
+_LAST_FOUR: Final = re.compile(r"[0-9]{4}")
 
 
 def store_event(
@@ -102,6 +104,20 @@ def _news(event: GatewayEvent) -> dict[str, Any]:
         "authorization_expires_at": expires_at and expires_at.isoformat(),
         "failure_code": event.failure_code,
         "failure_message": event.failure_message,
+        "saved_method": saved_method_document(event.saved_method),
+    }
+
+
+def saved_method_document(saved: SavedMethod | None) -> dict[str, Any] | None:
+    """A method that a gateway keeps, as JSON."""
+    if saved is None:
+        return None
+    return {
+        "gateway_customer_id": saved.gateway_customer_id,
+        "token": saved.token,
+        "brand": saved.brand,
+        "last_four": saved.last_four if saved.last_four and _LAST_FOUR.fullmatch(saved.last_four) else None,
+        "expires_on": saved.expires_on and saved.expires_on.isoformat(),
     }
 
 
@@ -130,6 +146,7 @@ def tidings_from(row: Mapping[str, Any]) -> Tidings:
         event_id=UUID(row["id"]),
         gateway_transaction_id=row["gateway_transaction_id"],
         refund_id=None if news["refund_id"] is None else UUID(news["refund_id"]),
+        saved_method=news["saved_method"],
     )
 
 

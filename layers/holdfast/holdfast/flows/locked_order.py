@@ -44,6 +44,8 @@ class LockedPayment:
     status: PaymentStatus
     facts: PaymentFacts
     capture_now: bool
+    gateway_customer_id: str | None
+    save_method: bool
     idempotency_key: str
     checks: int
     return_url: str | None
@@ -287,6 +289,8 @@ def _payment_from(row: Mapping[str, Any]) -> LockedPayment:
         status=PaymentStatus(row["status"]),
         facts=from_json(row["facts"]) if row["facts"] else PaymentFacts(amount_minor=row["amount"]),
         capture_now=row["capture_now"],
+        gateway_customer_id=row["gateway_customer_id"],
+        save_method=row["save_method"],
         idempotency_key=row["idempotency_key"],
         checks=row["checks"],
         return_url=row["return_url"],

@@ -18,6 +18,7 @@ from holdfast.flows.find_order import order_id_of
 from holdfast.flows.idempotency import Answer, Claim, Patience, Resume, read_earlier
 from holdfast.flows.locked_order import LockedOrder, lock_order
 from holdfast.flows.pay_attempt import Render, pay_attempt, resume_attempt
+from holdfast.flows.payment_means import PaymentMeans, choose
 from holdfast.flows.reserve_again import hold_again
 from holdfast.flows.return_money import return_money_owed
 from holdfast.flows.ring_bell import ring_outbox_bell
@@ -28,7 +29,6 @@ from holdfast.tenancy.access import Operation
 from holdfast.values.caller import Caller
 from holdfast.values.errors import (
     Conflict,
-    InvalidInput,
     OutOfStock,
     StockContended,
     TransitionRefused,
@@ -51,8 +51,15 @@ class PayOrder:
     caller: Caller
     claim: Claim
     reference: str
-    gateway: str
-    token: str
+    gateway: str | None
+    token: str | None
+    save_method: bool = False
+    payment_method_id: UUID | None = None
+
+    @property
+    def means(self) -> PaymentMeans:
+        """What is paid with."""
+        return PaymentMeans(self.gateway, self.token, self.save_method, self.payment_method_id)
 
 
 def pay_order(runtime: Runtime, command: PayOrder, clock: Callable[[], datetime], render: Render) -> Answer:
@@ -61,6 +68,7 @@ def pay_order(runtime: Runtime, command: PayOrder, clock: Callable[[], datetime]
     Raises NotFound, Conflict (paid already), TransitionRefused (cancelled and the like), OutOfStock (the hold had
     expired and the goods are gone: the order is cancelled), IdempotencyKeyReused, RequestInProgress or Transient.
     """
+    command.means.check_caller(command.caller)
     _end_open_attempt(runtime, command, clock)
     patience = Patience(time.sleep)
     while True:
@@ -165,21 +173,7 @@ def _check_payable(order: LockedOrder) -> None:
 
 def _new_attempt(transaction: Transaction, order: LockedOrder, command: PayOrder, default_return_url: str) -> Attempt:
     now = transaction.now
-    account = transaction.row(
-        """
-        SELECT a.id, a.secret_reference, a.merchant_account, o.settings
-          FROM tenancy.gateway_accounts a JOIN tenancy.organizations o ON o.id = a.organization_id
-         WHERE a.organization_id = :organization_id AND a.gateway = :gateway AND a.status = 'active'
-         ORDER BY a.id LIMIT 1
-        """,
-        organization_id=transaction.tenant,
-        gateway=command.gateway,
-    )
-    if account is None:
-        raise InvalidInput(
-            f"this shop does not take {command.gateway}",
-            errors=[{"field": "payment.gateway", "message": "not offered by this shop"}],
-        )
+    chosen = choose(transaction, order.customer_id, command.means)
     number = max((payment.attempt for payment in order.payments), default=0) + 1
     payment_id: UUID = uuid7(now)
     attempt = Attempt(
@@ -187,16 +181,19 @@ def _new_attempt(transaction: Transaction, order: LockedOrder, command: PayOrder
         order_id=order.id,
         order_number=order.order_number,
         payment_id=payment_id,
-        gateway=command.gateway,
-        gateway_account_id=account.id,
-        secret_reference=account.secret_reference,
-        merchant_account=account.merchant_account,
+        gateway=chosen.gateway,
+        gateway_account_id=chosen.gateway_account_id,
+        secret_reference=chosen.secret_reference,
+        merchant_account=chosen.merchant_account,
         amount=Money(order.total, order.currency),
-        token=command.token,
+        token=chosen.token,
         capture_now=order.payments[-1].capture_now if order.payments else True,
         idempotency_key=f"{order.id}-{number}",
         begun_at=now,
-        return_url=return_url_of(account.settings, default_return_url, order.id),
+        return_url=return_url_of(chosen.settings, default_return_url, order.id),
+        customer_id=order.customer_id,
+        gateway_customer_id=chosen.gateway_customer_id,
+        save_method=chosen.save_method,
     )
     _insert(transaction, attempt, number)
     path = (OrderStatus.PENDING_PAYMENT,) if order.status is OrderStatus.PAYMENT_FAILED else ()
@@ -218,11 +215,11 @@ def _insert(transaction: Transaction, attempt: Attempt, number: int) -> None:
     transaction.execute(
         """
         INSERT INTO payments.payments (organization_id, id, order_id, attempt, gateway, gateway_account_id,
-                                       method_token, amount, currency, capture_now, idempotency_key, metadata,
-                                       next_check_at, created_at)
+                                       method_token, amount, currency, capture_now, save_method,
+                                       gateway_customer_id, idempotency_key, metadata, next_check_at, created_at)
         VALUES (:organization_id, :id, :order_id, :attempt, :gateway, :gateway_account_id, :token,
-                :amount, :currency, :capture_now, :idempotency_key, CAST(:metadata AS jsonb),
-                :next_check_at, :now)
+                :amount, :currency, :capture_now, :save_method, :gateway_customer_id, :idempotency_key,
+                CAST(:metadata AS jsonb), :next_check_at, :now)
         """,
         organization_id=transaction.tenant,
         id=attempt.payment_id,
@@ -234,6 +231,8 @@ def _insert(transaction: Transaction, attempt: Attempt, number: int) -> None:
         amount=attempt.amount.amount_minor,
         currency=attempt.amount.currency,
         capture_now=attempt.capture_now,
+        save_method=attempt.save_method,
+        gateway_customer_id=attempt.gateway_customer_id,
         idempotency_key=attempt.idempotency_key,
         metadata=attempt.metadata(),
         next_check_at=transaction.now + timedelta(seconds=FIRST_CHECK_SECONDS),

@@ -17,6 +17,7 @@ from holdfast.flows.charge_payment import Attempt
 from holdfast.flows.idempotency import Answer, Claim, Patience, Resume, read_earlier
 from holdfast.flows.locate_address import AddressSearch
 from holdfast.flows.pay_attempt import Render, pay_attempt, resume_attempt
+from holdfast.flows.payment_means import PaymentMeans, chosen_of
 from holdfast.flows.planning import CheckoutPlan, CheckoutRequest, hold_document, plan_checkout, read_facts
 from holdfast.payments.capture_policy import CapturePolicy, policy_of
 from holdfast.runtime import Runtime
@@ -44,10 +45,17 @@ class PlaceOrder:
     request: CheckoutRequest
     billing_address: Address
     email: str | None
-    gateway: str
-    token: str
+    gateway: str | None
+    token: str | None
     notes: str | None = None
     source: str = "api"
+    save_method: bool = False
+    payment_method_id: UUID | None = None
+
+    @property
+    def means(self) -> PaymentMeans:
+        """What is paid with."""
+        return PaymentMeans(self.gateway, self.token, self.save_method, self.payment_method_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,7 @@ def place_order(runtime: Runtime, command: PlaceOrder, clock: Callable[[], datet
     RequestInProgress or Forbidden (nothing was written), or Transient (the same key finds out what happened).
     """
     require_kind(command.caller, Operation.PLACE_ORDER)
+    command.means.check_caller(command.caller)
     patience = Patience(time.sleep)
     decisions = 0
     tried: dict[UUID, Attempt] = {}
@@ -110,7 +119,7 @@ def _try_to_place(
             transaction,
             caller,
             command.request.items,
-            gateway=command.gateway,
+            means=command.means,
             claim=command.claim,
             address=search.wanted(now),
         )
@@ -148,12 +157,9 @@ def _decided(
     command: PlaceOrder, facts: Mapping[str, Any], plan: CheckoutPlan, now: datetime, default_return_url: str
 ) -> tuple[Attempt, dict[str, Any]]:
     """The decision as ``checkout.place`` takes it, and the attempt that is to be paid."""
-    account = facts["gateway_account"]
-    if account is None:
-        raise InvalidInput(
-            f"this shop does not take {command.gateway}",
-            errors=[{"field": "payment.gateway", "message": "not offered by this shop"}],
-        )
+    chosen = chosen_of(
+        command.means, facts["gateway_account"], facts["payment_method"], facts["organization"]["settings"]
+    )
     amounts = plan.amounts
     if amounts.total_minor == 0:
         raise InvalidInput("there is nothing to pay: free orders are not taken by this checkout")
@@ -166,16 +172,19 @@ def _decided(
         order_id=order_id,
         order_number=order_number(order_id),
         payment_id=payment_id,
-        gateway=command.gateway,
-        gateway_account_id=UUID(account["id"]),
-        secret_reference=account["secret_reference"],
-        merchant_account=account["merchant_account"],
+        gateway=chosen.gateway,
+        gateway_account_id=chosen.gateway_account_id,
+        secret_reference=chosen.secret_reference,
+        merchant_account=chosen.merchant_account,
         amount=Money(amounts.total_minor, amounts.currency),
-        token=command.token,
+        token=chosen.token,
         capture_now=policy_of(facts["organization"]["settings"].get("capture_policy")) is CapturePolicy.AT_ONCE,
         idempotency_key=f"{order_id}-1",
         begun_at=now,
         return_url=return_url_of(facts["organization"]["settings"], default_return_url, order_id),
+        customer_id=customer_id,
+        gateway_customer_id=chosen.gateway_customer_id,
+        save_method=chosen.save_method,
     )
     document = {
         "claim": command.claim.document(now),
@@ -232,6 +241,8 @@ def _payment_document(attempt: Attempt, now: datetime) -> dict[str, Any]:
         "gateway_account_id": str(attempt.gateway_account_id),
         "token": attempt.token,
         "capture_now": attempt.capture_now,
+        "save_method": attempt.save_method,
+        "gateway_customer_id": attempt.gateway_customer_id,
         "idempotency_key": attempt.idempotency_key,
         "metadata": attempt.metadata(),
         "next_check_at": (now + timedelta(seconds=FIRST_CHECK_SECONDS)).isoformat(),

@@ -14,6 +14,7 @@ from holdfast.checkout.shipping_rates import ShippingRates
 from holdfast.checkout.tax import Destination, TaxTable
 from holdfast.database.transaction import Transaction
 from holdfast.flows.idempotency import Claim
+from holdfast.flows.payment_means import PaymentMeans
 from holdfast.inventory.allocation import CapacityOverride, Line, Plan, Warehouse, allocate
 from holdfast.values.address import Address
 from holdfast.values.caller import Caller, CallerKind
@@ -62,19 +63,22 @@ def read_facts(
     caller: Caller,
     items: Sequence[RequestedItem],
     *,
-    gateway: str | None = None,
+    means: PaymentMeans | None = None,
     claim: Claim | None = None,
     address: AddressKey | None = None,
 ) -> Mapping[str, Any]:
     """Everything a checkout decides on, in one statement."""
     facts: Mapping[str, Any] = transaction.value(
         "SELECT checkout.facts(:organization_id, :now, CAST(:skus AS text[]), CAST(:variant_ids AS uuid[]),"
-        " :gateway, :auth_subject, :caller, :operation, :key, :country, :postal_code, :address_key)",
+        " :gateway, :auth_subject, :caller, :operation, :key, :country, :postal_code, :address_key,"
+        " CAST(:payment_method_id AS uuid), :save_method)",
         organization_id=transaction.tenant,
         now=transaction.now,
         skus=[item.sku for item in items if item.sku is not None],
         variant_ids=[str(item.variant_id) for item in items if item.variant_id is not None],
-        gateway=gateway,
+        gateway=means.gateway if means else None,
+        payment_method_id=means.payment_method_id if means else None,
+        save_method=means is not None and means.save_method,
         auth_subject=caller.subject if caller.kind is CallerKind.CUSTOMER else None,
         caller=claim.caller if claim else None,
         operation=claim.operation if claim else None,

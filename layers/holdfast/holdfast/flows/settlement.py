@@ -13,6 +13,7 @@ from uuid import UUID
 from holdfast.database.transaction import Transaction
 from holdfast.flows.dispute_effects import DisputeEffects, dispute_effects
 from holdfast.flows.locked_order import MONEY_STATUSES, LockedOrder, LockedPayment
+from holdfast.flows.payment_means import kept_method
 from holdfast.flows.refund_news import REFUND_NEWS, RefundNews, read_refund_news, step_back
 from holdfast.orders.lifecycle import TERMINAL, OrderStatus, path_to_confirmed
 from holdfast.orders.model import derive_payment_status
@@ -84,6 +85,8 @@ class Tidings:
     event_id: UUID | None = None
     gateway_transaction_id: str | None = None
     refund_id: UUID | None = None
+    saved_method: Mapping[str, Any] | None = None
+    """The method that the gateway keeps, if it keeps one."""
     client_action: Mapping[str, Any] | None = None
     method: str | None = None
     brand: str | None = None
@@ -360,6 +363,7 @@ def _payment_columns(
         "authorization_expires_at": expires_at and expires_at.isoformat(),
         "next_check_at": check_at and check_at.isoformat(),
         "checks": payment.checks,
+        "saved_method": kept_method(payment, status, tidings.saved_method, now),
     }
 
 

@@ -1,6 +1,6 @@
 """Reading single fields out of what a vendor says. What cannot be read raises one of ``UNREADABLE``."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -41,3 +41,12 @@ def utc_instant(value: Any) -> datetime:
     if at.tzinfo is None:
         raise ValueError("an instant without an offset")
     return at.astimezone(UTC)
+
+
+def last_day_of(year: object, month: object) -> date | None:
+    """The last day on which a card is good that says so by month and year; None for what is no month of any year."""
+    try:
+        first = date(int(str(year)), int(str(month)), 1)
+        return (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+    except (ValueError, OverflowError):
+        return None

@@ -7,7 +7,7 @@ that applying one twice, or an old one after a new one, does no harm.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Final, Protocol, runtime_checkable
 from uuid import UUID
@@ -106,9 +106,26 @@ class AuthorizeRequest:
     """The vendor's name for the shopper's payment method; card numbers never come here."""
     idempotency_key: str
     capture_now: bool
+    customer_id: UUID | None = None
+    """Our id of the shopper: who a method is kept for, at a gateway that wants a name for that."""
     gateway_customer_id: str | None = None
+    """The gateway's own, where it knows the shopper: needed with the token of a method that was kept."""
+    save_method: bool = False
+    """The shopper agreed that the method is kept for later payments."""
     return_url: str | None = None
     """Where the shopper comes back to after an action on another site."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedMethod:
+    """A method that the gateway keeps: its token for ``AuthorizeRequest``, and what a shopper knows it by."""
+
+    gateway_customer_id: str
+    token: str
+    brand: str | None = None
+    last_four: str | None = None
+    expires_on: date | None = None
+    """The last day on which it is good."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +152,8 @@ class PaymentSnapshot:
     method: str | None = None
     brand: str | None = None
     last_four: str | None = None
+    saved_method: SavedMethod | None = None
+    """What the gateway keeps of a paid attempt that asked for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +203,7 @@ class GatewayEvent:
     authorization_expires_at: datetime | None = None
     failure_code: str | None = None
     failure_message: str | None = None
+    saved_method: SavedMethod | None = None
     payload: dict[str, Any] = field(default_factory=dict)
     """What the gateway said, as JSON."""
 
@@ -271,6 +291,17 @@ class Gateway(Protocol):
 
 
 @runtime_checkable
+class ForgetsMethods(Protocol):
+    """A gateway that keeps methods, and can be told to forget one."""
+
+    def forget_method(
+        self, gateway_customer_id: str, token: str, *, idempotency_key: str, deadline_seconds: float
+    ) -> None:
+        """Keep the method no longer. One that is not kept (any more) is fine. Raises what ``Gateway`` says."""
+        ...
+
+
+@runtime_checkable
 class RenewsAuthorizations(Protocol):
     """A gateway that can hold money anew before its authorization runs out. Few can; it is asked with isinstance."""
 
@@ -318,6 +349,7 @@ def event_from_snapshot(snapshot: PaymentSnapshot, payment_id: UUID, now: dateti
         authorization_expires_at=snapshot.authorization_expires_at,
         failure_code=snapshot.failure_code,
         failure_message=snapshot.failure_message,
+        saved_method=snapshot.saved_method,
         payload=_payload_of(snapshot),
     )
 

@@ -4,6 +4,7 @@ Source: https://docs.stripe.com/api (payment_intents, refunds, idempotent_reques
 """
 
 import time
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 from uuid import UUID
@@ -15,6 +16,7 @@ from holdfast.gateways.port import (
     AuthorizeRequest,
     GatewayCredentials,
     GatewayRefused,
+    GatewayUnreachable,
     OutcomeUnknown,
     PaymentSnapshot,
     RefundSnapshot,
@@ -31,6 +33,8 @@ IDEMPOTENCY_KEY_LIFETIME_SECONDS: Final = 24 * 3600
 """Stripe may forget a key after this long; a repetition would then charge again. ``find`` is for younger attempts."""
 
 _REFUND_REASONS: Final = frozenset(("duplicate", "fraudulent", "requested_by_customer"))
+_NOT_KEPT: Final = frozenset(("resource_missing", "invalid_request_error"))
+"""How Stripe refuses to detach what is not attached (any more)."""
 _EXPAND_CHARGE: Final = ("expand[]", "latest_charge")
 
 Form = list[tuple[str, str]]
@@ -61,10 +65,27 @@ class StripeGateway:
             self._headers["Stripe-Account"] = credentials.merchant_account
 
     def authorize(self, request: AuthorizeRequest, *, deadline_seconds: float) -> PaymentSnapshot:
-        """Create and confirm a payment intent. See ``Gateway.authorize``."""
-        return _snapshot(
-            self._post("/v1/payment_intents", _authorize_form(request), request.idempotency_key, deadline_seconds)
-        )
+        """Create and confirm a payment intent; first a customer, where a method is to be kept for one that Stripe does
+        not know. See ``Gateway.authorize``."""
+        started = time.monotonic()
+        if request.save_method and request.gateway_customer_id is None:
+            made = self._post("/v1/customers", _customer_form(request), _customer_key(request), deadline_seconds)
+            request = replace(request, gateway_customer_id=str(made.get("id")))
+        left_seconds = deadline_seconds - (time.monotonic() - started)
+        if left_seconds <= 0:
+            raise GatewayUnreachable("No time was left for the payment itself.")
+        form = _authorize_form(request)
+        return _snapshot(self._post("/v1/payment_intents", form, request.idempotency_key, left_seconds))
+
+    def forget_method(
+        self, gateway_customer_id: str, token: str, *, idempotency_key: str, deadline_seconds: float
+    ) -> None:
+        """Detach a payment method from its customer. See ``ForgetsMethods``."""
+        try:
+            self._post(f"/v1/payment_methods/{quote(token, safe='')}/detach", [], idempotency_key, deadline_seconds)
+        except GatewayRefused as refused:
+            if refused.failure_code not in _NOT_KEPT or not refused.is_about_attempt:
+                raise
 
     def capture(
         self, transaction_id: str, amount: Money, *, idempotency_key: str, deadline_seconds: float
@@ -189,6 +210,8 @@ def _authorize_form(request: AuthorizeRequest) -> Form:
     ]
     if request.gateway_customer_id:
         form.append(("customer", request.gateway_customer_id))
+    if request.save_method:
+        form.append(("setup_future_usage", "off_session"))
     # An intent takes what the account's dashboard allows, and methods that redirect insist on a way back.
     if request.return_url:
         form.append(("return_url", request.return_url))
@@ -198,6 +221,18 @@ def _authorize_form(request: AuthorizeRequest) -> Form:
             ("automatic_payment_methods[allow_redirects]", "never"),
         ]
     return form
+
+
+def _customer_form(request: AuthorizeRequest) -> Form:
+    return [
+        ("metadata[customer_id]", str(request.customer_id)),
+        ("metadata[organization_id]", str(request.organization_id)),
+    ]
+
+
+def _customer_key(request: AuthorizeRequest) -> str:
+    """The same attempt makes the same customer."""
+    return f"customer-{request.idempotency_key}"
 
 
 def _error_for(answer: Answer, problem: dict[str, Any], method: str) -> HoldfastError:

@@ -9,8 +9,8 @@ from typing import Any, Final
 from uuid import UUID
 
 from holdfast.gateways.amounts import money_from, vendor_amount
-from holdfast.gateways.fields import uuid_or_none
-from holdfast.gateways.port import Outcome, PaymentSnapshot, RefundOutcome, RefundSnapshot
+from holdfast.gateways.fields import last_day_of, uuid_or_none
+from holdfast.gateways.port import Outcome, PaymentSnapshot, RefundOutcome, RefundSnapshot, SavedMethod
 from holdfast.values.errors import NotRepresentable
 from holdfast.values.money import Money, currency_exponent
 
@@ -100,6 +100,25 @@ def snapshot_of_intent(intent: Mapping[str, Any]) -> PaymentSnapshot:
         method="card" if card else None,
         brand=card.get("brand"),
         last_four=card.get("last4"),
+        saved_method=saved_method_of(intent),
+    )
+
+
+def saved_method_of(intent: Mapping[str, Any]) -> SavedMethod | None:
+    """The method that Stripe keeps because of a payment that succeeded; without its charge only its token."""
+    if intent.get("status") not in {"succeeded", "requires_capture"} or not intent.get("setup_future_usage"):
+        return None
+    customer, method = intent.get("customer"), intent.get("payment_method")
+    if not isinstance(customer, str) or not isinstance(method, str):
+        return None
+    charge = intent.get("latest_charge")
+    card = _card(charge.get("payment_method_details")) if isinstance(charge, Mapping) else {}
+    return SavedMethod(
+        gateway_customer_id=customer,
+        token=method,
+        brand=card.get("brand"),
+        last_four=card.get("last4"),
+        expires_on=last_day_of(card.get("exp_year"), card.get("exp_month")),
     )
 
 

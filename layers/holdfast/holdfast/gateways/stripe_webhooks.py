@@ -17,6 +17,7 @@ from holdfast.gateways.stripe_objects import (
     failure_code_of,
     instant,
     money_of,
+    saved_method_of,
     uuid_in,
 )
 from holdfast.values.errors import InvalidInput, SignatureInvalid
@@ -139,6 +140,7 @@ def _read_intent(event_name: str, intent: Mapping[str, Any]) -> dict[str, Any]:
         "authorization_expires_at": capture_before(charge) if isinstance(charge, Mapping) else None,
         "failure_code": failure_code_of(error) if failed else None,
         "failure_message": error.get("message") if failed else None,
+        "saved_method": saved_method_of(intent) if held else None,
     }
 
 

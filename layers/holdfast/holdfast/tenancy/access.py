@@ -63,6 +63,9 @@ class Operation(StrEnum):
     DEACTIVATE_ERROR_CLASS = "deactivate_error_class"
     TEST_ERROR_CLASS = "test_error_class"
     SET_AUTO_REPLAY = "set_auto_replay"
+    LIST_PAYMENT_METHODS = "list_payment_methods"
+    SET_DEFAULT_PAYMENT_METHOD = "set_default_payment_method"
+    REMOVE_PAYMENT_METHOD = "remove_payment_method"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ class Access:
 
 
 _SHOPPERS: Final = frozenset({CallerKind.CUSTOMER, CallerKind.GUEST})
+_CUSTOMERS: Final = Access(frozenset({CallerKind.CUSTOMER}), staff=None)
 _MANAGERS: Final = Access(frozenset(), staff=Role.MANAGER)
 """What the operations team does: no shopper, and no staff below manager."""
 _VIEWERS: Final = Access(frozenset(), staff=Role.VIEWER)
@@ -126,6 +130,9 @@ WHO_MAY: Final[Mapping[Operation, Access]] = {
     Operation.DEACTIVATE_ERROR_CLASS: _MANAGERS,
     Operation.TEST_ERROR_CLASS: _MANAGERS,
     Operation.SET_AUTO_REPLAY: _MANAGERS,
+    Operation.LIST_PAYMENT_METHODS: _CUSTOMERS,
+    Operation.SET_DEFAULT_PAYMENT_METHOD: _CUSTOMERS,
+    Operation.REMOVE_PAYMENT_METHOD: _CUSTOMERS,
 }
 
 

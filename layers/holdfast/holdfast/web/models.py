@@ -82,10 +82,22 @@ DetailValue = Annotated[
 
 
 class PaymentBody(Body):
-    """How to pay: a gateway and its token for the shopper's method. Card numbers are refused."""
+    """How to pay: a gateway and its token for the shopper's method, kept for later if the shopper agreed (``save``); or
+    a method that was kept before. Card numbers are refused."""
 
-    gateway: Literal["stripe", "paypal", "square", "adyen"]
-    token: Token
+    gateway: Literal["stripe", "paypal", "square", "adyen"] | None = None
+    token: Token | None = None
+    save: StrictBool = False
+    payment_method_id: UUID | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one_means(self) -> Self:
+        if self.payment_method_id is not None:
+            if self.gateway is not None or self.token is not None or self.save:
+                raise ValueError("a payment_method_id stands alone")
+        elif self.gateway is None or self.token is None:
+            raise ValueError("give either gateway and token, or payment_method_id")
+        return self
 
 
 class QuoteBody(Body):

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from holdfast.orders.lifecycle import OrderStatus
 from holdfast.payments.model import RefundReason, RefundStatus, RestockReason
 from holdfast.values.shipping import ShippingPreference
-from holdfast.web import dead_letter_views, operations_views, stock_views
+from holdfast.web import dead_letter_views, operations_views, payment_method_views, stock_views
 
 
 class Amounts(BaseModel):
@@ -338,5 +338,6 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     *dead_letter_views.ANSWERS,
     *operations_views.ANSWERS,
     *stock_views.ANSWERS,
+    *payment_method_views.ANSWERS,
 )
 """The models that routes name."""

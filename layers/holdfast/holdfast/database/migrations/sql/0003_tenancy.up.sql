@@ -143,6 +143,7 @@ CREATE TABLE tenancy.payment_methods (
     id uuid NOT NULL,
     customer_id uuid NOT NULL,
     gateway text NOT NULL,
+    gateway_account_id uuid NOT NULL, -- a token is good for the account that it was made with
     gateway_customer_id text NOT NULL,
     token text NOT NULL,
     brand text,
@@ -152,18 +153,25 @@ CREATE TABLE tenancy.payment_methods (
     created_at timestamptz NOT NULL,
     updated_at timestamptz,
     deleted_at timestamptz,
+    forget_at timestamptz, -- removed here, and the gateway is to forget it too: when it is asked next
+    forget_attempts integer NOT NULL DEFAULT 0,
     CONSTRAINT payment_methods_pkey PRIMARY KEY (organization_id, id),
     CONSTRAINT payment_methods_customer_fkey FOREIGN KEY (organization_id, customer_id) REFERENCES tenancy.customers (organization_id, id),
+    -- A token is one row, however often the gateway tells of it.
+    -- named query: saved cards of a customer
+    CONSTRAINT payment_methods_once UNIQUE (organization_id, customer_id, gateway_account_id, token),
+    CONSTRAINT payment_methods_forgotten_is_removed CHECK (forget_at IS NULL OR deleted_at IS NOT NULL),
     CONSTRAINT payment_methods_gateway CHECK (gateway IN ('stripe', 'paypal', 'square', 'adyen')),
     CONSTRAINT payment_methods_last_four_form CHECK (last_four ~ '^[0-9]{4}$')
 );
--- named query: saved cards of a customer
-CREATE INDEX payment_methods_of_customer ON tenancy.payment_methods (organization_id, customer_id);
+-- named query: saved cards that gateways are to forget, over all tenants
+CREATE INDEX payment_methods_to_forget ON tenancy.payment_methods (forget_at) WHERE forget_at IS NOT NULL;
 -- A customer has one default card.
 CREATE UNIQUE INDEX payment_methods_one_default ON tenancy.payment_methods (organization_id, customer_id) WHERE is_default AND deleted_at IS NULL;
 CREATE TRIGGER touch BEFORE UPDATE ON tenancy.payment_methods FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
 CALL tenancy.isolate('tenancy.payment_methods');
-GRANT SELECT, INSERT, UPDATE ON tenancy.payment_methods TO holdfast_app;
+CALL tenancy.open_to_system('tenancy.payment_methods', 'select');
+GRANT SELECT, INSERT, UPDATE ON tenancy.payment_methods TO holdfast_app, holdfast_system;
 
 CREATE TABLE tenancy.gateway_accounts (
     organization_id uuid NOT NULL,
@@ -189,6 +197,8 @@ CREATE TABLE tenancy.gateway_accounts (
 -- named query: the active account of a gateway
 CREATE INDEX gateway_accounts_of_gateway ON tenancy.gateway_accounts (organization_id, gateway) WHERE status = 'active';
 CREATE TRIGGER touch BEFORE UPDATE ON tenancy.gateway_accounts FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
+ALTER TABLE tenancy.payment_methods ADD CONSTRAINT payment_methods_gateway_account_fkey
+    FOREIGN KEY (organization_id, gateway_account_id) REFERENCES tenancy.gateway_accounts (organization_id, id);
 CALL tenancy.isolate('tenancy.gateway_accounts');
 GRANT SELECT ON tenancy.gateway_accounts TO holdfast_app, holdfast_system;
 

@@ -22,6 +22,7 @@ CREATE TABLE payments.payments (
     status text NOT NULL DEFAULT 'pending',
     facts jsonb NOT NULL DEFAULT '{}', -- the join of everything heard about the payment; status is derived from it
     capture_now boolean NOT NULL DEFAULT true,
+    save_method boolean NOT NULL DEFAULT false, -- the shopper agreed that the method is kept for later
     client_action jsonb, -- what the shopper's client needs while the gateway wants the shopper
     failure_code text,
     failure_message text,

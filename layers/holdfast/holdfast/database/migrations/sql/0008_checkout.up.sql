@@ -7,14 +7,23 @@
 CREATE FUNCTION checkout.facts(
     p_organization_id uuid, p_now timestamptz, p_skus text[], p_variant_ids uuid[],
     p_gateway text, p_auth_subject text, p_caller text, p_operation text, p_key text,
-    p_country text DEFAULT NULL, p_postal_code text DEFAULT NULL, p_address_key text DEFAULT NULL
+    p_country text DEFAULT NULL, p_postal_code text DEFAULT NULL, p_address_key text DEFAULT NULL,
+    p_payment_method_id uuid DEFAULT NULL, p_save_method boolean DEFAULT false
 ) RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     result jsonb;
     chosen uuid[];
+    saved tenancy.payment_methods;
 BEGIN
+    -- A saved method is its customer's alone, and good for the account that it was made with.
+    IF p_payment_method_id IS NOT NULL THEN
+        SELECT m.* INTO saved FROM tenancy.payment_methods m
+          JOIN tenancy.customers c ON c.organization_id = m.organization_id AND c.id = m.customer_id
+         WHERE m.organization_id = p_organization_id AND m.id = p_payment_method_id AND m.deleted_at IS NULL
+           AND c.auth_subject = p_auth_subject AND c.deleted_at IS NULL;
+    END IF;
     SELECT jsonb_build_object(
         'organization', (SELECT jsonb_build_object('status', o.status, 'settings', o.settings)
                            FROM tenancy.organizations o WHERE o.id = p_organization_id AND o.deleted_at IS NULL),
@@ -26,9 +35,17 @@ BEGIN
         'customer', (SELECT jsonb_build_object('id', c.id, 'status', c.status, 'email', c.email)
                        FROM tenancy.customers c
                       WHERE c.organization_id = p_organization_id AND c.auth_subject = p_auth_subject AND c.deleted_at IS NULL),
-        'gateway_account', (SELECT jsonb_build_object('id', a.id, 'secret_reference', a.secret_reference, 'merchant_account', a.merchant_account)
+        'gateway_account', (SELECT jsonb_build_object('id', a.id, 'gateway', a.gateway, 'secret_reference', a.secret_reference,
+                                                      'merchant_account', a.merchant_account,
+                                'customer_id', CASE WHEN p_save_method THEN (
+                                    SELECT m.gateway_customer_id FROM tenancy.payment_methods m
+                                      JOIN tenancy.customers c ON c.organization_id = m.organization_id AND c.id = m.customer_id
+                                     WHERE m.organization_id = p_organization_id AND m.gateway_account_id = a.id
+                                       AND c.auth_subject = p_auth_subject AND c.deleted_at IS NULL
+                                     ORDER BY m.id DESC LIMIT 1) END)
                               FROM tenancy.gateway_accounts a
-                             WHERE a.organization_id = p_organization_id AND a.gateway = p_gateway AND a.status = 'active'
+                             WHERE a.organization_id = p_organization_id AND a.gateway = COALESCE(saved.gateway, p_gateway)
+                               AND a.status = 'active' AND (saved.id IS NULL OR a.id = saved.gateway_account_id)
                              ORDER BY a.id LIMIT 1),
         -- What a geocoder once answered for this very address, else where its postal code is.
         'place', COALESCE(
@@ -39,6 +56,8 @@ BEGIN
             (SELECT jsonb_build_object('tier', 'reference', 'latitude', r.latitude, 'longitude', r.longitude, 'quality', r.quality)
                FROM addresses.geocode_reference r
               WHERE r.country = p_country AND r.postal_code = p_postal_code)),
+        'payment_method', CASE WHEN saved.id IS NOT NULL THEN jsonb_build_object(
+            'token', saved.token, 'gateway_customer_id', saved.gateway_customer_id) END,
         'variants', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
                             'id', v.id, 'sku', v.sku, 'price', v.price, 'currency', v.currency, 'option_values', v.option_values,
                             'tax_code', v.tax_code, 'name', p.name, 'image_url', p.image_url, 'requires_shipping', p.requires_shipping,
@@ -185,9 +204,11 @@ BEGIN
     VALUES (p_organization_id, v_order_id, 1, 'pending_payment', p #>> '{hold,performed_by}', 'placed', v_now);
 
     INSERT INTO payments.payments (organization_id, id, order_id, attempt, gateway, gateway_account_id, method_token, amount, currency,
-                                   capture_now, idempotency_key, metadata, next_check_at, created_at)
+                                   capture_now, save_method, gateway_customer_id, idempotency_key, metadata,
+                                   next_check_at, created_at)
     VALUES (p_organization_id, (m ->> 'id')::uuid, v_order_id, 1, m ->> 'gateway', (m ->> 'gateway_account_id')::uuid, m ->> 'token',
-            (o ->> 'total')::bigint, o ->> 'currency', (m ->> 'capture_now')::boolean, m ->> 'idempotency_key',
+            (o ->> 'total')::bigint, o ->> 'currency', (m ->> 'capture_now')::boolean,
+            COALESCE((m ->> 'save_method')::boolean, false), m ->> 'gateway_customer_id', m ->> 'idempotency_key',
             COALESCE(m -> 'metadata', '{}'),
             (m ->> 'next_check_at')::timestamptz, v_now);
 
@@ -305,7 +326,7 @@ $$;
 
 GRANT EXECUTE ON FUNCTION checkout.cancel_abandoned_orders(uuid, timestamptz, timestamptz, integer, text), checkout.is_abandoned(uuid, uuid)
     TO holdfast_system;
-GRANT EXECUTE ON FUNCTION checkout.facts(uuid, timestamptz, text[], uuid[], text, text, text, text, text, text, text, text),
+GRANT EXECUTE ON FUNCTION checkout.facts(uuid, timestamptz, text[], uuid[], text, text, text, text, text, text, text, text, uuid, boolean),
     checkout.hold(uuid, jsonb) TO holdfast_app, holdfast_system;
 GRANT EXECUTE ON FUNCTION checkout.place(uuid, jsonb) TO holdfast_app;
 GRANT EXECUTE ON FUNCTION checkout.release_due_holds(uuid, timestamptz, integer, integer, text) TO holdfast_system;

@@ -79,6 +79,7 @@ BEGIN
                     'captured_amount', p.captured_amount, 'refunded_amount', p.refunded_amount, 'refunding_amount', p.refunding_amount,
                     'charged_back_amount', p.charged_back_amount,
                     'currency', p.currency, 'status', p.status, 'facts', p.facts, 'capture_now', p.capture_now,
+                    'save_method', p.save_method, 'gateway_customer_id', p.gateway_customer_id,
                     'idempotency_key', p.idempotency_key, 'checks', p.checks, 'return_url', p.metadata ->> 'return_url', 'created_at', p.created_at,
                     'is_owed_back', EXISTS (SELECT 1 FROM orders.order_operations b
                                              WHERE b.organization_id = p.organization_id AND b.order_id = p.order_id
@@ -203,6 +204,35 @@ BEGIN
 END
 $$;
 
+-- Keeps the method that an order was paid with, once; the customer's first is the default. One that was removed after this
+-- payment stays removed. The lock is taken last of all: whoever holds it waits for nothing else.
+CREATE FUNCTION checkout.keep_payment_method(p_organization_id uuid, p_order_id uuid, p_payment_id uuid, p jsonb, p_now timestamptz)
+RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    v_customer_id uuid := (SELECT o.customer_id FROM orders.orders o WHERE o.organization_id = p_organization_id AND o.id = p_order_id);
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('payment methods' || v_customer_id, 0));
+    INSERT INTO tenancy.payment_methods AS kept (
+        organization_id, id, customer_id, gateway, gateway_account_id, gateway_customer_id, token, brand, last_four, expires_on,
+        is_default, created_at)
+    SELECT p_organization_id, (p ->> 'id')::uuid, v_customer_id, m.gateway, m.gateway_account_id, p ->> 'gateway_customer_id',
+           p ->> 'token', p ->> 'brand', p ->> 'last_four', (p ->> 'expires_on')::date,
+           NOT EXISTS (SELECT 1 FROM tenancy.payment_methods d
+                        WHERE d.organization_id = p_organization_id AND d.customer_id = v_customer_id AND d.is_default AND d.deleted_at IS NULL),
+           p_now
+      FROM payments.payments m WHERE m.organization_id = p_organization_id AND m.id = p_payment_id
+    ON CONFLICT ON CONSTRAINT payment_methods_once DO UPDATE
+       SET brand = COALESCE(kept.brand, excluded.brand), last_four = COALESCE(kept.last_four, excluded.last_four),
+           expires_on = COALESCE(excluded.expires_on, kept.expires_on),
+           is_default = CASE WHEN kept.deleted_at IS NULL THEN kept.is_default ELSE excluded.is_default END,
+           deleted_at = NULL, forget_at = NULL, forget_attempts = 0
+     WHERE kept.deleted_at IS NULL
+        OR kept.deleted_at < (SELECT m.created_at FROM payments.payments m WHERE m.organization_id = p_organization_id AND m.id = p_payment_id);
+END
+$$;
+
 -- Writes one settled decision about an order whose row the caller holds, and answers the order's new view.
 -- p: {now, actor, order_id,
 --     event_id, payment: {id, status, facts, ...} | absent,
@@ -258,6 +288,7 @@ BEGIN
                charged_back_amount = GREATEST(LEAST((m ->> 'charged_back_amount')::bigint, (m ->> 'captured_amount')::bigint
                                                     - (m ->> 'refunded_amount')::bigint - payments.refunding(p_organization_id, v_payment_id)), 0),
                gateway_transaction_id = COALESCE(gateway_transaction_id, m ->> 'gateway_transaction_id'),
+               gateway_customer_id = COALESCE(m #>> '{saved_method,gateway_customer_id}', gateway_customer_id),
                method_token = CASE WHEN m ->> 'status' IN ('pending', 'processing', 'requires_action') THEN method_token END,
                method = COALESCE(m ->> 'method', method), brand = COALESCE(m ->> 'brand', brand), last_four = COALESCE(m ->> 'last_four', last_four),
                client_action = CASE WHEN m ->> 'status' = 'requires_action' THEN COALESCE(NULLIF(m -> 'client_action', 'null'), client_action) END,
@@ -346,6 +377,9 @@ BEGIN
      WHERE f.organization_id = p_organization_id AND f.process_name = r.process_name AND f.related_id = v_order_id
        AND f.status = 'open';
 
+    IF m ->> 'saved_method' IS NOT NULL THEN
+        PERFORM checkout.keep_payment_method(p_organization_id, v_order_id, v_payment_id, m -> 'saved_method', v_now);
+    END IF;
     RETURN checkout.order_view(p_organization_id, v_order_id);
 END
 $$;
@@ -417,5 +451,5 @@ $$;
 
 GRANT EXECUTE ON FUNCTION checkout.order_view(uuid, uuid), checkout.lock_order(uuid, uuid), checkout.settle(uuid, jsonb),
     checkout.count_refunds(uuid, uuid), checkout.restock(uuid, uuid, timestamptz, boolean, text, text), payments.refunding(uuid, uuid),
-    payments.store_event(uuid, jsonb),
+    checkout.keep_payment_method(uuid, uuid, uuid, jsonb, timestamptz), payments.store_event(uuid, jsonb),
     payments.claim_event(uuid, uuid, timestamptz, integer, boolean) TO holdfast_app, holdfast_system;

@@ -1,0 +1,227 @@
+"""A customer's kept payment methods: list them, choose the default, remove one.
+
+A removal is committed first, and nothing is paid with the method from then on; its gateway is told after that, and
+told again by the watchdog until it has heard.
+"""
+
+import logging
+import math
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from holdfast.database.transaction import Transaction, records
+from holdfast.gateways.port import ForgetsMethods
+from holdfast.runtime import Runtime
+from holdfast.tenancy.access import Operation, require
+from holdfast.values.caller import Caller
+from holdfast.values.errors import NotFound
+from holdfast.values.ids import uuid7
+
+FORGET_DEADLINE_SECONDS: Final = 8.0
+FORGET_ATTEMPTS_MAX: Final = 12
+FORGET_BATCH_MAX: Final = 20
+_FORGET_DELAY_MAX_SECONDS: Final = 3600
+ACTOR: Final = "system:forget_methods"
+
+_logger = logging.getLogger(__name__)
+
+
+def list_payment_methods(runtime: Runtime, caller: Caller, now: datetime) -> Mapping[str, Any]:
+    """The caller's own, the default first, then the newest."""
+    with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
+        require(transaction, caller, Operation.LIST_PAYMENT_METHODS)
+        rows = transaction.rows(
+            """
+            SELECT m.id, m.gateway, m.brand, m.last_four, m.expires_on, m.is_default, m.created_at
+              FROM tenancy.payment_methods m
+             WHERE m.organization_id = :organization_id AND m.deleted_at IS NULL
+               AND m.customer_id = (SELECT c.id FROM tenancy.customers c
+                                     WHERE c.organization_id = :organization_id AND c.auth_subject = :subject
+                                       AND c.deleted_at IS NULL)
+             ORDER BY m.is_default DESC, m.id DESC
+            """,
+            organization_id=caller.organization_id,
+            subject=caller.subject,
+        )
+    return {"payment_methods": records(rows)}
+
+
+def make_default(runtime: Runtime, caller: Caller, payment_method_id: UUID, now: datetime) -> Mapping[str, Any]:
+    """Make it the one that is offered first. Raises NotFound, also for one that is somebody else's."""
+
+    def work(transaction: Transaction) -> Mapping[str, Any]:
+        require(transaction, caller, Operation.SET_DEFAULT_PAYMENT_METHOD)
+        customer_id = _lock_methods_of(transaction, caller, payment_method_id)
+        transaction.execute(
+            """
+            UPDATE tenancy.payment_methods SET is_default = false
+             WHERE organization_id = :organization_id AND customer_id = :customer_id AND is_default AND id <> :id
+               AND deleted_at IS NULL
+            """,
+            organization_id=transaction.tenant,
+            customer_id=customer_id,
+            id=payment_method_id,
+        )
+        return _changed(
+            transaction.row(
+                """
+                UPDATE tenancy.payment_methods SET is_default = true
+                 WHERE organization_id = :organization_id AND customer_id = :customer_id AND id = :id
+                   AND deleted_at IS NULL
+                RETURNING id, gateway, brand, last_four, expires_on, is_default, created_at
+                """,
+                organization_id=transaction.tenant,
+                customer_id=customer_id,
+                id=payment_method_id,
+            )
+        )
+
+    return runtime.database.transact(caller.organization_id, work, now=now, actor=caller.actor)
+
+
+def remove_payment_method(
+    runtime: Runtime, caller: Caller, payment_method_id: UUID, clock: Callable[[], datetime]
+) -> Mapping[str, Any]:
+    """Remove it here, then tell the gateway to forget it. Raises NotFound, also for one that is somebody else's."""
+    now = clock()
+
+    def work(transaction: Transaction) -> Mapping[str, Any]:
+        require(transaction, caller, Operation.REMOVE_PAYMENT_METHOD)
+        customer_id = _lock_methods_of(transaction, caller, payment_method_id)
+        return _changed(
+            transaction.row(
+                """
+                UPDATE tenancy.payment_methods SET deleted_at = :now, forget_at = :now, is_default = false
+                 WHERE organization_id = :organization_id AND customer_id = :customer_id AND id = :id
+                   AND deleted_at IS NULL
+                RETURNING id, gateway, brand, last_four, expires_on, is_default, created_at
+                """,
+                organization_id=transaction.tenant,
+                customer_id=customer_id,
+                id=payment_method_id,
+                now=now,
+            )
+        )
+
+    removed = runtime.database.transact(caller.organization_id, work, now=now, actor=caller.actor)
+    _tell_gateway(runtime, caller.organization_id, payment_method_id, clock)
+    return removed
+
+
+def forget_methods(
+    runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float] = lambda: math.inf
+) -> int:
+    """Tell gateways about removed methods that they were not told of; answers how many were looked at."""
+    with runtime.database.transaction(None, now=clock(), actor=ACTOR) as transaction:
+        rows = transaction.rows(
+            """
+            SELECT organization_id, id FROM tenancy.payment_methods
+             WHERE forget_at IS NOT NULL AND forget_at <= :now ORDER BY forget_at LIMIT :limit
+            """,
+            now=clock(),
+            limit=FORGET_BATCH_MAX,
+        )
+    looked_at = 0
+    for row in rows:
+        if time_left_seconds() <= 0:
+            break
+        _tell_gateway(runtime, row.organization_id, row.id, clock)
+        looked_at += 1
+    return looked_at
+
+
+def _lock_methods_of(transaction: Transaction, caller: Caller, payment_method_id: UUID) -> UUID:
+    """Take the lock that ``checkout.keep_payment_method`` takes; whose method it is. Raises NotFound."""
+    customer_id: UUID | None = transaction.value(
+        """
+        SELECT c.id FROM tenancy.customers c
+          JOIN tenancy.payment_methods m ON m.organization_id = c.organization_id AND m.customer_id = c.id
+         WHERE c.organization_id = :organization_id AND c.auth_subject = :subject AND c.deleted_at IS NULL
+           AND m.id = :id AND m.deleted_at IS NULL
+        """,
+        organization_id=transaction.tenant,
+        subject=caller.subject,
+        id=payment_method_id,
+    )
+    if customer_id is None:
+        raise NotFound("there is no such payment method")
+    transaction.rows(
+        "SELECT pg_advisory_xact_lock(hashtextextended('payment methods' || CAST(:customer_id AS text), 0))",
+        customer_id=customer_id,
+    )
+    return customer_id
+
+
+def _changed(row: Any) -> Mapping[str, Any]:
+    if row is None:
+        raise NotFound("there is no such payment method")
+    return records([row])[0]
+
+
+def _tell_gateway(
+    runtime: Runtime, organization_id: UUID, payment_method_id: UUID, clock: Callable[[], datetime]
+) -> None:
+    """Claim the telling, committed before the gateway is asked, and note what came of it. Never raises."""
+    try:
+        with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
+            method = _claim(transaction, payment_method_id)
+        if method is None:
+            return
+        gateway = runtime.gateways.gateway(method.gateway, method.secret_reference, method.merchant_account)
+        if isinstance(gateway, ForgetsMethods):
+            gateway.forget_method(
+                method.gateway_customer_id,
+                method.token,
+                idempotency_key=f"forget-{payment_method_id}-{method.forget_attempts}",
+                deadline_seconds=FORGET_DEADLINE_SECONDS,
+            )
+        with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
+            transaction.execute(
+                """
+                UPDATE tenancy.payment_methods SET forget_at = NULL
+                 WHERE organization_id = :organization_id AND id = :id AND deleted_at IS NOT NULL
+                """,
+                organization_id=organization_id,
+                id=payment_method_id,
+            )
+    except Exception:
+        _logger.warning("the gateway has not forgotten payment method %s", payment_method_id, exc_info=True)
+
+
+def _claim(transaction: Transaction, payment_method_id: UUID) -> Any:
+    """The method that is to be forgotten now, its next try put off; the last try is a person's to look after."""
+    method = transaction.row(
+        """
+        UPDATE tenancy.payment_methods m
+           SET forget_attempts = m.forget_attempts + 1,
+               forget_at = CASE WHEN m.forget_attempts + 1 < :attempts_max THEN
+                   CAST(:now AS timestamptz) + make_interval(
+                       secs => LEAST(60 * power(2, m.forget_attempts), :delay_max)) END
+          FROM tenancy.gateway_accounts a
+         WHERE m.organization_id = :organization_id AND m.id = :id AND m.deleted_at IS NOT NULL AND m.forget_at <= :now
+           AND a.organization_id = m.organization_id AND a.id = m.gateway_account_id
+        RETURNING m.gateway, m.gateway_customer_id, m.token, m.forget_attempts, a.secret_reference, a.merchant_account
+        """,
+        organization_id=transaction.tenant,
+        id=payment_method_id,
+        now=transaction.now,
+        attempts_max=FORGET_ATTEMPTS_MAX,
+        delay_max=_FORGET_DELAY_MAX_SECONDS,
+    )
+    if method is not None and method.forget_attempts >= FORGET_ATTEMPTS_MAX:
+        transaction.execute(
+            """
+            INSERT INTO operations.process_failures
+                (organization_id, id, process_name, related_id, details, created_at)
+            VALUES (:organization_id, :id, 'PaymentMethodKept', :payment_method_id, :details, :now)
+            ON CONFLICT (organization_id, process_name, related_id) WHERE status = 'open' DO NOTHING
+            """,
+            organization_id=transaction.tenant,
+            id=uuid7(transaction.now),
+            payment_method_id=payment_method_id,
+            details=f"a removed payment method may still be kept at {method.gateway}: remove it there",
+            now=transaction.now,
+        )
+    return method
