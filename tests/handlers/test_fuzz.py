@@ -88,7 +88,7 @@ def test_a_checkout_of_anything(shared_door: Door, body: dict[str, Any]) -> None
 def test_a_body_of_anything(shared_door: Door, text: str, encoded: bool) -> None:
     for route in ("POST /v1/checkout", "POST /v1/checkout/quote"):
         assert REFUSED <= shared_door.ask(route, text, base64_encoded=encoded).status < 500
-    for verb in ("payments", "cancel", "capture"):
+    for verb in ("payments", "cancel", "capture", "refunds"):
         route = f"POST /v1/orders/{{order_id}}/{verb}"
         assert REFUSED <= shared_door.ask(route, text, base64_encoded=encoded, order_id="x").status < 500
     for action in ("assign", "resolve"):
