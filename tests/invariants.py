@@ -28,6 +28,24 @@ INVARIANTS: Final[Mapping[str, str]] = {
             OR s.reserved <> COALESCE(sum(m.reserved_after - m.reserved_before), 0)
             OR s.version <> COALESCE(max(m.level_version), 0) OR s.version <> count(m.id)
     """,
+    "incoming is what is in transit": """
+        SELECT s.warehouse_id, s.variant_id, s.incoming, COALESCE(t.pieces, 0) AS in_transit
+          FROM inventory.stock_levels s
+          LEFT JOIN (SELECT organization_id, to_warehouse_id, variant_id,
+                            sum(quantity - received_quantity - written_off_quantity) AS pieces
+                       FROM inventory.transfers WHERE status = 'in_transit' GROUP BY 1, 2, 3) t
+                 ON t.organization_id = s.organization_id AND t.to_warehouse_id = s.warehouse_id
+                    AND t.variant_id = s.variant_id
+         WHERE s.incoming <> COALESCE(t.pieces, 0)
+    """,
+    "no goods are lost or found on the way": """
+        SELECT t.id, t.status, m.moved FROM inventory.transfers t
+          LEFT JOIN (SELECT organization_id, reference_id, sum(on_hand_after - on_hand_before) AS moved
+                       FROM inventory.stock_movements WHERE reference_type = 'transfer' GROUP BY 1, 2) m
+                 ON m.organization_id = t.organization_id AND m.reference_id = t.id
+         WHERE COALESCE(m.moved, 0) <> CASE WHEN t.shipped_at IS NULL THEN 0
+                                            ELSE t.received_quantity + t.returned_quantity - t.quantity END
+    """,
     "movements of a level join without a gap": """
         SELECT * FROM (
             SELECT warehouse_id, variant_id, level_version, on_hand_before, reserved_before,

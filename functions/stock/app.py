@@ -26,7 +26,7 @@ _CHANGE = (*JSON_BODY, *IDEMPOTENT, *DATABASE, "not_found", "conflict")
 @route(
     app, "POST /v1/ops/stock/receipts", "Receive goods", tag=_TAG, returns={201: "StockChangeAnswer"}, refuses=_CHANGE
 )
-def receive(body: ReceiptBody, idempotency_key: IdempotencyKey) -> Response[Any]:
+def receive_goods(body: ReceiptBody, idempotency_key: IdempotencyKey) -> Response[Any]:
     """All lines or none; a variant that never lay in this warehouse gets its level."""
     return _changed(body, ChangeType.RECEIVE, "receive_stock", idempotency_key)
 
@@ -39,7 +39,7 @@ def receive(body: ReceiptBody, idempotency_key: IdempotencyKey) -> Response[Any]
     returns={201: "StockChangeAnswer"},
     refuses=_CHANGE,
 )
-def adjust(body: AdjustmentBody, idempotency_key: IdempotencyKey) -> Response[Any]:
+def adjust_stock(body: AdjustmentBody, idempotency_key: IdempotencyKey) -> Response[Any]:
     """All lines or none. 409 names the lines that would go below what is reserved."""
     return _changed(body, body.type, "adjust_stock", idempotency_key)
 

@@ -30,7 +30,7 @@ Limit = Annotated[int, Query(ge=1, le=PAGE_MAX_ROWS)]
     returns={200: "StockLevelPage"},
     refuses=_READ,
 )
-def levels(warehouse_id: UUID, after: After = None, limit: Limit = 50) -> Response[Any]:
+def stock_levels(warehouse_id: UUID, after: After = None, limit: Limit = 50) -> Response[Any]:
     """What lies in one warehouse, by variant; `next_after` is the cursor of the next page."""
     return _levels(warehouse_id, after, limit, only_low=False)
 
@@ -43,7 +43,7 @@ def levels(warehouse_id: UUID, after: After = None, limit: Limit = 50) -> Respon
     returns={200: "StockLevelPage"},
     refuses=_READ,
 )
-def low(warehouse_id: UUID, after: After = None, limit: Limit = 50) -> Response[Any]:
+def low_stock(warehouse_id: UUID, after: After = None, limit: Limit = 50) -> Response[Any]:
     """The levels of one warehouse of which less is available than their safety stock."""
     return _levels(warehouse_id, after, limit, only_low=True)
 
@@ -81,7 +81,7 @@ def availability(
     returns={200: "StockMovementPage"},
     refuses=_READ,
 )
-def movements(
+def stock_movements(
     warehouse_id: UUID,
     variant_id: UUID,
     before: Annotated[int | None, Query(ge=1, le=2**62, description="Only lines before this: `next_before`.")] = None,

@@ -44,7 +44,7 @@ def warehouses() -> Response[Any]:
     returns={201: "WarehouseAnswer"},
     refuses=(*JSON_BODY, *IDEMPOTENT, *DATABASE, "conflict"),
 )
-def open_one(body: NewWarehouseBody, idempotency_key: IdempotencyKey) -> Response[Any]:
+def create_warehouse(body: NewWarehouseBody, idempotency_key: IdempotencyKey) -> Response[Any]:
     """409 when the code is taken."""
     caller = caller_from(app.current_event.raw_event)
     claim = Claim(caller.actor, "create_warehouse", idempotency_key, fingerprint_of(body.model_dump(mode="json")))
@@ -60,7 +60,7 @@ def open_one(body: NewWarehouseBody, idempotency_key: IdempotencyKey) -> Respons
     returns={200: "WarehouseAnswer"},
     refuses=(*JSON_BODY, *DATABASE, "not_found", "conflict"),
 )
-def change(warehouse_id: UUID, body: ChangedWarehouseBody) -> Response[Any]:
+def update_warehouse(warehouse_id: UUID, body: ChangedWarehouseBody) -> Response[Any]:
     """All of it but its code. 409 when it was changed since the version sent."""
     caller = caller_from(app.current_event.raw_event)
     changed = change_warehouse(runtime(), caller, warehouse_id, body.version, body.to_facts(), utc_now())

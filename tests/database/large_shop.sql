@@ -79,6 +79,20 @@ INSERT INTO inventory.stock_levels (organization_id, warehouse_id, variant_id, o
     SELECT id, pg_temp.key('004', w, i), pg_temp.key('005', n, i), 1000, 50, CASE WHEN n % 100 = 0 THEN 2000 ELSE 10 END,
            1, base FROM shop, generate_series(1, variants) AS n, generate_series(1, 3) AS w;
 
+INSERT INTO inventory.transfers (organization_id, id, variant_id, from_warehouse_id, to_warehouse_id, quantity, status,
+                                 reason, requested_by, created_at, shipped_at, received_quantity)
+    SELECT id, pg_temp.key('020', n, pg_temp.instant(base + n * interval '1 minute')), pg_temp.key('005', 1 + n % variants, i),
+           pg_temp.key('004', 1, i), pg_temp.key('004', 2 + n % 2, i), 4,
+           CASE WHEN n % 100 = 0 THEN 'in_transit' WHEN n % 100 = 1 THEN 'pending' ELSE 'completed' END, 'test', 'test', base,
+           CASE WHEN n % 100 <> 1 THEN base END, CASE WHEN n % 100 > 1 THEN 4 ELSE 0 END
+      FROM shop, generate_series(1, 20000) AS n;
+
+INSERT INTO inventory.capacity_alerts (organization_id, id, warehouse_id, type, load_date, orders, effective_capacity,
+                                       utilization, raised_at, notified_at, resolved_at)
+    SELECT id, pg_temp.key('021', n, i), pg_temp.key('004', 1 + n % 3, i), 'critical', base::date, 96, 100, 0.96,
+           base - n * interval '1 day', base - n * interval '1 day', CASE WHEN n > 3 THEN base END
+      FROM shop, generate_series(1, 12000) AS n;
+
 INSERT INTO orders.orders (organization_id, id, order_number, customer_id, email, status, status_changed_at, currency,
                            subtotal, tax, shipping, total, shipping_preference, is_split_shipment, shipping_address,
                            billing_address, geocode_requires_review, created_at, shipped_at)

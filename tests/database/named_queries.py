@@ -16,8 +16,11 @@ from uuid import UUID, uuid4
 from holdfast.addresses.cache_policy import use_document
 from holdfast.flows import expire_reservations as expiry
 from holdfast.flows import keep_house as house_keeping
+from holdfast.flows import watch_capacity as watching
 from holdfast.flows.alert_dead_letters import alert_dead_letters
 from holdfast.flows.auto_replay import _due
+from holdfast.flows.capacity_load import list_alerts, show_load
+from holdfast.flows.capacity_overrides import list_overrides
 from holdfast.flows.classify_dead_letters import _waiting
 from holdfast.flows.count_dead_letters import count_dead_letters
 from holdfast.flows.find_order import find_order, order_id_of
@@ -36,8 +39,10 @@ from holdfast.flows.relay_outbox import relay_outbox
 from holdfast.flows.replay_group import _next_of
 from holdfast.flows.return_money import _claim_operations
 from holdfast.flows.settlement import Settlement, write
+from holdfast.flows.transfers import list_transfers
 from holdfast.flows.watch_authorizations import watch_authorizations
 from holdfast.flows.watch_payments import check_payments, resume_returns, sweep_payment_events
+from holdfast.inventory.transfers import TransferStatus
 from holdfast.orders.lifecycle import OrderStatus
 from holdfast.payments.dead_letters import DeadLetterStatus
 from holdfast.runtime import Runtime
@@ -252,6 +257,16 @@ def availability(of: Callable[[Shop], dict[str, Any]]) -> Ask:
     return ask
 
 
+def other_warehouse(shop: Shop) -> UUID:
+    """The second of the shop, of which transfers go to."""
+    return UUID(int=shop.warehouse_id.int // 2**48 * 2**48 + 2)
+
+
+def transfers_of(**which: Any) -> Ask:
+    page = {"status": None, "to_warehouse_id": None, "before": None, "limit": 20} | which
+    return lambda runtime, shop: list_transfers(runtime, staff(shop), **page, now=shop.now)
+
+
 NAMED: dict[str, Named] = {
     # orders
     "order by id": Named(lambda r, s: find_order(r, customer(s), str(s.order_id), s.now), in_functions=True),
@@ -326,6 +341,19 @@ NAMED: dict[str, Named] = {
     "what can be sold of a variant": Named(availability(lambda shop: {"variant_id": shop.variant_id})),
     "what can be sold, by SKU": Named(availability(lambda _: {"sku": "SKU-77"})),
     "what can be sold of a product": Named(availability(lambda shop: {"product_id": shop.variant_id})),
+    "transfers, newest first": Named(transfers_of()),
+    "transfers by status, newest first": Named(transfers_of(status=TransferStatus.PENDING)),
+    "transfers in transit to a warehouse": Named(
+        lambda r, s: transfers_of(status=TransferStatus.IN_TRANSIT, to_warehouse_id=other_warehouse(s))(r, s)
+    ),
+    "overrides covering a date, and the load of every warehouse": Named(
+        lambda r, s: show_load(r, staff(s), starts_on=None, days=7, now=s.now)
+    ),
+    "overrides of a warehouse that have not ended": Named(
+        lambda r, s: list_overrides(r, staff(s), warehouse_id=s.warehouse_id, ended_since=None, now=s.now)
+    ),
+    "unresolved alerts": Named(lambda r, s: list_alerts(r, staff(s), warehouse_id=None, now=s.now)),
+    "last alerts of a warehouse": Named(in_tenant(lambda t, _: watching._last_alerts(t)), SYSTEM),
     "movements of a level, in order": Named(
         lambda r, s: list_movements(
             r, staff(s), warehouse_id=s.warehouse_id, variant_id=s.variant_id, before=None, limit=50, now=s.now

@@ -110,6 +110,20 @@ REFUSED: dict[str, tuple[str, str] | str] = {
     "stock_levels_reserved_not_negative": ("inventory.stock_levels", "reserved = -1"),
     "stock_levels_reserved_within_on_hand": ("inventory.stock_levels", "reserved = on_hand + 1"),
     "stock_levels_safety_stock_not_negative": ("inventory.stock_levels", "safety_stock = -1"),
+    "transfers_between_two_warehouses": ("inventory.transfers", "to_warehouse_id = from_warehouse_id"),
+    "transfers_counts_not_negative": (
+        "inventory.transfers",
+        "received_quantity = -1, written_off_quantity = 1, write_off_reason = 'r'",
+    ),
+    "transfers_quantity_positive": ("inventory.transfers", "quantity = 0, status = 'pending', shipped_at = NULL"),
+    "transfers_status_adds_up": (
+        "inventory.transfers",
+        "status = 'completed', shipped_at = now(), received_quantity = quantity - 1",
+    ),
+    "transfers_write_off_says_why": (
+        "inventory.transfers",
+        "status = 'in_transit', shipped_at = now(), quantity = 9, written_off_quantity = 1, write_off_reason = NULL",
+    ),
     "variants_compare_at_price_not_negative": ("catalog.variants", "compare_at_price = -1"),
     "variants_cost_not_negative": ("catalog.variants", "cost = -1"),
     "variants_currency_form": ("catalog.variants", "currency = 'EU'"),

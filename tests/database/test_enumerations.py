@@ -8,6 +8,8 @@ from pg8000.native import Connection
 
 from holdfast.addresses.model import GeocodeFailureReason, GeocodeFallback, GeocodeQuality, GeocodeResolution
 from holdfast.flows.process_failures import FailureStatus
+from holdfast.inventory.capacity import AlertType
+from holdfast.inventory.transfers import TransferStatus
 from holdfast.inventory.warehouses import WarehouseStatus
 from holdfast.orders.lifecycle import INITIAL, TERMINAL, TRANSITIONS, OrderStatus
 from holdfast.orders.model import FulfillmentStatus, OrderPaymentStatus, OrderSource
@@ -24,6 +26,7 @@ from tests.database.conftest import TwoShops
 MIRRORS: dict[str, type[StrEnum]] = {
     "disputes_outcome": DisputeOutcome,
     "disputes_status": DisputeStatus,
+    "capacity_alerts_type": AlertType,
     "dead_letter_history_action": DeadLetterAction,
     "dead_letters_priority": DeadLetterPriority,
     "dead_letters_status": DeadLetterStatus,
@@ -48,6 +51,7 @@ MIRRORS: dict[str, type[StrEnum]] = {
     "refund_items_restock_reason": RestockReason,
     "refunds_reason": RefundReason,
     "refunds_status": RefundStatus,
+    "transfers_status": TransferStatus,
     "warehouses_status": WarehouseStatus,
 }
 

@@ -9,6 +9,8 @@ from tests.database.conftest import TwoShops
 WITHOUT_INDEX = {
     "payment_methods_gateway_account_fkey": "accounts are disabled, never deleted",
     "payments_gateway_account_fkey": "accounts are disabled, never deleted, and a shop has one at a gateway",
+    "transfers_from_level_fkey": "levels are never deleted",
+    "transfers_to_level_fkey": "levels are never deleted",
     "reservations_stock_level_fkey": "levels are never deleted, and the index of live holds covers those that matter",
 }
 

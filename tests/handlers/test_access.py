@@ -56,7 +56,22 @@ WAREHOUSE: Final[Mapping[str, Any]] = {
     "timezone": "America/New_York",
 }
 STOCK_LINES: Final = {"warehouse_id": str(UUID(int=9)), "lines": [{"sku": "TEE", "quantity": 1}], "reason": "counted"}
+TRANSFER: Final = {
+    "variant_id": str(UUID(int=9)),
+    "from_warehouse_id": str(UUID(int=9)),
+    "to_warehouse_id": str(UUID(int=10)),
+    "quantity": 5,
+    "reason": "runs low",
+}
+OVERRIDE: Final = {"starts_on": "2030-11-25", "ends_on": "2030-12-02", "hard_capacity_limit": 50, "reason": "peak"}
 BODIES_OF_STOCK: Final[Mapping[Operation, Any]] = {
+    Operation.REQUEST_TRANSFER: TRANSFER,
+    Operation.SHIP_TRANSFER: {},
+    Operation.RECEIVE_TRANSFER: {"received_quantity": 1},
+    Operation.CANCEL_TRANSFER: {"reason": "not needed"},
+    Operation.SET_CAPACITY_OVERRIDE: {**OVERRIDE, "warehouse_id": str(UUID(int=9))},
+    Operation.CHANGE_CAPACITY_OVERRIDE: {**OVERRIDE, "version": 1},
+    Operation.REMOVE_CAPACITY_OVERRIDE: {"version": 1},
     Operation.CREATE_WAREHOUSE: {**WAREHOUSE, "code": "NWK"},
     Operation.CHANGE_WAREHOUSE: {**WAREHOUSE, "version": 1},
     Operation.RECEIVE_STOCK: STOCK_LINES,

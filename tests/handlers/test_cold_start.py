@@ -36,8 +36,11 @@ ONLINE = [
     "operations",
     "payment_methods",
     "refunds",
+    "capacity",
+    "capacity_reports",
     "stock",
     "stock_reports",
+    "transfers",
     "warehouses",
 ]
 

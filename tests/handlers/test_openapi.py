@@ -64,6 +64,11 @@ STOCK_CHANGES = {
     "POST /v1/ops/warehouses",
     "POST /v1/ops/stock/receipts",
     "POST /v1/ops/stock/adjustments",
+    "POST /v1/ops/capacity-overrides",
+    "POST /v1/ops/transfers",
+    "POST /v1/ops/transfers/{transfer_id}/ship",
+    "POST /v1/ops/transfers/{transfer_id}/receive",
+    "POST /v1/ops/transfers/{transfer_id}/cancel",
 }
 
 

@@ -4,25 +4,28 @@ import random
 import time
 import uuid
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any, Final
 
 import pytest
 
+from holdfast.flows.capacity_overrides import Override, set_override
 from holdfast.flows.change_stock import ChangeStock, StockLine, change_stock
 from holdfast.flows.expire_reservations import expire_reservations
 from holdfast.flows.idempotency import Answer, Claim
 from holdfast.flows.place_order import place_order
+from holdfast.flows.transfers import Request, cancel_transfer, receive_transfer, request_transfer, ship_transfer
 from holdfast.inventory.stock import ChangeType
 from holdfast.runtime import Runtime
 from holdfast.values.caller import Caller, CallerKind
 from holdfast.values.errors import CapacityExceeded, Conflict, OutOfStock, StockContended
 from holdfast.web.answers import change_answer, payment_answer
 from tests.faults.settings import HEAVY
-from tests.house import House
+from tests.house import House, document
 from tests.races.crowd import crowd_of, guest, rush, tally, without_payment
 
 SECONDS: Final = 60.0 if HEAVY else 4.0
+RENDER: Final = change_answer("transfer")
 REFUSALS: Final = (OutOfStock, StockContended, CapacityExceeded, Conflict)
 
 
@@ -105,7 +108,7 @@ def test_a_level_that_many_are_the_first_to_fill_is_made_once(house: House) -> N
 def test_everybody_at_the_same_levels_at_once_and_nothing_is_lost(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Checkouts, receipts, corrections, damage and expiry on the same 20 levels: no deadlock escapes, all adds up."""
+    """Checkouts, changes, transfers and expiry on the same 20 levels: no deadlock escapes, all adds up."""
     without_payment(monkeypatch)
     skus = [f"SKU-{number}" for number in range(10)]
     for sku in skus:
@@ -134,6 +137,96 @@ def test_everybody_at_the_same_levels_at_once_and_nothing_is_lost(
     assert house.violations() == []
 
 
+def test_of_two_overlapping_overrides_set_at_the_same_instant_the_second_is_refused_by_name(house: House) -> None:
+    who = manager(house)
+    with crowd_of(house, 8) as runtime:
+
+        def set_one(number: int) -> Callable[[], Answer]:
+            claim = Claim(who.actor, "set_override", uuid.uuid4().hex, "f")
+            days = Override(date(2031, 1, 1 + number), date(2031, 1, 20), None, 5, "a race")
+            return lambda: set_override(
+                runtime, who, claim, house.warehouses["EWR"], days, house.clock(), change_answer("override")
+            )
+
+        outcomes = rush([set_one(number) for number in range(8)])
+    assert tally(outcomes) == {"201": 1, "Conflict": 7}
+    kept = str(house.value("SELECT id FROM inventory.capacity_overrides"))
+    named = {outcome.facts["conflicting_override"]["id"] for outcome in outcomes if isinstance(outcome, Conflict)}
+    assert named == {kept}
+
+
+def test_a_transfer_that_many_ship_receive_and_call_off_at_once_happens_once(house: House) -> None:
+    house.add_variant(stock=8)
+    who = manager(house)
+    with crowd_of(house, 9) as runtime:
+        first = ask_for(house, runtime, who, "TEE", 8)
+        shipped = rush([lambda: ship_transfer(runtime, request(who), first, house.clock(), RENDER)] * 8)
+        assert tally(shipped) == {"201": 1, "Conflict": 7}
+
+        def arrive() -> Answer:
+            return receive_transfer(
+                runtime,
+                request(who),
+                first,
+                received_quantity=3,
+                written_off_quantity=0,
+                reason=None,
+                now=house.clock(),
+                render=RENDER,
+            )
+
+        def call_off() -> Answer:
+            return cancel_transfer(runtime, request(who), first, "a race", house.clock(), RENDER)
+
+        outcomes = tally(rush([*[arrive] * 8, call_off]))
+    assert outcomes["201"] in (1, 2, 3)
+    assert house.value("SELECT count(*) FROM inventory.transfers WHERE status = 'cancelled'") == 1
+    assert sum(on_hand for on_hand, _ in house.stock().values()) == 8
+    assert house.violations() == []
+
+
+def request(who: Caller) -> Request:
+    """A request under a key of its own."""
+    return Request(who, Claim(who.actor, "transfer", uuid.uuid4().hex, "f"))
+
+
+def ask_for(house: House, runtime: Runtime, who: Caller, sku: str, quantity: int, *, back: bool = False) -> uuid.UUID:
+    """The id of a new transfer from EWR to RNO, or back."""
+    source, destination = ("RNO", "EWR") if back else ("EWR", "RNO")
+    answer = request_transfer(
+        runtime,
+        request(who),
+        variant_id=house.variants[sku],
+        from_warehouse_id=house.warehouses[source],
+        to_warehouse_id=house.warehouses[destination],
+        quantity=quantity,
+        reason="a race",
+        now=house.clock(),
+        render=RENDER,
+    )
+    return uuid.UUID(document(answer)["transfer"]["id"])
+
+
+def transfer(house: House, runtime: Runtime, who: Caller, skus: list[str], dice: random.Random) -> None:
+    """A whole transfer, or one that is called off before or on its way."""
+    transfer_id = ask_for(house, runtime, who, skus[0], dice.randint(1, 6), back=dice.random() < 0.5)
+    if dice.random() < 0.8:
+        ship_transfer(runtime, request(who), transfer_id, house.clock(), RENDER)
+        received, written_off = dice.choice([(1, 0), (1, 0), (0, 1)])
+        receive_transfer(
+            runtime,
+            request(who),
+            transfer_id,
+            received_quantity=received,
+            written_off_quantity=written_off,
+            reason="lost",
+            now=house.clock(),
+            render=RENDER,
+        )
+    if dice.random() < 0.5:
+        cancel_transfer(runtime, request(who), transfer_id, "a race", house.clock(), RENDER)
+
+
 def buy(house: House, runtime: Runtime, _who: Caller, skus: list[str], dice: random.Random) -> None:
     command = house.command({sku: dice.randint(1, 5) for sku in skus}, caller=guest(house))
     place_order(runtime, command, house.clock, payment_answer)
@@ -159,6 +252,8 @@ ACTS: list[tuple[str, Callable[[House, Runtime, Caller, list[str], random.Random
     ("receive", receive),
     ("correct", correct),
     ("spoil", spoil),
+    ("transfer", transfer),
+    ("transfer", transfer),
 ]
 
 

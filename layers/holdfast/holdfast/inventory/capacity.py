@@ -1,7 +1,10 @@
 """How busy a warehouse is today, and what that does to its score. "Today" is the warehouse's own date."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from decimal import Decimal
+from enum import StrEnum
 from typing import Final
 
 # (utilization below, factor on the shipping cost); at or above the last bound, PENALTY_MAX.
@@ -51,3 +54,49 @@ def capacity_penalty(utilized: float | None) -> float:
 def at_capacity(utilized: float | None) -> bool:
     """Whether the warehouse has taken today all it can; a strict allocation leaves it out."""
     return utilized is not None and utilized >= 1.0
+
+
+class AlertType(StrEnum):
+    """How full a warehouse is for the day, in steps that people are told of."""
+
+    WARNING = "warning"
+    CRITICAL = "critical"
+    OVERFLOW = "overflow"
+
+
+ALERT_FROM: Final[Mapping[AlertType, float]] = {
+    AlertType.WARNING: 0.80,
+    AlertType.CRITICAL: 0.95,
+    AlertType.OVERFLOW: 1.00,
+}
+"""The utilization at which each begins."""
+PUBLISHED: Final = frozenset({AlertType.CRITICAL, AlertType.OVERFLOW})
+"""What the world is told of, beside the operations team."""
+ALERT_PAUSE: Final = timedelta(hours=1)
+"""Nobody is told of one level of one warehouse twice in this time."""
+
+
+class AlertStep(StrEnum):
+    """What becomes of an alert."""
+
+    RAISE = "raise"
+    REOPEN = "reopen"
+    REMIND = "remind"
+    RESOLVE = "resolve"
+
+
+def alert_step(
+    type_: AlertType, utilized: float | None, notified_at: datetime | None, *, is_open: bool, now: datetime
+) -> AlertStep | None:
+    """What to do about one level of one warehouse; ``notified_at`` is when somebody was last told of it.
+
+    An alert stays open while its level is reached, and is told again each hour; one that comes back within the hour
+    is opened again without a word.
+    """
+    reached = utilized is not None and utilized >= ALERT_FROM[type_]
+    if not reached:
+        return AlertStep.RESOLVE if is_open else None
+    told_lately = notified_at is not None and now - notified_at < ALERT_PAUSE
+    if is_open:
+        return None if told_lately else AlertStep.REMIND
+    return AlertStep.REOPEN if told_lately else AlertStep.RAISE

@@ -66,6 +66,17 @@ class Operation(StrEnum):
     LIST_PAYMENT_METHODS = "list_payment_methods"
     SET_DEFAULT_PAYMENT_METHOD = "set_default_payment_method"
     REMOVE_PAYMENT_METHOD = "remove_payment_method"
+    LIST_TRANSFERS = "list_transfers"
+    REQUEST_TRANSFER = "request_transfer"
+    SHIP_TRANSFER = "ship_transfer"
+    RECEIVE_TRANSFER = "receive_transfer"
+    CANCEL_TRANSFER = "cancel_transfer"
+    LIST_CAPACITY_OVERRIDES = "list_capacity_overrides"
+    SET_CAPACITY_OVERRIDE = "set_capacity_override"
+    CHANGE_CAPACITY_OVERRIDE = "change_capacity_override"
+    REMOVE_CAPACITY_OVERRIDE = "remove_capacity_override"
+    SHOW_CAPACITY_LOAD = "show_capacity_load"
+    LIST_CAPACITY_ALERTS = "list_capacity_alerts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +144,17 @@ WHO_MAY: Final[Mapping[Operation, Access]] = {
     Operation.LIST_PAYMENT_METHODS: _CUSTOMERS,
     Operation.SET_DEFAULT_PAYMENT_METHOD: _CUSTOMERS,
     Operation.REMOVE_PAYMENT_METHOD: _CUSTOMERS,
+    Operation.LIST_TRANSFERS: _VIEWERS,
+    Operation.REQUEST_TRANSFER: _MANAGERS,
+    Operation.SHIP_TRANSFER: _MANAGERS,
+    Operation.RECEIVE_TRANSFER: _MANAGERS,
+    Operation.CANCEL_TRANSFER: _MANAGERS,
+    Operation.LIST_CAPACITY_OVERRIDES: _VIEWERS,
+    Operation.SET_CAPACITY_OVERRIDE: _MANAGERS,
+    Operation.CHANGE_CAPACITY_OVERRIDE: _MANAGERS,
+    Operation.REMOVE_CAPACITY_OVERRIDE: _MANAGERS,
+    Operation.SHOW_CAPACITY_LOAD: _VIEWERS,
+    Operation.LIST_CAPACITY_ALERTS: _VIEWERS,
 }
 
 

@@ -1,10 +1,13 @@
 """What the operations API takes about warehouses and what lies in them."""
 
+from datetime import date
+from decimal import Decimal
 from typing import Annotated, Self
 from uuid import UUID
 
 from pydantic import Field, StringConstraints, model_validator
 
+from holdfast.flows.capacity_overrides import Override
 from holdfast.flows.change_stock import LINES_MAX, StockLine
 from holdfast.inventory.stock import ChangeType
 from holdfast.inventory.warehouses import WarehouseFacts, WarehouseStatus
@@ -15,6 +18,7 @@ from holdfast.web.operations_models import Version
 PIECES_MAX = 1_000_000
 Pieces = Annotated[int, Field(ge=1, le=PIECES_MAX, strict=True)]
 Reason = Annotated[str, StringConstraints(min_length=3, max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Day = Annotated[date, Field(ge=date(2000, 1, 1), le=date(2199, 12, 31))]
 Timezone = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Za-z0-9_+\-/]{1,64}$"),
@@ -123,5 +127,77 @@ class NewWarehouseBody(WarehouseBody):
 
 class ChangedWarehouseBody(WarehouseBody):
     """A warehouse as it shall be, and the version it was seen at: of any other, the answer is 409."""
+
+    version: Version
+
+
+class TransferBody(Body):
+    """Pieces of one variant that shall move to another warehouse."""
+
+    variant_id: UUID
+    from_warehouse_id: UUID
+    to_warehouse_id: UUID
+    quantity: Pieces
+    reason: Reason
+
+
+class ArrivalBody(Body):
+    """What of a transfer arrived, and what of it never will; the rest stays in transit."""
+
+    received_quantity: Annotated[int, Field(ge=0, le=PIECES_MAX, strict=True)] = 0
+    written_off_quantity: Annotated[int, Field(ge=0, le=PIECES_MAX, strict=True)] = 0
+    reason: Reason | None = None
+
+    @model_validator(mode="after")
+    def _says_what_and_why(self) -> Self:
+        if not self.received_quantity and not self.written_off_quantity:
+            raise ValueError("something arrived or is written off")
+        if self.written_off_quantity and self.reason is None:
+            raise ValueError("what is written off has a reason")
+        return self
+
+
+class ReasonBody(Body):
+    """Why."""
+
+    reason: Reason
+
+
+class OverrideBody(Body):
+    """From the first through the last day: at most so many orders a day, or a factor on the usual number."""
+
+    starts_on: Day
+    ends_on: Day
+    capacity_multiplier: Annotated[Decimal, Field(gt=0, max_digits=6, decimal_places=3)] | None = None
+    hard_capacity_limit: Pieces | None = None
+    reason: Reason
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if self.ends_on < self.starts_on:
+            raise ValueError("ends_on is before starts_on")
+        if (self.capacity_multiplier is None) == (self.hard_capacity_limit is None):
+            raise ValueError("give either capacity_multiplier or hard_capacity_limit")
+        return self
+
+    def to_override(self) -> Override:
+        """The flow's value."""
+        return Override(self.starts_on, self.ends_on, self.capacity_multiplier, self.hard_capacity_limit, self.reason)
+
+
+class NewOverrideBody(OverrideBody):
+    """An override of one warehouse."""
+
+    warehouse_id: UUID
+
+
+class ChangedOverrideBody(OverrideBody):
+    """An override as it shall be, and the version it was seen at: of any other, the answer is 409."""
+
+    version: Version
+
+
+class VersionBody(Body):
+    """The version it was seen at: of any other, the answer is 409."""
 
     version: Version

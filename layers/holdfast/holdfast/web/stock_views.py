@@ -1,12 +1,14 @@
 """What the operations API answers with about warehouses and stock, as models; see ``holdfast.web.views``."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal
 from uuid import UUID
 
 from pydantic import BaseModel
 
+from holdfast.inventory.capacity import AlertType
 from holdfast.inventory.stock import ChangeType
+from holdfast.inventory.transfers import TransferStatus
 from holdfast.inventory.warehouses import WarehouseStatus
 
 
@@ -143,12 +145,122 @@ class StockMovementPage(BaseModel):
     next_before: int | None
 
 
+class Transfer(BaseModel):
+    """Goods between two warehouses. What is neither received, written off nor returned is in transit."""
+
+    id: UUID
+    variant_id: UUID
+    sku: str
+    from_warehouse_id: UUID
+    to_warehouse_id: UUID
+    quantity: int
+    received_quantity: int
+    written_off_quantity: int
+    returned_quantity: int
+    status: TransferStatus
+    reason: str
+    write_off_reason: str | None
+    cancel_reason: str | None
+    requested_by: str
+    version: int
+    created_at: datetime
+    shipped_at: datetime | None
+    received_at: datetime | None
+    cancelled_at: datetime | None
+
+
+class TransferAnswer(BaseModel):
+    """One transfer."""
+
+    transfer: Transfer
+
+
+class TransferPage(BaseModel):
+    """Transfers, newest first. ``next_before`` is the next page's ``before``; ``null`` on the last page."""
+
+    transfers: list[Transfer]
+    next_before: UUID | None
+
+
+class CapacityOverride(BaseModel):
+    """What a warehouse takes from the first through the last day. The multiplier is a decimal text."""
+
+    id: UUID
+    warehouse_id: UUID
+    starts_on: date
+    ends_on: date
+    capacity_multiplier: str | None
+    hard_capacity_limit: int | None
+    reason: str
+    created_by: str
+    version: int
+    created_at: datetime
+    updated_at: datetime | None
+
+
+class CapacityOverrideAnswer(BaseModel):
+    """One override."""
+
+    override: CapacityOverride
+
+
+class CapacityOverrideList(BaseModel):
+    """The overrides of one warehouse, by their end."""
+
+    overrides: list[CapacityOverride]
+
+
+class CapacityDay(BaseModel):
+    """One warehouse on one day of its own calendar. ``utilization`` 1.0 is full; ``null`` capacity: no limit."""
+
+    warehouse_id: UUID
+    warehouse: str
+    load_date: date
+    orders: int
+    effective_capacity: int | None
+    utilization: float | None
+
+
+class CapacityLoad(BaseModel):
+    """How full the warehouses are."""
+
+    days: list[CapacityDay]
+
+
+class CapacityAlert(BaseModel):
+    """A warehouse reached 80, 95 or 100 % of a day's capacity; ``resolved_at`` is when it fell below again."""
+
+    id: UUID
+    warehouse_id: UUID
+    warehouse: str
+    type: AlertType
+    load_date: date
+    orders: int
+    effective_capacity: int
+    utilization: float
+    raised_at: datetime
+    notified_at: datetime
+    resolved_at: datetime | None
+
+
+class CapacityAlertList(BaseModel):
+    """Alerts, newest first."""
+
+    alerts: list[CapacityAlert]
+
+
 ANSWERS: tuple[type[BaseModel], ...] = (
     Availability,
+    CapacityAlertList,
+    CapacityLoad,
+    CapacityOverrideAnswer,
+    CapacityOverrideList,
     StockChangeAnswer,
     StockLevelAnswer,
     StockLevelPage,
     StockMovementPage,
+    TransferAnswer,
+    TransferPage,
     WarehouseAnswer,
     WarehouseList,
 )

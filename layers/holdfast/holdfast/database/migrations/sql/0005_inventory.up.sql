@@ -59,7 +59,9 @@ CREATE TABLE inventory.capacity_overrides (
     hard_capacity_limit integer,
     reason text NOT NULL,
     created_by text NOT NULL,
+    version integer NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL,
+    updated_at timestamptz,
     CONSTRAINT capacity_overrides_pkey PRIMARY KEY (organization_id, id),
     CONSTRAINT capacity_overrides_warehouse_fkey FOREIGN KEY (organization_id, warehouse_id) REFERENCES inventory.warehouses (organization_id, id),
     CONSTRAINT capacity_overrides_range_ordered CHECK (starts_on <= ends_on),
@@ -71,6 +73,8 @@ CREATE TABLE inventory.capacity_overrides (
 -- named query: overrides covering a date. Range operators are not leakproof, so the constraint's index cannot serve it
 -- under row-level security; and as overrides do not overlap, the first that has not ended is the only candidate.
 CREATE INDEX capacity_overrides_by_end ON inventory.capacity_overrides (organization_id, warehouse_id, ends_on);
+CREATE TRIGGER touch BEFORE UPDATE ON inventory.capacity_overrides FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
+CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON inventory.capacity_overrides FOR EACH ROW EXECUTE FUNCTION operations.audit('organization_id', 'id');
 CALL tenancy.isolate('inventory.capacity_overrides');
 GRANT SELECT, INSERT, UPDATE, DELETE ON inventory.capacity_overrides TO holdfast_app;
 GRANT SELECT, DELETE ON inventory.capacity_overrides TO holdfast_system;
