@@ -24,6 +24,7 @@ from holdfast.flows.capacity_overrides import list_overrides
 from holdfast.flows.classify_dead_letters import _waiting
 from holdfast.flows.count_dead_letters import count_dead_letters
 from holdfast.flows.find_order import find_order, order_id_of
+from holdfast.flows.gateway_health import gateway_health
 from holdfast.flows.idempotency import Claim
 from holdfast.flows.list_dead_letters import Filters, list_dead_letters
 from holdfast.flows.list_orders import list_orders
@@ -55,6 +56,8 @@ from tests.database.large_shop import Shop
 
 ROWS_MAX = 300
 """Enough for a page of a list with its joins."""
+GATEWAY_ROWS_MAX = 20_000
+"""An hour of calls, and whatever is open or unprocessed."""
 
 Ask = Callable[[Runtime, Shop], object]
 
@@ -460,6 +463,15 @@ NAMED: dict[str, Named] = {
     ),
     # operations
     "outbox rows unpublished, in order": Named(relay, SYSTEM, 1_500),
+    "health of the gateways": Named(
+        lambda runtime, shop: gateway_health(runtime, manager(shop), shop.now), rows_max=GATEWAY_ROWS_MAX
+    ),
+    "an account's last webhook": Named(
+        statement(
+            "SELECT max(received_at) FROM payments.payment_events WHERE organization_id = :o"
+            " AND gateway_account_id = :account AND gateway_event_type <> 'answer'"
+        )
+    ),
     "process failures open by process": Named(
         statement(
             "SELECT id FROM operations.process_failures WHERE organization_id = :o AND process_name = 'PaymentEvent'"

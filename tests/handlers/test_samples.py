@@ -150,6 +150,7 @@ def test_the_inbox_of_failures_and_the_timeline_are_for_managers(shop: Door) -> 
     assert as_manager("operations/assign_process_failure").body["process_failure"]["version"] == 2
     stale = as_manager("operations/resolve_process_failure")
     assert (stale.status, stale.body["code"], stale.body["version"]) == (409, "conflict", 2)
+    assert as_manager("operations/show_gateways").body["gateways"][0]["calls"]["count"] >= 1
     assert as_manager("operations/order_timeline").body["order_id"] == order_id
 
 

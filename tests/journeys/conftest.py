@@ -71,20 +71,26 @@ class City:
         parsed = json.loads(answer.data) if answer.data else {}
         return Reply(answer.status, parsed, answer.data, answer.headers.get("Content-Type", ""))
 
-    def checkout(self, sku: str, quantity: int = 1, *, card: str = "pm_card_visa", **how: Any) -> Reply:
+    def checkout(
+        self, sku: str, quantity: int = 1, *, card: str = "pm_card_visa", gateway: str = "stripe", **how: Any
+    ) -> Reply:
         """Place an order."""
         body = {
             "items": [{"sku": sku, "quantity": quantity}],
             "email": "ada@example.com",
             "shipping_address": ADDRESS,
-            "payment": {"gateway": "stripe", "token": card},
+            "payment": {"gateway": gateway, "token": card},
         }
         how.setdefault("key", str(uuid.uuid4()))
         return self.call("POST", "/v1/checkout", body, **how)
 
     def stripe(self, method: str, path: str, body: Any = None) -> Any:
         """The local Stripe's control surface."""
-        answer = self.http.request(method, f"{self.system.stripe_url}/_control{path}", json=body)
+        return self.control("stripe", method, path, body)
+
+    def control(self, gateway: str, method: str, path: str, body: Any = None) -> Any:
+        """The control surface of a local gateway."""
+        answer = self.http.request(method, f"{self.system.gateway_urls[gateway]}/_control{path}", json=body)
         assert answer.status == 200, answer.data
         return answer.json()
 

@@ -34,6 +34,8 @@ from holdfast.values.money import Money
 from holdfast.values.payment_events import EventType
 
 GATEWAY_DEADLINE_SECONDS: Final = 8.0
+ANSWERED: Final = 200
+REFUSED: Final = 400
 UNDECIDED: Final = frozenset({Outcome.REQUIRES_ACTION, Outcome.PROCESSING})
 
 
@@ -107,6 +109,8 @@ class GatewayAnswer:
     event: GatewayEvent
     snapshot: PaymentSnapshot | None
     duration_ms: int
+    status: int | None = ANSWERED
+    """ANSWERED, REFUSED, or None: no answer came, or none that could be used."""
 
 
 def ask_gateway(
@@ -119,6 +123,7 @@ def ask_gateway(
     """
     begun = time.monotonic()
     snapshot: PaymentSnapshot | None = None
+    status: int | None = ANSWERED
     try:
         gateway = runtime.gateways.gateway(attempt.gateway, attempt.secret_reference, attempt.merchant_account)
         snapshot = _put(gateway, attempt, question, clock())
@@ -133,10 +138,11 @@ def ask_gateway(
     except Rejected as refusal:
         code = refusal.failure_code if isinstance(refusal, GatewayRefused) else refusal.code
         kind = EventType.AUTHORIZATION_FAILED if _ends(refusal, attempt, question) else EventType.PAYMENT_PROCESSING
-        event = _own_event(attempt, kind, clock(), code, refusal.detail)
+        event, status = _own_event(attempt, kind, clock(), code, refusal.detail), REFUSED
     except Transient as silence:
         event = _own_event(attempt, EventType.PAYMENT_PROCESSING, clock(), type(silence).__name__, silence.detail)
-    return GatewayAnswer(question, event, snapshot, round((time.monotonic() - begun) * 1000))
+        status = None
+    return GatewayAnswer(question, event, snapshot, round((time.monotonic() - begun) * 1000), status)
 
 
 def _put(gateway: Gateway, attempt: Attempt, question: Question, now: datetime) -> PaymentSnapshot | None:
@@ -205,7 +211,7 @@ def record_answer(transaction: Transaction, attempt: Attempt, answer: GatewayAns
         event,
         gateway=attempt.gateway,
         gateway_account_id=attempt.gateway_account_id,
-        call={"method": "POST", "path": answer.asked, "duration_ms": answer.duration_ms, "status": None},
+        call={"method": "POST", "path": answer.asked, "duration_ms": answer.duration_ms, "status": answer.status},
     )
     order = lock_order(transaction, attempt.order_id)
     payment = order.payment(attempt.payment_id)

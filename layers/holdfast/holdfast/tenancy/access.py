@@ -31,6 +31,7 @@ class Operation(StrEnum):
     ASSIGN_PROCESS_FAILURE = "assign_process_failure"
     RESOLVE_PROCESS_FAILURE = "resolve_process_failure"
     SHOW_ORDER_TIMELINE = "show_order_timeline"
+    SHOW_GATEWAYS = "show_gateways"
     CAPTURE_ORDER = "capture_order"
     LIST_WAREHOUSES = "list_warehouses"
     CREATE_WAREHOUSE = "create_warehouse"
@@ -108,6 +109,7 @@ WHO_MAY: Final[Mapping[Operation, Access]] = {
     Operation.FIND_PROCESS_FAILURE: _MANAGERS,
     Operation.ASSIGN_PROCESS_FAILURE: _MANAGERS,
     Operation.RESOLVE_PROCESS_FAILURE: _MANAGERS,
+    Operation.SHOW_GATEWAYS: _MANAGERS,
     Operation.SHOW_ORDER_TIMELINE: _MANAGERS,
     Operation.CAPTURE_ORDER: _MANAGERS,
     Operation.LIST_WAREHOUSES: _VIEWERS,

@@ -18,6 +18,7 @@ OPERATION_OF_ROUTE: Final[Mapping[str, Operation | None]] = {
     "POST /v1/orders/{order_id}/cancel": Operation.CANCEL_ORDER,
     "POST /v1/orders/{order_id}/refunds": Operation.REFUND_ORDER,
     "GET /v1/orders/{reference}/refunds": Operation.LIST_REFUNDS,
+    "GET /v1/ops/gateways": Operation.SHOW_GATEWAYS,
     "GET /v1/ops/process-failures": Operation.LIST_PROCESS_FAILURES,
     "GET /v1/ops/process-failures/{failure_id}": Operation.FIND_PROCESS_FAILURE,
     "POST /v1/ops/process-failures/{failure_id}/assign": Operation.ASSIGN_PROCESS_FAILURE,

@@ -70,5 +70,41 @@ class OrderTimeline(BaseModel):
     is_complete: bool
 
 
-ANSWERS: tuple[type[BaseModel], ...] = (OrderTimeline, ProcessFailureAnswer, ProcessFailurePage)
+class GatewayCalls(BaseModel):
+    """Calls to a gateway in the window, over all accounts there. ``error_rate`` is the share without an answer."""
+
+    count: int
+    unanswered: int
+    refused: int
+    error_rate: float | None
+    p50_ms: int | None
+    p95_ms: int | None
+    last_at: datetime | None
+
+
+class GatewayAccountHealth(BaseModel):
+    """One account at a gateway: its calls, its webhooks, and what waits to be processed or decided."""
+
+    id: UUID
+    gateway: Literal["stripe", "paypal", "square", "adyen"]
+    endpoint_key: str
+    mode: Literal["test", "live"]
+    status: Literal["active", "disabled"]
+    merchant_account: str | None
+    calls: GatewayCalls
+    last_webhook_at: datetime | None
+    unprocessed_events: int
+    oldest_unprocessed_at: datetime | None
+    undecided_payments: int
+    oldest_undecided_at: datetime | None
+
+
+class GatewayHealth(BaseModel):
+    """The organization's accounts at payment gateways, by gateway."""
+
+    gateways: list[GatewayAccountHealth]
+    window_seconds: int
+
+
+ANSWERS: tuple[type[BaseModel], ...] = (GatewayHealth, OrderTimeline, ProcessFailureAnswer, ProcessFailurePage)
 """The models that routes name."""

@@ -110,6 +110,9 @@ CREATE TABLE payments.payment_events (
 CREATE INDEX payment_events_due ON payments.payment_events (next_attempt_at) WHERE state IN ('pending', 'retry_scheduled');
 -- named query: events of a payment
 CREATE INDEX payment_events_of_payment ON payments.payment_events (organization_id, payment_id, id) WHERE payment_id IS NOT NULL;
+-- named query: an account's last webhook
+CREATE INDEX payment_events_webhooks ON payments.payment_events (organization_id, gateway_account_id, received_at)
+    WHERE gateway_event_type <> 'answer';
 -- named query: payment events unmatched
 CREATE INDEX payment_events_unmatched ON payments.payment_events (organization_id, id) WHERE payment_id IS NULL;
 CALL tenancy.isolate('payments.payment_events');

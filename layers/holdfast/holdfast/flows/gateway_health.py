@@ -1,0 +1,103 @@
+"""How an organization's payment gateways do: the calls of the last hour, the webhooks, and what waits for them.
+
+Signatures that did not verify leave nothing in the database, on purpose: their count is the metric
+``WebhookSignatureInvalid``.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from holdfast.database.transaction import records
+from holdfast.runtime import Runtime
+from holdfast.tenancy.access import Operation, require
+from holdfast.values.caller import Caller
+
+WINDOW_SECONDS: Final = 3600
+CALLS_MAX: Final = 5_000
+"""Of a busier hour the newest calls are looked at."""
+UNDECIDED_AFTER_SECONDS: Final = 300
+"""How long a payment may be open before it counts as one whose outcome is not known."""
+
+
+def gateway_health(runtime: Runtime, caller: Caller, now: datetime) -> dict[str, Any]:
+    """Every account at a gateway with its figures. Raises Forbidden."""
+    with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
+        require(transaction, caller, Operation.SHOW_GATEWAYS)
+        calls = records(
+            transaction.rows(
+                """
+                SELECT c.target AS gateway, count(*) AS calls,
+                       count(*) FILTER (WHERE c.status IS NULL) AS unanswered,
+                       count(*) FILTER (WHERE c.status >= 400) AS refused,
+                       percentile_disc(0.5) WITHIN GROUP (ORDER BY c.duration_ms) AS p50_ms,
+                       percentile_disc(0.95) WITHIN GROUP (ORDER BY c.duration_ms) AS p95_ms,
+                       max(c.created_at) AS last_at
+                  FROM (SELECT target, status, duration_ms, created_at FROM operations.api_calls
+                         WHERE organization_id = :organization_id AND id >= tenancy.uuid_v7_floor(:since)
+                         ORDER BY id DESC LIMIT :calls_max) AS c
+                 GROUP BY c.target
+                """,
+                organization_id=transaction.tenant,
+                since=now - timedelta(seconds=WINDOW_SECONDS),
+                calls_max=CALLS_MAX,
+            )
+        )
+        accounts = records(
+            transaction.rows(
+                """
+                WITH waiting AS (
+                    SELECT gateway_account_id, count(*) AS events, min(received_at) AS oldest_at
+                      FROM payments.payment_events
+                     WHERE organization_id = :organization_id AND state IN ('pending', 'retry_scheduled')
+                     GROUP BY gateway_account_id
+                ), undecided AS (
+                    SELECT gateway_account_id, count(*) AS payments, min(created_at) AS oldest_at
+                      FROM payments.payments
+                     WHERE organization_id = :organization_id AND status IN ('pending', 'processing', 'requires_action')
+                       AND created_at < :open_since
+                     GROUP BY gateway_account_id
+                )
+                SELECT a.id, a.gateway, a.endpoint_key, a.mode, a.status, a.merchant_account,
+                       (SELECT max(e.received_at) FROM payments.payment_events e
+                         WHERE e.organization_id = a.organization_id AND e.gateway_account_id = a.id
+                           AND e.gateway_event_type <> 'answer') AS last_webhook_at,
+                       COALESCE(w.events, 0) AS unprocessed_events, w.oldest_at AS oldest_unprocessed_at,
+                       COALESCE(u.payments, 0) AS undecided_payments, u.oldest_at AS oldest_undecided_at
+                  FROM tenancy.gateway_accounts a
+                  LEFT JOIN waiting w ON w.gateway_account_id = a.id
+                  LEFT JOIN undecided u ON u.gateway_account_id = a.id
+                 WHERE a.organization_id = :organization_id
+                 ORDER BY a.gateway, a.id
+                """,
+                organization_id=transaction.tenant,
+                open_since=now - timedelta(seconds=UNDECIDED_AFTER_SECONDS),
+            )
+        )
+    by_gateway = {row["gateway"]: _figures(row) for row in calls}
+    shown = [{**row, "calls": by_gateway.get(row["gateway"], _NONE)} for row in accounts]
+    return {"gateways": shown, "window_seconds": WINDOW_SECONDS}
+
+
+_NONE: Final[Mapping[str, Any]] = {
+    "count": 0,
+    "unanswered": 0,
+    "refused": 0,
+    "error_rate": None,
+    "p50_ms": None,
+    "p95_ms": None,
+    "last_at": None,
+}
+
+
+def _figures(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A refusal is an answer, and as a rule the shopper's or ours to mend: what counts as an error is silence."""
+    return {
+        "count": row["calls"],
+        "unanswered": row["unanswered"],
+        "refused": row["refused"],
+        "error_rate": round(row["unanswered"] / row["calls"], 4),
+        "p50_ms": row["p50_ms"],
+        "p95_ms": row["p95_ms"],
+        "last_at": row["last_at"],
+    }
