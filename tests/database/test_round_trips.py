@@ -1,14 +1,19 @@
 """What a checkout costs on the network, counted where it crosses."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
+from holdfast.addresses.model import GeocodeQuality
+from holdfast.geocoders.port import GeocodedPlace
 from holdfast.secrets.store import SecretStore
+from holdfast.values.address import Address as PostalAddress
+from holdfast.values.coordinates import Coordinates
 from local.postgres import Address
 from tests.database.acting import APP
 from tests.database.round_trips import Proxy
-from tests.house import House
+from tests.house import DENVER, House
 
 PLACING = [
     ["BEGIN; SELECT set_config("],
@@ -95,6 +100,36 @@ def test_a_lost_race_costs_as_much_again_and_no_more(house: House, wire: Proxy) 
     trips = wire.trips(APP)[before:]
     assert shortened(trips, PLACING + PLACING + SETTLING) == PLACING + PLACING + SETTLING
     assert len(trips) - len(PLACING) - len(SETTLING) <= 6, "the limit of a lost race"
+
+
+def test_an_address_that_is_known_or_that_nobody_can_be_asked_for_costs_no_round_trip(
+    house: House, wire: Proxy
+) -> None:
+    abroad = replace(DENVER, country="DE", postal_code="10115", city="Berlin", region=None)
+    for address in (DENVER, abroad, replace(DENVER, line1="13 Analytical Way")):
+        before = len(wire.trips(APP))
+        assert house.place({"SKU-1": 1}, address=address).status == 201
+        trips = wire.trips(APP)[before:]
+        assert shortened(trips, PLACING + SETTLING) == PLACING + SETTLING
+        assert len(trips) == len(PLACING) + len(SETTLING)
+
+
+def test_asking_the_geocoder_costs_a_transaction_that_ended_before_it_was_asked(house: House, wire: Proxy) -> None:
+    class Geocoder:
+        def find(self, address: PostalAddress) -> GeocodedPlace:
+            asked_after.append(wire.trips(APP)[before:])
+            return GeocodedPlace(Coordinates(43.65, -79.38), GeocodeQuality.ROOFTOP)
+
+    asked_after: list[list[list[str]]] = []
+    house.runtime.__dict__["geocoder"] = Geocoder()
+    before = len(wire.trips(APP))
+    abroad = replace(DENVER, country="CA", postal_code="M5V 2T6", city="Toronto", region="ON")
+    assert house.place({"SKU-1": 1}, address=abroad).status == 201
+    looked = [*PLACING[:2], ["COMMIT"]]
+    trips = wire.trips(APP)[before:]
+    assert shortened(trips, looked + PLACING + SETTLING) == looked + PLACING + SETTLING
+    assert len(trips) == len(looked) + len(PLACING) + len(SETTLING)
+    assert [len(each) for each in asked_after] == [len(looked)]
 
 
 def test_a_repeated_request_is_two_reads(house: House, wire: Proxy) -> None:

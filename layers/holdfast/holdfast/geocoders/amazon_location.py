@@ -52,7 +52,8 @@ class AmazonLocation:
                 import boto3  # noqa: PLC0415 -- costs 130 ms that a checkout whose address is known does not need
                 from botocore.config import Config  # noqa: PLC0415
 
-                self._made = boto3.client(
+                # A session of its own: the default one must not make two clients at once, here and in the main thread.
+                self._made = boto3.session.Session().client(
                     "geo-places",
                     config=Config(
                         connect_timeout=timeout_seconds,
