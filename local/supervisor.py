@@ -148,6 +148,8 @@ class _Starter:
         options, children = self._options, self._children
         sockets = listeners(options.port, options.workers)
         aws_port, gateway_ports = free_port(), {account.gateway: free_port() for account in ACCOUNTS}
+        self._geocoder_port = free_port()
+        geocoder = children.start("geocoder", "local.geocoder_server", "--port", str(self._geocoder_port))
         emulation = children.start("aws", "local.aws", "--port", str(aws_port))
         gateways = [(self._start_gateway_server(name, port), port) for name, port in gateway_ports.items()]
         system = LocalSystem(
@@ -166,7 +168,10 @@ class _Starter:
         children.together(
             lambda: options.migrate(system),
             lambda: self._create_resources(system, emulation, aws_port),
-            *(partial(children.wait_for_port, server, port) for server, port in gateways),
+            *(
+                partial(children.wait_for_port, server, port)
+                for server, port in [*gateways, (geocoder, self._geocoder_port)]
+            ),
         )
         options.progress("demo shop")
         children.together(lambda: self._seed(system))
@@ -198,6 +203,7 @@ class _Starter:
                 "PayPalBaseUrl": system.gateway_urls["paypal"],
                 "PayPalWebhookRootsFile": str(self._state / PAYPAL_ROOTS_FILE),
                 "SquareBaseUrl": system.gateway_urls["square"],
+                "Geocoder": "amazon_location",
                 "AdyenBaseUrl": system.gateway_urls["adyen"],
                 "StorefrontReturnUrl": f"{system.docs_url}?order={{order_id}}",
             },
@@ -211,6 +217,7 @@ class _Starter:
                 "GUEST_TOKEN_SOURCE": "development",
                 "DEVELOPMENT_ISSUER_URL": system.issuer_url,
                 "AWS_ENDPOINT_URL": system.aws_url,
+                "AWS_ENDPOINT_URL_GEO_PLACES": f"http://127.0.0.1:{self._geocoder_port}",
             },
         )
         plan.dump(self._plan_file)
