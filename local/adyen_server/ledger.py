@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from local.adyen_server.model import AdyenError, Modification, Payment, event_date
+from local.adyen_server.model import AdyenError, Modification, Payment, Stored, event_date
 from local.gateway_server.ledger import Ledger as Memory
 from local.gateway_server.model import Endpoint, Json
 
@@ -15,6 +15,7 @@ class Ledger(Memory):
     TABLES: ClassVar[Mapping[str, type[Any]]] = {
         "payments": Payment,
         "modifications": Modification,
+        "stored": Stored,
         "endpoints": Endpoint,
     }
 
@@ -22,6 +23,7 @@ class Ledger(Memory):
         super().__init__()
         self.payments: dict[str, Payment] = {}
         self.modifications: dict[str, Modification] = {}
+        self.stored: dict[str, Stored] = {}
 
     def payment(self, account: str, psp_reference: str) -> Payment:
         """The company's payment that was authorised. Raises ``AdyenError`` (422)."""
@@ -33,7 +35,10 @@ class Ledger(Memory):
     def tell_authorisation(self, payment: Payment, *, success: bool) -> None:
         """Put down AUTHORISATION."""
         reason = f"083152:{payment.last_four}:03/2030" if success else payment.refusal or "Refused"
-        self.tell("AUTHORISATION", payment, payment.id, success=success, reason=reason, amount=payment.amount)
+        more = kept_json(payment)
+        self.tell(
+            "AUTHORISATION", payment, payment.id, success=success, reason=reason, amount=payment.amount, more=more
+        )
 
     def tell_modification(self, code: str, payment: Payment, change: Modification, reason: str = "") -> None:
         """Put down what became of a modification."""
@@ -79,3 +84,18 @@ class Ledger(Memory):
         elif payment.result == "Authorised":
             item["originalReference"] = payment.id
         self.put_down(code, payment.account, psp_reference, payment.id, lambda _event, _wanting: json.dumps(item))
+
+
+def kept_json(payment: Payment) -> dict[str, str]:
+    """What is told of a method that was kept with this payment."""
+    if payment.stored is None:
+        return {}
+    return {
+        "cardSummary": payment.last_four,
+        "expiryDate": "3/2030",
+        "recurring.recurringDetailReference": payment.stored,
+        "recurring.shopperReference": payment.shopper_reference or "",
+        "tokenization.shopperReference": payment.shopper_reference or "",
+        "tokenization.store.operationType": "created",
+        "tokenization.storedPaymentMethodId": payment.stored,
+    }

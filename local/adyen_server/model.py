@@ -51,6 +51,23 @@ class Payment:
     modifications: list[str] = field(default_factory=list)
     refund_fate: str | None = None
     """Set on command: what becomes of its refunds."""
+    number: str = ""
+    shopper_reference: str | None = None
+    store: bool = False
+    """Whether its method is to be kept for the shopper once it is authorised."""
+    stored: str | None = None
+    """Under which id it is kept."""
+
+
+@dataclass(slots=True)
+class Stored:
+    """A payment method that is kept for a shopper."""
+
+    id: str
+    account: str
+    merchant_account: str
+    shopper_reference: str
+    number: str
 
 
 @dataclass(slots=True)

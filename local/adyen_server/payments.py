@@ -2,11 +2,12 @@
 
 import re
 from base64 import b64decode
+from collections.abc import Mapping
 from typing import Any, Final
 
 from local.adyen_server.cards import CARDS, REFUSALS, STORED, Card
-from local.adyen_server.ledger import Ledger
-from local.adyen_server.model import AdyenError, Payment, new_reference
+from local.adyen_server.ledger import Ledger, kept_json
+from local.adyen_server.model import AdyenError, Payment, Stored, new_reference
 from local.gateway_server.model import Json, random_text
 
 CREATE_FIELDS: Final = frozenset(
@@ -32,7 +33,9 @@ def create(ledger: Ledger, account: str, body: Json, base_url: str, commanded: t
     method = body.get("paymentMethod")
     if not isinstance(method, dict) or not isinstance(method.get("type"), str):
         raise AdyenError("14_006", "Required object 'paymentMethod' is not provided.")
-    number, card = _card(method)
+    shopper = text(body, "shopperReference", 256) if "shopperReference" in body else None
+    store = _is_stored(body, shopper)
+    number, card = _card(ledger, account, method, shopper)
     payment = Payment(
         id=new_reference(),
         account=account,
@@ -49,6 +52,9 @@ def create(ledger: Ledger, account: str, body: Json, base_url: str, commanded: t
         token=str(method.get("holderName") or method.get("storedPaymentMethodId") or ""),
         metadata=metadata,
         refund_fate=commanded[1],
+        number=number,
+        shopper_reference=shopper,
+        store=store and card is not None,
     )
     refusal = commanded[0] or str(method.get("holderName"))
     if refusal in REFUSALS:
@@ -115,7 +121,11 @@ def result_json(payment: Payment) -> Json:
         "amount": {"currency": payment.currency, "value": payment.amount},
         "merchantReference": payment.reference,
         "paymentMethod": {"type": payment.kind} | ({"brand": payment.brand} if payment.brand else {}),
-        "additionalData": {"cardSummary": payment.last_four, "paymentMethod": payment.brand or payment.kind},
+        "additionalData": {
+            "cardSummary": payment.last_four,
+            "paymentMethod": payment.brand or payment.kind,
+            **kept_json(payment),
+        },
     }
     if payment.refusal:
         answer |= {"refusalReason": payment.refusal, "refusalReasonCode": payment.refusal_code}
@@ -128,11 +138,37 @@ def _decide(ledger: Ledger, payment: Payment) -> Json:
     else:
         payment.result = "Authorised"
         payment.open, payment.captured = not payment.automatic, payment.amount if payment.automatic else 0
+        if payment.store:
+            shopper = payment.shopper_reference or ""
+            kept = Stored(new_reference(), payment.account, payment.merchant_account, shopper, payment.number)
+            ledger.stored[kept.id] = kept
+            payment.stored = kept.id
     ledger.tell_authorisation(payment, success=not payment.refusal)
     return result_json(payment)
 
 
-def _card(method: Json) -> tuple[str, Card | None]:
+def forget(ledger: Ledger, account: str, identifier: str, query: Mapping[str, str]) -> None:
+    """``DELETE /storedPaymentMethods/{id}``. Raises ``AdyenError``."""
+    kept = ledger.stored.get(identifier)
+    asked = (account, query.get("merchantAccount"), query.get("shopperReference"))
+    if kept is None or (kept.account, kept.merchant_account, kept.shopper_reference) != asked:
+        raise AdyenError("800", "Contract not found")
+    del ledger.stored[identifier]
+    ledger.changes += 1
+
+
+def _is_stored(body: Json, shopper: str | None) -> bool:
+    store = body.get("storePaymentMethod", False)
+    if not isinstance(store, bool):
+        raise AdyenError("702", "storePaymentMethod is true or false")
+    if store and (shopper is None or len(shopper) < 3):
+        raise AdyenError("130", "Required field 'shopperReference' is not provided.")
+    if store and body.get("recurringProcessingModel") not in {"CardOnFile", "Subscription", "UnscheduledCardOnFile"}:
+        raise AdyenError("130", "Required field 'recurringProcessingModel' is not provided.")
+    return store
+
+
+def _card(ledger: Ledger, account: str, method: Json, shopper: str | None) -> tuple[str, Card | None]:
     """Number and card; neither for a payment method that is no card. Raises ``AdyenError``."""
     if method["type"] != "scheme":
         if method["type"] not in {"ideal", "sepadirectdebit"}:
@@ -140,6 +176,9 @@ def _card(method: Json) -> tuple[str, Card | None]:
         return "", None
     stored = method.get("storedPaymentMethodId")
     if stored is not None:
+        kept = ledger.stored.get(stored)
+        if kept is not None and (kept.account, kept.shopper_reference) == (account, shopper):
+            return kept.number, CARDS[kept.number]
         if stored not in STORED:
             raise AdyenError("803", "PaymentDetail not found")
         return STORED[stored], CARDS[STORED[stored]]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
+from urllib.parse import parse_qsl
 
 from local.adyen_server import modifications, payments
 from local.adyen_server.control import AdyenControl
@@ -20,6 +21,7 @@ from local.gateway_server.server import Answer, Call, GatewayServer, Once, Reque
 API_VERSION: Final = "v72"
 KEY_MAX_CHARACTERS: Final = 64
 _MODIFICATION: Final = re.compile(r"/payments/(?P<id>[A-Z0-9]{16})/(?P<verb>captures|cancels|refunds|reversals)")
+_STORED_METHOD: Final = re.compile(r"/storedPaymentMethods/(?P<id>[A-Z0-9]{16})")
 
 _NAMES: Final = {
     "/payments": "payments.create",
@@ -47,6 +49,9 @@ class AdyenServer(GatewayServer):
         if not account.startswith("AQE"):
             raise AdyenError("000", "HTTP Status Response - Unauthorized", status=401, kind="security")
         path = request.path.removeprefix(f"/{API_VERSION}")
+        forgotten = _STORED_METHOD.fullmatch(path)
+        if request.method == "DELETE" and forgotten and path != request.path:
+            return self._forget(account, forgotten["id"], dict(parse_qsl(request.query.decode())))
         if request.method != "POST" or path == request.path:
             raise AdyenError("000", "Not found", status=404)
         body = _json_body(request)
@@ -111,6 +116,13 @@ class AdyenServer(GatewayServer):
     def _create(self, account: str, body: Json, host: str, behavior: Behavior) -> Answer:
         commanded = (behavior.decline_code, behavior.refund_fate)
         return Answer(200, json.dumps(payments.create(self.ledger, account, body, f"http://{host}", commanded)))
+
+    def _forget(self, account: str, identifier: str, query: dict[str, str]) -> Call:
+        def execute(_: Behavior) -> Answer:
+            payments.forget(self.ledger, account, identifier, query)
+            return Answer(204, "")
+
+        return Call(Facts("stored_payment_methods.delete", account), execute, None)
 
     def _begin(self, answer: Json) -> Answer:
         change = self.ledger.modifications.get(answer["pspReference"])

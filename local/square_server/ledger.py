@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from local.gateway_server.ledger import Ledger as Memory
 from local.gateway_server.model import Endpoint, Event, Json, random_text
-from local.square_server.model import Payment, Refund, Seller, SquareError, rfc3339
+from local.square_server.model import Customer, OnFile, Payment, Refund, Seller, SquareError, rfc3339
 from local.square_server.objects import dispute_json, payment_json, refund_json
 
 
@@ -17,6 +17,8 @@ class Ledger(Memory):
         "sellers": Seller,
         "payments": Payment,
         "refunds": Refund,
+        "customers": Customer,
+        "on_file": OnFile,
         "endpoints": Endpoint,
     }
 
@@ -25,6 +27,8 @@ class Ledger(Memory):
         self.sellers: dict[str, Seller] = {}
         self.payments: dict[str, Payment] = {}
         self.refunds: dict[str, Refund] = {}
+        self.customers: dict[str, Customer] = {}
+        self.on_file: dict[str, OnFile] = {}
 
     def seller(self, account: str) -> Seller:
         """The seller of an access token; a new one for a token that was never seen."""

@@ -69,6 +69,33 @@ class Payment:
     refund_fate: str | None = None
     """Set on command: what becomes of its refunds."""
     idempotency_key: str = ""
+    is_on_file: bool = False
+    """Made with a card that its customer keeps."""
+
+
+@dataclass(slots=True)
+class Customer:
+    """Somebody who keeps cards."""
+
+    id: str
+    account: str
+    created_at: str
+    given: dict[str, str]
+    """Names, reference and what else was said."""
+
+
+@dataclass(slots=True)
+class OnFile:
+    """A card that a customer keeps."""
+
+    id: str
+    account: str
+    customer_id: str
+    source_id: str
+    """The sandbox card that it is."""
+    created_at: str
+    reference_id: str | None = None
+    enabled: bool = True
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from typing import Final
 
 from local.gateway_server.model import Json
 from local.square_server.cards import CARDS
-from local.square_server.model import Payment, Refund, money, rfc3339
+from local.square_server.model import Customer, OnFile, Payment, Refund, money, rfc3339
 
 DISPUTE_WINDOW: Final = timedelta(days=14)
 
@@ -63,7 +63,7 @@ def card_details_json(payment: Payment) -> Json:
             "prepaid_type": "NOT_PREPAID",
             "bin": card.bin,
         },
-        "entry_method": "ON_FILE" if payment.source_id.startswith("ccof:") else "KEYED",
+        "entry_method": "ON_FILE" if payment.is_on_file else "KEYED",
         "cvv_status": "CVV_ACCEPTED",
         "avs_status": "AVS_ACCEPTED",
         "statement_description": "SQ *DEMO SHOP",
@@ -77,6 +77,41 @@ def card_details_json(payment: Payment) -> Json:
     if payment.failure_code:
         rendered["errors"] = [error_json(payment.failure_code)]
     return rendered
+
+
+def customer_json(customer: Customer) -> Json:
+    """A Customer."""
+    return {
+        "id": customer.id,
+        "created_at": customer.created_at,
+        "updated_at": customer.created_at,
+        **customer.given,
+        "preferences": {"email_unsubscribed": False},
+        "creation_source": "THIRD_PARTY",
+        "version": 0,
+    }
+
+
+def on_file_json(kept: OnFile, merchant_id: str) -> Json:
+    """A Card on file."""
+    card = CARDS[kept.source_id]
+    rendered: Json = {
+        "id": kept.id,
+        "card_brand": card.brand,
+        "last_4": card.last_4,
+        "exp_month": 11,
+        "exp_year": 2030,
+        "customer_id": kept.customer_id,
+        "merchant_id": merchant_id,
+        "reference_id": kept.reference_id,
+        "enabled": kept.enabled,
+        "card_type": "CREDIT",
+        "prepaid_type": "NOT_PREPAID",
+        "bin": card.bin,
+        "created_at": kept.created_at,
+        "version": 1,
+    }
+    return {name: value for name, value in rendered.items() if value is not None}
 
 
 def error_json(code: str) -> Json:

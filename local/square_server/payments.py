@@ -34,11 +34,13 @@ def create(ledger: Ledger, account: str, body: Json, *, decline_code: str | None
     location_id = body.get("location_id", seller.location_id)
     if location_id != seller.location_id:
         raise SquareError("NOT_FOUND", f"Location `{location_id}` was not found.", status=404, field="location_id")
+    is_on_file = source_id.startswith("ccof:")
+    if is_on_file and not body.get("customer_id"):
+        raise SquareError("MISSING_REQUIRED_PARAMETER", "A card on file needs its customer.", field="customer_id")
+    source_id = _of_customer(ledger, account, source_id, body.get("customer_id"))
     card = CARDS.get(source_id)
     if card is None:
         raise SquareError("NOT_FOUND", "Card nonce not found", status=404, field="source_id")
-    if source_id.startswith("ccof:") and not body.get("customer_id"):
-        raise SquareError("MISSING_REQUIRED_PARAMETER", "A card on file needs its customer.", field="customer_id")
     autocomplete = body.get("autocomplete", True)
     if not isinstance(autocomplete, bool):
         raise SquareError("EXPECTED_BOOLEAN", "Expected a boolean value.", field="autocomplete")
@@ -69,6 +71,7 @@ def create(ledger: Ledger, account: str, body: Json, *, decline_code: str | None
         metadata=metadata,
         refund_fate=refund_fate,
         idempotency_key=body["idempotency_key"],
+        is_on_file=is_on_file,
     )
     ledger.payments[payment.id] = payment
     unverified = card.needs_verification and not body.get("verification_token")
@@ -82,6 +85,18 @@ def create(ledger: Ledger, account: str, body: Json, *, decline_code: str | None
     if autocomplete:
         _complete(ledger, payment)
     return {"payment": payment_json(payment)}
+
+
+def _of_customer(ledger: Ledger, account: str, source_id: str, customer_id: Any) -> str:
+    """The sandbox card that a card on file is; anything else is itself. Raises ``SquareError``."""
+    kept = ledger.on_file.get(source_id)
+    if kept is None:
+        return source_id
+    if (kept.account, kept.customer_id) != (account, customer_id):
+        raise SquareError("NOT_FOUND", "Card on file not found for customer", status=404, field="source_id")
+    if not kept.enabled:
+        raise SquareError("CARD_EXPIRED", "The card is disabled.", category="PAYMENT_METHOD_ERROR", status=400)
+    return kept.source_id
 
 
 def list_all(ledger: Ledger, account: str, query: dict[str, str]) -> Json:

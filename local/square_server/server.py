@@ -6,13 +6,13 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from local.gateway_server.behaviors import Behavior, Behaviors, Facts
 from local.gateway_server.courier import Courier
 from local.gateway_server.model import Event, Json
 from local.gateway_server.server import Answer, Call, GatewayServer, Once, Request, bearer_of
-from local.square_server import payments, refunds
+from local.square_server import customers, payments, refunds
 from local.square_server.control import SquareControl
 from local.square_server.ledger import Ledger
 from local.square_server.model import Payment, Refund, SquareError
@@ -20,7 +20,9 @@ from local.square_server.objects import payment_json
 from local.square_server.payments import text
 from local.square_server.webhooks import SquarePost
 
-_ADDRESS: Final = re.compile(r"/v2/(?P<resource>payments|refunds)(?:/(?P<id>[^/]+))?(?:/(?P<verb>complete|cancel))?")
+_ADDRESS: Final = re.compile(
+    r"/v2/(?P<resource>payments|refunds|customers|cards)(?:/(?P<id>[^/]+))?(?:/(?P<verb>complete|cancel|disable))?"
+)
 _VERBS: Final = {
     ("POST", False, None): "create",
     ("GET", False, None): "list",
@@ -28,8 +30,9 @@ _VERBS: Final = {
     ("PUT", True, None): "update",
     ("POST", True, "complete"): "complete",
     ("POST", True, "cancel"): "cancel",
+    ("POST", True, "disable"): "disable",
 }
-_KEYED: Final = frozenset(("payments.create", "payments.update", "refunds.create"))
+_KEYED: Final = frozenset(("payments.create", "payments.update", "refunds.create", "customers.create", "cards.create"))
 
 
 class SquareServer(GatewayServer):
@@ -114,6 +117,9 @@ class SquareServer(GatewayServer):
             "payments.complete": lambda _: payments.complete(ledger, payment(), body),
             "payments.cancel": lambda _: payments.cancel(ledger, payment()),
             "payments.cancel_by_key": lambda _: payments.cancel_by_key(ledger, account, body),
+            "customers.create": lambda _: customers.create_customer(ledger, account, body),
+            "cards.create": lambda _: customers.create_card(ledger, account, body),
+            "cards.disable": lambda _: customers.disable_card(ledger, account, unquote(identifier)),
             "refunds.create": lambda _: refunds.create(ledger, account, body),
             "refunds.retrieve": lambda _: {"refund": ledger.render_refund(ledger.refund(account, identifier))},
         }

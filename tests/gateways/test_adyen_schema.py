@@ -108,6 +108,11 @@ def test_the_adapter_sends_only_fields_that_adyen_has(adyen_stage: AdyenStage) -
             PAYMENT_REQUEST,
         ),
         (
+            lambda: gateway.authorize(adyen_stage.request(save_method=True, customer_id=uuid4()), deadline_seconds=5),
+            "/payments",
+            PAYMENT_REQUEST,
+        ),
+        (
             lambda: gateway.complete_action(adyen_stage.request(), {"redirectResult": "x"}, deadline_seconds=5),
             "/payments/details",
             DETAILS_REQUEST,
@@ -175,3 +180,27 @@ def test_adyens_own_client_pays_captures_refunds_and_cancels_at_the_local_server
     for delivery in deliveries:
         (wrapped,) = json.loads(delivery.body)["notificationItems"]
         assert not wrapped["NotificationRequestItem"].keys() - NOTIFICATION_ITEM
+
+
+def test_adyens_own_client_stores_a_method_pays_with_it_and_deletes_it(adyen_stage: AdyenStage) -> None:
+    client = Adyen.Adyen(xapikey=adyen_stage.api_key, platform="test", http_force="urllib")
+    checkout = client.checkout
+    checkout.payments_api.baseUrl = checkout.recurring_api.baseUrl = f"{adyen_stage.base_url}/{API_VERSION}"
+    asked: dict[str, Any] = {
+        "merchantAccount": MERCHANT_ACCOUNT,
+        "amount": {"value": 1999, "currency": "EUR"},
+        "reference": "YOUR_ORDER_NUMBER",
+        "returnUrl": "https://your-company.example.com",
+        "shopperReference": "YOUR_SHOPPER",
+        "recurringProcessingModel": "CardOnFile",
+    }
+    first = {"paymentMethod": json.loads(adyen_stage.token_ok), "storePaymentMethod": True}
+    stored = checkout.payments_api.payments({**asked, **first}, idempotency_key=str(uuid4())).message
+    token = stored["additionalData"]["tokenization.storedPaymentMethodId"]
+    again = {"paymentMethod": {"type": "scheme", "storedPaymentMethodId": token}, "shopperInteraction": "ContAuth"}
+    paid = checkout.payments_api.payments({**asked, **again}, idempotency_key=str(uuid4())).message
+    assert paid["resultCode"] == "Authorised"
+    whose = {"merchantAccount": MERCHANT_ACCOUNT, "shopperReference": "YOUR_SHOPPER"}
+    checkout.recurring_api.delete_token_for_stored_payment_details(token, query_parameters=whose)
+    with pytest.raises(Adyen.AdyenError):
+        checkout.payments_api.payments({**asked, **again}, idempotency_key=str(uuid4()))

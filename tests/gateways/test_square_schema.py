@@ -14,9 +14,13 @@ import pydantic
 import pytest
 import square
 import urllib3
+from square.cards.raw_client import RawCardsClient
 from square.core.api_error import ApiError
+from square.customers.raw_client import RawCustomersClient
 from square.payments.raw_client import RawPaymentsClient
 from square.refunds.raw_client import RawRefundsClient
+from square.types.card import Card
+from square.types.customer import Customer
 from square.types.dispute import Dispute
 from square.types.error import Error
 from square.types.payment import Payment
@@ -27,7 +31,7 @@ from square.types.refund_updated_event import RefundUpdatedEvent
 from holdfast.gateways.port import GatewayUnreachable
 from holdfast.gateways.square import SquareGateway
 from holdfast.values.money import Money
-from local.square_server import payments, refunds
+from local.square_server import customers, payments, refunds
 from local.square_server.model import Payment as SquarePayment
 from local.square_server.objects import dispute_json
 from tests.gateways.square_stage import SquareStage
@@ -85,6 +89,8 @@ def test_the_local_servers_dispute_is_squares() -> None:
         (RawPaymentsClient.update, payments.UPDATE_FIELDS),
         (RawPaymentsClient.complete, payments.COMPLETE_FIELDS),
         (RawRefundsClient.refund_payment, refunds.CREATE_FIELDS),
+        (RawCustomersClient.create, customers.CUSTOMER_FIELDS),
+        (RawCardsClient.create, customers.CARD_FIELDS),
     ],
     ids=lambda value: getattr(value, "__qualname__", ""),
 )
@@ -126,6 +132,12 @@ def test_the_adapter_sends_only_fields_that_square_has(square_stage: SquareStage
             RawPaymentsClient.create,
             "/v2/payments",
         ),
+        (
+            lambda: gateway.authorize(square_stage.request(save_method=True, customer_id=uuid4()), deadline_seconds=5),
+            RawCustomersClient.create,
+            "/v2/customers",
+        ),
+        (lambda: gateway.forget_method("c", "ccof:x", **key), RawCardsClient.disable, "/v2/cards/ccof%3Ax/disable"),
         (
             lambda: gateway.capture("p", Money(1200, "USD"), **key),
             RawPaymentsClient.complete,
@@ -184,3 +196,28 @@ def test_squares_own_client_pays_captures_refunds_and_reads_at_the_local_server(
         body: Any = declined.value.body
         assert unknown_fields(Error.model_validate(body["errors"][0])) == []
         assert client.payments.cancel_by_idempotency_key(idempotency_key="nobody").errors is None
+
+
+def test_squares_own_client_keeps_a_card_pays_with_it_and_disables_it(square_stage: SquareStage) -> None:
+    with httpx.Client() as http:
+        client = square.Square(token=square_stage.api_key, base_url=square_stage.base_url, httpx_client=http)
+        amount: Any = {"amount": 1999, "currency": "USD"}
+        customer = client.customers.create(idempotency_key=str(uuid4()), given_name="Ada", reference_id="ours").customer
+        assert customer is not None
+        assert unknown_fields(Customer.model_validate(customer.model_dump())) == []
+        paid = client.payments.create(
+            source_id="cnon:card-nonce-ok", idempotency_key=str(uuid4()), amount_money=amount, customer_id=customer.id
+        ).payment
+        assert paid is not None
+        card = client.cards.create(
+            idempotency_key=str(uuid4()), source_id=str(paid.id), card={"customer_id": customer.id}
+        ).card
+        assert card is not None
+        assert unknown_fields(Card.model_validate(card.model_dump())) == []
+        again: dict[str, Any] = {"source_id": card.id, "customer_id": customer.id, "amount_money": amount}
+        assert client.payments.create(**again, idempotency_key=str(uuid4())).payment is not None
+        disabled = client.cards.disable(card_id=str(card.id)).card
+        assert disabled is not None
+        assert disabled.enabled is False
+        with pytest.raises(ApiError):
+            client.payments.create(**again, idempotency_key=str(uuid4()))

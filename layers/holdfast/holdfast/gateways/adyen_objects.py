@@ -15,8 +15,8 @@ from typing import Any, Final
 from uuid import UUID
 
 from holdfast.gateways.amounts import money_from, vendor_amount
-from holdfast.gateways.fields import text, uuid_or_none
-from holdfast.gateways.port import Outcome, PaymentSnapshot
+from holdfast.gateways.fields import last_day_of, text, uuid_or_none
+from holdfast.gateways.port import Outcome, PaymentSnapshot, SavedMethod
 from holdfast.values.errors import NotRepresentable
 from holdfast.values.money import Money, currency_exponent
 
@@ -130,7 +130,30 @@ def snapshot_of_result(
         method="card" if method.get("type") == "scheme" else method.get("type"),
         brand=_BRANDS.get(brand, brand) or None,
         last_four=more.get("cardSummary"),
+        saved_method=saved_method_of(more, brand) if outcome in _PAID else None,
     )
+
+
+def saved_method_of(more: Any, brand: Any) -> SavedMethod | None:
+    """The method that Adyen stored, out of the ``additionalData`` of an answer or of AUTHORISATION; the newer names of
+    the fields before the older ones."""
+    if not isinstance(more, Mapping):
+        return None
+    token = more.get("tokenization.storedPaymentMethodId") or more.get("recurring.recurringDetailReference")
+    shopper = more.get("tokenization.shopperReference") or more.get("recurring.shopperReference")
+    if not isinstance(token, str) or not isinstance(shopper, str):
+        return None
+    month, _, year = str(more.get("expiryDate") or "").partition("/")
+    return SavedMethod(
+        gateway_customer_id=shopper,
+        token=token,
+        brand=_BRANDS.get(brand, brand) or None if isinstance(brand, str) else None,
+        last_four=more.get("cardSummary"),
+        expires_on=last_day_of(year, month),
+    )
+
+
+_PAID: Final = frozenset({Outcome.SUCCEEDED, Outcome.AUTHORIZED})
 
 
 def _client_action(result: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -26,6 +26,7 @@ from holdfast.gateways.adyen_objects import (
     read_payment_reference,
     read_refund_reference,
     reason_code,
+    saved_method_of,
     window_of,
 )
 from holdfast.gateways.fields import UNREADABLE, text, utc_instant
@@ -170,6 +171,7 @@ def _read_authorisation(item: Item, success: bool) -> dict[str, Any]:
         "amount_minor": amount.amount_minor,
         "currency": amount.currency,
         "captured_minor": amount.amount_minor if success and capture_now else 0,
+        "saved_method": saved_method_of(item.get("additionalData"), item.get("paymentMethod")) if success else None,
     }
     if not success:
         return {**about, "event_type": EventType.AUTHORIZATION_FAILED, **_reason(item)}

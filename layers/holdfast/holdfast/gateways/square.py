@@ -13,7 +13,9 @@ have been verified and was not is declined with ``card_declined_verification_req
 """
 
 import json
+import logging
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -38,6 +40,7 @@ from holdfast.gateways.square_objects import (
     note_of,
     reason_of,
     refund_snapshot_of,
+    saved_method_of,
     snapshot_of_payment,
     square_money,
 )
@@ -53,9 +56,11 @@ HOLD_DURATION: Final = "P7D"
 LISTING_LAG_SECONDS: Final = 60
 """Lists at Square are eventually consistent: an attempt younger than this and not in the list may still turn up."""
 _LISTED_PAGES_MAX: Final = 10
+_PAID: Final = frozenset({Outcome.SUCCEEDED, Outcome.AUTHORIZED})
 _UNCHANGEABLE: Final = frozenset((400, 404, 422))
 
 Json = dict[str, Any]
+_logger = logging.getLogger(__name__)
 
 
 class SquareGateway:
@@ -79,12 +84,19 @@ class SquareGateway:
         }
 
     def authorize(self, request: AuthorizeRequest, *, deadline_seconds: float) -> PaymentSnapshot:
-        """Create a payment, completed at once if ``capture_now``. See ``Gateway.authorize``."""
-        answer = self._send("POST", "/v2/payments", self._authorize_body(request), Deadline(deadline_seconds))
+        """Create a payment, completed at once if ``capture_now``. See ``Gateway.authorize``.
+
+        A card that is to be kept takes a call before, for a customer that Square does not know, and one after.
+        """
+        deadline = Deadline(deadline_seconds)
+        if request.save_method and request.gateway_customer_id is None:
+            made = self._object("POST", "/v2/customers", _customer_body(request), "customer", deadline)
+            request = replace(request, gateway_customer_id=str(made.get("id")))
+        answer = self._send("POST", "/v2/payments", self._authorize_body(request), deadline)
         said = answer.json_object()
         payment = said.get("payment")
         if isinstance(payment, dict) and (answer.status == 200 or payment.get("status") == "FAILED"):
-            return _snapshot(payment)
+            return self._keeping(request, payment, deadline)
         problem = _problem(said)
         if problem.get("category") == "PAYMENT_METHOD_ERROR":
             # A refusal of the card before there was a payment.
@@ -166,9 +178,41 @@ class SquareGateway:
         # One that is completed cannot be cancelled any more, and is found all the same.
         if answer.status != 200 and answer.status not in _UNCHANGEABLE:
             raise _error_for(answer, OutcomeUnknown)
-        return self._look_for(request.payment_id, deadline)
+        found = self._look_for(request.payment_id, deadline)
+        return None if found is None else self._keeping(request, found, deadline)
 
-    def _look_for(self, payment_id: UUID, deadline: Deadline) -> PaymentSnapshot | None:
+    def forget_method(
+        self, gateway_customer_id: str, token: str, *, idempotency_key: str, deadline_seconds: float
+    ) -> None:
+        """Disable a card on file. Square takes no key for it: disabling twice is allowed. See ``ForgetsMethods``."""
+        try:
+            path = f"/v2/cards/{quote(token, safe='')}/disable"
+            self._object("POST", path, {}, "card", Deadline(deadline_seconds))
+        except GatewayRefused as refused:
+            if refused.failure_code != "not_found":
+                raise
+
+    def _keeping(self, request: AuthorizeRequest, payment: Json, deadline: Deadline) -> PaymentSnapshot:
+        """What a payment is, with its card put on file where the shopper wants that and the money came.
+
+        The money is what counts: a card that cannot be kept now is not kept.
+        """
+        snapshot, customer_id = _snapshot(payment), payment.get("customer_id")
+        if not request.save_method or not customer_id or snapshot.outcome not in _PAID:
+            return snapshot
+        body = {
+            "idempotency_key": fitting_key(f"card-{request.idempotency_key}", IDEMPOTENCY_KEY_MAX_CHARACTERS),
+            "source_id": snapshot.gateway_transaction_id,
+            "card": {"customer_id": customer_id, "reference_id": str(request.customer_id)},
+        }
+        try:
+            card = self._object("POST", "/v2/cards", body, "card", deadline)
+            return replace(snapshot, saved_method=saved_method_of(card))
+        except (HoldfastError, *UNREADABLE) as error:
+            _logger.warning("the card of payment %s is not kept: %s", request.payment_id, error)
+            return snapshot
+
+    def _look_for(self, payment_id: UUID, deadline: Deadline) -> Json | None:
         """The newest payment with our id, among those of the time when the id was made."""
         query = {"sort_order": "DESC", "limit": "100"}
         begun_at = _begun_at(payment_id)
@@ -182,8 +226,8 @@ class SquareGateway:
                 raise _error_for(answer, GatewayUnreachable)
             said = answer.json_object()
             for payment in said.get("payments", []):
-                if payment.get("reference_id") == str(payment_id):
-                    return _snapshot(payment)
+                if isinstance(payment, dict) and payment.get("reference_id") == str(payment_id):
+                    return payment
             if not said.get("cursor"):
                 _refuse_to_guess(begun_at, answer)
                 return None
@@ -242,6 +286,13 @@ class SquareGateway:
             body=None if body is None else json.dumps(body),
             deadline_seconds=deadline.left_seconds(),
         )
+
+
+def _customer_body(request: AuthorizeRequest) -> Json:
+    """Square insists on a name or an address; what it is told is our id and nothing of the person."""
+    key = fitting_key(f"customer-{request.idempotency_key}", IDEMPOTENCY_KEY_MAX_CHARACTERS)
+    ours = str(request.customer_id)
+    return {"idempotency_key": key, "given_name": ours, "reference_id": ours}
 
 
 def _payment_path(transaction_id: str) -> str:

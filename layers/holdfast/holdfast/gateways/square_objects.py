@@ -14,8 +14,8 @@ from typing import Any, Final
 from uuid import UUID
 
 from holdfast.gateways.amounts import money_from, vendor_amount
-from holdfast.gateways.fields import text, utc_instant, uuid_or_none
-from holdfast.gateways.port import Outcome, PaymentSnapshot, RefundOutcome, RefundSnapshot
+from holdfast.gateways.fields import last_day_of, text, utc_instant, uuid_or_none
+from holdfast.gateways.port import Outcome, PaymentSnapshot, RefundOutcome, RefundSnapshot, SavedMethod
 from holdfast.values.errors import NotRepresentable
 from holdfast.values.money import Money, currency_exponent
 
@@ -104,6 +104,18 @@ def snapshot_of_payment(payment: Mapping[str, Any]) -> PaymentSnapshot:
         method="card" if card else None,
         brand=_BRANDS.get(brand, brand.lower()) if isinstance(brand, str) else None,
         last_four=card.get("last_4"),
+    )
+
+
+def saved_method_of(card: Mapping[str, Any]) -> SavedMethod:
+    """What a Card on file says. Raises what is in ``UNREADABLE`` if this is no card as we know it."""
+    brand = card.get("card_brand")
+    return SavedMethod(
+        gateway_customer_id=text(card["customer_id"]),
+        token=text(card["id"]),
+        brand=_BRANDS.get(brand, brand.lower()) if isinstance(brand, str) else None,
+        last_four=card.get("last_4"),
+        expires_on=last_day_of(card.get("exp_year"), card.get("exp_month")),
     )
 
 
