@@ -154,7 +154,9 @@ def _parse(item: Item, now: datetime) -> GatewayEvent:
 def _unread(item: Item, code: str, success: bool) -> dict[str, Any]:
     """Of an item that is Adyen's and not as we know it: what it is about, and nothing to act upon."""
     kinds = _KINDS.get(code)
-    payment_id, _ = read_payment_reference(item.get("merchantReference"))
+    payment_id, capture_now = read_payment_reference(item.get("merchantReference"))
+    if code == "AUTHORISATION" and capture_now:
+        kinds = (EventType.CAPTURE_SUCCEEDED, EventType.AUTHORIZATION_FAILED)
     return {
         "event_type": kinds and kinds[0 if success else 1],
         "payment_id": payment_id,
