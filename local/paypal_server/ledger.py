@@ -7,7 +7,7 @@ from typing import ClassVar, TypeVar
 from local.gateway_server.ledger import Ledger
 from local.gateway_server.model import Endpoint, Event, Json
 from local.paypal_server.errors import missing
-from local.paypal_server.model import Authorization, Capture, Order, Refund, Signer
+from local.paypal_server.model import Authorization, Capture, Order, PaymentToken, Refund, Signer
 
 Thing = TypeVar("Thing", Order, Authorization, Capture, Refund)
 
@@ -22,6 +22,7 @@ class PayPalLedger(Ledger):
         "captures": Capture,
         "refunds": Refund,
         "signers": Signer,
+        "vault": PaymentToken,
     }
 
     def __init__(self) -> None:
@@ -30,6 +31,7 @@ class PayPalLedger(Ledger):
         self.authorizations: dict[str, Authorization] = {}
         self.captures: dict[str, Capture] = {}
         self.refunds: dict[str, Refund] = {}
+        self.vault: dict[str, PaymentToken] = {}
         self.signers: dict[str, Signer] = {}
         """The current one last."""
         self.access: dict[str, str] = {}

@@ -43,6 +43,22 @@ class Order:
     """Set on command: what the bank will say whatever the instrument is."""
     refund_fate: str | None = None
     """Set on command: what becomes of its refunds whatever the instrument is."""
+    store: bool = False
+    """Whether what it is paid with goes into the vault."""
+    customer: str | None = None
+    """Whose vault."""
+    vaulted: str | None = None
+    """Under which id it is kept."""
+
+
+@dataclass(slots=True)
+class PaymentToken:
+    """What a customer keeps in the vault."""
+
+    id: str
+    account: str
+    customer: str
+    instrument: str
 
 
 @dataclass(slots=True)

@@ -82,7 +82,11 @@ def source_json(order: Order) -> Json:
     if instrument.kind == "card":
         return {"card": {"brand": instrument.brand, "last_digits": instrument.last_digits, "type": "CREDIT"}}
     account = {"email_address": PAYER["email_address"], "account_id": PAYER["payer_id"], "account_status": "VERIFIED"}
-    return {"paypal": {**account, "name": PAYER["name"], "address": PAYER["address"]}}
+    shown = {**account, "name": PAYER["name"], "address": PAYER["address"]}
+    if order.vaulted:
+        kept = {"id": order.vaulted, "status": "VAULTED", "customer": {"id": order.customer}, "links": []}
+        shown["attributes"] = {"vault": kept}
+    return {"paypal": shown}
 
 
 def authorization_json(ledger: PayPalLedger, authorization: Authorization) -> Json:

@@ -4,7 +4,7 @@ import re
 from typing import Any, Final
 
 from local.gateway_server.model import Json
-from local.paypal_server import payments
+from local.paypal_server import payments, vault
 from local.paypal_server.amounts import read_amount
 from local.paypal_server.errors import invalid, unprocessable
 from local.paypal_server.instruments import INSTRUMENTS, ISSUES
@@ -42,7 +42,7 @@ def create(ledger: PayPalLedger, account: str, given: Json, decline_code: str | 
         decline_code=decline_code,
     )
     _name(order)
-    saved = _take_source(order, given.get("payment_source"))
+    saved = _take_source(ledger, order, given.get("payment_source"))
     if saved:
         _refuse_by_paypal(ledger, order)
     ledger.orders[order.id] = order
@@ -119,9 +119,11 @@ def _complete(ledger: PayPalLedger, order: Order) -> None:
     order.status = "COMPLETED"
     _touch(ledger, order)
     if order.intent == "CAPTURE":
-        payments.take(ledger, order, None, order.amount, final=True)
+        paid = payments.take(ledger, order, None, order.amount, final=True).status == "COMPLETED"
     else:
-        payments.hold(ledger, order)
+        paid = payments.hold(ledger, order).status == "CREATED"
+    if paid and order.store:
+        vault.keep(ledger, order)
 
 
 def _refuse_by_paypal(ledger: PayPalLedger, order: Order) -> None:
@@ -138,7 +140,7 @@ def _refuse_by_paypal(ledger: PayPalLedger, order: Order) -> None:
     raise unprocessable(issue, ISSUES[issue], links=links)
 
 
-def _take_source(order: Order, source: Any) -> bool:
+def _take_source(ledger: PayPalLedger, order: Order, source: Any) -> bool:
     """Note what the order is paid with. Answers whether that is saved, so that nobody has to be asked."""
     if source is None:
         order.source = "none"
@@ -153,11 +155,13 @@ def _take_source(order: Order, source: Any) -> bool:
             raise invalid("MISSING_REQUIRED_PARAMETER", "A required field is missing.", f"/payment_source/{kind}")
         order.status = "PAYER_ACTION_REQUIRED"
         order.return_url = (details.get("experience_context") or {}).get("return_url")
+        vault.note(order, details.get("attributes"))
         return False
-    instrument = INSTRUMENTS.get(str(vault_id))
+    name = vault.instrument_of(ledger, order.account, str(vault_id))
+    instrument = INSTRUMENTS.get(name)
     if instrument is None or instrument.kind != order.source:
         raise unprocessable("TOKEN_ID_NOT_FOUND", "Specified token was not found.", field="/payment_source")
-    order.instrument = str(vault_id)
+    order.instrument = name
     return True
 
 

@@ -28,7 +28,7 @@ def refuse_duplicate_invoice(ledger: PayPalLedger, order: Order) -> None:
                 raise unprocessable("DUPLICATE_INVOICE_ID", "Duplicate Invoice ID detected.")
 
 
-def hold(ledger: PayPalLedger, order: Order) -> None:
+def hold(ledger: PayPalLedger, order: Order) -> Authorization:
     """Ask the bank to hold an order's money."""
     now, refused = ledger.now(), _bank_says(order)
     authorization = Authorization(
@@ -39,6 +39,7 @@ def hold(ledger: PayPalLedger, order: Order) -> None:
     order.authorizations.append(authorization.id)
     if refused is None:
         _tell_authorization(ledger, "CREATED", authorization)
+    return authorization
 
 
 def take(

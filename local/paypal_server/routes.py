@@ -8,7 +8,7 @@ from typing import Any, Final
 from local.gateway_server.behaviors import Behavior
 from local.gateway_server.courier import new_endpoint
 from local.gateway_server.model import Endpoint, Json
-from local.paypal_server import orders, payments
+from local.paypal_server import orders, payments, vault
 from local.paypal_server.errors import invalid, missing
 from local.paypal_server.ledger import PayPalLedger
 from local.paypal_server.model import Order, paypal_id
@@ -25,6 +25,7 @@ _ADDRESS: Final = re.compile(
     r"|/v2/payments/(?P<resource>authorizations|captures|refunds)/(?P<id>[A-Za-z0-9_-]+)"
     r"(?:/(?P<verb>capture|void|reauthorize|refund))?"
     r"|/v1/notifications/(?P<webhooks>webhooks)(?:/(?P<webhook>[A-Za-z0-9_-]+))?"
+    r"|/v3/vault/(?P<vault>payment-tokens)/(?P<token>[A-Za-z0-9_-]+)"
 )
 _VERBS: Final = {
     ("POST", False): "create",
@@ -67,8 +68,8 @@ def name_of(method: str, path: str) -> tuple[str, str]:
     matched = _ADDRESS.fullmatch(path)
     if matched is None:
         raise missing()
-    resource = matched["orders"] or matched["resource"] or matched["webhooks"]
-    identifier = matched["order"] or matched["id"] or matched["webhook"] or ""
+    resource = matched["orders"] or matched["resource"] or matched["webhooks"] or matched["vault"]
+    identifier = matched["order"] or matched["id"] or matched["webhook"] or matched["token"] or ""
     verb = matched["order_verb"] or matched["verb"]
     plain = _VERBS.get((method, bool(identifier)))
     name = f"{resource}.{verb if verb and method == 'POST' else plain}"
@@ -177,6 +178,11 @@ def _delete_webhook(ledger: PayPalLedger, call: Operation) -> Made:
     return 204, {}
 
 
+def _delete_token(ledger: PayPalLedger, call: Operation) -> Made:
+    vault.forget(ledger, call.account, call.identifier)
+    return 204, {}
+
+
 def _webhook_json(endpoint: Endpoint) -> Json:
     return {
         "id": endpoint.id,
@@ -205,6 +211,7 @@ _OPERATIONS: Final[dict[str, Callable[[PayPalLedger, Operation], Made]]] = {
     ),
     "captures.refund": _refund,
     "refunds.retrieve": lambda ledger, call: (200, refund_json(ledger, ledger.refund(call.account, call.identifier))),
+    "payment-tokens.delete": _delete_token,
     "webhooks.create": _create_webhook,
     "webhooks.list": _list_webhooks,
     "webhooks.delete": _delete_webhook,

@@ -288,9 +288,40 @@ class VaultedCard(TypedDict):
     vault_id: str
 
 
+class VaultCustomer(TypedDict, total=False):
+    id: str
+    merchant_customer_id: str
+
+
+class VaultInstruction(TypedDict, total=False):
+    store_in_vault: typing.Required[Literal["ON_SUCCESS"]]
+    usage_type: typing.Required[Literal["MERCHANT", "PLATFORM"]]
+    description: str
+    customer_type: Literal["CONSUMER", "BUSINESS"]
+    permit_multiple_payment_tokens: bool
+
+
+class WalletAttributes(TypedDict, total=False):
+    customer: VaultCustomer
+    vault: VaultInstruction
+
+
 class Wallet(TypedDict, total=False):
     vault_id: str
     experience_context: ExperienceContext
+    attributes: WalletAttributes
+
+
+class VaultResponse(TypedDict, total=False):
+    id: str
+    status: Literal["VAULTED", "CREATED", "APPROVED"]
+    customer: VaultCustomer
+    links: Any
+
+
+class WalletAttributesResponse(TypedDict, total=False):
+    vault: VaultResponse
+    cobranded_cards: Any
 
 
 class Token(TypedDict):

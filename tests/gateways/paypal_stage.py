@@ -14,7 +14,7 @@ from holdfast.gateways.paypal import PayPalGateway
 from holdfast.gateways.paypal_access import AccessTokens
 from holdfast.gateways.paypal_certificates import CertificateSource
 from holdfast.gateways.paypal_webhooks import verify_and_parse_webhook
-from holdfast.gateways.port import AuthorizeRequest, GatewayCredentials, GatewayEvent
+from holdfast.gateways.port import AuthorizeRequest, GatewayCredentials, GatewayEvent, PaymentSnapshot
 from tests.gateways.receiver import Received, Receiver
 from tests.gateways.served import ServedStage
 
@@ -69,6 +69,17 @@ class PayPalStage(ServedStage):
         self.approve(transaction_id, "wallet" if succeed else "declined0500")
         self.events_until("payment_processing")
         self.gateway.fetch(transaction_id, deadline_seconds=5)
+
+    @property
+    def kept_as(self) -> tuple[str | None, str | None]:
+        """Of a PayPal account a shopper is told no digits."""
+        return "paypal", None
+
+    def pay_and_keep(self, request: AuthorizeRequest) -> PaymentSnapshot:
+        """Cards come to PayPal by its own fields, kept already; an account is kept as its owner approves."""
+        asked = self.gateway.authorize(replace(request, token="paypal"), deadline_seconds=5)
+        self.approve(asked.gateway_transaction_id)
+        return self.gateway.fetch(asked.gateway_transaction_id, deadline_seconds=5)
 
     def dispute(self, transaction_id: str, *, won: bool | None = None) -> None:
         code = None if won is None else "RESOLVED_SELLER_FAVOUR" if won else "RESOLVED_BUYER_FAVOUR"

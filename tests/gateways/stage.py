@@ -71,6 +71,15 @@ class Stage(ABC):
             save_method=save_method,
         )
 
+    @property
+    def kept_as(self) -> tuple[str | None, str | None]:
+        """Brand and last digits of a method that was kept."""
+        return "visa", self.last_four
+
+    def pay_and_keep(self, request: AuthorizeRequest) -> PaymentSnapshot:
+        """Pay with a method that the gateway does not keep yet, until the money is there."""
+        return self.gateway.authorize(request, deadline_seconds=5)
+
     def truth(self, transaction_id: str) -> PaymentSnapshot:
         """What a payment is by now, by whatever means the gateway tells."""
         return self.gateway.fetch(transaction_id, deadline_seconds=5)

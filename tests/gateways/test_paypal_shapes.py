@@ -15,6 +15,7 @@ from uuid import uuid4
 import pytest
 import urllib3
 
+from holdfast.gateways.calls import Deadline
 from holdfast.gateways.paypal import PayPalGateway
 from holdfast.gateways.paypal_access import AccessTokens
 from holdfast.gateways.port import GatewayCredentials
@@ -139,6 +140,15 @@ def test_everything_the_adapter_sends_and_the_local_server_answers_has_the_publi
         stage.approve(order_id, instrument)
         gateway.fetch(order_id, deadline_seconds=5)
     gateway.cancel(authorize("paypal"), **KEY)
+    kept_with = authorize("paypal", save_method=True, customer_id=uuid4())
+    stage.approve(kept_with)
+    kept = gateway.fetch(kept_with, deadline_seconds=5).saved_method
+    assert kept is not None
+    again = authorize("paypal", save_method=True, gateway_customer_id=kept.gateway_customer_id)
+    stage.approve(again)
+    authorize(kept.token)
+    told = gateway._calls.get(f"/v2/checkout/orders/{kept_with}", Deadline(5))["payment_source"]["paypal"]["attributes"]
+    assert differences(told, shapes.WalletAttributesResponse) == []
 
     paths = {path.rpartition("/")[2] for _, path, *_ in middleman.exchanges}
     assert {"orders", "capture", "authorize", "void", "reauthorize", "refund"} <= paths

@@ -46,7 +46,7 @@ from holdfast.gateways.paypal_objects import (
     unit_of,
     with_payment,
 )
-from holdfast.gateways.paypal_requests import order_body, order_id_in, patch_of_unit
+from holdfast.gateways.paypal_requests import order_body, order_id_in, patch_of_unit, vault_id_in
 from holdfast.gateways.port import (
     AuthorizeRequest,
     GatewayCredentials,
@@ -63,6 +63,7 @@ LIVE_BASE_URL: Final = "https://api-m.paypal.com"
 REQUEST_ID_LIFETIME_SECONDS: Final = 6 * 3600
 """PayPal may forget the request id of an order after this long; ``find`` is for younger attempts."""
 
+_NOT_KEPT: Final = frozenset(("RESOURCE_NOT_FOUND", "INVALID_RESOURCE_ID"))
 _APPROVE_AGAIN: Final = frozenset(
     ("INSTRUMENT_DECLINED", "ORDER_NOT_APPROVED", "PAYER_ACTION_REQUIRED", "REDIRECT_PAYER_FOR_ALTERNATE_FUNDING")
 )
@@ -155,6 +156,17 @@ class PayPalGateway:
             return _snapshot(order)
         renewed = self._calls.post(_path("authorizations", held["id"], "reauthorize"), body, idempotency_key, deadline)
         return _snapshot(with_payment(order, "authorizations", renewed))
+
+    def forget_method(
+        self, gateway_customer_id: str, token: str, *, idempotency_key: str, deadline_seconds: float
+    ) -> None:
+        """Delete a payment token from the vault. See ``ForgetsMethods``."""
+        try:
+            path = f"/v3/vault/payment-tokens/{quote(vault_id_in(token), safe='')}"
+            self._calls.delete(path, Deadline(deadline_seconds))
+        except GatewayRefused as refused:
+            if refused.failure_code not in _NOT_KEPT:
+                raise
 
     def cancel(self, transaction_id: str, *, idempotency_key: str, deadline_seconds: float) -> PaymentSnapshot:
         """Void the order's authorization; an order without one is marked as given up. See ``Gateway.cancel``.

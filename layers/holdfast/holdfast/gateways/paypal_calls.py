@@ -43,6 +43,10 @@ class PayPalCalls:
         """Change attributes; twice is as good as once."""
         self._send("PATCH", path, body, {}, deadline)
 
+    def delete(self, path: str, deadline: Deadline) -> None:
+        """Remove; twice is as good as once, and what is not there is GatewayRefused."""
+        self._send("DELETE", path, None, {}, deadline)
+
     def _send(self, method: str, path: str, body: Any, headers: dict[str, str], deadline: Deadline) -> dict[str, Any]:
         """One request, once; only a token that PayPal no longer takes is replaced, and the request made again."""
         token = self._token(deadline)

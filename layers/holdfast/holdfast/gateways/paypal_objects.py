@@ -17,7 +17,8 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from holdfast.gateways.port import Outcome, PaymentSnapshot, RefundOutcome, RefundSnapshot
+from holdfast.gateways.fields import last_day_of
+from holdfast.gateways.port import Outcome, PaymentSnapshot, RefundOutcome, RefundSnapshot, SavedMethod
 from holdfast.values.errors import NotRepresentable
 from holdfast.values.money import Money, currency_exponent
 
@@ -119,7 +120,26 @@ def snapshot_of_order(order: PayPalObject) -> PaymentSnapshot:
         method="card" if card is not None else "paypal" if _source(order, "paypal") is not None else None,
         brand=str(card["brand"]).lower() if card and card.get("brand") else None,
         last_four=card.get("last_digits") if card else None,
+        saved_method=saved_method_of(order) if outcome in _PAID else None,
     )
+
+
+def saved_method_of(order: PayPalObject) -> SavedMethod | None:
+    """What went into PayPal's vault with this order. A PayPal account has no digits that a shopper knows it by."""
+    for kind in ("card", "paypal"):
+        source = _source(order, kind) or {}
+        kept = (source.get("attributes") or {}).get("vault") or {}
+        customer = kept.get("customer") or {}
+        if kept.get("status") == "VAULTED" and kept.get("id") and customer.get("id"):
+            year, _, month = str(source.get("expiry") or "").partition("-")
+            return SavedMethod(
+                gateway_customer_id=str(customer["id"]),
+                token=f"{kind}:{kept['id']}",
+                brand=str(source["brand"]).lower() if source.get("brand") else "paypal" if kind == "paypal" else None,
+                last_four=source.get("last_digits"),
+                expires_on=last_day_of(year, month),
+            )
+    return None
 
 
 def _outcome(order: PayPalObject, captured_minor: int) -> tuple[Outcome, PayPalObject | None]:
@@ -144,6 +164,9 @@ def _outcome(order: PayPalObject, captured_minor: int) -> tuple[Outcome, PayPalO
     if status not in _OUTCOME_OF_ORDER:
         raise ValueError(f"an order that is {status} without a payment")
     return _OUTCOME_OF_ORDER[status], None
+
+
+_PAID: Final = frozenset({Outcome.SUCCEEDED, Outcome.AUTHORIZED})
 
 
 def declined(order: PayPalObject, code: str, message: str) -> PaymentSnapshot:

@@ -7,6 +7,7 @@ The forms of a token (``AuthorizeRequest.token``):
 - ``paypal``: the shopper approves at PayPal first; the answer is REQUIRES_ACTION with the address.
 - ``order:{id}``: an order that the shopper has approved already, with PayPal's buttons; it is taken at once.
 - ``card:{id}``, ``paypal:{id}``: a card or a PayPal account saved in PayPal's vault; it is taken at once.
+  With ``save_method`` a ``paypal`` that is approved and paid goes into the vault, and comes back in this form.
 - ``agreement:{id}``: a billing agreement of the time before the vault.
 """
 
@@ -57,7 +58,7 @@ def _payment_source(request: AuthorizeRequest) -> dict[str, Any]:
         context = {"user_action": "PAY_NOW", "shipping_preference": "NO_SHIPPING"}
         if request.return_url:
             context |= {"return_url": request.return_url, "cancel_url": request.return_url}
-        return {"paypal": {"experience_context": context}}
+        return {"paypal": {"experience_context": context, **_to_be_kept(request)}}
     named = _NAMED.fullmatch(request.token)
     match named and named.groups():
         case ("card", vault_id):
@@ -68,3 +69,19 @@ def _payment_source(request: AuthorizeRequest) -> dict[str, Any]:
             return {"token": {"id": agreement_id, "type": "BILLING_AGREEMENT"}}
         case _:
             raise GatewayRefused("This is no token of PayPal's.", failure_code=UNKNOWN_TOKEN, gateway="paypal")
+
+
+def _to_be_kept(request: AuthorizeRequest) -> dict[str, Any]:
+    """That PayPal is to keep what the shopper approves; for a customer it knows, or for a new one."""
+    if not request.save_method:
+        return {}
+    known = {"customer": {"id": request.gateway_customer_id}} if request.gateway_customer_id else {}
+    return {"attributes": {**known, "vault": {"store_in_vault": "ON_SUCCESS", "usage_type": "MERCHANT"}}}
+
+
+def vault_id_in(token: str) -> str:
+    """The vault's id in a token that names one. Raises ``GatewayRefused`` for another."""
+    named = _NAMED.fullmatch(token)
+    if named is None or named[1] not in ("card", "paypal"):
+        raise GatewayRefused("This names nothing in PayPal's vault.", failure_code=UNKNOWN_TOKEN, gateway="paypal")
+    return named[2]
