@@ -10,6 +10,7 @@ from pathlib import Path
 import boto3
 import pytest
 
+from holdfast.flows import keep_house
 from holdfast.settings import settings
 from local import sample_events
 from tests.flows.actions import authenticate
@@ -230,7 +231,31 @@ def test_the_relay_publishes_what_was_committed(shop: Door, name: str) -> None:
 
 def test_housekeeping_makes_the_partitions_of_coming_months(shop: Door) -> None:
     done = shop.invoke("housekeeping", shop.sample("housekeeping/tick"))
-    assert done["purged"] == {"outbox": 0, "idempotency_keys": 0, "api_calls": 0, "capacity_overrides": 0}
+    assert set(done["purged"]) == set(keep_house._PURGES)
+    assert set(done["purged"].values()) == {0}
+
+
+def test_postal_codes_are_imported_by_hand_and_bad_rows_are_told(shop: Door) -> None:
+    told = shop.invoke("geocode_imports", shop.sample("geocode_imports/file"))
+    assert (told["outcome"], told["rows"], told["added"], told["bad"]) == ("imported", 3, 2, 1)
+    assert told["bad_rows"] == [{"line": 4, "problem": "latitude is not a number: 'north'"}]
+    again = shop.invoke("geocode_imports", shop.sample("geocode_imports/file"))
+    assert (again["added"], again["changed"], again["unchanged"]) == (0, 0, 2)
+
+
+def test_without_a_file_the_postal_codes_that_ship_with_the_code_are_imported_once(shop: Door) -> None:
+    told = shop.invoke("geocode_imports", shop.sample("geocode_imports/shipped"))
+    assert told["added"] > 41_000
+    assert shop.invoke("geocode_imports", shop.sample("geocode_imports/shipped")) == {"outcome": "already_there"}
+
+
+def test_a_file_that_is_none_is_refused_and_changes_nothing(shop: Door) -> None:
+    before = shop.house.value("SELECT count(*) FROM addresses.geocode_reference")
+    file = shop.sample("geocode_imports/file")
+    for wrong in ({"csv_gzip_base64": "x"}, {"csv_gzip_base64": "eA=="}, {"data_source": ""}, {"more": 1}):
+        with pytest.raises(Exception, match=r"validation error|base64|padding|gzip"):
+            shop.invoke("geocode_imports", file | wrong)
+    assert shop.house.value("SELECT count(*) FROM addresses.geocode_reference") == before
 
 
 def test_a_run_without_time_leaves_the_rest_to_the_next(shop: Door) -> None:
