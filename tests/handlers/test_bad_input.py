@@ -373,3 +373,32 @@ def test_the_same_variant_twice_is_one_line(door: Door) -> None:
     reply = door.ask(CHECKOUT, checkout_body(items=twice))
     assert [line["quantity"] for line in reply.body["order"]["items"]] == [5]
     assert door.house.violations() == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"details": None},
+        {"details": []},
+        {"details": {"redirectResult": 7}},
+        {"details": {"redirectResult": ""}},
+        {"details": {"redirectResult": None}},
+        {"details": {"redirectResult": {"nested": "no"}}},
+        {"details": {"redirectResult": "line\nbreak"}},
+        {"details": {"redirectResult": "\u00e9"}},
+        {"details": {"redirectResult": "x" * 16_001}},
+        {"details": {"": "x"}},
+        {"details": {"a b": "x"}},
+        {"details": {"x" * 65: "x"}},
+        {"details": {f"name{number}": "x" for number in range(17)}},
+        {"details": {"redirectResult": PAN}},
+        {"details": {}, "payment": {}},
+    ],
+    ids=lambda body: str(body)[:40],
+)
+def test_what_a_shopper_brings_back_is_a_few_bounded_texts(shared_door: Door, body: dict[str, Any]) -> None:
+    complete = "POST /v1/orders/{order_id}/payments/{payment_id}/complete"
+    path = {"order_id": "x", "payment_id": "01930000-0000-7000-8000-0000000000f1"}
+    refused(shared_door.ask(complete, body, **path), 422, "invalid_input")
+    refused(shared_door.ask(complete, {}, **path), 404, "not_found")
+    refused(shared_door.ask(complete, {}, **path | {"payment_id": "x"}), 422, "invalid_input")

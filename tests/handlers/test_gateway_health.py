@@ -56,7 +56,7 @@ def test_webhooks_and_what_waits_are_told_account_by_account(door: Door, grace: 
     house.sql("UPDATE payments.payments SET created_at = now() - interval '6 minutes'")
     (account,) = door.ask(GATEWAYS, who=grace).body["gateways"]
     assert (account["unprocessed_events"], account["undecided_payments"]) == (1, 1)
-    assert account["last_webhook_at"] == account["oldest_unprocessed_at"]
+    assert account["last_webhook_at"] == account["oldest_unprocessed_at"] == house.clock().isoformat()
     assert account["oldest_undecided_at"] < (house.clock() - timedelta(minutes=5)).isoformat()
     house.work()
     (account,) = door.ask(GATEWAYS, who=grace).body["gateways"]

@@ -74,8 +74,8 @@ def gateway_health(runtime: Runtime, caller: Caller, now: datetime) -> dict[str,
                 open_since=now - timedelta(seconds=UNDECIDED_AFTER_SECONDS),
             )
         )
-    by_gateway = {row["gateway"]: _figures(row) for row in calls}
-    shown = [{**row, "calls": by_gateway.get(row["gateway"], _NONE)} for row in accounts]
+    by_gateway = {row["gateway"]: _figures(_told(row)) for row in calls}
+    shown = [_told(row) | {"calls": by_gateway.get(row["gateway"], _NONE)} for row in accounts]
     return {"gateways": shown, "window_seconds": WINDOW_SECONDS}
 
 
@@ -88,6 +88,11 @@ _NONE: Final[Mapping[str, Any]] = {
     "p95_ms": None,
     "last_at": None,
 }
+
+
+def _told(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with its instants in ISO 8601."""
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
 
 
 def _figures(row: Mapping[str, Any]) -> dict[str, Any]:
