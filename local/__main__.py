@@ -9,13 +9,16 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 
+from holdfast.values.errors import HoldfastError
 from local.children import ROOT, Child, ChildEnded, Children, Stopped
 from local.console import Console, welcome
 from local.intrinsics import TemplateError
 from local.people import ROLES
-from local.postgres import PostgresUnavailable
+from local.postgres import Address, PostgresUnavailable
 from local.supervisor import AlreadyRunning, Options, only_one, running
 from local.system import LocalSystem
 
@@ -105,6 +108,26 @@ def import_geocodes(options: argparse.Namespace) -> int:
     return 0
 
 
+def refold(options: argparse.Namespace) -> int:
+    """Shows the payments that are not what their events say; answers 1 if there is one."""
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 (the other commands need none of it)
+
+    from holdfast.flows.refold_payments import Chosen  # noqa: PLC0415 (likewise)
+    from local import refold as tool  # noqa: PLC0415 (likewise)
+
+    try:
+        if options.dsn:
+            runtime = tool.runtime_over(Address.parse(options.dsn), verify_tls=not options.no_tls)
+        else:
+            database = LocalSystem.load(options.state).database_as("holdfast_system")
+            runtime = tool.runtime_over(database, verify_tls=False)
+        chosen = Chosen(options.payment, options.since)
+        return tool.refold(runtime, chosen, options.organization, datetime.now(UTC), print)
+    except (ValueError, PostgresUnavailable, HoldfastError, DBAPIError) as problem:
+        Console(sys.stderr).problem(str(problem))
+        return 2
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m local", description="Holdfast, whole, on this machine.")
@@ -127,8 +150,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.add_argument("--source", help="where the data is from; the file's name unless told")
     command.add_argument("--version", default="1", help="the version of the data")
     command.set_defaults(action=import_geocodes)
+    command = commands.add_parser("refold", help="recompute payments from their events, show what differs")
+    command.add_argument("--dsn", default=os.environ.get("DATABASE_URL"), help="another database than the local one")
+    command.add_argument("--no-tls", action="store_true", help="the database speaks no TLS")
+    command.add_argument("--organization", type=UUID, help="only of this organization")
+    command.add_argument("--payment", type=UUID, help="only this payment")
+    command.add_argument("--since", type=_instant, help="only payments begun since (ISO 8601)")
+    command.set_defaults(action=refold)
     options = parser.parse_args(arguments)
     return int(options.action(options))
+
+
+def _instant(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 if __name__ == "__main__":

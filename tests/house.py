@@ -22,6 +22,7 @@ from holdfast.flows.pay_order import PayOrder, pay_order
 from holdfast.flows.place_order import PlaceOrder, place_order
 from holdfast.flows.planning import CheckoutRequest, RequestedItem
 from holdfast.flows.receive_webhook import receive_webhook
+from holdfast.flows.refold_payments import Chosen, refold_all
 from holdfast.payments.model import EventState
 from holdfast.runtime import Runtime
 from holdfast.secrets.store import SecretStore
@@ -97,6 +98,7 @@ class House:
         self.customer = Caller(self.organization_id, CallerKind.CUSTOMER, "ada", "ada@example.com")
         self.warehouses: dict[str, UUID] = {}
         self.variants: dict[str, UUID] = {}
+        self.has_forged_payments = False
         self._build()
 
     def _runtime(self, role: str, secrets: SecretStore) -> Runtime:
@@ -394,7 +396,17 @@ class House:
         """The invariants of stock and money that do not hold, in words; empty when all is well."""
         from tests.invariants import violations  # noqa: PLC0415 -- it imports nothing of ours, and few tests need it
 
-        return violations(self.engine)
+        return violations(self.engine) + ([] if self.has_forged_payments else self.refold())
+
+    def forge(self, statement: str, **parameters: Any) -> None:
+        """Change payments behind the back of their events, of which they are then no longer the fold."""
+        self.has_forged_payments = True
+        self.sql(statement, **parameters)
+
+    def refold(self) -> list[str]:
+        """The payments that are not what their events say, in words."""
+        pages = refold_all(self.system, self.organization_id, Chosen(), self.clock())
+        return [f"a payment is the fold of its events: {found}" for page in pages for found in page["differences"]]
 
     def sql(self, statement: str, **parameters: Any) -> None:
         """Run a statement as superuser."""

@@ -238,3 +238,16 @@ INSERT INTO addresses.geocode_failures (organization_id, id, order_id, address, 
     SELECT organization_id, pg_temp.key('020', n, i), id, '{{}}', 'not_found', 'country', at,
            CASE WHEN n % 500 IN (3, 4) THEN 'pending' ELSE 'corrected' END, CASE WHEN n % 500 NOT IN (3, 4) THEN at END, at
       FROM placed WHERE n % 5 > 2;
+INSERT INTO payments.money_report_daily (organization_id, day, currency, computed_at)
+    SELECT id, base::date + d, 'USD', base FROM shop, generate_series(0, 365) AS d;
+
+INSERT INTO payments.money_sweeps (organization_id, day, after_event_id, created_at)
+    SELECT id, base::date + d, id, base FROM shop, generate_series(0, 365) AS d;
+
+INSERT INTO payments.money_differences (organization_id, id, day, kind, subject_id, payment_id, ours, gateways,
+                                        amount_at_risk, currency, status, details, resolution, first_seen_at, last_seen_at,
+                                        resolved_at)
+    SELECT organization_id, pg_temp.key('030', n, i), at::date, 'captured_differs', payment_id, payment_id, 1000, 900, 100,
+           'USD', CASE WHEN n % 1000 IN (1, 4) THEN 'open' ELSE 'resolved' END, 'details',
+           CASE WHEN n % 1000 NOT IN (1, 4) THEN 'gone' END, at, at, CASE WHEN n % 1000 NOT IN (1, 4) THEN at END
+      FROM placed WHERE n % 50 IN (1, 4);

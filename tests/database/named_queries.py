@@ -27,15 +27,18 @@ from holdfast.flows.find_order import find_order, order_id_of
 from holdfast.flows.gateway_health import gateway_health
 from holdfast.flows.idempotency import Claim
 from holdfast.flows.list_dead_letters import Filters, list_dead_letters
+from holdfast.flows.list_disputes import DisputeStatus, list_disputes
 from holdfast.flows.list_orders import list_orders
 from holdfast.flows.locate_address import AddressSearch
 from holdfast.flows.locked_order import lock_order
+from holdfast.flows.money_report import show_money_report
 from holdfast.flows.order_timeline import order_timeline
 from holdfast.flows.payment_methods import forget_methods
 from holdfast.flows.place_order import PlaceOrder, _try_to_place
 from holdfast.flows.planning import CheckoutRequest, RequestedItem
 from holdfast.flows.process_failures import FailureStatus, list_process_failures
 from holdfast.flows.read_stock import list_levels, list_movements, show_availability
+from holdfast.flows.refold_payments import Chosen, refold_for
 from holdfast.flows.relay_outbox import relay_outbox
 from holdfast.flows.replay_group import _next_of
 from holdfast.flows.return_money import _claim_operations
@@ -481,6 +484,15 @@ NAMED: dict[str, Named] = {
     "process failures by status, newest first": Named(failures()),
     "process failures of a process, newest first": Named(failures("PaymentEvent")),
     "process failures that are resolved, next page": Named(failures(status=FailureStatus.RESOLVED)),
+    "disputes by status, for managers": Named(
+        lambda r, s: list_disputes(r, manager(s), status=DisputeStatus.OPENED, before=None, limit=50, now=s.now)
+    ),
+    "payments recomputed from their events": Named(
+        lambda r, s: refold_for(r, manager(s), Chosen(payment_id=s.payment_id), s.now)
+    ),
+    "differences of a day": Named(
+        lambda r, s: show_money_report(r, manager(s), (s.now - timedelta(days=9)).date(), s.now), rows_max=2_000
+    ),
     "everything about one order, by time": Named(
         lambda r, s: order_timeline(r, manager(s), str(s.order_id), s.now), in_functions=True
     ),

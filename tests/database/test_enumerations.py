@@ -17,6 +17,7 @@ from holdfast.payments.dead_letters import DeadLetterAction, DeadLetterPriority,
 from holdfast.payments.disputes import DisputeStatus
 from holdfast.payments.group_replays import GroupReplayState
 from holdfast.payments.model import OPEN_STATUSES, EventState, PaymentStatus, RefundReason, RefundStatus, RestockReason
+from holdfast.payments.reconciliation import DifferenceKind, DifferenceStatus
 from holdfast.tenancy.roles import Role
 from holdfast.values.payment_events import DisputeOutcome, EventType
 from holdfast.values.shipping import ShippingPreference
@@ -24,6 +25,8 @@ from tests.database.acting import SCHEMAS, acting
 from tests.database.conftest import TwoShops
 
 MIRRORS: dict[str, type[StrEnum]] = {
+    "money_differences_kind": DifferenceKind,
+    "money_differences_status": DifferenceStatus,
     "disputes_outcome": DisputeOutcome,
     "disputes_status": DisputeStatus,
     "capacity_alerts_type": AlertType,

@@ -42,6 +42,7 @@ REMEMBERS_AN_ORDER = {
     "operations.process_failures": "a person's inbox",
     "operations.audit_log": "dropped by the month",
     "operations.api_calls": "purged by its own age",
+    "payments.money_differences": "the books of a day outlive its orders",
 }
 """These carry ids of orders and payments as plain values."""
 

@@ -138,7 +138,7 @@ def test_the_money_of_a_second_attempt_is_returned_and_the_first_is_kept_whateve
     order_id = ordered(house, token="pm_card_authenticationRequired")
     first = last_payment(house, order_id)
     # The gateway would not let go of the first attempt, and somebody decided that it was dead.
-    house.sql("UPDATE payments.payments SET status = 'failed', facts = facts || '{\"failed\": true}'")
+    house.forge("UPDATE payments.payments SET status = 'failed', facts = facts || '{\"failed\": true}'")
     house.sql("UPDATE orders.orders SET status = 'payment_failed'")
     house.sql("UPDATE orders.order_status_history SET to_status = 'payment_failed' WHERE sequence = 2")
     assert house.pay_again(order_id).status == 201

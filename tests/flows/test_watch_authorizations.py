@@ -66,7 +66,7 @@ def test_an_authorization_of_a_dead_order_that_nobody_returned_is_voided(house: 
     order_id = held(house)
     house.cancel(order_id)
     end = ends_at(house, order_id)
-    house.sql(
+    house.forge(
         "UPDATE payments.payments SET status = 'authorized', facts = facts || '{\"cancelled\": false}'"
         " WHERE order_id = :id",
         id=order_id,

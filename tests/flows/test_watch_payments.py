@@ -24,7 +24,7 @@ CREATE = {"operation": "payment_intents.create"}
 def in_processing(house: House) -> str:
     """An order whose payment the gateway has and does not decide; the order's id."""
     order_id = ordered(house, token=ASKS)
-    house.sql("UPDATE payments.payments SET facts = facts || '{\"requires_action\": false, \"processing\": true}',"
+    house.forge("UPDATE payments.payments SET facts = facts || '{\"requires_action\": false, \"processing\": true}',"
               " status = 'processing', next_check_at = created_at + interval '60 seconds'")  # fmt: skip
     return order_id
 

@@ -35,6 +35,7 @@ ONLINE = [
     "api_docs",
     "operations",
     "payment_methods",
+    "money",
     "refunds",
     "capacity",
     "capacity_reports",

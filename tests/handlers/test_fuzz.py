@@ -94,6 +94,7 @@ def test_a_body_of_anything(shared_door: Door, text: str, encoded: bool) -> None
     for action in ("assign", "resolve"):
         route = f"POST /v1/ops/process-failures/{{failure_id}}/{action}"
         assert REFUSED <= shared_door.ask(route, text, base64_encoded=encoded, failure_id="x").status < 500
+    assert REFUSED <= shared_door.ask("POST /v1/ops/payments/refold", text, base64_encoded=encoded).status < 500
 
 
 @FUZZ

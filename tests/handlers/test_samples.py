@@ -155,6 +155,26 @@ def test_the_inbox_of_failures_and_the_timeline_are_for_managers(shop: Door) -> 
     assert as_manager("operations/order_timeline").body["order_id"] == order_id
 
 
+def test_the_books_disputes_and_the_refold_are_for_managers(shop: Door) -> None:
+    send(shop, "checkout/place_order")
+
+    def as_manager(name: str) -> Reply:
+        event = shop.sample(name)
+        assert shop.send(event).status == 403
+        event["requestContext"]["authorizer"]["jwt"]["claims"] |= shop.staff("manager")
+        return shop.send(event)
+
+    assert as_manager("money/money_report").body["differences"] == []
+    assert as_manager("money/disputes").body == {"disputes": [], "next_before": None}
+    assert as_manager("money/refold").body == {"checked": 1, "differences": [], "next_after": None}
+
+
+def test_the_money_watchdog_looks_after_every_organization(shop: Door) -> None:
+    send(shop, "checkout/place_order")
+    done = shop.invoke("money_watchdog", shop.sample("money_watchdog/tick"), seconds=60)
+    assert done == {"organizations": 1, "asked": 0, "differences": 0}
+
+
 def test_a_webhook_is_kept_once_and_answered_twice(shop: Door) -> None:
     events = shop.rows_of_all_tables()["payments.payment_events"]
     for _ in range(2):

@@ -6,14 +6,15 @@ watchdog finishes it. An answer and a webhook go down the same road, and the fir
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
-from holdfast.flows.event_record import saved_method_document, store_event
+from holdfast.flows.event_record import saved_method_document, store_event, stored_at
 from holdfast.flows.locked_order import LockedOrder, LockedPayment, lock_order
 from holdfast.flows.reserve_again import reserve_again
 from holdfast.flows.settlement import Tidings, decide, write
@@ -26,9 +27,9 @@ from holdfast.gateways.port import (
     PaymentSnapshot,
     event_from_snapshot,
 )
-from holdfast.payments.state import PaymentNews
+from holdfast.payments.state import PaymentNews, derive_status, join
 from holdfast.runtime import Runtime
-from holdfast.values.errors import Rejected, Transient
+from holdfast.values.errors import InvalidInput, Rejected, Transient
 from holdfast.values.ids import uuid7
 from holdfast.values.money import Money
 from holdfast.values.payment_events import EventType
@@ -215,10 +216,28 @@ def record_answer(transaction: Transaction, attempt: Attempt, answer: GatewayAns
     )
     order = lock_order(transaction, attempt.order_id)
     payment = order.payment(attempt.payment_id)
+    if event_id is None:
+        event, event_id = _said_again(transaction, attempt, payment, event)
     settlement = decide(order, payment, tidings_of(event, event_id, answer.snapshot), transaction.now)
     if settlement.needs_stock:
         settlement = reserve_again(transaction, order, payment, settlement)
     return Recorded(write(transaction, order, settlement), bool(settlement.return_money_of))
+
+
+def _said_again(
+    transaction: Transaction, attempt: Attempt, payment: LockedPayment, event: GatewayEvent
+) -> tuple[GatewayEvent, UUID | None]:
+    """An answer as it was given before: nothing new, and dated as it was then; or, if it changes what is known (the
+    authorization was renewed, a capture stands after all), news that is stored under an id of its own. Either way the
+    stored events alone make the payment."""
+    known = joined = payment.facts
+    with suppress(InvalidInput):
+        joined = join(known, tidings_of(event, None).news)
+    if replace(joined, captured_at=known.captured_at) == known and derive_status(joined) == derive_status(known):
+        return replace(event, occurred_at=stored_at(transaction, attempt.gateway_account_id, event)), None
+    anew = replace(event, gateway_event_id=f"{event.gateway_event_id}:{uuid7(transaction.now)}")
+    account = attempt.gateway_account_id
+    return anew, store_event(transaction, anew, gateway=attempt.gateway, gateway_account_id=account)
 
 
 def tidings_of(event: GatewayEvent, event_id: UUID | None, snapshot: PaymentSnapshot | None = None) -> Tidings:

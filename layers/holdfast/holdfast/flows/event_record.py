@@ -62,6 +62,20 @@ def store_event(
     return stored
 
 
+def stored_at(transaction: Transaction, gateway_account_id: UUID, event: GatewayEvent) -> datetime:
+    """When an event that is stored happened, as it was told then."""
+    told: str = transaction.value(
+        """
+        SELECT news ->> 'occurred_at' FROM payments.payment_events
+         WHERE organization_id = :organization_id AND gateway_account_id = :account AND gateway_event_id = :event_id
+        """,
+        organization_id=transaction.tenant,
+        account=gateway_account_id,
+        event_id=event.gateway_event_id,
+    )
+    return datetime.fromisoformat(told)
+
+
 def _storable(document: Mapping[str, Any]) -> str:
     """As JSON that jsonb holds: NUL and halves of a character, which a gateway may send, become U+FFFD, and a number
     too large for a float, which reading it made infinite, becomes its text."""

@@ -32,6 +32,9 @@ class Operation(StrEnum):
     RESOLVE_PROCESS_FAILURE = "resolve_process_failure"
     SHOW_ORDER_TIMELINE = "show_order_timeline"
     SHOW_GATEWAYS = "show_gateways"
+    LIST_DISPUTES = "list_disputes"
+    SHOW_MONEY_REPORT = "show_money_report"
+    REFOLD_PAYMENTS = "refold_payments"
     CAPTURE_ORDER = "capture_order"
     LIST_WAREHOUSES = "list_warehouses"
     CREATE_WAREHOUSE = "create_warehouse"
@@ -111,6 +114,9 @@ WHO_MAY: Final[Mapping[Operation, Access]] = {
     Operation.RESOLVE_PROCESS_FAILURE: _MANAGERS,
     Operation.SHOW_GATEWAYS: _MANAGERS,
     Operation.SHOW_ORDER_TIMELINE: _MANAGERS,
+    Operation.LIST_DISPUTES: _MANAGERS,
+    Operation.SHOW_MONEY_REPORT: _MANAGERS,
+    Operation.REFOLD_PAYMENTS: _MANAGERS,
     Operation.CAPTURE_ORDER: _MANAGERS,
     Operation.LIST_WAREHOUSES: _VIEWERS,
     Operation.CREATE_WAREHOUSE: _MANAGERS,

@@ -1,6 +1,6 @@
 """What the operations API answers with, as models; see ``holdfast.web.views``."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -106,5 +106,117 @@ class GatewayHealth(BaseModel):
     window_seconds: int
 
 
-ANSWERS: tuple[type[BaseModel], ...] = (GatewayHealth, OrderTimeline, ProcessFailureAnswer, ProcessFailurePage)
+class Dispute(BaseModel):
+    """A dispute over a payment. ``lost_minor`` is what the gateway took back by it."""
+
+    id: UUID
+    order_id: UUID
+    order_number: str
+    payment_id: UUID
+    gateway: str
+    gateway_dispute_id: str
+    status: Literal["opened", "under_review", "closed"]
+    outcome: Literal["won", "lost", "withdrawn"] | None
+    reason: str | None
+    amount_minor: int
+    lost_minor: int
+    currency: str
+    due_at: datetime | None
+    closed_at: datetime | None
+    created_at: datetime
+
+
+class DisputePage(BaseModel):
+    """Disputes, newest first. ``next_before`` is the next page's ``before``; ``null`` on the last page."""
+
+    disputes: list[Dispute]
+    next_before: UUID | None
+
+
+class MoneyTotals(BaseModel):
+    """A day in one currency. ``asked_*`` is what is known here of the payments that gateways were asked about,
+    ``gateway_*`` what those said; ``differences`` and ``at_risk_minor`` are of those first seen that day."""
+
+    currency: str
+    orders: int
+    orders_total_minor: int
+    captured_minor: int
+    refunded_minor: int
+    charged_back_minor: int
+    asked: int
+    asked_captured_minor: int
+    asked_refunded_minor: int
+    gateway_captured_minor: int
+    gateway_refunded_minor: int
+    differences: int
+    at_risk_minor: int
+
+
+class MoneyDifference(BaseModel):
+    """Where orders, payments and gateways disagree; ``subject_id`` is the order, payment or event it is about."""
+
+    id: UUID
+    day: date
+    kind: Literal[
+        "captured_without_live_order",
+        "confirmed_without_money",
+        "captured_differs",
+        "refunded_differs",
+        "status_differs",
+        "gateway_unknown",
+        "unmatched_event",
+        "authorization_expiring",
+        "undecided_too_long",
+    ]
+    order_id: UUID | None
+    payment_id: UUID | None
+    subject_id: UUID
+    ours_minor: int
+    gateways_minor: int | None
+    at_risk_minor: int
+    currency: str
+    status: Literal["open", "resolved"]
+    details: str
+    resolution: str | None
+    first_seen_at: datetime
+    last_seen_at: datetime
+    resolved_at: datetime | None
+
+
+class MoneyReport(BaseModel):
+    """The books of a day. ``differences`` are those first seen that day and those still open from before."""
+
+    day: date
+    is_finished: bool
+    totals: list[MoneyTotals]
+    differences: list[MoneyDifference]
+    is_complete: bool
+
+
+class RefoldDifference(BaseModel):
+    """A field of a payment that is not what its events say."""
+
+    payment_id: UUID
+    field: str
+    stored: Any
+    refolded: Any
+
+
+class RefoldPage(BaseModel):
+    """What a refold found. ``next_after`` is the next page's ``after``; ``null`` on the last page."""
+
+    checked: int
+    differences: list[RefoldDifference]
+    next_after: UUID | None
+
+
+ANSWERS: tuple[type[BaseModel], ...] = (
+    DisputePage,
+    GatewayHealth,
+    MoneyReport,
+    OrderTimeline,
+    ProcessFailureAnswer,
+    ProcessFailurePage,
+    RefoldPage,
+)
 """The models that routes name."""

@@ -3,7 +3,7 @@
 from holdfast.database.migrations.run import apply_sql
 
 revision = "0015"
-down_revision = "0010"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,66 @@
+"""What the operations team asks about money: the books of a day, disputes, payments recomputed from their events."""
+
+from datetime import date
+from typing import Annotated, Any
+from uuid import UUID
+
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler.openapi.params import Query
+
+from holdfast.flows.list_disputes import PAGE_MAX_ROWS, DisputeStatus, list_disputes
+from holdfast.flows.money_report import show_money_report
+from holdfast.flows.refold_payments import Chosen, refold_for
+from holdfast.runtime import runtime
+from holdfast.web.caller import caller_from
+from holdfast.web.clock import utc_now
+from holdfast.web.http import json_response, make_resolver, serve
+from holdfast.web.operations_models import RefoldBody
+from holdfast.web.routes import DATABASE, JSON_BODY, route
+
+app = make_resolver()
+handler = serve(app)
+
+
+@route(
+    app,
+    "GET /v1/ops/money-report",
+    "Show the books of a day",
+    returns={200: "MoneyReport"},
+    refuses=("invalid_input", *DATABASE),
+)
+def money_report(
+    day: Annotated[date | None, Query(description="A UTC day; yesterday by default.")] = None,
+) -> Response[Any]:
+    """What orders, payments and gateways say of the day's money, and where they differ, with the amounts at risk."""
+    caller = caller_from(app.current_event.raw_event)
+    return json_response(show_money_report(runtime(), caller, day, utc_now()))
+
+
+@route(
+    app,
+    "GET /v1/ops/disputes",
+    "List disputes, newest first",
+    returns={200: "DisputePage"},
+    refuses=("invalid_input", *DATABASE),
+)
+def disputes(
+    status: Annotated[DisputeStatus, Query()] = DisputeStatus.OPENED,
+    before: Annotated[UUID | None, Query(description="Only disputes older than this one: `next_before`.")] = None,
+    limit: Annotated[int, Query(ge=1, le=PAGE_MAX_ROWS)] = 20,
+) -> Response[Any]:
+    """The opened ones, or those under review, or the closed ones; `next_before` is the cursor of the next page."""
+    caller = caller_from(app.current_event.raw_event)
+    return json_response(list_disputes(runtime(), caller, status=status, before=before, limit=limit, now=utc_now()))
+
+
+@route(
+    app,
+    "POST /v1/ops/payments/refold",
+    "Recompute payments from their events",
+    returns={200: "RefoldPage"},
+    refuses=(*JSON_BODY, *DATABASE),
+)
+def refold(body: RefoldBody) -> Response[Any]:
+    """Shows where a payment is not what its events say, with the present code. Nothing is written."""
+    caller = caller_from(app.current_event.raw_event)
+    return json_response(refold_for(runtime(), caller, Chosen(**body.model_dump()), utc_now()))

@@ -1,0 +1,3 @@
+DROP TABLE payments.money_differences;
+DROP TABLE payments.money_sweeps;
+DROP TABLE payments.money_report_daily;

@@ -1,0 +1,57 @@
+"""`python -m local refold`: recompute payments from their stored events with the present code, on any database.
+
+Nothing is written. Prints every difference; answers 1 when there is one, so that a pipeline can stop at it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from holdfast.flows.refold_payments import Chosen, refold_all
+from holdfast.runtime import Runtime
+from holdfast.settings import settings_from
+from local.postgres import Address
+
+
+def runtime_over(database: Address, *, verify_tls: bool) -> Runtime:
+    """A runtime that has this database and nothing else."""
+    return Runtime(
+        settings_from(
+            {
+                "DATABASE_HOST": database.host,
+                "DATABASE_PORT": str(database.port),
+                "DATABASE_NAME": database.database,
+                "DATABASE_USER": database.user,
+                "DATABASE_PASSWORD": database.password or "",
+                "DATABASE_AUTHENTICATION": "password",
+                "DATABASE_TLS": "verify" if verify_tls else "off",
+            }
+        )
+    )
+
+
+def refold(
+    runtime: Runtime, chosen: Chosen, organization_id: UUID | None, now: datetime, write: Callable[[str], Any]
+) -> int:
+    """Fold everything that was chosen, page by page; the exit status."""
+    checked = differences = 0
+    for organization in [organization_id] if organization_id else _organizations(runtime, now):
+        for page in refold_all(runtime, organization, chosen, now):
+            checked += page["checked"]
+            differences += len(page["differences"])
+            for found in page["differences"]:
+                write(
+                    f"payment {found['payment_id']} {found['field']}:"
+                    f" {found['stored']!r} stored, {found['refolded']!r} by its events"
+                )
+    write(f"{checked} payments recomputed, {differences} differences, nothing written")
+    return 1 if differences else 0
+
+
+def _organizations(runtime: Runtime, now: datetime) -> Iterator[UUID]:
+    with runtime.database.transaction(None, now=now, actor="system:refold_payments") as transaction:
+        rows = transaction.rows("SELECT id FROM tenancy.organizations ORDER BY id")
+    yield from (row.id for row in rows)

@@ -1,0 +1,231 @@
+"""The money watchdog and its books: each kind of difference is named exactly, and nothing of a clean shop."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from holdfast.flows.money_report import Watched, watch_money
+from holdfast.flows.reconcile_payments import SILENCES_MAX, sweep_day
+from holdfast.values.ids import uuid7
+from tests.flows.actions import intents, killed_before_the_gateway_was_asked, last_payment, ordered
+from tests.house import House
+
+
+@pytest.fixture(autouse=True)
+def _shelf(house: House) -> None:
+    house.add_variant(stock=50)
+
+
+def watch(house: House) -> Watched:
+    return watch_money(house.system, house.clock, lambda: 60.0)
+
+
+def on_the_next_day(house: House) -> None:
+    """The orders of this test are yesterday's. What ran out meanwhile has run out."""
+    house.clock.advance(days=1)
+
+
+def open_differences(house: House) -> list[tuple[str, int]]:
+    """(kind, amount at risk) of what is open."""
+    rows = house.rows("SELECT kind, amount_at_risk FROM payments.money_differences WHERE status = 'open' ORDER BY kind")
+    return [(row["kind"], row["amount_at_risk"]) for row in rows]
+
+
+def totals(house: House) -> dict[str, Any]:
+    (row,) = house.rows("SELECT * FROM payments.money_report_daily")
+    return dict(row)
+
+
+def stripe_call(house: House, path: str, **form: str) -> None:
+    answer = house.http.request(
+        "POST",
+        f"{house.stripe_url}/v1/{path}",
+        fields=form,
+        headers={"Authorization": f"Bearer {house.api_key}"},
+        encode_multipart=False,
+    )
+    assert answer.status == 200, answer.data
+
+
+def captured(house: House, order_id: str) -> int:
+    return int(last_payment(house, order_id)["captured_minor"])
+
+
+def test_a_clean_shop_has_no_differences_and_its_books_add_up(house: House) -> None:
+    kept, given_back = ordered(house), ordered(house, {"TEE": 2})
+    ordered(house, token="pm_card_chargeDeclined")
+    house.cancel(given_back)
+    amounts = captured(house, kept), captured(house, given_back)
+    on_the_next_day(house)
+    watch(house)
+    assert open_differences(house) == []
+    books = totals(house)
+    assert (books["orders"], books["orders_total"]) == (1, amounts[0])
+    assert (books["captured"], books["refunded"]) == (sum(amounts), amounts[1])
+    assert (books["asked_captured"], books["asked_refunded"]) == (sum(amounts), amounts[1])
+    assert (books["gateway_captured"], books["gateway_refunded"]) == (sum(amounts), amounts[1])
+    assert house.failures() == []
+    assert house.violations() == []
+
+
+def test_a_second_run_asks_nobody_twice_and_changes_nothing(house: House) -> None:
+    ordered(house)
+    on_the_next_day(house)
+    assert watch(house).asked == 1
+    before = house.rows("SELECT * FROM payments.money_report_daily"), open_differences(house)
+    assert watch(house).asked == 0
+    assert (house.rows("SELECT * FROM payments.money_report_daily"), open_differences(house)) == before
+
+
+def test_money_of_an_order_that_is_over_goes_back_by_itself(house: House) -> None:
+    order_id = ordered(house)
+    house.stripe_behaves(match={"operation": "refunds.create"}, http_status=503)
+    house.cancel(order_id)
+    # As if nobody had ever decided that it goes back.
+    house.sql("DELETE FROM orders.order_operations")
+    house.sql("DELETE FROM payments.refunds")
+    house.sql("UPDATE payments.payments SET refunding_amount = 0")
+    house.clock.advance(hours=2)
+    watch(house)
+    assert last_payment(house, order_id)["status"] == "refunded"
+    assert open_differences(house) == []
+    assert house.violations() == []
+
+
+def test_money_whose_return_was_given_up_is_named_and_left_to_a_person(house: House) -> None:
+    order_id = ordered(house)
+    house.stripe_behaves(match={"operation": "refunds.create"}, http_status=402, times=20)
+    house.cancel(order_id)
+    house.sql("UPDATE orders.order_operations SET state = 'failed', finished_at = now()")
+    house.sql("UPDATE payments.refunds SET status = 'failed'")
+    house.sql("UPDATE payments.payments SET refunding_amount = 0")
+    house.clock.advance(hours=2)
+    watch(house)
+    assert open_differences(house) == [("captured_without_live_order", captured(house, order_id))]
+    assert "MoneyDifference" in house.failures()
+
+
+def test_a_confirmed_order_without_money_is_named(house: House) -> None:
+    order_id = ordered(house)
+    total = house.order(order_id)["amounts"]["total_minor"]
+    house.forge("UPDATE payments.payments SET status = 'failed'")
+    house.clock.advance(minutes=5)
+    watch(house)
+    assert open_differences(house) == [("confirmed_without_money", total)]
+    house.sql("UPDATE payments.payments SET status = 'captured'")
+    house.clock.advance(hours=1)
+    watch(house)
+    assert open_differences(house) == []
+    assert house.failures() == []
+
+
+def test_a_refund_that_was_never_heard_of_is_named_until_it_is(house: House) -> None:
+    order_id = ordered(house)
+    (intent,) = intents(house, order_id)
+    stripe_call(house, "refunds", payment_intent=intent["id"], amount="700")
+    (told,) = [e for e in house.webhooks("refund.created") if e["data"]["object"]["payment_intent"] == intent["id"]]
+    on_the_next_day(house)
+    watch(house)
+    assert open_differences(house) == [("refunded_differs", 700)]
+    assert house.failures() == ["MoneyDifference"]
+    watch(house)
+    assert len(house.rows("SELECT id FROM payments.money_differences")) == 1
+    house.deliver(told)
+    house.work()
+    house.clock.advance(hours=1)
+    watch(house)
+    assert open_differences(house) == []
+    assert house.failures() == []
+    assert house.violations() == []
+
+
+def test_a_capture_that_was_never_heard_of_is_taken_for_true(house: House) -> None:
+    house.sql('UPDATE tenancy.organizations SET settings = settings || \'{"capture_policy": "first_shipment"}\'')
+    order_id = ordered(house)
+    (intent,) = intents(house, order_id)
+    stripe_call(house, f"payment_intents/{intent['id']}/capture")
+    on_the_next_day(house)
+    watch(house)
+    assert last_payment(house, order_id)["status"] == "captured"
+    assert open_differences(house) == []
+    assert house.violations() == []
+
+
+def test_money_we_claim_and_the_gateway_does_not_have_is_named(house: House) -> None:
+    order_id = ordered(house)
+    house.forge("UPDATE payments.payments SET amount = amount + 5, captured_amount = captured_amount + 5")
+    on_the_next_day(house)
+    watch(house)
+    assert open_differences(house) == [("captured_differs", 5)]
+    assert order_id
+
+
+def test_a_payment_the_gateway_does_not_know_is_named(house: House) -> None:
+    order_id = ordered(house)
+    house.forge("UPDATE payments.payments SET gateway_transaction_id = 'pi_nobody'")
+    on_the_next_day(house)
+    watch(house)
+    assert open_differences(house) == [("gateway_unknown", captured(house, order_id))]
+
+
+def test_an_event_of_a_payment_nobody_knows_is_named(house: House) -> None:
+    order_id = ordered(house)
+    (event,) = house.webhooks("payment_intent.succeeded", order_id=order_id)
+    stray = {**event, "id": "evt_stray"}
+    stray["data"] = {"object": {**event["data"]["object"], "id": "pi_stray", "metadata": {}}}
+    house.deliver(stray)
+    house.clock.advance(hours=2)
+    watch(house)
+    assert open_differences(house) == [("unmatched_event", captured(house, order_id))]
+
+
+def test_what_waits_too_long_and_what_is_about_to_run_out_is_named(house: House) -> None:
+    waiting = killed_before_the_gateway_was_asked(house)
+    house.sql('UPDATE tenancy.organizations SET settings = settings || \'{"capture_policy": "first_shipment"}\'')
+    held = ordered(house)
+    amounts = [house.order(order_id)["payments"][-1]["amount_minor"] for order_id in (held, waiting)]
+    house.sql(
+        "UPDATE payments.payments SET authorization_expires_at = :at WHERE status = 'authorized'",
+        at=house.clock() + timedelta(days=1, hours=5),
+    )
+    house.clock.advance(days=1, hours=1)
+    watch(house)
+    named = [("authorization_expiring", amounts[0]), ("undecided_too_long", amounts[1])]
+    assert open_differences(house) == named
+
+
+def test_a_sweep_goes_on_where_its_time_ran_out_and_counts_nothing_twice(house: House) -> None:
+    paid = [captured(house, ordered(house)) for _ in range(3)]
+    on_the_next_day(house)
+    day = house.clock().date() - timedelta(days=1)
+    for expected in (1, 1, 1, 0):
+        left = iter([1.0, 1.0])
+        asked = sweep_day(house.system, house.organization_id, day, house.clock, lambda left=left: next(left, 0.0))  # type: ignore[misc]
+        assert asked == expected
+    watch(house)
+    assert totals(house)["gateway_captured"] == sum(paid)
+    assert house.value("SELECT finished_at IS NOT NULL FROM payments.money_sweeps")
+
+
+def test_a_gateway_that_is_down_is_not_asked_for_ever_and_the_next_run_goes_on(house: House) -> None:
+    for _ in range(SILENCES_MAX + 2):
+        ordered(house)
+    on_the_next_day(house)
+    day = house.clock().date() - timedelta(days=1)
+    times = SILENCES_MAX + 1
+    house.stripe_behaves(match={"operation": "payment_intents.retrieve"}, http_status=503, times=times)
+    assert sweep_day(house.system, house.organization_id, day, house.clock, lambda: 60.0) == 0
+    assert sweep_day(house.system, house.organization_id, day, house.clock, lambda: 60.0) == 2
+
+
+def test_one_organizations_trouble_does_not_keep_the_others_waiting(house: House) -> None:
+    house.sql(
+        "INSERT INTO tenancy.organizations (id, name, slug, publishable_key, settings, created_at)"
+        " VALUES (:id, 'Other', 'other-shop', 'pk_00000000000000000000', '{}', now())",
+        id=uuid7(house.clock()),
+    )
+    ordered(house)
+    house.forge('UPDATE payments.payments SET facts = \'{"of": "nobody"}\'')
+    on_the_next_day(house)
+    assert watch(house).organizations == 1
