@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.flows.actions import ordered
+from tests.flows.actions import ordered, resume
 from tests.handlers.door import Door
 
 GATEWAYS = "GET /v1/ops/gateways"
@@ -61,3 +61,17 @@ def test_webhooks_and_what_waits_are_told_account_by_account(door: Door, grace: 
     house.work()
     (account,) = door.ask(GATEWAYS, who=grace).body["gateways"]
     assert (account["unprocessed_events"], account["oldest_unprocessed_at"]) == (0, None)
+
+
+def test_a_refund_that_fails_and_is_tried_again_is_told_with_its_account(door: Door, grace: dict[str, str]) -> None:
+    house = door.house
+    house.add_variant(stock=10)
+    order_id = ordered(house)
+    house.stripe_behaves(match={"operation": "refunds.create"}, fault="timeout_before")
+    house.cancel(order_id)
+    (account,) = door.ask(GATEWAYS, who=grace).body["gateways"]
+    assert (account["failing_operations"], account["oldest_failing_at"] is None) == (1, False)
+    house.clock.advance(minutes=5)
+    resume(house)
+    (account,) = door.ask(GATEWAYS, who=grace).body["gateways"]
+    assert account["failing_operations"] == 0

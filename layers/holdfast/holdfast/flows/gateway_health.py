@@ -1,7 +1,8 @@
 """How an organization's payment gateways do: the calls of the last hour, the webhooks, and what waits for them.
 
-Signatures that did not verify leave nothing in the database, on purpose: their count is the metric
-``WebhookSignatureInvalid``.
+Calls that are recorded are those that were answered, and charges that were not: of a refund, a void or a capture that
+fails and is tried again, its operation tells (``failing_operations``). Signatures that did not verify leave nothing in
+the database, on purpose: their count is the metric ``WebhookSignatureInvalid``.
 """
 
 from collections.abc import Mapping
@@ -57,16 +58,24 @@ def gateway_health(runtime: Runtime, caller: Caller, now: datetime) -> dict[str,
                      WHERE organization_id = :organization_id AND status IN ('pending', 'processing', 'requires_action')
                        AND created_at < :open_since
                      GROUP BY gateway_account_id
+                ), failing AS (
+                    SELECT p.gateway_account_id, count(*) AS operations, min(b.created_at) AS oldest_at
+                      FROM orders.order_operations b
+                      JOIN payments.payments p ON p.organization_id = b.organization_id AND p.id = b.payment_id
+                     WHERE b.organization_id = :organization_id AND b.state = 'running' AND b.last_error IS NOT NULL
+                     GROUP BY p.gateway_account_id
                 )
                 SELECT a.id, a.gateway, a.endpoint_key, a.mode, a.status, a.merchant_account,
                        (SELECT max(e.received_at) FROM payments.payment_events e
                          WHERE e.organization_id = a.organization_id AND e.gateway_account_id = a.id
                            AND e.gateway_event_type <> 'answer') AS last_webhook_at,
                        COALESCE(w.events, 0) AS unprocessed_events, w.oldest_at AS oldest_unprocessed_at,
-                       COALESCE(u.payments, 0) AS undecided_payments, u.oldest_at AS oldest_undecided_at
+                       COALESCE(u.payments, 0) AS undecided_payments, u.oldest_at AS oldest_undecided_at,
+                       COALESCE(f.operations, 0) AS failing_operations, f.oldest_at AS oldest_failing_at
                   FROM tenancy.gateway_accounts a
                   LEFT JOIN waiting w ON w.gateway_account_id = a.id
                   LEFT JOIN undecided u ON u.gateway_account_id = a.id
+                  LEFT JOIN failing f ON f.gateway_account_id = a.id
                  WHERE a.organization_id = :organization_id
                  ORDER BY a.gateway, a.id
                 """,

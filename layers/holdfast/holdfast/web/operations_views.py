@@ -83,7 +83,7 @@ class GatewayCalls(BaseModel):
 
 
 class GatewayAccountHealth(BaseModel):
-    """One account at a gateway: its calls, its webhooks, and what waits to be processed or decided."""
+    """One account at a gateway: its calls, its webhooks, and what waits to be processed, decided or tried again."""
 
     id: UUID
     gateway: Literal["stripe", "paypal", "square", "adyen"]
@@ -97,6 +97,8 @@ class GatewayAccountHealth(BaseModel):
     oldest_unprocessed_at: datetime | None
     undecided_payments: int
     oldest_undecided_at: datetime | None
+    failing_operations: int
+    oldest_failing_at: datetime | None
 
 
 class GatewayHealth(BaseModel):
