@@ -87,6 +87,11 @@ INSERT INTO inventory.transfers (organization_id, id, variant_id, from_warehouse
            CASE WHEN n % 100 <> 1 THEN base END, CASE WHEN n % 100 > 1 THEN 4 ELSE 0 END
       FROM shop, generate_series(1, 20000) AS n;
 
+INSERT INTO inventory.stock_imports (organization_id, id, digest, mode, status, rows, applied_rows, reason, imported_by,
+                                     created_at, finished_at)
+    SELECT id, pg_temp.key('022', n, i), lpad(to_hex(n), 64, '0'), 'levels', 'applied', 10, 10, 'test', 'test', base, base
+      FROM shop, generate_series(1, 12000) AS n;
+
 INSERT INTO inventory.capacity_alerts (organization_id, id, warehouse_id, type, load_date, orders, effective_capacity,
                                        utilization, raised_at, notified_at, resolved_at)
     SELECT id, pg_temp.key('021', n, i), pg_temp.key('004', 1 + n % 3, i), 'critical', base::date, 96, 100, 0.96,

@@ -26,6 +26,7 @@ from holdfast.flows.count_dead_letters import count_dead_letters
 from holdfast.flows.find_order import find_order, order_id_of
 from holdfast.flows.gateway_health import gateway_health
 from holdfast.flows.idempotency import Claim
+from holdfast.flows.import_stock import ImportStock, import_stock, list_imports
 from holdfast.flows.list_dead_letters import Filters, list_dead_letters
 from holdfast.flows.list_disputes import DisputeStatus, list_disputes
 from holdfast.flows.list_orders import list_orders
@@ -46,6 +47,7 @@ from holdfast.flows.settlement import Settlement, write
 from holdfast.flows.transfers import list_transfers
 from holdfast.flows.watch_authorizations import watch_authorizations
 from holdfast.flows.watch_payments import check_payments, resume_returns, sweep_payment_events
+from holdfast.inventory.stock_file import ImportMode
 from holdfast.inventory.transfers import TransferStatus
 from holdfast.orders.lifecycle import OrderStatus
 from holdfast.payments.dead_letters import DeadLetterStatus
@@ -268,6 +270,12 @@ def other_warehouse(shop: Shop) -> UUID:
     return UUID(int=shop.warehouse_id.int // 2**48 * 2**48 + 2)
 
 
+def same_file(shop: Shop) -> ImportStock:
+    """A file of a hundred rows, only looked at."""
+    rows = "".join(f"W1,SKU-{number * 7 + 1},1000\n" for number in range(100))
+    return ImportStock(manager(shop), f"warehouse,sku,quantity\n{rows}", ImportMode.LEVELS, "test", dry_run=True)
+
+
 def transfers_of(**which: Any) -> Ask:
     page = {"status": None, "to_warehouse_id": None, "before": None, "limit": 20} | which
     return lambda runtime, shop: list_transfers(runtime, staff(shop), **page, now=shop.now)
@@ -347,6 +355,8 @@ NAMED: dict[str, Named] = {
     "what can be sold of a variant": Named(availability(lambda shop: {"variant_id": shop.variant_id})),
     "what can be sold, by SKU": Named(availability(lambda _: {"sku": "SKU-77"})),
     "what can be sold of a product": Named(availability(lambda shop: {"product_id": shop.variant_id})),
+    "imports of stock, newest first": Named(lambda r, s: list_imports(r, staff(s), before=None, limit=20, now=s.now)),
+    "the same file again": Named(lambda r, s: import_stock(r, same_file(s), lambda: s.now, lambda: 0.0)),
     "transfers, newest first": Named(transfers_of()),
     "transfers by status, newest first": Named(transfers_of(status=TransferStatus.PENDING)),
     "transfers in transit to a warehouse": Named(

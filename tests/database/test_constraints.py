@@ -113,6 +113,8 @@ REFUSED: dict[str, tuple[str, str] | str] = {
     "stock_levels_reserved_not_negative": ("inventory.stock_levels", "reserved = -1"),
     "stock_levels_reserved_within_on_hand": ("inventory.stock_levels", "reserved = on_hand + 1"),
     "stock_levels_safety_stock_not_negative": ("inventory.stock_levels", "safety_stock = -1"),
+    "stock_imports_digest_is_sha_256": ("inventory.stock_imports", "digest = 'abc'"),
+    "stock_imports_status_adds_up": ("inventory.stock_imports", "applied_rows = rows - 1"),
     "transfers_between_two_warehouses": ("inventory.transfers", "to_warehouse_id = from_warehouse_id"),
     "transfers_counts_not_negative": (
         "inventory.transfers",

@@ -9,6 +9,7 @@ from pg8000.native import Connection
 from holdfast.addresses.model import GeocodeFailureReason, GeocodeFallback, GeocodeQuality, GeocodeResolution
 from holdfast.flows.process_failures import FailureStatus
 from holdfast.inventory.capacity import AlertType
+from holdfast.inventory.stock_file import ImportMode, ImportStatus
 from holdfast.inventory.transfers import TransferStatus
 from holdfast.inventory.warehouses import WarehouseStatus
 from holdfast.orders.lifecycle import INITIAL, TERMINAL, TRANSITIONS, OrderStatus
@@ -54,6 +55,8 @@ MIRRORS: dict[str, type[StrEnum]] = {
     "refund_items_restock_reason": RestockReason,
     "refunds_reason": RefundReason,
     "refunds_status": RefundStatus,
+    "stock_imports_mode": ImportMode,
+    "stock_imports_status": ImportStatus,
     "transfers_status": TransferStatus,
     "warehouses_status": WarehouseStatus,
 }

@@ -40,6 +40,7 @@ ONLINE = [
     "capacity",
     "capacity_reports",
     "stock",
+    "stock_imports",
     "stock_reports",
     "transfers",
     "warehouses",

@@ -46,6 +46,8 @@ class Operation(StrEnum):
     RECEIVE_STOCK = "receive_stock"
     ADJUST_STOCK = "adjust_stock"
     SET_SAFETY_STOCK = "set_safety_stock"
+    IMPORT_STOCK = "import_stock"
+    LIST_STOCK_IMPORTS = "list_stock_imports"
     LIST_DEAD_LETTERS = "list_dead_letters"
     FIND_DEAD_LETTER = "find_dead_letter"
     ASSIGN_DEAD_LETTER = "assign_dead_letter"
@@ -128,6 +130,8 @@ WHO_MAY: Final[Mapping[Operation, Access]] = {
     Operation.RECEIVE_STOCK: _MANAGERS,
     Operation.ADJUST_STOCK: _MANAGERS,
     Operation.SET_SAFETY_STOCK: _MANAGERS,
+    Operation.IMPORT_STOCK: _MANAGERS,
+    Operation.LIST_STOCK_IMPORTS: _VIEWERS,
     Operation.LIST_DEAD_LETTERS: _MANAGERS,
     Operation.FIND_DEAD_LETTER: _MANAGERS,
     Operation.ASSIGN_DEAD_LETTER: _MANAGERS,

@@ -4,10 +4,11 @@ from datetime import date, datetime
 from typing import Literal
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from holdfast.inventory.capacity import AlertType
 from holdfast.inventory.stock import ChangeType
+from holdfast.inventory.stock_file import ImportMode
 from holdfast.inventory.transfers import TransferStatus
 from holdfast.inventory.warehouses import WarehouseStatus
 
@@ -249,6 +250,45 @@ class CapacityAlertList(BaseModel):
     alerts: list[CapacityAlert]
 
 
+class StockRowError(BaseModel):
+    """What is wrong with one row of a file; the header is row 1."""
+
+    row: int
+    column: str
+    message: str
+
+
+class StockImport(BaseModel):
+    """A file of stock. ``checked`` is a dry run: it has no id, for nothing was written."""
+
+    id: UUID | None
+    digest: str
+    mode: ImportMode
+    status: Literal["checked", "running", "applied", "refused"]
+    rows: int
+    applied_rows: int
+    changed_levels: int
+    bad_rows: int
+    errors: list[StockRowError]
+    reason: str
+    imported_by: str
+    created_at: datetime | None
+    finished_at: datetime | None
+
+
+class StockImportAnswer(BaseModel):
+    """One import."""
+
+    import_: StockImport = Field(alias="import")
+
+
+class StockImportPage(BaseModel):
+    """Imports, newest first. ``next_before`` is the next page's ``before``; ``null`` on the last page."""
+
+    imports: list[StockImport]
+    next_before: UUID | None
+
+
 ANSWERS: tuple[type[BaseModel], ...] = (
     Availability,
     CapacityAlertList,
@@ -256,6 +296,8 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     CapacityOverrideAnswer,
     CapacityOverrideList,
     StockChangeAnswer,
+    StockImportAnswer,
+    StockImportPage,
     StockLevelAnswer,
     StockLevelPage,
     StockMovementPage,

@@ -1,1 +1,1 @@
-DROP TABLE inventory.capacity_alerts, inventory.transfers;
+DROP TABLE inventory.stock_imports, inventory.capacity_alerts, inventory.transfers;

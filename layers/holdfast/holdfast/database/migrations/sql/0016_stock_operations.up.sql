@@ -1,4 +1,5 @@
--- What the operations team does with stock and capacity: goods under way between warehouses, and alerts of full ones.
+-- What the operations team does with stock and capacity: goods under way between warehouses, alerts of full ones, and
+-- files of stock.
 
 -- Goods on their way from one warehouse to another. A pending transfer moves nothing; shipping takes the goods out of
 -- the source and adds them to what is incoming at the destination; each arrival takes them from there. What is
@@ -81,3 +82,39 @@ CALL tenancy.isolate('inventory.capacity_alerts');
 GRANT SELECT ON inventory.capacity_alerts TO holdfast_app;
 GRANT SELECT, INSERT ON inventory.capacity_alerts TO holdfast_system;
 GRANT UPDATE (load_date, orders, effective_capacity, utilization, notified_at, resolved_at) ON inventory.capacity_alerts TO holdfast_system;
+
+-- A file of stock that came in. What is applied is recorded with each batch, so that the same file again goes on where
+-- it stopped; a refused one may come again, when what was wrong with it is mended.
+CREATE TABLE inventory.stock_imports (
+    organization_id uuid NOT NULL,
+    id uuid NOT NULL,
+    digest text NOT NULL,
+    mode text NOT NULL,
+    status text NOT NULL,
+    rows integer NOT NULL,
+    applied_rows integer NOT NULL DEFAULT 0,
+    changed_levels integer NOT NULL DEFAULT 0,
+    bad_rows integer NOT NULL DEFAULT 0,
+    errors jsonb NOT NULL DEFAULT '[]',
+    reason text NOT NULL,
+    imported_by text NOT NULL,
+    created_at timestamptz NOT NULL,
+    finished_at timestamptz,
+    CONSTRAINT stock_imports_pkey PRIMARY KEY (organization_id, id),
+    CONSTRAINT stock_imports_organization_fkey FOREIGN KEY (organization_id) REFERENCES tenancy.organizations (id),
+    CONSTRAINT stock_imports_mode CHECK (mode IN ('levels', 'receipts', 'adjustments')),
+    CONSTRAINT stock_imports_status CHECK (status IN ('running', 'applied', 'refused')),
+    CONSTRAINT stock_imports_digest_is_sha_256 CHECK (digest ~ '^[0-9a-f]{64}$'),
+    CONSTRAINT stock_imports_status_adds_up CHECK (
+        CASE status
+            WHEN 'running' THEN applied_rows < rows AND bad_rows = 0 AND finished_at IS NULL
+            WHEN 'applied' THEN applied_rows = rows AND bad_rows = 0 AND finished_at IS NOT NULL
+            WHEN 'refused' THEN applied_rows = 0 AND bad_rows > 0 AND finished_at IS NOT NULL
+            ELSE false
+        END)
+);
+-- A file is applied once.
+CREATE UNIQUE INDEX stock_imports_once ON inventory.stock_imports (organization_id, digest, mode) WHERE status <> 'refused';
+CALL tenancy.isolate('inventory.stock_imports');
+GRANT SELECT, INSERT ON inventory.stock_imports TO holdfast_app;
+GRANT UPDATE (status, applied_rows, changed_levels, finished_at) ON inventory.stock_imports TO holdfast_app;
