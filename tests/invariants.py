@@ -166,6 +166,19 @@ INVARIANTS: Final[Mapping[str, str]] = {
         SELECT id, state FROM payments.payment_events
          WHERE (state = 'processed') <> (processed_at IS NOT NULL)
     """,
+    "an event that was given up has its dead letter, and one that was replayed is processed": """
+        SELECT e.id, e.state, d.status FROM payments.payment_events e
+          LEFT JOIN payments.dead_letters d ON d.organization_id = e.organization_id AND d.event_id = e.id
+         WHERE (e.state = 'dead_lettered' AND (d.id IS NULL OR d.status = 'replayed'))
+            OR (e.state IN ('pending', 'retry_scheduled') AND d.id IS NOT NULL)
+    """,
+    "a dead letter is where its history says": """
+        SELECT d.id, d.status, h.to_status FROM payments.dead_letters d
+          JOIN LATERAL (SELECT to_status FROM payments.dead_letter_history h
+                         WHERE h.organization_id = d.organization_id AND h.dead_letter_id = d.id
+                         ORDER BY sequence DESC LIMIT 1) h ON true
+         WHERE d.status <> h.to_status
+    """,
     "load booked is load of orders that stand": """
         SELECT l.organization_id, l.warehouse_id, l.load_date, l.orders, b.booked FROM (
             SELECT organization_id, warehouse_id, load_date, sum(orders) AS orders

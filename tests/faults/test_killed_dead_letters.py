@@ -7,10 +7,11 @@ import boto3
 import pytest
 
 from holdfast.flows import replay_dead_letter as replaying
+from holdfast.flows.apply_payment_event import LEASE_SECONDS
 from holdfast.payments.retry_policy import RETRIES_MAX
 from holdfast.values.errors import Conflict
 from tests.faults import steps
-from tests.faults.errand import Deed
+from tests.faults.errand import Deed, Trap
 from tests.faults.gauntlet import Gauntlet, Scene
 from tests.faults.production import Production
 from tests.faults.scenes import ends, pay_unheard, stored_event
@@ -25,6 +26,8 @@ from tests.flows.dead_lettering import (
     replay,
 )
 from tests.house import House
+
+AFTER_THE_CLAIM = 6
 
 
 @pytest.fixture
@@ -161,3 +164,23 @@ def test_an_auto_replay_that_dies_at_any_point_is_done_once_or_given_to_a_person
     class_id = add_healing_class(stocked, successful_replays=90)
     survey = Gauntlet(production, victims).run(lambda: replay_by_itself(stocked, class_id))
     survey.assert_clean(points_min=14, through=("payments.claim_event", "SET status = 'replayed'", "dlq_metrics_daily"))
+
+
+def test_an_event_that_kills_its_process_every_time_ends_as_a_dead_letter(
+    stocked: House, production: Production, victims: Victims
+) -> None:
+    order_id, webhook = pay_unheard(stocked, {"TEE": 1})
+    event_id = stored_event(stocked, webhook)
+    arguments = (stocked.organization_id, event_id)
+    for _ in range(RETRIES_MAX + 1):
+        remains = victims.send(stocked.runtime, steps.apply, arguments, Trap(AFTER_THE_CLAIM))
+        assert (remains.signal, remains.trapped_at) == (9, "before sql SELECT checkout.settle($1, CAST($2 AS jsonb))")
+        stocked.clock.advance(seconds=LEASE_SECONDS)
+    assert victims.send(stocked.runtime, steps.apply, arguments).result == "dead_lettered"
+    letter = dead_letter_of(stocked, event_id)
+    assert letter["failure_reason"] == "ProcessDied: every attempt ended with its process"
+    assert (letter["status"], letter["priority"]) == ("pending_classification", "critical")
+    assert letter["alerted_at"] is not None
+    production.until_quiet()
+    assert ends(stocked, order_id, "confirmed") == []  # the watchdog asked the gateway
+    assert stocked.violations() == []

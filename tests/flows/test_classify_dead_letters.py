@@ -56,7 +56,7 @@ def test_a_class_that_earned_it_schedules_those_that_wait_and_one_that_lost_it_t
         "status = 'investigating'",
         "status = 'ready_for_replay'",
         "status = 'replayed', resolved_at = now()",
-        "replay_lease_until = now()",
+        "replay_lease_until = now() + interval '1 day'",
     ],
 )
 def test_those_that_somebody_works_on_stay_as_they_are(stocked: House, change: str) -> None:

@@ -89,7 +89,8 @@ def place(error_class: ErrorClass | None, now: datetime, *, replays: int = 0, is
 def reclassify_waiting(transaction: Transaction) -> Reclassified:
     """Hold every dead letter that waits against the classes as this transaction left them.
 
-    Those being replayed at this moment are left: they are classified again if the replay fails.
+    Those being replayed at this moment are left: they are classified again if the replay fails. So is one whose
+    auto-replay died, until the schedule has recorded that.
     """
     hold_classes(transaction, to_change=True)
     classes = active_classes(transaction)
@@ -109,7 +110,7 @@ def _waiting(transaction: Transaction, status: DeadLetterStatus, after: tuple[in
         SELECT id, urgency, event_type, gateway, failure_code, failure_reason, error_class_id, replays, assigned_to
           FROM payments.dead_letters
          WHERE organization_id = :organization_id AND status = :status AND (urgency, id) > (:urgency, :id)
-           AND replay_lease_until IS NULL
+           AND (replay_lease_until IS NULL OR (replay_lease_until <= :now AND status <> 'auto_replay_scheduled'))
          ORDER BY urgency, id LIMIT :limit
            FOR UPDATE SKIP LOCKED
         """,
@@ -118,6 +119,7 @@ def _waiting(transaction: Transaction, status: DeadLetterStatus, after: tuple[in
         urgency=after[0],
         id=after[1],
         limit=BATCH_MAX_ROWS,
+        now=transaction.now,
     )
 
 

@@ -104,7 +104,8 @@ def _waiting(transaction: Transaction) -> Iterator[Mapping[str, Any]]:
                            assigned_to, status, priority
                       FROM payments.dead_letters
                      WHERE organization_id = :organization_id AND status = :status AND (urgency, id) > (:urgency, :id)
-                       AND replay_lease_until IS NULL
+                       AND (replay_lease_until IS NULL
+                            OR (replay_lease_until <= :now AND status <> 'auto_replay_scheduled'))
                      ORDER BY urgency, id LIMIT :limit
                     """,
                     organization_id=transaction.tenant,
@@ -112,6 +113,7 @@ def _waiting(transaction: Transaction) -> Iterator[Mapping[str, Any]]:
                     urgency=after[0],
                     id=after[1],
                     limit=BATCH_MAX_ROWS,
+                    now=transaction.now,
                 )
             )
             if not rows:

@@ -92,7 +92,7 @@ def _assign(transaction: Transaction, step: Step, status: DeadLetterStatus) -> N
         """
         UPDATE payments.dead_letters
            SET assigned_to = :assignee, status = :status, replay_at = CASE WHEN :taken_on THEN NULL ELSE replay_at END,
-               version = version + 1
+               replay_lease_until = CASE WHEN :taken_on THEN NULL ELSE replay_lease_until END, version = version + 1
          WHERE organization_id = :organization_id AND id = :id
         """,
         organization_id=transaction.tenant,
@@ -130,7 +130,7 @@ def _move(transaction: Transaction, step: Step, before: DeadLetterStatus) -> Non
     transaction.execute(
         """
         UPDATE payments.dead_letters
-           SET status = :status, replay_at = NULL, version = version + 1,
+           SET status = :status, replay_at = NULL, replay_lease_until = NULL, version = version + 1,
                resolved_at = CASE WHEN :is_end THEN CAST(:now AS timestamptz) END,
                resolution_notes = CASE WHEN :is_end THEN CAST(:note AS text) ELSE resolution_notes END
          WHERE organization_id = :organization_id AND id = :id
