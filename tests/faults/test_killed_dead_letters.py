@@ -28,6 +28,7 @@ from tests.flows.dead_lettering import (
 from tests.house import House
 
 AFTER_THE_CLAIM = 6
+SETTLE = "before sql SELECT checkout.settle($1, CAST($2 AS jsonb)) + COMMIT"
 
 
 @pytest.fixture
@@ -174,7 +175,7 @@ def test_an_event_that_kills_its_process_every_time_ends_as_a_dead_letter(
     arguments = (stocked.organization_id, event_id)
     for _ in range(RETRIES_MAX + 1):
         remains = victims.send(stocked.runtime, steps.apply, arguments, Trap(AFTER_THE_CLAIM))
-        assert (remains.signal, remains.trapped_at) == (9, "before sql SELECT checkout.settle($1, CAST($2 AS jsonb))")
+        assert (remains.signal, remains.trapped_at) == (9, SETTLE)
         stocked.clock.advance(seconds=LEASE_SECONDS)
     assert victims.send(stocked.runtime, steps.apply, arguments).result == "dead_lettered"
     letter = dead_letter_of(stocked, event_id)
