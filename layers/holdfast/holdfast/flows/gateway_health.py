@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from holdfast.database.transaction import records
+from holdfast.database.transaction import Transaction, records
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation, require
 from holdfast.values.caller import Caller
@@ -25,67 +25,76 @@ def gateway_health(runtime: Runtime, caller: Caller, now: datetime) -> dict[str,
     """Every account at a gateway with its figures. Raises Forbidden."""
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.SHOW_GATEWAYS)
-        calls = records(
-            transaction.rows(
-                """
-                SELECT c.target AS gateway, count(*) AS calls,
-                       count(*) FILTER (WHERE c.status IS NULL) AS unanswered,
-                       count(*) FILTER (WHERE c.status >= 400) AS refused,
-                       percentile_disc(0.5) WITHIN GROUP (ORDER BY c.duration_ms) AS p50_ms,
-                       percentile_disc(0.95) WITHIN GROUP (ORDER BY c.duration_ms) AS p95_ms,
-                       max(c.created_at) AS last_at
-                  FROM (SELECT target, status, duration_ms, created_at FROM operations.api_calls
-                         WHERE organization_id = :organization_id AND id >= tenancy.uuid_v7_floor(:since)
-                         ORDER BY id DESC LIMIT :calls_max) AS c
-                 GROUP BY c.target
-                """,
-                organization_id=transaction.tenant,
-                since=now - timedelta(seconds=WINDOW_SECONDS),
-                calls_max=CALLS_MAX,
-            )
-        )
-        accounts = records(
-            transaction.rows(
-                """
-                WITH waiting AS (
-                    SELECT gateway_account_id, count(*) AS events, min(received_at) AS oldest_at
-                      FROM payments.payment_events
-                     WHERE organization_id = :organization_id AND state IN ('pending', 'retry_scheduled')
-                     GROUP BY gateway_account_id
-                ), undecided AS (
-                    SELECT gateway_account_id, count(*) AS payments, min(created_at) AS oldest_at
-                      FROM payments.payments
-                     WHERE organization_id = :organization_id AND status IN ('pending', 'processing', 'requires_action')
-                       AND created_at < :open_since
-                     GROUP BY gateway_account_id
-                ), failing AS (
-                    SELECT p.gateway_account_id, count(*) AS operations, min(b.created_at) AS oldest_at
-                      FROM orders.order_operations b
-                      JOIN payments.payments p ON p.organization_id = b.organization_id AND p.id = b.payment_id
-                     WHERE b.organization_id = :organization_id AND b.state = 'running' AND b.last_error IS NOT NULL
-                     GROUP BY p.gateway_account_id
-                )
-                SELECT a.id, a.gateway, a.endpoint_key, a.mode, a.status, a.merchant_account,
-                       (SELECT max(e.received_at) FROM payments.payment_events e
-                         WHERE e.organization_id = a.organization_id AND e.gateway_account_id = a.id
-                           AND e.gateway_event_type <> 'answer') AS last_webhook_at,
-                       COALESCE(w.events, 0) AS unprocessed_events, w.oldest_at AS oldest_unprocessed_at,
-                       COALESCE(u.payments, 0) AS undecided_payments, u.oldest_at AS oldest_undecided_at,
-                       COALESCE(f.operations, 0) AS failing_operations, f.oldest_at AS oldest_failing_at
-                  FROM tenancy.gateway_accounts a
-                  LEFT JOIN waiting w ON w.gateway_account_id = a.id
-                  LEFT JOIN undecided u ON u.gateway_account_id = a.id
-                  LEFT JOIN failing f ON f.gateway_account_id = a.id
-                 WHERE a.organization_id = :organization_id
-                 ORDER BY a.gateway, a.id
-                """,
-                organization_id=transaction.tenant,
-                open_since=now - timedelta(seconds=UNDECIDED_AFTER_SECONDS),
-            )
-        )
+        calls, accounts = _calls(transaction), _accounts(transaction)
     by_gateway = {row["gateway"]: _figures(_told(row)) for row in calls}
     shown = [_told(row) | {"calls": by_gateway.get(row["gateway"], _NONE)} for row in accounts]
     return {"gateways": shown, "window_seconds": WINDOW_SECONDS}
+
+
+def _calls(transaction: Transaction) -> list[Mapping[str, Any]]:
+    """The newest calls of the window, summed by gateway."""
+    return records(
+        transaction.rows(
+            """
+            SELECT c.target AS gateway, count(*) AS calls,
+                   count(*) FILTER (WHERE c.status IS NULL) AS unanswered,
+                   count(*) FILTER (WHERE c.status >= 400) AS refused,
+                   percentile_disc(0.5) WITHIN GROUP (ORDER BY c.duration_ms) AS p50_ms,
+                   percentile_disc(0.95) WITHIN GROUP (ORDER BY c.duration_ms) AS p95_ms,
+                   max(c.created_at) AS last_at
+              FROM (SELECT target, status, duration_ms, created_at FROM operations.api_calls
+                     WHERE organization_id = :organization_id AND id >= tenancy.uuid_v7_floor(:since)
+                     ORDER BY id DESC LIMIT :calls_max) AS c
+             GROUP BY c.target
+            """,
+            organization_id=transaction.tenant,
+            since=transaction.now - timedelta(seconds=WINDOW_SECONDS),
+            calls_max=CALLS_MAX,
+        )
+    )
+
+
+def _accounts(transaction: Transaction) -> list[Mapping[str, Any]]:
+    """Every account, with what its gateway told last and what waits for it."""
+    return records(
+        transaction.rows(
+            """
+            WITH waiting AS (
+                SELECT gateway_account_id, count(*) AS events, min(received_at) AS oldest_at
+                  FROM payments.payment_events
+                 WHERE organization_id = :organization_id AND state IN ('pending', 'retry_scheduled')
+                 GROUP BY gateway_account_id
+            ), undecided AS (
+                SELECT gateway_account_id, count(*) AS payments, min(created_at) AS oldest_at
+                  FROM payments.payments
+                 WHERE organization_id = :organization_id AND status IN ('pending', 'processing', 'requires_action')
+                   AND created_at < :open_since
+                 GROUP BY gateway_account_id
+            ), failing AS (
+                SELECT p.gateway_account_id, count(*) AS operations, min(b.created_at) AS oldest_at
+                  FROM orders.order_operations b
+                  JOIN payments.payments p ON p.organization_id = b.organization_id AND p.id = b.payment_id
+                 WHERE b.organization_id = :organization_id AND b.state = 'running' AND b.last_error IS NOT NULL
+                 GROUP BY p.gateway_account_id
+            )
+            SELECT a.id, a.gateway, a.endpoint_key, a.mode, a.status, a.merchant_account,
+                   (SELECT max(e.received_at) FROM payments.payment_events e
+                     WHERE e.organization_id = a.organization_id AND e.gateway_account_id = a.id
+                       AND e.gateway_event_type <> 'answer') AS last_webhook_at,
+                   COALESCE(w.events, 0) AS unprocessed_events, w.oldest_at AS oldest_unprocessed_at,
+                   COALESCE(u.payments, 0) AS undecided_payments, u.oldest_at AS oldest_undecided_at,
+                   COALESCE(f.operations, 0) AS failing_operations, f.oldest_at AS oldest_failing_at
+              FROM tenancy.gateway_accounts a
+              LEFT JOIN waiting w ON w.gateway_account_id = a.id
+              LEFT JOIN undecided u ON u.gateway_account_id = a.id
+              LEFT JOIN failing f ON f.gateway_account_id = a.id
+             WHERE a.organization_id = :organization_id
+             ORDER BY a.gateway, a.id
+            """,
+            organization_id=transaction.tenant,
+            open_since=transaction.now - timedelta(seconds=UNDECIDED_AFTER_SECONDS),
+        )
+    )
 
 
 _NONE: Final[Mapping[str, Any]] = {
