@@ -190,6 +190,18 @@ def test_an_order_whose_process_died_before_it_was_paid_is_cancelled_without_cos
     assert house.violations() == []
 
 
+def test_a_charge_that_may_be_on_its_way_is_waited_for_before_it_is_looked_for(house: House) -> None:
+    house.add_variant(stock=10)
+    order_id = killed_before_the_gateway_was_asked(house)
+    house.cancel(order_id)
+    assert (intents(house, order_id), operations(house)) == ([], [("running", "customer_request")])
+    house.clock.advance(seconds=61)
+    resume(house)
+    assert operations(house) == [("done", "customer_request")]
+    assert house.charges()["captured"] == house.charges()["refunded"]
+    assert house.violations() == []
+
+
 def test_an_attempt_nobody_knows_the_end_of_is_found_before_it_is_ended(house: House) -> None:
     house.add_variant(stock=10)
     house.stripe_behaves(match={"operation": "payment_intents.create"}, fault="timeout_after")

@@ -305,6 +305,11 @@ def test_a_refund_that_cannot_be_made_for_hours_calls_a_person_and_goes_on_count
     with pytest.raises(RefundExceeds):
         refund(house, order_id)
     assert house.violations() == []
+    house.deliver(refunds_at_console(house, order_id, total(house, order_id)))
+    house.work()
+    assert (status(house, order_id), line(house, order_id)[0]) == ("cancelled", 1), "what a person did by hand is it"
+    assert house.value("SELECT count(*) FROM payments.refunds") == 1
+    assert house.violations() == []
 
 
 def test_a_refund_made_by_hand_at_the_gateway_is_on_the_record_and_touches_no_line(house: House) -> None:

@@ -35,7 +35,7 @@ from tests.refunding import (
 )
 
 ROUNDS: Final = 60 if HEAVY else 10
-PATIENCE_SECONDS: Final = 10.0
+PATIENCE_SECONDS: Final = 30.0
 _WAITING: Final = "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}' AND wait_event_type = 'Lock'"
 
 

@@ -92,6 +92,8 @@ class LockedRefund:
     reason: str
     gateway_refund_id: str | None
     items: tuple[RefundedItem, ...] = ()
+    is_given_up: bool = False
+    """Nobody asks for it any more: it is with a person."""
 
     @property
     def is_open(self) -> bool:
@@ -265,6 +267,7 @@ def _refunds_from(rows: Sequence[Mapping[str, Any]]) -> list[LockedRefund]:
             row["reason"],
             row["gateway_refund_id"],
             tuple(RefundedItem(UUID(item["order_item_id"]), item["quantity"], item["worth"]) for item in row["items"]),
+            row["is_given_up"],
         )
         for row in rows
     ]

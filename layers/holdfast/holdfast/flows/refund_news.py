@@ -7,13 +7,14 @@ news again means nothing.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from typing import Any, Final
 from uuid import UUID
 
 from holdfast.flows.locked_order import LockedOrder, LockedPayment, LockedRefund
 from holdfast.orders.lifecycle import TERMINAL, OrderStatus
 from holdfast.payments.model import RefundStatus
-from holdfast.payments.state import PaymentFacts, PaymentNews
+from holdfast.payments.state import PaymentFacts, PaymentNews, RefundFact
 from holdfast.values.ids import uuid7
 from holdfast.values.payment_events import EventType
 
@@ -42,7 +43,7 @@ def read_refund_news(
     if news.event_type not in REFUND_NEWS or news.gateway_refund_id is None:
         return RefundNews()
     fact = next(fact for fact in facts.refunds if fact.gateway_refund_id == news.gateway_refund_id)
-    ours = next((r for r in order.refunds if r.id == refund_id or r.gateway_refund_id == fact.gateway_refund_id), None)
+    ours = _refund_meant(order, payment, fact, refund_id)
     status = RefundStatus.PROCESSING if fact.status is RefundStatus.PENDING else fact.status
     row = refund_row(
         ours or LockedRefund(uuid7(now), payment.id, fact.amount_minor, 0, "pending", "other", None),
@@ -62,6 +63,19 @@ def read_refund_news(
         failure = refund_failure(order, payment, row["amount"], news.failure_code or "failed", UUID(row["id"]))
         return RefundNews(rows=(row,), topics=("order.refund_failed",), failures=(failure,), extra=told)
     return RefundNews(rows=(row,))
+
+
+def _refund_meant(
+    order: LockedOrder, payment: LockedPayment, fact: RefundFact, refund_id: UUID | None
+) -> LockedRefund | None:
+    """Known by the gateway's id; else ours by the id that it carries; else one of ours that was given up and that a
+    person made by hand. A second refund of the gateway that carries the same id of ours is another one."""
+    of_payment = [refund for refund in order.refunds if refund.payment_id == payment.id]
+    known = (refund for refund in of_payment if refund.gateway_refund_id == fact.gateway_refund_id)
+    unanswered = [refund for refund in of_payment if refund.gateway_refund_id is None]
+    carried = (refund for refund in unanswered if refund.id == refund_id)
+    by_hand = (r for r in unanswered if r.is_open and r.is_given_up and r.amount == fact.amount_minor)
+    return next(chain(known, carried, by_hand), None)
 
 
 def refund_row(

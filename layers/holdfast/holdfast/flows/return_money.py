@@ -40,6 +40,8 @@ ATTEMPTS_MAX: Final = 12
 RETRY_DELAY_MAX_SECONDS: Final = 3600
 PENDING_REFUND_LOOK_SECONDS: Final = 3600
 """How often a refund that the gateway has taken and not finished is asked about: its webhook may be lost."""
+ON_ITS_WAY_SECONDS: Final = 60
+"""How long a charge that nothing was heard of is waited for: twice as long as the function that asks for it lives."""
 ACTOR: Final = "system:return_money"
 
 _logger = logging.getLogger(__name__)
@@ -138,6 +140,7 @@ def _next_call(
             return None
         return partial(ask_for_refund if underway is None else look_at_refund, payment, refund, clock)
     if payment.is_open or payment.status is PaymentStatus.AUTHORIZED:
+        _wait_for_what_is_on_its_way(transaction, payment)
         return partial(_find_or_cancel, transaction.tenant, order, payment, operation, clock)
     if payment.captured_amount <= payment.refunded_amount + payment.charged_back_amount:
         return None
@@ -146,6 +149,25 @@ def _next_call(
     if any(refund.payment_id == payment.id and refund.status == "failed" for refund in order.refunds):
         raise RefundFailed(f"the gateway could not refund payment {payment.id}")
     return partial(ask_for_refund, payment, _open_refund(transaction, order, payment, operation), clock)
+
+
+def _wait_for_what_is_on_its_way(transaction: Transaction, payment: LockedPayment) -> None:
+    """Raises Transient for a young attempt that nothing was heard of: whoever committed it may be asking for the money
+    at this moment. Its answer or its webhook says where to give it up; to look for it would be to charge it, for that
+    is how most gateways are asked (``Gateway.find``)."""
+    if payment.gateway_transaction_id is not None:
+        return
+    if transaction.now >= payment.created_at + timedelta(seconds=ON_ITS_WAY_SECONDS):
+        return
+    heard = transaction.value(
+        """
+        SELECT count(*) FROM payments.payment_events WHERE organization_id = :organization_id AND payment_id = :id
+        """,
+        organization_id=transaction.tenant,
+        id=payment.id,
+    )
+    if not heard:
+        raise Transient("the charge may be on its way to the gateway")
 
 
 def _refund_at_gateway(order: LockedOrder, payment: LockedPayment, operation: Operation) -> LockedRefund | None:

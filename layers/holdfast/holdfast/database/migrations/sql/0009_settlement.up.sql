@@ -94,6 +94,10 @@ BEGIN
             'refunds', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
                     'id', r.id, 'payment_id', r.payment_id, 'amount', r.amount, 'shipping_amount', r.shipping_amount,
                     'status', r.status, 'reason', r.reason, 'gateway_refund_id', r.gateway_refund_id,
+                    'is_given_up', EXISTS (SELECT 1 FROM orders.order_operations b
+                                            WHERE b.organization_id = r.organization_id AND b.order_id = r.order_id
+                                              AND b.payment_id = r.payment_id AND b.state = 'failed'
+                                              AND (b.subject_id = r.id OR b.operation = 'return_money')),
                     'items', (SELECT COALESCE(jsonb_agg(jsonb_build_object('order_item_id', i.order_item_id, 'quantity', i.quantity,
                                                                            'worth', i.worth)), '[]')
                                 FROM payments.refund_items i
