@@ -160,7 +160,7 @@ def tidings_from(row: Mapping[str, Any]) -> Tidings:
         event_id=UUID(row["id"]),
         gateway_transaction_id=row["gateway_transaction_id"],
         refund_id=None if news["refund_id"] is None else UUID(news["refund_id"]),
-        saved_method=news["saved_method"],
+        saved_method=news.get("saved_method"),
     )
 
 

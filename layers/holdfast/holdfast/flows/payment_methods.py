@@ -45,7 +45,7 @@ def list_payment_methods(runtime: Runtime, caller: Caller, now: datetime) -> Map
             organization_id=caller.organization_id,
             subject=caller.subject,
         )
-    return {"payment_methods": records(rows)}
+    return {"payment_methods": [_shown(row) for row in rows]}
 
 
 def make_default(runtime: Runtime, caller: Caller, payment_method_id: UUID, now: datetime) -> Mapping[str, Any]:
@@ -157,7 +157,11 @@ def _lock_methods_of(transaction: Transaction, caller: Caller, payment_method_id
 def _changed(row: Any) -> Mapping[str, Any]:
     if row is None:
         raise NotFound("there is no such payment method")
-    return records([row])[0]
+    return _shown(row)
+
+
+def _shown(row: Any) -> dict[str, Any]:
+    return {**records([row])[0], "created_at": row.created_at.isoformat()}
 
 
 def _tell_gateway(

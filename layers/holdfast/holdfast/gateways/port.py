@@ -241,7 +241,7 @@ class Gateway(Protocol):
 
     @property
     def multiple_captures(self) -> bool:
-        """Whether held money can be taken in several captures; else the first one releases the rest."""
+        """Whether this adapter takes held money in several captures; else the first one releases the rest."""
         ...
 
     def authorize(self, request: AuthorizeRequest, *, deadline_seconds: float) -> PaymentSnapshot:
