@@ -103,12 +103,13 @@ def _finish(
     def work(transaction: Transaction) -> Answer:
         # The order before the claim, as whoever stores an answer takes them.
         lock_order(transaction, order_id)
+        # One that failed says nothing once another took its place; and nothing follows one that took the money.
         latest = transaction.row(
             """
             SELECT state, last_error FROM orders.order_operations
              WHERE organization_id = :organization_id AND order_id = :order_id AND operation = 'capture'
                AND reason = :reason
-             ORDER BY id DESC LIMIT 1
+             ORDER BY state = 'failed', id DESC LIMIT 1
             """,
             organization_id=transaction.tenant,
             order_id=order_id,
