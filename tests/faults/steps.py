@@ -14,6 +14,7 @@ from holdfast.flows.charge_payment import Attempt
 from holdfast.flows.count_dead_letters import count_dead_letters
 from holdfast.flows.expire_reservations import Expired, expire_reservations
 from holdfast.flows.idempotency import Answer
+from holdfast.flows.locate_address import AddressSearch
 from holdfast.flows.pay_order import PayOrder, pay_order
 from holdfast.flows.place_order import PlaceOrder, place_order
 from holdfast.flows.receive_webhook import receive_webhook
@@ -36,7 +37,8 @@ def place(runtime: Runtime, clock: Clock, command: PlaceOrder) -> Answer:
 
 def place_without_paying(runtime: Runtime, clock: Clock, command: PlaceOrder) -> None:
     """A checkout that died right after its order was committed: the gateway was asked nothing."""
-    attempt = place_order_module._try_to_place(runtime, command, clock(), {})
+    search = AddressSearch(runtime, command.caller.organization_id, command.request.shipping_address)
+    attempt = place_order_module._try_to_place(runtime, command, search, clock(), {})
     assert isinstance(attempt, Attempt)
 
 
