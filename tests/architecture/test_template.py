@@ -213,6 +213,23 @@ def test_folder_resource_and_sample_events_carry_one_name() -> None:
         assert properties["CodeUri"] == f"functions/{folder(function)}/", f"{function}: its folder carries its name."
 
 
+def test_nothing_is_written_twice() -> None:
+    """YAML keeps the last of two equal keys and says nothing; CloudFormation refuses them."""
+    twice: list[str] = []
+
+    def walk(node: yaml.Node | None) -> None:
+        if isinstance(node, yaml.MappingNode):
+            keys = [key.value for key, _ in node.value if isinstance(key.value, str)]
+            twice.extend(f"{key} below line {node.start_mark.line}" for key in {*keys} if keys.count(key) > 1)
+        if isinstance(node, yaml.MappingNode | yaml.SequenceNode):
+            for child in node.value:
+                for each in child if isinstance(child, tuple) else (child,):
+                    walk(each)
+
+    walk(yaml.compose((ROOT / "template.yaml").read_text(encoding="utf-8"), TemplateLoader))
+    assert twice == []
+
+
 def test_public_routes_are_exactly_the_listed_ones() -> None:
     auth = RESOURCES["HttpApi"]["Properties"]["Auth"]
     assert auth["DefaultAuthorizer"] in auth["Authorizers"], "A route that says nothing must need a token."

@@ -1,5 +1,6 @@
 import uuid
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from itertools import permutations
 from typing import Any
 from uuid import UUID
@@ -208,6 +209,20 @@ def test_an_event_that_kills_its_process_every_time_ends_as_a_dead_letter(house:
     assert dead_letters(house) == [("pending_classification", "critical", None)]
     assert house.value("SELECT failure_reason FROM payments.dead_letters").startswith("ProcessDied: ")
     assert sweep(house) == 0
+
+
+def test_a_bell_that_comes_before_its_event_is_due_changes_nothing_and_the_sweep_rings_again(house: House) -> None:
+    house.add_variant(stock=10)
+    stored = paid_unheard(house)
+    break_events(house)
+    announced(house)
+    house.work()
+    before = event(house)
+    house.clock.now = before["next_attempt_at"] - timedelta(seconds=1)
+    assert flow.apply_payment_event(house.runtime, house.organization_id, stored["id"], house.clock) is None
+    assert event(house) == before
+    house.clock.advance(seconds=21)
+    assert sweep(house) == 1
 
 
 def test_a_stored_event_without_a_message_is_announced_by_the_sweep_and_only_when_due(house: House) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from holdfast.flows import replay_dead_letter as flow
 from holdfast.flows.replay_dead_letter import ReplayResult
+from holdfast.flows.work_dead_letters import Step, take_step
+from holdfast.payments.dead_letters import DeadLetterAction
 from holdfast.values.errors import Conflict, NotFound, TransitionRefused
 from tests.flows.actions import at_once, last_payment, status
 from tests.flows.dead_lettering import (
@@ -24,6 +26,7 @@ from tests.flows.dead_lettering import (
     some_id,
     steps,
 )
+from tests.flows.letters import manager
 from tests.house import House
 
 REASON = "ConstraintViolated: ledger_closed: The ledger is closed"
@@ -218,6 +221,27 @@ def test_of_many_replays_at_once_one_runs(stocked: House) -> None:
     assert sorted(at_once(*[try_it] * 4)) == ["refused"] * 3 + ["replayed"]
     assert counters(stocked, class_id) == (1, 0)
     assert now_of(stocked, letter)["replays"] == 1
+    assert stocked.violations() == []
+
+
+def test_a_person_may_discard_one_whose_replay_died_and_a_late_replay_then_changes_nothing(stocked: House) -> None:
+    add_class(stocked)
+    letter = buried(stocked)
+    mend_events(stocked)
+    with stocked.runtime.database.transaction(stocked.organization_id, now=stocked.clock(), actor=PERSON) as opened:
+        late = flow._claim(opened, letter["id"], automatic=False)
+    boss = manager(stocked)
+    discard = Step(DeadLetterAction.DISCARDED, letter["id"], now_of(stocked, letter)["version"], note="paid by hand")
+    with pytest.raises(Conflict):
+        take_step(stocked.runtime, boss, discard, stocked.clock())
+    stocked.clock.advance(seconds=flow.LEASE_SECONDS)
+    assert take_step(stocked.runtime, boss, discard, stocked.clock())["status"] == "discarded"
+    with (
+        pytest.raises(Conflict),
+        stocked.runtime.database.transaction(stocked.organization_id, now=stocked.clock(), actor=PERSON) as opened,
+    ):
+        flow._resolve(opened, late)
+    assert now_of(stocked, letter)["status"] == "discarded"
     assert stocked.violations() == []
 
 
