@@ -17,4 +17,5 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:
         done = watch_money(runtime(), utc_now, time_left(context))
         count("PaymentsReconciled", done.asked)
         count("MoneyDifferencesOpen", done.differences)
+        count("DisputesDueSoon", done.disputes_due_soon)
         return asdict(done)

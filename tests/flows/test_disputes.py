@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import DBAPIError
 
+from holdfast.payments.refund_plan import Wanted
+from holdfast.values.errors import RefundExceeds
 from tests.flows.actions import intents, last_payment, ordered, topics
 from tests.house import House
-
-TOTAL = 2_648
+from tests.refunding import refund
 
 
 @pytest.fixture(autouse=True)
@@ -129,4 +130,13 @@ def test_a_dispute_lost_after_a_refund_takes_only_what_was_left(house: House) ->
     payment = last_payment(house, order_id)
     assert (payment["refunded_minor"], payment["charged_back_minor"]) == (700, payment["captured_minor"] - 700)
     assert dispute_of(house, order_id)["lost_amount"] == payment["captured_minor"]
+    assert house.violations() == []
+
+
+def test_no_refund_is_made_of_what_a_dispute_took(house: House) -> None:
+    order_id = ordered(house)
+    tell(house, *disputed(house, order_id, "lost"))
+    with pytest.raises(RefundExceeds):
+        refund(house, order_id, Wanted(amount_minor=1))
+    assert house.charges()["refunded"] == 0
     assert house.violations() == []

@@ -8,7 +8,7 @@ import pytest
 from holdfast.flows.money_report import Watched, watch_money
 from holdfast.flows.reconcile_payments import SILENCES_MAX, sweep_day
 from holdfast.values.ids import uuid7
-from tests.flows.actions import intents, killed_before_the_gateway_was_asked, last_payment, ordered
+from tests.flows.actions import at_once, intents, killed_before_the_gateway_was_asked, last_payment, ordered
 from tests.house import House
 
 
@@ -229,3 +229,24 @@ def test_one_organizations_trouble_does_not_keep_the_others_waiting(house: House
     house.forge('UPDATE payments.payments SET facts = \'{"of": "nobody"}\'')
     on_the_next_day(house)
     assert watch(house).organizations == 1
+
+
+def test_a_dispute_that_nobody_answers_is_counted_before_it_is_due(house: House) -> None:
+    order_id = ordered(house)
+    (intent,) = intents(house, order_id)
+    house.stripe("POST", f"/payment_intents/{intent['id']}/dispute")
+    for event in house.webhooks("charge.dispute.created"):
+        house.deliver(event)
+    house.work()
+    assert watch(house).disputes_due_soon == 0
+    house.clock.advance(days=5)
+    assert watch(house).disputes_due_soon == 1
+
+
+def test_two_runs_at_once_count_nothing_twice(house: House) -> None:
+    paid = [captured(house, ordered(house)) for _ in range(4)]
+    on_the_next_day(house)
+    at_once(*[lambda: watch(house)] * 3)
+    assert totals(house)["gateway_captured"] == sum(paid)
+    assert totals(house)["asked"] == len(paid)
+    assert open_differences(house) == []

@@ -132,3 +132,26 @@ def test_a_timeline_shows_no_names_and_addresses(door: Door, grace: dict[str, st
     order = door.ask("POST /v1/checkout", checkout_body()).body["order"]
     told = door.ask(TIMELINE, who=grace, reference=order["id"]).raw
     assert not [word for word in ("Lovelace", "Analytical", "ada@example.com", "80202") if word in told]
+
+
+def test_disputes_are_listed_by_status_with_the_day_to_answer_by(door: Door, grace: dict[str, str]) -> None:
+    house = door.house
+    house.add_variant("TEE", stock=10)
+    order = door.ask("POST /v1/checkout", checkout_body()).body["order"]
+    (intent,) = house.stripe("GET", f"/payment_intents?metadata[order_id]={order['id']}")
+    disputes = "GET /v1/ops/disputes"
+    for status, listed_as in ((None, "opened"), ("under_review", "under_review"), ("lost", "closed")):
+        house.stripe("POST", f"/payment_intents/{intent['id']}/dispute", {"status": status})
+        word = {"opened": "created", "under_review": "updated", "closed": "closed"}[listed_as]
+        for event in house.webhooks(f"charge.dispute.{word}"):
+            house.deliver(event)
+        house.work()
+        for asked in ("opened", "under_review", "closed"):
+            found = door.ask(disputes, who=grace, query={"status": asked}).body["disputes"]
+            assert [row["order_id"] for row in found] == ([order["id"]] if asked == listed_as else [])
+    (lost,) = door.ask(disputes, who=grace, query={"status": "closed"}).body["disputes"]
+    assert (lost["outcome"], lost["lost_minor"]) == ("lost", order["amounts"]["total_minor"])
+    assert "T" in lost["due_at"]
+    told = door.ask(TIMELINE, who=grace, reference=order["id"]).body["entries"]
+    assert [entry["what"] for entry in told if entry["kind"] == "dispute"] == ["dispute closed"]
+    assert house.violations() == []

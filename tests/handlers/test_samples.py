@@ -169,10 +169,12 @@ def test_the_books_disputes_and_the_refold_are_for_managers(shop: Door) -> None:
     assert as_manager("money/refold").body == {"checked": 1, "differences": [], "next_after": None}
 
 
-def test_the_money_watchdog_looks_after_every_organization(shop: Door) -> None:
+def test_the_money_watchdog_looks_after_every_organization(shop: Door, capsys: pytest.CaptureFixture[str]) -> None:
     send(shop, "checkout/place_order")
     done = shop.invoke("money_watchdog", shop.sample("money_watchdog/tick"), seconds=60)
-    assert done == {"organizations": 1, "asked": 0, "differences": 0}
+    assert done == {"organizations": 1, "asked": 0, "differences": 0, "disputes_due_soon": 0}
+    told = capsys.readouterr().out
+    assert all(metric in told for metric in ("PaymentsReconciled", "MoneyDifferencesOpen", "DisputesDueSoon"))
 
 
 def test_a_webhook_is_kept_once_and_answered_twice(shop: Door) -> None:

@@ -41,5 +41,11 @@ def list_disputes(
                 limit=limit,
             )
         )
-    disputes = [{name: str(value) if isinstance(value, UUID) else value for name, value in r.items()} for r in rows]
+    disputes = [{name: _shown(value) for name, value in row.items()} for row in rows]
     return {"disputes": disputes, "next_before": disputes[-1]["id"] if len(disputes) == limit else None}
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value) if isinstance(value, UUID) else value

@@ -16,6 +16,7 @@ from holdfast.tenancy.access import Operation, require
 from holdfast.values.caller import Caller
 
 DIFFERENCES_MAX_ROWS: Final = 500
+DISPUTE_DUE_SOON_SECONDS: Final = 3 * 24 * 3600
 
 _logger = logging.getLogger(__name__)
 
@@ -28,6 +29,8 @@ class Watched:
     asked: int
     differences: int
     """Open after the run."""
+    disputes_due_soon: int
+    """Opened, unanswered, and due within three days."""
 
 
 def watch_money(runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]) -> Watched:
@@ -42,34 +45,45 @@ def watch_money(runtime: Runtime, clock: Callable[[], datetime], time_left_secon
             "SELECT id FROM tenancy.organizations WHERE deleted_at IS NULL ORDER BY md5(id::text || :turn)",
             turn=now.strftime("%Y%m%d%H"),
         )
-    done = Watched(0, 0, 0)
+    done = Watched(0, 0, 0, 0)
     for row in rows:
         if time_left_seconds() <= 0:
             break
         try:
-            asked, differences = _watch(runtime, row.id, clock, time_left_seconds)
+            asked, differences, due_soon = _watch(runtime, row.id, clock, time_left_seconds)
         except Exception:
             _logger.exception("the money of organization %s was not looked after", row.id)
             continue
-        done = Watched(done.organizations + 1, done.asked + asked, done.differences + differences)
+        done = Watched(
+            done.organizations + 1,
+            done.asked + asked,
+            done.differences + differences,
+            done.disputes_due_soon + due_soon,
+        )
     return done
 
 
 def _watch(
     runtime: Runtime, organization_id: UUID, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]
-) -> tuple[int, int]:
+) -> tuple[int, int, int]:
+    """How many payments were asked about, how many differences stay open, how many disputes are due soon."""
     yesterday = clock().date() - timedelta(days=1)
     look_for_differences(runtime, organization_id, clock)
     asked = recheck_differences(runtime, organization_id, clock, time_left_seconds)
     asked += sweep_day(runtime, organization_id, yesterday, clock, time_left_seconds)
     with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
         compute_report(transaction, yesterday)
-        still_open = transaction.value(
-            "SELECT count(*) FROM payments.money_differences WHERE organization_id = :organization_id"
-            " AND status = 'open'",
+        left = transaction.row(
+            """
+            SELECT (SELECT count(*) FROM payments.money_differences
+                     WHERE organization_id = :organization_id AND status = 'open') AS differences,
+                   (SELECT count(*) FROM payments.disputes
+                     WHERE organization_id = :organization_id AND status = 'opened' AND due_at <= :soon) AS disputes
+            """,
             organization_id=organization_id,
+            soon=clock() + timedelta(seconds=DISPUTE_DUE_SOON_SECONDS),
         )
-    return asked, int(still_open)
+    return (asked, left.differences, left.disputes) if left else (asked, 0, 0)
 
 
 def compute_report(transaction: Transaction, day: date) -> None:
