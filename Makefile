@@ -21,7 +21,7 @@ export AWS_DEFAULT_REGION ?= us-east-1
 uv := uv==0.13.8
 compile = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
-.PHONY: help run test check audit reset token refold bench build lock clean import-geocodes geodata
+.PHONY: help run test check audit reset token refold bench build lock clean import-geocodes check-ledger geodata
 
 help: ## Show what there is to do
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
@@ -41,6 +41,9 @@ import-geocodes: .venv/.current ## Import postal codes into the local system (FI
 
 refold: .venv/.current ## Recompute payments from their events, show what differs, write nothing (ARGS='--dsn postgresql://...')
 	@$(bin)/python -m local refold $(ARGS)
+
+check-ledger: .venv/.current ## Replay every stock movement of the local system and compare
+	@$(bin)/python -m local check-ledger
 
 test: .venv/.current ## Run all tests on a real PostgreSQL (ARGS='tests/domains -k money')
 	@$(bin)/python -m pytest -q -n $(JOBS) --dist loadfile $(ARGS)

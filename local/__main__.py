@@ -1,4 +1,5 @@
-"""The command line of the local system: `python -m local run | reset | token ROLE | import-geocodes FILE`."""
+"""The command line of the local system: `python -m local run | reset | token ROLE | import-geocodes FILE |
+check-ledger`."""
 
 from __future__ import annotations
 
@@ -128,6 +129,21 @@ def refold(options: argparse.Namespace) -> int:
         return 2
 
 
+def check_ledger(options: argparse.Namespace) -> int:
+    """Replays every stock movement of the running system; the exit code tells whether all levels agree."""
+    from local import ledger  # noqa: PLC0415 (the other commands need none of it)
+
+    console = Console(sys.stdout)
+    try:
+        told, agrees = ledger.check(LocalSystem.load(options.state))
+    except (ValueError, OSError) as problem:
+        console.problem(str(problem))
+        return 1
+    for line in told:
+        console.note(line)
+    return 0 if agrees else 1
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m local", description="Holdfast, whole, on this machine.")
@@ -157,6 +173,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.add_argument("--payment", type=UUID, help="only this payment")
     command.add_argument("--since", type=_instant, help="only payments begun since (ISO 8601)")
     command.set_defaults(action=refold)
+    command = commands.add_parser("check-ledger", help="replay every stock movement and compare with the levels")
+    command.set_defaults(action=check_ledger)
     options = parser.parse_args(arguments)
     return int(options.action(options))
 

@@ -18,14 +18,14 @@ from local.system import LocalSystem
 
 def import_shipped(system: LocalSystem) -> None:
     """Import what ships with the code, unless it is there."""
-    with _runtime(system) as runtime:
+    with system_runtime(system) as runtime:
         import_shipped_geocodes(runtime, _now)
 
 
 def import_file(system: LocalSystem, path: Path, source: str | None, version: str) -> list[str]:
     """Import a CSV file; what became of it, in words. Raises ``ValueError`` for a file of another form, ``OSError``."""
     begin = time.monotonic()
-    with _opened(path) as lines, _runtime(system) as runtime:
+    with _opened(path) as lines, system_runtime(system) as runtime:
         told = import_geocodes(runtime, lines, _now, data_source=source or path.name, dataset_version=version)
     summary = (
         f"{told.rows} rows in {time.monotonic() - begin:.1f} s: {told.added} added, {told.changed} changed, "
@@ -45,7 +45,8 @@ def _now() -> datetime:
 
 
 @contextmanager
-def _runtime(system: LocalSystem) -> Iterator[Runtime]:
+def system_runtime(system: LocalSystem) -> Iterator[Runtime]:
+    """A runtime of the running system, in the role of its schedules."""
     role = system.database_as("holdfast_system")
     runtime = Runtime(
         settings_from(

@@ -1,9 +1,11 @@
 """Stock as people change it: receipts, adjustments, damage, and the reorder point."""
 
 from typing import Any
+from uuid import UUID
 
 from aws_lambda_powertools.event_handler import Response
 
+from holdfast.flows import check_ledger as flow
 from holdfast.flows.change_stock import ChangeStock, change_stock, set_safety_stock
 from holdfast.flows.idempotency import Claim, fingerprint_of
 from holdfast.inventory.stock import ChangeType
@@ -12,6 +14,7 @@ from holdfast.web.answers import change_answer
 from holdfast.web.caller import caller_from
 from holdfast.web.clock import utc_now
 from holdfast.web.http import IdempotencyKey, json_response, make_resolver, serve
+from holdfast.web.models import Body
 from holdfast.web.problems import stored_response
 from holdfast.web.routes import DATABASE, IDEMPOTENT, JSON_BODY, route
 from holdfast.web.stock_models import AdjustmentBody, ReceiptBody, SafetyStockBody
@@ -56,6 +59,25 @@ def safety_stock(body: SafetyStockBody) -> Response[Any]:
     """The reorder point of one level; nothing is moved."""
     caller = caller_from(app.current_event.raw_event)
     return json_response({"level": set_safety_stock(runtime(), caller, **body.model_dump(), now=utc_now())})
+
+
+@route(
+    app,
+    "POST /v1/ops/warehouses/{warehouse_id}/stock/{variant_id}/compensate",
+    "Bring a level's ledger to what its row says",
+    tag=_TAG,
+    returns={201: "LedgerCompensationAnswer"},
+    refuses=_CHANGE,
+)
+def compensate_ledger(
+    warehouse_id: UUID, variant_id: UUID, body: Body, idempotency_key: IdempotencyKey
+) -> Response[Any]:
+    """By recorded movements, after the level was counted and put right. 409 when they agree already."""
+    caller = caller_from(app.current_event.raw_event)
+    which = {"warehouse_id": warehouse_id, "variant_id": variant_id}
+    claim = Claim(caller.actor, "compensate_ledger", idempotency_key, fingerprint_of(which | body.model_dump()))
+    render = change_answer("compensation")
+    return stored_response(flow.compensate_ledger(runtime(), caller, claim, **which, now=utc_now(), render=render))
 
 
 def _changed(body: ReceiptBody | AdjustmentBody, type_: ChangeType, operation: str, key: str) -> Response[Any]:

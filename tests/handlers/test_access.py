@@ -67,6 +67,7 @@ TRANSFER: Final = {
 OVERRIDE: Final = {"starts_on": "2030-11-25", "ends_on": "2030-12-02", "hard_capacity_limit": 50, "reason": "peak"}
 BODIES_OF_STOCK: Final[Mapping[Operation, Any]] = {
     Operation.IMPORT_STOCK: "warehouse,sku,quantity\nEWR,TEE,100\n",
+    Operation.COMPENSATE_LEDGER: {},
     Operation.REQUEST_TRANSFER: TRANSFER,
     Operation.SHIP_TRANSFER: {},
     Operation.RECEIVE_TRANSFER: {"received_quantity": 1},

@@ -64,6 +64,7 @@ STOCK_CHANGES = {
     "POST /v1/ops/warehouses",
     "POST /v1/ops/stock/receipts",
     "POST /v1/ops/stock/adjustments",
+    "POST /v1/ops/warehouses/{warehouse_id}/stock/{variant_id}/compensate",
     "POST /v1/ops/capacity-overrides",
     "POST /v1/ops/transfers",
     "POST /v1/ops/transfers/{transfer_id}/ship",

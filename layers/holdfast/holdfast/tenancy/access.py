@@ -46,6 +46,7 @@ class Operation(StrEnum):
     RECEIVE_STOCK = "receive_stock"
     ADJUST_STOCK = "adjust_stock"
     SET_SAFETY_STOCK = "set_safety_stock"
+    COMPENSATE_LEDGER = "compensate_ledger"
     IMPORT_STOCK = "import_stock"
     LIST_STOCK_IMPORTS = "list_stock_imports"
     LIST_DEAD_LETTERS = "list_dead_letters"
@@ -130,6 +131,7 @@ WHO_MAY: Final[Mapping[Operation, Access]] = {
     Operation.RECEIVE_STOCK: _MANAGERS,
     Operation.ADJUST_STOCK: _MANAGERS,
     Operation.SET_SAFETY_STOCK: _MANAGERS,
+    Operation.COMPENSATE_LEDGER: _MANAGERS,
     Operation.IMPORT_STOCK: _MANAGERS,
     Operation.LIST_STOCK_IMPORTS: _VIEWERS,
     Operation.LIST_DEAD_LETTERS: _MANAGERS,

@@ -35,6 +35,7 @@ OPERATION_OF_ROUTE: Final[Mapping[str, Operation | None]] = {
     "POST /v1/ops/stock/receipts": Operation.RECEIVE_STOCK,
     "POST /v1/ops/stock/adjustments": Operation.ADJUST_STOCK,
     "POST /v1/ops/stock/safety-stock": Operation.SET_SAFETY_STOCK,
+    "POST /v1/ops/warehouses/{warehouse_id}/stock/{variant_id}/compensate": Operation.COMPENSATE_LEDGER,
     "POST /v1/ops/stock/imports": Operation.IMPORT_STOCK,
     "GET /v1/ops/stock/imports": Operation.LIST_STOCK_IMPORTS,
     "GET /v1/ops/dead-letters": Operation.LIST_DEAD_LETTERS,

@@ -90,6 +90,20 @@ class StockChangeAnswer(BaseModel):
     change: StockChange
 
 
+class LedgerCompensation(BaseModel):
+    """How many movements brought a level's ledger to what its row says, and the level."""
+
+    id: UUID
+    movements: int
+    level: StockLevel
+
+
+class LedgerCompensationAnswer(BaseModel):
+    """One compensation."""
+
+    compensation: LedgerCompensation
+
+
 class WarehouseAvailability(BaseModel):
     """What one warehouse has of a variant."""
 
@@ -295,6 +309,7 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     CapacityLoad,
     CapacityOverrideAnswer,
     CapacityOverrideList,
+    LedgerCompensationAnswer,
     StockChangeAnswer,
     StockImportAnswer,
     StockImportPage,

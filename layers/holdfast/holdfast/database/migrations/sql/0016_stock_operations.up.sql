@@ -118,3 +118,92 @@ CREATE UNIQUE INDEX stock_imports_once ON inventory.stock_imports (organization_
 CALL tenancy.isolate('inventory.stock_imports');
 GRANT SELECT, INSERT ON inventory.stock_imports TO holdfast_app;
 GRANT UPDATE (status, applied_rows, changed_levels, finished_at) ON inventory.stock_imports TO holdfast_app;
+
+-- Replays the ledger of the current tenant's levels: those whose row is not what their movements add up to, or whose
+-- movements do not join. p_since bounds the movements that are looked at one by one; each level's last is always held
+-- against its row, so that with every movement looked at in some run the whole ledger is.
+CREATE FUNCTION inventory.ledger_differences(p_organization_id uuid, p_since timestamptz, p_limit integer)
+RETURNS TABLE (warehouse_id uuid, variant_id uuid, on_hand integer, reserved integer, version bigint,
+               ledger_on_hand integer, ledger_reserved integer, ledger_version bigint, broken_joins bigint)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH last AS (
+        SELECT s.warehouse_id, s.variant_id, s.on_hand, s.reserved, s.version, m.on_hand_after, m.reserved_after, m.level_version
+          FROM inventory.stock_levels s
+          LEFT JOIN LATERAL (SELECT l.on_hand_after, l.reserved_after, l.level_version FROM inventory.stock_movements l
+                              WHERE l.organization_id = p_organization_id AND l.warehouse_id = s.warehouse_id AND l.variant_id = s.variant_id
+                              ORDER BY l.level_version DESC LIMIT 1) AS m ON true
+         WHERE s.organization_id = p_organization_id
+    ), joins AS (
+        SELECT c.warehouse_id, c.variant_id, count(*) AS broken
+          FROM (SELECT l.warehouse_id, l.variant_id, l.level_version, l.on_hand_before, l.reserved_before,
+                       lag(l.level_version) OVER w AS version_then, lag(l.on_hand_after) OVER w AS on_hand_then,
+                       lag(l.reserved_after) OVER w AS reserved_then
+                  FROM inventory.stock_movements l
+                 WHERE l.organization_id = p_organization_id
+                   AND l.id >= COALESCE(tenancy.uuid_v7_floor(p_since), '00000000-0000-0000-0000-000000000000')
+                WINDOW w AS (PARTITION BY l.warehouse_id, l.variant_id ORDER BY l.level_version)) AS c
+         WHERE CASE WHEN c.version_then IS NOT NULL
+                    THEN (c.level_version, c.on_hand_before, c.reserved_before) <> (c.version_then + 1, c.on_hand_then, c.reserved_then)
+                    ELSE p_since IS NULL AND (c.level_version, c.on_hand_before, c.reserved_before) <> (1, 0, 0) END
+         GROUP BY c.warehouse_id, c.variant_id
+    )
+    SELECT l.warehouse_id, l.variant_id, l.on_hand, l.reserved, l.version, COALESCE(l.on_hand_after, 0),
+           COALESCE(l.reserved_after, 0), COALESCE(l.level_version, 0), COALESCE(j.broken, 0)
+      FROM last l
+      LEFT JOIN joins j ON j.warehouse_id = l.warehouse_id AND j.variant_id = l.variant_id
+     WHERE (l.on_hand, l.reserved, l.version)
+           <> (COALESCE(l.on_hand_after, 0), COALESCE(l.reserved_after, 0), COALESCE(l.level_version, 0))
+        OR j.broken > 0
+     ORDER BY 1, 2 LIMIT p_limit
+$$;
+GRANT EXECUTE ON FUNCTION inventory.ledger_differences(uuid, timestamptz, integer) TO holdfast_system;
+
+-- Brings the ledger of one level to what its row says, by a recorded movement: an adjustment of what is on hand, and a
+-- reserve or a release of what is held. Answers the number of movements it wrote.
+CREATE FUNCTION inventory.compensate_level(
+    p_organization_id uuid, p_now timestamptz, p_warehouse_id uuid, p_variant_id uuid, p_reference_id uuid, p_performed_by text
+) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    here record;
+    said record;
+    written integer := 0;
+    latest bigint;
+BEGIN
+    SELECT s.on_hand, s.reserved, s.version INTO here FROM inventory.stock_levels s
+     WHERE s.organization_id = p_organization_id AND s.warehouse_id = p_warehouse_id AND s.variant_id = p_variant_id
+       FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    SELECT COALESCE(max(m.on_hand_after), 0) AS on_hand, COALESCE(max(m.reserved_after), 0) AS reserved,
+           COALESCE(max(m.level_version), 0) AS version INTO said
+      FROM (SELECT l.on_hand_after, l.reserved_after, l.level_version FROM inventory.stock_movements l
+             WHERE l.organization_id = p_organization_id AND l.warehouse_id = p_warehouse_id AND l.variant_id = p_variant_id
+             ORDER BY l.level_version DESC LIMIT 1) AS m;
+    latest := said.version;
+    IF here.on_hand <> said.on_hand OR (here.reserved = said.reserved AND here.version <> said.version) THEN
+        written := written + 1;
+        INSERT INTO inventory.stock_movements (organization_id, id, warehouse_id, variant_id, level_version, type, quantity, on_hand_before,
+            on_hand_after, reserved_before, reserved_after, reference_type, reference_id, reason, performed_by, created_at)
+        VALUES (p_organization_id, tenancy.uuid_v7(p_now), p_warehouse_id, p_variant_id, latest + written, 'adjustment',
+            here.on_hand - said.on_hand, said.on_hand, here.on_hand, said.reserved, said.reserved, 'compensation',
+            p_reference_id, 'ledger compensation', p_performed_by, p_now);
+    END IF;
+    IF here.reserved <> said.reserved THEN
+        written := written + 1;
+        INSERT INTO inventory.stock_movements (organization_id, id, warehouse_id, variant_id, level_version, type, quantity, on_hand_before,
+            on_hand_after, reserved_before, reserved_after, reference_type, reference_id, reason, performed_by, created_at)
+        VALUES (p_organization_id, tenancy.uuid_v7(p_now), p_warehouse_id, p_variant_id, latest + written,
+            CASE WHEN here.reserved > said.reserved THEN 'reserve' ELSE 'release' END, here.reserved - said.reserved, here.on_hand,
+            here.on_hand, said.reserved, here.reserved, 'compensation', p_reference_id, 'ledger compensation', p_performed_by, p_now);
+    END IF;
+    UPDATE inventory.stock_levels SET version = latest + written
+     WHERE organization_id = p_organization_id AND warehouse_id = p_warehouse_id AND variant_id = p_variant_id
+       AND version <> latest + written;
+    RETURN written;
+END
+$$;
+GRANT EXECUTE ON FUNCTION inventory.compensate_level(uuid, timestamptz, uuid, uuid, uuid, text) TO holdfast_app;

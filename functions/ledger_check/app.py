@@ -1,0 +1,23 @@
+"""The ledger of stock replays to the present; where it does not, somebody is told."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from holdfast.flows.check_ledger import check_ledger
+from holdfast.runtime import runtime
+from holdfast.web.clock import utc_now
+from holdfast.web.schedules import time_left
+from holdfast.web.telemetry import correlated, count
+
+
+def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+    """Hold every level against its movements."""
+    with correlated(str(event.get("id", "tick"))):
+        checked = check_ledger(runtime(), utc_now, time_left(context))
+        count("LedgerDifferences", checked.differences)
+        count("LedgerCheckUnfinished", 0 if checked.finished else 1)
+        return {
+            "organizations": checked.organizations,
+            "differences": checked.differences,
+            "finished": checked.finished,
+        }
