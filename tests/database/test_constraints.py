@@ -26,6 +26,17 @@ _ONE_HISTORY_ROW = (
     " SELECT organization_id, id, {}, 'test', now() FROM orders.orders LIMIT 1"
 )
 
+_ONE_PLACE = (
+    "INSERT INTO addresses.geocode_reference (country, postal_code, latitude, longitude, quality, data_source,"
+    " dataset_version, created_at) VALUES ({}, 'centroid', 'test', '1', now())"
+)
+_ONE_CACHED_PLACE = (
+    "INSERT INTO addresses.geocode_cache (organization_id, country, postal_code, address_key, latitude, longitude,"
+    " quality, hit_count, last_accessed_at, expires_at, created_at)"
+    " SELECT id, 'US', '80202', {}, 'rooftop', {}, now(), now(), now() FROM tenancy.organizations LIMIT 1"
+)
+_KEY = "repeat('0a', 32)"
+
 # constraint: (table, what an UPDATE of one row sets), or a whole statement
 REFUSED: dict[str, tuple[str, str] | str] = {
     "capacity_overrides_hard_limit_positive": ("inventory.capacity_overrides", "hard_capacity_limit = 0"),
@@ -57,6 +68,18 @@ REFUSED: dict[str, tuple[str, str] | str] = {
     "gateway_accounts_endpoint_key_form": ("tenancy.gateway_accounts", "endpoint_key = 'a/b/c/d'"),
     "idempotency_keys_done_has_answer": ("orders.idempotency_keys", "response_body = NULL"),
     "order_allocations_quantity_positive": ("orders.order_allocations", "quantity = 0"),
+    "geocode_cache_address_key_form": _ONE_CACHED_PLACE.format("'12 Analytical Way', 39.7, -105.0", "0"),
+    "geocode_cache_hit_count_not_negative": _ONE_CACHED_PLACE.format(f"{_KEY}, 39.7, -105.0", "-1"),
+    "geocode_cache_on_the_globe": _ONE_CACHED_PLACE.format(f"{_KEY}, 90.1, -105.0", "0"),
+    "geocode_failures_resolved": (
+        "INSERT INTO addresses.geocode_failures (organization_id, id, order_id, address, reason, fallback,"
+        " resolution_status, created_at)"
+        " SELECT organization_id, gen_random_uuid(), id, '{}', 'not_found', 'country', 'corrected', now()"
+        " FROM orders.orders LIMIT 1"
+    ),
+    "geocode_reference_country_form": _ONE_PLACE.format("'us', '80202', 39.7, -105.0"),
+    "geocode_reference_on_the_globe": _ONE_PLACE.format("'US', '80202', 39.7, -180.1"),
+    "geocode_reference_postal_code_form": _ONE_PLACE.format("'US', '80202-1234', 39.7, -105.0"),
     "order_items_amounts_not_negative": ("orders.order_items", "discount = subtotal + 1"),
     "order_items_quantity_positive": ("orders.order_items", "quantity = 0, subtotal = 0"),
     "order_items_refunded_amount_within_paid": (
