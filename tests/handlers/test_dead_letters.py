@@ -283,6 +283,17 @@ def test_another_organizations_dead_letters_are_not_there(
         assert (letter(desk.house, found), desk.door.rows_of_all_tables()) == before
 
 
+def test_a_class_that_was_written_down_meanwhile_is_its_class_and_counts_its_replay(desk: Desk) -> None:
+    found = buried(desk.house)
+    assert desk.step("investigate", found["id"]).status == 200
+    class_id = add_class(desk.house)
+    ready = desk.step("ready", found["id"], 2).body["dead_letter"]
+    assert ready["error_class_id"] == str(class_id)
+    mend_events(desk.house)
+    assert desk.step("replay", found["id"], 3).body["result"]["status"] == "replayed"
+    assert desk.house.value("SELECT successful_replays FROM payments.error_classes") == 1
+
+
 # --- replays --------------------------------------------------------------------------------------------------------
 
 

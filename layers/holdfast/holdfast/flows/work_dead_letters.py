@@ -8,9 +8,11 @@ from uuid import UUID
 from sqlalchemy import Row
 
 from holdfast.database.transaction import Transaction
+from holdfast.flows.classify_dead_letters import match_class
 from holdfast.flows.dead_letter_record import add_step
 from holdfast.flows.list_dead_letters import view_of
 from holdfast.payments.dead_letters import RESOLVED, TRANSITIONS, DeadLetterAction, DeadLetterStatus
+from holdfast.payments.error_classes import Failure
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation, require
 from holdfast.values.caller import Caller
@@ -55,7 +57,7 @@ def take_step(runtime: Runtime, caller: Caller, step: Step, now: datetime) -> di
         if step.action is DeadLetterAction.ASSIGNED:
             _assign(transaction, step, before)
         else:
-            _move(transaction, step, before)
+            _move(transaction, step, before, _class_of(transaction, found))
         return view_of(transaction, step.dead_letter_id)
 
     return runtime.database.transact(caller.organization_id, work, now=now, actor=caller.actor)
@@ -65,7 +67,8 @@ def lock_dead_letter(transaction: Transaction, dead_letter_id: UUID, version: in
     """The row, locked, if it is still the one that was looked at and nobody replays it."""
     found = transaction.row(
         """
-        SELECT status, version, replays, replay_lease_until FROM payments.dead_letters
+        SELECT status, version, replay_lease_until, error_class_id, event_type, gateway, failure_code, failure_reason
+          FROM payments.dead_letters
          WHERE organization_id = :organization_id AND id = :id FOR UPDATE
         """,
         organization_id=transaction.tenant,
@@ -120,7 +123,16 @@ def _check_member(transaction: Transaction, subject: str) -> None:
         raise InvalidInput("the assignee is not of the staff", errors=[problem])
 
 
-def _move(transaction: Transaction, step: Step, before: DeadLetterStatus) -> None:
+def _class_of(transaction: Transaction, found: Row[Any]) -> UUID | None:
+    """Its class; one that was written down while somebody looked into it is its class too, and counts its replay."""
+    if found.error_class_id is not None:
+        return UUID(str(found.error_class_id))
+    failure = Failure(found.event_type, found.gateway, found.failure_code, found.failure_reason)
+    matching = match_class(transaction, failure)
+    return None if matching is None else matching.id
+
+
+def _move(transaction: Transaction, step: Step, before: DeadLetterStatus, error_class_id: UUID | None) -> None:
     after = _TO[step.action]
     allowed = TRANSITIONS[before]
     # More may be found out about what is looked into already.
@@ -130,7 +142,8 @@ def _move(transaction: Transaction, step: Step, before: DeadLetterStatus) -> Non
     transaction.execute(
         """
         UPDATE payments.dead_letters
-           SET status = :status, replay_at = NULL, replay_lease_until = NULL, version = version + 1,
+           SET status = :status, replay_at = NULL, replay_lease_until = NULL, error_class_id = :error_class_id,
+               version = version + 1,
                resolved_at = CASE WHEN :is_end THEN CAST(:now AS timestamptz) END,
                resolution_notes = CASE WHEN :is_end THEN CAST(:note AS text) ELSE resolution_notes END
          WHERE organization_id = :organization_id AND id = :id
@@ -138,6 +151,7 @@ def _move(transaction: Transaction, step: Step, before: DeadLetterStatus) -> Non
         organization_id=transaction.tenant,
         id=step.dead_letter_id,
         status=after,
+        error_class_id=error_class_id,
         is_end=is_end,
         now=transaction.now,
         note=step.note,
