@@ -21,10 +21,12 @@ from holdfast.flows.alert_dead_letters import alert_dead_letters
 from holdfast.flows.auto_replay import _due
 from holdfast.flows.capacity_load import list_alerts, show_load
 from holdfast.flows.capacity_overrides import list_overrides
+from holdfast.flows.change_error_classes import Proposal
 from holdfast.flows.classify_dead_letters import _waiting
 from holdfast.flows.count_dead_letters import count_dead_letters
 from holdfast.flows.find_order import find_order, order_id_of
 from holdfast.flows.gateway_health import gateway_health
+from holdfast.flows.group_dead_letters import list_dead_letter_groups
 from holdfast.flows.idempotency import Claim
 from holdfast.flows.import_stock import ImportStock, import_stock, list_imports
 from holdfast.flows.list_dead_letters import Filters, list_dead_letters
@@ -45,6 +47,7 @@ from holdfast.flows.replay_group import _next_of
 from holdfast.flows.return_money import _claim_operations
 from holdfast.flows.settlement import Settlement, write
 from holdfast.flows.transfers import list_transfers
+from holdfast.flows.try_error_class import try_error_class
 from holdfast.flows.watch_authorizations import watch_authorizations
 from holdfast.flows.watch_payments import check_payments, resume_returns, sweep_payment_events
 from holdfast.inventory.stock_file import ImportMode
@@ -132,6 +135,9 @@ def dead_letters(**filters: Any) -> Ask:
         return list_dead_letters(runtime, staff(shop), chosen, after=UUID(last), limit=20, now=shop.now)
 
     return ask
+
+
+ANY_CLASS = Proposal("any", None, 1, None, None, None, (), 300, 85.0)
 
 
 def a_class(runtime: Runtime, shop: Shop) -> UUID:
@@ -456,6 +462,10 @@ NAMED: dict[str, Named] = {
     "dead letters of an assignee": Named(dead_letters(assigned_to="a-staff-1")),
     "dead letters of one trouble": Named(
         in_tenant(lambda t, _: _next_of(t, "fingerprint-3", None)),
+    ),
+    "dead letters by trouble": Named(lambda r, s: list_dead_letter_groups(r, staff(s), 20, s.now), rows_max=600),
+    "dead letters that a class would match": Named(
+        lambda r, s: try_error_class(r, staff(s), ANY_CLASS, None, s.now), rows_max=1_000
     ),
     "group replays that are due": Named(
         statement(

@@ -36,7 +36,9 @@ _GROUPS: Final = """
                 WHERE r.organization_id = :organization_id AND r.fingerprint = g.fingerprint
                   AND r.state = 'running') AS running_group_replay_id
       FROM grouped g
-      JOIN payments.dead_letters l ON l.organization_id = :organization_id AND l.id = CAST(g.last_id AS uuid)
+     CROSS JOIN LATERAL (
+         SELECT d.priority, d.gateway, d.failure_code, d.failure_reason, d.error_class_id FROM payments.dead_letters d
+          WHERE d.organization_id = :organization_id AND d.id = CAST(g.last_id AS uuid) LIMIT 1) l
      ORDER BY g.urgency, g.open DESC, g.fingerprint
 """
 
