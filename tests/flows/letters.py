@@ -57,7 +57,8 @@ def put_letter(
     house.sql(
         "INSERT INTO payments.payment_events (organization_id, id, gateway, gateway_account_id, gateway_event_id,"
         " gateway_transaction_id, event_type, gateway_event_type, news, payload, occurred_at, received_at, state,"
-        " attempts, next_attempt_at, processed_at) VALUES (:o, :id, :gateway, :account, :name, 'pi_nowhere', :type, 'any',"
+        " attempts, next_attempt_at, processed_at)"
+        " VALUES (:o, :id, :gateway, :account, :name, 'pi_nowhere', :type, 'any',"
         ' \'{"occurred_at": "2026-01-01T00:00:00+00:00", "amount_minor": 1, "currency": "USD",'
         ' "authorized_minor": null, "captured_minor": 1, "gateway_refund_id": null, "refund_id": null,'
         ' "gateway_dispute_id": null, "authorization_expires_at": null, "failure_code": null,'
