@@ -54,7 +54,7 @@ def test_held_money_that_is_about_to_end_is_taken_or_held_anew(till: Till) -> No
     if renews:
         till.stage.control("POST", f"/orders/{transaction_id}/age", {"days": 4})
     end = house.clock() + timedelta(hours=30)
-    house.sql(
+    house.forge(
         "UPDATE payments.payments SET authorization_expires_at = :end,"
         " facts = jsonb_set(facts, '{authorization_expires_at}', to_jsonb(CAST(:text AS text))) WHERE order_id = :id",
         end=end,

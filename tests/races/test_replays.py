@@ -18,6 +18,16 @@ from tests.house import House
 from tests.races.crowd import crowd_of, rush, tally
 
 ROUNDS: Final = 50 if HEAVY else 5
+_DISCARD_WHAT_WAITS: Final = """
+    WITH discarded AS (
+        UPDATE payments.dead_letters
+           SET status = 'discarded', resolution_notes = 'n', replay_at = NULL, resolved_at = now()
+         WHERE resolved_at IS NULL RETURNING organization_id, id)
+    INSERT INTO payments.dead_letter_history
+        (organization_id, dead_letter_id, sequence, action, to_status, changed_by, created_at)
+    SELECT d.organization_id, d.id, 1 + max(h.sequence), 'discarded', 'discarded', 'test', now()
+      FROM discarded d JOIN payments.dead_letter_history h ON h.dead_letter_id = d.id GROUP BY d.organization_id, d.id
+"""
 
 
 @pytest.fixture
@@ -64,10 +74,7 @@ def test_schedules_people_and_changes_of_the_classes_at_once_lose_nothing(stocke
     """Some succeed and one fails: whoever meets whom, every dead letter ends in one place and every replay counts."""
     for _ in range(ROUNDS):
         stocked.sql("UPDATE payments.error_classes SET active = false")
-        stocked.sql(
-            "UPDATE payments.dead_letters SET status = 'discarded', resolution_notes = 'n', replay_at = NULL,"
-            " resolved_at = now() WHERE resolved_at IS NULL"
-        )
+        stocked.sql(_DISCARD_WHAT_WAITS)
         class_id = add_healing_class(stocked, f"class {stocked.clock.now.isoformat()}", successful_replays=90)
         letters = [buried(stocked) for _ in range(3)]
         stocked.sql(
