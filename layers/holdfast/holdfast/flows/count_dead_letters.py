@@ -1,7 +1,7 @@
 """Count the dead letters: what is open now, and each organization's row of the day.
 
 Yesterday's row is written again until its day's last commits are in; what was open is told as it stood at a day's last
-count.
+count, and not at all of a day on which nobody counted.
 """
 
 from collections import Counter
@@ -89,13 +89,13 @@ def _write_day(transaction: Transaction, day: date, by_status: Counter[str], cri
         INSERT INTO payments.dlq_metrics_daily AS m
             (organization_id, day, counts_by_status, created, replayed, auto_replayed, discarded,
              average_resolution_hours, critical_open, counted_at)
-        SELECT :organization_id, :day, CAST(:by_status AS jsonb),
+        SELECT :organization_id, :day, CASE WHEN :is_today THEN CAST(:by_status AS jsonb) ELSE '{}' END,
                count(*) FILTER (WHERE d.created_at >= :begins AND d.created_at < :ends),
                count(*) FILTER (WHERE d.is_of_day AND d.status = 'replayed'),
                count(*) FILTER (WHERE d.is_of_day AND d.status = 'replayed' AND d.was_auto_replayed),
                count(*) FILTER (WHERE d.is_of_day AND d.status = 'discarded'),
                round(avg(extract(epoch FROM d.resolved_at - d.created_at) / 3600) FILTER (WHERE d.is_of_day), 2),
-               :critical, :now
+               CASE WHEN :is_today THEN CAST(:critical AS integer) ELSE 0 END, :now
           FROM (SELECT created_at, resolved_at, status, was_auto_replayed,
                        COALESCE(resolved_at >= :begins AND resolved_at < :ends, false) AS is_of_day
                   FROM payments.dead_letters WHERE organization_id = :organization_id AND resolved_at >= :begins
