@@ -1,5 +1,6 @@
 import os
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -148,6 +149,10 @@ def test_a_database_url_that_does_not_answer_is_named(monkeypatch: pytest.Monkey
 def test_as_root_without_user_namespaces_the_server_runs_as_nobody_and_root_can_follow(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
+    binaries = postgres.find_binaries()
+    closed = [parent for parent in binaries.parents if not parent.stat().st_mode & stat.S_IXOTH]
+    if closed:
+        pytest.skip(f"nobody may not reach the server's programs: {closed[-1]} is closed to others")
     folder = Path("/tmp") / f"holdfast-nobody-{os.getpid()}"
     try:
         with postgres.running(folder, durable=False) as server:
