@@ -1,6 +1,7 @@
 """What tests stand on: a real PostgreSQL, a real Stripe server over HTTP, an AWS emulation, and a shop of one's own."""
 
 from collections.abc import Iterator
+from typing import Final
 
 import pytest
 from moto.server import ThreadedMotoServer
@@ -13,6 +14,15 @@ from tests.gateways.stripe_stage import running_stripe_server
 from tests.house import ROLE_PASSWORD, House, make_partitions_around_now
 
 pytest_plugins = ("tests.gateways.fixtures",)
+
+
+SLOWEST_FIRST: Final = ("tests/journeys/", "tests/faults/", "tests/local/", "tests/races/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first, so that no worker is left alone with it at the end."""
+    last = len(SLOWEST_FIRST)
+    items.sort(key=lambda item: next((n for n, at in enumerate(SLOWEST_FIRST) if item.nodeid.startswith(at)), last))
 
 
 @pytest.fixture(scope="session")
