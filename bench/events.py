@@ -24,10 +24,10 @@ from bench.cluster import Cluster, cluster, connected, run_sql, run_statements
 from bench.report import Spread, heading, percentile, ratios, table
 from bench.shop import ORGANIZATION_ID, Shopper, make_runtime, open_shop, utc_now
 from bench.statements import count
-from holdfast.flows.apply_payment_event import ACTOR, LEASE_SECONDS
-from holdfast.flows.event_record import store_event, tidings_from
-from holdfast.flows.locked_order import lock_order
-from holdfast.flows.settlement import decide, write
+from holdfast.flows.money.apply_payment_event import ACTOR, LEASE_SECONDS
+from holdfast.flows.money.event_record import store_event, tidings_from
+from holdfast.flows.money.settlement import decide, write
+from holdfast.flows.orders.locked_order import lock_order
 from holdfast.gateways.port import GatewayEvent
 from holdfast.runtime import Runtime, use
 from holdfast.values.payment_events import EventType

@@ -20,7 +20,7 @@ from bench import pgbench, statements
 from bench.cluster import SYSTEM_ROLE, Cluster, cluster, connected, run_sql, run_statements
 from bench.report import Spread, heading, percentile, ratios
 from bench.shop import ORGANIZATION_ID, Shopper, make_runtime, open_shop, utc_now
-from holdfast.flows.expire_reservations import BATCH_MAX_ROWS, expire_reservations
+from holdfast.flows.orders.expire_reservations import BATCH_MAX_ROWS, expire_reservations
 from local.postgres import Address
 
 TEMPLATE = "bench_expiry_template"
@@ -183,7 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     heading(
         f"expiry: draining {holds:,} due reservations of {holds // 2:,} orders on 3,000 stock levels",
         f"{options.rounds} rounds, each side on a copy of one database, vacuumed; batches of {BATCH_MAX_ROWS}",
-        "ours: flows/expire_reservations.py in a process of its own; median [min .. max]",
+        "ours: flows/orders/expire_reservations.py in a process of its own; median [min .. max]",
         "limit: sql/expire_batch.sql by pgbench: the same rows under the same role and policies",
         f"checkouts: {options.checkouts_per_second:g}/s of 3 lines on the same levels, p95 from when each was due",
     )

@@ -164,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     heading(
         "hot SKU: placing orders of one line for one stock level",
         f"{options.rounds} rounds of {options.seconds:g} s a way, ways in turn; fsync on, everything on one machine",
-        "ours: flows/place_order.py up to the call of the gateway (buyers are threads over one process a core)",
+        "ours: placing an order up to the call of the gateway (buyers are threads over one process a core)",
         "limit: sql/place_function.sql by pgbench: one function, one round trip, the contended update last, same rows",
         "median [min .. max]; latency of limit is pgbench's mean",
     )

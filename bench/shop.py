@@ -12,9 +12,9 @@ from uuid import UUID
 from sqlalchemy import Engine, text
 
 from bench.cluster import APP_ROLE, ROLE_PASSWORD
-from holdfast.flows.idempotency import Claim, fingerprint_of
-from holdfast.flows.place_order import OPERATION, PlaceOrder, place_order
-from holdfast.flows.planning import CheckoutRequest, RequestedItem
+from holdfast.flows.checkout.place_order import OPERATION, PlaceOrder, place_order
+from holdfast.flows.checkout.planning import CheckoutRequest, RequestedItem
+from holdfast.flows.claims.idempotency import Claim, fingerprint_of
 from holdfast.gateways.port import AuthorizeRequest, Outcome, PaymentSnapshot
 from holdfast.runtime import Runtime
 from holdfast.settings import settings_from

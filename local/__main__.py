@@ -113,7 +113,7 @@ def refold(options: argparse.Namespace) -> int:
     """Shows the payments that are not what their events say; answers 1 if there is one."""
     from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 (the other commands need none of it)
 
-    from holdfast.flows.refold_payments import Chosen  # noqa: PLC0415 (likewise)
+    from holdfast.flows.money.refold_payments import Chosen  # noqa: PLC0415 (likewise)
     from local import refold as tool  # noqa: PLC0415 (likewise)
 
     try:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from holdfast.flows.import_geocodes import import_geocodes, import_shipped_geocodes
+from holdfast.flows.addresses.import_geocodes import import_geocodes, import_shipped_geocodes
 from holdfast.runtime import Runtime
 from holdfast.settings import settings_from
 from local.system import LocalSystem

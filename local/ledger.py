@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
-from holdfast.flows.check_ledger import check_ledger
+from holdfast.flows.stock.check_ledger import check_ledger
 from local.geocodes import system_runtime
 from local.system import LocalSystem
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from holdfast.flows.refold_payments import Chosen, refold_all
+from holdfast.flows.money.refold_payments import Chosen, refold_all
 from holdfast.runtime import Runtime
 from holdfast.settings import settings_from
 from local.postgres import Address

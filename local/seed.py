@@ -17,9 +17,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, create_engine, text
 
-from holdfast.flows.idempotency import Claim, fingerprint_of
-from holdfast.flows.place_order import PlaceOrder, place_order
-from holdfast.flows.planning import CheckoutRequest, RequestedItem
+from holdfast.flows.checkout.place_order import PlaceOrder, place_order
+from holdfast.flows.checkout.planning import CheckoutRequest, RequestedItem
+from holdfast.flows.claims.idempotency import Claim, fingerprint_of
 from holdfast.runtime import Runtime
 from holdfast.settings import settings_from
 from holdfast.values.address import Address

@@ -14,15 +14,15 @@ import urllib3
 from sqlalchemy import URL, Engine, create_engine, text
 from sqlalchemy.pool import NullPool
 
-from holdfast.flows.apply_payment_event import apply_payment_event
-from holdfast.flows.cancel_order import CancelOrder, cancel_order
-from holdfast.flows.find_order import find_order
-from holdfast.flows.idempotency import Answer, Claim, fingerprint_of
-from holdfast.flows.pay_order import PayOrder, pay_order
-from holdfast.flows.place_order import PlaceOrder, place_order
-from holdfast.flows.planning import CheckoutRequest, RequestedItem
-from holdfast.flows.receive_webhook import receive_webhook
-from holdfast.flows.refold_payments import Chosen, refold_all
+from holdfast.flows.checkout.pay_order import PayOrder, pay_order
+from holdfast.flows.checkout.place_order import PlaceOrder, place_order
+from holdfast.flows.checkout.planning import CheckoutRequest, RequestedItem
+from holdfast.flows.claims.idempotency import Answer, Claim, fingerprint_of
+from holdfast.flows.money.apply_payment_event import apply_payment_event
+from holdfast.flows.money.receive_webhook import receive_webhook
+from holdfast.flows.money.refold_payments import Chosen, refold_all
+from holdfast.flows.orders.cancel_order import CancelOrder, cancel_order
+from holdfast.flows.orders.find_order import find_order
 from holdfast.payments.model import EventState
 from holdfast.runtime import Runtime
 from holdfast.secrets.store import SecretStore

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from holdfast.flows.idempotency import Answer, Claim, fingerprint_of
-from holdfast.flows.refund_order import RefundOrder, refund_order
+from holdfast.flows.claims.idempotency import Answer, Claim, fingerprint_of
+from holdfast.flows.money.refund_order import RefundOrder, refund_order
 from holdfast.payments.model import RefundReason, RestockReason
 from holdfast.payments.refund_plan import Wanted, WantedItem
 from holdfast.runtime import Runtime

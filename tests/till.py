@@ -11,7 +11,7 @@ from typing import Any
 
 import boto3
 
-from holdfast.flows.receive_webhook import receive_webhook
+from holdfast.flows.money.receive_webhook import receive_webhook
 from holdfast.secrets.store import SecretStore
 from holdfast.values.ids import uuid7
 from local.postgres import Address

@@ -1,4 +1,4 @@
--- One prepared event: the statements of flows/apply_payment_event.py in its two transactions, with a decision that
+-- One prepared event: the statements of flows/money/apply_payment_event.py in its two transactions, with a decision that
 -- was made beforehand. Read first, so that the reading of the decision is the only thing here that ours does not do.
 SELECT event_id, order_id, settlement FROM bench.work WHERE number = (SELECT nextval('bench.next')) \gset
 BEGIN;

@@ -6,8 +6,8 @@ from uuid import UUID
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
-from holdfast.flows import capacity_overrides as flow
-from holdfast.flows.idempotency import Claim, fingerprint_of
+from holdfast.flows.claims.idempotency import Claim, fingerprint_of
+from holdfast.flows.stock import capacity_overrides as flow
 from holdfast.runtime import runtime
 from holdfast.web.answers import change_answer
 from holdfast.web.caller import caller_from

@@ -6,7 +6,7 @@ from uuid import UUID
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
-from holdfast.flows.capacity_load import DAYS_MAX, list_alerts, show_load
+from holdfast.flows.stock.capacity_load import DAYS_MAX, list_alerts, show_load
 from holdfast.runtime import runtime
 from holdfast.web.caller import caller_from
 from holdfast.web.clock import utc_now

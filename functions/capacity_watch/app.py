@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from holdfast.flows.watch_capacity import watch_capacity
+from holdfast.flows.stock.watch_capacity import watch_capacity
 from holdfast.runtime import runtime
 from holdfast.web.clock import utc_now
 from holdfast.web.schedules import time_left

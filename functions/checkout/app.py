@@ -5,13 +5,13 @@ from uuid import UUID
 
 from aws_lambda_powertools.event_handler import Response
 
-from holdfast.flows.complete_payment import CompletePayment, complete_payment
-from holdfast.flows.idempotency import Claim, fingerprint_of
-from holdfast.flows.pay_order import OPERATION as PAY_ORDER
-from holdfast.flows.pay_order import PayOrder, pay_order
-from holdfast.flows.place_order import OPERATION as CHECKOUT
-from holdfast.flows.place_order import PlaceOrder, place_order
-from holdfast.flows.quote_order import quote_order
+from holdfast.flows.checkout.complete_payment import CompletePayment, complete_payment
+from holdfast.flows.checkout.pay_order import OPERATION as PAY_ORDER
+from holdfast.flows.checkout.pay_order import PayOrder, pay_order
+from holdfast.flows.checkout.place_order import OPERATION as CHECKOUT
+from holdfast.flows.checkout.place_order import PlaceOrder, place_order
+from holdfast.flows.checkout.quote_order import quote_order
+from holdfast.flows.claims.idempotency import Claim, fingerprint_of
 from holdfast.runtime import runtime
 from holdfast.web.answers import completed_answer, payment_answer
 from holdfast.web.caller import caller_from

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from holdfast.flows.keep_given_up_message import keep_given_up_message
+from holdfast.flows.operations.keep_given_up_message import keep_given_up_message
 from holdfast.runtime import runtime
 from holdfast.web.clock import utc_now
 from holdfast.web.sqs import process_records

@@ -4,11 +4,11 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
-from holdfast.flows.group_dead_letters import list_dead_letter_groups, read_dead_letter_metrics
-from holdfast.flows.list_dead_letters import Filters, find_dead_letter, list_dead_letters
-from holdfast.flows.replay_dead_letters import replay_one, replay_several
-from holdfast.flows.replay_group import cancel_group_replay, find_group_replay, start_group_replay
-from holdfast.flows.work_dead_letters import Step, take_step
+from holdfast.flows.dead_letters.group_dead_letters import list_dead_letter_groups, read_dead_letter_metrics
+from holdfast.flows.dead_letters.list_dead_letters import Filters, find_dead_letter, list_dead_letters
+from holdfast.flows.dead_letters.replay_dead_letters import replay_one, replay_several
+from holdfast.flows.dead_letters.replay_group import cancel_group_replay, find_group_replay, start_group_replay
+from holdfast.flows.dead_letters.work_dead_letters import Step, take_step
 from holdfast.payments.dead_letters import DeadLetterAction
 from holdfast.runtime import runtime
 from holdfast.values.caller import Caller

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from holdfast.flows.alert_dead_letters import alert_dead_letters
-from holdfast.flows.auto_replay import auto_replay
-from holdfast.flows.count_dead_letters import count_dead_letters
-from holdfast.flows.replay_group import advance_group_replays
+from holdfast.flows.dead_letters.alert_dead_letters import alert_dead_letters
+from holdfast.flows.dead_letters.auto_replay import auto_replay
+from holdfast.flows.dead_letters.count_dead_letters import count_dead_letters
+from holdfast.flows.dead_letters.replay_group import advance_group_replays
 from holdfast.runtime import runtime
 from holdfast.web.clock import utc_now
 from holdfast.web.schedules import time_left

@@ -4,15 +4,15 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
-from holdfast.flows.change_error_classes import (
+from holdfast.flows.dead_letters.change_error_classes import (
     change_error_class,
     create_error_class,
     deactivate_error_class,
     order_error_classes,
     set_auto_replay,
 )
-from holdfast.flows.list_error_classes import find_error_class, list_error_classes
-from holdfast.flows.try_error_class import try_error_class
+from holdfast.flows.dead_letters.list_error_classes import find_error_class, list_error_classes
+from holdfast.flows.dead_letters.try_error_class import try_error_class
 from holdfast.runtime import runtime
 from holdfast.values.caller import Caller
 from holdfast.web import dead_letter_models as takes

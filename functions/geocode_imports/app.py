@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
-from holdfast.flows.import_geocodes import import_geocodes, import_shipped_geocodes
+from holdfast.flows.addresses.import_geocodes import import_geocodes, import_shipped_geocodes
 from holdfast.runtime import runtime
 from holdfast.web.clock import utc_now
 from holdfast.web.telemetry import correlated, count

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Header
 
-from holdfast.flows.start_guest_session import start_guest_session
+from holdfast.flows.checkout.start_guest_session import start_guest_session
 from holdfast.runtime import runtime
 from holdfast.web.clock import utc_now
 from holdfast.web.http import json_response, make_resolver, serve

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from holdfast.flows.keep_house import keep_house
+from holdfast.flows.operations.keep_house import keep_house
 from holdfast.runtime import runtime
 from holdfast.web.clock import utc_now
 from holdfast.web.schedules import time_left

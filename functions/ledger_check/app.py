@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from holdfast.flows.check_ledger import check_ledger
+from holdfast.flows.stock.check_ledger import check_ledger
 from holdfast.runtime import runtime
 from holdfast.web.clock import utc_now
 from holdfast.web.schedules import time_left

@@ -7,9 +7,9 @@ from uuid import UUID
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
-from holdfast.flows.list_disputes import PAGE_MAX_ROWS, DisputeStatus, list_disputes
-from holdfast.flows.money_report import show_money_report
-from holdfast.flows.refold_payments import Chosen, refold_for
+from holdfast.flows.money.list_disputes import PAGE_MAX_ROWS, DisputeStatus, list_disputes
+from holdfast.flows.money.money_report import show_money_report
+from holdfast.flows.money.refold_payments import Chosen, refold_for
 from holdfast.runtime import runtime
 from holdfast.web.caller import caller_from
 from holdfast.web.clock import utc_now

@@ -6,9 +6,9 @@ from uuid import UUID
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
-from holdfast.flows import process_failures as inbox
-from holdfast.flows.gateway_health import gateway_health
-from holdfast.flows.order_timeline import order_timeline
+from holdfast.flows.money.gateway_health import gateway_health
+from holdfast.flows.operations import process_failures as inbox
+from holdfast.flows.orders.order_timeline import order_timeline
 from holdfast.runtime import runtime
 from holdfast.web.caller import caller_from
 from holdfast.web.clock import utc_now

@@ -6,13 +6,13 @@ from uuid import UUID
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
-from holdfast.flows.cancel_order import OPERATION as CANCEL_ORDER
-from holdfast.flows.cancel_order import CancelOrder, cancel_order
-from holdfast.flows.capture_order import OPERATION as CAPTURE_ORDER
-from holdfast.flows.capture_order import CaptureOrder, capture_order
-from holdfast.flows.find_order import find_order
-from holdfast.flows.idempotency import Claim, fingerprint_of
-from holdfast.flows.list_orders import PAGE_MAX_ROWS, list_orders
+from holdfast.flows.claims.idempotency import Claim, fingerprint_of
+from holdfast.flows.money.capture_order import OPERATION as CAPTURE_ORDER
+from holdfast.flows.money.capture_order import CaptureOrder, capture_order
+from holdfast.flows.orders.cancel_order import OPERATION as CANCEL_ORDER
+from holdfast.flows.orders.cancel_order import CancelOrder, cancel_order
+from holdfast.flows.orders.find_order import find_order
+from holdfast.flows.orders.list_orders import PAGE_MAX_ROWS, list_orders
 from holdfast.orders.lifecycle import OrderStatus
 from holdfast.runtime import runtime
 from holdfast.web.answers import capture_answer, order_answer

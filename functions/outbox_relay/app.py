@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from holdfast.flows.relay_outbox import relay_outbox
+from holdfast.flows.operations.relay_outbox import relay_outbox
 from holdfast.runtime import runtime
 from holdfast.web.clock import utc_now
 from holdfast.web.schedules import time_left

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from holdfast.flows.apply_payment_event import apply_payment_event
+from holdfast.flows.money.apply_payment_event import apply_payment_event
 from holdfast.runtime import runtime
 from holdfast.web.clock import utc_now
 from holdfast.web.sqs import process_batch

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from aws_lambda_powertools.event_handler import Response
 
-from holdfast.flows import payment_methods as kept
+from holdfast.flows.checkout import payment_methods as kept
 from holdfast.runtime import runtime
 from holdfast.web.caller import caller_from
 from holdfast.web.clock import utc_now

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from holdfast.flows.payment_methods import forget_methods
-from holdfast.flows.watch_authorizations import watch_authorizations
-from holdfast.flows.watch_payments import check_payments, resume_returns, sweep_payment_events
+from holdfast.flows.checkout.payment_methods import forget_methods
+from holdfast.flows.money.watch_authorizations import watch_authorizations
+from holdfast.flows.money.watch_payments import check_payments, resume_returns, sweep_payment_events
 from holdfast.runtime import runtime
 from holdfast.web.clock import utc_now
 from holdfast.web.schedules import time_left

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Path
 
-from holdfast.flows.receive_webhook import BODY_MAX_BYTES, receive_webhook
+from holdfast.flows.money.receive_webhook import BODY_MAX_BYTES, receive_webhook
 from holdfast.runtime import runtime
 from holdfast.values.errors import Rejected, SignatureInvalid
 from holdfast.web.clock import utc_now

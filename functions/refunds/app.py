@@ -4,9 +4,9 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
-from holdfast.flows.idempotency import Claim, fingerprint_of
-from holdfast.flows.list_refunds import list_refunds
-from holdfast.flows.refund_order import OPERATION, RefundOrder, refund_order
+from holdfast.flows.claims.idempotency import Claim, fingerprint_of
+from holdfast.flows.money.list_refunds import list_refunds
+from holdfast.flows.money.refund_order import OPERATION, RefundOrder, refund_order
 from holdfast.runtime import runtime
 from holdfast.web.caller import caller_from
 from holdfast.web.clock import utc_now

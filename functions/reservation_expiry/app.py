@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from holdfast.flows.expire_reservations import expire_reservations
+from holdfast.flows.orders.expire_reservations import expire_reservations
 from holdfast.runtime import runtime
 from holdfast.web.clock import utc_now
 from holdfast.web.schedules import time_left

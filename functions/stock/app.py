@@ -5,9 +5,9 @@ from uuid import UUID
 
 from aws_lambda_powertools.event_handler import Response
 
-from holdfast.flows import check_ledger as flow
-from holdfast.flows.change_stock import ChangeStock, change_stock, set_safety_stock
-from holdfast.flows.idempotency import Claim, fingerprint_of
+from holdfast.flows.claims.idempotency import Claim, fingerprint_of
+from holdfast.flows.stock import check_ledger as flow
+from holdfast.flows.stock.change_stock import ChangeStock, change_stock, set_safety_stock
 from holdfast.inventory.stock import ChangeType
 from holdfast.runtime import runtime
 from holdfast.web.answers import change_answer

@@ -6,7 +6,7 @@ from uuid import UUID
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
-from holdfast.flows.import_stock import PAGE_MAX_ROWS, ImportStock, import_stock, list_imports
+from holdfast.flows.stock.import_stock import PAGE_MAX_ROWS, ImportStock, import_stock, list_imports
 from holdfast.inventory.stock_file import ImportMode
 from holdfast.runtime import runtime
 from holdfast.web.caller import caller_from

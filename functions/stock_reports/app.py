@@ -6,7 +6,7 @@ from uuid import UUID
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
-from holdfast.flows.read_stock import PAGE_MAX_ROWS, list_levels, list_movements, show_availability
+from holdfast.flows.stock.read_stock import PAGE_MAX_ROWS, list_levels, list_movements, show_availability
 from holdfast.runtime import runtime
 from holdfast.web.caller import caller_from
 from holdfast.web.clock import utc_now

@@ -6,8 +6,8 @@ from uuid import UUID
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
-from holdfast.flows import transfers as flow
-from holdfast.flows.idempotency import Claim, fingerprint_of
+from holdfast.flows.claims.idempotency import Claim, fingerprint_of
+from holdfast.flows.stock import transfers as flow
 from holdfast.inventory.transfers import TransferStatus
 from holdfast.runtime import runtime
 from holdfast.web.answers import change_answer

@@ -5,8 +5,8 @@ from uuid import UUID
 
 from aws_lambda_powertools.event_handler import Response
 
-from holdfast.flows.idempotency import Claim, fingerprint_of
-from holdfast.flows.warehouses import change_warehouse, list_warehouses, open_warehouse
+from holdfast.flows.claims.idempotency import Claim, fingerprint_of
+from holdfast.flows.stock.warehouses import change_warehouse, list_warehouses, open_warehouse
 from holdfast.runtime import runtime
 from holdfast.web.answers import change_answer
 from holdfast.web.caller import caller_from

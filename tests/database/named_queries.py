@@ -14,42 +14,42 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from holdfast.addresses.cache_policy import use_document
-from holdfast.flows import expire_reservations as expiry
-from holdfast.flows import keep_house as house_keeping
-from holdfast.flows import watch_capacity as watching
-from holdfast.flows.alert_dead_letters import alert_dead_letters
-from holdfast.flows.auto_replay import _due
-from holdfast.flows.capacity_load import list_alerts, show_load
-from holdfast.flows.capacity_overrides import list_overrides
-from holdfast.flows.change_error_classes import Proposal
-from holdfast.flows.classify_dead_letters import _waiting
-from holdfast.flows.count_dead_letters import count_dead_letters
-from holdfast.flows.find_order import find_order, order_id_of
-from holdfast.flows.gateway_health import gateway_health
-from holdfast.flows.group_dead_letters import list_dead_letter_groups
-from holdfast.flows.idempotency import Claim
-from holdfast.flows.import_stock import ImportStock, import_stock, list_imports
-from holdfast.flows.list_dead_letters import Filters, list_dead_letters
-from holdfast.flows.list_disputes import DisputeStatus, list_disputes
-from holdfast.flows.list_orders import list_orders
-from holdfast.flows.locate_address import AddressSearch
-from holdfast.flows.locked_order import lock_order
-from holdfast.flows.money_report import show_money_report
-from holdfast.flows.order_timeline import order_timeline
-from holdfast.flows.payment_methods import forget_methods
-from holdfast.flows.place_order import PlaceOrder, _try_to_place
-from holdfast.flows.planning import CheckoutRequest, RequestedItem
-from holdfast.flows.process_failures import FailureStatus, list_process_failures
-from holdfast.flows.read_stock import list_levels, list_movements, show_availability
-from holdfast.flows.refold_payments import Chosen, refold_for
-from holdfast.flows.relay_outbox import relay_outbox
-from holdfast.flows.replay_group import _next_of
-from holdfast.flows.return_money import _claim_operations
-from holdfast.flows.settlement import Settlement, write
-from holdfast.flows.transfers import list_transfers
-from holdfast.flows.try_error_class import try_error_class
-from holdfast.flows.watch_authorizations import watch_authorizations
-from holdfast.flows.watch_payments import check_payments, resume_returns, sweep_payment_events
+from holdfast.flows.checkout.locate_address import AddressSearch
+from holdfast.flows.checkout.payment_methods import forget_methods
+from holdfast.flows.checkout.place_order import PlaceOrder, _try_to_place
+from holdfast.flows.checkout.planning import CheckoutRequest, RequestedItem
+from holdfast.flows.claims.idempotency import Claim
+from holdfast.flows.dead_letters.alert_dead_letters import alert_dead_letters
+from holdfast.flows.dead_letters.auto_replay import _due
+from holdfast.flows.dead_letters.change_error_classes import Proposal
+from holdfast.flows.dead_letters.classify_dead_letters import _waiting
+from holdfast.flows.dead_letters.count_dead_letters import count_dead_letters
+from holdfast.flows.dead_letters.group_dead_letters import list_dead_letter_groups
+from holdfast.flows.dead_letters.list_dead_letters import Filters, list_dead_letters
+from holdfast.flows.dead_letters.replay_group import _next_of
+from holdfast.flows.dead_letters.try_error_class import try_error_class
+from holdfast.flows.money.gateway_health import gateway_health
+from holdfast.flows.money.list_disputes import DisputeStatus, list_disputes
+from holdfast.flows.money.money_report import show_money_report
+from holdfast.flows.money.refold_payments import Chosen, refold_for
+from holdfast.flows.money.return_money import _claim_operations
+from holdfast.flows.money.settlement import Settlement, write
+from holdfast.flows.money.watch_authorizations import watch_authorizations
+from holdfast.flows.money.watch_payments import check_payments, resume_returns, sweep_payment_events
+from holdfast.flows.operations import keep_house as house_keeping
+from holdfast.flows.operations.process_failures import FailureStatus, list_process_failures
+from holdfast.flows.operations.relay_outbox import relay_outbox
+from holdfast.flows.orders import expire_reservations as expiry
+from holdfast.flows.orders.find_order import find_order, order_id_of
+from holdfast.flows.orders.list_orders import list_orders
+from holdfast.flows.orders.locked_order import lock_order
+from holdfast.flows.orders.order_timeline import order_timeline
+from holdfast.flows.stock import watch_capacity as watching
+from holdfast.flows.stock.capacity_load import list_alerts, show_load
+from holdfast.flows.stock.capacity_overrides import list_overrides
+from holdfast.flows.stock.import_stock import ImportStock, import_stock, list_imports
+from holdfast.flows.stock.read_stock import list_levels, list_movements, show_availability
+from holdfast.flows.stock.transfers import list_transfers
 from holdfast.inventory.stock_file import ImportMode
 from holdfast.inventory.transfers import TransferStatus
 from holdfast.orders.lifecycle import OrderStatus

@@ -7,7 +7,7 @@ import pytest
 from pg8000.native import Connection
 
 from holdfast.addresses.model import GeocodeFailureReason, GeocodeFallback, GeocodeQuality, GeocodeResolution
-from holdfast.flows.process_failures import FailureStatus
+from holdfast.flows.operations.process_failures import FailureStatus
 from holdfast.inventory.capacity import AlertType
 from holdfast.inventory.stock_file import ImportMode, ImportStatus
 from holdfast.inventory.transfers import TransferStatus

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from holdfast.flows import keep_house as house_keeping
-from holdfast.flows.keep_house import keep_house
+from holdfast.flows.operations import keep_house as house_keeping
+from holdfast.flows.operations.keep_house import keep_house
 from holdfast.runtime import Runtime
 from local.postgres import Address
 from tests.database.acting import SCHEMAS, SYSTEM, acting, connected

@@ -75,7 +75,12 @@ def test_nobody_is_called_for_what_somebody_works_on() -> None:
 
 
 def test_a_fingerprint_is_the_same_in_every_release_and_different_for_every_part() -> None:
-    given_parts = ("capture_succeeded", "card_declined", "InvalidInput", "holdfast.flows.settlement:_refuse_foreign")
+    given_parts = (
+        "capture_succeeded",
+        "card_declined",
+        "InvalidInput",
+        "holdfast.flows.settlement:_refuse_foreign",
+    )
     prints = {fingerprint_of(*given_parts)}
     for position in range(4):
         prints.add(fingerprint_of(*[part + "x" if n == position else part for n, part in enumerate(given_parts)]))

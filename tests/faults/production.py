@@ -10,15 +10,15 @@ from uuid import UUID
 import boto3
 import pg8000.exceptions
 
-from holdfast.flows.alert_dead_letters import alert_dead_letters
-from holdfast.flows.apply_payment_event import apply_payment_event
-from holdfast.flows.auto_replay import auto_replay
-from holdfast.flows.expire_reservations import expire_reservations
-from holdfast.flows.idempotency import Claim, fingerprint_of
-from holdfast.flows.pay_order import PayOrder
-from holdfast.flows.relay_outbox import relay_outbox
-from holdfast.flows.watch_authorizations import watch_authorizations
-from holdfast.flows.watch_payments import check_payments, resume_returns, sweep_payment_events
+from holdfast.flows.checkout.pay_order import PayOrder
+from holdfast.flows.claims.idempotency import Claim, fingerprint_of
+from holdfast.flows.dead_letters.alert_dead_letters import alert_dead_letters
+from holdfast.flows.dead_letters.auto_replay import auto_replay
+from holdfast.flows.money.apply_payment_event import apply_payment_event
+from holdfast.flows.money.watch_authorizations import watch_authorizations
+from holdfast.flows.money.watch_payments import check_payments, resume_returns, sweep_payment_events
+from holdfast.flows.operations.relay_outbox import relay_outbox
+from holdfast.flows.orders.expire_reservations import expire_reservations
 from holdfast.values.errors import Rejected, RequestInProgress
 from tests.house import House
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any, Final
 from uuid import UUID
 
-from holdfast.flows.cancel_order import CancelOrder
-from holdfast.flows.capture_order import CaptureOrder
-from holdfast.flows.idempotency import Claim, fingerprint_of
+from holdfast.flows.claims.idempotency import Claim, fingerprint_of
+from holdfast.flows.money.capture_order import CaptureOrder
+from holdfast.flows.orders.cancel_order import CancelOrder
 from holdfast.values.caller import Caller
 from tests.faults import steps
 from tests.faults.gauntlet import Scene

@@ -4,24 +4,24 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from uuid import UUID
 
-from holdfast.flows import place_order as place_order_module
-from holdfast.flows.alert_dead_letters import alert_dead_letters
-from holdfast.flows.apply_payment_event import apply_payment_event
-from holdfast.flows.auto_replay import auto_replay
-from holdfast.flows.cancel_order import CancelOrder, cancel_order
-from holdfast.flows.capture_order import CaptureOrder, capture_order
-from holdfast.flows.charge_payment import Attempt
-from holdfast.flows.count_dead_letters import count_dead_letters
-from holdfast.flows.expire_reservations import Expired, expire_reservations
-from holdfast.flows.idempotency import Answer
-from holdfast.flows.locate_address import AddressSearch
-from holdfast.flows.pay_order import PayOrder, pay_order
-from holdfast.flows.place_order import PlaceOrder, place_order
-from holdfast.flows.receive_webhook import receive_webhook
-from holdfast.flows.relay_outbox import relay_outbox
-from holdfast.flows.replay_dead_letter import ReplayResult, replay_dead_letter
-from holdfast.flows.watch_authorizations import watch_authorizations
-from holdfast.flows.watch_payments import check_payments, resume_returns, sweep_payment_events
+from holdfast.flows.checkout import place_order as place_order_module
+from holdfast.flows.checkout.charge_payment import Attempt
+from holdfast.flows.checkout.locate_address import AddressSearch
+from holdfast.flows.checkout.pay_order import PayOrder, pay_order
+from holdfast.flows.checkout.place_order import PlaceOrder, place_order
+from holdfast.flows.claims.idempotency import Answer
+from holdfast.flows.dead_letters.alert_dead_letters import alert_dead_letters
+from holdfast.flows.dead_letters.auto_replay import auto_replay
+from holdfast.flows.dead_letters.count_dead_letters import count_dead_letters
+from holdfast.flows.dead_letters.replay_dead_letter import ReplayResult, replay_dead_letter
+from holdfast.flows.money.apply_payment_event import apply_payment_event
+from holdfast.flows.money.capture_order import CaptureOrder, capture_order
+from holdfast.flows.money.receive_webhook import receive_webhook
+from holdfast.flows.money.watch_authorizations import watch_authorizations
+from holdfast.flows.money.watch_payments import check_payments, resume_returns, sweep_payment_events
+from holdfast.flows.operations.relay_outbox import relay_outbox
+from holdfast.flows.orders.cancel_order import CancelOrder, cancel_order
+from holdfast.flows.orders.expire_reservations import Expired, expire_reservations
 from holdfast.payments.model import EventState
 from holdfast.runtime import Runtime
 from holdfast.web.answers import capture_answer, order_answer, payment_answer

@@ -6,8 +6,8 @@ from uuid import UUID
 import boto3
 import pytest
 
-from holdfast.flows import replay_dead_letter as replaying
-from holdfast.flows.apply_payment_event import LEASE_SECONDS
+from holdfast.flows.dead_letters import replay_dead_letter as replaying
+from holdfast.flows.money.apply_payment_event import LEASE_SECONDS
 from holdfast.payments.retry_policy import RETRIES_MAX
 from holdfast.values.errors import Conflict
 from tests.faults import steps

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 import boto3
 import pytest
 
-from holdfast.flows.expire_reservations import Expired, expire_reservations
-from holdfast.flows.relay_outbox import relay_outbox
-from holdfast.flows.watch_authorizations import watch_authorizations
-from holdfast.flows.watch_payments import check_payments, resume_returns, sweep_payment_events
+from holdfast.flows.money.watch_authorizations import watch_authorizations
+from holdfast.flows.money.watch_payments import check_payments, resume_returns, sweep_payment_events
+from holdfast.flows.operations.relay_outbox import relay_outbox
+from holdfast.flows.orders.expire_reservations import Expired, expire_reservations
 from holdfast.values.caller import Caller, CallerKind
 from holdfast.values.ids import uuid7
 from tests.house import House, document

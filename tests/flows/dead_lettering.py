@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from holdfast.flows.replay_dead_letter import ReplayResult, replay_dead_letter
+from holdfast.flows.dead_letters.replay_dead_letter import ReplayResult, replay_dead_letter
 from holdfast.payments.model import EventState
 from holdfast.payments.retry_policy import RETRIES_MAX
 from holdfast.values.ids import uuid7

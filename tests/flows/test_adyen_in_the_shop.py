@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from holdfast.database.errors import ConnectionLost
-from holdfast.flows import receive_webhook as receiving
+from holdfast.flows.money import receive_webhook as receiving
 from holdfast.gateways.adyen_webhooks import NO_CURRENCY
 from tests.flows.actions import announced, check, last_payment, operations, resume, status
 from tests.gateways.receiver import Received

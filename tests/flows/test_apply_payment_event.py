@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from holdfast.flows import apply_payment_event as flow
+from holdfast.flows.money import apply_payment_event as flow
 from holdfast.payments.retry_policy import RETRIES_MAX
 from tests.flows.actions import (
     announced,

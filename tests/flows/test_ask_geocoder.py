@@ -12,8 +12,8 @@ import pytest
 
 from holdfast.addresses.model import LookupTier
 from holdfast.addresses.warm_places import WarmPlaces
-from holdfast.flows.planning import CheckoutRequest, RequestedItem
-from holdfast.flows.quote_order import quote_order
+from holdfast.flows.checkout.planning import CheckoutRequest, RequestedItem
+from holdfast.flows.checkout.quote_order import quote_order
 from holdfast.geocoders.bounded import BoundedGeocoder
 from holdfast.geocoders.circuit_breaker import CircuitBreaker
 from holdfast.values.address import Address

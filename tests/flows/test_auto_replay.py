@@ -4,9 +4,9 @@ from uuid import UUID
 
 import pytest
 
-from holdfast.flows import auto_replay as flow
-from holdfast.flows import replay_dead_letter as replaying
-from holdfast.flows.auto_replay import AutoReplayed, auto_replay
+from holdfast.flows.dead_letters import auto_replay as flow
+from holdfast.flows.dead_letters import replay_dead_letter as replaying
+from holdfast.flows.dead_letters.auto_replay import AutoReplayed, auto_replay
 from tests.flows.actions import at_once, status
 from tests.flows.dead_lettering import (
     add_healing_class,

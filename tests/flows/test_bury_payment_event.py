@@ -6,9 +6,9 @@ from typing import Any
 import boto3
 import pytest
 
-from holdfast.flows import alert_dead_letters as alerting
-from holdfast.flows.alert_dead_letters import alert_dead_letters
-from holdfast.flows.dead_letter_record import REASON_MAX_CHARACTERS, reason_of
+from holdfast.flows.dead_letters import alert_dead_letters as alerting
+from holdfast.flows.dead_letters.alert_dead_letters import alert_dead_letters
+from holdfast.flows.dead_letters.dead_letter_record import REASON_MAX_CHARACTERS, reason_of
 from holdfast.payments.retry_policy import RETRIES_MAX
 from tests.flows.dead_lettering import (
     add_class,

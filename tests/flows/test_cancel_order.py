@@ -1,6 +1,6 @@
 import pytest
 
-from holdfast.flows import return_money
+from holdfast.flows.money import return_money
 from holdfast.values.caller import Caller, CallerKind
 from holdfast.values.errors import Forbidden, IdempotencyKeyReused, NotFound, TransitionRefused
 from tests.flows.actions import (

@@ -2,8 +2,8 @@
 
 import pytest
 
-from holdfast.flows import classify_dead_letters as flow
-from holdfast.flows.classify_dead_letters import Reclassified, reclassify_waiting
+from holdfast.flows.dead_letters import classify_dead_letters as flow
+from holdfast.flows.dead_letters.classify_dead_letters import Reclassified, reclassify_waiting
 from tests.flows.dead_lettering import add_class, add_healing_class, buried, dead_letter_of, dead_letters, steps
 from tests.house import House
 

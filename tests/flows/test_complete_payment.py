@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from holdfast.flows.complete_payment import CompletePayment, complete_payment
-from holdfast.flows.idempotency import Answer
+from holdfast.flows.checkout.complete_payment import CompletePayment, complete_payment
+from holdfast.flows.claims.idempotency import Answer
 from holdfast.gateways.port import GatewayRefused
 from holdfast.values.caller import Caller
 from holdfast.values.errors import Conflict, NotFound, Transient

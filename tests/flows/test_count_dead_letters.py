@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.flows.count_dead_letters import count_dead_letters
+from holdfast.flows.dead_letters.count_dead_letters import count_dead_letters
 from tests.flows.dead_lettering import add_class, buried, mend_events, replay
 from tests.house import House
 

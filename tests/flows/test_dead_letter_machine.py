@@ -17,10 +17,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from holdfast.flows import replay_dead_letter as replaying
-from holdfast.flows.auto_replay import auto_replay
-from holdfast.flows.classify_dead_letters import reclassify_waiting
-from holdfast.flows.work_dead_letters import Step, take_step
+from holdfast.flows.dead_letters import replay_dead_letter as replaying
+from holdfast.flows.dead_letters.auto_replay import auto_replay
+from holdfast.flows.dead_letters.classify_dead_letters import reclassify_waiting
+from holdfast.flows.dead_letters.work_dead_letters import Step, take_step
 from holdfast.payments.dead_letters import (
     REPLAYABLE_BY_HAND,
     RESOLVED,

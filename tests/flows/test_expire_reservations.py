@@ -4,8 +4,8 @@ from datetime import timedelta
 import pytest
 
 from holdfast.database.transaction import Transaction
-from holdfast.flows import expire_reservations as flow
-from holdfast.flows.expire_reservations import ABANDONED_AFTER_SECONDS, GRACE_SECONDS
+from holdfast.flows.orders import expire_reservations as flow
+from holdfast.flows.orders.expire_reservations import ABANDONED_AFTER_SECONDS, GRACE_SECONDS
 from holdfast.secrets.store import SecretStore
 from local.postgres import Address
 from tests.flows.actions import at_once, expire, movements, ordered, status, topics

@@ -3,8 +3,8 @@ from uuid import UUID
 
 import pytest
 
-from holdfast.flows.find_order import find_order
-from holdfast.flows.list_orders import PAGE_MAX_ROWS, list_orders
+from holdfast.flows.orders.find_order import find_order
+from holdfast.flows.orders.list_orders import PAGE_MAX_ROWS, list_orders
 from holdfast.orders.lifecycle import OrderStatus
 from holdfast.secrets.store import SecretStore
 from holdfast.values.caller import Caller, CallerKind

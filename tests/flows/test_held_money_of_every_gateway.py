@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from holdfast.flows.capture_order import CaptureOrder, capture_order
-from holdfast.flows.idempotency import Claim, fingerprint_of
-from holdfast.flows.payment_methods import list_payment_methods, remove_payment_method
+from holdfast.flows.checkout.payment_methods import list_payment_methods, remove_payment_method
+from holdfast.flows.claims.idempotency import Claim, fingerprint_of
+from holdfast.flows.money.capture_order import CaptureOrder, capture_order
 from holdfast.values.errors import InvalidInput
 from holdfast.web.answers import capture_answer
 from tests.flows.actions import check, last_payment, look_after_authorizations, staff, status

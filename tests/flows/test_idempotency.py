@@ -6,8 +6,8 @@ import pytest
 
 from holdfast.database.errors import ConnectionLost
 from holdfast.database.transaction import Transaction
-from holdfast.flows.idempotency import WAIT_MAX_SECONDS, fingerprint_of
-from holdfast.flows.keep_house import keep_house
+from holdfast.flows.claims.idempotency import WAIT_MAX_SECONDS, fingerprint_of
+from holdfast.flows.operations.keep_house import keep_house
 from holdfast.values.caller import Caller, CallerKind
 from holdfast.values.errors import IdempotencyKeyReused, OutOfStock, RequestInProgress
 from tests.flows.actions import at_once, intents, killed_before_the_gateway_was_asked, ordered
@@ -76,7 +76,7 @@ def test_a_second_request_waits_two_seconds_at_most_and_is_told_to_come_back(hou
     killed_before_the_gateway_was_asked(house, key="k")
     waited: list[float] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("holdfast.flows.place_order.time.sleep", waited.append)
+        patch.setattr("holdfast.flows.checkout.place_order.time.sleep", waited.append)
         with pytest.raises(RequestInProgress) as refused:
             house.place(key="k")
     assert WAIT_MAX_SECONDS / 2 < sum(waited) <= WAIT_MAX_SECONDS

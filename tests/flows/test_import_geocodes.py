@@ -9,10 +9,10 @@ import pytest
 
 from holdfast.addresses.postal_code import AddressKey
 from holdfast.addresses.shipped_codes import SHIPPED_SOURCE, SHIPPED_VERSION, shipped_lines
-from holdfast.flows import import_geocodes as importing
-from holdfast.flows.import_geocodes import Imported, import_geocodes, import_shipped_geocodes
-from holdfast.flows.keep_house import keep_house
-from holdfast.flows.planning import read_facts
+from holdfast.flows.addresses import import_geocodes as importing
+from holdfast.flows.addresses.import_geocodes import Imported, import_geocodes, import_shipped_geocodes
+from holdfast.flows.checkout.planning import read_facts
+from holdfast.flows.operations.keep_house import keep_house
 from tests.house import House
 
 HEADER = "country,postal_code,latitude,longitude"

@@ -2,8 +2,8 @@ from datetime import timedelta
 
 import pytest
 
-from holdfast.flows import keep_house as flow
-from holdfast.flows.keep_house import Kept, keep_house
+from holdfast.flows.operations import keep_house as flow
+from holdfast.flows.operations.keep_house import Kept, keep_house
 from tests.flows.actions import ordered, relay
 from tests.house import House
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from holdfast.flows.expire_reservations import GRACE_SECONDS
+from holdfast.flows.orders.expire_reservations import GRACE_SECONDS
 from tests.flows.actions import (
     authenticate,
     check,

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from holdfast.addresses.cache_policy import FREQUENT_HITS, SAMPLE_EVERY, use_document
 from holdfast.addresses.model import GeocodeFailureReason, LookupTier
 from holdfast.addresses.postal_code import address_key
-from holdfast.flows.keep_house import keep_house
+from holdfast.flows.operations.keep_house import keep_house
 from holdfast.values.address import Address
 from holdfast.values.errors import OutOfStock
 from tests.house import DENVER, House, document

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from holdfast.flows.money_report import Watched, watch_money
-from holdfast.flows.reconcile_payments import SILENCES_MAX, sweep_day
+from holdfast.flows.money.money_report import Watched, watch_money
+from holdfast.flows.money.reconcile_payments import SILENCES_MAX, sweep_day
 from holdfast.values.ids import uuid7
 from tests.flows.actions import at_once, intents, killed_before_the_gateway_was_asked, last_payment, ordered
 from tests.house import House

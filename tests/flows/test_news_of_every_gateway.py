@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from holdfast.flows.event_record import store_event
+from holdfast.flows.money.event_record import store_event
 from holdfast.gateways.port import AuthorizeRequest, GatewayEvent
 from holdfast.secrets.store import SecretStore
 from holdfast.values.money import Money

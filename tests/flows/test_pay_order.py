@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from holdfast.flows.pay_order import ATTEMPTS_MAX
+from holdfast.flows.checkout.pay_order import ATTEMPTS_MAX
 from holdfast.values.caller import Caller, CallerKind
 from holdfast.values.errors import (
     Conflict,

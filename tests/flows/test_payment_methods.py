@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from holdfast.flows.payment_methods import (
+from holdfast.flows.checkout.payment_methods import (
     FORGET_ATTEMPTS_MAX,
     forget_methods,
     list_payment_methods,

@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from holdfast.flows.planning import CheckoutRequest, RequestedItem
-from holdfast.flows.quote_order import quote_order
+from holdfast.flows.checkout.planning import CheckoutRequest, RequestedItem
+from holdfast.flows.checkout.quote_order import quote_order
 from holdfast.secrets.store import SecretStore
 from holdfast.values.errors import CapacityExceeded, InvalidInput, OutOfStock, PriceChanged
 from holdfast.values.shipping import ShippingPreference

@@ -5,7 +5,7 @@ from typing import Any
 import boto3
 import pytest
 
-from holdfast.flows.receive_webhook import receive_webhook
+from holdfast.flows.money.receive_webhook import receive_webhook
 from holdfast.secrets.store import SecretStore
 from holdfast.values.errors import InvalidInput, NotFound, SignatureInvalid
 from local.postgres import Address

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.flows.refold_payments import Chosen, refold_all
+from holdfast.flows.money.refold_payments import Chosen, refold_all
 from tests.flows.actions import authenticate, check, ordered, resume
 from tests.house import House
 

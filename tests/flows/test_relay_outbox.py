@@ -7,7 +7,7 @@ from uuid import UUID
 import boto3
 import pytest
 
-from holdfast.flows.relay_outbox import ATTEMPTS_MAX
+from holdfast.flows.operations.relay_outbox import ATTEMPTS_MAX
 from holdfast.messaging.event_bus import DomainEvent, EventBus
 from tests.flows.actions import Killed, at_once, ordered, relay
 from tests.house import House
@@ -145,7 +145,7 @@ def test_what_the_bus_refuses_is_tried_again_and_keeps_nothing_waiting(house: Ho
 def test_a_batch_of_refused_rows_does_not_keep_younger_ones_from_the_bus(
     house: House, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("holdfast.flows.relay_outbox.BATCH_MAX_ROWS", 2)
+    monkeypatch.setattr("holdfast.flows.operations.relay_outbox.BATCH_MAX_ROWS", 2)
     house.system.__dict__["event_bus"] = Choosy(house.bus, "order.created")
     for _ in range(3):
         ordered(house, token="pm_card_chargeDeclined")

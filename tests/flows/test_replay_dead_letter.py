@@ -6,9 +6,9 @@ from uuid import UUID
 
 import pytest
 
-from holdfast.flows import replay_dead_letter as flow
-from holdfast.flows.replay_dead_letter import ReplayResult
-from holdfast.flows.work_dead_letters import Step, take_step
+from holdfast.flows.dead_letters import replay_dead_letter as flow
+from holdfast.flows.dead_letters.replay_dead_letter import ReplayResult
+from holdfast.flows.dead_letters.work_dead_letters import Step, take_step
 from holdfast.payments.dead_letters import DeadLetterAction
 from holdfast.values.errors import Conflict, NotFound, TransitionRefused
 from tests.flows.actions import at_once, last_payment, status

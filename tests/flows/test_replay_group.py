@@ -6,9 +6,9 @@ from uuid import UUID
 
 import pytest
 
-from holdfast.flows import replay_group as flow
-from holdfast.flows.replay_dead_letter import ReplayResult
-from holdfast.flows.replay_group import (
+from holdfast.flows.dead_letters import replay_group as flow
+from holdfast.flows.dead_letters.replay_dead_letter import ReplayResult
+from holdfast.flows.dead_letters.replay_group import (
     SLICE_SECONDS,
     Rate,
     advance_group_replays,

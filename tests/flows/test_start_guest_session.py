@@ -2,7 +2,7 @@ from uuid import UUID
 
 import pytest
 
-from holdfast.flows.start_guest_session import start_guest_session
+from holdfast.flows.checkout.start_guest_session import start_guest_session
 from holdfast.identity.port import GuestToken
 from holdfast.values.errors import Unauthenticated
 from tests.house import House

@@ -7,8 +7,8 @@ from uuid import UUID
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from holdfast.flows.change_error_classes import Proposal, change_error_class, create_error_class
-from holdfast.flows.try_error_class import SAMPLE_MAX_ROWS, try_error_class
+from holdfast.flows.dead_letters.change_error_classes import Proposal, change_error_class, create_error_class
+from holdfast.flows.dead_letters.try_error_class import SAMPLE_MAX_ROWS, try_error_class
 from holdfast.payments.dead_letters import DeadLetterStatus
 from holdfast.values.payment_events import EventType
 from tests.flows.letters import manager, put_letter

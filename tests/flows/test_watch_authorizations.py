@@ -2,8 +2,8 @@
 
 from datetime import datetime, timedelta
 
-from holdfast.flows.capture_payment import ATTEMPTS_MAX
-from holdfast.flows.watch_authorizations import watch_authorizations
+from holdfast.flows.money.capture_payment import ATTEMPTS_MAX
+from holdfast.flows.money.watch_authorizations import watch_authorizations
 from holdfast.payments.capture_policy import BEFORE_EXPIRY, SAFETY_SECONDS
 from tests.flows.actions import at_once, intents, last_payment, look_after_authorizations, resume, status
 from tests.flows.test_capture_payment import CAPTURE, captures, held

@@ -1,6 +1,6 @@
 from datetime import timedelta
 
-from holdfast.flows.watch_payments import CHECKS_BEFORE_ALARM, check_payments
+from holdfast.flows.money.watch_payments import CHECKS_BEFORE_ALARM, check_payments
 from holdfast.gateways.stripe import StripeGateway
 from tests.flows.actions import (
     at_once,

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from holdfast.flows.charge_payment import tidings_of
+from holdfast.flows.checkout.charge_payment import tidings_of
 from holdfast.gateways.port import (
     AuthorizeRequest,
     GatewayEvent,

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from holdfast.flows.watch_capacity import watch_capacity
+from holdfast.flows.stock.watch_capacity import watch_capacity
 from holdfast.inventory.capacity import AlertStep
 from holdfast.secrets.store import SecretStore
 from holdfast.web import stock_views

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from holdfast.flows.check_ledger import LedgerCheck, check_ledger
+from holdfast.flows.stock.check_ledger import LedgerCheck, check_ledger
 from holdfast.web import stock_views
 from tests.handlers.door import Door, checkout_body
 from tests.handlers.stock_room import SAMPLE_VARIANT, SAMPLE_WAREHOUSE, StockRoom

@@ -10,7 +10,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from holdfast.flows import keep_house
+from holdfast.flows.operations import keep_house
 from holdfast.settings import settings
 from local import sample_events
 from tests.flows.actions import authenticate

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from holdfast.flows import import_stock as flow
-from holdfast.flows.import_stock import ImportStock, import_stock
+from holdfast.flows.stock import import_stock as flow
+from holdfast.flows.stock.import_stock import ImportStock, import_stock
 from holdfast.inventory.stock_file import ImportMode
 from holdfast.secrets.store import SecretStore
 from holdfast.values.caller import Caller, CallerKind

@@ -10,8 +10,8 @@ from typing import TypeVar
 
 import pytest
 
-from holdfast.flows import place_order as placing
-from holdfast.flows.idempotency import Answer
+from holdfast.flows.checkout import place_order as placing
+from holdfast.flows.claims.idempotency import Answer
 from holdfast.runtime import Runtime
 from holdfast.values.caller import Caller, CallerKind
 from holdfast.values.ids import uuid7

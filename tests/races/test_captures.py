@@ -5,8 +5,8 @@ import uuid
 from collections.abc import Callable
 from functools import partial
 
-from holdfast.flows.capture_order import CaptureOrder
-from holdfast.flows.idempotency import Claim, fingerprint_of
+from holdfast.flows.claims.idempotency import Claim, fingerprint_of
+from holdfast.flows.money.capture_order import CaptureOrder
 from tests.faults import steps
 from tests.faults.production import Production
 from tests.faults.settings import HEAVY

@@ -5,10 +5,10 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from holdfast.flows.change_error_classes import Proposal, create_error_class, order_error_classes
-from holdfast.flows.replay_dead_letters import replay_one
-from holdfast.flows.replay_group import Rate, advance_group_replays, start_group_replay
-from holdfast.flows.work_dead_letters import Step, take_step
+from holdfast.flows.dead_letters.change_error_classes import Proposal, create_error_class, order_error_classes
+from holdfast.flows.dead_letters.replay_dead_letters import replay_one
+from holdfast.flows.dead_letters.replay_group import Rate, advance_group_replays, start_group_replay
+from holdfast.flows.dead_letters.work_dead_letters import Step, take_step
 from holdfast.payments.dead_letters import DeadLetterAction, DeadLetterStatus
 from holdfast.runtime import Runtime
 from holdfast.values.caller import Caller

@@ -8,9 +8,9 @@ from typing import Final
 
 import pytest
 
-from holdfast.flows import relay_outbox as relaying
-from holdfast.flows.idempotency import Answer
-from holdfast.flows.place_order import place_order
+from holdfast.flows.checkout.place_order import place_order
+from holdfast.flows.claims.idempotency import Answer
+from holdfast.flows.operations import relay_outbox as relaying
 from holdfast.web.answers import payment_answer
 from tests.faults import steps
 from tests.faults.production import Production

@@ -7,8 +7,8 @@ from typing import Final
 
 import pytest
 
-from holdfast.flows.auto_replay import auto_replay
-from holdfast.flows.classify_dead_letters import reclassify_waiting
+from holdfast.flows.dead_letters.auto_replay import auto_replay
+from holdfast.flows.dead_letters.classify_dead_letters import reclassify_waiting
 from tests.faults import steps
 from tests.faults.production import Production
 from tests.faults.settings import HEAVY

@@ -10,9 +10,9 @@ from typing import Final
 
 import pytest
 
-from holdfast.flows import expire_reservations as expiry
-from holdfast.flows.idempotency import Answer
-from holdfast.flows.place_order import place_order
+from holdfast.flows.checkout.place_order import place_order
+from holdfast.flows.claims.idempotency import Answer
+from holdfast.flows.orders import expire_reservations as expiry
 from holdfast.runtime import Runtime
 from holdfast.values.errors import OutOfStock, StockContended
 from holdfast.web.answers import payment_answer

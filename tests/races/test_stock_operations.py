@@ -9,12 +9,12 @@ from typing import Any, Final
 
 import pytest
 
-from holdfast.flows.capacity_overrides import Override, set_override
-from holdfast.flows.change_stock import ChangeStock, StockLine, change_stock
-from holdfast.flows.expire_reservations import expire_reservations
-from holdfast.flows.idempotency import Answer, Claim
-from holdfast.flows.place_order import place_order
-from holdfast.flows.transfers import Request, cancel_transfer, receive_transfer, request_transfer, ship_transfer
+from holdfast.flows.checkout.place_order import place_order
+from holdfast.flows.claims.idempotency import Answer, Claim
+from holdfast.flows.orders.expire_reservations import expire_reservations
+from holdfast.flows.stock.capacity_overrides import Override, set_override
+from holdfast.flows.stock.change_stock import ChangeStock, StockLine, change_stock
+from holdfast.flows.stock.transfers import Request, cancel_transfer, receive_transfer, request_transfer, ship_transfer
 from holdfast.inventory.stock import ChangeType
 from holdfast.runtime import Runtime
 from holdfast.values.caller import Caller, CallerKind

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
-from holdfast.flows.idempotency import Answer
+from holdfast.flows.claims.idempotency import Answer
 from holdfast.web.problems import problem
 from holdfast.web.telemetry import correlation_id
 

@@ -7,10 +7,10 @@ from uuid import UUID
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 from pydantic import Field, StrictBool, StringConstraints
 
-from holdfast.flows.change_error_classes import Proposal
-from holdfast.flows.list_dead_letters import PAGE_MAX_ROWS
-from holdfast.flows.replay_dead_letters import BATCH_MAX
-from holdfast.flows.replay_group import Rate
+from holdfast.flows.dead_letters.change_error_classes import Proposal
+from holdfast.flows.dead_letters.list_dead_letters import PAGE_MAX_ROWS
+from holdfast.flows.dead_letters.replay_dead_letters import BATCH_MAX
+from holdfast.flows.dead_letters.replay_group import Rate
 from holdfast.payments.dead_letters import DeadLetterPriority, DeadLetterStatus
 from holdfast.payments.group_replays import PER_MINUTE_MAX, REPLAYS_MAX
 from holdfast.values.payment_events import EventType

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints, model_validator
 
-from holdfast.flows.planning import ORDER_LINES_MAX, CheckoutRequest, RequestedItem
+from holdfast.flows.checkout.planning import ORDER_LINES_MAX, CheckoutRequest, RequestedItem
 from holdfast.values.address import Address
 from holdfast.values.shipping import ShippingPreference
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
-from holdfast.flows.refold_payments import PAGE_MAX_ROWS as REFOLD_MAX_ROWS
+from holdfast.flows.money.refold_payments import PAGE_MAX_ROWS as REFOLD_MAX_ROWS
 from holdfast.web.models import NOTES_MAX_CHARACTERS, Body, Line
 
 Version = Annotated[int, Field(ge=1, le=2**31 - 1, strict=True)]

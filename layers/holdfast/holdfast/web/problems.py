@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from aws_lambda_powertools.event_handler import Response
 
-from holdfast.flows.idempotency import Answer
+from holdfast.flows.claims.idempotency import Answer
 from holdfast.values.errors import HoldfastError, Rejected, Transient
 
 CONTENT_TYPE: Final = "application/problem+json"

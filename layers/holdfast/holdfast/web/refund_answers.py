@@ -3,8 +3,8 @@
 import json
 from http import HTTPStatus
 
-from holdfast.flows.idempotency import Answer
-from holdfast.flows.refund_order import Refunded
+from holdfast.flows.claims.idempotency import Answer
+from holdfast.flows.money.refund_order import Refunded
 
 
 def refund_answer(refunded: Refunded) -> Answer:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field, model_validator
 
-from holdfast.flows.planning import ORDER_LINES_MAX
+from holdfast.flows.checkout.planning import ORDER_LINES_MAX
 from holdfast.payments.model import RefundReason, RestockReason
 from holdfast.payments.refund_plan import Wanted, WantedItem
 from holdfast.web.models import QUANTITY_MAX, Body, Notes

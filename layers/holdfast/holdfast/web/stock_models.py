@@ -7,8 +7,8 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints, model_validator
 
-from holdfast.flows.capacity_overrides import Override
-from holdfast.flows.change_stock import LINES_MAX, StockLine
+from holdfast.flows.stock.capacity_overrides import Override
+from holdfast.flows.stock.change_stock import LINES_MAX, StockLine
 from holdfast.inventory.stock import ChangeType
 from holdfast.inventory.warehouses import WarehouseFacts, WarehouseStatus
 from holdfast.values.coordinates import Coordinates

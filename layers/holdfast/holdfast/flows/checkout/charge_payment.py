@@ -1,0 +1,311 @@
+"""Ask the gateway about an attempt whose row is committed, and record what came of it.
+
+The call is outside any transaction and bounded; whatever happens to its answer, the attempt's key names it and the
+watchdog finishes it. An answer and a webhook go down the same road, and the first to come settles.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar, Final
+from uuid import UUID
+
+from holdfast.database.transaction import Transaction
+from holdfast.flows.money.event_record import saved_method_document, store_event, stored_at
+from holdfast.flows.money.settlement import Tidings, decide, write
+from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, lock_order
+from holdfast.flows.orders.reserve_again import reserve_again
+from holdfast.gateways.port import (
+    AuthorizeRequest,
+    Gateway,
+    GatewayEvent,
+    GatewayRefused,
+    Outcome,
+    PaymentSnapshot,
+    event_from_snapshot,
+)
+from holdfast.payments.state import PaymentNews, derive_status, join
+from holdfast.runtime import Runtime
+from holdfast.values.errors import InvalidInput, Rejected, Transient
+from holdfast.values.ids import uuid7
+from holdfast.values.money import Money
+from holdfast.values.payment_events import EventType
+
+GATEWAY_DEADLINE_SECONDS: Final = 8.0
+ANSWERED: Final = 200
+REFUSED: Final = 400
+UNDECIDED: Final = frozenset({Outcome.REQUIRES_ACTION, Outcome.PROCESSING})
+
+
+class AttemptTooOld(Rejected):
+    """Nobody knows what became of the attempt, and asking the gateway could charge again: a person must look there."""
+
+    code: ClassVar[str] = "attempt_too_old"
+
+
+class Question(StrEnum):
+    """What a gateway is asked about an attempt."""
+
+    CHARGE = "charge"
+    """Take the money: the first call, made by whoever committed the attempt."""
+    LOOK_UP = "look_up"
+    """What is it now? An attempt that never arrived may be executed by this."""
+    GIVE_UP = "give_up"
+    """What is it now, and if it is not decided, end it. Money that came is not sent away by this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt to pay, as committed: what the gateway is asked, and for whom."""
+
+    organization_id: UUID
+    order_id: UUID
+    order_number: str
+    payment_id: UUID
+    gateway: str
+    gateway_account_id: UUID
+    secret_reference: str
+    merchant_account: str | None
+    amount: Money
+    token: str
+    capture_now: bool
+    idempotency_key: str
+    begun_at: datetime
+    customer_id: UUID
+    gateway_customer_id: str | None = None
+    save_method: bool = False
+    gateway_transaction_id: str | None = None
+    return_url: str | None = None
+
+    def metadata(self) -> dict[str, str]:
+        """What is stored with the attempt so that it stays the same request whatever the settings become."""
+        return {} if self.return_url is None else {"return_url": self.return_url}
+
+    def request(self) -> AuthorizeRequest:
+        """The attempt in the gateway's terms. The same attempt is always the same request under the same key."""
+        return AuthorizeRequest(
+            payment_id=self.payment_id,
+            order_id=self.order_id,
+            order_number=self.order_number,
+            organization_id=self.organization_id,
+            amount=self.amount,
+            token=self.token,
+            idempotency_key=self.idempotency_key,
+            capture_now=self.capture_now,
+            return_url=self.return_url,
+            customer_id=self.customer_id,
+            gateway_customer_id=self.gateway_customer_id,
+            save_method=self.save_method,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayAnswer:
+    """What the gateway said, or that it said nothing we could use."""
+
+    asked: str
+    event: GatewayEvent
+    snapshot: PaymentSnapshot | None
+    duration_ms: int
+    status: int | None = ANSWERED
+    """ANSWERED, REFUSED, or None: no answer came, or none that could be used."""
+
+
+def ask_gateway(
+    runtime: Runtime, attempt: Attempt, clock: Callable[[], datetime], question: Question = Question.CHARGE
+) -> GatewayAnswer:
+    """Ask within the deadline; never raises what a gateway may do, but AttemptTooOld for what must not be asked.
+
+    No answer is news too: the payment is being processed, and the watchdog will ask. A refusal of the charge as such
+    (an unknown token) is a failed attempt; a refused look says nothing.
+    """
+    begun = time.monotonic()
+    snapshot: PaymentSnapshot | None = None
+    status: int | None = ANSWERED
+    try:
+        gateway = runtime.gateways.gateway(attempt.gateway, attempt.secret_reference, attempt.merchant_account)
+        snapshot = _put(gateway, attempt, question, clock())
+        if snapshot is None:
+            event = _own_event(
+                attempt, EventType.AUTHORIZATION_FAILED, clock(), "never_arrived", "the gateway knows nothing of it"
+            )
+        else:
+            event = event_from_snapshot(snapshot, attempt.payment_id, clock())
+    except AttemptTooOld:
+        raise
+    except Rejected as refusal:
+        code = refusal.failure_code if isinstance(refusal, GatewayRefused) else refusal.code
+        kind = EventType.AUTHORIZATION_FAILED if _ends(refusal, attempt, question) else EventType.PAYMENT_PROCESSING
+        event, status = _own_event(attempt, kind, clock(), code, refusal.detail), REFUSED
+    except Transient as silence:
+        event = _own_event(attempt, EventType.PAYMENT_PROCESSING, clock(), type(silence).__name__, silence.detail)
+        status = None
+    return GatewayAnswer(question, event, snapshot, round((time.monotonic() - begun) * 1000), status)
+
+
+def _put(gateway: Gateway, attempt: Attempt, question: Question, now: datetime) -> PaymentSnapshot | None:
+    """The call that the question takes; ``None``: the gateway surely never heard of the attempt."""
+    if question is Question.CHARGE:
+        return gateway.authorize(attempt.request(), deadline_seconds=GATEWAY_DEADLINE_SECONDS)
+    begun = time.monotonic()
+    if attempt.gateway_transaction_id is None:
+        found = find_attempt(gateway, attempt, now)
+    else:
+        found = gateway.fetch(attempt.gateway_transaction_id, deadline_seconds=GATEWAY_DEADLINE_SECONDS)
+    left_seconds = GATEWAY_DEADLINE_SECONDS - (time.monotonic() - begun)
+    if found is None or question is Question.LOOK_UP or found.outcome not in UNDECIDED or left_seconds <= 0:
+        return found
+    # A key of its own each time: under an old one a gateway may repeat an old refusal. Cancelling twice does no harm.
+    key = f"cancel-{attempt.payment_id}-{now.timestamp():.0f}"
+    try:
+        return gateway.cancel(found.gateway_transaction_id, idempotency_key=key, deadline_seconds=left_seconds)
+    except (Rejected, Transient):
+        # What was found is worth more than what was not achieved: the next look ends it.
+        return found
+
+
+def find_attempt(gateway: Gateway, attempt: Attempt, now: datetime) -> PaymentSnapshot | None:
+    """``Gateway.find``, while that is safe. Raises AttemptTooOld once the gateway may have forgotten the attempt."""
+    if (now - attempt.begun_at).total_seconds() > gateway.repeatable_seconds:
+        raise AttemptTooOld(
+            f"nothing is known of attempt {attempt.idempotency_key}, and it is too old to be repeated: "
+            f"look for payment {attempt.payment_id} at {attempt.gateway}"
+        )
+    return gateway.find(attempt.request(), deadline_seconds=GATEWAY_DEADLINE_SECONDS)
+
+
+def _ends(refusal: Rejected, attempt: Attempt, question: Question) -> bool:
+    """Whether the refusal says that the attempt came to nothing: it is one of the charge itself, made now or before."""
+    if question is Question.CHARGE:
+        return True
+    about_attempt = not isinstance(refusal, GatewayRefused) or refusal.is_about_attempt
+    return attempt.gateway_transaction_id is None and about_attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What an answer led to: the order's view, and whether money is owed back now."""
+
+    view: Mapping[str, Any]
+    owes_money: bool
+
+
+def record(
+    runtime: Runtime, attempt: Attempt, answer: GatewayAnswer, clock: Callable[[], datetime], actor: str
+) -> Recorded:
+    """``record_answer`` in a transaction of its own."""
+
+    def work(transaction: Transaction) -> Recorded:
+        return record_answer(transaction, attempt, answer)
+
+    return runtime.database.transact(attempt.organization_id, work, now=clock(), actor=actor)
+
+
+def record_answer(transaction: Transaction, attempt: Attempt, answer: GatewayAnswer) -> Recorded:
+    """Store the answer as an event and settle it. The caller commits."""
+    event = answer.event
+    event_id = store_event(
+        transaction,
+        event,
+        gateway=attempt.gateway,
+        gateway_account_id=attempt.gateway_account_id,
+        call={"method": "POST", "path": answer.asked, "duration_ms": answer.duration_ms, "status": answer.status},
+    )
+    order = lock_order(transaction, attempt.order_id)
+    payment = order.payment(attempt.payment_id)
+    if event_id is None:
+        event, event_id = _said_again(transaction, attempt, payment, event)
+    settlement = decide(order, payment, tidings_of(event, event_id, answer.snapshot), transaction.now)
+    if settlement.needs_stock:
+        settlement = reserve_again(transaction, order, payment, settlement)
+    return Recorded(write(transaction, order, settlement), bool(settlement.return_money_of))
+
+
+def _said_again(
+    transaction: Transaction, attempt: Attempt, payment: LockedPayment, event: GatewayEvent
+) -> tuple[GatewayEvent, UUID | None]:
+    """An answer as it was given before: nothing new, and dated as it was then; or, if it changes what is known (the
+    authorization was renewed, a capture stands after all), news that is stored under an id of its own. Either way the
+    stored events alone make the payment."""
+    known = joined = payment.facts
+    with suppress(InvalidInput):
+        joined = join(known, tidings_of(event, None).news)
+    if replace(joined, captured_at=known.captured_at) == known and derive_status(joined) == derive_status(known):
+        return replace(event, occurred_at=stored_at(transaction, attempt.gateway_account_id, event)), None
+    anew = replace(event, gateway_event_id=f"{event.gateway_event_id}:{uuid7(transaction.now)}")
+    account = attempt.gateway_account_id
+    return anew, store_event(transaction, anew, gateway=attempt.gateway, gateway_account_id=account)
+
+
+def tidings_of(event: GatewayEvent, event_id: UUID | None, snapshot: PaymentSnapshot | None = None) -> Tidings:
+    """A gateway's event in the domain's words."""
+    if event.event_type is None:
+        raise ValueError("an event of no known type says nothing")
+    return Tidings(
+        news=PaymentNews(
+            event_type=event.event_type,
+            occurred_at=event.occurred_at,
+            amount_minor=event.amount_minor,
+            authorized_minor=event.authorized_minor,
+            captured_minor=event.captured_minor,
+            gateway_refund_id=event.gateway_refund_id,
+            authorization_expires_at=event.authorization_expires_at,
+            failure_code=event.failure_code,
+            failure_message=event.failure_message,
+            gateway_dispute_id=event.gateway_dispute_id,
+            dispute_reason=event.dispute_reason,
+            dispute_due_at=event.dispute_due_at,
+            dispute_outcome=event.dispute_outcome,
+            dispute_lost_minor=event.dispute_lost_minor,
+        ),
+        currency=event.currency,
+        event_id=event_id,
+        gateway_transaction_id=event.gateway_transaction_id,
+        refund_id=event.refund_id,
+        saved_method=saved_method_document(event.saved_method),
+        client_action=snapshot.client_action if snapshot else None,
+        method=snapshot.method if snapshot else None,
+        brand=snapshot.brand if snapshot else None,
+        last_four=snapshot.last_four if snapshot else None,
+    )
+
+
+def attempt_of(organization_id: UUID, order: LockedOrder, payment: LockedPayment) -> Attempt:
+    """An attempt read back, to be finished by somebody else than who began it."""
+    return Attempt(
+        organization_id=organization_id,
+        order_id=order.id,
+        order_number=order.order_number,
+        payment_id=payment.id,
+        gateway=payment.gateway,
+        gateway_account_id=payment.gateway_account_id,
+        secret_reference=payment.secret_reference,
+        merchant_account=payment.merchant_account,
+        amount=Money(payment.amount, payment.currency),
+        token=payment.token or "",
+        capture_now=payment.capture_now,
+        idempotency_key=payment.idempotency_key,
+        begun_at=payment.created_at,
+        customer_id=order.customer_id,
+        gateway_customer_id=payment.gateway_customer_id,
+        save_method=payment.save_method,
+        gateway_transaction_id=payment.gateway_transaction_id,
+        return_url=payment.return_url,
+    )
+
+
+def _own_event(attempt: Attempt, event_type: EventType, now: datetime, code: str, message: str) -> GatewayEvent:
+    """News that we tell ourselves; its id is new each time, for each silence is one of its own."""
+    return GatewayEvent(
+        gateway_event_id=f"ours:{uuid7(now)}",
+        gateway_event_type="answer",
+        event_type=event_type,
+        occurred_at=now,
+        payment_id=attempt.payment_id,
+        failure_code=code if event_type is EventType.AUTHORIZATION_FAILED else None,
+        failure_message=message if event_type is EventType.AUTHORIZATION_FAILED else None,
+        payload={"code": code, "message": message},
+    )

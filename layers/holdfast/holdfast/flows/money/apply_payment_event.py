@@ -1,0 +1,158 @@
+"""Apply one stored payment event, exactly once in its effect, whenever and however often it is announced.
+
+The attempt is counted and committed when the event is claimed, so an event that kills its process runs out of
+attempts like any other. The bookkeeping of a failure is committed though the work was rolled back.
+"""
+
+import logging
+import random
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from holdfast.database.transaction import Transaction
+from holdfast.flows.checkout.charge_payment import Recorded
+from holdfast.flows.dead_letters.alert_dead_letters import alert_dead_letter
+from holdfast.flows.dead_letters.bury_payment_event import bury
+from holdfast.flows.dead_letters.dead_letter_record import reason_of
+from holdfast.flows.money.event_record import tidings_from
+from holdfast.flows.money.return_money import return_money_owed
+from holdfast.flows.money.settlement import Tidings, decide, write
+from holdfast.flows.operations.ring_bell import ring_outbox_bell
+from holdfast.flows.orders.locked_order import lock_order
+from holdfast.flows.orders.reserve_again import reserve_again
+from holdfast.payments.model import EventState
+from holdfast.payments.retry_policy import RETRIES_MAX, RetryDecision
+from holdfast.payments.retry_policy import decide as decide_retry
+from holdfast.runtime import Runtime
+from holdfast.values.errors import Conflict, HoldfastError, InvalidInput, Rejected, Transient
+
+LEASE_SECONDS: Final = 90
+"""How long a claimed event is left to its worker: longer than the function lives."""
+MATCH_WINDOW_SECONDS: Final = 120
+"""How long after its arrival an event's payment may still be written down: our call, and the first look of the
+watchdog after a crash of it. An event of a payment that is unknown then is given up at once."""
+ACTOR: Final = "system:payment_events"
+
+_logger = logging.getLogger(__name__)
+
+
+class PaymentUnknown(Transient):
+    """The event's payment is not here: perhaps not yet."""
+
+
+class ProcessDied(HoldfastError):
+    """Every attempt allowed was begun, and none lived to say how it ended."""
+
+
+def apply_payment_event(
+    runtime: Runtime, organization_id: UUID, event_id: UUID, clock: Callable[[], datetime]
+) -> EventState | None:
+    """Claim, settle, mark processed. ``None``: there was nothing to do (done before, not due, or in other hands).
+
+    A failure of the work is recorded with the event and not raised; only a failure to record is.
+    """
+    claimed = _claim(runtime, organization_id, event_id, clock())
+    if claimed is None:
+        return None
+    if claimed["attempts"] > RETRIES_MAX + 1:
+        died = ProcessDied("every attempt ended with its process")
+        return _record_failure(runtime, organization_id, claimed, died, clock())
+    try:
+        recorded = runtime.database.transact(
+            organization_id, lambda opened: settle_event(opened, claimed, commit=True), now=clock(), actor=ACTOR
+        )
+    except Exception as error:  # noqa: BLE001 -- whatever it was, it is recorded with the event
+        return _record_failure(runtime, organization_id, claimed, error, clock())
+    if recorded.owes_money:
+        return_money_owed(runtime, organization_id, UUID(claimed["order_id"]), clock)
+    ring_outbox_bell(runtime)
+    return EventState.PROCESSED
+
+
+def _claim(runtime: Runtime, organization_id: UUID, event_id: UUID, now: datetime) -> Mapping[str, Any] | None:
+    with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
+        claimed: Mapping[str, Any] | None = transaction.execute_and_commit(
+            "SELECT payments.claim_event(:organization_id, :event_id, :now, :lease_seconds)",
+            organization_id=organization_id,
+            event_id=event_id,
+            now=now,
+            lease_seconds=LEASE_SECONDS,
+        )
+    return claimed
+
+
+def settle_event(transaction: Transaction, claimed: Mapping[str, Any], *, commit: bool) -> Recorded:
+    """What a claimed event means, written; ``commit`` lets COMMIT travel with it. Applies once: a join of facts.
+
+    Raises whatever keeps the event from being true or from being written.
+    """
+    if claimed["order_id"] is None:
+        raise PaymentUnknown(f"no payment here is {claimed['gateway_transaction_id']}")
+    order = lock_order(transaction, UUID(claimed["order_id"]))
+    payment = order.payment(UUID(claimed["payment_id"]))
+    settlement = decide(order, payment, _tidings(claimed), transaction.now)
+    if settlement.needs_stock:
+        settlement = reserve_again(transaction, order, payment, settlement)
+    return Recorded(write(transaction, order, settlement, commit=commit), bool(settlement.return_money_of))
+
+
+def _tidings(claimed: Mapping[str, Any]) -> Tidings:
+    try:
+        return tidings_from(claimed)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidInput(f"the stored event cannot be read: {type(error).__name__} {error}") from error
+
+
+def _record_failure(
+    runtime: Runtime, organization_id: UUID, claimed: Mapping[str, Any], error: Exception, now: datetime
+) -> EventState:
+    """What is tried again and when, or the dead letter of what is given up."""
+    decision = decide_retry(claimed["attempts"], now, random.random, permanent=_is_permanent(error, claimed, now))
+    state = EventState.DEAD_LETTERED if decision.is_dead_letter else EventState.RETRY_SCHEDULED
+    _logger.warning("payment event %s failed: %s (%s)", claimed["id"], error, state, exc_info=error)
+
+    def work(transaction: Transaction) -> UUID | None:
+        recorded = transaction.execute(
+            """
+            UPDATE payments.payment_events
+               SET state = :state, last_error = :error, next_attempt_at = COALESCE(:retry_at, next_attempt_at)
+             WHERE organization_id = :organization_id AND id = :id AND state IN ('pending', 'retry_scheduled')
+            """,
+            organization_id=organization_id,
+            id=UUID(claimed["id"]),
+            state=state,
+            error=reason_of(error),
+            retry_at=decision.retry_at,
+        )
+        return bury(transaction, claimed, error) if recorded and decision.is_dead_letter else None
+
+    dead_letter_id = runtime.database.transact(organization_id, work, now=now, actor=ACTOR)
+    if dead_letter_id is not None:
+        alert_dead_letter(runtime, organization_id, dead_letter_id, now)
+    _ring_for_retry(runtime, organization_id, claimed["id"], decision)
+    return state
+
+
+def _is_permanent(error: Exception, claimed: Mapping[str, Any], now: datetime) -> bool:
+    """Whether no retry cures it.
+
+    A conflict is with something that is still under way (a refund of ours, say), and passes with it. A payment that is
+    unknown may still be written down while our own call to the gateway is under way; after that it stays unknown.
+    """
+    if isinstance(error, PaymentUnknown):
+        return now - datetime.fromisoformat(claimed["received_at"]) >= timedelta(seconds=MATCH_WINDOW_SECONDS)
+    return isinstance(error, Rejected) and not isinstance(error, Conflict)
+
+
+def _ring_for_retry(runtime: Runtime, organization_id: UUID, event_id: str, decision: RetryDecision) -> None:
+    if decision.delay_seconds is None:
+        return
+    try:
+        runtime.payment_events_queue.send(
+            {"organization_id": str(organization_id), "payment_event_id": event_id},
+            delay_seconds=decision.delay_seconds,
+        )
+    except Exception:
+        _logger.warning("the retry could not be announced; the sweep will find it", exc_info=True)

@@ -1,0 +1,137 @@
+"""Staff take the held money of an order by hand: all of it, or a part, and the rest is released."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from holdfast.database.transaction import Transaction
+from holdfast.flows.claims.idempotency import (
+    Answer,
+    Claim,
+    Patience,
+    Resume,
+    read_earlier,
+    store_answer_and_commit,
+    take_over,
+)
+from holdfast.flows.money.capture_payment import CaptureFailed, CaptureReason, capture_due, request_capture
+from holdfast.flows.orders.find_order import order_id_of
+from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, lock_order
+from holdfast.payments.model import PaymentStatus
+from holdfast.runtime import Runtime
+from holdfast.tenancy.access import Operation
+from holdfast.values.caller import Caller
+from holdfast.values.errors import Conflict
+
+OPERATION: Final = "capture_order"
+
+Render = Callable[[Mapping[str, Any], str, str | None], Answer]
+"""Turns the order's view, the state of the capture (running, done, failed) and what went wrong into the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureOrder:
+    """A request to take held money. Without an amount: all that is held."""
+
+    caller: Caller
+    claim: Claim
+    reference: str
+    amount_minor: int | None = None
+
+
+def capture_order(runtime: Runtime, command: CaptureOrder, clock: Callable[[], datetime], render: Render) -> Answer:
+    """Capture and answer with what came of it. The same key again gets the same answer.
+
+    Raises NotFound, Forbidden, Conflict (nothing is held, or a capture is under way), InvalidInput (more than is held),
+    IdempotencyKeyReused or RequestInProgress.
+    """
+    patience = Patience(time.sleep)
+    while True:
+        begun = _begin(runtime, command, clock())
+        match begun:
+            case Answer():
+                return begun
+            case UUID():
+                return _finish(runtime, command, begun, clock, render)
+            case Resume() if _is_taken_over(runtime, command, begun.order_id, clock()):
+                return _finish(runtime, command, begun.order_id, clock, render)
+            case _:
+                patience.wait()
+
+
+def _begin(runtime: Runtime, command: CaptureOrder, now: datetime) -> Answer | Resume | UUID | None:
+    """Commit the decision with its claim; the order's id. ``None``: the key is in use at this moment."""
+    caller = command.caller
+
+    def work(transaction: Transaction) -> Answer | Resume | UUID | None:
+        order_id = order_id_of(transaction, caller, command.reference, Operation.CAPTURE_ORDER)
+        earlier = transaction.value(
+            "SELECT orders.claim_key(:organization_id, CAST(:claim AS jsonb), :order_id, :now)",
+            organization_id=caller.organization_id,
+            claim=command.claim.document(now),
+            order_id=order_id,
+            now=now,
+        )
+        if earlier is not None:
+            return None if earlier["outcome"] == "busy" else read_earlier(earlier, command.claim, now)
+        order = lock_order(transaction, order_id)
+        payment = _held(order)
+        amount_minor = payment.amount if command.amount_minor is None else command.amount_minor
+        if request_capture(transaction, order, payment, amount_minor, reason=CaptureReason.BY_HAND) is None:
+            raise Conflict("a capture of this payment is under way")
+        return order_id
+
+    return runtime.database.transact(caller.organization_id, work, now=now, actor=caller.actor)
+
+
+def _held(order: LockedOrder) -> LockedPayment:
+    """The payment whose money is held; of an order there is one at the most."""
+    for payment in order.payments:
+        if payment.status is PaymentStatus.AUTHORIZED and not payment.is_owed_back:
+            return payment
+    raise Conflict("no money of this order is held: there is nothing to capture")
+
+
+def _is_taken_over(runtime: Runtime, command: CaptureOrder, order_id: UUID, now: datetime) -> bool:
+    caller = command.caller
+    with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
+        lock_order(transaction, order_id)
+        return take_over(transaction, command.claim, now)
+
+
+def _finish(
+    runtime: Runtime, command: CaptureOrder, order_id: UUID, clock: Callable[[], datetime], render: Render
+) -> Answer:
+    caller = command.caller
+    capture_due(runtime, caller.organization_id, order_id, clock)
+
+    def work(transaction: Transaction) -> Answer:
+        # The order before the claim, as whoever stores an answer takes them.
+        lock_order(transaction, order_id)
+        # One that failed says nothing once another took its place; and nothing follows one that took the money.
+        latest = transaction.row(
+            """
+            SELECT state, last_error FROM orders.order_operations
+             WHERE organization_id = :organization_id AND order_id = :order_id AND operation = 'capture'
+               AND reason = :reason
+             ORDER BY state = 'failed', id DESC LIMIT 1
+            """,
+            organization_id=transaction.tenant,
+            order_id=order_id,
+            reason=CaptureReason.BY_HAND,
+        )
+        view: Mapping[str, Any] = transaction.value(
+            "SELECT checkout.order_view(:organization_id, :order_id)",
+            organization_id=transaction.tenant,
+            order_id=order_id,
+        )
+        if latest is None:
+            raise CaptureFailed("the decision to capture is not on the record")
+        answer = render(view, latest.state, latest.last_error)
+        store_answer_and_commit(transaction, command.claim, answer)
+        return answer
+
+    return runtime.database.transact(caller.organization_id, work, now=clock(), actor=caller.actor)

@@ -1,0 +1,168 @@
+"""Payment events on their way into the database and out of it: what a gateway said, and what it means in our words."""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from holdfast.database.transaction import Transaction
+from holdfast.flows.money.settlement import Tidings
+from holdfast.gateways.port import GatewayEvent, SavedMethod
+from holdfast.payments.state import PaymentNews
+from holdfast.values.correlation import correlation_id as current_correlation_id
+from holdfast.values.ids import uuid7
+from holdfast.values.payment_events import DisputeOutcome, EventType
+
+# Whole escapes, so that an escaped backslash before "u0000" is not taken for a NUL; pairs of halves are characters.
+_ESCAPES: Final = re.compile(
+    r"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|(?P<unstorable>\\u0000|\\ud[89a-f][0-9a-f]{2})|\\."
+)
+
+_LAST_FOUR: Final = re.compile(r"[0-9]{4}")
+
+
+def store_event(
+    transaction: Transaction,
+    event: GatewayEvent,
+    *,
+    gateway: str,
+    gateway_account_id: UUID,
+    correlation_id: str | None = None,
+    call: Mapping[str, Any] | None = None,
+    commit: bool = False,
+) -> UUID | None:
+    """Store an event once; its id, or ``None`` when it was stored before. ``commit`` lets COMMIT travel with it."""
+    run = transaction.execute_and_commit if commit else transaction.value
+    stored: UUID | None = run(
+        "SELECT payments.store_event(:organization_id, CAST(:event AS jsonb))",
+        organization_id=transaction.tenant,
+        event=_storable(
+            {
+                "id": str(uuid7(transaction.now)),
+                "payment_id": event.payment_id and str(event.payment_id),
+                "gateway": gateway,
+                "gateway_account_id": str(gateway_account_id),
+                "gateway_event_id": event.gateway_event_id,
+                "gateway_transaction_id": event.gateway_transaction_id,
+                "event_type": event.event_type,
+                "gateway_event_type": event.gateway_event_type,
+                "news": _news(event),
+                "payload": event.payload,
+                "occurred_at": event.occurred_at.isoformat(),
+                "received_at": transaction.now.isoformat(),
+                "correlation_id": correlation_id or current_correlation_id(),
+                "state": "ignored" if event.event_type is None else "pending",
+            }
+            | ({} if call is None else {"call": dict(call)})
+        ),
+    )
+    return stored
+
+
+def stored_at(transaction: Transaction, gateway_account_id: UUID, event: GatewayEvent) -> datetime:
+    """When an event that is stored happened, as it was told then."""
+    told: str = transaction.value(
+        """
+        SELECT news ->> 'occurred_at' FROM payments.payment_events
+         WHERE organization_id = :organization_id AND gateway_account_id = :account AND gateway_event_id = :event_id
+        """,
+        organization_id=transaction.tenant,
+        account=gateway_account_id,
+        event_id=event.gateway_event_id,
+    )
+    return datetime.fromisoformat(told)
+
+
+def _storable(document: Mapping[str, Any]) -> str:
+    """As JSON that jsonb holds: NUL and halves of a character, which a gateway may send, become U+FFFD, and a number
+    too large for a float, which reading it made infinite, becomes its text."""
+    try:
+        text = json.dumps(document, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(document))
+    if r"\u0000" not in text and r"\ud" not in text:
+        return text
+    return _ESCAPES.sub(lambda found: r"\ufffd" if found["unstorable"] else found[0], text)
+
+
+def _finite(value: Any) -> Any:
+    match value:
+        case float():
+            return value if math.isfinite(value) else str(value)
+        case Mapping():
+            return {name: _finite(member) for name, member in value.items()}
+        case list() | tuple():
+            return [_finite(member) for member in value]
+        case _:
+            return value
+
+
+def _news(event: GatewayEvent) -> dict[str, Any]:
+    expires_at = event.authorization_expires_at
+    return {
+        "occurred_at": event.occurred_at.isoformat(),
+        "amount_minor": event.amount_minor,
+        "currency": event.currency,
+        "authorized_minor": event.authorized_minor,
+        "captured_minor": event.captured_minor,
+        "gateway_refund_id": event.gateway_refund_id,
+        "refund_id": event.refund_id and str(event.refund_id),
+        "gateway_dispute_id": event.gateway_dispute_id,
+        "dispute_reason": event.dispute_reason,
+        "dispute_due_at": event.dispute_due_at and event.dispute_due_at.isoformat(),
+        "dispute_outcome": event.dispute_outcome,
+        "dispute_lost_minor": event.dispute_lost_minor,
+        "authorization_expires_at": expires_at and expires_at.isoformat(),
+        "failure_code": event.failure_code,
+        "failure_message": event.failure_message,
+        "saved_method": saved_method_document(event.saved_method),
+    }
+
+
+def saved_method_document(saved: SavedMethod | None) -> dict[str, Any] | None:
+    """A method that a gateway keeps, as JSON."""
+    if saved is None:
+        return None
+    return {
+        "gateway_customer_id": saved.gateway_customer_id,
+        "token": saved.token,
+        "brand": saved.brand,
+        "last_four": saved.last_four if saved.last_four and _LAST_FOUR.fullmatch(saved.last_four) else None,
+        "expires_on": saved.expires_on and saved.expires_on.isoformat(),
+    }
+
+
+def tidings_from(row: Mapping[str, Any]) -> Tidings:
+    """A stored event, as ``payments.claim_event`` hands it out, in the domain's words."""
+    news = row["news"]
+    outcome = news["dispute_outcome"]
+    return Tidings(
+        news=PaymentNews(
+            event_type=EventType(row["event_type"]),
+            occurred_at=datetime.fromisoformat(news["occurred_at"]),
+            amount_minor=news["amount_minor"],
+            authorized_minor=news["authorized_minor"],
+            captured_minor=news["captured_minor"],
+            gateway_refund_id=news["gateway_refund_id"],
+            authorization_expires_at=_instant(news["authorization_expires_at"]),
+            failure_code=news["failure_code"],
+            failure_message=news["failure_message"],
+            gateway_dispute_id=news["gateway_dispute_id"],
+            dispute_reason=news["dispute_reason"],
+            dispute_due_at=_instant(news["dispute_due_at"]),
+            dispute_outcome=None if outcome is None else DisputeOutcome(outcome),
+            dispute_lost_minor=news["dispute_lost_minor"],
+        ),
+        currency=news["currency"],
+        event_id=UUID(row["id"]),
+        gateway_transaction_id=row["gateway_transaction_id"],
+        refund_id=None if news["refund_id"] is None else UUID(news["refund_id"]),
+        saved_method=news.get("saved_method"),
+    )
+
+
+def _instant(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

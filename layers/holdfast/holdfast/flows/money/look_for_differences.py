@@ -1,0 +1,135 @@
+"""Differences that the database alone can tell: money without a live order, orders without money, what waits too long.
+
+Money that an order which is over still has, and whose return nobody decided, is a clear case: its return is decided
+here and carried out like any other. The rest is written down, and a person is called.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from holdfast.database.transaction import Transaction, records
+from holdfast.flows.money.money_differences import close_differences, record_differences
+from holdfast.flows.money.return_money import return_money_owed
+from holdfast.flows.money.settlement import Settlement, write
+from holdfast.flows.orders.locked_order import lock_order
+from holdfast.orders.lifecycle import TERMINAL
+from holdfast.payments.reconciliation import FROM_GATEWAY, DifferenceKind
+from holdfast.runtime import Runtime
+
+ACTOR: Final = "system:money_watchdog"
+WINDOW_DAYS: Final = 30
+"""How old an order may be whose money is looked after; what is older was looked at on each of these days."""
+SETTLED_SECONDS: Final = 3600
+"""What is younger may still be under way."""
+UNDECIDED_SECONDS: Final = 24 * 3600
+EXPIRING_SECONDS: Final = 24 * 3600
+FOUND_MAX_ROWS: Final = 500
+_FROM_DATABASE: Final = sorted(set(DifferenceKind) - FROM_GATEWAY)
+
+# One statement, so that it looks at one moment; each part is bounded by an index.
+_LOOK: Final = """
+    WITH stray AS (
+        SELECT 'captured_without_live_order' AS kind, p.id AS subject_id, o.id AS order_id, p.id AS payment_id,
+               0::bigint AS ours, NULL::bigint AS gateways,
+               CASE WHEN p.status = 'authorized' THEN p.amount
+                    ELSE p.captured_amount - p.refunded_amount - p.refunding_amount - p.charged_back_amount END
+                   AS amount_at_risk, p.currency::text AS currency,
+               'order ' || o.order_number || ' is ' || o.status || ' and its payment is ' || p.status AS details
+          FROM orders.orders o
+          JOIN payments.payments p ON p.organization_id = o.organization_id AND p.order_id = o.id
+         WHERE o.organization_id = :organization_id AND o.status IN ('cancelled', 'refunded', 'payment_failed')
+           AND o.id >= tenancy.uuid_v7_floor(:window_begin) AND o.status_changed_at <= :settled
+           AND (p.status = 'authorized'
+                OR p.captured_amount > p.refunded_amount + p.refunding_amount + p.charged_back_amount)
+           AND NOT EXISTS (SELECT 1 FROM orders.order_operations x
+                            WHERE x.organization_id = o.organization_id AND x.order_id = o.id AND x.payment_id = p.id
+                              AND x.state = 'running')
+         LIMIT :limit
+    ), unpaid AS (
+        SELECT 'confirmed_without_money', o.id, o.id, NULL::uuid, o.total, NULL::bigint, o.total, o.currency::text,
+               'order ' || o.order_number || ' is ' || o.status || ' and no payment of it has money'
+          FROM orders.orders o
+         WHERE o.organization_id = :organization_id AND o.id >= tenancy.uuid_v7_floor(:window_begin)
+           AND o.status IN ('payment_confirmed', 'address_review', 'confirmed', 'processing', 'partially_shipped',
+                            'shipped')
+           AND o.source <> 'marketplace' AND o.total > 0
+           AND NOT EXISTS (SELECT 1 FROM payments.payments p
+                            WHERE p.organization_id = o.organization_id AND p.order_id = o.id
+                              AND p.status IN ('authorized', 'captured', 'partially_refunded'))
+         LIMIT :limit
+    ), unmatched AS (
+        SELECT 'unmatched_event', e.id, NULL::uuid, NULL::uuid, 0::bigint, (e.news ->> 'amount_minor')::bigint,
+               GREATEST(COALESCE((e.news ->> 'amount_minor')::bigint, 0), 0), COALESCE(e.news ->> 'currency', 'XXX'),
+               e.gateway || ' tells ' || e.event_type || ' of a payment that is not known here'
+          FROM payments.payment_events e
+         WHERE e.organization_id = :organization_id AND e.payment_id IS NULL AND e.event_type IS NOT NULL
+           AND e.id >= tenancy.uuid_v7_floor(:window_begin) AND e.received_at <= :settled
+         LIMIT :limit
+    ), expiring AS (
+        SELECT 'authorization_expiring', p.id, p.order_id, p.id, p.amount, NULL::bigint, p.amount, p.currency::text,
+               'the authorization of payment ' || p.id || ' runs out at ' || p.authorization_expires_at
+          FROM payments.payments p
+         WHERE p.organization_id = :organization_id AND p.status = 'authorized'
+           AND p.authorization_expires_at BETWEEN :window_begin AND :expiring
+         LIMIT :limit
+    ), undecided AS (
+        SELECT 'undecided_too_long', p.id, p.order_id, p.id, p.amount, NULL::bigint, p.amount, p.currency::text,
+               'payment ' || p.id || ' is ' || p.status || ' since ' || p.created_at
+          FROM payments.payments p
+         WHERE p.organization_id = :organization_id AND p.status IN ('pending', 'processing', 'requires_action')
+           AND p.created_at <= :undecided
+         LIMIT :limit
+    )
+    SELECT * FROM stray UNION ALL SELECT * FROM unpaid UNION ALL SELECT * FROM unmatched
+    UNION ALL SELECT * FROM expiring UNION ALL SELECT * FROM undecided
+"""
+
+
+def look_for_differences(runtime: Runtime, organization_id: UUID, clock: Callable[[], datetime]) -> int:
+    """One look at an organization: decide what is clear, write down the rest; answers how many differences there are.
+
+    Safe to run twice: what is known is refreshed, what is gone is closed.
+    """
+    now = clock()
+    with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
+        found = find_differences(transaction)
+    returned = {each["payment_id"] for each in found if _give_back(runtime, organization_id, each, clock)}
+    left = [each for each in found if each["payment_id"] not in returned or each["payment_id"] is None]
+    with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
+        record_differences(transaction, now.date().isoformat(), left)
+        close_differences(transaction, _FROM_DATABASE, not_seen_since=transaction.now)
+    return len(left)
+
+
+def find_differences(transaction: Transaction) -> list[Mapping[str, Any]]:
+    """What does not fit at this moment, bounded."""
+    now = transaction.now
+    return records(
+        transaction.rows(
+            _LOOK,
+            organization_id=transaction.tenant,
+            window_begin=now - timedelta(days=WINDOW_DAYS),
+            settled=now - timedelta(seconds=SETTLED_SECONDS),
+            expiring=now + timedelta(seconds=EXPIRING_SECONDS),
+            undecided=now - timedelta(seconds=UNDECIDED_SECONDS),
+            limit=FOUND_MAX_ROWS,
+        )
+    )
+
+
+def _give_back(
+    runtime: Runtime, organization_id: UUID, found: Mapping[str, Any], clock: Callable[[], datetime]
+) -> bool:
+    """Decide the return of stray money, where that is clear: the order is over, and its return was never given up."""
+    if found["kind"] != DifferenceKind.CAPTURED_WITHOUT_LIVE_ORDER:
+        return False
+    with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
+        order = lock_order(transaction, found["order_id"])
+        payment = order.payment(found["payment_id"])
+        if order.status not in TERMINAL or payment.is_owed_back:
+            return False
+        write(transaction, order, Settlement(order_id=order.id, return_money_of=((payment.id, "late_payment"),)))
+    return_money_owed(runtime, organization_id, order.id, clock)
+    return True

@@ -1,0 +1,46 @@
+"""One refund at its gateway: asked for under a key that is its id, then looked at until it is decided."""
+
+from collections.abc import Callable
+from datetime import datetime
+from uuid import UUID
+
+from holdfast.flows.checkout.charge_payment import GATEWAY_DEADLINE_SECONDS
+from holdfast.flows.orders.locked_order import LockedPayment, LockedRefund
+from holdfast.gateways.port import Gateway, GatewayEvent, RefundSnapshot, event_from_refund_snapshot
+from holdfast.values.money import Money
+
+
+def ask_for_refund(
+    payment: LockedPayment, refund: LockedRefund, clock: Callable[[], datetime], gateway: Gateway
+) -> GatewayEvent:
+    """The same refund is always the same request under the same key: asking twice refunds once."""
+    snapshot = gateway.refund(
+        transaction_id(payment),
+        Money(refund.amount, payment.currency),
+        idempotency_key=f"refund-{refund.id}",
+        refund_id=refund.id,
+        reason=refund.reason,
+        deadline_seconds=GATEWAY_DEADLINE_SECONDS,
+    )
+    return _event(snapshot, payment, refund.id, clock())
+
+
+def look_at_refund(
+    payment: LockedPayment, refund: LockedRefund, clock: Callable[[], datetime], gateway: Gateway
+) -> GatewayEvent:
+    """What a refund that the gateway has taken is now."""
+    snapshot = gateway.fetch_refund(str(refund.gateway_refund_id), deadline_seconds=GATEWAY_DEADLINE_SECONDS)
+    return _event(snapshot, payment, refund.id, clock())
+
+
+def transaction_id(payment: LockedPayment) -> str:
+    """Where the money was taken."""
+    if payment.gateway_transaction_id is None:
+        raise RuntimeError("money was captured in a transaction that is not known")
+    return payment.gateway_transaction_id
+
+
+def _event(snapshot: RefundSnapshot, payment: LockedPayment, refund_id: UUID, now: datetime) -> GatewayEvent:
+    return event_from_refund_snapshot(
+        snapshot, transaction_id=transaction_id(payment), payment_id=payment.id, refund_id=refund_id, now=now
+    )

@@ -1,0 +1,216 @@
+"""Refund an order, whole or in part: the plan and the debt are committed at once; the gateway is asked after that.
+
+Under the order's lock, so that two requests at the same instant see each other's refunds: whichever comes second is
+planned on what the first has left. What a refund does to lines, stock and status is done when the gateway confirms it.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from holdfast.database.transaction import Transaction
+from holdfast.flows.claims.idempotency import (
+    Answer,
+    Claim,
+    Patience,
+    Resume,
+    read_earlier,
+    store_answer_and_commit,
+    take_over,
+)
+from holdfast.flows.money.list_refunds import refunds_of
+from holdfast.flows.money.return_money import return_money_owed
+from holdfast.flows.money.settlement import Settlement, write
+from holdfast.flows.operations.ring_bell import ring_outbox_bell
+from holdfast.flows.orders.find_order import order_id_of
+from holdfast.flows.orders.locked_order import LockedOrder, lock_order
+from holdfast.payments.model import PaymentStatus, RefundReason, RefundStatus
+from holdfast.payments.refund_plan import Left, Line, PlannedRefund, Purse, Wanted, plan
+from holdfast.runtime import Runtime
+from holdfast.tenancy.access import Operation
+from holdfast.values.caller import Caller
+from holdfast.values.errors import Conflict
+from holdfast.values.ids import uuid7
+
+OPERATION: Final = "refund_order"
+
+
+@dataclass(frozen=True, slots=True)
+class RefundOrder:
+    """A request of the staff to give money back."""
+
+    caller: Caller
+    claim: Claim
+    reference: str
+    wanted: Wanted
+    reason: RefundReason
+    notes: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refunded:
+    """What the request came to, as it is now."""
+
+    order: Mapping[str, Any]
+    refunds: Sequence[Mapping[str, Any]]
+
+
+Render = Callable[[Refunded], Answer]
+
+
+def refund_order(runtime: Runtime, command: RefundOrder, clock: Callable[[], datetime], render: Render) -> Answer:
+    """Commit the refunds, ask the gateway, answer with what came of it; what it does not answer now, is resumed.
+
+    Raises NotFound, Forbidden, RefundExceeds, InvalidInput, Conflict (nothing was captured yet, or all of it is going
+    back already), IdempotencyKeyReused or RequestInProgress.
+    """
+    patience = Patience(time.sleep)
+    while True:
+        begun = _begin(runtime, command, clock())
+        match begun:
+            case Answer():
+                return begun
+            case UUID():
+                return _finish(runtime, command, begun, clock, render)
+            case Resume() if _take_over(runtime, command, clock()):
+                return _finish(runtime, command, begun.order_id, clock, render)
+        patience.wait()
+
+
+def _begin(runtime: Runtime, command: RefundOrder, now: datetime) -> UUID | Answer | Resume | None:
+    """Commit the refunds and that they are owed; the order's id. ``None``: the key is in use at this moment."""
+    caller = command.caller
+
+    def work(transaction: Transaction) -> UUID | Answer | Resume | None:
+        order_id = order_id_of(transaction, caller, command.reference, Operation.REFUND_ORDER)
+        earlier = transaction.value(
+            "SELECT orders.claim_key(:organization_id, CAST(:claim AS jsonb), :order_id, :now)",
+            organization_id=caller.organization_id,
+            claim=command.claim.document(now),
+            order_id=order_id,
+            now=now,
+        )
+        if earlier is not None:
+            return None if earlier["outcome"] == "busy" else read_earlier(earlier, command.claim, now)
+        order = lock_order(transaction, order_id)
+        planned = plan(what_is_left(order), command.wanted)
+        write(transaction, order, _decided(transaction, order, planned, command))
+        return order_id
+
+    return runtime.database.transact(caller.organization_id, work, now=now, actor=caller.actor)
+
+
+def _take_over(runtime: Runtime, command: RefundOrder, now: datetime) -> bool:
+    caller = command.caller
+    with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
+        return take_over(transaction, command.claim, now)
+
+
+def _finish(
+    runtime: Runtime, command: RefundOrder, order_id: UUID, clock: Callable[[], datetime], render: Render
+) -> Answer:
+    """Ask the gateway, then answer with the request's refunds as they are."""
+    caller = command.caller
+    return_money_owed(runtime, caller.organization_id, order_id, clock)
+    with runtime.database.transaction(caller.organization_id, now=clock(), actor=caller.actor) as transaction:
+        view = transaction.value(
+            "SELECT checkout.order_view(:organization_id, :order_id)",
+            organization_id=caller.organization_id,
+            order_id=order_id,
+        )
+        mine = [
+            refund
+            for refund in refunds_of(transaction, order_id)
+            if (refund["created_by"], refund.pop("request_key")) == (caller.actor, command.claim.key)
+        ]
+        answer = render(Refunded(view, mine))
+        store_answer_and_commit(transaction, command.claim, answer)
+    ring_outbox_bell(runtime)
+    return answer
+
+
+def what_is_left(order: LockedOrder) -> Left:
+    """What of the order can be given back now: refunds under way count as given.
+
+    Raises Conflict while nothing was captured yet (cancelling gives held money up) or all of it is going back already.
+    """
+    purses = tuple(
+        Purse(payment.id, payment.captured_amount, payment.returnable)
+        for payment in reversed(order.payments)
+        if payment.returnable > 0 and not payment.is_being_returned
+    )
+    if not purses and any(payment.is_being_returned for payment in order.payments):
+        raise Conflict("the money of this order is being returned already", refundable_minor=0)
+    if not purses and any(payment.status is PaymentStatus.AUTHORIZED for payment in order.payments):
+        raise Conflict("the money of this order is only held: cancel the order to give it up", refundable_minor=0)
+    counted = [refund for refund in order.refunds if refund.counts]
+    taken = [item for refund in counted for item in refund.items]
+    return Left(
+        lines=tuple(
+            Line(
+                order_item_id=item.id,
+                quantity=item.quantity,
+                worth_minor=item.worth,
+                taken_quantity=sum(told.quantity for told in taken if told.order_item_id == item.id),
+                taken_minor=sum(told.worth for told in taken if told.order_item_id == item.id),
+            )
+            for item in order.items
+        ),
+        shipping_minor=order.shipping - sum(refund.shipping_amount for refund in counted),
+        purses=purses,
+    )
+
+
+def _decided(
+    transaction: Transaction, order: LockedOrder, planned: Sequence[PlannedRefund], command: RefundOrder
+) -> Settlement:
+    """The refunds as rows, and for each the operation that carries it out."""
+    now = transaction.now
+    ids = [uuid7(now) for _ in planned]
+    return Settlement(
+        order_id=order.id,
+        refunds=tuple(
+            {
+                "id": str(refund_id),
+                "payment_id": str(refund.payment_id),
+                "amount": refund.amount_minor,
+                "shipping_amount": refund.shipping_minor,
+                "currency": order.currency,
+                "reason": command.reason,
+                "is_full_refund": refund.is_full,
+                "status": RefundStatus.PENDING,
+                "notes": command.notes,
+                "request_key": command.claim.key,
+                "created_by": transaction.actor,
+            }
+            for refund_id, refund in zip(ids, planned, strict=True)
+        ),
+        refund_items=tuple(
+            {
+                "id": str(uuid7(now)),
+                "refund_id": str(refund_id),
+                "order_item_id": str(item.order_item_id),
+                "quantity": item.quantity,
+                "worth": item.worth_minor,
+                "amount": item.amount_minor,
+                "restock": item.restock,
+                "restock_reason": item.restock_reason,
+            }
+            for refund_id, refund in zip(ids, planned, strict=True)
+            for item in refund.items
+        ),
+        operations=tuple(
+            {
+                "id": str(uuid7(now)),
+                "payment_id": str(refund.payment_id),
+                "operation": "refund",
+                "subject_id": str(refund_id),
+                "amount": refund.amount_minor,
+                "reason": command.reason,
+            }
+            for refund_id, refund in zip(ids, planned, strict=True)
+        ),
+    )

@@ -1,0 +1,390 @@
+"""What money news means for an order: a pure decision, and the one statement that writes it.
+
+Webhooks, answers and fetched truths all come down this road. The decision looks at what *is* known of the payment,
+never at which event came, so that repetition and order of arrival cannot matter.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from holdfast.database.transaction import Transaction
+from holdfast.flows.checkout.payment_means import kept_method
+from holdfast.flows.money.dispute_effects import DisputeEffects, dispute_effects
+from holdfast.flows.money.refund_news import REFUND_NEWS, RefundNews, read_refund_news, step_back
+from holdfast.flows.orders.locked_order import MONEY_STATUSES, LockedOrder, LockedPayment
+from holdfast.orders.lifecycle import TERMINAL, OrderStatus, path_to_confirmed
+from holdfast.orders.model import derive_payment_status
+from holdfast.payments.disputes import DISPUTE_NEWS
+from holdfast.payments.model import OPEN_STATUSES, PaymentStatus
+from holdfast.payments.state import PaymentFacts, PaymentNews, derive_status, join, to_json
+from holdfast.values.errors import InvalidInput
+from holdfast.values.ids import uuid7
+from holdfast.values.payment_events import EventType
+
+FIRST_CHECK_SECONDS: Final = 60
+CHECK_DELAY_MAX_SECONDS: Final = 3600
+
+_WAITING_FOR_MONEY: Final = frozenset(
+    {OrderStatus.PENDING_PAYMENT, OrderStatus.PAYMENT_PROCESSING, OrderStatus.PAYMENT_FAILED}
+)
+_NOT_SHIPPED: Final = _WAITING_FOR_MONEY | {
+    OrderStatus.PAYMENT_CONFIRMED,
+    OrderStatus.ADDRESS_REVIEW,
+    OrderStatus.CONFIRMED,
+    OrderStatus.PROCESSING,
+}
+_SHIPPED: Final = frozenset(
+    {
+        OrderStatus.PARTIALLY_SHIPPED,
+        OrderStatus.SHIPPED,
+        OrderStatus.DELIVERED,
+        OrderStatus.PARTIALLY_REFUNDED,
+    }
+)
+_CAPTURE_NEWS: Final = frozenset({EventType.CAPTURE_REQUESTED, EventType.CAPTURE_SUCCEEDED, EventType.CAPTURE_FAILED})
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What is to be written about one order, in one statement."""
+
+    order_id: UUID
+    path: tuple[OrderStatus, ...] = ()
+    is_reversal: bool = False
+    """The path is the one step back that a refund which failed later takes."""
+    notes: str | None = None
+    payment: Mapping[str, Any] | None = None
+    refunds: tuple[Mapping[str, Any], ...] = ()
+    refund_items: tuple[Mapping[str, Any], ...] = ()
+    event_id: UUID | None = None
+    payment_status: str | None = None
+    refunded: int | None = None
+    resolve_holds: str | None = None
+    return_sold: bool = False
+    extend_holds_until: datetime | None = None
+    return_money_of: tuple[tuple[UUID, str], ...] = ()
+    operations: tuple[Mapping[str, Any], ...] = ()
+    """Other things to be carried out at a gateway, as rows."""
+    failures: tuple[tuple[str, str, Mapping[str, Any]], ...] = ()
+    topics: tuple[str, ...] = ()
+    disputed: DisputeEffects | None = None
+    needs_stock: bool = False
+    """The money is there and the holds are gone: reserve again, or give the money back."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Tidings:
+    """News of one payment with what comes along with it."""
+
+    news: PaymentNews
+    currency: str | None = None
+    event_id: UUID | None = None
+    gateway_transaction_id: str | None = None
+    refund_id: UUID | None = None
+    saved_method: Mapping[str, Any] | None = None
+    """The method that the gateway keeps, if it keeps one."""
+    client_action: Mapping[str, Any] | None = None
+    method: str | None = None
+    brand: str | None = None
+    last_four: str | None = None
+
+
+def decide(order: LockedOrder, payment: LockedPayment, tidings: Tidings, now: datetime) -> Settlement:
+    """What the news means. Raises InvalidInput for news that cannot be true of the payment."""
+    _refuse_foreign(payment, tidings)
+    facts = join(payment.facts, tidings.news)
+    status = derive_status(facts)
+    news = read_refund_news(order, payment, facts, tidings.news, tidings.refund_id, now)
+    settlement = Settlement(
+        order_id=order.id,
+        event_id=tidings.event_id,
+        payment=_payment_columns(order, payment, facts, status, tidings, now),
+        refunds=news.rows,
+        payment_status=derive_payment_status(
+            status if other.id == payment.id else other.status for other in order.payments
+        ),
+        refunded=_refunded(order, payment, facts),
+    )
+    disputed = dispute_effects(order, payment, facts, tidings.news.gateway_dispute_id, uuid7(now))
+    return _announce(news, disputed, _follow(order, payment, status, facts, settlement))
+
+
+def _refunded(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts) -> int:
+    """What of the order's price went back: what was paid beyond it is given back first."""
+    others = [other for other in order.payments if other.id != payment.id]
+    given = facts.refunded_minor + sum(other.refunded_amount for other in others)
+    collected = facts.collected_minor + sum(other.captured_amount for other in others)
+    return min(order.total, max(0, given - max(0, collected - order.total)))
+
+
+def _announce(news: RefundNews, disputed: DisputeEffects, settlement: Settlement) -> Settlement:
+    """What the order's own step tells (refunded, cancelled) covers the refund that led to it."""
+    return replace(
+        settlement,
+        topics=(*(settlement.topics or news.topics), *disputed.topics),
+        failures=(*settlement.failures, *news.failures, *disputed.failures),
+        extra={**settlement.extra, **news.extra, **disputed.extra},
+        disputed=disputed,
+    )
+
+
+def _refuse_foreign(payment: LockedPayment, tidings: Tidings) -> None:
+    """News of another transaction, or of another sum, is not this payment's, whatever reference it carries."""
+    if tidings.currency is not None and tidings.currency != payment.currency:
+        raise InvalidInput(f"news in {tidings.currency} about a payment in {payment.currency}")
+    transaction_ids = {tidings.gateway_transaction_id, payment.gateway_transaction_id} - {None}
+    if len(transaction_ids) > 1:
+        raise InvalidInput(f"news of {tidings.gateway_transaction_id}; the payment is {payment.gateway_transaction_id}")
+    is_of_whole = tidings.news.event_type not in REFUND_NEWS | DISPUTE_NEWS | _CAPTURE_NEWS
+    if is_of_whole and tidings.news.amount_minor not in (None, payment.amount):
+        raise InvalidInput(f"news of {tidings.news.amount_minor} about a payment of {payment.amount}")
+
+
+def _follow(
+    order: LockedOrder, payment: LockedPayment, status: PaymentStatus, facts: PaymentFacts, settlement: Settlement
+) -> Settlement:
+    """What becomes of the order now that its payment is ``status``."""
+    if (before := step_back(order, payment, facts, has_money=status in MONEY_STATUSES)) is not None:
+        return replace(settlement, path=(before,), is_reversal=True, notes="a refund failed after all")
+    match status:
+        case PaymentStatus.AUTHORIZED | PaymentStatus.CAPTURED | PaymentStatus.PARTIALLY_REFUNDED:
+            return _money_came(order, payment, facts, settlement)
+        case PaymentStatus.FAILED | PaymentStatus.CANCELLED:
+            return _money_went(order, payment, status, facts, settlement)
+        case PaymentStatus.PROCESSING | PaymentStatus.REQUIRES_ACTION:
+            path = (OrderStatus.PAYMENT_PROCESSING,) if order.status is OrderStatus.PENDING_PAYMENT else ()
+            return replace(settlement, path=path, extend_holds_until=order.held_until(payment.created_at))
+        case PaymentStatus.REFUNDED:
+            return _money_returned(order, payment, settlement)
+        case _:
+            return settlement
+
+
+def _covers(facts: PaymentFacts) -> bool:
+    """Whether it is the whole amount. A refund whose capture was not heard of yet does not say how much it was of."""
+    known_minor = max(facts.authorized_minor, facts.captured_minor)
+    return known_minor == 0 or known_minor >= facts.amount_minor
+
+
+def _others(order: LockedOrder, payment: LockedPayment, *, with_money: bool) -> list[LockedPayment]:
+    """The order's other attempts that have money; or, without ``with_money``, that have it or still may get it."""
+    return [
+        other
+        for other in order.payments
+        if other.id != payment.id and (other.has_money or (not with_money and other.is_open))
+    ]
+
+
+def _money_came(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts, settlement: Settlement) -> Settlement:
+    """Confirm what waits for money; return what comes twice or for an order that is over. Less than the order costs
+    confirms nothing, and a person is called."""
+    if order.status in TERMINAL:
+        is_spent = 0 < facts.taken_minor == facts.refunded_minor + facts.charged_back_minor
+        return settlement if is_spent else replace(settlement, return_money_of=((payment.id, "late_payment"),))
+    if any(not other.is_owed_back for other in _others(order, payment, with_money=True)):
+        return replace(settlement, return_money_of=((payment.id, "duplicate"),))
+    if order.status is OrderStatus.DELIVERED and facts.refunded_minor > 0:
+        partial = (OrderStatus.PARTIALLY_REFUNDED,)
+        return replace(settlement, path=partial, notes="refunded in part", topics=("order.partially_refunded",))
+    if order.status not in _WAITING_FOR_MONEY:
+        return settlement
+    if not _covers(facts):
+        detail = f"order {order.order_number} was paid in part: neither confirmed nor returned"
+        return replace(settlement, failures=(("PaidTooLittle", detail, {"payment_id": str(payment.id)}),))
+    return confirm(order, settlement) if order.is_held else replace(settlement, needs_stock=True)
+
+
+def _money_went(
+    order: LockedOrder, payment: LockedPayment, status: PaymentStatus, facts: PaymentFacts, settlement: Settlement
+) -> Settlement:
+    """An attempt came to nothing: the order waits for another; or its money fell through, and a person must know."""
+    if order.status in _WAITING_FOR_MONEY:
+        if order.status is OrderStatus.PAYMENT_FAILED or _others(order, payment, with_money=False):
+            return settlement
+        notes = facts.failure_message or facts.failure_code or f"payment {status}"
+        return replace(settlement, path=(OrderStatus.PAYMENT_FAILED,), notes=notes, topics=("order.payment_failed",))
+    if order.status in TERMINAL or not payment.has_money or payment.is_owed_back:
+        return settlement
+    detail = f"the money of order {order.order_number} fell through after it was confirmed: {facts.failure_code}"
+    return replace(settlement, failures=(("PaymentFellThrough", detail, {"payment_id": str(payment.id)}),))
+
+
+def _money_returned(order: LockedOrder, payment: LockedPayment, settlement: Settlement) -> Settlement:
+    """All of it went back: before anything was shipped that is a cancellation."""
+    if _others(order, payment, with_money=order.status not in _WAITING_FOR_MONEY):
+        return settlement
+    if order.status in _NOT_SHIPPED:
+        return replace(
+            settlement,
+            path=(OrderStatus.CANCELLED,),
+            notes="refunded in full before anything was shipped",
+            resolve_holds="cancelled" if order.has_live_holds else None,
+            return_sold=any(hold.status == "completed" for hold in order.holds),
+            topics=("order.cancelled",),
+        )
+    if order.status in _SHIPPED:
+        return replace(settlement, path=(OrderStatus.REFUNDED,), notes="refunded in full", topics=("order.refunded",))
+    return settlement
+
+
+def confirm(order: LockedOrder, settlement: Settlement) -> Settlement:
+    """The money is there and so is the stock: sell it, and walk to the confirmation (or to the address review)."""
+    path = path_to_confirmed(order.status)
+    if order.needs_address_review and path:
+        path = (*path[:-1], OrderStatus.ADDRESS_REVIEW)
+    topic = "order.address_review_needed" if order.needs_address_review else "order.confirmed"
+    return replace(
+        settlement, path=path, notes="paid", resolve_holds="completed", topics=("order.paid", topic), needs_stock=False
+    )
+
+
+def cancel_for_lost_stock(order: LockedOrder, payment: LockedPayment, settlement: Settlement) -> Settlement:
+    """The money came after the hold was gone, and the goods with it: cancel, give the money back, tell a person.
+
+    ``payment_failed`` and the walk before it stand between the order and ``cancelled`` in no case: every status that
+    waits for money may be cancelled directly.
+    """
+    detail = f"order {order.order_number} was paid after its hold expired and its stock was sold; the money goes back"
+    return replace(
+        settlement,
+        path=(OrderStatus.CANCELLED,),
+        notes="paid too late: the stock was gone, the money is returned",
+        resolve_holds="cancelled" if order.has_live_holds else None,
+        return_money_of=((payment.id, "late_payment"),),
+        failures=(("LatePayment", detail, {"payment_id": str(payment.id), "amount": payment.amount}),),
+        topics=("order.cancelled",),
+        needs_stock=False,
+    )
+
+
+def write(transaction: Transaction, order: LockedOrder, settlement: Settlement, *, commit: bool = False) -> Any:
+    """Write a settlement and answer the order's new view; ``commit`` lets COMMIT travel with it.
+
+    Raises StaleFacts when the order or its stock moved on, which the order's lock rules out but for a bug.
+    """
+    run = transaction.execute_and_commit if commit else transaction.value
+    return run(
+        "SELECT checkout.settle(:organization_id, CAST(:settlement AS jsonb))",
+        organization_id=transaction.tenant,
+        settlement=_document(transaction, order, settlement),
+    )
+
+
+def _document(transaction: Transaction, order: LockedOrder, settlement: Settlement) -> dict[str, Any]:
+    now = transaction.now
+    # Each message has a number of its own: that of the step it tells of, the last message of the last step.
+    before_first = order.sequence + len(settlement.path) - len(settlement.topics)
+    status = settlement.path[-1] if settlement.path else order.status
+    return {
+        "now": now.isoformat(),
+        "actor": transaction.actor,
+        "order_id": str(settlement.order_id),
+        "event_id": _text(settlement.event_id),
+        "payment": settlement.payment,
+        "refunds": list(settlement.refunds),
+        "refund_items": list(settlement.refund_items),
+        "order": {
+            "from": order.status,
+            "sequence": order.sequence,
+            "path": list(settlement.path),
+            "is_reversal": settlement.is_reversal,
+            "notes": settlement.notes,
+            "payment_status": settlement.payment_status,
+            "refunded": settlement.refunded,
+            "has_open_dispute": settlement.disputed and settlement.disputed.has_open_dispute,
+        },
+        "dispute": settlement.disputed and settlement.disputed.row,
+        "resolve_holds": settlement.resolve_holds,
+        "return_sold": settlement.return_sold,
+        "extend_holds_until": settlement.extend_holds_until and settlement.extend_holds_until.isoformat(),
+        "outbox": [
+            {
+                "id": str(uuid7(now)),
+                "topic": topic,
+                "sequence": before_first + number,
+                "payload": {"order_id": str(order.id), "order_number": order.order_number, "status": status}
+                | dict(settlement.extra),
+            }
+            for number, topic in enumerate(settlement.topics, start=1)
+        ],
+        "operations": [
+            {
+                "id": str(uuid7(now)),
+                "payment_id": str(payment_id),
+                "operation": "return_money",
+                "subject_id": None,
+                "amount": None,
+                "reason": reason,
+            }
+            for payment_id, reason in settlement.return_money_of
+        ]
+        + list(settlement.operations),
+        "failures": [
+            {"id": str(uuid7(now)), "process_name": name, "details": details, "payload": payload}
+            for name, details, payload in settlement.failures
+        ],
+        "resolved": [
+            {"process_name": name, "note": note}
+            for name, note in (settlement.disputed.resolved if settlement.disputed else ())
+        ],
+    }
+
+
+def _payment_columns(
+    order: LockedOrder,
+    payment: LockedPayment,
+    facts: PaymentFacts,
+    status: PaymentStatus,
+    tidings: Tidings,
+    now: datetime,
+) -> dict[str, Any]:
+    expires_at = facts.authorization_expires_at
+    check_at = (
+        now if _came_back(payment, status, tidings) else next_check_at(order, payment, status, payment.checks, now)
+    )
+    return {
+        "id": str(payment.id),
+        "status": status,
+        "facts": to_json(facts),
+        "captured_amount": facts.taken_minor,
+        "refunded_amount": facts.refunded_minor,
+        "charged_back_amount": facts.charged_back_minor,
+        "gateway_transaction_id": tidings.gateway_transaction_id,
+        "method": tidings.method,
+        "brand": tidings.brand,
+        "last_four": tidings.last_four,
+        "client_action": tidings.client_action,
+        "failure_code": facts.failure_code if status is PaymentStatus.FAILED else None,
+        "failure_message": facts.failure_message if status is PaymentStatus.FAILED else None,
+        "authorization_expires_at": expires_at and expires_at.isoformat(),
+        "next_check_at": check_at and check_at.isoformat(),
+        "checks": payment.checks,
+        "saved_method": kept_method(payment, status, tidings.saved_method, now),
+    }
+
+
+def _came_back(payment: LockedPayment, status: PaymentStatus, tidings: Tidings) -> bool:
+    """Whether the gateway says that the shopper has acted and the money waits for us (PayPal): looked at once, and if
+    that was of no use, as any other."""
+    told_by_gateway = tidings.gateway_transaction_id is not None
+    acted = status is PaymentStatus.REQUIRES_ACTION and tidings.news.event_type is EventType.PAYMENT_PROCESSING
+    return told_by_gateway and acted and payment.checks == 0
+
+
+def next_check_at(
+    order: LockedOrder, payment: LockedPayment, status: PaymentStatus, checks: int, now: datetime
+) -> datetime | None:
+    """When the watchdog asks the gateway: a minute on, doubling to an hour; a shopper has the life of the hold."""
+    if status not in OPEN_STATUSES:
+        return None
+    if status is PaymentStatus.REQUIRES_ACTION and (held_until := order.held_until(payment.created_at)) > now:
+        return held_until
+    return now + timedelta(seconds=min(FIRST_CHECK_SECONDS * 2**checks, CHECK_DELAY_MAX_SECONDS))
+
+
+def _text(identifier: UUID | None) -> str | None:
+    return None if identifier is None else str(identifier)

@@ -1,0 +1,146 @@
+"""Held money that is about to run out: taken or held anew while there is time, given up where nobody is to have it.
+
+An authorization is looked at once: what is decided about it is committed before the gateway is asked, and one whose
+capture failed for good is with a person, a day before it ends at the latest.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from holdfast.database.transaction import Transaction
+from holdfast.flows.checkout.charge_payment import GATEWAY_DEADLINE_SECONDS, GatewayAnswer, attempt_of, record
+from holdfast.flows.money.capture_payment import CaptureReason, capture_due, request_capture
+from holdfast.flows.money.return_money import return_money_owed
+from holdfast.flows.money.settlement import Settlement, write
+from holdfast.flows.operations.ring_bell import ring_outbox_bell
+from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, lock_order
+from holdfast.gateways.port import RenewsAuthorizations, event_from_snapshot
+from holdfast.orders.lifecycle import TERMINAL, OrderStatus
+from holdfast.payments.capture_policy import BEFORE_EXPIRY, Remedy, remedy_before_expiry
+from holdfast.payments.model import PaymentStatus
+from holdfast.runtime import Runtime
+from holdfast.values.errors import Rejected, Transient
+from holdfast.values.money import Money
+
+BATCH_MAX_PAYMENTS: Final = 50
+ACTOR: Final = "system:watch_authorizations"
+
+_logger = logging.getLogger(__name__)
+
+
+def watch_authorizations(
+    runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float] = lambda: math.inf
+) -> int:
+    """Look after authorizations that end within a day and a half; answers how many were looked at."""
+    with runtime.database.transaction(None, now=clock(), actor=ACTOR) as transaction:
+        rows = expiring(transaction, clock() + BEFORE_EXPIRY)
+    done = 0
+    for organization_id, order_id, payment_id in rows:
+        if time_left_seconds() <= 0:
+            break
+        try:
+            _look_after(runtime, organization_id, order_id, payment_id, clock)
+            done += 1
+        except Exception:
+            # One payment's trouble must not keep the others waiting.
+            _logger.exception("payment %s, whose authorization is about to end, could not be looked after", payment_id)
+    return done
+
+
+def expiring(transaction: Transaction, end: datetime) -> list[tuple[UUID, UUID, UUID]]:
+    """Payments whose held money is gone by ``end`` and about which nothing was decided: (organization, order, payment).
+
+    What was decided is carried out by whoever resumes operations, and what failed is with a person.
+    """
+    rows = transaction.rows(
+        """
+        SELECT p.organization_id, p.order_id, p.id FROM payments.payments p
+         WHERE p.status = 'authorized' AND p.authorization_expires_at <= :end
+           AND (SELECT true FROM orders.order_operations x
+                 WHERE x.organization_id = p.organization_id AND x.order_id = p.order_id AND x.payment_id = p.id
+                   AND (x.state = 'running'
+                        OR (x.state = 'failed' AND x.reason = 'authorization_expires')
+                        OR x.operation = 'return_money')
+                 LIMIT 1) IS NULL
+         ORDER BY p.authorization_expires_at LIMIT :limit
+        """,
+        end=end,
+        limit=BATCH_MAX_PAYMENTS,
+    )
+    return [(row.organization_id, row.order_id, row.id) for row in rows]
+
+
+def _look_after(
+    runtime: Runtime, organization_id: UUID, order_id: UUID, payment_id: UUID, clock: Callable[[], datetime]
+) -> None:
+    with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
+        order = lock_order(transaction, order_id)
+        payment = order.payment(payment_id)
+        if payment.status is not PaymentStatus.AUTHORIZED or payment.is_owed_back:
+            return
+        if not _is_live(order):
+            write(transaction, order, Settlement(order_id=order.id, return_money_of=((payment.id, "other"),)))
+    if not _is_live(order):
+        return_money_owed(runtime, organization_id, order_id, clock)
+    elif not _renew(runtime, organization_id, order, payment, clock):
+        _capture(runtime, organization_id, order_id, payment_id, clock)
+    ring_outbox_bell(runtime)
+
+
+def _is_live(order: LockedOrder) -> bool:
+    """Whether the held money pays for it. One that waits for its money all the same was not paid in full."""
+    return order.status not in TERMINAL | {
+        OrderStatus.PENDING_PAYMENT,
+        OrderStatus.PAYMENT_PROCESSING,
+        OrderStatus.PAYMENT_FAILED,
+    }
+
+
+def _renew(
+    runtime: Runtime, organization_id: UUID, order: LockedOrder, payment: LockedPayment, clock: Callable[[], datetime]
+) -> bool:
+    """Hold the money anew, where the shop wants it held and the gateway can. ``False``: it ends when it did before.
+
+    The key is derived from the end that is to be moved: repeated after a crash, it is the same renewal.
+    """
+    try:
+        gateway = runtime.gateways.gateway(payment.gateway, payment.secret_reference, payment.merchant_account)
+        can_renew = isinstance(gateway, RenewsAuthorizations)
+        wanted = remedy_before_expiry(order.capture_policy, can_renew=can_renew) is Remedy.RENEW
+        if not wanted or not isinstance(gateway, RenewsAuthorizations):
+            return False
+        ends_at = payment.facts.authorization_expires_at or payment.created_at
+        begun = time.monotonic()
+        snapshot = gateway.reauthorize(
+            str(payment.gateway_transaction_id),
+            Money(payment.amount, payment.currency),
+            idempotency_key=f"renew-{payment.id}-{ends_at.timestamp():.0f}",
+            deadline_seconds=GATEWAY_DEADLINE_SECONDS,
+        )
+    except (Rejected, Transient) as error:
+        _logger.info("the authorization of payment %s is not renewed: %s", payment.id, error)
+        return False
+    event = event_from_snapshot(snapshot, payment.id, clock())
+    answer = GatewayAnswer("reauthorize", event, snapshot, round((time.monotonic() - begun) * 1000))
+    recorded = record(runtime, attempt_of(organization_id, order, payment), answer, clock, ACTOR)
+    if recorded.owes_money:
+        return_money_owed(runtime, organization_id, order.id, clock)
+    renewed_until = snapshot.authorization_expires_at
+    return renewed_until is not None and renewed_until > clock() + BEFORE_EXPIRY
+
+
+def _capture(
+    runtime: Runtime, organization_id: UUID, order_id: UUID, payment_id: UUID, clock: Callable[[], datetime]
+) -> None:
+    with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
+        order = lock_order(transaction, order_id)
+        payment = order.payment(payment_id)
+        if payment.status is not PaymentStatus.AUTHORIZED or payment.is_owed_back or not _is_live(order):
+            return
+        request_capture(transaction, order, payment, payment.amount, reason=CaptureReason.AUTHORIZATION_EXPIRES)
+    capture_due(runtime, organization_id, order_id, clock)

@@ -1,0 +1,209 @@
+"""The watchdog of money: what was stored and not processed, payments that stay open, money still owed back."""
+
+import logging
+import math
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Final
+from uuid import UUID
+
+from holdfast.database.transaction import Transaction
+from holdfast.flows.checkout.charge_payment import AttemptTooOld, Question, ask_gateway, attempt_of, record
+from holdfast.flows.money.capture_payment import capture_due
+from holdfast.flows.money.return_money import return_money_owed
+from holdfast.flows.money.settlement import CHECK_DELAY_MAX_SECONDS, next_check_at
+from holdfast.flows.operations.ring_bell import ring_outbox_bell
+from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, lock_order
+from holdfast.runtime import Runtime
+from holdfast.values.errors import Transient
+from holdfast.values.ids import uuid7
+
+SWEEP_MAX_EVENTS: Final = 500
+SWEEP_GRACE_SECONDS: Final = 20
+"""How long an event may wait for its own message before the sweep sends another."""
+CHECKS_MAX_PAYMENTS: Final = 50
+RETURNS_MAX_ORDERS: Final = 50
+CHECKS_BEFORE_ALARM: Final = 8
+ACTOR: Final = "system:payment_watchdog"
+
+_logger = logging.getLogger(__name__)
+
+
+def sweep_payment_events(runtime: Runtime, now: datetime) -> int:
+    """Announce again every stored event that is due and unprocessed; answers how many."""
+    with runtime.database.transaction(None, now=now, actor=ACTOR) as transaction:
+        rows = transaction.rows(
+            """
+            SELECT organization_id, id FROM payments.payment_events
+             WHERE state IN ('pending', 'retry_scheduled') AND next_attempt_at <= :due
+             ORDER BY next_attempt_at LIMIT :limit
+            """,
+            due=now - timedelta(seconds=SWEEP_GRACE_SECONDS),
+            limit=SWEEP_MAX_EVENTS,
+        )
+    return runtime.payment_events_queue.send_all(
+        [{"organization_id": str(row.organization_id), "payment_event_id": str(row.id)} for row in rows]
+    )
+
+
+def check_payments(
+    runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float] = lambda: math.inf
+) -> int:
+    """Ask the gateway for the truth about payments that stay open too long; answers how many were asked about."""
+    with runtime.database.transaction(None, now=clock(), actor=ACTOR) as transaction:
+        rows = transaction.rows(
+            """
+            SELECT organization_id, id, order_id FROM payments.payments
+             WHERE next_check_at IS NOT NULL AND next_check_at <= :now
+             ORDER BY next_check_at LIMIT :limit
+            """,
+            now=clock(),
+            limit=CHECKS_MAX_PAYMENTS,
+        )
+    return sum(
+        _guarded(
+            partial(_check, runtime, row.organization_id, row.order_id, row.id, clock),
+            otherwise=partial(_set_aside, runtime, row.organization_id, row.id, clock),
+        )
+        for row in rows
+        if time_left_seconds() > 0
+    )
+
+
+def resume_returns(
+    runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float] = lambda: math.inf
+) -> int:
+    """Go on with money that is owed back or to be captured; answers how many orders were looked at."""
+    with runtime.database.transaction(None, now=clock(), actor=ACTOR) as transaction:
+        rows = transaction.rows(
+            """
+            SELECT DISTINCT organization_id, order_id FROM (
+                SELECT organization_id, order_id FROM orders.order_operations
+                 WHERE state = 'running' AND next_attempt_at <= :now
+                 ORDER BY next_attempt_at LIMIT :limit) due
+            """,
+            now=clock(),
+            limit=RETURNS_MAX_ORDERS,
+        )
+    return sum(
+        _guarded(partial(_resume, runtime, row.organization_id, row.order_id, clock))
+        for row in rows
+        if time_left_seconds() > 0
+    )
+
+
+def _resume(runtime: Runtime, organization_id: UUID, order_id: UUID, clock: Callable[[], datetime]) -> None:
+    return_money_owed(runtime, organization_id, order_id, clock)
+    capture_due(runtime, organization_id, order_id, clock)
+
+
+def _guarded(work: Callable[[], Any], *, otherwise: Callable[[], Any] | None = None) -> int:
+    """One payment's trouble must not keep the others waiting."""
+    try:
+        work()
+    except Exception as error:
+        _logger.exception("the watchdog could not finish one payment")
+        if otherwise is not None and not isinstance(error, Transient):
+            _guarded(otherwise)
+        return 0
+    return 1
+
+
+def _set_aside(runtime: Runtime, organization_id: UUID, payment_id: UUID, clock: Callable[[], datetime]) -> None:
+    """A payment that cannot even be read must not stand first in line for ever: later again, and a person is told."""
+    now = clock()
+    with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
+        transaction.execute(
+            """
+            UPDATE payments.payments SET next_check_at = :later
+             WHERE organization_id = :organization_id AND id = :id AND next_check_at <= :now
+            """,
+            organization_id=organization_id,
+            id=payment_id,
+            later=now + timedelta(seconds=CHECK_DELAY_MAX_SECONDS),
+            now=now,
+        )
+        _call_a_person(transaction, payment_id, "the watchdog cannot check this payment; its log says why")
+
+
+def _check(
+    runtime: Runtime, organization_id: UUID, order_id: UUID, payment_id: UUID, clock: Callable[[], datetime]
+) -> None:
+    now = clock()
+    with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
+        order = lock_order(transaction, order_id)
+        payment = order.payment(payment_id)
+        if not _postpone_check(transaction, order, payment):
+            return
+    attempt = attempt_of(organization_id, order, payment)
+    # A payment that nobody waits for any more is ended at the gateway, if it still can be.
+    question = Question.LOOK_UP if order.waits_for_money_at(now) else Question.GIVE_UP
+    if question is Question.LOOK_UP and not _can_be_asked(runtime, payment):
+        return
+    try:
+        answer = ask_gateway(runtime, attempt, clock, question)
+    except AttemptTooOld as lost:
+        _stop_checking(runtime, organization_id, payment, lost, clock())
+        return
+    recorded = record(runtime, attempt, answer, clock, ACTOR)
+    if recorded.owes_money:
+        return_money_owed(runtime, organization_id, order_id, clock)
+    ring_outbox_bell(runtime)
+
+
+def _can_be_asked(runtime: Runtime, payment: LockedPayment) -> bool:
+    """Whether a look tells anything: of an attempt whose answer was lost, always; of one that the gateway has, unless
+    its webhooks alone tell (Adyen)."""
+    return payment.gateway_transaction_id is None or runtime.gateways.wiring(payment.gateway).can_be_asked
+
+
+def _stop_checking(
+    runtime: Runtime, organization_id: UUID, payment: LockedPayment, lost: AttemptTooOld, now: datetime
+) -> None:
+    """Leave the payment to a person. A webhook, should one still come, settles it all the same."""
+    with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
+        transaction.execute(
+            "UPDATE payments.payments SET next_check_at = NULL WHERE organization_id = :organization_id AND id = :id",
+            organization_id=organization_id,
+            id=payment.id,
+        )
+        _call_a_person(transaction, payment.id, lost.detail)
+
+
+def _postpone_check(transaction: Transaction, order: LockedOrder, payment: LockedPayment) -> bool:
+    """Claim the check by moving the next one, committed before the gateway is asked; ``False``: nothing to check."""
+    checks = payment.checks + 1
+    following = next_check_at(order, payment, payment.status, checks, transaction.now)
+    claimed = transaction.execute(
+        """
+        UPDATE payments.payments SET next_check_at = :following, checks = :checks
+         WHERE organization_id = :organization_id AND id = :id AND next_check_at <= :now
+        """,
+        organization_id=transaction.tenant,
+        id=payment.id,
+        following=following,
+        checks=checks,
+        now=transaction.now,
+    )
+    if claimed and checks == CHECKS_BEFORE_ALARM:
+        details = f"the payment of order {order.order_number} is {payment.status} after {checks} checks"
+        _call_a_person(transaction, payment.id, details)
+    return bool(claimed) and following is not None
+
+
+def _call_a_person(transaction: Transaction, payment_id: UUID, details: str) -> None:
+    transaction.execute(
+        """
+        INSERT INTO operations.process_failures
+            (organization_id, id, process_name, related_id, details, created_at)
+        VALUES (:organization_id, :id, 'PaymentUndecided', :payment_id, :details, :now)
+        ON CONFLICT (organization_id, process_name, related_id) WHERE status = 'open'
+        DO UPDATE SET details = excluded.details
+        """,
+        organization_id=transaction.tenant,
+        id=uuid7(transaction.now),
+        payment_id=payment_id,
+        details=details,
+        now=transaction.now,
+    )

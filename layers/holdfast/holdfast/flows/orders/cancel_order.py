@@ -1,0 +1,96 @@
+"""Cancel an order: the decision, the stock and the debt are committed at once; the money follows and can be resumed."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from holdfast.database.transaction import Transaction
+from holdfast.flows.claims.idempotency import Answer, Claim, Patience, read_earlier, store_answer_and_commit
+from holdfast.flows.money.return_money import return_money_owed
+from holdfast.flows.money.settlement import Settlement, write
+from holdfast.flows.operations.ring_bell import ring_outbox_bell
+from holdfast.flows.orders.find_order import order_id_of
+from holdfast.flows.orders.locked_order import LockedOrder, lock_order
+from holdfast.orders.lifecycle import OrderStatus, check_transition
+from holdfast.runtime import Runtime
+from holdfast.tenancy.access import Operation
+from holdfast.values.caller import Caller
+
+OPERATION = "cancel_order"
+
+
+@dataclass(frozen=True, slots=True)
+class CancelOrder:
+    """A request to cancel, by the shopper or by staff."""
+
+    caller: Caller
+    claim: Claim
+    reference: str
+    reason: str | None = None
+
+
+def cancel_order(
+    runtime: Runtime,
+    command: CancelOrder,
+    clock: Callable[[], datetime],
+    render: Callable[[Mapping[str, Any]], Answer],
+) -> Answer:
+    """Cancel and return the money. An order that is cancelled already stays so and is answered as it is.
+
+    Raises NotFound, TransitionRefused (something was shipped), IdempotencyKeyReused or RequestInProgress.
+    """
+    caller, now = command.caller, clock()
+
+    def work(transaction: Transaction) -> tuple[UUID | None, Answer] | None:
+        order_id = order_id_of(transaction, caller, command.reference, Operation.CANCEL_ORDER)
+        earlier = transaction.value(
+            "SELECT orders.claim_key(:organization_id, CAST(:claim AS jsonb), :order_id, :now)",
+            organization_id=caller.organization_id,
+            claim=command.claim.document(now),
+            order_id=order_id,
+            now=now,
+        )
+        if earlier is not None:
+            answer = None if earlier["outcome"] == "busy" else read_earlier(earlier, command.claim, now)
+            return (None, answer) if isinstance(answer, Answer) else None
+        view = _cancel(transaction, order_id, command.reason)
+        answer = render(view)
+        store_answer_and_commit(transaction, command.claim, answer)
+        return order_id, answer
+
+    patience = Patience(time.sleep)
+    while (done := runtime.database.transact(caller.organization_id, work, now=now, actor=caller.actor)) is None:
+        patience.wait()
+    order_id, answer = done
+    if order_id is not None:
+        return_money_owed(runtime, caller.organization_id, order_id, clock)
+        ring_outbox_bell(runtime)
+    return answer
+
+
+def _cancel(transaction: Transaction, order_id: UUID, reason: str | None) -> Mapping[str, Any]:
+    order = lock_order(transaction, order_id)
+    if order.status is OrderStatus.CANCELLED:
+        settlement = Settlement(order_id=order.id)
+    else:
+        check_transition(order.status, OrderStatus.CANCELLED)
+        settlement = cancellation(order, reason or "cancelled on request", "customer_request")
+    view: Mapping[str, Any] = write(transaction, order, settlement)
+    return view
+
+
+def cancellation(order: LockedOrder, notes: str, reason: str) -> Settlement:
+    """Cancel an order that may be cancelled: holds are released, sold goods return, all money is owed back."""
+    owed = tuple((p.id, reason) for p in order.payments if p.is_open or p.has_money)
+    return Settlement(
+        order_id=order.id,
+        path=(OrderStatus.CANCELLED,),
+        notes=notes,
+        resolve_holds="cancelled" if order.has_live_holds else None,
+        return_sold=any(hold.status == "completed" for hold in order.holds),
+        return_money_of=owed,
+        topics=("order.cancelled",),
+    )
