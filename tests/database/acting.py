@@ -13,7 +13,18 @@ from tests.house import ROLE_PASSWORD
 
 APP = "holdfast_app"
 SYSTEM = "holdfast_system"
-SCHEMAS = ("tenancy", "operations", "catalog", "inventory", "orders", "payments", "checkout", "addresses")
+SCHEMAS = (
+    "tenancy",
+    "operations",
+    "catalog",
+    "inventory",
+    "orders",
+    "payments",
+    "checkout",
+    "addresses",
+    "fulfillment",
+    "notifications",
+)
 
 INSUFFICIENT_PRIVILEGE = "42501"
 CHECK_VIOLATION = "23514"

@@ -12,14 +12,15 @@ from typing import Any, Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction, records
+from holdfast.flows.operations.call_person import call_person
 from holdfast.gateways.port import ForgetsMethods
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation, require
 from holdfast.values.caller import Caller
 from holdfast.values.errors import NotFound
-from holdfast.values.ids import uuid7
 
 FORGET_DEADLINE_SECONDS: Final = 8.0
+PROCESS: Final = "PaymentMethodKept"
 FORGET_ATTEMPTS_MAX: Final = 12
 FORGET_BATCH_MAX: Final = 20
 _FORGET_DELAY_MAX_SECONDS: Final = 3600
@@ -215,17 +216,6 @@ def _claim(transaction: Transaction, payment_method_id: UUID) -> Any:
         delay_max=_FORGET_DELAY_MAX_SECONDS,
     )
     if method is not None and method.forget_attempts >= FORGET_ATTEMPTS_MAX:
-        transaction.execute(
-            """
-            INSERT INTO operations.process_failures
-                (organization_id, id, process_name, related_id, details, created_at)
-            VALUES (:organization_id, :id, 'PaymentMethodKept', :payment_method_id, :details, :now)
-            ON CONFLICT (organization_id, process_name, related_id) WHERE status = 'open' DO NOTHING
-            """,
-            organization_id=transaction.tenant,
-            id=uuid7(transaction.now),
-            payment_method_id=payment_method_id,
-            details=f"a removed payment method may still be kept at {method.gateway}: remove it there",
-            now=transaction.now,
-        )
+        details = f"a removed payment method may still be kept at {method.gateway}: remove it there"
+        call_person(transaction, PROCESS, payment_method_id, details)
     return method

@@ -22,6 +22,7 @@ from holdfast.flows.checkout.charge_payment import (
     record_answer,
 )
 from holdfast.flows.money.return_money import return_money_owed
+from holdfast.flows.operations.call_person import call_person
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, lock_order
 from holdfast.gateways.port import ANSWER_EVENT_TYPE, GatewayEvent, GatewayRefused, event_from_snapshot
@@ -37,6 +38,7 @@ ATTEMPTS_MAX: Final = 12
 LEASE_SECONDS: Final = 60
 RETRY_DELAY_MAX_SECONDS: Final = 3600
 ACTOR: Final = "system:capture_payment"
+PROCESS: Final = "CaptureFailed"
 
 _logger = logging.getLogger(__name__)
 
@@ -246,24 +248,12 @@ def _try_later(transaction: Transaction, capture: Capture, why: str) -> None:
 def _give_up(transaction: Transaction, capture: Capture, error: Exception) -> None:
     why = f"{type(error).__name__}: {error}"
     _finish(transaction, capture, "failed", why)
-    transaction.execute(
-        """
-        INSERT INTO operations.process_failures
-            (organization_id, id, process_name, related_id, details, payload, created_at)
-        VALUES (:organization_id, :id, 'CaptureFailed', :order_id, :details, CAST(:payload AS jsonb), :now)
-        ON CONFLICT (organization_id, process_name, related_id) WHERE status = 'open' DO NOTHING
-        """,
-        organization_id=transaction.tenant,
-        id=uuid7(transaction.now),
-        order_id=capture.order_id,
-        details=f"held money could not be taken: {error}",
-        payload={
-            "operation_id": str(capture.id),
-            "payment_id": str(capture.payment_id),
-            "amount_minor": capture.amount_minor,
-        },
-        now=transaction.now,
-    )
+    payload = {
+        "operation_id": str(capture.id),
+        "payment_id": str(capture.payment_id),
+        "amount_minor": capture.amount_minor,
+    }
+    call_person(transaction, PROCESS, capture.order_id, f"held money could not be taken: {error}", payload)
 
 
 def _finish(transaction: Transaction, capture: Capture, state: str, last_error: str | None) -> None:

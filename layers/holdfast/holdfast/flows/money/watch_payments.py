@@ -13,11 +13,11 @@ from holdfast.flows.checkout.charge_payment import AttemptTooOld, Question, ask_
 from holdfast.flows.money.capture_payment import capture_due
 from holdfast.flows.money.return_money import return_money_owed
 from holdfast.flows.money.settlement import CHECK_DELAY_MAX_SECONDS, next_check_at
+from holdfast.flows.operations.call_person import call_person
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, lock_order
 from holdfast.runtime import Runtime
 from holdfast.values.errors import Transient
-from holdfast.values.ids import uuid7
 
 SWEEP_MAX_EVENTS: Final = 500
 SWEEP_GRACE_SECONDS: Final = 20
@@ -26,6 +26,8 @@ CHECKS_MAX_PAYMENTS: Final = 50
 RETURNS_MAX_ORDERS: Final = 50
 CHECKS_BEFORE_ALARM: Final = 8
 ACTOR: Final = "system:payment_watchdog"
+PROCESS: Final = "PaymentUndecided"
+UNCHECKED: Final = "the watchdog cannot check this payment; its log says why"
 
 _logger = logging.getLogger(__name__)
 
@@ -124,7 +126,7 @@ def _set_aside(runtime: Runtime, organization_id: UUID, payment_id: UUID, clock:
             later=now + timedelta(seconds=CHECK_DELAY_MAX_SECONDS),
             now=now,
         )
-        _call_a_person(transaction, payment_id, "the watchdog cannot check this payment; its log says why")
+        call_person(transaction, PROCESS, payment_id, UNCHECKED, renews=True)
 
 
 def _check(
@@ -168,7 +170,7 @@ def _stop_checking(
             organization_id=organization_id,
             id=payment.id,
         )
-        _call_a_person(transaction, payment.id, lost.detail)
+        call_person(transaction, PROCESS, payment.id, lost.detail, renews=True)
 
 
 def _postpone_check(transaction: Transaction, order: LockedOrder, payment: LockedPayment) -> bool:
@@ -188,22 +190,5 @@ def _postpone_check(transaction: Transaction, order: LockedOrder, payment: Locke
     )
     if claimed and checks == CHECKS_BEFORE_ALARM:
         details = f"the payment of order {order.order_number} is {payment.status} after {checks} checks"
-        _call_a_person(transaction, payment.id, details)
+        call_person(transaction, PROCESS, payment.id, details, renews=True)
     return bool(claimed) and following is not None
-
-
-def _call_a_person(transaction: Transaction, payment_id: UUID, details: str) -> None:
-    transaction.execute(
-        """
-        INSERT INTO operations.process_failures
-            (organization_id, id, process_name, related_id, details, created_at)
-        VALUES (:organization_id, :id, 'PaymentUndecided', :payment_id, :details, :now)
-        ON CONFLICT (organization_id, process_name, related_id) WHERE status = 'open'
-        DO UPDATE SET details = excluded.details
-        """,
-        organization_id=transaction.tenant,
-        id=uuid7(transaction.now),
-        payment_id=payment_id,
-        details=details,
-        now=transaction.now,
-    )

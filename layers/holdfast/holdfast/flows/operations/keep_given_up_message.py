@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID, uuid5
 
+from holdfast.flows.operations.call_person import call_person
 from holdfast.runtime import Runtime
-from holdfast.values.ids import uuid7
 
 ACTOR: Final = "system:dead_letter_queues"
 BODY_MAX_CHARACTERS: Final = 8000
@@ -23,20 +23,12 @@ def keep_given_up_message(runtime: Runtime, queue: str, message_id: str, body: s
     """Write the message down once; answers whose it is."""
     organization_id = _organization_of(body)
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
-        transaction.execute(
-            """
-            INSERT INTO operations.process_failures
-                (organization_id, id, process_name, related_id, details, payload, created_at)
-            VALUES (:organization_id, :id, :queue, :message_id, :details, CAST(:payload AS jsonb), :now)
-            ON CONFLICT (organization_id, process_name, related_id) WHERE status = 'open' DO NOTHING
-            """,
-            organization_id=organization_id,
-            id=uuid7(now),
-            queue=queue,
-            message_id=uuid5(_NAMESPACE, f"{queue}/{message_id}"),
-            details=f"message {message_id} of {queue} crashed its function every time it was delivered",
-            payload={"message_id": message_id, "body": body[:BODY_MAX_CHARACTERS]},
-            now=now,
+        call_person(
+            transaction,
+            queue,
+            uuid5(_NAMESPACE, f"{queue}/{message_id}"),
+            f"message {message_id} of {queue} crashed its function every time it was delivered",
+            {"message_id": message_id, "body": body[:BODY_MAX_CHARACTERS]},
         )
     return organization_id
 

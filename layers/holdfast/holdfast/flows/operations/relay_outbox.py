@@ -9,15 +9,16 @@ from datetime import datetime
 from typing import Final
 
 from holdfast.database.transaction import Transaction, records
+from holdfast.flows.operations.call_person import call_person
 from holdfast.messaging.event_bus import DomainEvent
 from holdfast.runtime import Runtime
-from holdfast.values.ids import uuid7
 
 BATCH_MAX_ROWS: Final = 100
 ATTEMPTS_MAX: Final = 50
 REFUSED_MAX_ROWS: Final = 500
 """A bus that refuses this many in one run is in trouble: the rest is left to the next run."""
 ACTOR: Final = "system:outbox_relay"
+PROCESS: Final = "OutboxRelay"
 
 
 def relay_outbox(runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]) -> int:
@@ -83,17 +84,5 @@ def _call_people(runtime: Runtime, now: datetime) -> None:
         )
     for row in stuck:
         with runtime.database.transaction(row.organization_id, now=now, actor=ACTOR) as transaction:
-            transaction.execute(
-                """
-                INSERT INTO operations.process_failures
-                    (organization_id, id, process_name, related_id, details, payload, created_at)
-                VALUES (:organization_id, :id, 'OutboxRelay', :outbox_id, :details, CAST(:payload AS jsonb), :now)
-                ON CONFLICT (organization_id, process_name, related_id) WHERE status = 'open' DO NOTHING
-                """,
-                organization_id=row.organization_id,
-                id=uuid7(now),
-                outbox_id=row.id,
-                details=f"the event bus refused {row.topic} {ATTEMPTS_MAX} times; it is not tried again",
-                payload=row.payload,
-                now=now,
-            )
+            details = f"the event bus refused {row.topic} {ATTEMPTS_MAX} times; it is not tried again"
+            call_person(transaction, PROCESS, row.id, details, row.payload)

@@ -10,6 +10,7 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 from holdfast.database.transaction import Transaction, records
 from holdfast.flows.claims.claimed_change import Render, change_once
 from holdfast.flows.claims.idempotency import Answer, Claim
+from holdfast.flows.operations.call_person import call_person
 from holdfast.flows.stock.read_stock import levels_of
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation
@@ -86,26 +87,13 @@ def _report(transaction: Transaction, difference: Mapping[str, Any]) -> None:
         "variant_id": str(difference["variant_id"]),
         "orders": _orders(transaction, difference),
     }
-    transaction.execute(
-        """
-        INSERT INTO operations.process_failures (organization_id, id, process_name, related_id, details, payload,
-                                                 created_at)
-        VALUES (:organization_id, :id, :process, :related_id, :details, CAST(:payload AS jsonb), :now)
-        ON CONFLICT (organization_id, process_name, related_id) WHERE status = 'open'
-        DO UPDATE SET details = excluded.details, payload = excluded.payload
-        """,
-        organization_id=transaction.tenant,
-        id=uuid7(transaction.now),
-        process=PROCESS,
-        related_id=level_id(difference["warehouse_id"], difference["variant_id"]),
-        details=(
-            f"the level has {difference['on_hand']} on hand and {difference['reserved']} reserved, its ledger"
-            f" {difference['ledger_on_hand']} and {difference['ledger_reserved']};"
-            f" {difference['broken_joins']} movements do not join"
-        ),
-        payload=payload,
-        now=transaction.now,
+    details = (
+        f"the level has {difference['on_hand']} on hand and {difference['reserved']} reserved, its ledger"
+        f" {difference['ledger_on_hand']} and {difference['ledger_reserved']};"
+        f" {difference['broken_joins']} movements do not join"
     )
+    related_id = level_id(difference["warehouse_id"], difference["variant_id"])
+    call_person(transaction, PROCESS, related_id, details, payload, renews=True)
 
 
 def _orders(transaction: Transaction, difference: Mapping[str, Any]) -> Sequence[str]:

@@ -1,0 +1,3 @@
+-- An order that ships from elsewhere than was decided first, and the addresses it had before.
+
+DO $$ BEGIN END $$;
