@@ -149,4 +149,4 @@ def test_every_order_of_arrival_and_every_repetition_ends_in_the_same_state(
     ends = {outcome_of(request, order) for order in arrangements(events)}
     ends |= {outcome_of(request, [*order, *reversed(order), order[0]]) for order in arrangements(events)}
     ((end, facts),) = ends
-    assert (end, facts.captured_minor, facts.refunded_minor) == (status, captured, refunded)
+    assert (end, facts.standing_minor, facts.refunded_minor) == (status, captured, refunded)

@@ -19,6 +19,7 @@ def ask_for_refund(
         Money(refund.amount, payment.currency),
         idempotency_key=f"refund-{refund.id}",
         refund_id=refund.id,
+        gateway_capture_id=refund.gateway_capture_id,
         reason=refund.reason,
         deadline_seconds=GATEWAY_DEADLINE_SECONDS,
     )

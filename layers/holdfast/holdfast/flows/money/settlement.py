@@ -4,7 +4,7 @@ Webhooks, answers and fetched truths all come down this road. The decision looks
 never at which event came, so that repetition and order of arrival cannot matter.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -85,6 +85,8 @@ class Tidings:
     event_id: UUID | None = None
     gateway_transaction_id: str | None = None
     refund_id: UUID | None = None
+    gateway_capture_id: str | None = None
+    """Of a refund: the capture that it gives back, where the gateway tells."""
     saved_method: Mapping[str, Any] | None = None
     """The method that the gateway keeps, if it keeps one."""
     client_action: Mapping[str, Any] | None = None
@@ -98,7 +100,9 @@ def decide(order: LockedOrder, payment: LockedPayment, tidings: Tidings, now: da
     _refuse_foreign(payment, tidings)
     facts = join(payment.facts, tidings.news)
     status = derive_status(facts)
-    news = read_refund_news(order, payment, facts, tidings.news, tidings.refund_id, now)
+    news = read_refund_news(
+        order, payment, facts, tidings.news, tidings.refund_id, now, gateway_capture_id=tidings.gateway_capture_id
+    )
     settlement = Settlement(
         order_id=order.id,
         event_id=tidings.event_id,
@@ -107,6 +111,7 @@ def decide(order: LockedOrder, payment: LockedPayment, tidings: Tidings, now: da
         payment_status=derive_payment_status(
             status if other.id == payment.id else other.status for other in order.payments
         ),
+        failures=tuple(_told_of_captures(order, payment, facts)),
         refunded=_refunded(order, payment, facts),
     )
     disputed = dispute_effects(order, payment, facts, tidings.news.gateway_dispute_id, uuid7(now))
@@ -119,6 +124,23 @@ def _refunded(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts) -
     given = facts.refunded_minor + sum(other.refunded_amount for other in others)
     collected = facts.collected_minor + sum(other.captured_amount for other in others)
     return min(order.total, max(0, given - max(0, collected - order.total)))
+
+
+def _told_of_captures(
+    order: LockedOrder, payment: LockedPayment, facts: PaymentFacts
+) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """What a person has to know of captures, whatever the payment is by it: one of several fell through while the order
+    goes on, or they took more than the payment amounts to."""
+    told = {"payment_id": str(payment.id), "currency": payment.currency}
+    goes_on = order.status not in TERMINAL | _WAITING_FOR_MONEY and not payment.is_owed_back
+    fell_minor = facts.lost_minor - payment.facts.lost_minor
+    if fell_minor > 0 and goes_on and facts.captures:
+        detail = f"a capture of {fell_minor} {payment.currency} of order {order.order_number} fell through"
+        yield "PaymentFellThrough", detail, {**told, "amount_minor": fell_minor}
+    if facts.overcaptured_minor > payment.facts.overcaptured_minor:
+        over_minor = facts.overcaptured_minor
+        detail = f"{over_minor} {payment.currency} too much was captured for order {order.order_number}"
+        yield "CapturedTooMuch", detail, {**told, "amount_minor": over_minor}
 
 
 def _announce(news: RefundNews, disputed: DisputeEffects, settlement: Settlement) -> Settlement:
@@ -166,7 +188,7 @@ def _follow(
 
 def _covers(facts: PaymentFacts) -> bool:
     """Whether it is the whole amount. A refund whose capture was not heard of yet does not say how much it was of."""
-    known_minor = max(facts.authorized_minor, facts.captured_minor)
+    known_minor = max(facts.authorized_minor, facts.succeeded_minor)
     return known_minor == 0 or known_minor >= facts.amount_minor
 
 
@@ -183,7 +205,8 @@ def _money_came(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts,
     """Confirm what waits for money; return what comes twice or for an order that is over. Less than the order costs
     confirms nothing, and a person is called."""
     if order.status in TERMINAL:
-        is_spent = 0 < facts.taken_minor == facts.refunded_minor + facts.charged_back_minor
+        gone_minor = facts.refunded_minor + facts.charged_back_minor
+        is_spent = 0 < facts.taken_minor == gone_minor and facts.remaining_minor == 0
         return settlement if is_spent else replace(settlement, return_money_of=((payment.id, "late_payment"),))
     if any(not other.is_owed_back for other in _others(order, payment, with_money=True)):
         return replace(settlement, return_money_of=((payment.id, "duplicate"),))
@@ -194,7 +217,8 @@ def _money_came(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts,
         return settlement
     if not _covers(facts):
         detail = f"order {order.order_number} was paid in part: neither confirmed nor returned"
-        return replace(settlement, failures=(("PaidTooLittle", detail, {"payment_id": str(payment.id)}),))
+        too_little = ("PaidTooLittle", detail, {"payment_id": str(payment.id)})
+        return replace(settlement, failures=(*settlement.failures, too_little))
     return confirm(order, settlement) if order.is_held else replace(settlement, needs_stock=True)
 
 
@@ -210,7 +234,8 @@ def _money_went(
     if order.status in TERMINAL or not payment.has_money or payment.is_owed_back:
         return settlement
     detail = f"the money of order {order.order_number} fell through after it was confirmed: {facts.failure_code}"
-    return replace(settlement, failures=(("PaymentFellThrough", detail, {"payment_id": str(payment.id)}),))
+    fell_through = ("PaymentFellThrough", detail, {"payment_id": str(payment.id)})
+    return replace(settlement, failures=(*settlement.failures, fell_through))
 
 
 def _money_returned(order: LockedOrder, payment: LockedPayment, settlement: Settlement) -> Settlement:
@@ -255,7 +280,10 @@ def cancel_for_lost_stock(order: LockedOrder, payment: LockedPayment, settlement
         notes="paid too late: the stock was gone, the money is returned",
         resolve_holds="cancelled" if order.has_live_holds else None,
         return_money_of=((payment.id, "late_payment"),),
-        failures=(("LatePayment", detail, {"payment_id": str(payment.id), "amount": payment.amount}),),
+        failures=(
+            *settlement.failures,
+            ("LatePayment", detail, {"payment_id": str(payment.id), "amount": payment.amount}),
+        ),
         topics=("order.cancelled",),
         needs_stock=False,
     )
@@ -351,6 +379,7 @@ def _payment_columns(
         "status": status,
         "facts": to_json(facts),
         "captured_amount": facts.taken_minor,
+        "capturable_amount": facts.remaining_minor,
         "refunded_amount": facts.refunded_minor,
         "charged_back_amount": facts.charged_back_minor,
         "gateway_transaction_id": tidings.gateway_transaction_id,

@@ -66,6 +66,11 @@ class LockedPayment:
         return self.status in MONEY_STATUSES
 
     @property
+    def is_held(self) -> bool:
+        """Money is held for it that was not captured: all of it, or what captures left."""
+        return self.facts.remaining_minor > 0
+
+    @property
     def returnable(self) -> int:
         """What was captured and is neither given back nor on its way back, nor lost in a dispute."""
         return self.captured_amount - self.refunded_amount - self.refunding_amount - self.charged_back_amount
@@ -94,6 +99,8 @@ class LockedRefund:
     items: tuple[RefundedItem, ...] = ()
     is_given_up: bool = False
     """Nobody asks for it any more: it is with a person."""
+    gateway_capture_id: str | None = None
+    """The capture it gives back, where a refund is one of a capture."""
 
     @property
     def is_open(self) -> bool:
@@ -268,6 +275,7 @@ def _refunds_from(rows: Sequence[Mapping[str, Any]]) -> list[LockedRefund]:
             row["gateway_refund_id"],
             tuple(RefundedItem(UUID(item["order_item_id"]), item["quantity"], item["worth"]) for item in row["items"]),
             row["is_given_up"],
+            row["gateway_capture_id"],
         )
         for row in rows
     ]
