@@ -4,8 +4,8 @@ from uuid import UUID
 
 import pytest
 
-from holdfast.flows.money.owed_operations import ATTEMPTS_MAX
 from holdfast.flows.money.list_refunds import list_refunds
+from holdfast.flows.money.owed_operations import ATTEMPTS_MAX
 from holdfast.payments.model import RestockReason
 from holdfast.payments.refund_plan import Wanted, WantedItem
 from holdfast.values.caller import Caller, CallerKind

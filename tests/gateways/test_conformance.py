@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+from holdfast.gateways.answers import event_from_snapshot
 from holdfast.gateways.port import (
     CaptureOutcome,
     ForgetsMethods,
@@ -20,7 +21,6 @@ from holdfast.gateways.port import (
     RefundOutcome,
     RefundSnapshot,
     SavedMethod,
-    event_from_snapshot,
 )
 from holdfast.values.money import Money
 from holdfast.values.payment_events import EventType

@@ -12,13 +12,8 @@ from uuid import uuid4
 import pytest
 
 from holdfast.flows.checkout.charge_payment import tidings_of
-from holdfast.gateways.port import (
-    AuthorizeRequest,
-    GatewayEvent,
-    PaymentSnapshot,
-    event_from_refund_snapshot,
-    event_from_snapshot,
-)
+from holdfast.gateways.answers import event_from_refund_snapshot, event_from_snapshot
+from holdfast.gateways.port import AuthorizeRequest, GatewayEvent, PaymentSnapshot
 from holdfast.payments.model import PaymentStatus
 from holdfast.payments.state import PaymentFacts, derive_status, join
 from holdfast.values.money import Money

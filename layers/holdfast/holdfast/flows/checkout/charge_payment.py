@@ -18,15 +18,8 @@ from holdfast.flows.money.event_record import captures_told, saved_method_docume
 from holdfast.flows.money.settlement import Tidings, decide, write
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, lock_order
 from holdfast.flows.orders.reserve_again import reserve_again
-from holdfast.gateways.port import (
-    AuthorizeRequest,
-    Gateway,
-    GatewayEvent,
-    GatewayRefused,
-    Outcome,
-    PaymentSnapshot,
-    event_from_snapshot,
-)
+from holdfast.gateways.answers import event_from_snapshot
+from holdfast.gateways.port import AuthorizeRequest, Gateway, GatewayEvent, GatewayRefused, Outcome, PaymentSnapshot
 from holdfast.payments.state import PaymentNews, derive_status, join
 from holdfast.runtime import Runtime
 from holdfast.values.errors import InvalidInput, Rejected, Transient

@@ -31,6 +31,7 @@ from holdfast.flows.money.return_money import return_money_owed
 from holdfast.flows.operations.call_person import call_person
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, lock_order
+from holdfast.gateways.answers import event_from_snapshot
 from holdfast.gateways.port import (
     ANSWER_EVENT_TYPE,
     CaptureOutcome,
@@ -38,7 +39,6 @@ from holdfast.gateways.port import (
     GatewayEvent,
     GatewayRefused,
     PaymentSnapshot,
-    event_from_snapshot,
 )
 from holdfast.gateways.registry import GATEWAYS
 from holdfast.orders.lifecycle import TERMINAL

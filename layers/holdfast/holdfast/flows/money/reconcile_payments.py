@@ -21,7 +21,8 @@ from holdfast.flows.money.look_for_differences import ACTOR
 from holdfast.flows.money.money_differences import Found, close_differences, open_at_gateways, record_differences
 from holdfast.flows.money.return_money import return_money_owed
 from holdfast.flows.orders.locked_order import LockedPayment, lock_order
-from holdfast.gateways.port import CaptureOutcome, GatewayRefused, Outcome, PaymentSnapshot, event_from_snapshot
+from holdfast.gateways.answers import event_from_snapshot
+from holdfast.gateways.port import CaptureOutcome, GatewayRefused, Outcome, PaymentSnapshot
 from holdfast.payments.reconciliation import FROM_GATEWAY, Books, DifferenceKind, Mismatch, Truth, is_clear, mismatches
 from holdfast.runtime import Runtime
 from holdfast.values.errors import Rejected, Transient

@@ -13,8 +13,9 @@ from uuid import UUID
 
 from holdfast.database.transaction import Transaction, records
 from holdfast.flows.money.event_record import tidings_from
+from holdfast.payments.facts_record import to_json
 from holdfast.payments.model import PaymentStatus
-from holdfast.payments.state import PaymentFacts, derive_status, join, to_json
+from holdfast.payments.state import PaymentFacts, derive_status, join
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation, require
 from holdfast.values.caller import Caller

@@ -29,7 +29,8 @@ from holdfast.flows.money.refund_news import refund_failure, refund_row
 from holdfast.flows.money.refund_purses import purses_of
 from holdfast.flows.money.settlement import Settlement, write
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, LockedRefund, lock_order
-from holdfast.gateways.port import Gateway, GatewayEvent, GatewayRefused, event_from_snapshot
+from holdfast.gateways.answers import event_from_snapshot
+from holdfast.gateways.port import Gateway, GatewayEvent, GatewayRefused
 from holdfast.payments.model import RefundStatus
 from holdfast.runtime import Runtime
 from holdfast.values.errors import Rejected, Transient

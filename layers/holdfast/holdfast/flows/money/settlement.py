@@ -4,7 +4,7 @@ Webhooks, answers and fetched truths all come down this road. The decision looks
 never at which event came, so that repetition and order of arrival cannot matter.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -12,14 +12,16 @@ from uuid import UUID
 
 from holdfast.database.transaction import Transaction
 from holdfast.flows.checkout.payment_means import kept_method
+from holdfast.flows.money.capture_news import told_of_captures
 from holdfast.flows.money.dispute_effects import DisputeEffects, dispute_effects
 from holdfast.flows.money.refund_news import REFUND_NEWS, RefundNews, read_refund_news, step_back
 from holdfast.flows.orders.locked_order import MONEY_STATUSES, LockedOrder, LockedPayment
 from holdfast.orders.lifecycle import TERMINAL, OrderStatus, path_to_confirmed
 from holdfast.orders.model import derive_payment_status
 from holdfast.payments.disputes import DISPUTE_NEWS
+from holdfast.payments.facts_record import to_json
 from holdfast.payments.model import OPEN_STATUSES, PaymentStatus
-from holdfast.payments.state import PaymentFacts, PaymentNews, derive_status, join, to_json
+from holdfast.payments.state import PaymentFacts, PaymentNews, derive_status, join
 from holdfast.values.errors import InvalidInput
 from holdfast.values.ids import uuid7
 from holdfast.values.payment_events import EventType
@@ -111,7 +113,7 @@ def decide(order: LockedOrder, payment: LockedPayment, tidings: Tidings, now: da
         payment_status=derive_payment_status(
             status if other.id == payment.id else other.status for other in order.payments
         ),
-        failures=tuple(_told_of_captures(order, payment, facts)),
+        failures=tuple(told_of_captures(order, payment, facts)),
         refunded=_refunded(order, payment, facts),
     )
     disputed = dispute_effects(order, payment, facts, tidings.news.gateway_dispute_id, uuid7(now))
@@ -124,23 +126,6 @@ def _refunded(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts) -
     given = facts.refunded_minor + sum(other.refunded_amount for other in others)
     collected = facts.collected_minor + sum(other.captured_amount for other in others)
     return min(order.total, max(0, given - max(0, collected - order.total)))
-
-
-def _told_of_captures(
-    order: LockedOrder, payment: LockedPayment, facts: PaymentFacts
-) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """What a person has to know of captures, whatever the payment is by it: one of several fell through while the order
-    goes on, or they took more than the payment amounts to."""
-    told = {"payment_id": str(payment.id), "currency": payment.currency}
-    goes_on = order.status not in TERMINAL | _WAITING_FOR_MONEY and not payment.is_owed_back
-    fell_minor = facts.lost_minor - payment.facts.lost_minor
-    if fell_minor > 0 and goes_on and facts.captures:
-        detail = f"a capture of {fell_minor} {payment.currency} of order {order.order_number} fell through"
-        yield "PaymentFellThrough", detail, {**told, "amount_minor": fell_minor}
-    if facts.overcaptured_minor > payment.facts.overcaptured_minor:
-        over_minor = facts.overcaptured_minor
-        detail = f"{over_minor} {payment.currency} too much was captured for order {order.order_number}"
-        yield "CapturedTooMuch", detail, {**told, "amount_minor": over_minor}
 
 
 def _announce(news: RefundNews, disputed: DisputeEffects, settlement: Settlement) -> Settlement:
@@ -205,8 +190,8 @@ def _money_came(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts,
     """Confirm what waits for money; return what comes twice or for an order that is over. Less than the order costs
     confirms nothing, and a person is called."""
     if order.status in TERMINAL:
-        gone_minor = facts.refunded_minor + facts.charged_back_minor
-        is_spent = 0 < facts.taken_minor == gone_minor and facts.remaining_minor == 0
+        is_gone = 0 < facts.taken_minor == facts.refunded_minor + facts.charged_back_minor
+        is_spent = is_gone and facts.remaining_minor == 0
         return settlement if is_spent else replace(settlement, return_money_of=((payment.id, "late_payment"),))
     if any(not other.is_owed_back for other in _others(order, payment, with_money=True)):
         return replace(settlement, return_money_of=((payment.id, "duplicate"),))
@@ -274,16 +259,14 @@ def cancel_for_lost_stock(order: LockedOrder, payment: LockedPayment, settlement
     waits for money may be cancelled directly.
     """
     detail = f"order {order.order_number} was paid after its hold expired and its stock was sold; the money goes back"
+    told = {"payment_id": str(payment.id), "amount": payment.amount}
     return replace(
         settlement,
         path=(OrderStatus.CANCELLED,),
         notes="paid too late: the stock was gone, the money is returned",
         resolve_holds="cancelled" if order.has_live_holds else None,
         return_money_of=((payment.id, "late_payment"),),
-        failures=(
-            *settlement.failures,
-            ("LatePayment", detail, {"payment_id": str(payment.id), "amount": payment.amount}),
-        ),
+        failures=(*settlement.failures, ("LatePayment", detail, told)),
         topics=("order.cancelled",),
         needs_stock=False,
     )

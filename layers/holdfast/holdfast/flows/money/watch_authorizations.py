@@ -25,7 +25,8 @@ from holdfast.flows.money.return_money import return_money_owed
 from holdfast.flows.money.settlement import Settlement, write
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, lock_order
-from holdfast.gateways.port import RenewsAuthorizations, event_from_snapshot
+from holdfast.gateways.answers import event_from_snapshot
+from holdfast.gateways.port import RenewsAuthorizations
 from holdfast.orders.lifecycle import TERMINAL, OrderStatus
 from holdfast.payments.capture_policy import BEFORE_EXPIRY, Remedy, remedy_before_expiry
 from holdfast.runtime import Runtime

@@ -10,8 +10,9 @@ from uuid import UUID
 from holdfast.database.transaction import Transaction
 from holdfast.orders.lifecycle import OrderStatus
 from holdfast.payments.capture_policy import CapturePolicy, policy_of
+from holdfast.payments.facts_record import from_json
 from holdfast.payments.model import OPEN_STATUSES, PaymentStatus
-from holdfast.payments.state import PaymentFacts, from_json
+from holdfast.payments.state import PaymentFacts
 from holdfast.values.coordinates import Coordinates
 from holdfast.values.errors import NotFound
 from holdfast.values.shipping import ShippingPreference
