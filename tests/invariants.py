@@ -65,7 +65,8 @@ INVARIANTS: Final[Mapping[str, str]] = {
     "captured and held is within authorized, and what was given back or lost within captured": """
         SELECT id, amount, captured_amount, capturable_amount, refunded_amount, refunding_amount, charged_back_amount
           FROM payments.payments
-         WHERE captured_amount + capturable_amount > amount OR refunded_amount + refunding_amount + charged_back_amount > captured_amount
+         WHERE captured_amount + capturable_amount > amount
+            OR refunded_amount + refunding_amount + charged_back_amount > captured_amount
     """,
     "what was charged back was lost in a dispute": """
         SELECT p.id, p.charged_back_amount FROM payments.payments p
@@ -100,7 +101,8 @@ INVARIANTS: Final[Mapping[str, str]] = {
                           FROM jsonb_array_elements(p.facts -> 'captures') e) c ON true
           JOIN LATERAL (SELECT COALESCE(sum(r.amount), 0) AS amount FROM payments.refunds r
                          WHERE r.organization_id = p.organization_id AND r.payment_id = p.id
-                           AND r.gateway_capture_id = c.id AND r.status IN ('pending', 'processing', 'succeeded')) g ON true
+                           AND r.gateway_capture_id = c.id
+                           AND r.status IN ('pending', 'processing', 'succeeded')) g ON true
          WHERE g.amount > c.amount
     """,
     "a line was given back as its refunds say": """

@@ -256,6 +256,10 @@ def test_a_capture_that_falls_through_takes_back_itself_and_is_not_held_again():
         assert (facts.taken_minor, facts.lost_minor, facts.remaining_minor) == (600, 300, 100)
 
 
+def test_a_named_capture_and_its_failure_of_the_same_second_is_a_failure():
+    assert facts_of([HELD, took(minutes=5), fell(minutes=5)]).taken_minor == 0
+
+
 def test_a_capture_that_was_refused_leaves_its_money_to_the_next():
     facts = facts_of([HELD, asked(is_final=True), fell(), took("cap_2", 300)])
     assert (facts.taken_minor, facts.lost_minor, facts.remaining_minor) == (300, 0, 700)

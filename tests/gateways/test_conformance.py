@@ -547,17 +547,18 @@ class TestSeveralCaptures:
         assert (asked.outcome, asked.captured_minor, asked.capturable_minor) == (Outcome.SUCCEEDED, 1200, 0)
 
     def test_the_webhook_of_a_capture_that_comes_twice_is_one_capture(self, stage: Stage) -> None:
+        if not stage.gateway.multiple_captures:
+            pytest.skip("this gateway captures once")
         payment = held(stage)
         stage.events_until("authorization_succeeded")
         stage.send_webhooks_twice_and_backwards()
-        amount_minor = 700 if stage.gateway.multiple_captures else 1999
-        take(stage, payment, amount_minor, is_final=False)
+        take(stage, payment, 700, is_final=False)
         events = stage.events_until("capture_succeeded", "capture_succeeded")
         told = [event for event in events if event.event_type is EventType.CAPTURE_SUCCEEDED]
         assert len({event.gateway_event_id for event in told}) * 2 == len(told), "a repetition is known by its id"
-        assert {told_of_captures(event) for event in told} == {amount_minor}
+        assert {told_of_captures(event) for event in told} == {700}
         assert len({one.gateway_capture_id for event in told for one in event.captures}) <= 1
-        assert fetch(stage, payment).captured_minor == amount_minor
+        assert fetch(stage, payment).captured_minor == 700
 
 
 class TestCancellation:

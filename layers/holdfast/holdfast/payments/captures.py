@@ -3,7 +3,8 @@
 A gateway either names its captures (PayPal, Adyen) or reports one cumulative figure of a single capture (Stripe,
 Square); what the figure counts is not known by name, so the two are never added. A capture has up to three kinds of
 news: asked for, succeeded, failed. Success and failure are dated by the gateway, and of both the later one holds; of a
-tie the success. So a capture that fell through days later takes back itself and no other.
+tie the failure, for under one name it follows the success and their dates may be whole seconds. So a capture that fell
+through days later takes back itself and no other, and one that the gateway repeats after that stands again.
 """
 
 from collections.abc import Iterable, Mapping
@@ -31,7 +32,7 @@ class CaptureFact:
     @property
     def stands(self) -> bool:
         """Whether its money is with the shop."""
-        return self.succeeded_at is not None and (self.failed_at is None or self.failed_at <= self.succeeded_at)
+        return self.succeeded_at is not None and (self.failed_at is None or self.failed_at < self.succeeded_at)
 
     @property
     def is_pending(self) -> bool:

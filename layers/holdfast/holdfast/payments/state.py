@@ -186,6 +186,13 @@ class PaymentFacts:
         return max(0, min(self.authorized_minor, self.amount_minor) - self.collected_minor)
 
     @property
+    def covers_amount(self) -> bool:
+        """Whether it is the whole amount. A refund whose capture was not heard of yet does not say how much it was
+        of."""
+        known_minor = max(self.authorized_minor, self.succeeded_minor)
+        return known_minor == 0 or known_minor >= self.amount_minor
+
+    @property
     def charged_back_minor(self) -> int:
         """What lost disputes took of what was not given back before. A shop may lose both: that is more than it ever
         held, and no refund can be made of it."""

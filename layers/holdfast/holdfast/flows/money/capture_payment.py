@@ -26,7 +26,17 @@ from holdfast.flows.checkout.charge_payment import (
     record,
     record_answer,
 )
-from holdfast.flows.money.owed_operations import End, Kind, Owed, claim_due, finish, reason_of, try_later
+from holdfast.flows.money.owed_operations import (
+    LEASE_SECONDS,
+    End,
+    Kind,
+    Owed,
+    claim_due,
+    finish,
+    reason_of,
+    try_later,
+    wait,
+)
 from holdfast.flows.money.return_money import return_money_owed
 from holdfast.flows.operations.call_person import call_person
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
@@ -219,14 +229,33 @@ def _is_taken(payment: LockedPayment, owed: Owed) -> bool:
 
 
 def _is_over(transaction: Transaction, order: LockedOrder, payment: LockedPayment, owed: Owed) -> bool:
-    """Whether nothing is to be asked for any more, since the money goes back. Raises CaptureFailed when it is gone;
-    of several captures only the gateway knows whether this one took what is missing."""
+    """Whether nothing is to be asked for now: the money goes back, or another capture has to end first. Raises
+    CaptureFailed when it is gone; of several captures only the gateway knows whether this one took what is missing."""
     if order.status in TERMINAL or payment.is_owed_back:
         finish(transaction, owed, End.DONE, _UNWANTED)
+        return True
+    if owed.is_final and _is_another_under_way(transaction, owed):
+        # What a final capture leaves is let go: it must not overtake one that was decided before it.
+        wait(transaction, owed, LEASE_SECONDS)
         return True
     if not payment.is_held and not payment.facts.captures:
         raise CaptureFailed(f"the money is not held any more: the payment is {payment.status}")
     return False
+
+
+def _is_another_under_way(transaction: Transaction, owed: Owed) -> bool:
+    return bool(
+        transaction.value(
+            """
+            SELECT count(*) FROM orders.order_operations
+             WHERE organization_id = :organization_id AND order_id = :order_id AND payment_id = :payment_id
+               AND operation = 'capture' AND state = 'running' AND NOT is_final
+            """,
+            organization_id=transaction.tenant,
+            order_id=owed.order_id,
+            payment_id=owed.payment_id,
+        )
+    )
 
 
 def _ask(gateway: Gateway, payment: LockedPayment, owed: Owed, clock: Callable[[], datetime]) -> GatewayAnswer:

@@ -60,7 +60,8 @@ class Owed:
 
 
 def claim_due(transaction: Transaction, order_id: UUID, kinds: Sequence[Kind]) -> list[Owed]:
-    """The order's operations of these kinds that are due, ours for as long as the lease lasts."""
+    """The order's operations of these kinds that are due, ours for as long as the lease lasts; oldest first, and the
+    last captures last."""
     rows = transaction.rows(
         """
         UPDATE orders.order_operations
@@ -87,7 +88,7 @@ def claim_due(transaction: Transaction, order_id: UUID, kinds: Sequence[Kind]) -
             reason=row.reason,
             attempts=row.attempts,
         )
-        for row in sorted(rows, key=lambda row: row.id)
+        for row in sorted(rows, key=lambda row: (row.is_final, row.id))
     ]
 
 

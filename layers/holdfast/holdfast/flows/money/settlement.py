@@ -102,9 +102,8 @@ def decide(order: LockedOrder, payment: LockedPayment, tidings: Tidings, now: da
     _refuse_foreign(payment, tidings)
     facts = join(payment.facts, tidings.news)
     status = derive_status(facts)
-    news = read_refund_news(
-        order, payment, facts, tidings.news, tidings.refund_id, now, gateway_capture_id=tidings.gateway_capture_id
-    )
+    of_capture = tidings.gateway_capture_id
+    news = read_refund_news(order, payment, facts, tidings.news, tidings.refund_id, now, gateway_capture_id=of_capture)
     settlement = Settlement(
         order_id=order.id,
         event_id=tidings.event_id,
@@ -171,12 +170,6 @@ def _follow(
             return settlement
 
 
-def _covers(facts: PaymentFacts) -> bool:
-    """Whether it is the whole amount. A refund whose capture was not heard of yet does not say how much it was of."""
-    known_minor = max(facts.authorized_minor, facts.succeeded_minor)
-    return known_minor == 0 or known_minor >= facts.amount_minor
-
-
 def _others(order: LockedOrder, payment: LockedPayment, *, with_money: bool) -> list[LockedPayment]:
     """The order's other attempts that have money; or, without ``with_money``, that have it or still may get it."""
     return [
@@ -200,10 +193,9 @@ def _money_came(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts,
         return replace(settlement, path=partial, notes="refunded in part", topics=("order.partially_refunded",))
     if order.status not in _WAITING_FOR_MONEY:
         return settlement
-    if not _covers(facts):
+    if not facts.covers_amount:
         detail = f"order {order.order_number} was paid in part: neither confirmed nor returned"
-        too_little = ("PaidTooLittle", detail, {"payment_id": str(payment.id)})
-        return replace(settlement, failures=(*settlement.failures, too_little))
+        return _with_failure(settlement, "PaidTooLittle", detail, payment)
     return confirm(order, settlement) if order.is_held else replace(settlement, needs_stock=True)
 
 
@@ -219,8 +211,11 @@ def _money_went(
     if order.status in TERMINAL or not payment.has_money or payment.is_owed_back:
         return settlement
     detail = f"the money of order {order.order_number} fell through after it was confirmed: {facts.failure_code}"
-    fell_through = ("PaymentFellThrough", detail, {"payment_id": str(payment.id)})
-    return replace(settlement, failures=(*settlement.failures, fell_through))
+    return _with_failure(settlement, "PaymentFellThrough", detail, payment)
+
+
+def _with_failure(settlement: Settlement, name: str, detail: str, payment: LockedPayment) -> Settlement:
+    return replace(settlement, failures=(*settlement.failures, (name, detail, {"payment_id": str(payment.id)})))
 
 
 def _money_returned(order: LockedOrder, payment: LockedPayment, settlement: Settlement) -> Settlement:
