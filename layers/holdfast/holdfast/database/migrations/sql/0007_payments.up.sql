@@ -244,7 +244,8 @@ CREATE TABLE orders.order_operations (
     CONSTRAINT order_operations_order_fkey FOREIGN KEY (organization_id, order_id) REFERENCES orders.orders (organization_id, id),
     CONSTRAINT order_operations_operation CHECK (operation IN ('return_money', 'refund', 'capture')),
     CONSTRAINT order_operations_state CHECK (state IN ('running', 'done', 'failed')),
-    CONSTRAINT order_operations_capture_says_how_much CHECK (operation <> 'capture' OR (payment_id IS NOT NULL AND amount > 0)),
+    CONSTRAINT order_operations_capture_says_how_much CHECK (
+        operation <> 'capture' OR (payment_id IS NOT NULL AND amount IS NOT NULL AND amount > 0)),
     CONSTRAINT order_operations_finished CHECK ((state = 'running') = (finished_at IS NULL))
 );
 -- named query: operations of an order
