@@ -148,10 +148,11 @@ INSERT INTO inventory.warehouse_daily_load (organization_id, warehouse_id, load_
       FROM shop s, generate_series(1, 3) AS w, generate_series(0, 365) AS d;
 
 INSERT INTO payments.payments (organization_id, id, order_id, attempt, gateway, gateway_account_id, gateway_transaction_id,
-                               amount, captured_amount, currency, status, idempotency_key, authorization_expires_at,
+                               amount, captured_amount, capturable_amount, currency, status, idempotency_key, authorization_expires_at,
                                next_check_at, created_at)
     SELECT organization_id, payment_id, id, 1, 'stripe', account, 'pi_' || n, 1000,
-           CASE WHEN status IN ('pending_payment', 'payment_failed') THEN 0 ELSE 1000 END, 'USD',
+           CASE WHEN status IN ('pending_payment', 'payment_failed') OR n % 200 = 5 THEN 0 ELSE 1000 END,
+           CASE WHEN status IN ('pending_payment', 'payment_failed') THEN 0 WHEN n % 200 = 5 THEN 1000 ELSE 0 END, 'USD',
            CASE WHEN status = 'pending_payment' THEN 'processing' WHEN status = 'payment_failed' THEN 'failed'
                 WHEN n % 200 = 5 THEN 'authorized' ELSE 'captured' END,
            id || '-1', at + interval '7 days', CASE WHEN status = 'pending_payment' THEN at + interval '1 minute' END, at

@@ -31,8 +31,8 @@ from holdfast.flows.dead_letters.try_error_class import try_error_class
 from holdfast.flows.money.gateway_health import gateway_health
 from holdfast.flows.money.list_disputes import DisputeStatus, list_disputes
 from holdfast.flows.money.money_report import show_money_report
+from holdfast.flows.money.owed_operations import Kind, claim_due
 from holdfast.flows.money.refold_payments import Chosen, refold_for
-from holdfast.flows.money.return_money import _claim_operations
 from holdfast.flows.money.settlement import Settlement, write
 from holdfast.flows.money.watch_authorizations import watch_authorizations
 from holdfast.flows.money.watch_payments import check_payments, resume_returns, sweep_payment_events
@@ -484,7 +484,7 @@ NAMED: dict[str, Named] = {
         statement("SELECT id FROM payments.refund_items WHERE organization_id = :o AND order_item_id = :order")
     ),
     "money owed back that is due": Named(lambda r, s: resume_returns(r, lambda: s.now, lambda: 0.0), SYSTEM),
-    "operations of an order": Named(in_tenant(lambda t, s: _claim_operations(t, s.order_id, s.now))),
+    "operations of an order": Named(in_tenant(lambda t, s: claim_due(t, s.order_id, tuple(Kind)))),
     "a settled decision, written": Named(in_tenant(settle), in_functions=True),
     # dead letters
     "dead letters as a queue by status and priority": Named(dead_letters()),

@@ -90,6 +90,7 @@ REFUSED: dict[str, tuple[str, str] | str] = {
     "order_items_refunded_quantity_within_bought": ("orders.order_items", "refunded_quantity = quantity + 1"),
     "order_items_restocked_quantity_within_bought": ("orders.order_items", "restocked_quantity = quantity + 1"),
     "order_items_subtotal_adds_up": ("orders.order_items", "subtotal = subtotal + 1"),
+    "order_operations_capture_says_how_much": ("orders.order_operations", "operation = 'capture', amount = NULL"),
     "order_operations_finished": ("orders.order_operations", "state = 'running', finished_at = now()"),
     "order_status_history_first_has_no_origin": _ONE_HISTORY_ROW.format("2, NULL, 'cancelled', false"),
     "order_status_history_reversal_takes_back_a_refund": _ONE_HISTORY_ROW.format("2, 'cancelled', 'confirmed', true"),
@@ -112,6 +113,10 @@ REFUSED: dict[str, tuple[str, str] | str] = {
     "payments_amount_positive": ("payments.payments", "amount = 0, captured_amount = 0"),
     "payments_attempt_positive": ("payments.payments", "attempt = 0"),
     "payments_captured_within_amount": ("payments.payments", "captured_amount = amount + 1"),
+    "payments_captures_within_amount": (
+        "payments.payments",
+        "captured_amount = amount, capturable_amount = 1",
+    ),
     "payments_currency_form": ("payments.payments", "currency = 'U$D'"),
     "payments_refunds_within_captured": (
         "payments.payments",
