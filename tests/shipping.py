@@ -35,7 +35,8 @@ def shipments(house: House, order_id: str, *, live: bool = True) -> list[dict[st
     page = list_shipments(
         house.runtime, staff(house, "viewer"), Wanted(order=order_id), after=None, limit=100, now=house.clock()
     )
-    return [one for one in page["shipments"] if not live or one["status"] != "cancelled"]
+    found = [one for one in page["shipments"] if not live or one["status"] != "cancelled"]
+    return sorted(found, key=lambda one: int(one["shipment_number"].rpartition("-")[2]))  # the clock stands still
 
 
 def only(house: House, order_id: str, code: str | None = None) -> dict[str, Any]:
