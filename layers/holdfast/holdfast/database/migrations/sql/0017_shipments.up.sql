@@ -339,8 +339,8 @@ BEGIN
 
     WITH w AS (
         SELECT * FROM jsonb_to_recordset(wanted) AS w (allocation_id uuid, order_item_id uuid, warehouse_id uuid, quantity integer, cost bigint)
-    ), missing AS (
-        SELECT w.warehouse_id, max(w.cost) AS cost, row_number() OVER (ORDER BY w.warehouse_id) AS number
+    ), missing AS MATERIALIZED (
+        SELECT w.warehouse_id, max(w.cost) AS cost, tenancy.uuid_v7(p_now) AS id
           FROM w
          WHERE NOT EXISTS (SELECT 1 FROM fulfillment.shipments s
                             WHERE s.organization_id = p_organization_id AND s.order_id = p_order_id
@@ -348,8 +348,8 @@ BEGIN
          GROUP BY w.warehouse_id
     ), inserted AS (
         INSERT INTO fulfillment.shipments (organization_id, id, order_id, warehouse_id, shipment_number, cost, created_at)
-        SELECT p_organization_id, tenancy.uuid_v7(p_now), p_order_id, m.warehouse_id,
-               o.order_number || '-' || (m.number + (SELECT count(*) FROM fulfillment.shipments s
+        SELECT p_organization_id, m.id, p_order_id, m.warehouse_id,
+               o.order_number || '-' || (row_number() OVER (ORDER BY m.id) + (SELECT count(*) FROM fulfillment.shipments s
                                                       WHERE s.organization_id = p_organization_id AND s.order_id = p_order_id)),
                m.cost, p_now
           FROM missing m
