@@ -51,6 +51,7 @@ class TimelineEntry(BaseModel):
         "capture",
         "refund",
         "dispute",
+        "shipment",
         "operation",
         "message",
         "dead_letter",

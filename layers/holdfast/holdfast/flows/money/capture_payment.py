@@ -41,6 +41,7 @@ from holdfast.flows.money.return_money import return_money_owed
 from holdfast.flows.operations.call_person import call_person
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, lock_order
+from holdfast.flows.shipping.leave_warehouse import leave_if_paid
 from holdfast.gateways.answers import event_from_snapshot
 from holdfast.gateways.port import (
     ANSWER_EVENT_TYPE,
@@ -198,11 +199,14 @@ def _carry_out(runtime: Runtime, organization_id: UUID, owed: Owed, clock: Calla
         payment = order.payment(owed.payment_id)
         is_taken = _is_taken(payment, owed)
         if not is_taken and _is_over(transaction, order, payment, owed):
+            leave_if_paid(transaction, order.id)
             return
     if is_taken:
         let_go_of_rest(runtime, organization_id, order, payment, owed, clock)
         with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
+            lock_order(transaction, owed.order_id)
             finish(transaction, owed, End.DONE)
+            leave_if_paid(transaction, owed.order_id)
         return
     attempt = attempt_of(organization_id, order, payment)
     gateway = runtime.gateways.gateway(payment.gateway, payment.secret_reference, payment.merchant_account)
@@ -211,6 +215,7 @@ def _carry_out(runtime: Runtime, organization_id: UUID, owed: Owed, clock: Calla
     def work(transaction: Transaction) -> bool:
         recorded = record_answer(transaction, attempt, answer)
         _conclude(transaction, owed, answer, gateway, is_wanted=recorded.view["status"] not in TERMINAL)
+        leave_if_paid(transaction, owed.order_id)
         return recorded.owes_money
 
     if runtime.database.transact(organization_id, work, now=clock(), actor=ACTOR):
@@ -345,7 +350,9 @@ def _postpone(runtime: Runtime, organization_id: UUID, owed: Owed, error: Except
     """Note the failure and try later; after the last attempt, or where trying again is pointless, call a person."""
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
         if isinstance(error, CaptureFailed) or owed.is_last_attempt:
+            lock_order(transaction, owed.order_id)
             _give_up(transaction, owed, error)
+            leave_if_paid(transaction, owed.order_id)
         else:
             try_later(transaction, owed, reason_of(error))
 
