@@ -176,6 +176,10 @@ class LockedOrder:
         """The attempt under way; there is one at the most."""
         return next((payment for payment in self.payments if payment.is_open), None)
 
+    def capturable(self, payment: LockedPayment) -> int:
+        """How much of the money that a payment holds may be taken: what is held, and no more than the order costs."""
+        return min(payment.amount, self.total)
+
     @property
     def is_held(self) -> bool:
         """Whether live holds cover every item."""

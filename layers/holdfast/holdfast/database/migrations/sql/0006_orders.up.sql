@@ -88,6 +88,7 @@ GRANT SELECT ON orders.orders TO holdfast_system;
 GRANT UPDATE (payment_status, fulfillment_status, refunded, is_split_shipment, has_open_dispute, shipping_address, billing_address,
     shipping_latitude, shipping_longitude, geocode_quality, geocode_requires_review, allocation_reasons, customer_notes,
     internal_notes, metadata, version, updated_at, deleted_at) ON orders.orders TO holdfast_app, holdfast_system;
+GRANT UPDATE (tax, shipping, total, tax_lines) ON orders.orders TO holdfast_app; -- a new destination is priced anew
 
 CREATE TABLE orders.order_items (
     organization_id uuid NOT NULL,
@@ -123,6 +124,7 @@ CALL tenancy.isolate('orders.order_items');
 GRANT SELECT, INSERT ON orders.order_items TO holdfast_app;
 GRANT SELECT ON orders.order_items TO holdfast_system;
 GRANT UPDATE (refunded_quantity, refunded_amount, restocked_quantity) ON orders.order_items TO holdfast_app, holdfast_system;
+GRANT UPDATE (tax) ON orders.order_items TO holdfast_app; -- a new destination is taxed anew
 
 CREATE TABLE orders.order_allocations (
     organization_id uuid NOT NULL,
@@ -178,7 +180,8 @@ CREATE TABLE inventory.reservations (
     CONSTRAINT reservations_resolved_once CHECK (
         (status = 'active' AND completed_at IS NULL AND released_at IS NULL)
         OR (status = 'completed' AND completed_at IS NOT NULL AND released_at IS NULL)
-        OR (status IN ('expired', 'cancelled', 'reallocated') AND completed_at IS NULL AND released_at IS NOT NULL))
+        OR (status IN ('expired', 'cancelled') AND completed_at IS NULL AND released_at IS NOT NULL)
+        OR (status = 'reallocated' AND released_at IS NOT NULL)) -- goods that were sold already may move too
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
 -- named query: reservations that are due
 CREATE INDEX reservations_due ON inventory.reservations (organization_id, expires_at) WHERE status = 'active';
