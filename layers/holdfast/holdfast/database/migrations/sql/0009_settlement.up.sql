@@ -332,9 +332,6 @@ BEGIN
     IF jsonb_array_length(p -> 'refunds') > 0 THEN
         PERFORM checkout.count_refunds(p_organization_id, v_order_id);
     END IF;
-    IF (p ->> 'return_sold')::boolean OR jsonb_array_length(p -> 'refunds') > 0 THEN
-        PERFORM checkout.restock(p_organization_id, v_order_id, v_now, (p ->> 'return_sold')::boolean, o ->> 'notes', v_actor);
-    END IF;
     IF p ->> 'extend_holds_until' IS NOT NULL THEN
         UPDATE inventory.reservations SET expires_at = (p ->> 'extend_holds_until')::timestamptz
          WHERE organization_id = p_organization_id AND order_id = v_order_id AND status = 'active'
@@ -356,6 +353,15 @@ BEGIN
     ELSIF jsonb_array_length(o -> 'path') > 0 THEN
         PERFORM orders.walk_status(p_organization_id, v_order_id, o ->> 'from', (o ->> 'sequence')::integer,
                                    ARRAY(SELECT jsonb_array_elements_text(o -> 'path')), v_actor, o ->> 'notes', v_now);
+    END IF;
+    -- What is confirmed is to ship; what is cancelled, refunded or kept back by a refund is not.
+    IF o #>> '{path,-1}' IN ('confirmed', 'cancelled', 'refunded') OR (o ->> 'is_reversal')::boolean
+        OR jsonb_array_length(p -> 'refunds') > 0
+    THEN
+        PERFORM fulfillment.plan_shipments(p_organization_id, v_order_id, v_now, v_actor);
+    END IF;
+    IF (p ->> 'return_sold')::boolean OR jsonb_array_length(p -> 'refunds') > 0 THEN
+        PERFORM checkout.restock(p_organization_id, v_order_id, v_now, (p ->> 'return_sold')::boolean, o ->> 'notes', v_actor);
     END IF;
 
     INSERT INTO operations.outbox (organization_id, id, topic, aggregate_type, aggregate_id, sequence, payload, created_at)
