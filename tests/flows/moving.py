@@ -18,6 +18,11 @@ PORTLAND = Address("Ada Lovelace", "9 Burnside Street", "Portland", "97201", "US
 """Oregon takes no sales tax."""
 
 
+BERLIN = Address("Ada Lovelace", "1 Unter den Linden", "Berlin", "10117", "DE")
+NOWHERE = Address("Ada Lovelace", "1 Lost Road", "Ghost Town", "99999", "US", region="OR")
+"""A postal code that nobody knows."""
+
+
 def shop(house: House, *, east_cost: int = 900, west_cost: int = 300) -> None:
     """Parcels from Reno cost a third of those from Newark, which is preferred where it is much nearer. New Jersey taxes
     6.625 %, Nevada 6.85 %, Oregon nothing; shipping is 7.99 below 75.00."""
@@ -37,6 +42,11 @@ def shop(house: House, *, east_cost: int = 900, west_cost: int = 300) -> None:
             longitude=longitude,
             now=house.clock(),
         )
+
+
+def settings(house: House, **what: Any) -> None:
+    """Settings of the organization, beside those it has."""
+    house.sql("UPDATE tenancy.organizations SET settings = settings || CAST(:what AS jsonb)", what=json.dumps(what))
 
 
 def told(view: Mapping[str, Any], changed: Readdressed) -> Answer:

@@ -1,11 +1,11 @@
-"""An order goes elsewhere: its goods move for a saving that is worth it, its price never rises, nothing is ever free."""
+"""An order goes elsewhere: its goods move for a saving that is worth it, and are never free in between."""
 
 from typing import Any
 
 import pytest
 
-from holdfast.values.errors import Conflict, InvalidInput, NotFound
-from tests.flows.actions import authenticate, expire, last_payment, operations, ordered, resume, status, topics
+from holdfast.values.errors import Conflict
+from tests.flows.actions import expire, ordered, status, topics
 from tests.flows.moving import (
     NEWARK,
     PORTLAND,
@@ -15,7 +15,6 @@ from tests.flows.moving import (
     movements,
     readdress,
     reallocations,
-    refunds,
     shop,
 )
 from tests.house import House
@@ -183,3 +182,101 @@ def test_an_order_whose_hold_expired_is_allocated_when_it_is_paid(house: House) 
     (row,) = reallocations(house, order_id)
     assert (row["cause"], row["outcome"], row["old_cost"], row["new_cost"]) == ("paid_again", "applied", 900, 300)
     assert house.violations() == []
+
+
+def shipments(house: House, order_id: str) -> list[tuple[str, str, int]]:
+    rows = house.rows(
+        "SELECT w.code, s.status, (SELECT sum(i.quantity) FROM fulfillment.shipment_items i"
+        "   WHERE i.organization_id = s.organization_id AND i.shipment_id = s.id) AS pieces"
+        "  FROM fulfillment.shipments s"
+        " JOIN inventory.warehouses w ON w.organization_id = s.organization_id AND w.id = s.warehouse_id"
+        " WHERE s.order_id = :id ORDER BY s.id",
+        id=order_id,
+    )
+    return [(row["code"], row["status"], row["pieces"]) for row in rows if row["status"] != "cancelled"]
+
+
+def walked(house: House, order_id: str, *path: str) -> None:
+    """The order goes on to these statuses."""
+    house.sql(
+        "SELECT orders.walk_status(organization_id, id, status, status_sequence, CAST(:path AS text[]), 'test', NULL,"
+        " :now) FROM orders.orders WHERE id = :id",
+        now=house.clock.now,
+        id=order_id,
+        path=list(path),
+    )
+
+
+@pytest.mark.parametrize("is_processing", [False, True])
+def test_the_shipments_of_a_confirmed_order_leave_from_where_its_goods_are(house: House, is_processing: bool) -> None:
+    shop(house)
+    house.add_variant(stock={"EWR": 5, "RNO": 5})
+    order_id = ordered(house, {"TEE": 2}, address=NEWARK)
+    if is_processing:
+        walked(house, order_id, "processing")
+    assert shipments(house, order_id) == [("EWR", "pending", 2)]
+    assert readdress(house, order_id)["reallocation"]["applied"]
+    assert shipments(house, order_id) == [("RNO", "pending", 2)]
+    assert house.violations() == []
+
+
+@pytest.mark.parametrize("step", ["picked", "packed"])
+def test_an_order_of_which_something_is_picked_goes_where_it_goes(house: House, step: str) -> None:
+    shop(house)
+    house.add_variant(stock={"EWR": 5, "RNO": 5})
+    order_id = ordered(house, address=NEWARK)
+    walked(house, order_id, "processing")
+    house.sql("UPDATE fulfillment.shipments SET status = :step", step=step)
+    with pytest.raises(Conflict) as refused:
+        readdress(house, order_id)
+    assert refused.value.facts == {"status": "processing"}
+    assert house.order(order_id)["shipping_address"]["city"] == "Newark"
+    assert house.rows("SELECT 1 FROM orders.idempotency_keys WHERE operation = 'change_shipping_address'") == []
+
+
+@pytest.mark.parametrize("over", ["cancelled", "shipped", "delivered", "address_review"])
+def test_an_order_that_is_too_far_keeps_its_address(house: House, over: str) -> None:
+    shop(house)
+    house.add_variant(stock={"EWR": 5, "RNO": 5})
+    order_id = ordered(house, address=NEWARK)
+    path = {"shipped": ["processing", "shipped"], "delivered": ["processing", "shipped", "delivered"]}.get(over, [over])
+    if over == "cancelled":
+        house.cancel(order_id)
+    else:
+        walked(house, order_id, *path)
+    with pytest.raises(Conflict) as refused:
+        readdress(house, order_id)
+    assert refused.value.facts == {"status": over}
+
+
+def test_the_same_address_changes_nothing(house: House) -> None:
+    shop(house)
+    house.add_variant(stock={"EWR": 5, "RNO": 5})
+    order_id = ordered(house, address=NEWARK)
+    answer = readdress(house, order_id, NEWARK)
+    assert not answer["reallocation"]["applied"]
+    assert answer["price"]["difference_minor"] == 0
+    assert answer["order"]["version"] == 1
+    assert house.rows("SELECT 1 FROM orders.order_address_versions") == []
+    assert "order.address_changed" not in {topic for _, topic, *_ in topics(house, order_id)}
+
+
+def test_a_stale_version_is_refused_and_the_current_one_told(house: House) -> None:
+    shop(house)
+    house.add_variant(stock={"EWR": 5, "RNO": 5})
+    order_id = ordered(house, address=NEWARK)
+    assert readdress(house, order_id, version=1)["order"]["version"] == 2
+    with pytest.raises(Conflict) as refused:
+        readdress(house, order_id, PORTLAND, version=1)
+    assert refused.value.facts == {"version": 2}
+    assert readdress(house, order_id, PORTLAND, version=2)["order"]["version"] == 3
+
+
+def test_the_same_key_is_answered_the_same_and_changes_once(house: House) -> None:
+    shop(house)
+    house.add_variant(stock={"EWR": 5, "RNO": 5})
+    order_id = ordered(house, address=NEWARK)
+    first = readdress(house, order_id, key="once")
+    house.cancel(order_id)
+    assert readdress(house, order_id, key="once") == first
+    assert len(reallocations(house, order_id)) == 1
