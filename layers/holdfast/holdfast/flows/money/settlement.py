@@ -13,7 +13,7 @@ from uuid import UUID
 from holdfast.database.transaction import Transaction
 from holdfast.flows.checkout.payment_means import kept_method
 from holdfast.flows.money.dispute_effects import DisputeEffects, dispute_effects
-from holdfast.flows.money.price_difference import difference_of
+from holdfast.flows.money.price_difference import give_back_difference
 from holdfast.flows.money.refund_news import REFUND_NEWS, RefundNews, read_refund_news, step_back
 from holdfast.flows.orders.locked_order import MONEY_STATUSES, LockedOrder, LockedPayment
 from holdfast.orders.lifecycle import TERMINAL, OrderStatus, path_to_confirmed
@@ -117,7 +117,7 @@ def decide(order: LockedOrder, payment: LockedPayment, tidings: Tidings, now: da
     )
     disputed = dispute_effects(order, payment, facts, tidings.news.gateway_dispute_id, uuid7(now))
     followed = _follow(order, payment, status, facts, settlement)
-    return _announce(news, disputed, _give_back_difference(order, payment, facts, followed, now))
+    return _announce(news, disputed, give_back_difference(order, payment, facts, followed, now))
 
 
 def _refunded(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts) -> int:
@@ -126,23 +126,6 @@ def _refunded(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts) -
     given = facts.refunded_minor + sum(other.refunded_amount for other in others)
     collected = facts.collected_minor + sum(other.captured_amount for other in others)
     return min(order.total, max(0, given - max(0, collected - order.total)))
-
-
-def _give_back_difference(
-    order: LockedOrder, payment: LockedPayment, facts: PaymentFacts, settlement: Settlement, now: datetime
-) -> Settlement:
-    """What the payment took beyond the price of an order that goes on; one that is over gives all of it back."""
-    status = settlement.path[-1] if settlement.path else order.status
-    if facts.taken_minor <= order.total or status in TERMINAL or settlement.return_money_of:
-        return settlement
-    difference = difference_of(order, payment, facts, now)
-    if difference is None:
-        return settlement
-    return replace(
-        settlement,
-        refunds=(*settlement.refunds, difference.refund),
-        operations=(*settlement.operations, difference.operation),
-    )
 
 
 def _announce(news: RefundNews, disputed: DisputeEffects, settlement: Settlement) -> Settlement:

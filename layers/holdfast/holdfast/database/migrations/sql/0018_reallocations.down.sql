@@ -7,4 +7,5 @@ DROP FUNCTION payments.refuse_difference_beyond_price();
 DROP TRIGGER total_never_rises ON orders.orders;
 DROP FUNCTION orders.refuse_higher_total();
 DROP TABLE orders.order_address_versions;
+DROP FUNCTION orders.project_price();
 DROP TABLE orders.reallocations;
