@@ -1,6 +1,8 @@
 """An order is given another address while something else happens to it, or to the goods it wants."""
 
 import threading
+import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -9,11 +11,12 @@ from typing import Any, Final
 from sqlalchemy import text
 
 from holdfast.flows.checkout.place_order import place_order
-from holdfast.flows.claims.idempotency import Answer
+from holdfast.flows.claims.idempotency import Answer, Claim, fingerprint_of
 from holdfast.flows.orders.expire_reservations import expire_reservations
+from holdfast.flows.shipping.prepare_shipment import Request, pick_shipment
 from holdfast.payments.refund_plan import Wanted
 from holdfast.runtime import Runtime
-from holdfast.web.answers import payment_answer
+from holdfast.web.answers import change_answer, payment_answer
 from tests.faults import steps
 from tests.faults.production import Production
 from tests.faults.scenes import stored_event
@@ -210,3 +213,34 @@ def test_two_changes_at_the_same_instant_leave_one_address_and_the_lowest_price(
         assert house.violations() == []
     production.until_quiet()
     assert Verdict(production).news() == []
+
+
+def test_goods_that_are_picked_at_the_same_instant_go_where_their_label_says(
+    house: House, production: Production
+) -> None:
+    shop(house)
+    house.add_variant(stock={"EWR": 100, "RNO": 100})
+    caller = staff(house)
+    outcomes: Counter[str] = Counter()
+    for _ in range(ROUNDS):
+        order_id = ordered(house, {"TEE": 2}, address=NEWARK)
+        shipment_id = house.value("SELECT id FROM fulfillment.shipments WHERE order_id = :id", id=order_id)
+        claim = Claim(caller.actor, "pick_shipment", uuid.uuid4().hex, fingerprint_of({"shipment": shipment_id}))
+        with crowd_of(house, 2) as runtime:
+            pick = partial(
+                pick_shipment, runtime, Request(caller, claim, shipment_id, 1), house.clock(), change_answer("shipment")
+            )
+            outcomes += tally(rush([change(house, runtime, order_id), pick]))
+        order = house.order(order_id)
+        moved = order["shipping_address"]["city"] == "Portland"
+        picked = house.rows(
+            "SELECT w.code FROM fulfillment.shipments s JOIN inventory.warehouses w"
+            " ON w.organization_id = s.organization_id AND w.id = s.warehouse_id"
+            " WHERE s.order_id = :id AND s.status = 'picked'",
+            id=order_id,
+        )
+        assert [row["code"] for row in picked] == ([] if moved else ["EWR"])
+        assert order["status"] == ("confirmed" if moved else "processing")
+        assert house.violations() == []
+    # One of the two, each time: who comes second is told so.
+    assert outcomes["200"] + outcomes["201"] == ROUNDS
