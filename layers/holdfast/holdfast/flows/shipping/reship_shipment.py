@@ -87,6 +87,7 @@ def _send_again(
     chosen = _warehouse(transaction, parcels.shipment, wanted, warehouse_id)
     new_id = uuid7(transaction.now)
     _write(transaction, parcels, again, chosen, new_id)
+    _resolve(transaction, parcels.shipment)
     _take_stock(transaction, {(chosen, variant_id): quantity for variant_id, quantity in wanted.items()}, new_id)
     return new_id
 
@@ -170,6 +171,10 @@ def _write(
         new_id=new_id,
         ids=ids,
     )
+
+
+def _resolve(transaction: Transaction, failed: LockedShipment) -> None:
+    """What a person was called for is done."""
     transaction.execute(
         """
         UPDATE operations.process_failures
