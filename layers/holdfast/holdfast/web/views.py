@@ -105,6 +105,7 @@ class Payment(BaseModel):
     ]
     amount_minor: int
     captured_minor: int
+    capturable_minor: int
     refunded_minor: int
     charged_back_minor: int
     currency: str
