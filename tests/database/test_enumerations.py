@@ -6,7 +6,7 @@ from enum import StrEnum
 import pytest
 from pg8000.native import Connection
 
-from holdfast.addresses.model import GeocodeFailureReason, GeocodeFallback, GeocodeQuality, GeocodeResolution
+from holdfast.addresses.model import GeocodeFailureReason, GeocodeFallback, GeocodeQuality, ReviewStatus, ReviewStep
 from holdfast.flows.operations.process_failures import FailureStatus
 from holdfast.inventory.capacity import AlertType
 from holdfast.inventory.stock_file import ImportMode, ImportStatus
@@ -38,7 +38,8 @@ MIRRORS: dict[str, type[StrEnum]] = {
     "group_replays_state": GroupReplayState,
     "geocode_failures_fallback": GeocodeFallback,
     "geocode_failures_reason": GeocodeFailureReason,
-    "geocode_failures_resolution_status": GeocodeResolution,
+    "review_steps_step": ReviewStep,
+    "reviews_status": ReviewStatus,
     "geocode_import_staging_quality": GeocodeQuality,
     "geocode_reference_quality": GeocodeQuality,
     "organization_members_role": Role,

@@ -21,6 +21,7 @@ INLINED = {"tenancy.clock", "tenancy.uuid_v7", "tenancy.uuid_v7_floor", "checkou
 
 APPEND_ONLY = {
     "orders.order_status_history": set(),
+    "addresses.review_steps": set(),
     "inventory.stock_movements": set(),
     "operations.audit_log": set(),
     "payments.payment_events": {"payment_id", "state", "attempts", "next_attempt_at", "last_error", "processed_at"},

@@ -253,7 +253,7 @@ def _order_document(
     command: PlaceOrder, facts: Mapping[str, Any], plan: CheckoutPlan, attempt: Attempt
 ) -> dict[str, Any]:
     amounts, location = plan.amounts, plan.location
-    reviews_addresses = facts["organization"]["settings"].get("address_review") is True
+    reviews_addresses = facts["organization"]["settings"].get("address_review") is not False
     return {
         "id": str(attempt.order_id),
         "order_number": attempt.order_number,

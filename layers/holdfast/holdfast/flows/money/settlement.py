@@ -11,6 +11,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
+from holdfast.flows.addresses.review_of_step import ReviewEnding, review_of_step
 from holdfast.flows.checkout.payment_means import kept_method
 from holdfast.flows.money.dispute_effects import DisputeEffects, dispute_effects
 from holdfast.flows.money.refund_news import REFUND_NEWS, RefundNews, read_refund_news, step_back
@@ -71,6 +72,8 @@ class Settlement:
     failures: tuple[tuple[str, str, Mapping[str, Any]], ...] = ()
     topics: tuple[str, ...] = ()
     disputed: DisputeEffects | None = None
+    review_ending: ReviewEnding | None = None
+    """How the review of the address ended, where the path leads out of one and does not say it by itself."""
     needs_stock: bool = False
     """The money is there and the holds are gone: reserve again, or give the money back."""
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -279,6 +282,7 @@ def _document(transaction: Transaction, order: LockedOrder, settlement: Settleme
     # Each message has a number of its own: that of the step it tells of, the last message of the last step.
     before_first = order.sequence + len(settlement.path) - len(settlement.topics)
     status = settlement.path[-1] if settlement.path else order.status
+    review, review_failures = review_of_step(order, settlement.path, settlement.notes, settlement.review_ending, now)
     return {
         "now": now.isoformat(),
         "actor": transaction.actor,
@@ -298,6 +302,7 @@ def _document(transaction: Transaction, order: LockedOrder, settlement: Settleme
             "has_open_dispute": settlement.disputed and settlement.disputed.has_open_dispute,
         },
         "dispute": settlement.disputed and settlement.disputed.row,
+        "review": review,
         "resolve_holds": settlement.resolve_holds,
         "return_sold": settlement.return_sold,
         "extend_holds_until": settlement.extend_holds_until and settlement.extend_holds_until.isoformat(),
@@ -325,7 +330,7 @@ def _document(transaction: Transaction, order: LockedOrder, settlement: Settleme
         + list(settlement.operations),
         "failures": [
             {"id": str(uuid7(now)), "process_name": name, "details": details, "payload": payload}
-            for name, details, payload in settlement.failures
+            for name, details, payload in (*settlement.failures, *review_failures)
         ],
         "resolved": [
             {"process_name": name, "note": note}

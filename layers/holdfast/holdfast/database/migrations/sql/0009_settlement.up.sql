@@ -67,6 +67,13 @@ BEGIN
                 'payment_hold_seconds', (SELECT g.settings ->> 'payment_hold_seconds' FROM tenancy.organizations g
                                           WHERE g.id = o.organization_id),
                 'capture_policy', (SELECT g.settings ->> 'capture_policy' FROM tenancy.organizations g WHERE g.id = o.organization_id),
+                'review_basis', CASE WHEN o.geocode_requires_review THEN (
+                    SELECT jsonb_build_object('country', o.shipping_address ->> 'country', 'region', o.shipping_address ->> 'region',
+                                              'customer_timezone', c.timezone, 'organization_timezone', g.settings ->> 'timezone',
+                                              'calendars', g.settings -> 'business_calendars')
+                      FROM tenancy.organizations g
+                      JOIN tenancy.customers c ON c.organization_id = g.id AND c.id = o.customer_id
+                     WHERE g.id = o.organization_id) END,
                 -- Where a refund took it from: a refund that fails later leads back there.
                 'status_before', CASE WHEN o.status IN ('refunded', 'partially_refunded') THEN (
                     SELECT h.from_status FROM orders.order_status_history h
@@ -245,6 +252,7 @@ $$;
 --     dispute: {id, gateway_dispute_id, status, amount, lost_amount, ...} | null,
 --     order: {from, sequence, path: [...], is_reversal, notes, payment_status, refunded, has_open_dispute},
 --     resolve_holds: 'completed' | 'cancelled' | null, return_sold: bool, extend_holds_until,
+--     review: {begin: {id, nonce, timezone, deadline_at, ...}} | {end: {status, step, notes, details}} | null,
 --     outbox: [{id, topic, sequence, payload}], operations: [{id, payment_id, operation, subject_id, amount, reason}],
 --     failures: [{id, process_name, details, payload}], resolved: [{process_name, note}]}
 CREATE FUNCTION checkout.settle(p_organization_id uuid, p jsonb) RETURNS jsonb
@@ -356,6 +364,14 @@ BEGIN
     ELSIF jsonb_array_length(o -> 'path') > 0 THEN
         PERFORM orders.walk_status(p_organization_id, v_order_id, o ->> 'from', (o ->> 'sequence')::integer,
                                    ARRAY(SELECT jsonb_array_elements_text(o -> 'path')), v_actor, o ->> 'notes', v_now);
+    END IF;
+    -- An order is under review exactly while its review is open.
+    IF p #> '{review,end}' IS NOT NULL THEN
+        PERFORM addresses.end_review(p_organization_id, v_order_id, v_now, v_actor, p #> '{review,end}');
+        UPDATE orders.orders SET geocode_requires_review = false
+         WHERE organization_id = p_organization_id AND id = v_order_id AND geocode_requires_review;
+    ELSIF p #> '{review,begin}' IS NOT NULL THEN
+        PERFORM addresses.begin_review(p_organization_id, v_order_id, v_now, v_actor, p #> '{review,begin}');
     END IF;
 
     INSERT INTO operations.outbox (organization_id, id, topic, aggregate_type, aggregate_id, sequence, payload, created_at)

@@ -1,0 +1,61 @@
+"""What a step of an order means for the review of its address: written by the same statement as the step itself.
+
+An order is under review exactly while its review is open. So whatever takes an order to ``address_review`` begins one,
+and whatever takes it away ends it: the address that was settled, a cancellation by whomever, a refund in full.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from holdfast.addresses.model import ReviewStatus, ReviewStep
+from holdfast.addresses.review_begin import begin_review
+from holdfast.flows.orders.locked_order import LockedOrder
+from holdfast.orders.lifecycle import OrderStatus
+from holdfast.values.ids import uuid7
+
+_NOTHING: Final = (None, ())
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewEnding:
+    """How a review ended, where the step of the order alone does not say it."""
+
+    status: ReviewStatus
+    step: ReviewStep
+    notes: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def review_of_step(
+    order: LockedOrder, path: tuple[OrderStatus, ...], notes: str | None, ending: ReviewEnding | None, now: datetime
+) -> tuple[Mapping[str, Any] | None, tuple[tuple[str, str, Mapping[str, Any]], ...]]:
+    """What ``checkout.settle`` is to write of the review, and the failures that a person has to know of."""
+    if not path:
+        return _NOTHING
+    if order.status is OrderStatus.ADDRESS_REVIEW:
+        ended = ending or _ending_by(path[-1], notes)
+        return {
+            "end": {
+                "status": ended.status,
+                "step": ended.step,
+                "notes": ended.notes,
+                "details": dict(ended.details),
+            }
+        }, ()
+    if path[-1] is not OrderStatus.ADDRESS_REVIEW:
+        return _NOTHING
+    if order.review_basis is None:
+        raise AssertionError("an order goes to address_review without the facts of a review")
+    begun = begin_review(uuid7(now), order.review_basis, order.preference, now)
+    if begun.wrong_setting is None:
+        return {"begin": begun.document}, ()
+    detail = f"the deadline of the address review was counted on the region's own calendar: {begun.wrong_setting}"
+    return {"begin": begun.document}, (("BusinessCalendar", detail, {"review_id": begun.document["id"]}),)
+
+
+def _ending_by(status: OrderStatus, notes: str | None) -> ReviewEnding:
+    if status is OrderStatus.CONFIRMED:
+        return ReviewEnding(ReviewStatus.RESOLVED, ReviewStep.RESOLVED, notes)
+    return ReviewEnding(ReviewStatus.CANCELLED, ReviewStep.CANCELLED, notes)
