@@ -1,7 +1,7 @@
 """Everything the environment decides, read once, frozen, typed. The only module that reads ``os.environ``."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -94,17 +94,10 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
             raise ValueError(f"the environment variable {name} is not a whole number: {value!r}")
         return int(value)
 
-    def return_url(name: str) -> str:
+    def page(name: str, valid: Callable[[str], str]) -> str:
         template = environment.get(name, "")
         try:
-            return valid_template(template) if template else ""
-        except ValueError as error:
-            raise ValueError(f"the environment variable {name}: {error}") from error
-
-    def review_page(name: str) -> str:
-        template = environment.get(name, "")
-        try:
-            return valid_page(template) if template else ""
+            return valid(template) if template else ""
         except ValueError as error:
             raise ValueError(f"the environment variable {name}: {error}") from error
 
@@ -134,8 +127,8 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         paypal_webhook_roots_file=environment.get("PAYPAL_WEBHOOK_ROOTS_FILE", ""),
         square_base_url=environment.get("SQUARE_BASE_URL", "https://connect.squareup.com"),
         adyen_base_url=environment.get("ADYEN_BASE_URL", "https://{prefix}-checkout-live.adyenpayments.com/checkout"),
-        storefront_return_url=return_url("STOREFRONT_RETURN_URL"),
-        address_review_page_url=review_page("ADDRESS_REVIEW_PAGE_URL"),
+        storefront_return_url=page("STOREFRONT_RETURN_URL", valid_template),
+        address_review_page_url=page("ADDRESS_REVIEW_PAGE_URL", valid_page),
         address_review_link_secret=environment.get("ADDRESS_REVIEW_LINK_SECRET", ""),
         database_master_secret=environment.get("DATABASE_MASTER_SECRET_ARN", ""),
         geocoder=GeocoderChoice(environment.get("GEOCODER") or "none"),
