@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from holdfast.addresses.cache_policy import use_document
-from holdfast.flows.checkout.locate_address import AddressSearch
+from holdfast.flows.addresses.locate_address import AddressSearch
 from holdfast.flows.checkout.payment_methods import forget_methods
 from holdfast.flows.checkout.place_order import PlaceOrder, _try_to_place
 from holdfast.flows.checkout.planning import CheckoutRequest, RequestedItem

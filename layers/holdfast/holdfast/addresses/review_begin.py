@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Final
 from uuid import UUID
 
 from holdfast.addresses.business_calendar import calendar_of, usual_calendar
@@ -12,7 +12,7 @@ from holdfast.addresses.review_deadline import review_times
 from holdfast.addresses.timezones import zone_of
 from holdfast.values.shipping import ShippingPreference
 
-_NONCE_BYTES = 16
+_NONCE_BYTES: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +26,6 @@ class ReviewBasis:
     calendars: Mapping[str, Any] | None
     """The shop's own, as ``business_calendar`` reads them."""
 
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """As ``checkout.lock_order`` tells it."""
-        return cls(
-            country=str(document["country"]),
-            region=document["region"],
-            customer_timezone=document["customer_timezone"],
-            organization_timezone=document["organization_timezone"],
-            calendars=document["calendars"],
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class NewReview:
@@ -45,6 +34,11 @@ class NewReview:
     document: Mapping[str, Any]
     wrong_setting: str | None
     """What is wrong with the shop's calendars; the region's own was taken instead."""
+
+
+def reviews_addresses(settings: Mapping[str, Any]) -> bool:
+    """Whether the shop reviews addresses that were not found: unless its settings say ``"address_review": false``."""
+    return settings.get("address_review") is not False
 
 
 def begin_review(review_id: UUID, basis: ReviewBasis, preference: ShippingPreference, now: datetime) -> NewReview:

@@ -221,7 +221,7 @@ def record_answer(transaction: Transaction, attempt: Attempt, answer: GatewayAns
     settlement = decide(order, payment, tidings_of(event, event_id, answer.snapshot), transaction.now)
     if settlement.needs_stock:
         settlement = reserve_again(transaction, order, payment, settlement)
-    return Recorded(write(transaction, order, settlement), bool(settlement.return_money_of))
+    return Recorded(write(transaction, order, settlement), settlement.owes_money)
 
 
 def _said_again(

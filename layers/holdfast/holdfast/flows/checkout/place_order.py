@@ -11,10 +11,11 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from holdfast.addresses.review_begin import reviews_addresses
 from holdfast.database.errors import ConnectionLost, StaleFacts
 from holdfast.database.transaction import Transaction
+from holdfast.flows.addresses.locate_address import AddressSearch
 from holdfast.flows.checkout.charge_payment import Attempt
-from holdfast.flows.checkout.locate_address import AddressSearch
 from holdfast.flows.checkout.pay_attempt import Render, pay_attempt, resume_attempt
 from holdfast.flows.checkout.payment_means import PaymentMeans, chosen_of
 from holdfast.flows.checkout.planning import CheckoutPlan, CheckoutRequest, hold_document, plan_checkout, read_facts
@@ -253,7 +254,6 @@ def _order_document(
     command: PlaceOrder, facts: Mapping[str, Any], plan: CheckoutPlan, attempt: Attempt
 ) -> dict[str, Any]:
     amounts, location = plan.amounts, plan.location
-    reviews_addresses = facts["organization"]["settings"].get("address_review") is not False
     return {
         "id": str(attempt.order_id),
         "order_number": attempt.order_number,
@@ -272,7 +272,8 @@ def _order_document(
         "latitude": location.coordinates and location.coordinates.latitude,
         "longitude": location.coordinates and location.coordinates.longitude,
         "geocode_quality": location.quality,
-        "geocode_requires_review": location.failure is not None and reviews_addresses,
+        "geocode_requires_review": location.failure is not None
+        and reviews_addresses(facts["organization"]["settings"]),
         "allocation_reasons": plan.allocation.reasons,
         "customer_notes": command.notes,
         "source": command.source,

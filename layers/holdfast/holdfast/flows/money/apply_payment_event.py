@@ -95,7 +95,7 @@ def settle_event(transaction: Transaction, claimed: Mapping[str, Any], *, commit
     settlement = decide(order, payment, _tidings(claimed), transaction.now)
     if settlement.needs_stock:
         settlement = reserve_again(transaction, order, payment, settlement)
-    return Recorded(write(transaction, order, settlement, commit=commit), bool(settlement.return_money_of))
+    return Recorded(write(transaction, order, settlement, commit=commit), settlement.owes_money)
 
 
 def _tidings(claimed: Mapping[str, Any]) -> Tidings:

@@ -34,7 +34,7 @@ Render = Callable[[Mapping[str, Any], str, str | None], Answer]
 
 @dataclass(frozen=True, slots=True)
 class CaptureOrder:
-    """A request to take held money. Without an amount: all that is held."""
+    """A request to take held money. Without an amount: all that is held, as far as the order costs so much."""
 
     caller: Caller
     claim: Claim
@@ -79,7 +79,7 @@ def _begin(runtime: Runtime, command: CaptureOrder, now: datetime) -> Answer | R
             return None if earlier["outcome"] == "busy" else read_earlier(earlier, command.claim, now)
         order = lock_order(transaction, order_id)
         payment = _held(order)
-        amount_minor = payment.amount if command.amount_minor is None else command.amount_minor
+        amount_minor = order.capturable(payment) if command.amount_minor is None else command.amount_minor
         if request_capture(transaction, order, payment, amount_minor, reason=CaptureReason.BY_HAND) is None:
             raise Conflict("a capture of this payment is under way")
         return order_id

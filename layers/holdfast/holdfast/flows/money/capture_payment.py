@@ -80,16 +80,18 @@ def request_capture(
     """Decide to capture; the caller commits and then calls ``capture_due``. ``None``: it was decided before and is
     under way. ``subject_id`` is what it is for, such as a shipment.
 
-    Raises Conflict where no money is held (any more) and InvalidInput for more than is held.
+    Raises Conflict where no money is held (any more) and InvalidInput for more than is held or than the order costs.
     """
     if order.status in TERMINAL or payment.is_owed_back:
         raise Conflict("the money of this order is on its way back")
     if payment.status is not PaymentStatus.AUTHORIZED:
         raise Conflict(f"no money is held: the payment is {payment.status}")
-    if not 0 < amount_minor <= payment.amount:
+    capturable = order.capturable(payment)
+    if not 0 < amount_minor <= capturable:
+        why = "what is held" if capturable == payment.amount else "what the order costs now"
         raise InvalidInput(
-            f"{amount_minor} of {payment.amount} cannot be captured",
-            errors=[{"field": "amount_minor", "message": f"from 1 to {payment.amount}, which is what is held"}],
+            f"{amount_minor} of {capturable} cannot be captured",
+            errors=[{"field": "amount_minor", "message": f"from 1 to {capturable}, which is {why}"}],
         )
     requested: UUID | None = transaction.value(
         """

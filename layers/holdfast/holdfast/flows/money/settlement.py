@@ -14,6 +14,7 @@ from holdfast.database.transaction import Transaction
 from holdfast.flows.addresses.review_of_step import ReviewEnding, review_of_step
 from holdfast.flows.checkout.payment_means import kept_method
 from holdfast.flows.money.dispute_effects import DisputeEffects, dispute_effects
+from holdfast.flows.money.price_difference import difference_of
 from holdfast.flows.money.refund_news import REFUND_NEWS, RefundNews, read_refund_news, step_back
 from holdfast.flows.orders.locked_order import MONEY_STATUSES, LockedOrder, LockedPayment
 from holdfast.orders.lifecycle import TERMINAL, OrderStatus, path_to_confirmed
@@ -78,6 +79,11 @@ class Settlement:
     """The money is there and the holds are gone: reserve again, or give the money back."""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def owes_money(self) -> bool:
+        """Whether something is to be carried out at a gateway once it is written."""
+        return bool(self.return_money_of or self.operations)
+
 
 @dataclass(frozen=True, slots=True)
 class Tidings:
@@ -113,7 +119,8 @@ def decide(order: LockedOrder, payment: LockedPayment, tidings: Tidings, now: da
         refunded=_refunded(order, payment, facts),
     )
     disputed = dispute_effects(order, payment, facts, tidings.news.gateway_dispute_id, uuid7(now))
-    return _announce(news, disputed, _follow(order, payment, status, facts, settlement))
+    followed = _follow(order, payment, status, facts, settlement)
+    return _announce(news, disputed, _give_back_difference(order, payment, facts, followed, now))
 
 
 def _refunded(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts) -> int:
@@ -122,6 +129,23 @@ def _refunded(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts) -
     given = facts.refunded_minor + sum(other.refunded_amount for other in others)
     collected = facts.collected_minor + sum(other.captured_amount for other in others)
     return min(order.total, max(0, given - max(0, collected - order.total)))
+
+
+def _give_back_difference(
+    order: LockedOrder, payment: LockedPayment, facts: PaymentFacts, settlement: Settlement, now: datetime
+) -> Settlement:
+    """What the payment took beyond the price of an order that goes on; one that is over gives all of it back."""
+    status = settlement.path[-1] if settlement.path else order.status
+    if facts.taken_minor <= order.total or status in TERMINAL or settlement.return_money_of:
+        return settlement
+    difference = difference_of(order, payment, facts, now)
+    if difference is None:
+        return settlement
+    return replace(
+        settlement,
+        refunds=(*settlement.refunds, difference.refund),
+        operations=(*settlement.operations, difference.operation),
+    )
 
 
 def _announce(news: RefundNews, disputed: DisputeEffects, settlement: Settlement) -> Settlement:
@@ -190,7 +214,7 @@ def _money_came(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts,
         return settlement if is_spent else replace(settlement, return_money_of=((payment.id, "late_payment"),))
     if any(not other.is_owed_back for other in _others(order, payment, with_money=True)):
         return replace(settlement, return_money_of=((payment.id, "duplicate"),))
-    if order.status is OrderStatus.DELIVERED and facts.refunded_minor > 0:
+    if order.status is OrderStatus.DELIVERED and settlement.refunded:
         partial = (OrderStatus.PARTIALLY_REFUNDED,)
         return replace(settlement, path=partial, notes="refunded in part", topics=("order.partially_refunded",))
     if order.status not in _WAITING_FOR_MONEY:
@@ -282,7 +306,9 @@ def _document(transaction: Transaction, order: LockedOrder, settlement: Settleme
     # Each message has a number of its own: that of the step it tells of, the last message of the last step.
     before_first = order.sequence + len(settlement.path) - len(settlement.topics)
     status = settlement.path[-1] if settlement.path else order.status
-    review, review_failures = review_of_step(order, settlement.path, settlement.notes, settlement.review_ending, now)
+    review, review_failures = review_of_step(
+        transaction, order, settlement.path, settlement.notes, settlement.review_ending
+    )
     return {
         "now": now.isoformat(),
         "actor": transaction.actor,

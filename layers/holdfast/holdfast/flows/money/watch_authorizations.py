@@ -142,5 +142,6 @@ def _capture(
         payment = order.payment(payment_id)
         if payment.status is not PaymentStatus.AUTHORIZED or payment.is_owed_back or not _is_live(order):
             return
-        request_capture(transaction, order, payment, payment.amount, reason=CaptureReason.AUTHORIZATION_EXPIRES)
+        reason = CaptureReason.AUTHORIZATION_EXPIRES
+        request_capture(transaction, order, payment, order.capturable(payment), reason=reason)
     capture_due(runtime, organization_id, order_id, clock)

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from holdfast.addresses.review_begin import ReviewBasis
 from holdfast.database.transaction import Transaction
 from holdfast.orders.lifecycle import OrderStatus
 from holdfast.payments.capture_policy import CapturePolicy, policy_of
@@ -148,8 +147,6 @@ class LockedOrder:
     preference: ShippingPreference
     destination: Coordinates | None
     needs_address_review: bool
-    review_basis: ReviewBasis | None
-    """What the deadline of a review is counted from; ``None`` for an order whose address needs none."""
     payment_hold_seconds: int
     """How long a hold lives from the moment a payment is under way; a setting of the organization."""
     hold_max_seconds: int
@@ -178,6 +175,10 @@ class LockedOrder:
     def open_payment(self) -> LockedPayment | None:
         """The attempt under way; there is one at the most."""
         return next((payment for payment in self.payments if payment.is_open), None)
+
+    def capturable(self, payment: LockedPayment) -> int:
+        """How much of the money that a payment holds may be taken: what is held, and no more than the order costs."""
+        return min(payment.amount, self.total)
 
     @property
     def is_held(self) -> bool:
@@ -236,7 +237,6 @@ def _order_from(document: Mapping[str, Any]) -> LockedOrder:
         preference=ShippingPreference(order["shipping_preference"]),
         destination=Coordinates(order["latitude"], order["longitude"]) if located else None,
         needs_address_review=order["needs_address_review"],
-        review_basis=ReviewBasis.from_json(order["review_basis"]) if order["review_basis"] else None,
         payment_hold_seconds=int(order["payment_hold_seconds"] or PAYMENT_HOLD_SECONDS_DEFAULT),
         hold_max_seconds=int(order["hold_max_seconds"] or HOLD_MAX_SECONDS_DEFAULT),
         capture_policy=policy_of(order["capture_policy"]),

@@ -67,13 +67,6 @@ BEGIN
                 'payment_hold_seconds', (SELECT g.settings ->> 'payment_hold_seconds' FROM tenancy.organizations g
                                           WHERE g.id = o.organization_id),
                 'capture_policy', (SELECT g.settings ->> 'capture_policy' FROM tenancy.organizations g WHERE g.id = o.organization_id),
-                'review_basis', CASE WHEN o.geocode_requires_review THEN (
-                    SELECT jsonb_build_object('country', o.shipping_address ->> 'country', 'region', o.shipping_address ->> 'region',
-                                              'customer_timezone', c.timezone, 'organization_timezone', g.settings ->> 'timezone',
-                                              'calendars', g.settings -> 'business_calendars')
-                      FROM tenancy.organizations g
-                      JOIN tenancy.customers c ON c.organization_id = g.id AND c.id = o.customer_id
-                     WHERE g.id = o.organization_id) END,
                 -- Where a refund took it from: a refund that fails later leads back there.
                 'status_before', CASE WHEN o.status IN ('refunded', 'partially_refunded') THEN (
                     SELECT h.from_status FROM orders.order_status_history h
@@ -340,9 +333,6 @@ BEGIN
     IF jsonb_array_length(p -> 'refunds') > 0 THEN
         PERFORM checkout.count_refunds(p_organization_id, v_order_id);
     END IF;
-    IF (p ->> 'return_sold')::boolean OR jsonb_array_length(p -> 'refunds') > 0 THEN
-        PERFORM checkout.restock(p_organization_id, v_order_id, v_now, (p ->> 'return_sold')::boolean, o ->> 'notes', v_actor);
-    END IF;
     IF p ->> 'extend_holds_until' IS NOT NULL THEN
         UPDATE inventory.reservations SET expires_at = (p ->> 'extend_holds_until')::timestamptz
          WHERE organization_id = p_organization_id AND order_id = v_order_id AND status = 'active'
@@ -372,6 +362,15 @@ BEGIN
          WHERE organization_id = p_organization_id AND id = v_order_id AND geocode_requires_review;
     ELSIF p #> '{review,begin}' IS NOT NULL THEN
         PERFORM addresses.begin_review(p_organization_id, v_order_id, v_now, v_actor, p #> '{review,begin}');
+    END IF;
+    -- What is confirmed is to ship; what is cancelled, refunded or kept back by a refund is not.
+    IF o #>> '{path,-1}' IN ('confirmed', 'cancelled', 'refunded') OR (o ->> 'is_reversal')::boolean
+        OR jsonb_array_length(p -> 'refunds') > 0
+    THEN
+        PERFORM fulfillment.plan_shipments(p_organization_id, v_order_id, v_now, v_actor);
+    END IF;
+    IF (p ->> 'return_sold')::boolean OR jsonb_array_length(p -> 'refunds') > 0 THEN
+        PERFORM checkout.restock(p_organization_id, v_order_id, v_now, (p ->> 'return_sold')::boolean, o ->> 'notes', v_actor);
     END IF;
 
     INSERT INTO operations.outbox (organization_id, id, topic, aggregate_type, aggregate_id, sequence, payload, created_at)
