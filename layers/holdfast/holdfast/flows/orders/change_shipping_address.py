@@ -76,6 +76,7 @@ def change_shipping_address(
             return (None, answer) if isinstance(answer, Answer) else None
         order = lock_order(transaction, order_id)
         _refuse_unless_changeable(order.status)
+        _refuse_picked(transaction, order)
         changed = readdress(
             transaction, order, NewAddress(command.address, search, Cause.ADDRESS_CHANGE, command.expected_version)
         )
@@ -129,6 +130,21 @@ def _refuse_unless_changeable(status: OrderStatus) -> None:
         raise Conflict("the address of this order is being reviewed: the review corrects it", status=status.value)
     if status not in ADDRESS_CHANGES:
         raise Conflict(f"the address of an order that is {status} cannot be changed", status=status.value)
+
+
+def _refuse_picked(transaction: Transaction, order: LockedOrder) -> None:
+    """Goods in somebody's hands go where their label says. Whoever picks takes the order's row as well."""
+    picked = transaction.value(
+        """
+        SELECT s.status FROM fulfillment.shipments s
+         WHERE s.organization_id = :organization_id AND s.order_id = :order_id
+           AND s.status NOT IN ('pending', 'cancelled') LIMIT 1
+        """,
+        organization_id=transaction.tenant,
+        order_id=order.id,
+    )
+    if picked is not None:
+        raise Conflict("some of the order is picked: its address cannot be changed", status=order.status.value)
 
 
 def _reviewed(transaction: Transaction, order: LockedOrder, changed: Readdressed) -> Settlement:

@@ -18,12 +18,14 @@ from holdfast.flows.checkout.planning import allocate_lines, hold_document
 from holdfast.flows.orders.locked_order import LockedOrder
 from holdfast.inventory.allocation import Line, Plan
 from holdfast.inventory.reallocation import SAVING_MIN_PERCENT, Cause, Outcome, Saving
+from holdfast.orders.lifecycle import OrderStatus
 from holdfast.values.coordinates import Coordinates
 from holdfast.values.errors import OutOfStock
 from holdfast.values.ids import uuid7
 
 DECISIONS_MAX: Final = 3
 """How often it is decided on fresh facts, when others take the stock meanwhile, before the allocation is honoured."""
+_HAS_SHIPMENTS: Final = frozenset({OrderStatus.CONFIRMED, OrderStatus.PROCESSING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,8 @@ def reallocate(
             transaction.execute("ROLLBACK TO SAVEPOINT reallocation")
             facts = readdress_facts(transaction, order)
             continue
+        if order.status in _HAS_SHIPMENTS:
+            _plan_shipments(transaction, order)
         return _on_record(transaction, order, cause, told, reallocation_id)
     reason = f"others took the stock of {_named(told.to_warehouses)} meanwhile, several times over"
     lost = replace(told, outcome=Outcome.HONOURED, reason=reason)
@@ -264,6 +268,17 @@ def _move(
         "SELECT checkout.move_goods(:organization_id, CAST(:move AS jsonb))",
         organization_id=transaction.tenant,
         move=document,
+    )
+
+
+def _plan_shipments(transaction: Transaction, order: LockedOrder) -> None:
+    """They leave from where the goods are now."""
+    transaction.value(
+        "SELECT fulfillment.plan_shipments(:organization_id, :order_id, :now, :actor)",
+        organization_id=transaction.tenant,
+        order_id=order.id,
+        now=transaction.now,
+        actor=transaction.actor,
     )
 
 
