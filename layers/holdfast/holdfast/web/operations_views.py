@@ -47,6 +47,7 @@ class TimelineEntry(BaseModel):
         "payment_event",
         "api_call",
         "status",
+        "address_review",
         "stock_movement",
         "refund",
         "dispute",

@@ -63,6 +63,14 @@ _TIMELINE: Final = """
                                   'notes', h.notes)
           FROM o JOIN orders.order_status_history h ON h.organization_id = o.organization_id AND h.order_id = o.id
         UNION ALL
+        SELECT s.created_at, 5, 'address_review', s.sequence, s.review_id || '-' || s.sequence,
+               'address review ' || s.step,
+               jsonb_build_object('review_id', s.review_id, 'taken_by', s.taken_by, 'notes', s.notes,
+                                  'deadline_at', s.details -> 'deadline_at', 'from', s.details -> 'from',
+                                  'to', s.details -> 'to')
+          FROM o JOIN addresses.reviews r ON r.organization_id = o.organization_id AND r.order_id = o.id
+          JOIN addresses.review_steps s ON s.organization_id = r.organization_id AND s.review_id = r.id
+        UNION ALL
         SELECT created_at, 5, 'refund', NULL, id::text, 'refund ' || status,
                jsonb_build_object('payment_id', payment_id, 'amount_minor', amount, 'currency', currency,
                                   'reason', reason, 'gateway_refund_id', gateway_refund_id,
