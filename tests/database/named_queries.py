@@ -402,6 +402,18 @@ NAMED: dict[str, Named] = {
         statement("SELECT line FROM addresses.geocode_import_staging WHERE import_id = :none", none=UUID(int=1)),
         SYSTEM,
     ),
+    "reallocations of an order": Named(
+        statement(
+            "SELECT sequence FROM orders.reallocations WHERE organization_id = :o AND order_id = :order"
+            " ORDER BY sequence"
+        )
+    ),
+    "earlier addresses of an order": Named(
+        statement(
+            "SELECT version FROM orders.order_address_versions WHERE organization_id = :o AND order_id = :order"
+            " ORDER BY version"
+        )
+    ),
     "geocode failures of an order": Named(
         statement("SELECT id FROM addresses.geocode_failures WHERE organization_id = :o AND order_id = :order")
     ),

@@ -76,7 +76,8 @@ def test_pending_shipments_follow_the_allocation(split_house: House) -> None:
     elsewhere = "RNO" if before["code"] == "EWR" else "EWR"
     split_house.sql(
         "WITH gone AS (UPDATE orders.order_allocations SET superseded_at = :now WHERE order_id = CAST(:order AS uuid)"
-        " RETURNING *) INSERT INTO orders.order_allocations (organization_id, id, order_id, order_item_id, warehouse_id,"
+        " RETURNING *)"
+        " INSERT INTO orders.order_allocations (organization_id, id, order_id, order_item_id, warehouse_id,"
         " variant_id, quantity, load_date, shipping_cost, score, created_at) SELECT organization_id, gen_random_uuid(),"
         " order_id, order_item_id, :warehouse, variant_id, quantity, load_date, 700, score, :now FROM gone",
         now=split_house.clock(),

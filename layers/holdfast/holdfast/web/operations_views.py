@@ -6,6 +6,8 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
+from holdfast.web import address_views
+
 
 class ProcessFailure(BaseModel):
     """Something that waits for a person, or did. ``related_id`` is the order, payment or event it is about."""
@@ -214,6 +216,7 @@ class RefoldPage(BaseModel):
 
 
 ANSWERS: tuple[type[BaseModel], ...] = (
+    *address_views.ANSWERS,
     DisputePage,
     GatewayHealth,
     MoneyReport,

@@ -11,11 +11,12 @@ from typing import Any, Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
-from holdfast.flows.addresses.review_of_step import ReviewEnding, review_of_step
+from holdfast.flows.addresses.review_of_step import ReviewEnding
 from holdfast.flows.checkout.payment_means import kept_method
 from holdfast.flows.money.dispute_effects import DisputeEffects, dispute_effects
-from holdfast.flows.money.price_difference import difference_of
+from holdfast.flows.money.price_difference import give_back_difference
 from holdfast.flows.money.refund_news import REFUND_NEWS, RefundNews, read_refund_news, step_back
+from holdfast.flows.money.settlement_document import settlement_document
 from holdfast.flows.orders.locked_order import MONEY_STATUSES, LockedOrder, LockedPayment
 from holdfast.orders.lifecycle import TERMINAL, OrderStatus, path_to_confirmed
 from holdfast.orders.model import derive_payment_status
@@ -120,7 +121,7 @@ def decide(order: LockedOrder, payment: LockedPayment, tidings: Tidings, now: da
     )
     disputed = dispute_effects(order, payment, facts, tidings.news.gateway_dispute_id, uuid7(now))
     followed = _follow(order, payment, status, facts, settlement)
-    return _announce(news, disputed, _give_back_difference(order, payment, facts, followed, now))
+    return _announce(news, disputed, give_back_difference(order, payment, facts, followed, now))
 
 
 def _refunded(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts) -> int:
@@ -129,23 +130,6 @@ def _refunded(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts) -
     given = facts.refunded_minor + sum(other.refunded_amount for other in others)
     collected = facts.collected_minor + sum(other.captured_amount for other in others)
     return min(order.total, max(0, given - max(0, collected - order.total)))
-
-
-def _give_back_difference(
-    order: LockedOrder, payment: LockedPayment, facts: PaymentFacts, settlement: Settlement, now: datetime
-) -> Settlement:
-    """What the payment took beyond the price of an order that goes on; one that is over gives all of it back."""
-    status = settlement.path[-1] if settlement.path else order.status
-    if facts.taken_minor <= order.total or status in TERMINAL or settlement.return_money_of:
-        return settlement
-    difference = difference_of(order, payment, facts, now)
-    if difference is None:
-        return settlement
-    return replace(
-        settlement,
-        refunds=(*settlement.refunds, difference.refund),
-        operations=(*settlement.operations, difference.operation),
-    )
 
 
 def _announce(news: RefundNews, disputed: DisputeEffects, settlement: Settlement) -> Settlement:
@@ -297,72 +281,8 @@ def write(transaction: Transaction, order: LockedOrder, settlement: Settlement, 
     return run(
         "SELECT checkout.settle(:organization_id, CAST(:settlement AS jsonb))",
         organization_id=transaction.tenant,
-        settlement=_document(transaction, order, settlement),
+        settlement=settlement_document(transaction, order, settlement),
     )
-
-
-def _document(transaction: Transaction, order: LockedOrder, settlement: Settlement) -> dict[str, Any]:
-    now = transaction.now
-    # Each message has a number of its own: that of the step it tells of, the last message of the last step.
-    before_first = order.sequence + len(settlement.path) - len(settlement.topics)
-    status = settlement.path[-1] if settlement.path else order.status
-    review, review_failures = review_of_step(
-        transaction, order, settlement.path, settlement.notes, settlement.review_ending
-    )
-    return {
-        "now": now.isoformat(),
-        "actor": transaction.actor,
-        "order_id": str(settlement.order_id),
-        "event_id": _text(settlement.event_id),
-        "payment": settlement.payment,
-        "refunds": list(settlement.refunds),
-        "refund_items": list(settlement.refund_items),
-        "order": {
-            "from": order.status,
-            "sequence": order.sequence,
-            "path": list(settlement.path),
-            "is_reversal": settlement.is_reversal,
-            "notes": settlement.notes,
-            "payment_status": settlement.payment_status,
-            "refunded": settlement.refunded,
-            "has_open_dispute": settlement.disputed and settlement.disputed.has_open_dispute,
-        },
-        "dispute": settlement.disputed and settlement.disputed.row,
-        "review": review,
-        "resolve_holds": settlement.resolve_holds,
-        "return_sold": settlement.return_sold,
-        "extend_holds_until": settlement.extend_holds_until and settlement.extend_holds_until.isoformat(),
-        "outbox": [
-            {
-                "id": str(uuid7(now)),
-                "topic": topic,
-                "sequence": before_first + number,
-                "payload": {"order_id": str(order.id), "order_number": order.order_number, "status": status}
-                | dict(settlement.extra),
-            }
-            for number, topic in enumerate(settlement.topics, start=1)
-        ],
-        "operations": [
-            {
-                "id": str(uuid7(now)),
-                "payment_id": str(payment_id),
-                "operation": "return_money",
-                "subject_id": None,
-                "amount": None,
-                "reason": reason,
-            }
-            for payment_id, reason in settlement.return_money_of
-        ]
-        + list(settlement.operations),
-        "failures": [
-            {"id": str(uuid7(now)), "process_name": name, "details": details, "payload": payload}
-            for name, details, payload in (*settlement.failures, *review_failures)
-        ],
-        "resolved": [
-            {"process_name": name, "note": note}
-            for name, note in (settlement.disputed.resolved if settlement.disputed else ())
-        ],
-    }
 
 
 def _payment_columns(
@@ -415,7 +335,3 @@ def next_check_at(
     if status is PaymentStatus.REQUIRES_ACTION and (held_until := order.held_until(payment.created_at)) > now:
         return held_until
     return now + timedelta(seconds=min(FIRST_CHECK_SECONDS * 2**checks, CHECK_DELAY_MAX_SECONDS))
-
-
-def _text(identifier: UUID | None) -> str | None:
-    return None if identifier is None else str(identifier)

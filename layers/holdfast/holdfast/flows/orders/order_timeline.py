@@ -30,8 +30,11 @@ _TIMELINE: Final = """
     ), buried AS MATERIALIZED (
         SELECT d.* FROM events e
           JOIN payments.dead_letters d ON d.organization_id = e.organization_id AND d.event_id = e.id
+    ), moved AS MATERIALIZED (
+        SELECT l.* FROM o JOIN orders.reallocations l ON l.organization_id = o.organization_id AND l.order_id = o.id
     ), subjects AS MATERIALIZED (
         SELECT organization_id, id FROM o
+        UNION SELECT organization_id, id FROM moved
         UNION SELECT organization_id, id FROM attempts
         UNION SELECT organization_id, id FROM events
         UNION SELECT organization_id, id FROM refunded
@@ -70,6 +73,19 @@ _TIMELINE: Final = """
                                   'to', s.details -> 'to')
           FROM o JOIN addresses.reviews r ON r.organization_id = o.organization_id AND r.order_id = o.id
           JOIN addresses.review_steps s ON s.organization_id = r.organization_id AND s.review_id = r.id
+        UNION ALL
+        SELECT c.created_at, 4, 'address_change', c.version, o.id || '-address-' || c.version, c.cause,
+               jsonb_build_object('changed_by', c.replaced_by, 'geocode_quality', c.geocode_quality,
+                                  'required_review', c.required_review, 'total_minor', c.total,
+                                  'asked_minor', c.total_anew, 'total_after_minor', c.total_after)
+          FROM o JOIN orders.order_address_versions c
+            ON c.organization_id = o.organization_id AND c.order_id = o.id
+        UNION ALL
+        SELECT created_at, 5, 'reallocation', sequence, id::text, cause || ' ' || outcome,
+               jsonb_build_object('reason', reason, 'old_cost_minor', old_cost, 'new_cost_minor', new_cost,
+                                  'saving_minor', saving, 'from', reasons -> 'from', 'to', reasons -> 'to',
+                                  'decided_by', decided_by)
+          FROM moved
         UNION ALL
         SELECT created_at, 5, 'refund', NULL, id::text, 'refund ' || status,
                jsonb_build_object('payment_id', payment_id, 'amount_minor', amount, 'currency', currency,

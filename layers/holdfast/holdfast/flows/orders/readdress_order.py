@@ -184,11 +184,11 @@ def _write_address(
             "requires_review": _needs_review(facts, new),
             "place": new.search.document(order.id, transaction.now),
             "total_anew": repriced.asked_minor,
+            "total_after": repriced.total_minor,
             "price": price
             and {
                 "tax": price.tax_minor,
                 "shipping": price.shipping_minor,
-                "total": price.total_minor,
                 "refunded": _refunded(order, price.total_minor),
                 "tax_lines": [line.to_json() for line in price.tax_lines],
                 "items": [{"id": str(item_id), "tax": tax} for item_id, tax in price.taxes.items()],

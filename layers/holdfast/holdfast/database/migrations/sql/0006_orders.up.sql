@@ -88,7 +88,6 @@ GRANT SELECT ON orders.orders TO holdfast_system;
 GRANT UPDATE (payment_status, fulfillment_status, refunded, is_split_shipment, has_open_dispute, shipping_address, billing_address,
     shipping_latitude, shipping_longitude, geocode_quality, geocode_requires_review, allocation_reasons, customer_notes,
     internal_notes, metadata, version, updated_at, deleted_at) ON orders.orders TO holdfast_app, holdfast_system;
-GRANT UPDATE (tax, shipping, total, tax_lines) ON orders.orders TO holdfast_app; -- a new destination is priced anew
 
 CREATE TABLE orders.order_items (
     organization_id uuid NOT NULL,
@@ -124,7 +123,6 @@ CALL tenancy.isolate('orders.order_items');
 GRANT SELECT, INSERT ON orders.order_items TO holdfast_app;
 GRANT SELECT ON orders.order_items TO holdfast_system;
 GRANT UPDATE (refunded_quantity, refunded_amount, restocked_quantity) ON orders.order_items TO holdfast_app, holdfast_system;
-GRANT UPDATE (tax) ON orders.order_items TO holdfast_app; -- a new destination is taxed anew
 
 CREATE TABLE orders.order_allocations (
     organization_id uuid NOT NULL,

@@ -19,6 +19,7 @@ CREATE TABLE fulfillment.shipments (
     estimated_delivery_at timestamptz,
     actual_delivery_at timestamptz, -- when the carrier handed it over; delivered_at is when we heard of it
     leaving_since timestamptz, -- it has been said to leave, and waits for its money
+    captured_when_left bigint, -- what has to be captured of the order before it leaves; minor units
     reships_id uuid, -- the failed shipment whose goods it sends again
     reshipped_at timestamptz, -- of a failed one: its goods travel again in another
     failure_reason text,
@@ -55,11 +56,14 @@ CREATE TABLE fulfillment.shipments (
         (failed_at IS NOT NULL) = (status = 'failed') AND (failure_reason IS NOT NULL) = (status = 'failed')),
     CONSTRAINT shipments_cancelled_says_when CHECK ((cancelled_at IS NOT NULL) = (status = 'cancelled')),
     CONSTRAINT shipments_only_packed_ones_leave CHECK (leaving_since IS NULL OR status = 'packed'),
+    CONSTRAINT shipments_leave_for_money CHECK (
+        captured_when_left >= 0 AND (captured_when_left IS NOT NULL) = (leaving_since IS NOT NULL OR shipped_at IS NOT NULL)),
     CONSTRAINT shipments_only_failed_ones_travel_again CHECK (reshipped_at IS NULL OR status = 'failed'),
     CONSTRAINT shipments_told_after_leaving CHECK (notification_sent_at IS NULL OR shipped_at IS NOT NULL)
 ) WITH (fillfactor = 80);
--- A warehouse has one plan of an order.
-CREATE UNIQUE INDEX shipments_one_pending ON fulfillment.shipments (organization_id, order_id, warehouse_id) WHERE status = 'pending';
+-- A warehouse has one plan of an order; what is sent again is none.
+CREATE UNIQUE INDEX shipments_one_plan ON fulfillment.shipments (organization_id, order_id, warehouse_id)
+    WHERE status = 'pending' AND reships_id IS NULL;
 -- A failed shipment's goods travel again once.
 CREATE UNIQUE INDEX shipments_reshipped_once ON fulfillment.shipments (organization_id, order_id, reships_id) WHERE reships_id IS NOT NULL;
 -- named query: shipments by status and warehouse, oldest first
@@ -70,8 +74,8 @@ CREATE INDEX shipments_of_warehouse ON fulfillment.shipments (organization_id, w
 CREATE INDEX shipments_by_tracking_number ON fulfillment.shipments (organization_id, tracking_number) WHERE tracking_number IS NOT NULL;
 -- named query: shipments whose customer was not told, over all tenants
 CREATE INDEX shipments_to_notify ON fulfillment.shipments (shipped_at) WHERE shipped_at IS NOT NULL AND notification_sent_at IS NULL;
--- named query: shipments that wait for their money, over all tenants
-CREATE INDEX shipments_leaving ON fulfillment.shipments (leaving_since) WHERE leaving_since IS NOT NULL;
+-- One shipment of an order waits for its money at a time: what the next one takes depends on it.
+CREATE UNIQUE INDEX shipments_one_leaving ON fulfillment.shipments (organization_id, order_id) WHERE leaving_since IS NOT NULL;
 CREATE TRIGGER touch BEFORE UPDATE ON fulfillment.shipments FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
 -- What people do to a shipment; that it was planned is on record as the order's confirmation.
 CREATE TRIGGER audit AFTER UPDATE OF status, carrier, tracking_number, estimated_delivery_at, leaving_since, reshipped_at
@@ -79,7 +83,7 @@ CREATE TRIGGER audit AFTER UPDATE OF status, carrier, tracking_number, estimated
 CALL tenancy.isolate('fulfillment.shipments');
 CALL tenancy.open_to_system('fulfillment.shipments', 'select');
 GRANT SELECT, INSERT ON fulfillment.shipments TO holdfast_app, holdfast_system;
-GRANT UPDATE (status, carrier, tracking_number, tracking_url, cost, estimated_delivery_at, actual_delivery_at, leaving_since,
+GRANT UPDATE (status, carrier, tracking_number, tracking_url, cost, estimated_delivery_at, actual_delivery_at, leaving_since, captured_when_left,
               reshipped_at, failure_reason, failure_notes, cancel_reason, version, updated_at, picked_at, packed_at, shipped_at,
               delivered_at, failed_at, cancelled_at, notification_sent_at)
     ON fulfillment.shipments TO holdfast_app, holdfast_system;
@@ -133,7 +137,7 @@ CREATE INDEX shipment_items_of_allocation ON fulfillment.shipment_items (organiz
 CREATE INDEX shipment_items_of_order ON fulfillment.shipment_items (organization_id, order_id, shipment_id);
 CALL tenancy.isolate('fulfillment.shipment_items');
 GRANT SELECT, INSERT, DELETE ON fulfillment.shipment_items TO holdfast_app, holdfast_system;
-GRANT UPDATE (allocation_id, quantity) ON fulfillment.shipment_items TO holdfast_app, holdfast_system;
+GRANT UPDATE (quantity) ON fulfillment.shipment_items TO holdfast_app, holdfast_system;
 
 -- Never more of an allocation in shipments than it has, whatever the writer believed: those that are cancelled do not
 -- count, those that failed do, for their goods are gone. And a shipment carries what is allocated to its warehouse.
@@ -186,6 +190,19 @@ AS $$
      WHERE s.organization_id = p_organization_id AND s.order_id = p_order_id AND s.reshipped_at IS NULL
 $$;
 
+-- Writes it into the order, whose row the caller holds, and answers it.
+CREATE FUNCTION fulfillment.project_status(p_organization_id uuid, p_order_id uuid) RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    derived text := fulfillment.status_of(p_organization_id, p_order_id);
+BEGIN
+    UPDATE orders.orders q SET fulfillment_status = derived
+     WHERE q.organization_id = p_organization_id AND q.id = p_order_id AND q.fulfillment_status <> derived;
+    RETURN derived;
+END
+$$;
+
 -- Cancels those of an order's shipments that are named and have not left, and announces it. Answers how many.
 CREATE FUNCTION fulfillment.cancel_shipments(
     p_organization_id uuid, p_order_id uuid, p_shipment_ids uuid[], p_now timestamptz, p_reason text
@@ -197,7 +214,8 @@ DECLARE
 BEGIN
     WITH called_off AS (
         UPDATE fulfillment.shipments s
-           SET status = 'cancelled', cancelled_at = p_now, cancel_reason = p_reason, leaving_since = NULL, version = s.version + 1
+           SET status = 'cancelled', cancelled_at = p_now, cancel_reason = p_reason, leaving_since = NULL, captured_when_left = NULL,
+               version = s.version + 1
          WHERE s.organization_id = p_organization_id AND s.order_id = p_order_id AND s.id = ANY (p_shipment_ids)
            AND s.status IN ('pending', 'picked', 'packed')
         RETURNING s.id, s.shipment_number, s.version
@@ -229,24 +247,63 @@ AS $$
       JOIN orders.order_items i ON i.organization_id = p_organization_id AND i.id = t.order_item_id
 $$;
 
--- What of an order's live allocations is on no shipment beyond pending, and is to leave. What a refund keeps back is taken
--- from where goods have gone back to the shelf first, then in the order of the allocations.
+-- What of an order's allocations is in nobody's hands: on no shipment but a plan.
+CREATE FUNCTION fulfillment.free_pieces(p_organization_id uuid, p_order_id uuid)
+RETURNS TABLE (allocation_id uuid, order_item_id uuid, warehouse_id uuid, quantity integer, cost bigint, was_restocked boolean)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT a.id, a.order_item_id, a.warehouse_id,
+           (a.quantity - COALESCE((
+               SELECT sum(si.quantity) FROM fulfillment.shipment_items si
+                 JOIN fulfillment.shipments s ON s.organization_id = si.organization_id AND s.id = si.shipment_id
+                WHERE si.organization_id = a.organization_id AND si.allocation_id = a.id
+                  AND s.status <> 'cancelled' AND (s.status <> 'pending' OR s.reships_id IS NOT NULL)), 0))::integer,
+           a.shipping_cost, a.restocked_quantity > 0
+      FROM orders.order_allocations a
+     WHERE a.organization_id = p_organization_id AND a.order_id = p_order_id AND a.superseded_at IS NULL
+$$;
+
+-- What of it is to leave. What refunds keep back is taken from where goods have gone back to the shelf first, then in the
+-- order of the allocations.
 CREATE FUNCTION fulfillment.unplanned(p_organization_id uuid, p_order_id uuid)
 RETURNS TABLE (allocation_id uuid, order_item_id uuid, warehouse_id uuid, quantity integer, cost bigint)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT f.id, f.order_item_id, f.warehouse_id, (f.free - least(f.free, greatest(0, COALESCE(w.quantity, 0) - f.before)))::integer, f.cost
-      FROM (SELECT c.*, (sum(c.free) OVER (PARTITION BY c.order_item_id ORDER BY c.restocked_quantity > 0 DESC, c.id)) - c.free AS before
-              FROM (SELECT a.id, a.order_item_id, a.warehouse_id, a.restocked_quantity, a.shipping_cost AS cost,
-                           a.quantity - COALESCE((
-                               SELECT sum(si.quantity) FROM fulfillment.shipment_items si
-                                 JOIN fulfillment.shipments s ON s.organization_id = si.organization_id AND s.id = si.shipment_id
-                                WHERE si.organization_id = a.organization_id AND si.allocation_id = a.id
-                                  AND s.status NOT IN ('pending', 'cancelled')), 0) AS free
-                      FROM orders.order_allocations a
-                     WHERE a.organization_id = p_organization_id AND a.order_id = p_order_id AND a.superseded_at IS NULL) AS c) AS f
+    SELECT f.allocation_id, f.order_item_id, f.warehouse_id,
+           (f.quantity - greatest(0, COALESCE(w.quantity, 0) - f.before))::integer, f.cost
+      FROM (SELECT c.*, sum(c.quantity) OVER (PARTITION BY c.order_item_id ORDER BY c.was_restocked DESC, c.allocation_id) - c.quantity AS before
+              FROM fulfillment.free_pieces(p_organization_id, p_order_id) AS c) AS f
       LEFT JOIN fulfillment.withheld(p_organization_id, p_order_id) AS w ON w.order_item_id = f.order_item_id
-     WHERE f.free > greatest(0, COALESCE(w.quantity, 0) - f.before)
+     WHERE f.quantity > greatest(0, COALESCE(w.quantity, 0) - f.before)
+$$;
+
+-- Calls off what is picked or packed of lines of which a refund keeps back more than is free, the newest first: its goods
+-- return to the plan, without those. Answers how many.
+CREATE FUNCTION fulfillment.take_apart(p_organization_id uuid, p_order_id uuid, p_now timestamptz) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    packed uuid;
+    taken integer := 0;
+BEGIN
+    FOR packed IN
+        SELECT s.id FROM fulfillment.shipments s
+         WHERE s.organization_id = p_organization_id AND s.order_id = p_order_id
+           AND (s.status IN ('picked', 'packed') OR (s.status = 'pending' AND s.reships_id IS NOT NULL))
+         ORDER BY s.id DESC
+    LOOP
+        IF EXISTS (
+            SELECT 1 FROM fulfillment.withheld(p_organization_id, p_order_id) AS w
+              JOIN fulfillment.shipment_items si ON si.organization_id = p_organization_id AND si.shipment_id = packed
+                   AND si.order_item_id = w.order_item_id
+             WHERE w.quantity > (SELECT sum(f.quantity) FROM fulfillment.free_pieces(p_organization_id, p_order_id) AS f
+                                  WHERE f.order_item_id = w.order_item_id))
+        THEN
+            taken := taken + fulfillment.cancel_shipments(p_organization_id, p_order_id, ARRAY[packed], p_now, 'goods in it were refunded');
+        END IF;
+    END LOOP;
+    RETURN taken;
+END
 $$;
 
 -- Brings the pending shipments of an order, whose row the caller holds, to what its allocations say: one per warehouse of
@@ -261,7 +318,6 @@ DECLARE
     touched integer := 0;
     made uuid[];
     changed integer;
-    derived text;
 BEGIN
     SELECT q.order_number, q.status IN ('cancelled', 'refunded') AS is_over,
            q.status IN ('confirmed', 'processing', 'partially_shipped', 'shipped', 'delivered', 'partially_refunded') AS ships INTO o
@@ -271,12 +327,13 @@ BEGIN
         RETURN 0;
     END IF;
     IF NOT o.is_over THEN
+        touched := fulfillment.take_apart(p_organization_id, p_order_id, p_now);
         SELECT jsonb_agg(to_jsonb(w)) INTO wanted FROM fulfillment.unplanned(p_organization_id, p_order_id) AS w;
     END IF;
-    touched := fulfillment.cancel_shipments(p_organization_id, p_order_id, ARRAY(
+    touched := touched + fulfillment.cancel_shipments(p_organization_id, p_order_id, ARRAY(
         SELECT s.id FROM fulfillment.shipments s
          WHERE s.organization_id = p_organization_id AND s.order_id = p_order_id
-           AND (o.is_over OR (s.status = 'pending' AND NOT EXISTS (
+           AND (o.is_over OR (s.status = 'pending' AND s.reships_id IS NULL AND NOT EXISTS (
                 SELECT 1 FROM jsonb_to_recordset(wanted) AS w (warehouse_id uuid) WHERE w.warehouse_id = s.warehouse_id)))),
         p_now, 'by ' || p_actor || CASE WHEN o.is_over THEN ': the order is over' ELSE ': nothing of it is left to ship' END);
 
@@ -287,7 +344,7 @@ BEGIN
           FROM w
          WHERE NOT EXISTS (SELECT 1 FROM fulfillment.shipments s
                             WHERE s.organization_id = p_organization_id AND s.order_id = p_order_id
-                              AND s.warehouse_id = w.warehouse_id AND s.status = 'pending')
+                              AND s.warehouse_id = w.warehouse_id AND s.status = 'pending' AND s.reships_id IS NULL)
          GROUP BY w.warehouse_id
     ), inserted AS (
         INSERT INTO fulfillment.shipments (organization_id, id, order_id, warehouse_id, shipment_number, cost, created_at)
@@ -304,11 +361,11 @@ BEGIN
         SELECT s.id AS shipment_id, w.allocation_id, w.order_item_id, w.quantity
           FROM jsonb_to_recordset(wanted) AS w (allocation_id uuid, order_item_id uuid, warehouse_id uuid, quantity integer)
           JOIN fulfillment.shipments s ON s.organization_id = p_organization_id AND s.order_id = p_order_id
-               AND s.warehouse_id = w.warehouse_id AND s.status = 'pending'
+               AND s.warehouse_id = w.warehouse_id AND s.status = 'pending' AND s.reships_id IS NULL
     ), taken_out AS (
         DELETE FROM fulfillment.shipment_items si
          USING fulfillment.shipments s
-         WHERE s.organization_id = p_organization_id AND s.order_id = p_order_id AND s.status = 'pending'
+         WHERE s.organization_id = p_organization_id AND s.order_id = p_order_id AND s.status = 'pending' AND s.reships_id IS NULL
            AND si.organization_id = s.organization_id AND si.order_id = s.order_id AND si.shipment_id = s.id
            AND NOT EXISTS (SELECT 1 FROM should x WHERE x.shipment_id = si.shipment_id AND x.allocation_id = si.allocation_id)
         RETURNING si.shipment_id
@@ -323,14 +380,13 @@ BEGIN
      WHERE s.organization_id = p_organization_id AND s.id = c.shipment_id AND s.id <> ALL (COALESCE(made, '{}'));
     GET DIAGNOSTICS changed = ROW_COUNT;
 
-    derived := fulfillment.status_of(p_organization_id, p_order_id);
-    UPDATE orders.orders q SET fulfillment_status = derived
-     WHERE q.organization_id = p_organization_id AND q.id = p_order_id AND q.fulfillment_status <> derived;
+    PERFORM fulfillment.project_status(p_organization_id, p_order_id);
     RETURN touched + changed + COALESCE(cardinality(made), 0);
 END
 $$;
 
 GRANT EXECUTE ON FUNCTION fulfillment.check_items(), fulfillment.check_transition(), fulfillment.status_of(uuid, uuid),
-    fulfillment.withheld(uuid, uuid), fulfillment.unplanned(uuid, uuid),
+    fulfillment.project_status(uuid, uuid), fulfillment.withheld(uuid, uuid), fulfillment.free_pieces(uuid, uuid),
+    fulfillment.unplanned(uuid, uuid), fulfillment.take_apart(uuid, uuid, timestamptz),
     fulfillment.cancel_shipments(uuid, uuid, uuid[], timestamptz, text), fulfillment.plan_shipments(uuid, uuid, timestamptz, text)
     TO holdfast_app, holdfast_system;

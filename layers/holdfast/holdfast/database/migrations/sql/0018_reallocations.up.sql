@@ -48,6 +48,7 @@ CREATE TABLE orders.order_address_versions (
     total bigint NOT NULL,
     total_anew bigint NOT NULL, -- what the next destination would cost by the rules of that day
     total_after bigint NOT NULL,
+    price jsonb, -- {tax, shipping, refunded, tax_lines, items: [{id, tax}]}; NULL: it stayed
     replaced_by text NOT NULL,
     created_at timestamptz NOT NULL, -- when it was replaced
     -- named query: earlier addresses of an order
@@ -57,7 +58,8 @@ CREATE TABLE orders.order_address_versions (
     CONSTRAINT order_address_versions_cause CHECK (cause IN ('address_change', 'address_review')),
     CONSTRAINT order_address_versions_geocode_quality CHECK (
         geocode_quality IN ('rooftop', 'range_interpolated', 'centroid', 'approximate')),
-    CONSTRAINT order_address_versions_total_never_rises CHECK (total_after BETWEEN 0 AND total)
+    CONSTRAINT order_address_versions_total_never_rises CHECK (total_after BETWEEN 0 AND total),
+    CONSTRAINT order_address_versions_lower_total_has_price CHECK ((total_after < total) = (price IS NOT NULL))
 );
 CALL tenancy.isolate('orders.order_address_versions');
 GRANT SELECT, INSERT ON orders.order_address_versions TO holdfast_app;
@@ -74,6 +76,32 @@ END
 $$;
 CREATE TRIGGER total_never_rises BEFORE UPDATE OF total ON orders.orders FOR EACH ROW WHEN (NEW.total > OLD.total)
     EXECUTE FUNCTION orders.refuse_higher_total();
+
+-- Projects the lower price into the order and its lines. Nobody else may write those columns; and it raises unless exactly
+-- one order costs what the version says it cost.
+CREATE FUNCTION orders.project_price() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    changed integer;
+BEGIN
+    UPDATE orders.order_items i SET tax = t.tax
+      FROM jsonb_to_recordset(NEW.price -> 'items') AS t (id uuid, tax bigint)
+     WHERE i.organization_id = NEW.organization_id AND i.order_id = NEW.order_id AND i.id = t.id AND i.tax <> t.tax;
+    UPDATE orders.orders
+       SET tax = (NEW.price ->> 'tax')::bigint, shipping = (NEW.price ->> 'shipping')::bigint, total = NEW.total_after,
+           refunded = (NEW.price ->> 'refunded')::bigint, tax_lines = NEW.price -> 'tax_lines'
+     WHERE organization_id = NEW.organization_id AND id = NEW.order_id AND total = NEW.total;
+    GET DIAGNOSTICS changed = ROW_COUNT;
+    IF changed <> 1 THEN
+        RAISE EXCEPTION 'the price of order % changed meanwhile', NEW.order_id
+            USING ERRCODE = 'HF001', CONSTRAINT = 'order_price_projection';
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER project_price AFTER INSERT ON orders.order_address_versions FOR EACH ROW WHEN (NEW.price IS NOT NULL)
+    EXECUTE FUNCTION orders.project_price();
 
 -- A price difference gives back what a payment took beyond the order's price, and no more: however often it is decided,
 -- and by whomever at the same instant (all of them write the payment's row). Looked at when the transaction ends, for the
@@ -212,26 +240,26 @@ BEGIN
 END
 $$;
 
--- Gives an order its new address, and keeps the one it had; with them its price, where that falls, and what is known of
--- the place. The caller holds the order's row.
+-- Gives an order its new address, and keeps the one it had, with the price where that falls; and writes what is known of the
+-- place. The caller holds the order's row.
 -- p: {order_id, now, actor, cause, shipping_address, latitude, longitude, geocode_quality, requires_review, place,
---     total_anew, price: {tax, shipping, total, refunded, tax_lines, items: [{id, tax}]} | null}
+--     total_anew, total_after, price: {tax, shipping, refunded, tax_lines, items: [{id, tax}]} | null}
 CREATE FUNCTION checkout.readdress(p_organization_id uuid, p jsonb) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_now timestamptz := (p ->> 'now')::timestamptz;
     v_order_id uuid := (p ->> 'order_id')::uuid;
-    price jsonb := NULLIF(p -> 'price', 'null');
     kept integer;
 BEGIN
     INSERT INTO orders.order_address_versions (organization_id, order_id, version, shipping_address, latitude, longitude,
                                                geocode_quality, required_review, cause, total, total_anew, total_after,
-                                               replaced_by, created_at)
+                                               price, replaced_by, created_at)
     SELECT o.organization_id, o.id, 1 + (SELECT count(*) FROM orders.order_address_versions v
                                           WHERE v.organization_id = o.organization_id AND v.order_id = o.id),
            o.shipping_address, o.shipping_latitude, o.shipping_longitude, o.geocode_quality, o.geocode_requires_review,
-           p ->> 'cause', o.total, (p ->> 'total_anew')::bigint, COALESCE((price ->> 'total')::bigint, o.total), p ->> 'actor', v_now
+           p ->> 'cause', o.total, (p ->> 'total_anew')::bigint, (p ->> 'total_after')::bigint,
+           NULLIF(p -> 'price', 'null'), p ->> 'actor', v_now
       FROM orders.orders o
      WHERE o.organization_id = p_organization_id AND o.id = v_order_id
     RETURNING version INTO STRICT kept;
@@ -241,15 +269,6 @@ BEGIN
            shipping_longitude = (p ->> 'longitude')::double precision, geocode_quality = p ->> 'geocode_quality',
            geocode_requires_review = (p ->> 'requires_review')::boolean, version = version + 1
      WHERE organization_id = p_organization_id AND id = v_order_id;
-    IF price IS NOT NULL THEN
-        UPDATE orders.order_items i SET tax = t.tax
-          FROM jsonb_to_recordset(price -> 'items') AS t (id uuid, tax bigint)
-         WHERE i.organization_id = p_organization_id AND i.order_id = v_order_id AND i.id = t.id AND i.tax <> t.tax;
-        UPDATE orders.orders
-           SET tax = (price ->> 'tax')::bigint, shipping = (price ->> 'shipping')::bigint, total = (price ->> 'total')::bigint,
-               refunded = (price ->> 'refunded')::bigint, tax_lines = price -> 'tax_lines'
-         WHERE organization_id = p_organization_id AND id = v_order_id;
-    END IF;
 
     IF p -> 'place' <> 'null'::jsonb THEN
         PERFORM addresses.note_place(p_organization_id, v_order_id, v_now, p -> 'place');
