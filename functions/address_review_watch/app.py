@@ -15,6 +15,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:
     """Remind and cancel what is due."""
     with correlated(str(event.get("id", "tick"))):
         done = asdict(watch_reviews(runtime(), utc_now, time_left(context)))
-        for step, times in done.items():
-            count("AddressReviews", times, Step=step)
+        for step in ("reminded", "cancelled"):
+            count("AddressReviews", done[step], Step=step)
+        count("AddressReviewsNotEnded", done["failed"])
         return done
