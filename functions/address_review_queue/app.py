@@ -7,12 +7,17 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 from pydantic import AwareDatetime
 
-from holdfast.addresses.model import ReviewStatus
+from holdfast.addresses.model import AddressReviewStatus
 from holdfast.flows.addresses import work_reviews as flow
 from holdfast.flows.addresses.read_reviews import PAGE_MAX_ROWS, find_review, list_reviews
 from holdfast.flows.claims.idempotency import Claim, fingerprint_of
 from holdfast.runtime import runtime
-from holdfast.web.address_models import CancelReviewBody, CorrectReviewBody, ExtendReviewBody, ResolveReviewBody
+from holdfast.web.address_models import (
+    CancelAddressReviewBody,
+    CorrectAddressReviewBody,
+    ExtendAddressReviewBody,
+    ResolveAddressReviewBody,
+)
 from holdfast.web.answers import change_answer
 from holdfast.web.caller import caller_from
 from holdfast.web.clock import utc_now
@@ -40,7 +45,7 @@ _render = change_answer("address_review")
     tag=_TAG,
 )
 def address_reviews(
-    status: Annotated[ReviewStatus | None, Query(description="Of this status; else all that are open.")] = None,
+    status: Annotated[AddressReviewStatus | None, Query(description="Of this status; else all that are open.")] = None,
     due_before: Annotated[AwareDatetime | None, Query(description="Only those due before this instant.")] = None,
     after: Annotated[UUID | None, Query(description="Only those after this one: `next_after`.")] = None,
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX_ROWS)] = 20,
@@ -65,7 +70,7 @@ def find_address_review(review_id: UUID) -> Response[Any]:
 
 
 @route(app, f"POST {_REVIEW}/resolve", "The address is right as it is", returns=_DONE, refuses=_STEP, tag=_TAG)
-def resolve(review_id: UUID, body: ResolveReviewBody, idempotency_key: IdempotencyKey) -> Response[Any]:
+def resolve(review_id: UUID, body: ResolveAddressReviewBody, idempotency_key: IdempotencyKey) -> Response[Any]:
     """Confirms the order."""
     request = _request("resolve_address_review", idempotency_key, review_id, body, body.notes)
     return stored_response(flow.resolve_review(runtime(), request, utc_now, _render))
@@ -79,7 +84,7 @@ def resolve(review_id: UUID, body: ResolveReviewBody, idempotency_key: Idempoten
     refuses=(*_STEP, "address_not_found"),
     tag=_TAG,
 )
-def correct(review_id: UUID, body: CorrectReviewBody, idempotency_key: IdempotencyKey) -> Response[Any]:
+def correct(review_id: UUID, body: CorrectAddressReviewBody, idempotency_key: IdempotencyKey) -> Response[Any]:
     """Ships from where that is best, and confirms the order. 409 for an address that is not found either, unless it is
     confirmed."""
     request = _request("correct_address_review", idempotency_key, review_id, body, body.notes)
@@ -90,14 +95,14 @@ def correct(review_id: UUID, body: CorrectReviewBody, idempotency_key: Idempoten
 
 
 @route(app, f"POST {_REVIEW}/extend", "Give the shopper more time", returns=_DONE, refuses=_STEP, tag=_TAG)
-def extend(review_id: UUID, body: ExtendReviewBody, idempotency_key: IdempotencyKey) -> Response[Any]:
+def extend(review_id: UUID, body: ExtendAddressReviewBody, idempotency_key: IdempotencyKey) -> Response[Any]:
     """Moves deadline and reminder, at most to `extendable_until_at`; the shopper gets a link that lasts as long."""
     request = _request("extend_address_review", idempotency_key, review_id, body, body.notes)
     return stored_response(flow.extend_review(runtime(), request, body.deadline_at, utc_now, _render))
 
 
 @route(app, f"POST {_REVIEW}/cancel", "Cancel the order of a review", returns=_DONE, refuses=_STEP, tag=_TAG)
-def cancel(review_id: UUID, body: CancelReviewBody, idempotency_key: IdempotencyKey) -> Response[Any]:
+def cancel(review_id: UUID, body: CancelAddressReviewBody, idempotency_key: IdempotencyKey) -> Response[Any]:
     """Returns the money and the goods."""
     request = _request("cancel_address_review", idempotency_key, review_id, body, body.reason)
     return stored_response(flow.cancel_review(runtime(), request, utc_now, _render))
@@ -107,7 +112,7 @@ def _request(
     operation: str,
     key: str,
     review_id: UUID,
-    body: ResolveReviewBody | CorrectReviewBody | ExtendReviewBody | CancelReviewBody,
+    body: ResolveAddressReviewBody | CorrectAddressReviewBody | ExtendAddressReviewBody | CancelAddressReviewBody,
     notes: str | None,
 ) -> flow.ReviewRequest:
     caller = caller_from(app.current_event.raw_event)

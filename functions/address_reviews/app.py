@@ -6,7 +6,7 @@ from aws_lambda_powertools.event_handler import Response
 
 from holdfast.flows.addresses.answer_review import AnswerReview, answer_review, show_review
 from holdfast.runtime import runtime
-from holdfast.web.address_models import AnswerReviewBody, LinkToken
+from holdfast.web.address_models import AnswerAddressReviewBody, LinkToken
 from holdfast.web.clock import utc_now
 from holdfast.web.http import json_response, make_resolver, serve
 from holdfast.web.routes import DATABASE, JSON_BODY, route
@@ -15,7 +15,7 @@ from holdfast.web.telemetry import count, count_lookups
 app = make_resolver()
 handler = serve(app)
 
-_LINK = (*DATABASE, "link_invalid", "link_expired", "link_used")
+_LINK = (*DATABASE, "not_found", "link_invalid", "link_expired", "link_used")
 
 
 @route(
@@ -37,7 +37,7 @@ def address_review(token: LinkToken) -> Response[Any]:
     returns={200: "AddressCheckAnswer"},
     refuses=(*JSON_BODY, *_LINK, "address_not_found", "conflict"),
 )
-def answer_address_review(token: LinkToken, body: AnswerReviewBody) -> Response[Any]:
+def answer_address_review(token: LinkToken, body: AnswerAddressReviewBody) -> Response[Any]:
     """Confirms the order; the link is good for this once. A correction that is not found either changes nothing unless
     it is confirmed (409, `address_not_found`)."""
     answer = AnswerReview(token, body.address and body.address.to_address(), body.confirm)

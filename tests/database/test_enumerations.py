@@ -6,7 +6,13 @@ from enum import StrEnum
 import pytest
 from pg8000.native import Connection
 
-from holdfast.addresses.model import GeocodeFailureReason, GeocodeFallback, GeocodeQuality, ReviewStatus, ReviewStep
+from holdfast.addresses.model import (
+    AddressReviewStatus,
+    AddressReviewStep,
+    GeocodeFailureReason,
+    GeocodeFallback,
+    GeocodeQuality,
+)
 from holdfast.flows.operations.process_failures import FailureStatus
 from holdfast.inventory.capacity import AlertType
 from holdfast.inventory.reallocation import Cause, Outcome
@@ -39,8 +45,8 @@ MIRRORS: dict[str, type[StrEnum]] = {
     "group_replays_state": GroupReplayState,
     "geocode_failures_fallback": GeocodeFallback,
     "geocode_failures_reason": GeocodeFailureReason,
-    "review_steps_step": ReviewStep,
-    "reviews_status": ReviewStatus,
+    "review_steps_step": AddressReviewStep,
+    "reviews_status": AddressReviewStatus,
     "geocode_import_staging_quality": GeocodeQuality,
     "geocode_reference_quality": GeocodeQuality,
     "organization_members_role": Role,

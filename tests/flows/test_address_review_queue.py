@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from holdfast.addresses.model import ReviewStatus
+from holdfast.addresses.model import AddressReviewStatus
 from holdfast.addresses.review_link import LinkExpired
 from holdfast.flows.addresses.read_reviews import find_review, list_reviews
 from holdfast.flows.addresses.settle_address import AddressNotFound
@@ -66,8 +66,8 @@ def test_the_queue_is_by_deadline_and_holds_what_is_open(shop: House, manager: C
     answer(shop, token(shop, settled), confirm=True)
     assert listed(shop, manager) == [expedited, standard, economy]
     assert listed(shop, manager, due_before=WEDNESDAY_AT_FOUR) == [expedited]
-    assert listed(shop, manager, status=ReviewStatus.RESOLVED) == [settled]
-    assert listed(shop, manager, status=ReviewStatus.CANCELLED) == []
+    assert listed(shop, manager, status=AddressReviewStatus.RESOLVED) == [settled]
+    assert listed(shop, manager, status=AddressReviewStatus.CANCELLED) == []
 
 
 def test_the_queue_is_read_page_by_page(shop: House, manager: Caller) -> None:

@@ -50,7 +50,7 @@ class GeocodeFallback(StrEnum):
     NOWHERE = "nowhere"
 
 
-class ReviewStatus(StrEnum):
+class AddressReviewStatus(StrEnum):
     """Where the review of an order's address stands."""
 
     PENDING = "pending"
@@ -62,7 +62,7 @@ class ReviewStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
-class ReviewStep(StrEnum):
+class AddressReviewStep(StrEnum):
     """What can be done about a review, as its history tells it."""
 
     BEGUN = "begun"
@@ -76,7 +76,7 @@ class ReviewStep(StrEnum):
     """Nobody settled the address by the deadline, and the order was cancelled."""
 
 
-OPEN_REVIEWS: Final = frozenset({ReviewStatus.PENDING, ReviewStatus.CUSTOMER_CONTACTED})
+OPEN_REVIEWS: Final = frozenset({AddressReviewStatus.PENDING, AddressReviewStatus.CUSTOMER_CONTACTED})
 
 
 @dataclass(frozen=True, slots=True)

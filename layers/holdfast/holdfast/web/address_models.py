@@ -32,7 +32,7 @@ class CorrectedAddressBody(Body):
         return CorrectedAddress(**self.model_dump())
 
 
-class AnswerReviewBody(Body):
+class AnswerAddressReviewBody(Body):
     """Another address, or `confirm`: it is right as it is. Both: this address is right, whoever finds it."""
 
     address: CorrectedAddressBody | None = None
@@ -45,14 +45,14 @@ class AnswerReviewBody(Body):
         return self
 
 
-class ResolveReviewBody(Body):
+class ResolveAddressReviewBody(Body):
     """The address is right as it is."""
 
     version: Version
     notes: Note | None = None
 
 
-class CorrectReviewBody(Body):
+class CorrectAddressReviewBody(Body):
     """Another address, on the shopper's behalf. `confirm`: it is right, whoever finds it."""
 
     version: Version
@@ -61,7 +61,7 @@ class CorrectReviewBody(Body):
     notes: Note | None = None
 
 
-class ExtendReviewBody(Body):
+class ExtendAddressReviewBody(Body):
     """Until when the shopper has time instead."""
 
     version: Version
@@ -69,7 +69,7 @@ class ExtendReviewBody(Body):
     notes: Note | None = None
 
 
-class CancelReviewBody(Body):
+class CancelAddressReviewBody(Body):
     """Why the order is cancelled."""
 
     version: Version

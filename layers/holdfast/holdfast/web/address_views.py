@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from holdfast.addresses.model import GeocodeFailureReason, GeocodeFallback, ReviewStatus, ReviewStep
+from holdfast.addresses.model import AddressReviewStatus, AddressReviewStep, GeocodeFailureReason, GeocodeFallback
 from holdfast.values.shipping import ShippingPreference
 
 
@@ -26,7 +26,7 @@ class AddressCheck(BaseModel):
     deadline was counted on."""
 
     order_number: str
-    status: ReviewStatus
+    status: AddressReviewStatus
     reason: GeocodeFailureReason | None
     address: AddressUnderReview
     deadline_at: datetime
@@ -46,7 +46,7 @@ class AddressReview(BaseModel):
     id: UUID
     order_id: UUID
     order_number: str
-    status: ReviewStatus
+    status: AddressReviewStatus
     shipping_preference: ShippingPreference
     address: dict[str, str | None]
     reason: GeocodeFailureReason | None
@@ -63,11 +63,11 @@ class AddressReview(BaseModel):
     created_at: datetime
 
 
-class AddressReviewStep(BaseModel):
+class AddressReviewEntry(BaseModel):
     """Something that was done about a review."""
 
     sequence: int
-    step: ReviewStep
+    step: AddressReviewStep
     taken_by: str
     notes: str | None
     details: dict[str, Any]
@@ -77,7 +77,7 @@ class AddressReviewStep(BaseModel):
 class AddressReviewWithSteps(AddressReview):
     """A review with its history, oldest step first."""
 
-    steps: list[AddressReviewStep]
+    steps: list[AddressReviewEntry]
 
 
 class AddressReviewAnswer(BaseModel):

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from holdfast.addresses.model import OPEN_REVIEWS, ReviewStatus
+from holdfast.addresses.model import OPEN_REVIEWS, AddressReviewStatus
 from holdfast.addresses.review_link import LinkExpired, LinkInvalid, LinkUsed, ReviewLink
 from holdfast.database.transaction import Transaction
 from holdfast.flows.addresses.locked_review import address_under_review, lock_review
@@ -129,8 +129,8 @@ def _check_link(transaction: Transaction, link: ReviewLink) -> UUID:
     )
     if review is None or not hmac.compare_digest(review.nonce, link.nonce):
         raise LinkInvalid("there is no such link")
-    status = ReviewStatus(review.status)
-    if status is ReviewStatus.CANCELLED:
+    status = AddressReviewStatus(review.status)
+    if status is AddressReviewStatus.CANCELLED:
         raise LinkUsed("the order was cancelled: its address is not needed any more")
     if status not in OPEN_REVIEWS:
         raise LinkUsed("the address was settled before: this link was good for one time")

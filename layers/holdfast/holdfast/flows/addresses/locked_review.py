@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from holdfast.addresses.model import OPEN_REVIEWS, ReviewStatus
+from holdfast.addresses.model import OPEN_REVIEWS, AddressReviewStatus
 from holdfast.database.transaction import Transaction
 from holdfast.flows.orders.locked_order import LockedOrder, lock_order
 from holdfast.values.address import Address
@@ -23,7 +23,7 @@ class LockedReview:
 
     id: UUID
     order: LockedOrder
-    status: ReviewStatus
+    status: AddressReviewStatus
     nonce: str
     first_deadline_at: datetime
     deadline_at: datetime
@@ -54,7 +54,7 @@ def lock_review(transaction: Transaction, review_id: UUID) -> LockedReview:
         id=review_id,
     )
     return LockedReview(
-        row.id, order, ReviewStatus(row.status), row.nonce, row.first_deadline_at, row.deadline_at, row.version
+        row.id, order, AddressReviewStatus(row.status), row.nonce, row.first_deadline_at, row.deadline_at, row.version
     )
 
 

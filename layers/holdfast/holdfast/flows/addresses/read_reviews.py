@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from holdfast.addresses.model import ReviewStatus
+from holdfast.addresses.model import AddressReviewStatus
 from holdfast.database.transaction import Transaction, records
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation, require
@@ -55,7 +55,7 @@ def list_reviews(
     runtime: Runtime,
     caller: Caller,
     *,
-    status: ReviewStatus | None,
+    status: AddressReviewStatus | None,
     due_before: datetime | None,
     after: UUID | None,
     limit: int,

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from holdfast.addresses.model import ReviewStep
+from holdfast.addresses.model import AddressReviewStep
 from holdfast.addresses.review_link import LinkInvalid, ReviewLink, keys_of, make_token, page_url, read_token
 from holdfast.database.transaction import Transaction
 from holdfast.runtime import Runtime
@@ -49,7 +49,7 @@ def note_contact(transaction: Transaction, order_id: UUID) -> None:
             "SELECT addresses.take_review_step(:organization_id, :id, :step, NULL, NULL, :now, :actor)",
             organization_id=transaction.tenant,
             id=review_id,
-            step=str(ReviewStep.CUSTOMER_CONTACTED),
+            step=str(AddressReviewStep.CUSTOMER_CONTACTED),
             now=transaction.now,
             actor=transaction.actor,
         )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from holdfast.addresses.model import ReviewStatus, ReviewStep
+from holdfast.addresses.model import AddressReviewStatus, AddressReviewStep
 from holdfast.addresses.review_begin import ReviewBasis, begin_review
 from holdfast.database.transaction import Transaction
 from holdfast.flows.orders.locked_order import LockedOrder
@@ -22,8 +22,8 @@ _NOTHING: Final = (None, ())
 class ReviewEnding:
     """How a review ended, where the step of the order alone does not say it."""
 
-    status: ReviewStatus
-    step: ReviewStep
+    status: AddressReviewStatus
+    step: AddressReviewStep
     notes: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
 
@@ -53,8 +53,8 @@ def review_of_step(
 
 def _ending_by(status: OrderStatus, notes: str | None) -> ReviewEnding:
     if status is OrderStatus.CONFIRMED:
-        return ReviewEnding(ReviewStatus.RESOLVED, ReviewStep.RESOLVED, notes)
-    return ReviewEnding(ReviewStatus.CANCELLED, ReviewStep.CANCELLED, notes)
+        return ReviewEnding(AddressReviewStatus.RESOLVED, AddressReviewStep.RESOLVED, notes)
+    return ReviewEnding(AddressReviewStatus.CANCELLED, AddressReviewStep.CANCELLED, notes)
 
 
 def _basis(transaction: Transaction, order: LockedOrder) -> ReviewBasis:

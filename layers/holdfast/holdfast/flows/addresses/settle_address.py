@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
-from holdfast.addresses.model import ReviewStatus, ReviewStep
+from holdfast.addresses.model import AddressReviewStatus, AddressReviewStep
 from holdfast.database.transaction import Transaction
 from holdfast.flows.addresses.locate_address import AddressSearch
 from holdfast.flows.addresses.locked_review import LockedReview
@@ -68,7 +68,7 @@ def settle_address(
     order = review.order
     check_transition(order.status, OrderStatus.CONFIRMED)
     if correction is None:
-        return _confirm(transaction, review, Settlement(order_id=order.id), ReviewStatus.RESOLVED, notes, {})
+        return _confirm(transaction, review, Settlement(order_id=order.id), AddressReviewStatus.RESOLVED, notes, {})
     new = NewAddress(correction.address, correction.search, Cause.ADDRESS_REVIEW)
     changed = readdress(transaction, order, new)
     details = {
@@ -77,7 +77,7 @@ def settle_address(
         "price": changed.price.to_json(),
     }
     is_another = bool(changed.settlement.topics)
-    status = ReviewStatus.CORRECTED if is_another else ReviewStatus.RESOLVED
+    status = AddressReviewStatus.CORRECTED if is_another else AddressReviewStatus.RESOLVED
     return _confirm(transaction, review, changed.settlement, status, notes, details if is_another else {})
 
 
@@ -85,12 +85,12 @@ def _confirm(
     transaction: Transaction,
     review: LockedReview,
     settlement: Settlement,
-    status: ReviewStatus,
+    status: AddressReviewStatus,
     notes: str | None,
     details: Mapping[str, Any],
 ) -> Mapping[str, Any]:
-    is_corrected = status is ReviewStatus.CORRECTED
-    step = ReviewStep.CORRECTED if is_corrected else ReviewStep.RESOLVED
+    is_corrected = status is AddressReviewStatus.CORRECTED
+    step = AddressReviewStep.CORRECTED if is_corrected else AddressReviewStep.RESOLVED
     view: Mapping[str, Any] = write(
         transaction,
         review.order,

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from holdfast.addresses.model import ReviewStatus, ReviewStep
+from holdfast.addresses.model import AddressReviewStatus, AddressReviewStep
 from holdfast.database.transaction import Transaction
 from holdfast.flows.addresses.locked_review import lock_review
 from holdfast.flows.addresses.review_of_step import ReviewEnding
@@ -103,7 +103,7 @@ def _remind(transaction: Transaction) -> int:
         organization_id=transaction.tenant,
         now=transaction.now,
         actor=transaction.actor,
-        step=str(ReviewStep.REMINDED),
+        step=str(AddressReviewStep.REMINDED),
         limit=REMINDERS_MAX_ROWS,
     )
 
@@ -161,7 +161,7 @@ def _cancel(runtime: Runtime, organization_id: UUID, review_id: UUID, order_id: 
             return False
         if review.order.status is not OrderStatus.ADDRESS_REVIEW:
             raise RuntimeError(f"an open review of an order that is {review.order.status}")
-        ending = ReviewEnding(ReviewStatus.CANCELLED, ReviewStep.EXPIRED)
+        ending = ReviewEnding(AddressReviewStatus.CANCELLED, AddressReviewStep.EXPIRED)
         settlement = cancellation(review.order, "nobody settled the address by the deadline", "address_review")
         write(transaction, review.order, replace(settlement, review_ending=ending))
         return True

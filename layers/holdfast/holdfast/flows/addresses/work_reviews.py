@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from holdfast.addresses.model import ReviewStatus, ReviewStep
+from holdfast.addresses.model import AddressReviewStatus, AddressReviewStep
 from holdfast.addresses.review_deadline import extended
 from holdfast.database.transaction import Transaction
 from holdfast.flows.addresses.locked_review import LockedReview, address_under_review, lock_review
@@ -101,7 +101,7 @@ def extend_review(
             " :now, :actor)",
             organization_id=transaction.tenant,
             id=review.id,
-            step=str(ReviewStep.EXTENDED),
+            step=str(AddressReviewStep.EXTENDED),
             notes=request.notes,
             details=details,
             now=transaction.now,
@@ -125,7 +125,7 @@ def cancel_review(runtime: Runtime, request: ReviewRequest, clock: Callable[[], 
 
     def step(transaction: Transaction, review: LockedReview) -> None:
         settlement = cancellation(review.order, "the review of the address was called off", "address_review")
-        ending = ReviewEnding(ReviewStatus.CANCELLED, ReviewStep.CANCELLED, request.notes)
+        ending = ReviewEnding(AddressReviewStatus.CANCELLED, AddressReviewStep.CANCELLED, request.notes)
         write(transaction, review.order, replace(settlement, review_ending=ending))
 
     return _work(runtime, request, Operation.CANCEL_ADDRESS_REVIEW, step, clock, render)
