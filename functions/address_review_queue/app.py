@@ -70,7 +70,9 @@ def find_address_review(review_id: UUID) -> Response[Any]:
 
 
 @route(app, f"POST {_REVIEW}/resolve", "The address is right as it is", returns=_DONE, refuses=_STEP, tag=_TAG)
-def resolve(review_id: UUID, body: ResolveAddressReviewBody, idempotency_key: IdempotencyKey) -> Response[Any]:
+def resolve_address_review(
+    review_id: UUID, body: ResolveAddressReviewBody, idempotency_key: IdempotencyKey
+) -> Response[Any]:
     """Confirms the order."""
     request = _request("resolve_address_review", idempotency_key, review_id, body, body.notes)
     return stored_response(flow.resolve_review(runtime(), request, utc_now, _render))
@@ -84,7 +86,9 @@ def resolve(review_id: UUID, body: ResolveAddressReviewBody, idempotency_key: Id
     refuses=(*_STEP, "address_not_found"),
     tag=_TAG,
 )
-def correct(review_id: UUID, body: CorrectAddressReviewBody, idempotency_key: IdempotencyKey) -> Response[Any]:
+def correct_address_review(
+    review_id: UUID, body: CorrectAddressReviewBody, idempotency_key: IdempotencyKey
+) -> Response[Any]:
     """Ships from where that is best, and confirms the order. 409 for an address that is not found either, unless it is
     confirmed."""
     request = _request("correct_address_review", idempotency_key, review_id, body, body.notes)
@@ -95,14 +99,18 @@ def correct(review_id: UUID, body: CorrectAddressReviewBody, idempotency_key: Id
 
 
 @route(app, f"POST {_REVIEW}/extend", "Give the shopper more time", returns=_DONE, refuses=_STEP, tag=_TAG)
-def extend(review_id: UUID, body: ExtendAddressReviewBody, idempotency_key: IdempotencyKey) -> Response[Any]:
+def extend_address_review(
+    review_id: UUID, body: ExtendAddressReviewBody, idempotency_key: IdempotencyKey
+) -> Response[Any]:
     """Moves deadline and reminder, at most to `extendable_until_at`; the shopper gets a link that lasts as long."""
     request = _request("extend_address_review", idempotency_key, review_id, body, body.notes)
     return stored_response(flow.extend_review(runtime(), request, body.deadline_at, utc_now, _render))
 
 
 @route(app, f"POST {_REVIEW}/cancel", "Cancel the order of a review", returns=_DONE, refuses=_STEP, tag=_TAG)
-def cancel(review_id: UUID, body: CancelAddressReviewBody, idempotency_key: IdempotencyKey) -> Response[Any]:
+def cancel_address_review(
+    review_id: UUID, body: CancelAddressReviewBody, idempotency_key: IdempotencyKey
+) -> Response[Any]:
     """Returns the money and the goods."""
     request = _request("cancel_address_review", idempotency_key, review_id, body, body.reason)
     return stored_response(flow.cancel_review(runtime(), request, utc_now, _render))

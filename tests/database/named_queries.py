@@ -431,7 +431,8 @@ NAMED: dict[str, Named] = {
     ),
     "geocode failures of an order, newest first": Named(
         statement(
-            "SELECT id FROM addresses.geocode_failures WHERE organization_id = :o AND order_id = :order ORDER BY id DESC"
+            "SELECT id FROM addresses.geocode_failures WHERE organization_id = :o AND order_id = :order"
+            " ORDER BY id DESC"
         )
     ),
     "reviews of an order": Named(
@@ -445,7 +446,8 @@ NAMED: dict[str, Named] = {
     "reminders of an organization": Named(in_tenant(lambda t, _: _remind(t)), SYSTEM, 5_000),
     "steps of a review": Named(
         statement(
-            "SELECT step FROM addresses.review_steps WHERE organization_id = :o AND review_id = :order ORDER BY sequence"
+            "SELECT step FROM addresses.review_steps WHERE organization_id = :o AND review_id = :order"
+            " ORDER BY sequence"
         )
     ),
     # payments

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from holdfast.values.caller import Caller
 from tests.faults import steps
 from tests.faults.gauntlet import Scene
 from tests.faults.production import Production, asked_again
+from tests.flows import moving
 from tests.flows.reviewing import TO_RENO, in_review, review, token
 from tests.flows.reviewing import steps as review_steps
 from tests.gateways.receiver import Received
@@ -127,8 +129,8 @@ def capture_by_hand(house: House, caller: Caller) -> Scene:
 
 
 def correction_by_link(house: House) -> Scene:
-    """A shopper corrects an address by the link in the mail, and clicks again when no answer came."""
-    order_id = in_review(house)
+    """A shopper corrects an address by the link in the mail, and clicks again when no answer came; the goods move."""
+    order_id = in_review(house, address=replace(moving.NEWARK, postal_code="07999"))
     said = AnswerReview(token(house, order_id), TO_RENO, False)
 
     def click_again() -> None:

@@ -1,4 +1,4 @@
-"""An address that nobody knows, through the running system: reviewed after the payment, corrected by its link, shipped."""
+"""An address that nobody knows, through the running system: reviewed after the payment, corrected by its link."""
 
 import json
 import uuid
