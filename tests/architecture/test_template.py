@@ -27,6 +27,7 @@ READS_GATEWAY_SECRETS = {
     "AddressReviewQueueFunction",
     "AddressReviewWatchFunction",
     "AddressReviewsFunction",
+    "ShippingFunction",
     "MoneyWatchdogFunction",
     "CheckoutFunction",
     "DlqRetriesFunction",

@@ -2,12 +2,14 @@
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from holdfast.flows.claims.idempotency import Answer, Claim, fingerprint_of
 from holdfast.flows.orders.change_shipping_address import ChangeShippingAddress, change_shipping_address
 from holdfast.flows.orders.readdress_order import Readdressed
+from holdfast.runtime import Runtime
 from holdfast.values.address import Address
 from holdfast.values.caller import Caller
 from tests.house import House
@@ -55,6 +57,20 @@ def told(view: Mapping[str, Any], changed: Readdressed) -> Answer:
     return Answer(200, json.dumps(facts))
 
 
+def readdress_command(
+    order_id: str, address: Address, caller: Caller, *, key: str | None = None, version: int | None = None
+) -> ChangeShippingAddress:
+    """A change as the handler would make it."""
+    fingerprint = fingerprint_of({"order": order_id, "address": address.to_json(), "version": version})
+    claim = Claim(caller.actor, "change_shipping_address", key or uuid.uuid4().hex, fingerprint)
+    return ChangeShippingAddress(caller, claim, order_id, address, version)
+
+
+def run_readdress(runtime: Runtime, clock: Callable[[], datetime], command: ChangeShippingAddress) -> Answer:
+    """One invocation of the function of shipping addresses."""
+    return change_shipping_address(runtime, command, clock, told)
+
+
 def readdress(
     house: House,
     order_id: str,
@@ -65,11 +81,8 @@ def readdress(
     version: int | None = None,
 ) -> dict[str, Any]:
     """The shopper moves house; what became of it."""
-    caller = caller or house.customer
-    fingerprint = fingerprint_of({"order": order_id, "address": address.to_json(), "version": version})
-    claim = Claim(caller.actor, "change_shipping_address", key or uuid.uuid4().hex, fingerprint)
-    command = ChangeShippingAddress(caller, claim, order_id, address, version)
-    answer: dict[str, Any] = json.loads(change_shipping_address(house.runtime, command, house.clock, told).body)
+    command = readdress_command(order_id, address, caller or house.customer, key=key, version=version)
+    answer: dict[str, Any] = json.loads(run_readdress(house.runtime, house.clock, command).body)
     return answer
 
 

@@ -1,13 +1,17 @@
 """An order goes elsewhere: its goods move for a saving that is worth it, and are never free in between."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from holdfast.values.errors import Conflict
-from tests.flows.actions import expire, ordered, status, topics
+from holdfast.database.errors import StaleFacts
+from holdfast.flows.orders import reallocate as reallocating
+from holdfast.values.errors import Conflict, NotFound
+from tests.flows.actions import expire, ordered, staff, status, topics
 from tests.flows.moving import (
     NEWARK,
+    NOWHERE,
     PORTLAND,
     RENO,
     holds,
@@ -15,9 +19,11 @@ from tests.flows.moving import (
     movements,
     readdress,
     reallocations,
+    settings,
     shop,
 )
 from tests.house import House
+from tests.refunding import refund, units
 
 ASKS = "pm_card_authenticationRequired"
 
@@ -229,7 +235,7 @@ def test_an_order_of_which_something_is_picked_goes_where_it_goes(house: House, 
     house.sql("UPDATE fulfillment.shipments SET status = :step", step=step)
     with pytest.raises(Conflict) as refused:
         readdress(house, order_id)
-    assert refused.value.facts == {"status": "processing"}
+    assert refused.value.facts == {"current": "processing"}
     assert house.order(order_id)["shipping_address"]["city"] == "Newark"
     assert house.rows("SELECT 1 FROM orders.idempotency_keys WHERE operation = 'change_shipping_address'") == []
 
@@ -246,7 +252,7 @@ def test_an_order_that_is_too_far_keeps_its_address(house: House, over: str) -> 
         walked(house, order_id, *path)
     with pytest.raises(Conflict) as refused:
         readdress(house, order_id)
-    assert refused.value.facts == {"status": over}
+    assert refused.value.facts == {"current": over}
 
 
 def test_the_same_address_changes_nothing(house: House) -> None:
@@ -280,3 +286,104 @@ def test_the_same_key_is_answered_the_same_and_changes_once(house: House) -> Non
     house.cancel(order_id)
     assert readdress(house, order_id, key="once") == first
     assert len(reallocations(house, order_id)) == 1
+
+
+def reviewed(house: House) -> tuple[str | None, bool, list[str]]:
+    (order,) = house.rows("SELECT geocode_quality, geocode_requires_review FROM orders.orders")
+    failures = house.rows("SELECT resolution_status FROM addresses.geocode_failures ORDER BY id")
+    return (
+        order["geocode_quality"],
+        order["geocode_requires_review"],
+        [str(failure["resolution_status"]) for failure in failures],
+    )
+
+
+def test_an_address_that_nobody_finds_is_written_down_and_one_that_is_found_settles_it(house: House) -> None:
+    shop(house)
+    settings(house, address_review=True)
+    house.add_variant(stock={"EWR": 5, "RNO": 5})
+    order_id = unpaid(house, address=NEWARK)
+    readdress(house, order_id, NOWHERE)
+    assert reviewed(house) == ("approximate", True, ["pending"])
+    readdress(house, order_id, PORTLAND)
+    assert reviewed(house) == ("centroid", False, ["corrected"])
+    (_, was) = house.rows("SELECT geocode_quality, required_review FROM orders.order_address_versions ORDER BY version")
+    assert dict(was) == {"geocode_quality": "approximate", "required_review": True}
+    assert house.violations() == []
+
+
+def test_a_confirmed_order_whose_new_address_is_not_found_is_reviewed(house: House) -> None:
+    shop(house)
+    settings(house, address_review=True)
+    house.add_variant(stock={"EWR": 5, "RNO": 5})
+    order_id = ordered(house, address=NEWARK)
+    readdress(house, order_id, NOWHERE)
+    assert status(house, order_id) == "address_review"
+    told = {topic for _, topic, *_ in topics(house, order_id)}
+    assert {"order.address_changed", "order.address_review_needed"} <= told
+    with pytest.raises(Conflict, match="the review corrects it"):
+        readdress(house, order_id, PORTLAND)
+    assert house.violations() == []
+
+
+def test_an_order_that_is_made_ready_is_not_stopped_but_a_person_looks_at_it(house: House) -> None:
+    shop(house)
+    settings(house, address_review=True)
+    house.add_variant(stock={"EWR": 5, "RNO": 5})
+    order_id = ordered(house, address=NEWARK)
+    walked(house, order_id, "processing")
+    readdress(house, order_id, NOWHERE)
+    assert status(house, order_id) == "processing"
+    assert house.failures() == ["AddressNotFound"]
+
+
+def test_a_shop_that_reviews_no_addresses_notes_the_failure_alone(house: House) -> None:
+    shop(house)
+    house.add_variant(stock={"EWR": 5, "RNO": 5})
+    order_id = ordered(house, address=NEWARK)
+    readdress(house, order_id, NOWHERE)
+    assert (status(house, order_id), reviewed(house)) == ("confirmed", ("approximate", False, ["pending"]))
+
+
+def test_goods_of_which_some_came_back_stay(house: House) -> None:
+    shop(house)
+    house.add_variant(stock={"EWR": 5, "RNO": 5})
+    order_id = ordered(house, {"TEE": 2}, address=NEWARK)
+    refund(house, order_id, units(house, order_id, 1))
+    answer = readdress(house, order_id)["reallocation"]
+    assert (answer["applied"], answer["reason"]) == (False, "some of its goods came back already")
+    assert house.violations() == []
+
+
+def test_stock_that_is_snatched_away_each_time_leaves_the_goods_where_they_are(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop(house)
+    house.add_variant(stock={"EWR": 5, "RNO": 5})
+    order_id = ordered(house, address=NEWARK)
+    before = house.stock()
+    moves = 0
+
+    def always_late(*_: object) -> None:
+        nonlocal moves
+        moves += 1
+        raise StaleFacts("others were faster")
+
+    monkeypatch.setattr(reallocating, "_move", always_late)
+    answer = readdress(house, order_id)
+    assert (moves, answer["reallocation"]["applied"]) == (reallocating.DECISIONS_MAX, False)
+    assert answer["reallocation"]["reason"] == "others took the stock of RNO meanwhile, several times over"
+    assert answer["order"]["shipping_address"]["city"] == "Reno"
+    assert house.stock() == before
+    (row,) = reallocations(house, order_id)
+    assert (row["outcome"], row["saving"]) == ("honoured", 600)
+    assert house.violations() == []
+
+
+def test_an_order_of_another_shopper_is_not_there(house: House) -> None:
+    shop(house)
+    house.add_variant(stock={"EWR": 5})
+    order_id = ordered(house, address=NEWARK)
+    with pytest.raises(NotFound):
+        readdress(house, order_id, caller=replace(house.customer, subject="bob"))
+    assert readdress(house, order_id, caller=staff(house))["order"]["shipping_address"]["city"] == "Reno"

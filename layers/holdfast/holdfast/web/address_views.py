@@ -1,97 +1,53 @@
-"""What the API answers with about reviews of addresses, as models; see ``holdfast.web.views``."""
+"""What the API answers about an order that is given another address (see ``web.views``)."""
 
 from datetime import datetime
-from typing import Any
-from uuid import UUID
+from typing import Literal
 
 from pydantic import BaseModel
 
-from holdfast.addresses.model import AddressReviewStatus, AddressReviewStep, GeocodeFailureReason, GeocodeFallback
-from holdfast.values.shipping import ShippingPreference
+from holdfast.inventory.reallocation import Cause, Outcome
 
 
-class AddressUnderReview(BaseModel):
-    """An address, without who lives there."""
+class AddressChange(BaseModel):
+    """That an order got another shipping address. ``changed_by`` is a kind of actor, not a name."""
 
-    line1: str
-    line2: str | None
-    city: str
-    region: str | None
-    postal_code: str
-    country: str
-
-
-class AddressCheck(BaseModel):
-    """What the correction page shows. ``reason`` is why the address was not found; ``timezone`` whose wall clock the
-    deadline was counted on."""
-
-    order_number: str
-    status: AddressReviewStatus
-    reason: GeocodeFailureReason | None
-    address: AddressUnderReview
-    deadline_at: datetime
-    timezone: str
-
-
-class AddressCheckAnswer(BaseModel):
-    """A review, as its shopper sees it."""
-
-    address_review: AddressCheck
-
-
-class AddressReview(BaseModel):
-    """A review, as staff see it. ``address`` is the order's as it is now; ``fallback`` where the order was taken to go
-    when its address was not found; ``extendable_until_at`` the latest deadline it may be given."""
-
-    id: UUID
-    order_id: UUID
-    order_number: str
-    status: AddressReviewStatus
-    shipping_preference: ShippingPreference
-    address: dict[str, str | None]
-    reason: GeocodeFailureReason | None
-    fallback: GeocodeFallback | None
-    timezone: str
-    deadline_at: datetime
-    extendable_until_at: datetime
-    reminder_at: datetime
-    reminded_at: datetime | None
-    notified_at: datetime | None
-    resolved_at: datetime | None
-    resolved_by: str | None
     version: int
-    created_at: datetime
-
-
-class AddressReviewEntry(BaseModel):
-    """Something that was done about a review."""
-
-    sequence: int
-    step: AddressReviewStep
-    taken_by: str
-    notes: str | None
-    details: dict[str, Any]
+    cause: Literal["address_change", "address_review"]
+    changed_by: str
     at: datetime
 
 
-class AddressReviewWithSteps(AddressReview):
-    """A review with its history, oldest step first."""
+class ReallocationStep(BaseModel):
+    """A decision about where an order ships from, after the one at its checkout: applied, or honoured as it was."""
 
-    steps: list[AddressReviewEntry]
-
-
-class AddressReviewAnswer(BaseModel):
-    """One review."""
-
-    address_review: AddressReviewWithSteps
+    sequence: int
+    cause: Cause
+    outcome: Outcome
+    reason: str
+    at: datetime
 
 
-class AddressReviewPage(BaseModel):
-    """Reviews, the nearest deadline first. ``next_after`` is the next page's ``after``; ``null`` on the last page."""
+class Reallocation(BaseModel):
+    """Whether the goods moved, and why. Costs are what the parcels cost the shop; ``null`` where nothing is set aside
+    for the order, or nothing else could serve it. Not applied: ``to_warehouses`` is where they would have gone."""
 
-    address_reviews: list[AddressReview]
-    next_after: UUID | None
+    applied: bool
+    reason: str
+    old_cost_minor: int | None
+    new_cost_minor: int | None
+    saving_minor: int | None
+    saving_percent: float | None
+    from_warehouses: list[str]
+    to_warehouses: list[str]
 
 
-ANSWERS: tuple[type[BaseModel], ...] = (AddressCheckAnswer, AddressReviewAnswer, AddressReviewPage)
-"""The models that routes name."""
+class PriceChange(BaseModel):
+    """What the order cost (``agreed_minor``), what the rules ask for the new destination (``asked_minor``), and what it
+    costs: the lower of both. ``settled_by`` says what becomes of the difference."""
+
+    currency: str
+    agreed_minor: int
+    asked_minor: int
+    total_minor: int
+    difference_minor: int
+    settled_by: Literal["nothing", "charging_less", "capturing_less", "refund_once_paid", "refund"]

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from holdfast.web import address_views
+from holdfast.web import address_review_views
 
 
 class ProcessFailure(BaseModel):
@@ -50,9 +50,12 @@ class TimelineEntry(BaseModel):
         "api_call",
         "status",
         "address_review",
+        "address_change",
+        "reallocation",
         "stock_movement",
         "refund",
         "dispute",
+        "shipment",
         "operation",
         "message",
         "dead_letter",
@@ -216,7 +219,7 @@ class RefoldPage(BaseModel):
 
 
 ANSWERS: tuple[type[BaseModel], ...] = (
-    *address_views.ANSWERS,
+    *address_review_views.ANSWERS,
     DisputePage,
     GatewayHealth,
     MoneyReport,

@@ -7,11 +7,17 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from holdfast.inventory.reallocation import Cause, Outcome
 from holdfast.orders.lifecycle import OrderStatus
 from holdfast.payments.model import RefundReason, RefundStatus, RestockReason
 from holdfast.values.shipping import ShippingPreference
-from holdfast.web import dead_letter_views, operations_views, payment_method_views, stock_views
+from holdfast.web import (
+    address_views,
+    dead_letter_views,
+    operations_views,
+    payment_method_views,
+    shipment_views,
+    stock_views,
+)
 
 
 class Amounts(BaseModel):
@@ -80,25 +86,6 @@ class Allocation(BaseModel):
     distance_km: float | None
 
 
-class AddressChange(BaseModel):
-    """That an order got another shipping address. ``changed_by`` is a kind of actor, not a name."""
-
-    version: int
-    cause: Literal["address_change", "address_review"]
-    changed_by: str
-    at: datetime
-
-
-class ReallocationStep(BaseModel):
-    """A decision about where an order ships from, after the one at its checkout: applied, or honoured as it was."""
-
-    sequence: int
-    cause: Cause
-    outcome: Outcome
-    reason: str
-    at: datetime
-
-
 class Payment(BaseModel):
     """An attempt to pay. ``client_action`` is what the shopper's client needs while the status is requires_action."""
 
@@ -118,6 +105,7 @@ class Payment(BaseModel):
     ]
     amount_minor: int
     captured_minor: int
+    capturable_minor: int
     refunded_minor: int
     charged_back_minor: int
     currency: str
@@ -166,8 +154,9 @@ class Order(BaseModel):
     cancelled_at: datetime | None
     items: list[OrderItem]
     allocations: list[Allocation]
-    reallocations: list[ReallocationStep]
-    address_changes: list[AddressChange]
+    reallocations: list[address_views.ReallocationStep]
+    address_changes: list[address_views.AddressChange]
+    shipments: list[shipment_views.Parcel]
     payments: list[Payment]
     timeline: list[Step]
 
@@ -178,38 +167,12 @@ class OrderAnswer(BaseModel):
     order: Order
 
 
-class Reallocation(BaseModel):
-    """Whether the goods moved, and why. Costs are what the parcels cost the shop; ``null`` where nothing is set aside
-    for the order, or nothing else could serve it. Not applied: ``to_warehouses`` is where they would have gone."""
-
-    applied: bool
-    reason: str
-    old_cost_minor: int | None
-    new_cost_minor: int | None
-    saving_minor: int | None
-    saving_percent: float | None
-    from_warehouses: list[str]
-    to_warehouses: list[str]
-
-
-class PriceChange(BaseModel):
-    """What the order cost (``agreed_minor``), what the rules ask for the new destination (``asked_minor``), and what it
-    costs: the lower of both. ``settled_by`` says what becomes of the difference."""
-
-    currency: str
-    agreed_minor: int
-    asked_minor: int
-    total_minor: int
-    difference_minor: int
-    settled_by: Literal["nothing", "charging_less", "capturing_less", "refund_once_paid", "refund"]
-
-
 class ReaddressedOrder(BaseModel):
     """An order with another shipping address."""
 
     order: Order
-    reallocation: Reallocation
-    price: PriceChange
+    reallocation: address_views.Reallocation
+    price: address_views.PriceChange
 
 
 class PaidOrder(BaseModel):
@@ -394,6 +357,7 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     WebhookReceived,
     *dead_letter_views.ANSWERS,
     *operations_views.ANSWERS,
+    *shipment_views.ANSWERS,
     *stock_views.ANSWERS,
     *payment_method_views.ANSWERS,
 )

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
-from uuid import UUID
 
 from holdfast.flows.money.refund_news import refund_row
+from holdfast.flows.money.refund_purses import purses_of
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, LockedRefund
 from holdfast.orders.lifecycle import TERMINAL
 from holdfast.payments.model import RefundReason, RefundStatus
@@ -40,40 +40,65 @@ def give_back_difference(
     """With what the payment took beyond the price of an order that goes on; one that is over gives all of it back."""
     if (settlement.path or (order.status,))[-1] in TERMINAL or settlement.return_money_of:
         return settlement
-    found = difference_of(order, payment, facts, now)
-    if found is None:
-        return settlement
-    return replace(settlement, refunds=(*settlement.refunds, found.refund), operations=(found.operation,))
+    found = differences_of(order, payment, facts, now)
+    return replace(
+        settlement,
+        refunds=(*settlement.refunds, *(difference.refund for difference in found)),
+        operations=(*settlement.operations, *(difference.operation for difference in found)),
+    )
 
 
-def difference_of(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts, now: datetime) -> Difference | None:
-    """What of the payment is to go back now; ``None``: nothing, or it was decided before, or all of it goes back.
+def differences_of(
+    order: LockedOrder, payment: LockedPayment, facts: PaymentFacts, now: datetime
+) -> tuple[Difference, ...]:
+    """What of the payment is to go back now: one refund, or one for each capture that it is taken from. Empty where
+    nothing is owed, or it was decided before, or all of the payment goes back.
 
     ``order`` costs what it says it costs, and ``facts`` are what is known of the payment now.
     """
     if payment.is_owed_back:
-        return None
+        return ()
     mine = [refund for refund in order.refunds if refund.payment_id == payment.id]
-    under_way_minor = sum(refund.amount for refund in mine if refund.is_open)
-    amount_minor = owed_minor(
+    as_known = replace(
+        payment,
+        facts=facts,
+        captured_amount=facts.taken_minor,
+        refunded_amount=facts.refunded_minor,
+        refunding_amount=sum(refund.amount for refund in mine if refund.is_open),
+        charged_back_amount=facts.charged_back_minor,
+    )
+    owed = owed_minor(
         price_minor=order.total,
         taken_minor=facts.taken_minor,
         decided_minor=sum(refund.amount for refund in mine if refund.reason == RefundReason.PRICE_DIFFERENCE),
-        returnable_minor=facts.taken_minor - facts.refunded_minor - under_way_minor - facts.charged_back_minor,
+        returnable_minor=as_known.returnable,
     )
-    return _difference(payment, amount_minor, now) if amount_minor else None
+    found = []
+    for purse in purses_of(order, as_known) if owed else ():
+        if amount_minor := min(owed, purse.left_minor):
+            found.append(_difference(payment, amount_minor, purse.gateway_capture_id, now))
+            owed -= amount_minor
+    return tuple(found)
 
 
-def _difference(payment: LockedPayment, amount_minor: int, now: datetime) -> Difference:
-    refund_id: UUID = uuid7(now)
-    refund = LockedRefund(refund_id, payment.id, amount_minor, 0, "pending", RefundReason.PRICE_DIFFERENCE, None)
+def _difference(payment: LockedPayment, amount_minor: int, gateway_capture_id: str | None, now: datetime) -> Difference:
+    refund = LockedRefund(
+        id=uuid7(now),
+        payment_id=payment.id,
+        amount=amount_minor,
+        shipping_amount=0,
+        status="pending",
+        reason=RefundReason.PRICE_DIFFERENCE,
+        gateway_refund_id=None,
+        gateway_capture_id=gateway_capture_id,
+    )
     return Difference(
         refund_row(refund, payment, RefundStatus.PENDING, created_by=ACTOR),
         {
             "id": str(uuid7(now)),
             "payment_id": str(payment.id),
             "operation": "refund",
-            "subject_id": str(refund_id),
+            "subject_id": str(refund.id),
             "amount": amount_minor,
             "reason": RefundReason.PRICE_DIFFERENCE,
         },

@@ -127,9 +127,9 @@ def _look_for(
 
 def _refuse_unless_changeable(status: OrderStatus) -> None:
     if status is OrderStatus.ADDRESS_REVIEW:
-        raise Conflict("the address of this order is being reviewed: the review corrects it", status=status.value)
+        raise Conflict("the address of this order is being reviewed: the review corrects it", current=status.value)
     if status not in ADDRESS_CHANGES:
-        raise Conflict(f"the address of an order that is {status} cannot be changed", status=status.value)
+        raise Conflict(f"the address of an order that is {status} cannot be changed", current=status.value)
 
 
 def _refuse_picked(transaction: Transaction, order: LockedOrder) -> None:
@@ -144,7 +144,7 @@ def _refuse_picked(transaction: Transaction, order: LockedOrder) -> None:
         order_id=order.id,
     )
     if picked is not None:
-        raise Conflict("some of the order is picked: its address cannot be changed", status=order.status.value)
+        raise Conflict("some of the order is picked: its address cannot be changed", current=order.status.value)
 
 
 def _reviewed(transaction: Transaction, order: LockedOrder, changed: Readdressed) -> Settlement:

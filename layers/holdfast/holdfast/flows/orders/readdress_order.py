@@ -17,12 +17,11 @@ from holdfast.checkout.shipping_rates import ShippingRates
 from holdfast.checkout.tax import Destination, TaxTable
 from holdfast.database.transaction import Transaction
 from holdfast.flows.addresses.locate_address import AddressSearch
-from holdfast.flows.money.price_difference import Difference, difference_of
+from holdfast.flows.money.price_difference import Difference, differences_of
 from holdfast.flows.money.settlement import Settlement
 from holdfast.flows.orders.locked_order import LockedOrder
 from holdfast.flows.orders.reallocate import Reallocated, readdress_facts, reallocate
 from holdfast.inventory.reallocation import Cause
-from holdfast.payments.model import PaymentStatus
 from holdfast.values.address import Address
 from holdfast.values.errors import Conflict
 
@@ -101,7 +100,7 @@ def readdress(transaction: Transaction, order: LockedOrder, new: NewAddress) -> 
     differences = [
         difference
         for payment in order.payments
-        if (difference := difference_of(lowered, payment, payment.facts, transaction.now)) is not None
+        for difference in differences_of(lowered, payment, payment.facts, transaction.now)
     ]
     moved = reallocate(transaction, order, facts, new.search.found.coordinates, new.cause)
     return Readdressed(
@@ -211,7 +210,7 @@ def _settled_by(order: LockedOrder, repriced: Repriced, differences: list[Differ
     if differences:
         return SettledBy.REFUND
     paying = [payment for payment in order.payments if not payment.is_owed_back]
-    if any(payment.status is PaymentStatus.AUTHORIZED for payment in paying):
+    if any(payment.is_held for payment in paying):
         return SettledBy.CAPTURING_LESS
     if any(payment.is_open for payment in paying):
         return SettledBy.REFUND_ONCE_PAID

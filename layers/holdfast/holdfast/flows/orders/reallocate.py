@@ -16,6 +16,7 @@ from holdfast.database.errors import StaleFacts, translate
 from holdfast.database.transaction import Transaction
 from holdfast.flows.checkout.planning import allocate_lines, hold_document
 from holdfast.flows.orders.locked_order import LockedOrder
+from holdfast.flows.shipping.follow_shipments import plan_shipments
 from holdfast.inventory.allocation import Line, Plan
 from holdfast.inventory.reallocation import SAVING_MIN_PERCENT, Cause, Outcome, Saving
 from holdfast.orders.lifecycle import OrderStatus
@@ -117,7 +118,7 @@ def reallocate(
             facts = readdress_facts(transaction, order)
             continue
         if order.status in _HAS_SHIPMENTS:
-            _plan_shipments(transaction, order)
+            plan_shipments(transaction, order.id)
         return _on_record(transaction, order, cause, told, reallocation_id)
     reason = f"others took the stock of {_named(told.to_warehouses)} meanwhile, several times over"
     lost = replace(told, outcome=Outcome.HONOURED, reason=reason)
@@ -268,17 +269,6 @@ def _move(
         "SELECT checkout.move_goods(:organization_id, CAST(:move AS jsonb))",
         organization_id=transaction.tenant,
         move=document,
-    )
-
-
-def _plan_shipments(transaction: Transaction, order: LockedOrder) -> None:
-    """They leave from where the goods are now."""
-    transaction.value(
-        "SELECT fulfillment.plan_shipments(:organization_id, :order_id, :now, :actor)",
-        organization_id=transaction.tenant,
-        order_id=order.id,
-        now=transaction.now,
-        actor=transaction.actor,
     )
 
 
