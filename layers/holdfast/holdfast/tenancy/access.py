@@ -32,6 +32,12 @@ class Operation(StrEnum):
     ASSIGN_PROCESS_FAILURE = "assign_process_failure"
     RESOLVE_PROCESS_FAILURE = "resolve_process_failure"
     SHOW_ORDER_TIMELINE = "show_order_timeline"
+    LIST_ADDRESS_REVIEWS = "list_address_reviews"
+    FIND_ADDRESS_REVIEW = "find_address_review"
+    RESOLVE_ADDRESS_REVIEW = "resolve_address_review"
+    CORRECT_ADDRESS_REVIEW = "correct_address_review"
+    EXTEND_ADDRESS_REVIEW = "extend_address_review"
+    CANCEL_ADDRESS_REVIEW = "cancel_address_review"
     SHOW_GATEWAYS = "show_gateways"
     LIST_DISPUTES = "list_disputes"
     SHOW_MONEY_REPORT = "show_money_report"
@@ -128,6 +134,12 @@ WHO_MAY: Final[Mapping[Operation, Access]] = {
     Operation.RESOLVE_PROCESS_FAILURE: _MANAGERS,
     Operation.SHOW_GATEWAYS: _MANAGERS,
     Operation.SHOW_ORDER_TIMELINE: _MANAGERS,
+    Operation.LIST_ADDRESS_REVIEWS: _MANAGERS,
+    Operation.FIND_ADDRESS_REVIEW: _MANAGERS,
+    Operation.RESOLVE_ADDRESS_REVIEW: _MANAGERS,
+    Operation.CORRECT_ADDRESS_REVIEW: _MANAGERS,
+    Operation.EXTEND_ADDRESS_REVIEW: _MANAGERS,
+    Operation.CANCEL_ADDRESS_REVIEW: _MANAGERS,
     Operation.LIST_DISPUTES: _MANAGERS,
     Operation.SHOW_MONEY_REPORT: _MANAGERS,
     Operation.REFOLD_PAYMENTS: _MANAGERS,
