@@ -69,6 +69,10 @@ class Settings:
     storefront_return_url: str
     """Where shoppers come back to when their shop does not say; empty: nowhere."""
     database_master_secret: str
+    mail_sender_address: str
+    """Whom shoppers get mail from; empty: this deployment sends none."""
+    mail_configuration_set: str
+    """The configuration set of Amazon SES whose events tell of bounces and complaints; empty: none."""
     geocoder: GeocoderChoice
     geocoder_budget_ms: int
     """The most that a lookup may add to a checkout."""
@@ -124,6 +128,8 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         adyen_base_url=environment.get("ADYEN_BASE_URL", "https://{prefix}-checkout-live.adyenpayments.com/checkout"),
         storefront_return_url=return_url("STOREFRONT_RETURN_URL"),
         database_master_secret=environment.get("DATABASE_MASTER_SECRET_ARN", ""),
+        mail_sender_address=environment.get("MAIL_SENDER_ADDRESS", ""),
+        mail_configuration_set=environment.get("MAIL_CONFIGURATION_SET", ""),
         geocoder=GeocoderChoice(environment.get("GEOCODER") or "none"),
         geocoder_budget_ms=whole("GEOCODER_BUDGET_MS", "800"),
     )

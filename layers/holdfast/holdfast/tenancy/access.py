@@ -31,6 +31,10 @@ class Operation(StrEnum):
     ASSIGN_PROCESS_FAILURE = "assign_process_failure"
     RESOLVE_PROCESS_FAILURE = "resolve_process_failure"
     SHOW_ORDER_TIMELINE = "show_order_timeline"
+    LIST_MAILS = "list_mails"
+    RESEND_MAIL = "resend_mail"
+    LIST_MAIL_SUPPRESSIONS = "list_mail_suppressions"
+    LIFT_MAIL_SUPPRESSION = "lift_mail_suppression"
     SHOW_GATEWAYS = "show_gateways"
     LIST_DISPUTES = "list_disputes"
     SHOW_MONEY_REPORT = "show_money_report"
@@ -117,6 +121,10 @@ WHO_MAY: Final[Mapping[Operation, Access]] = {
     Operation.RESOLVE_PROCESS_FAILURE: _MANAGERS,
     Operation.SHOW_GATEWAYS: _MANAGERS,
     Operation.SHOW_ORDER_TIMELINE: _MANAGERS,
+    Operation.LIST_MAILS: _MANAGERS,
+    Operation.RESEND_MAIL: _MANAGERS,
+    Operation.LIST_MAIL_SUPPRESSIONS: _MANAGERS,
+    Operation.LIFT_MAIL_SUPPRESSION: _MANAGERS,
     Operation.LIST_DISPUTES: _MANAGERS,
     Operation.SHOW_MONEY_REPORT: _MANAGERS,
     Operation.REFOLD_PAYMENTS: _MANAGERS,

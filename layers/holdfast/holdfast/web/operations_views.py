@@ -52,6 +52,7 @@ class TimelineEntry(BaseModel):
         "dispute",
         "operation",
         "message",
+        "mail",
         "dead_letter",
         "process_failure",
     ]

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from holdfast.orders.lifecycle import OrderStatus
 from holdfast.payments.model import RefundReason, RefundStatus, RestockReason
 from holdfast.values.shipping import ShippingPreference
-from holdfast.web import dead_letter_views, operations_views, payment_method_views, stock_views
+from holdfast.web import dead_letter_views, mail_views, operations_views, payment_method_views, stock_views
 
 
 class Amounts(BaseModel):
@@ -336,6 +336,7 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     RefundedOrder,
     WebhookReceived,
     *dead_letter_views.ANSWERS,
+    *mail_views.ANSWERS,
     *operations_views.ANSWERS,
     *stock_views.ANSWERS,
     *payment_method_views.ANSWERS,

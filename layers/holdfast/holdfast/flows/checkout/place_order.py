@@ -48,6 +48,8 @@ class PlaceOrder:
     gateway: str | None
     token: str | None
     notes: str | None = None
+    language: str | None = None
+    """What the shopper is written in (BCP 47)."""
     source: str = "api"
     save_method: bool = False
     payment_method_id: UUID | None = None
@@ -275,6 +277,7 @@ def _order_document(
         "geocode_requires_review": location.failure is not None and reviews_addresses,
         "allocation_reasons": plan.allocation.reasons,
         "customer_notes": command.notes,
+        "language": command.language,
         "source": command.source,
     }
 
