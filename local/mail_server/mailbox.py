@@ -42,7 +42,7 @@ class StoredMail:
     def body(self, kind: str) -> str | None:
         """The part of this kind (`plain` or `html`), decoded."""
         part = self.parsed.get_body((kind,))
-        return None if part is None else str(part.get_content())
+        return None if part is None else str(part.get_content()).replace("\r\n", "\n")
 
     def document(self) -> dict[str, object]:
         """For the control surface: everything, with the headers and both bodies decoded."""

@@ -60,7 +60,7 @@ def compose(mail: Mail, sender_address: str) -> bytes:
         message["Reply-To"] = wire_address(mail.reply_to)
     message["Auto-Submitted"] = "auto-generated"
     message["X-Auto-Response-Suppress"] = "All"
-    message["Content-Language"] = mail.language
     message.set_content(mail.text, subtype="plain", cte="quoted-printable")
     message.add_alternative(mail.html, subtype="html", cte="quoted-printable")
+    message["Content-Language"] = mail.language  # last: what is set before becomes a header of the first part
     return message.as_bytes()

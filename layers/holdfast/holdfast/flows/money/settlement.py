@@ -184,7 +184,11 @@ def _money_came(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts,
     confirms nothing, and a person is called."""
     if order.status in TERMINAL:
         is_spent = 0 < facts.taken_minor == facts.refunded_minor + facts.charged_back_minor
-        return settlement if is_spent else replace(settlement, return_money_of=((payment.id, "late_payment"),))
+        if is_spent:
+            return settlement
+        # Told of once: of money that is owed back already its owner knows.
+        topics = () if payment.is_owed_back else ("order.late_payment_returned",)
+        return replace(settlement, return_money_of=((payment.id, "late_payment"),), topics=topics)
     if any(not other.is_owed_back for other in _others(order, payment, with_money=True)):
         return replace(settlement, return_money_of=((payment.id, "duplicate"),))
     if order.status is OrderStatus.DELIVERED and facts.refunded_minor > 0:
@@ -257,6 +261,7 @@ def cancel_for_lost_stock(order: LockedOrder, payment: LockedPayment, settlement
         return_money_of=((payment.id, "late_payment"),),
         failures=(("LatePayment", detail, {"payment_id": str(payment.id), "amount": payment.amount}),),
         topics=("order.cancelled",),
+        extra={**settlement.extra, "reason": "late_payment"},
         needs_stock=False,
     )
 
