@@ -23,7 +23,7 @@ from local.mail_server import pages
 from local.mail_server.behavior import Behavior, Behaviors
 from local.mail_server.feedback import FeedbackTopics, event_of
 from local.mail_server.mailbox import Mailbox, StoredMail
-from local.mail_server.service import Refusal, take
+from local.mail_server.sending import Refusal, take
 
 BODY_MAX_BYTES: Final = 2_000_000
 SEND_PATH: Final = "/v2/email/outbound-emails"

@@ -2,7 +2,6 @@
 
 import base64
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,6 @@ RAW = (
     b"</body></html>\r\n"
 )
 HTTP = urllib3.PoolManager(retries=False)
-
-
-@pytest.fixture
-def post(tmp_path: Path) -> Iterator[Post]:
-    with running_post(tmp_path) as running:
-        yield running
 
 
 def send(raw: bytes = RAW, **more: Any) -> Any:

@@ -3,10 +3,8 @@
 import email
 import email.policy
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +20,7 @@ from holdfast.mail.ses_feedback import read_feedback
 from holdfast.notifications.model import Feedback
 from local.mail_server.feedback import event_of
 from tests.house import SENDER
-from tests.mail.stage import Post, running_post
+from tests.mail.stage import Post
 
 ORGANIZATION = UUID("01930000-0000-7000-8000-000000000001")
 MESSAGE = UUID("01930000-0000-7000-8000-0000000f1001")
@@ -38,12 +36,6 @@ MAIL = Mail(
     written_at=datetime(2026, 11, 30, 12, tzinfo=UTC),
     reply_to="help@shop.example",
 )
-
-
-@pytest.fixture
-def post(tmp_path: Path) -> Iterator[Post]:
-    with running_post(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture

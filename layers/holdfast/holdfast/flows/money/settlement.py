@@ -183,12 +183,7 @@ def _money_came(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts,
     """Confirm what waits for money; return what comes twice or for an order that is over. Less than the order costs
     confirms nothing, and a person is called."""
     if order.status in TERMINAL:
-        is_spent = 0 < facts.taken_minor == facts.refunded_minor + facts.charged_back_minor
-        if is_spent:
-            return settlement
-        # Told of once: of money that is owed back already its owner knows.
-        topics = () if payment.is_owed_back else ("order.late_payment_returned",)
-        return replace(settlement, return_money_of=((payment.id, "late_payment"),), topics=topics)
+        return _money_came_late(payment, facts, settlement)
     if any(not other.is_owed_back for other in _others(order, payment, with_money=True)):
         return replace(settlement, return_money_of=((payment.id, "duplicate"),))
     if order.status is OrderStatus.DELIVERED and facts.refunded_minor > 0:
@@ -200,6 +195,14 @@ def _money_came(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts,
         detail = f"order {order.order_number} was paid in part: neither confirmed nor returned"
         return replace(settlement, failures=(("PaidTooLittle", detail, {"payment_id": str(payment.id)}),))
     return confirm(order, settlement) if order.is_held else replace(settlement, needs_stock=True)
+
+
+def _money_came_late(payment: LockedPayment, facts: PaymentFacts, settlement: Settlement) -> Settlement:
+    """Return what came for an order that is over. Of money that is owed back already its owner was told."""
+    if 0 < facts.taken_minor == facts.refunded_minor + facts.charged_back_minor:
+        return settlement
+    topics = () if payment.is_owed_back else ("order.late_payment_returned",)
+    return replace(settlement, return_money_of=((payment.id, "late_payment"),), topics=topics)
 
 
 def _money_went(
