@@ -79,6 +79,8 @@ class WantedItem:
     quantity: int
     restock_reason: RestockReason | None = None
     amount_minor: int | None = None
+    has_left: bool = False
+    """These units had left their warehouse: what has not left yet still leaves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,7 @@ class PlannedItem:
     worth_minor: int
     amount_minor: int
     restock_reason: RestockReason | None
+    has_left: bool = False
 
     @property
     def restock(self) -> bool:
@@ -177,7 +180,8 @@ def _items(left: Left, wanted: Sequence[WantedItem]) -> Iterable[PlannedItem]:
         amount = worth if item.amount_minor is None else item.amount_minor
         if amount > worth:
             raise _wrong(f"items[{number}].amount_minor", f"{item.quantity} of this item are worth {worth}")
-        yield PlannedItem(line.order_item_id, item.quantity, worth, amount, item.restock_reason)
+        has_left = item.has_left or item.restock_reason is RestockReason.CUSTOMER_KEPT
+        yield PlannedItem(line.order_item_id, item.quantity, worth, amount, item.restock_reason, has_left)
 
 
 def _spread(

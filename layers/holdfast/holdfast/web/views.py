@@ -10,7 +10,14 @@ from pydantic import BaseModel, Field
 from holdfast.orders.lifecycle import OrderStatus
 from holdfast.payments.model import RefundReason, RefundStatus, RestockReason
 from holdfast.values.shipping import ShippingPreference
-from holdfast.web import dead_letter_views, mail_views, operations_views, payment_method_views, stock_views
+from holdfast.web import (
+    dead_letter_views,
+    mail_views,
+    operations_views,
+    payment_method_views,
+    shipment_views,
+    stock_views,
+)
 
 
 class Amounts(BaseModel):
@@ -146,6 +153,7 @@ class Order(BaseModel):
     cancelled_at: datetime | None
     items: list[OrderItem]
     allocations: list[Allocation]
+    shipments: list[shipment_views.Parcel]
     payments: list[Payment]
     timeline: list[Step]
 
@@ -338,6 +346,7 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     *dead_letter_views.ANSWERS,
     *mail_views.ANSWERS,
     *operations_views.ANSWERS,
+    *shipment_views.ANSWERS,
     *stock_views.ANSWERS,
     *payment_method_views.ANSWERS,
 )

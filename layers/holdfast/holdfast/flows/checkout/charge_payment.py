@@ -18,6 +18,7 @@ from holdfast.flows.money.event_record import saved_method_document, store_event
 from holdfast.flows.money.settlement import Tidings, decide, write
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, lock_order
 from holdfast.flows.orders.reserve_again import reserve_again
+from holdfast.flows.shipping.leave_warehouse import leave_if_paid
 from holdfast.gateways.port import (
     AuthorizeRequest,
     Gateway,
@@ -221,7 +222,10 @@ def record_answer(transaction: Transaction, attempt: Attempt, answer: GatewayAns
     settlement = decide(order, payment, tidings_of(event, event_id, answer.snapshot), transaction.now)
     if settlement.needs_stock:
         settlement = reserve_again(transaction, order, payment, settlement)
-    return Recorded(write(transaction, order, settlement), bool(settlement.return_money_of))
+    recorded = Recorded(write(transaction, order, settlement), bool(settlement.return_money_of))
+    if order.leaving is not None:
+        leave_if_paid(transaction, order.id)
+    return recorded
 
 
 def _said_again(

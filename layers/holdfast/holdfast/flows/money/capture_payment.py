@@ -25,6 +25,7 @@ from holdfast.flows.money.return_money import return_money_owed
 from holdfast.flows.operations.call_person import call_person
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, lock_order
+from holdfast.flows.shipping.leave_warehouse import leave_if_paid
 from holdfast.gateways.port import ANSWER_EVENT_TYPE, GatewayEvent, GatewayRefused, event_from_snapshot
 from holdfast.orders.lifecycle import TERMINAL
 from holdfast.payments.model import PaymentStatus
@@ -145,6 +146,7 @@ def _carry_out(runtime: Runtime, organization_id: UUID, capture: Capture, clock:
         order = lock_order(transaction, capture.order_id)
         payment = order.payment(capture.payment_id)
         if _is_over(transaction, order, payment, capture):
+            leave_if_paid(transaction, order.id)
             return
     attempt = attempt_of(organization_id, order, payment)
     answer = _ask(runtime, payment, capture, clock)
@@ -152,6 +154,7 @@ def _carry_out(runtime: Runtime, organization_id: UUID, capture: Capture, clock:
     def work(transaction: Transaction) -> bool:
         recorded = record_answer(transaction, attempt, answer)
         _conclude(transaction, capture, answer.event, is_wanted=recorded.view["status"] not in TERMINAL)
+        leave_if_paid(transaction, capture.order_id)
         return recorded.owes_money
 
     if runtime.database.transact(organization_id, work, now=clock(), actor=ACTOR):
@@ -226,7 +229,9 @@ def _postpone(runtime: Runtime, organization_id: UUID, capture: Capture, error: 
     hopeless = isinstance(error, CaptureFailed) or capture.attempts >= ATTEMPTS_MAX
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
         if hopeless:
+            lock_order(transaction, capture.order_id)
             _give_up(transaction, capture, error)
+            leave_if_paid(transaction, capture.order_id)
         else:
             _try_later(transaction, capture, f"{type(error).__name__}: {error}")
 

@@ -27,6 +27,8 @@ from holdfast.flows.money.settlement import Settlement, write
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
 from holdfast.flows.orders.find_order import order_id_of
 from holdfast.flows.orders.locked_order import LockedOrder, lock_order
+from holdfast.flows.shipping.follow_shipments import follow_shipments
+from holdfast.flows.shipping.unshipped_units import unshipped_of
 from holdfast.payments.model import PaymentStatus, RefundReason, RefundStatus
 from holdfast.payments.refund_plan import Left, Line, PlannedRefund, Purse, Wanted, plan
 from holdfast.runtime import Runtime
@@ -98,6 +100,8 @@ def _begin(runtime: Runtime, command: RefundOrder, now: datetime) -> UUID | Answ
         order = lock_order(transaction, order_id)
         planned = plan(what_is_left(order), command.wanted)
         write(transaction, order, _decided(transaction, order, planned, command))
+        # What was still to leave may have been all that was: then the rest has been shipped.
+        follow_shipments(transaction, order)
         return order_id
 
     return runtime.database.transact(caller.organization_id, work, now=now, actor=caller.actor)
@@ -194,6 +198,7 @@ def _decided(
                 "refund_id": str(refund_id),
                 "order_item_id": str(item.order_item_id),
                 "quantity": item.quantity,
+                "unshipped_quantity": unshipped_of(order, item.order_item_id, item.quantity, has_left=item.has_left),
                 "worth": item.worth_minor,
                 "amount": item.amount_minor,
                 "restock": item.restock,

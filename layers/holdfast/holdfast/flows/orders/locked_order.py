@@ -78,6 +78,8 @@ class RefundedItem:
     order_item_id: UUID
     quantity: int
     worth: int
+    unshipped: int = 0
+    """How many of the units had not left when the refund was asked for: they do not leave any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,8 @@ class Item:
     quantity: int
     worth: int
     """What the shopper paid for all of it: subtotal - discount + tax."""
+    left: int = 0
+    """How many of it have left a warehouse, those left out that failed to arrive and are sent again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +160,8 @@ class LockedOrder:
     refunds: tuple[LockedRefund, ...]
     holds: tuple[Hold, ...]
     items: tuple[Item, ...]
+    leaving: UUID | None = None
+    """The shipment that waits for its money to be taken."""
 
     def payment(self, payment_id: UUID) -> LockedPayment:
         """One of the order's payments. Raises NotFound."""
@@ -250,9 +256,10 @@ def _order_from(document: Mapping[str, Any]) -> LockedOrder:
             for row in document["holds"]
         ),
         items=tuple(
-            Item(UUID(row["id"]), UUID(row["variant_id"]), row["sku"], row["quantity"], row["worth"])
+            Item(UUID(row["id"]), UUID(row["variant_id"]), row["sku"], row["quantity"], row["worth"], row["left"])
             for row in document["items"]
         ),
+        leaving=UUID(order["leaving"]) if order["leaving"] else None,
     )
 
 
@@ -266,7 +273,10 @@ def _refunds_from(rows: Sequence[Mapping[str, Any]]) -> list[LockedRefund]:
             row["status"],
             row["reason"],
             row["gateway_refund_id"],
-            tuple(RefundedItem(UUID(item["order_item_id"]), item["quantity"], item["worth"]) for item in row["items"]),
+            tuple(
+                RefundedItem(UUID(item["order_item_id"]), item["quantity"], item["worth"], item["unshipped"])
+                for item in row["items"]
+            ),
             row["is_given_up"],
         )
         for row in rows

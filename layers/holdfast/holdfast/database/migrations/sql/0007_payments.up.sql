@@ -170,10 +170,12 @@ CREATE TABLE payments.refund_items (
     amount bigint NOT NULL, -- what of it goes back: less, where the shop keeps a fee
     restock boolean NOT NULL DEFAULT false,
     restock_reason text, -- NULL: nobody said where the goods are
+    unshipped_quantity integer NOT NULL DEFAULT 0, -- how many of the units had not left when it was asked for: they stay
     CONSTRAINT refund_items_pkey PRIMARY KEY (organization_id, id),
     CONSTRAINT refund_items_refund_fkey FOREIGN KEY (organization_id, refund_id) REFERENCES payments.refunds (organization_id, id),
     CONSTRAINT refund_items_order_item_fkey FOREIGN KEY (organization_id, order_item_id) REFERENCES orders.order_items (organization_id, id),
     CONSTRAINT refund_items_quantity_not_negative CHECK (quantity >= 0),
+    CONSTRAINT refund_items_unshipped_within_quantity CHECK (unshipped_quantity BETWEEN 0 AND quantity),
     CONSTRAINT refund_items_amount_within_worth CHECK (amount BETWEEN 0 AND worth),
     CONSTRAINT refund_items_say_something CHECK (quantity > 0 OR worth > 0),
     CONSTRAINT refund_items_restock_reason CHECK (restock_reason IN ('resellable', 'damaged', 'customer_kept', 'other')),
