@@ -44,7 +44,7 @@ class OrderFacts:
     refunded: Money
     address: tuple[str, ...]
     parcels: int
-    """How many warehouses it ships from."""
+    """In how many it comes, as planned now."""
 
 
 @dataclass(frozen=True, slots=True)

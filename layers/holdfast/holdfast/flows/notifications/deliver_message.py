@@ -181,12 +181,27 @@ def _record(transaction: Transaction, claimed: Claimed, result: Result) -> None:
     if not changed:
         _logger.warning("mail %s was taken over before attempt %s ended", claimed.id, claimed.attempts)
         return
+    if result.status is MessageStatus.SENT and claimed.kind is MailKind.SHIPMENT_SHIPPED:
+        _note_told(transaction, claimed.shipment_id)
     if result.status is MessageStatus.FAILED:
         details = f"the mail {claimed.kind} was not sent: {result.error}"
         call_person(transaction, PROCESS, claimed.id, details, {"order_id": str(claimed.order_id)})
     if result.calls_about_service:
         details = f"the mail service takes no mail of ours; mails wait and are tried again: {result.error}"
         call_person(transaction, SERVICE_PROCESS, transaction.tenant, details, renews=True)
+
+
+def _note_told(transaction: Transaction, shipment_id: UUID | None) -> None:
+    """The shipment says when its customer was told of it, the first time."""
+    transaction.execute(
+        """
+        UPDATE fulfillment.shipments SET notification_sent_at = :now
+         WHERE organization_id = :organization_id AND id = :id AND notification_sent_at IS NULL
+        """,
+        organization_id=transaction.tenant,
+        id=shipment_id,
+        now=transaction.now,
+    )
 
 
 def is_suppressed(transaction: Transaction, address: str) -> bool:

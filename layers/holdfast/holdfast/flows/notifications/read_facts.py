@@ -37,8 +37,9 @@ _READ: Final = """
             'tax', o.tax, 'total', o.total, 'refunded', o.refunded, 'address', o.shipping_address,
             'created_at', o.created_at),
         'timezone', c.timezone,
-        'parcels', (SELECT count(DISTINCT a.warehouse_id) FROM orders.order_allocations a
-                     WHERE a.organization_id = o.organization_id AND a.order_id = o.id AND a.superseded_at IS NULL),
+        'parcels', (SELECT count(*) FROM fulfillment.shipments s
+                     WHERE s.organization_id = o.organization_id AND s.order_id = o.id
+                       AND s.status NOT IN ('cancelled', 'failed')),
         'lines', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
                              'name', i.name, 'option_values', i.option_values, 'quantity', i.quantity,
                              'amount', i.subtotal) ORDER BY i.position), '[]')
