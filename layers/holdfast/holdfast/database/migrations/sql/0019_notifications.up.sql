@@ -43,8 +43,8 @@ CREATE TABLE notifications.messages (
 ) WITH (fillfactor = 80);
 -- named query: messages that are due, over all tenants
 CREATE INDEX messages_due ON notifications.messages (next_attempt_at) WHERE next_attempt_at IS NOT NULL;
--- named query: messages of an order
-CREATE INDEX messages_of_order ON notifications.messages (organization_id, order_id);
+-- named query: messages of an order, newest first
+CREATE INDEX messages_of_order ON notifications.messages (organization_id, order_id, id DESC);
 -- named query: messages by status, newest first
 CREATE INDEX messages_by_status ON notifications.messages (organization_id, status, id DESC);
 -- named query: messages past their retention (ids are in order of time)
@@ -83,6 +83,8 @@ CREATE TABLE notifications.suppressions (
 );
 -- An address is suppressed once. Named query: suppression of an address
 CREATE UNIQUE INDEX suppressions_one_in_force ON notifications.suppressions (organization_id, address) WHERE lifted_at IS NULL;
+-- named query: suppressions of an address, newest first, lifted ones included
+CREATE INDEX suppressions_of_address ON notifications.suppressions (organization_id, address, id DESC);
 CREATE TRIGGER audit AFTER UPDATE ON notifications.suppressions FOR EACH ROW EXECUTE FUNCTION operations.audit('organization_id', 'id');
 CALL tenancy.isolate('notifications.suppressions');
 GRANT SELECT ON notifications.suppressions TO holdfast_app;
