@@ -116,6 +116,20 @@ INSERT INTO orders.order_allocations (organization_id, id, order_id, order_item_
     SELECT organization_id, pg_temp.key('00d', n, i), id, item_id, warehouse_id, variant_id, 1, at::date, 600, 1, at
       FROM placed;
 
+INSERT INTO fulfillment.shipments (organization_id, id, order_id, warehouse_id, shipment_number, cost, status, carrier,
+                                   tracking_number, captured_when_left, created_at, picked_at, shipped_at, delivered_at,
+                                   actual_delivery_at, notification_sent_at)
+    SELECT organization_id, pg_temp.key('031', n, i), id, warehouse_id, 'N' || n || '-1', 600,
+           CASE status WHEN 'delivered' THEN 'delivered' WHEN 'processing' THEN 'picked' ELSE 'pending' END, 'UPS', 'T' || n,
+           CASE WHEN status = 'delivered' THEN 1000 END, at, CASE WHEN status <> 'confirmed' THEN at END,
+           CASE WHEN status = 'delivered' THEN at END, CASE WHEN status = 'delivered' THEN at END,
+           CASE WHEN status = 'delivered' THEN at END, CASE WHEN status = 'delivered' AND n % 400 <> 4 THEN at END
+      FROM placed WHERE status IN ('confirmed', 'processing', 'delivered');
+
+INSERT INTO fulfillment.shipment_items (organization_id, order_id, shipment_id, allocation_id, order_item_id, quantity)
+    SELECT organization_id, id, pg_temp.key('031', n, i), pg_temp.key('00d', n, i), item_id, 1
+      FROM placed WHERE status IN ('confirmed', 'processing', 'delivered');
+
 INSERT INTO inventory.reservations (organization_id, id, order_id, customer_id, warehouse_id, variant_id, quantity,
                                     status, expires_at, load_date, created_at, completed_at, released_at)
     SELECT organization_id, pg_temp.key('00e', n, i), id, customer_id, warehouse_id, variant_id, 1,
@@ -215,9 +229,10 @@ INSERT INTO operations.process_failures (organization_id, id, process_name, rela
 
 INSERT INTO notifications.messages (organization_id, id, subject_id, kind, order_id, recipient, status, attempts,
                                     next_attempt_at, provider_id, created_at, sent_at)
-    SELECT organization_id, pg_temp.key('040', n, i), id, 'order_confirmed', id, 'c@example.com',
+    SELECT organization_id, pg_temp.key('040', n, pg_temp.instant(at - interval '385 days')), id, 'order_confirmed', id, 'c@example.com',
            CASE WHEN n % 500 = 0 THEN 'pending' WHEN n % 500 = 1 THEN 'failed' ELSE 'sent' END, 1,
-           CASE WHEN n % 500 = 0 THEN at END, 'ses-' || n, at, CASE WHEN n % 500 > 1 THEN at END FROM placed WHERE n % 2 = 0;
+           CASE WHEN n % 500 = 0 THEN at END, 'ses-' || n, at - interval '385 days', CASE WHEN n % 500 > 1 THEN at END
+      FROM placed WHERE n % 2 = 0;
 
 INSERT INTO notifications.suppressions (organization_id, id, address, reason, message_id, feedback_id, created_at, lifted_at,
                                         lifted_by, lift_reason)

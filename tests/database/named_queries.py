@@ -48,6 +48,10 @@ from holdfast.flows.orders.find_order import find_order, order_id_of
 from holdfast.flows.orders.list_orders import list_orders
 from holdfast.flows.orders.locked_order import lock_order
 from holdfast.flows.orders.order_timeline import order_timeline
+from holdfast.flows.shipping.follow_shipments import plan_shipments
+from holdfast.flows.shipping.locked_shipments import shipments_of as shipments_of_order
+from holdfast.flows.shipping.read_shipments import Wanted as Parcels
+from holdfast.flows.shipping.read_shipments import list_shipments
 from holdfast.flows.stock import watch_capacity as watching
 from holdfast.flows.stock.capacity_load import list_alerts, show_load
 from holdfast.flows.stock.capacity_overrides import list_overrides
@@ -63,7 +67,7 @@ from holdfast.runtime import Runtime
 from holdfast.values.address import Address
 from holdfast.values.caller import Caller, CallerKind
 from holdfast.values.errors import NotFound
-from holdfast.values.shipping import ShippingPreference
+from holdfast.values.shipping import ShipmentStatus, ShippingPreference
 from tests.database.acting import APP, SYSTEM
 from tests.database.large_shop import Shop
 
@@ -308,6 +312,10 @@ def due_messages(runtime: Runtime, shop: Shop) -> object:
     return resume_messages(runtime, lambda: shop.now, once_each())
 
 
+def shipments_of(of: Callable[[Shop], Parcels]) -> Ask:
+    return lambda runtime, shop: list_shipments(runtime, staff(shop), of(shop), after=None, limit=20, now=shop.now)
+
+
 NAMED: dict[str, Named] = {
     # orders
     "order by id": Named(lambda r, s: find_order(r, customer(s), str(s.order_id), s.now), in_functions=True),
@@ -407,6 +415,30 @@ NAMED: dict[str, Named] = {
     ),
     "daily load to fold, over all tenants": Named(system_wide("_with_crowded_load"), SYSTEM, 5_000),
     "daily load of a tenant": Named(batch("_roll_up"), SYSTEM, 5_000, in_functions=True),
+    # fulfillment
+    "shipments of an order, planned anew": Named(
+        in_tenant(lambda t, s: plan_shipments(t, s.order_id)), rows_max=400, in_functions=True
+    ),
+    "shipments of an order": Named(shipments_of(lambda s: Parcels(order=s.order_number))),
+    "shipments of an order that is locked": Named(in_tenant(lambda t, s: shipments_of_order(t, s.order_id))),
+    "shipments by status and warehouse": Named(
+        shipments_of(lambda s: Parcels(ShipmentStatus.PICKED, warehouse_id=s.warehouse_id))
+    ),
+    "shipments by status": Named(shipments_of(lambda _: Parcels(ShipmentStatus.PENDING))),
+    "shipments of a warehouse": Named(shipments_of(lambda s: Parcels(warehouse_id=s.warehouse_id))),
+    "shipments by tracking number": Named(shipments_of(lambda _: Parcels(tracking_number="T1005"))),
+    "shipments whose customer was not told, over all tenants": Named(
+        statement(
+            "SELECT organization_id, id FROM fulfillment.shipments WHERE shipped_at IS NOT NULL"
+            " AND notification_sent_at IS NULL ORDER BY shipped_at LIMIT 50"
+        ),
+        SYSTEM,
+    ),
+    "where the pieces of an allocation are": Named(
+        statement(
+            "SELECT quantity FROM fulfillment.shipment_items WHERE organization_id = :o AND allocation_id = :order"
+        )
+    ),
     # addresses
     "an order whose address nobody found": Named(place(1, postal_code="99999"), in_functions=True),
     "a cached place that is used, and found again": Named(in_tenant(note_place), in_functions=True),

@@ -26,6 +26,8 @@ BELONGS_TO_AN_ORDER = {
     "payments.payments": "order_id = :id",
     "addresses.geocode_failures": "order_id = :id",
     "inventory.reservations": "order_id = :id",
+    "fulfillment.shipment_items": "order_id = :id",
+    "fulfillment.shipments": "order_id = :id",
     "orders.order_allocations": "order_id = :id",
     "orders.order_items": "order_id = :id",
     "orders.order_operations": "order_id = :id",
@@ -38,6 +40,7 @@ WITHOUT_FOREIGN_KEY = {
 }
 REMEMBERS_AN_ORDER = {
     "inventory.stock_movements": "the ledger outlives what moved the stock",
+    "notifications.messages": "what was told of it, purged by its own age",
     "operations.outbox": "published and purged by its own age",
     "operations.process_failures": "a person's inbox",
     "operations.audit_log": "dropped by the month",
@@ -105,6 +108,7 @@ _NOW = "CAST(:now AS timestamptz)"
 KEPT = {
     "operations.outbox": f"published_at IS NULL OR published_at >= {_NOW} - interval '7 days'",
     "orders.idempotency_keys": f"expires_at >= {_NOW}",
+    "notifications.messages": f"created_at >= {_NOW} - interval '400 days'",
     "operations.api_calls": f"created_at >= {_NOW} - interval '90 days'",
     "addresses.geocode_cache": f"expires_at >= {_NOW}",
     "inventory.capacity_overrides": f"ends_on >= {_NOW}::date - 90",

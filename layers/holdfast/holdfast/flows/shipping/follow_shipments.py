@@ -15,7 +15,7 @@ from holdfast.values.ids import uuid7
 def follow_shipments(transaction: Transaction, order: LockedOrder, notes: str | None = None) -> None:
     """Lead the order to where its goods are now. Its row is the caller's, and ``order`` is as it was locked."""
     goods: str = transaction.value(
-        "SELECT fulfillment.project_status(:organization_id, :order_id)",
+        "SELECT fulfillment.project_fulfillment(:organization_id, :order_id)",
         organization_id=transaction.tenant,
         order_id=order.id,
     )

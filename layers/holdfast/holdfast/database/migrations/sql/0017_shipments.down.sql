@@ -4,7 +4,7 @@ DROP FUNCTION fulfillment.unplanned(uuid, uuid);
 DROP FUNCTION fulfillment.free_pieces(uuid, uuid);
 DROP FUNCTION fulfillment.withheld(uuid, uuid);
 DROP FUNCTION fulfillment.cancel_shipments(uuid, uuid, uuid[], timestamptz, text);
-DROP FUNCTION fulfillment.project_status(uuid, uuid);
+DROP FUNCTION fulfillment.project_fulfillment(uuid, uuid);
 DROP FUNCTION fulfillment.status_of(uuid, uuid);
 DROP TABLE fulfillment.shipment_items;
 DROP FUNCTION fulfillment.check_items();

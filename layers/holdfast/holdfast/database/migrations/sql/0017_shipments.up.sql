@@ -191,7 +191,7 @@ AS $$
 $$;
 
 -- Writes it into the order, whose row the caller holds, and answers it.
-CREATE FUNCTION fulfillment.project_status(p_organization_id uuid, p_order_id uuid) RETURNS text
+CREATE FUNCTION fulfillment.project_fulfillment(p_organization_id uuid, p_order_id uuid) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
@@ -380,13 +380,13 @@ BEGIN
      WHERE s.organization_id = p_organization_id AND s.id = c.shipment_id AND s.id <> ALL (COALESCE(made, '{}'));
     GET DIAGNOSTICS changed = ROW_COUNT;
 
-    PERFORM fulfillment.project_status(p_organization_id, p_order_id);
+    PERFORM fulfillment.project_fulfillment(p_organization_id, p_order_id);
     RETURN touched + changed + COALESCE(cardinality(made), 0);
 END
 $$;
 
 GRANT EXECUTE ON FUNCTION fulfillment.check_items(), fulfillment.check_transition(), fulfillment.status_of(uuid, uuid),
-    fulfillment.project_status(uuid, uuid), fulfillment.withheld(uuid, uuid), fulfillment.free_pieces(uuid, uuid),
+    fulfillment.project_fulfillment(uuid, uuid), fulfillment.withheld(uuid, uuid), fulfillment.free_pieces(uuid, uuid),
     fulfillment.unplanned(uuid, uuid), fulfillment.take_apart(uuid, uuid, timestamptz),
     fulfillment.cancel_shipments(uuid, uuid, uuid[], timestamptz, text), fulfillment.plan_shipments(uuid, uuid, timestamptz, text)
     TO holdfast_app, holdfast_system;
