@@ -237,8 +237,9 @@ INSERT INTO notifications.messages (organization_id, id, subject_id, kind, order
 INSERT INTO notifications.suppressions (organization_id, id, address, reason, message_id, feedback_id, created_at, lifted_at,
                                         lifted_by, lift_reason)
     SELECT organization_id, pg_temp.key('041', n, i), 'c' || n || '@example.com', 'bounce', pg_temp.key('040', n, i), 'f-' || n, at,
-           CASE WHEN n % 50 = 0 THEN at END, CASE WHEN n % 50 = 0 THEN 'test' END, CASE WHEN n % 50 = 0 THEN 'test' END
-      FROM placed WHERE n % 5 = 0;
+           CASE WHEN n % 50 IN (0, 1) THEN at END, CASE WHEN n % 50 IN (0, 1) THEN 'test' END,
+           CASE WHEN n % 50 IN (0, 1) THEN 'test' END
+      FROM placed WHERE n % 5 IN (0, 1);
 
 INSERT INTO orders.idempotency_keys (organization_id, caller, operation, key, fingerprint, state, lease_until, order_id,
                                      response_status, response_body, created_at, expires_at)
