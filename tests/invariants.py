@@ -62,10 +62,11 @@ INVARIANTS: Final[Mapping[str, str]] = {
                          ORDER BY sequence DESC LIMIT 1) h ON true
          WHERE o.status IS DISTINCT FROM h.to_status OR o.status_sequence IS DISTINCT FROM h.sequence
     """,
-    "captured is within authorized, and what was given back or lost within captured": """
-        SELECT id, amount, captured_amount, refunded_amount, refunding_amount, charged_back_amount
+    "captured and held is within authorized, and what was given back or lost within captured": """
+        SELECT id, amount, captured_amount, capturable_amount, refunded_amount, refunding_amount, charged_back_amount
           FROM payments.payments
-         WHERE captured_amount > amount OR refunded_amount + refunding_amount + charged_back_amount > captured_amount
+         WHERE captured_amount + capturable_amount > amount
+            OR refunded_amount + refunding_amount + charged_back_amount > captured_amount
     """,
     "what was charged back was lost in a dispute": """
         SELECT p.id, p.charged_back_amount FROM payments.payments p
@@ -86,6 +87,23 @@ INVARIANTS: Final[Mapping[str, str]] = {
                           FROM payments.refunds r
                          WHERE r.organization_id = p.organization_id AND r.payment_id = p.id) r ON true
          WHERE p.refunded_amount <> r.succeeded OR p.refunding_amount <> r.open
+    """,
+    "what is decided to be captured is held or taken": """
+        SELECT p.id, p.amount, sum(x.amount) FROM payments.payments p
+          JOIN orders.order_operations x ON x.organization_id = p.organization_id AND x.order_id = p.order_id
+               AND x.payment_id = p.id AND x.operation = 'capture' AND x.state <> 'failed'
+         WHERE x.last_error IS DISTINCT FROM 'not captured: the money goes back'
+         GROUP BY p.organization_id, p.id, p.amount HAVING sum(x.amount) > p.amount
+    """,
+    "no capture gives back more than it took": """
+        SELECT p.id, c.id, c.amount, g.amount FROM payments.payments p
+          JOIN LATERAL (SELECT e ->> 'gateway_capture_id' AS id, (e ->> 'amount_minor')::bigint AS amount
+                          FROM jsonb_array_elements(p.facts -> 'captures') e) c ON true
+          JOIN LATERAL (SELECT COALESCE(sum(r.amount), 0) AS amount FROM payments.refunds r
+                         WHERE r.organization_id = p.organization_id AND r.payment_id = p.id
+                           AND r.gateway_capture_id = c.id
+                           AND r.status IN ('pending', 'processing', 'succeeded')) g ON true
+         WHERE g.amount > c.amount
     """,
     "a line was given back as its refunds say": """
         SELECT i.id, i.refunded_quantity, i.refunded_amount, r.quantity, r.amount FROM orders.order_items i
@@ -115,6 +133,45 @@ INVARIANTS: Final[Mapping[str, str]] = {
                          WHERE ri.organization_id = i.organization_id AND ri.order_item_id = i.id
                            AND r.status IN ('pending', 'processing', 'succeeded')) promised ON true
          WHERE promised.quantity > i.quantity OR promised.worth > i.subtotal - i.discount + i.tax
+    """,
+    "no price difference is more than what was paid beyond the price": """
+        SELECT p.id, p.captured_amount, o.total, r.differences FROM payments.payments p
+          JOIN orders.orders o ON o.organization_id = p.organization_id AND o.id = p.order_id
+          JOIN LATERAL (SELECT COALESCE(sum(amount), 0) AS differences FROM payments.refunds r
+                         WHERE r.organization_id = p.organization_id AND r.payment_id = p.id
+                           AND r.reason = 'price_difference' AND r.status IN ('pending', 'processing', 'succeeded')
+                       ) r ON true
+         WHERE r.differences > GREATEST(p.captured_amount - o.total, 0)
+    """,
+    "what was paid beyond the price is given back, or somebody was told": """
+        SELECT p.id, p.captured_amount, o.total, r.differences FROM payments.payments p
+          JOIN orders.orders o ON o.organization_id = p.organization_id AND o.id = p.order_id
+          JOIN LATERAL (SELECT COALESCE(sum(amount), 0) AS differences FROM payments.refunds r
+                         WHERE r.organization_id = p.organization_id AND r.payment_id = p.id
+                           AND r.reason = 'price_difference') r ON true
+         WHERE o.status NOT IN ('cancelled', 'refunded')
+           AND LEAST(p.captured_amount - o.total - r.differences, p.captured_amount - p.refunded_amount
+                     - p.refunding_amount - p.charged_back_amount) > 0
+           AND NOT EXISTS (SELECT 1 FROM orders.order_operations x WHERE x.organization_id = p.organization_id
+                            AND x.payment_id = p.id AND x.operation = 'return_money')
+    """,
+    "an order costs what it was last given an address for": """
+        SELECT o.id, o.total, v.total_after FROM orders.orders o
+          JOIN LATERAL (SELECT v.total_after FROM orders.order_address_versions v
+                         WHERE v.organization_id = o.organization_id AND v.order_id = o.id
+                         ORDER BY v.version DESC LIMIT 1) v ON true
+         WHERE o.total <> v.total_after
+    """,
+    "goods are set aside where the allocation says": """
+        SELECT COALESCE(a.order_id, r.order_id) AS order_id, a.quantity AS allocated, r.quantity AS set_aside FROM (
+            SELECT order_id, warehouse_id, variant_id, sum(quantity) AS quantity FROM orders.order_allocations a
+             WHERE a.superseded_at IS NULL AND EXISTS (
+                   SELECT 1 FROM inventory.reservations r WHERE r.organization_id = a.organization_id
+                      AND r.order_id = a.order_id AND r.status = 'completed') GROUP BY 1, 2, 3) a
+          FULL JOIN (
+            SELECT order_id, warehouse_id, variant_id, sum(quantity) AS quantity FROM inventory.reservations
+             WHERE status = 'completed' GROUP BY 1, 2, 3) r USING (order_id, warehouse_id, variant_id)
+         WHERE a.quantity IS DISTINCT FROM r.quantity
     """,
     "what came back into stock is what the movements say": """
         SELECT o.id, moved.quantity, items.restocked FROM orders.orders o
@@ -180,6 +237,8 @@ INVARIANTS: Final[Mapping[str, str]] = {
                                 FROM payments.payments p
                                WHERE p.organization_id = s.organization_id AND p.order_id = s.order_id) p
          WHERE s.shipped_at IS NOT NULL AND p.payments > 0
+           AND NOT EXISTS (SELECT 1 FROM operations.process_failures f WHERE f.organization_id = s.organization_id
+                            AND f.related_id = s.order_id AND f.process_name IN ('PaymentFellThrough', 'CaptureFailed'))
            AND (p.captured < s.captured_when_left OR (p.captured = 0 AND s.captured_when_left = 0 AND EXISTS (
                 SELECT 1 FROM orders.orders o WHERE o.organization_id = s.organization_id AND o.id = s.order_id
                    AND o.total > 0)))

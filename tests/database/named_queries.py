@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from holdfast.addresses.cache_policy import use_document
-from holdfast.flows.checkout.locate_address import AddressSearch
+from holdfast.flows.addresses.locate_address import AddressSearch
 from holdfast.flows.checkout.payment_methods import forget_methods
 from holdfast.flows.checkout.place_order import PlaceOrder, _try_to_place
 from holdfast.flows.checkout.planning import CheckoutRequest, RequestedItem
@@ -31,8 +31,8 @@ from holdfast.flows.dead_letters.try_error_class import try_error_class
 from holdfast.flows.money.gateway_health import gateway_health
 from holdfast.flows.money.list_disputes import DisputeStatus, list_disputes
 from holdfast.flows.money.money_report import show_money_report
+from holdfast.flows.money.owed_operations import Kind, claim_due
 from holdfast.flows.money.refold_payments import Chosen, refold_for
-from holdfast.flows.money.return_money import _claim_operations
 from holdfast.flows.money.settlement import Settlement, write
 from holdfast.flows.money.watch_authorizations import watch_authorizations
 from holdfast.flows.money.watch_payments import check_payments, resume_returns, sweep_payment_events
@@ -455,6 +455,18 @@ NAMED: dict[str, Named] = {
         statement("SELECT line FROM addresses.geocode_import_staging WHERE import_id = :none", none=UUID(int=1)),
         SYSTEM,
     ),
+    "reallocations of an order": Named(
+        statement(
+            "SELECT sequence FROM orders.reallocations WHERE organization_id = :o AND order_id = :order"
+            " ORDER BY sequence"
+        )
+    ),
+    "earlier addresses of an order": Named(
+        statement(
+            "SELECT version FROM orders.order_address_versions WHERE organization_id = :o AND order_id = :order"
+            " ORDER BY version"
+        )
+    ),
     "geocode failures of an order": Named(
         statement("SELECT id FROM addresses.geocode_failures WHERE organization_id = :o AND order_id = :order")
     ),
@@ -505,7 +517,7 @@ NAMED: dict[str, Named] = {
         statement("SELECT id FROM payments.refund_items WHERE organization_id = :o AND order_item_id = :order")
     ),
     "money owed back that is due": Named(lambda r, s: resume_returns(r, lambda: s.now, lambda: 0.0), SYSTEM),
-    "operations of an order": Named(in_tenant(lambda t, s: _claim_operations(t, s.order_id, s.now))),
+    "operations of an order": Named(in_tenant(lambda t, s: claim_due(t, s.order_id, tuple(Kind)))),
     "a settled decision, written": Named(in_tenant(settle), in_functions=True),
     # dead letters
     "dead letters as a queue by status and priority": Named(dead_letters()),

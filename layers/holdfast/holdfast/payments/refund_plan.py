@@ -48,12 +48,14 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Purse:
-    """A payment with money to give back."""
+    """A payment with money to give back, or one capture of it where refunds are each of a capture."""
 
     payment_id: UUID
     captured_minor: int
+    """Of the payment, over all its captures."""
     left_minor: int
     """Captured, and neither given back nor on its way back."""
+    gateway_capture_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,7 @@ class PlannedItem:
 
 @dataclass(frozen=True, slots=True)
 class PlannedRefund:
-    """One refund of one payment."""
+    """One refund of one payment, or of one capture of it."""
 
     payment_id: UUID
     amount_minor: int
@@ -124,10 +126,11 @@ class PlannedRefund:
     is_full: bool
     """Whether it gives back all that was captured, by itself."""
     items: tuple[PlannedItem, ...]
+    gateway_capture_id: str | None = None
 
 
 def plan(left: Left, wanted: Wanted) -> tuple[PlannedRefund, ...]:
-    """The refunds that give back what is wanted, one for each payment they take it from.
+    """The refunds that give back what is wanted, one for each purse they take it from.
 
     Raises RefundExceeds for more than is left, InvalidInput for what no state of the order allows.
     """
@@ -203,7 +206,8 @@ def _spread(
         shipping = min(shipping_minor, room)
         shipping_minor -= shipping
         total_minor -= amount
-        yield PlannedRefund(purse.payment_id, amount, shipping, amount == purse.captured_minor, tuple(taken))
+        is_full = amount == purse.captured_minor
+        yield PlannedRefund(purse.payment_id, amount, shipping, is_full, tuple(taken), purse.gateway_capture_id)
 
 
 def _cut(item: PlannedItem, room: int) -> tuple[PlannedItem, PlannedItem | None]:

@@ -11,6 +11,7 @@ from holdfast.orders.lifecycle import OrderStatus
 from holdfast.payments.model import RefundReason, RefundStatus, RestockReason
 from holdfast.values.shipping import ShippingPreference
 from holdfast.web import (
+    address_views,
     dead_letter_views,
     mail_views,
     operations_views,
@@ -105,6 +106,7 @@ class Payment(BaseModel):
     ]
     amount_minor: int
     captured_minor: int
+    capturable_minor: int
     refunded_minor: int
     charged_back_minor: int
     currency: str
@@ -153,6 +155,8 @@ class Order(BaseModel):
     cancelled_at: datetime | None
     items: list[OrderItem]
     allocations: list[Allocation]
+    reallocations: list[address_views.ReallocationStep]
+    address_changes: list[address_views.AddressChange]
     shipments: list[shipment_views.Parcel]
     payments: list[Payment]
     timeline: list[Step]
@@ -162,6 +166,14 @@ class OrderAnswer(BaseModel):
     """One order."""
 
     order: Order
+
+
+class ReaddressedOrder(BaseModel):
+    """An order with another shipping address."""
+
+    order: Order
+    reallocation: address_views.Reallocation
+    price: address_views.PriceChange
 
 
 class PaidOrder(BaseModel):
@@ -340,6 +352,7 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     PaidOrder,
     Problem,
     Quote,
+    ReaddressedOrder,
     RefundList,
     RefundedOrder,
     WebhookReceived,

@@ -12,15 +12,17 @@ from uuid import UUID
 
 from holdfast.database.transaction import Transaction
 from holdfast.flows.checkout.payment_means import kept_method
+from holdfast.flows.money.capture_news import told_of_captures
 from holdfast.flows.money.dispute_effects import DisputeEffects, dispute_effects
-from holdfast.flows.money.refund_news import REFUND_NEWS, RefundNews, read_refund_news, step_back
+from holdfast.flows.money.foreign_news import refuse_foreign
+from holdfast.flows.money.price_difference import give_back_difference
+from holdfast.flows.money.refund_news import RefundNews, read_refund_news, step_back
 from holdfast.flows.orders.locked_order import MONEY_STATUSES, LockedOrder, LockedPayment
 from holdfast.orders.lifecycle import TERMINAL, OrderStatus, path_to_confirmed
 from holdfast.orders.model import derive_payment_status
-from holdfast.payments.disputes import DISPUTE_NEWS
+from holdfast.payments.facts_record import to_json
 from holdfast.payments.model import OPEN_STATUSES, PaymentStatus
-from holdfast.payments.state import PaymentFacts, PaymentNews, derive_status, join, to_json
-from holdfast.values.errors import InvalidInput
+from holdfast.payments.state import PaymentFacts, PaymentNews, derive_status, join
 from holdfast.values.ids import uuid7
 from holdfast.values.payment_events import EventType
 
@@ -44,7 +46,6 @@ _SHIPPED: Final = frozenset(
         OrderStatus.PARTIALLY_REFUNDED,
     }
 )
-_CAPTURE_NEWS: Final = frozenset({EventType.CAPTURE_REQUESTED, EventType.CAPTURE_SUCCEEDED, EventType.CAPTURE_FAILED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,11 @@ class Settlement:
     """The money is there and the holds are gone: reserve again, or give the money back."""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def owes_money(self) -> bool:
+        """Whether something is to be carried out at a gateway once it is written."""
+        return bool(self.return_money_of or self.operations)
+
 
 @dataclass(frozen=True, slots=True)
 class Tidings:
@@ -85,6 +91,8 @@ class Tidings:
     event_id: UUID | None = None
     gateway_transaction_id: str | None = None
     refund_id: UUID | None = None
+    gateway_capture_id: str | None = None
+    """Of a refund: the capture that it gives back, where the gateway tells."""
     saved_method: Mapping[str, Any] | None = None
     """The method that the gateway keeps, if it keeps one."""
     client_action: Mapping[str, Any] | None = None
@@ -95,10 +103,11 @@ class Tidings:
 
 def decide(order: LockedOrder, payment: LockedPayment, tidings: Tidings, now: datetime) -> Settlement:
     """What the news means. Raises InvalidInput for news that cannot be true of the payment."""
-    _refuse_foreign(payment, tidings)
+    refuse_foreign(payment, tidings.news, tidings.currency, tidings.gateway_transaction_id)
     facts = join(payment.facts, tidings.news)
     status = derive_status(facts)
-    news = read_refund_news(order, payment, facts, tidings.news, tidings.refund_id, now)
+    of_capture = tidings.gateway_capture_id
+    news = read_refund_news(order, payment, facts, tidings.news, tidings.refund_id, now, gateway_capture_id=of_capture)
     settlement = Settlement(
         order_id=order.id,
         event_id=tidings.event_id,
@@ -107,10 +116,12 @@ def decide(order: LockedOrder, payment: LockedPayment, tidings: Tidings, now: da
         payment_status=derive_payment_status(
             status if other.id == payment.id else other.status for other in order.payments
         ),
+        failures=tuple(told_of_captures(order, payment, facts)),
         refunded=_refunded(order, payment, facts),
     )
     disputed = dispute_effects(order, payment, facts, tidings.news.gateway_dispute_id, uuid7(now))
-    return _announce(news, disputed, _follow(order, payment, status, facts, settlement))
+    followed = _follow(order, payment, status, facts, settlement)
+    return _announce(news, disputed, give_back_difference(order, payment, facts, followed, now))
 
 
 def _refunded(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts) -> int:
@@ -130,18 +141,6 @@ def _announce(news: RefundNews, disputed: DisputeEffects, settlement: Settlement
         extra={**settlement.extra, **news.extra, **disputed.extra},
         disputed=disputed,
     )
-
-
-def _refuse_foreign(payment: LockedPayment, tidings: Tidings) -> None:
-    """News of another transaction, or of another sum, is not this payment's, whatever reference it carries."""
-    if tidings.currency is not None and tidings.currency != payment.currency:
-        raise InvalidInput(f"news in {tidings.currency} about a payment in {payment.currency}")
-    transaction_ids = {tidings.gateway_transaction_id, payment.gateway_transaction_id} - {None}
-    if len(transaction_ids) > 1:
-        raise InvalidInput(f"news of {tidings.gateway_transaction_id}; the payment is {payment.gateway_transaction_id}")
-    is_of_whole = tidings.news.event_type not in REFUND_NEWS | DISPUTE_NEWS | _CAPTURE_NEWS
-    if is_of_whole and tidings.news.amount_minor not in (None, payment.amount):
-        raise InvalidInput(f"news of {tidings.news.amount_minor} about a payment of {payment.amount}")
 
 
 def _follow(
@@ -164,12 +163,6 @@ def _follow(
             return settlement
 
 
-def _covers(facts: PaymentFacts) -> bool:
-    """Whether it is the whole amount. A refund whose capture was not heard of yet does not say how much it was of."""
-    known_minor = max(facts.authorized_minor, facts.captured_minor)
-    return known_minor == 0 or known_minor >= facts.amount_minor
-
-
 def _others(order: LockedOrder, payment: LockedPayment, *, with_money: bool) -> list[LockedPayment]:
     """The order's other attempts that have money; or, without ``with_money``, that have it or still may get it."""
     return [
@@ -186,20 +179,21 @@ def _money_came(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts,
         return _money_came_late(payment, facts, settlement)
     if any(not other.is_owed_back for other in _others(order, payment, with_money=True)):
         return replace(settlement, return_money_of=((payment.id, "duplicate"),))
-    if order.status is OrderStatus.DELIVERED and facts.refunded_minor > 0:
+    if order.status is OrderStatus.DELIVERED and settlement.refunded:
         partial = (OrderStatus.PARTIALLY_REFUNDED,)
         return replace(settlement, path=partial, notes="refunded in part", topics=("order.partially_refunded",))
     if order.status not in _WAITING_FOR_MONEY:
         return settlement
-    if not _covers(facts):
+    if not facts.covers_amount:
         detail = f"order {order.order_number} was paid in part: neither confirmed nor returned"
-        return replace(settlement, failures=(("PaidTooLittle", detail, {"payment_id": str(payment.id)}),))
+        return _with_failure(settlement, "PaidTooLittle", detail, payment)
     return confirm(order, settlement) if order.is_held else replace(settlement, needs_stock=True)
 
 
 def _money_came_late(payment: LockedPayment, facts: PaymentFacts, settlement: Settlement) -> Settlement:
     """Return what came for an order that is over. Of money that is owed back already its owner was told."""
-    if 0 < facts.taken_minor == facts.refunded_minor + facts.charged_back_minor:
+    is_gone = 0 < facts.taken_minor == facts.refunded_minor + facts.charged_back_minor
+    if is_gone and facts.remaining_minor == 0:
         return settlement
     topics = () if payment.is_owed_back else ("order.late_payment_returned",)
     return replace(settlement, return_money_of=((payment.id, "late_payment"),), topics=topics)
@@ -217,7 +211,11 @@ def _money_went(
     if order.status in TERMINAL or not payment.has_money or payment.is_owed_back:
         return settlement
     detail = f"the money of order {order.order_number} fell through after it was confirmed: {facts.failure_code}"
-    return replace(settlement, failures=(("PaymentFellThrough", detail, {"payment_id": str(payment.id)}),))
+    return _with_failure(settlement, "PaymentFellThrough", detail, payment)
+
+
+def _with_failure(settlement: Settlement, name: str, detail: str, payment: LockedPayment) -> Settlement:
+    return replace(settlement, failures=(*settlement.failures, (name, detail, {"payment_id": str(payment.id)})))
 
 
 def _money_returned(order: LockedOrder, payment: LockedPayment, settlement: Settlement) -> Settlement:
@@ -256,13 +254,14 @@ def cancel_for_lost_stock(order: LockedOrder, payment: LockedPayment, settlement
     waits for money may be cancelled directly.
     """
     detail = f"order {order.order_number} was paid after its hold expired and its stock was sold; the money goes back"
+    told = {"payment_id": str(payment.id), "amount": payment.amount}
     return replace(
         settlement,
         path=(OrderStatus.CANCELLED,),
         notes="paid too late: the stock was gone, the money is returned",
         resolve_holds="cancelled" if order.has_live_holds else None,
         return_money_of=((payment.id, "late_payment"),),
-        failures=(("LatePayment", detail, {"payment_id": str(payment.id), "amount": payment.amount}),),
+        failures=(*settlement.failures, ("LatePayment", detail, told)),
         topics=("order.cancelled",),
         extra={**settlement.extra, "reason": "late_payment"},
         needs_stock=False,
@@ -359,6 +358,7 @@ def _payment_columns(
         "status": status,
         "facts": to_json(facts),
         "captured_amount": facts.taken_minor,
+        "capturable_amount": facts.remaining_minor,
         "refunded_amount": facts.refunded_minor,
         "charged_back_amount": facts.charged_back_minor,
         "gateway_transaction_id": tidings.gateway_transaction_id,

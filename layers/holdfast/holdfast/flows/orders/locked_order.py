@@ -10,8 +10,9 @@ from uuid import UUID
 from holdfast.database.transaction import Transaction
 from holdfast.orders.lifecycle import OrderStatus
 from holdfast.payments.capture_policy import CapturePolicy, policy_of
+from holdfast.payments.facts_record import from_json
 from holdfast.payments.model import OPEN_STATUSES, PaymentStatus
-from holdfast.payments.state import PaymentFacts, from_json
+from holdfast.payments.state import PaymentFacts
 from holdfast.values.coordinates import Coordinates
 from holdfast.values.errors import NotFound
 from holdfast.values.shipping import ShippingPreference
@@ -66,6 +67,11 @@ class LockedPayment:
         return self.status in MONEY_STATUSES
 
     @property
+    def is_held(self) -> bool:
+        """Money is held for it that was not captured: all of it, or what captures left."""
+        return self.facts.remaining_minor > 0
+
+    @property
     def returnable(self) -> int:
         """What was captured and is neither given back nor on its way back, nor lost in a dispute."""
         return self.captured_amount - self.refunded_amount - self.refunding_amount - self.charged_back_amount
@@ -96,6 +102,8 @@ class LockedRefund:
     items: tuple[RefundedItem, ...] = ()
     is_given_up: bool = False
     """Nobody asks for it any more: it is with a person."""
+    gateway_capture_id: str | None = None
+    """The capture it gives back, where a refund is one of a capture."""
 
     @property
     def is_open(self) -> bool:
@@ -181,6 +189,11 @@ class LockedOrder:
     def open_payment(self) -> LockedPayment | None:
         """The attempt under way; there is one at the most."""
         return next((payment for payment in self.payments if payment.is_open), None)
+
+    def capturable(self, payment: LockedPayment) -> int:
+        """How much of the money that a payment holds may be taken: no more than the order costs, in all."""
+        owed_minor = self.total - payment.facts.collected_minor
+        return max(0, min(payment.facts.remaining_minor, owed_minor))
 
     @property
     def is_held(self) -> bool:
@@ -278,6 +291,7 @@ def _refunds_from(rows: Sequence[Mapping[str, Any]]) -> list[LockedRefund]:
                 for item in row["items"]
             ),
             row["is_given_up"],
+            row["gateway_capture_id"],
         )
         for row in rows
     ]

@@ -77,6 +77,21 @@ def is_being_captured(transaction: Transaction, order_id: UUID) -> bool:
     return running
 
 
+def was_captured_for(transaction: Transaction, shipment: LockedShipment) -> bool:
+    """Whether a capture for this shipment was carried out."""
+    done: bool = transaction.value(
+        """
+        SELECT EXISTS (SELECT 1 FROM orders.order_operations x
+                        WHERE x.organization_id = :organization_id AND x.order_id = :order_id
+                          AND x.operation = 'capture' AND x.subject_id = :shipment_id AND x.state = 'done')
+        """,
+        organization_id=transaction.tenant,
+        order_id=shipment.order_id,
+        shipment_id=shipment.id,
+    )
+    return done
+
+
 def is_first(shipments: tuple[LockedShipment, ...]) -> bool:
     """Whether nothing of the order has left yet."""
     return all(one.shipped_at is None for one in shipments)

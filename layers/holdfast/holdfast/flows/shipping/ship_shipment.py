@@ -22,11 +22,16 @@ from holdfast.flows.claims.idempotency import (
     store_answer_and_commit,
     take_over,
 )
-from holdfast.flows.money.capture_payment import CaptureReason, capture_due, request_capture
+from holdfast.flows.money.capture_payment import (
+    CaptureReason,
+    capture_due,
+    request_capture,
+    what_is_left_to_capture,
+)
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
 from holdfast.flows.orders.locked_order import LockedPayment, lock_order
 from holdfast.flows.shipping.follow_shipments import follow_shipments, plan_shipments
-from holdfast.flows.shipping.leave_warehouse import depart, is_first, is_last, leave_if_paid
+from holdfast.flows.shipping.leave_warehouse import depart, is_first, is_last, leave_if_paid, was_captured_for
 from holdfast.flows.shipping.locked_shipments import (
     LockedParcels,
     check_order_ships,
@@ -39,6 +44,7 @@ from holdfast.flows.shipping.read_shipments import shipment_view
 from holdfast.fulfillment.contents import check_may_leave, split, worth_of
 from holdfast.fulfillment.lifecycle import check_step
 from holdfast.fulfillment.tracking import tracking_url
+from holdfast.gateways.registry import GATEWAYS
 from holdfast.payments.capture_policy import Leaving, Share, share_of_shipment
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation, require
@@ -110,7 +116,7 @@ def _begin(runtime: Runtime, command: ShipShipment, now: datetime, render: Rende
         if parcels.shipment.is_leaving:
             return order_id
         _check(parcels, command)
-        if not _take_money(runtime, transaction, _pack(transaction, parcels, command)):
+        if not _take_money(transaction, _pack(transaction, parcels, command)):
             answer = render(shipment_view(transaction, command.shipment_id), None)
             store_answer_and_commit(transaction, command.claim, answer)
             return answer
@@ -179,15 +185,19 @@ def _pack(transaction: Transaction, parcels: LockedParcels, command: ShipShipmen
     return lock_shipment(transaction, shipment.id)
 
 
-def _take_money(runtime: Runtime, transaction: Transaction, parcels: LockedParcels) -> bool:
-    """Decide what is captured for the shipment; ``False``: it needs nothing more, and has left."""
+def _take_money(transaction: Transaction, parcels: LockedParcels) -> bool:
+    """Decide what is captured for the shipment; ``False``: it needs nothing more, and has left.
+
+    Raises Conflict when what is still to be taken cannot be taken any more.
+    """
     order, shipment = parcels.order, parcels.shipment
     payment = paying(order)
     if payment is None:
         depart(transaction, parcels)
         return False
-    decided_minor = payment.captured_amount + _being_captured(transaction, order.id)
-    share = _share(runtime, parcels, payment, decided_minor)
+    held_minor = payment.facts.remaining_minor
+    decided_minor = payment.captured_amount + held_minor - what_is_left_to_capture(transaction, order, payment)
+    share = _share(transaction, parcels, payment, decided_minor)
     if payment.captured_amount >= (needed_minor := decided_minor + share.amount_minor):
         depart(transaction, parcels)
         return False
@@ -203,40 +213,35 @@ def _take_money(runtime: Runtime, transaction: Transaction, parcels: LockedParce
     )
     if share.amount_minor:
         request_capture(
-            transaction, order, payment, share.amount_minor, reason=CaptureReason.SHIPMENT, subject_id=shipment.id
+            transaction,
+            order,
+            payment,
+            share.amount_minor,
+            reason=CaptureReason.SHIPMENT,
+            subject_id=shipment.id,
+            is_final=share.is_final,
         )
     follow_shipments(transaction, order, f"{shipment.number} packed")
     return True
 
 
-def _share(runtime: Runtime, parcels: LockedParcels, payment: LockedPayment, decided_minor: int) -> Share:
-    """What of the held money the shipment takes with it. A shipment that is sent again has had its share."""
+def _share(transaction: Transaction, parcels: LockedParcels, payment: LockedPayment, decided_minor: int) -> Share:
+    """What of the held money the shipment takes with it. One that is sent again, or for which a capture stands that
+    did not let it leave, has had its share. Money that was let go by a last capture is not owed any more."""
     order, shipment = parcels.order, parcels.shipment
+    collectable_minor = payment.captured_amount + payment.facts.remaining_minor
+    if payment.facts.expired and collectable_minor < order.total:
+        raise Conflict("what was still held of the order's money ran out: nothing more of it is shipped")
     shipping_minor = order.shipping if is_first(parcels.all) else 0
-    worth_minor = worth_of(parcels.lines, shipment.pieces, shipping_minor=shipping_minor)
-    gateway = runtime.gateways.gateway(payment.gateway, payment.secret_reference, payment.merchant_account)
-    leaving = Leaving(0 if shipment.reships_id else worth_minor, is_last(parcels.all, shipment))
+    had_share = shipment.reships_id is not None or was_captured_for(transaction, shipment)
+    worth_minor = 0 if had_share else worth_of(parcels.lines, shipment.pieces, shipping_minor=shipping_minor)
     return share_of_shipment(
         order.capture_policy,
-        leaving,
-        owed_minor=min(order.total, payment.amount),
+        Leaving(worth_minor, is_last(parcels.all, shipment)),
+        owed_minor=min(order.total, collectable_minor),
         captured_minor=decided_minor,
-        multiple_captures=gateway.multiple_captures,
+        multiple_captures=GATEWAYS[payment.gateway].multiple_captures,
     )
-
-
-def _being_captured(transaction: Transaction, order_id: UUID) -> int:
-    """What is decided and not known to be taken, in minor units."""
-    running: int = transaction.value(
-        """
-        SELECT COALESCE(sum(x.amount), 0)::bigint FROM orders.order_operations x
-         WHERE x.organization_id = :organization_id AND x.order_id = :order_id AND x.operation = 'capture'
-           AND x.state = 'running'
-        """,
-        organization_id=transaction.tenant,
-        order_id=order_id,
-    )
-    return running
 
 
 def _is_taken_over(runtime: Runtime, command: ShipShipment, order_id: UUID, now: datetime) -> bool:

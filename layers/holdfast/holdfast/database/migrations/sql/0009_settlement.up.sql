@@ -29,6 +29,14 @@ BEGIN
                     FROM orders.order_allocations a
                     JOIN inventory.warehouses w ON w.organization_id = a.organization_id AND w.id = a.warehouse_id
                    WHERE a.organization_id = o.organization_id AND a.order_id = o.id AND a.superseded_at IS NULL),
+        'reallocations', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
+                      'sequence', l.sequence, 'cause', l.cause, 'outcome', l.outcome, 'reason', l.reason, 'at', l.created_at)
+                      ORDER BY l.sequence), '[]')
+                    FROM orders.reallocations l WHERE l.organization_id = o.organization_id AND l.order_id = o.id),
+        'address_changes', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
+                      'version', c.version, 'cause', c.cause, 'changed_by', split_part(c.replaced_by, ':', 1), 'at', c.created_at)
+                      ORDER BY c.version), '[]')
+                    FROM orders.order_address_versions c WHERE c.organization_id = o.organization_id AND c.order_id = o.id),
         'shipments', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
                       'id', s.id, 'shipment_number', s.shipment_number, 'status', s.status, 'carrier', s.carrier,
                       'tracking_number', s.tracking_number, 'tracking_url', s.tracking_url,
@@ -42,7 +50,7 @@ BEGIN
                    WHERE s.organization_id = o.organization_id AND s.order_id = o.id AND s.status <> 'cancelled'),
         'payments', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
                       'id', p.id, 'attempt', p.attempt, 'gateway', p.gateway, 'status', p.status, 'amount_minor', p.amount,
-                      'captured_minor', p.captured_amount, 'refunded_minor', p.refunded_amount, 'charged_back_minor', p.charged_back_amount, 'currency', p.currency,
+                      'captured_minor', p.captured_amount, 'capturable_minor', p.capturable_amount, 'refunded_minor', p.refunded_amount, 'charged_back_minor', p.charged_back_amount, 'currency', p.currency,
                       'brand', p.brand, 'last_four', p.last_four, 'failure_code', p.failure_code, 'failure_message', p.failure_message,
                       'client_action', p.client_action, 'created_at', p.created_at) ORDER BY p.attempt), '[]')
                     FROM payments.payments p WHERE p.organization_id = o.organization_id AND p.order_id = o.id),
@@ -107,6 +115,7 @@ BEGIN
             'refunds', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
                     'id', r.id, 'payment_id', r.payment_id, 'amount', r.amount, 'shipping_amount', r.shipping_amount,
                     'status', r.status, 'reason', r.reason, 'gateway_refund_id', r.gateway_refund_id,
+                    'gateway_capture_id', r.gateway_capture_id,
                     'is_given_up', EXISTS (SELECT 1 FROM orders.order_operations b
                                             WHERE b.organization_id = r.organization_id AND b.order_id = r.order_id
                                               AND b.payment_id = r.payment_id AND b.state = 'failed'
@@ -310,15 +319,18 @@ DECLARE
 BEGIN
     IF jsonb_array_length(p -> 'refunds') > 0 THEN
         INSERT INTO payments.refunds (organization_id, id, order_id, payment_id, amount, shipping_amount, currency, reason, is_full_refund,
-                                      status, gateway_refund_id, failure_code, notes, request_key, created_by, created_at, completed_at)
+                                      status, gateway_refund_id, gateway_capture_id, failure_code, notes, request_key, created_by,
+                                      created_at, completed_at)
         SELECT p_organization_id, r.id, v_order_id, r.payment_id, r.amount, COALESCE(r.shipping_amount, 0), r.currency, r.reason,
-               r.is_full_refund, r.status, r.gateway_refund_id, r.failure_code, r.notes, r.request_key, r.created_by, v_now,
+               r.is_full_refund, r.status, r.gateway_refund_id, r.gateway_capture_id, r.failure_code, r.notes, r.request_key,
+               r.created_by, v_now,
                CASE WHEN r.status IN ('succeeded', 'failed') THEN v_now END
           FROM jsonb_to_recordset(p -> 'refunds') AS r (id uuid, payment_id uuid, amount bigint, shipping_amount bigint, currency text,
-               reason text, is_full_refund boolean, status text, gateway_refund_id text, failure_code text, notes text,
-               request_key text, created_by text)
+               reason text, is_full_refund boolean, status text, gateway_refund_id text, gateway_capture_id text, failure_code text,
+               notes text, request_key text, created_by text)
         ON CONFLICT ON CONSTRAINT refunds_pkey DO UPDATE
            SET status = excluded.status, gateway_refund_id = COALESCE(excluded.gateway_refund_id, refunds.gateway_refund_id),
+               gateway_capture_id = COALESCE(refunds.gateway_capture_id, excluded.gateway_capture_id),
                failure_code = excluded.failure_code, completed_at = COALESCE(excluded.completed_at, refunds.completed_at);
         INSERT INTO payments.refund_items (organization_id, id, refund_id, order_item_id, quantity, unshipped_quantity, worth, amount,
                                            restock, restock_reason)
@@ -338,6 +350,7 @@ BEGIN
            SET status = m ->> 'status',
                facts = m -> 'facts',
                captured_amount = (m ->> 'captured_amount')::bigint,
+               capturable_amount = (m ->> 'capturable_amount')::bigint,
                refunded_amount = (m ->> 'refunded_amount')::bigint,
                refunding_amount = payments.refunding(p_organization_id, v_payment_id),
                -- A refund that is under way has the money; what a lost dispute takes beyond the rest was lost twice.
