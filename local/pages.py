@@ -20,6 +20,8 @@ from local.system import LocalSystem
 
 Page = tuple[int, Headers, bytes]
 
+_CHECK_ADDRESS = Path(__file__).with_name("check_address.html")
+"""Where the link of an address review leads: what a storefront has to offer, in small."""
 _HOSTS = ("127.0.0.1", "localhost", "host.docker.internal")
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 3rem auto; padding: 0 1rem; color: #1d2733 }
@@ -37,6 +39,7 @@ class Pages:
         self._fixed: dict[str, Callable[[], Page]] = {
             "/": lambda: _html(self._landing()),
             "/docs": lambda: _html(_docs()),
+            "/check-address": lambda: _html(_CHECK_ADDRESS.read_text(encoding="utf-8")),
             "/docs/swagger-ui-bundle.js": lambda: _asset("swagger-ui-bundle.min.js", b"text/javascript"),
             "/docs/swagger-ui.css": lambda: _asset("swagger-ui.min.css", b"text/css"),
             "/issuer/.well-known/openid-configuration": lambda: _json(issuer.discovery()),

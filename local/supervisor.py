@@ -217,6 +217,7 @@ class _Starter:
                 "MailSenderAddress": "orders@demo-shop.example",
                 "AdyenBaseUrl": system.gateway_urls["adyen"],
                 "StorefrontReturnUrl": f"{system.docs_url}?order={{order_id}}",
+                "AddressReviewPageUrl": f"{system.api_url}/check-address#{{token}}",
             },
             environment={
                 "DATABASE_HOST": system.database.host,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -208,7 +210,7 @@ class _Reader:
             topics=tuple(self._named("AWS::SNS::Topic")),
             buckets=tuple(self._named("AWS::S3::Bucket")),
             secrets={
-                name: str(self._resolve(spec.get("SecretString", "{}")))
+                name: _first_value(name, self._resolve(spec))
                 for name, spec in self._named("AWS::SecretsManager::Secret").items()
             },
             rules=tuple(
@@ -253,6 +255,19 @@ def _rule(name: str, properties: Mapping[str, Any]) -> Rule:
 
 def _of(events: Mapping[str, Any], kind: str) -> list[tuple[str, Mapping[str, Any]]]:
     return [(name, event) for name, event in events.items() if event["Type"] == kind]
+
+
+def _first_value(name: str, properties: Mapping[str, Any]) -> str:
+    """What a secret begins with. One that is generated is the same at every start here: it guards this machine alone,
+    and links that were mailed before a restart go on."""
+    generated = properties.get("GenerateSecretString")
+    if generated is None:
+        return str(properties.get("SecretString", "{}"))
+    value = hashlib.sha256(f"local {name}".encode()).hexdigest()
+    if "GenerateStringKey" not in generated:
+        return value
+    members = json.loads(generated.get("SecretStringTemplate", "{}"))
+    return json.dumps(members | {generated["GenerateStringKey"]: value})
 
 
 def _queue(name: str, properties: Mapping[str, Any]) -> Queue:

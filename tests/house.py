@@ -88,6 +88,9 @@ class House:
             Name=self.secret_reference,
             SecretString=json.dumps({"api_key": self.api_key, "webhook_secrets": [self.webhook_secret]}),
         )
+        self.link_keys = {"current": uuid.uuid4().hex, "previous": uuid.uuid4().hex}
+        self.link_secret = f"{self.secret_reference}/address-review-links"
+        boto3.client("secretsmanager").create_secret(Name=self.link_secret, SecretString=json.dumps(self.link_keys))
         self.queue_url: str = boto3.client("sqs").create_queue(QueueName=f"events-{uuid.uuid4().hex}")["QueueUrl"]
         self.bus = f"bus-{uuid.uuid4().hex}"
         boto3.client("events").create_event_bus(Name=self.bus)
@@ -118,6 +121,8 @@ class House:
                     "PAYMENT_EVENTS_QUEUE_URL": self.queue_url,
                     "EVENT_BUS_NAME": self.bus,
                     "MAIL_SENDER_ADDRESS": SENDER,
+                    "ADDRESS_REVIEW_LINK_SECRET": self.link_secret,
+                    "ADDRESS_REVIEW_PAGE_URL": "https://shop.example/check-address#{token}",
                     **self.environment,
                 }
             )

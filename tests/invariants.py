@@ -191,6 +191,26 @@ INVARIANTS: Final[Mapping[str, str]] = {
                             WHERE p.organization_id = o.organization_id AND p.order_id = o.id
                               AND p.status IN ('authorized', 'captured', 'partially_refunded'))
     """,
+    "an order is under review exactly while its review is open": """
+        SELECT o.id, o.status, r.id AS review_id FROM orders.orders o
+          LEFT JOIN addresses.reviews r ON r.organization_id = o.organization_id AND r.order_id = o.id
+               AND r.resolved_at IS NULL
+         WHERE (o.status = 'address_review') <> (r.id IS NOT NULL)
+    """,
+    "every step of a review is on record": """
+        SELECT r.id, r.status, r.steps, s.steps AS on_record, s.last FROM addresses.reviews r
+          JOIN LATERAL (SELECT count(*) AS steps, max(sequence) AS highest, bool_or(step = 'begun') AS has_begun,
+                               (array_agg(step ORDER BY sequence DESC))[1] AS last,
+                               count(*) FILTER (WHERE step = 'reminded') AS reminded
+                          FROM addresses.review_steps s
+                         WHERE s.organization_id = r.organization_id AND s.review_id = r.id) s ON true
+         WHERE r.steps <> s.steps OR r.steps <> s.highest OR NOT s.has_begun
+            OR (r.resolved_at IS NOT NULL) <> (s.last IN ('corrected', 'resolved', 'cancelled', 'expired'))
+            OR s.reminded <> (SELECT count(*) FROM operations.outbox b
+                               WHERE b.organization_id = r.organization_id AND b.aggregate_id = r.order_id
+                                 AND b.topic = 'order.address_review_reminder'
+                                 AND b.payload ->> 'review_id' = r.id::text)
+    """,
     "a confirmed order has its stock": """
         SELECT i.order_id, i.variant_id, i.quantity FROM orders.order_items i
           JOIN orders.orders o ON o.organization_id = i.organization_id AND o.id = i.order_id

@@ -15,13 +15,18 @@ from local import sample_events
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLIC_ROUTES = {
+    "GET /v1/address-reviews/{token}",
     "GET /v1/health",
     "GET /v1/openapi.json",
+    "POST /v1/address-reviews/{token}",
     "POST /v1/guest-sessions",
     "POST /v1/webhooks/{gateway}",
     "POST /v1/webhooks/{gateway}/{endpoint_key}",
 }
 READS_GATEWAY_SECRETS = {
+    "AddressReviewQueueFunction",
+    "AddressReviewWatchFunction",
+    "AddressReviewsFunction",
     "ShippingFunction",
     "MoneyWatchdogFunction",
     "CheckoutFunction",

@@ -276,11 +276,19 @@ INSERT INTO addresses.geocode_cache (organization_id, country, postal_code, addr
     SELECT organization_id, 'CA', 'K1A' || n % 1000, encode(sha256(n::text::bytea), 'hex'), 45, -75, 'rooftop', at,
            at + interval '26 days', at FROM placed WHERE n % 4 IN (0, 1);
 
-INSERT INTO addresses.geocode_failures (organization_id, id, order_id, address, reason, fallback, deadline, resolution_status,
-                                        resolved_at, created_at)
-    SELECT organization_id, pg_temp.key('020', n, i), id, '{{}}', 'not_found', 'country', at,
-           CASE WHEN n % 500 IN (3, 4) THEN 'pending' ELSE 'corrected' END, CASE WHEN n % 500 NOT IN (3, 4) THEN at END, at
-      FROM placed WHERE n % 5 > 2;
+INSERT INTO addresses.geocode_failures (organization_id, id, order_id, address, reason, fallback, created_at)
+    SELECT organization_id, pg_temp.key('020', n, i), id, '{{}}', 'not_found', 'country', at FROM placed WHERE n % 5 > 2;
+
+INSERT INTO addresses.reviews (organization_id, id, order_id, status, nonce, timezone, first_deadline_at, deadline_at, reminder_at,
+                               reminded_at, steps, resolved_at, resolved_by, created_at)
+    SELECT organization_id, pg_temp.key('031', n, i), id, CASE WHEN is_open THEN 'pending' ELSE 'corrected' END, md5(n::text), 'UTC',
+           at + interval '72 hours', at + interval '72 hours', at + interval '36 hours', CASE WHEN n % 1000 = 3 OR NOT is_open THEN at END,
+           1, CASE WHEN NOT is_open THEN at END, CASE WHEN NOT is_open THEN 'customer:1' END, at
+      FROM placed, LATERAL (SELECT n % 500 IN (3, 4) AS is_open) AS state WHERE n % 5 > 2;
+
+INSERT INTO addresses.review_steps (organization_id, review_id, sequence, step, taken_by, created_at)
+    SELECT organization_id, pg_temp.key('031', n, i), 1, 'begun', 'system', at FROM placed WHERE n % 5 > 2;
+
 INSERT INTO payments.money_report_daily (organization_id, day, currency, computed_at)
     SELECT id, base::date + d, 'USD', base FROM shop, generate_series(0, 365) AS d;
 

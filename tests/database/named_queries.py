@@ -14,7 +14,10 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from holdfast.addresses.cache_policy import use_document
+from holdfast.addresses.model import AddressReviewStatus
 from holdfast.flows.addresses.locate_address import AddressSearch
+from holdfast.flows.addresses.read_reviews import list_reviews
+from holdfast.flows.addresses.watch_reviews import _remind, watch_reviews
 from holdfast.flows.checkout.payment_methods import forget_methods
 from holdfast.flows.checkout.place_order import PlaceOrder, _try_to_place
 from holdfast.flows.checkout.planning import CheckoutRequest, RequestedItem
@@ -208,6 +211,18 @@ def place(lines: int, *, by_id: bool = False, postal_code: str = "00202") -> Ask
         )
         search = AddressSearch(runtime, shop.organization_id, address)
         return _try_to_place(runtime, command, search, shop.now, {})
+
+    return ask
+
+
+def listed_reviews(status: AddressReviewStatus | None) -> Ask:
+    """A page from the middle of the queue."""
+
+    def ask(runtime: Runtime, shop: Shop) -> object:
+        how: dict[str, Any] = {"status": status, "due_before": None, "now": shop.now}
+        page = list_reviews(runtime, manager(shop), **how, after=None, limit=5)
+        last = UUID(page["address_reviews"][-1]["id"])
+        return list_reviews(runtime, manager(shop), **how, after=last, limit=20)
 
     return ask
 
@@ -467,13 +482,25 @@ NAMED: dict[str, Named] = {
             " ORDER BY version"
         )
     ),
-    "geocode failures of an order": Named(
-        statement("SELECT id FROM addresses.geocode_failures WHERE organization_id = :o AND order_id = :order")
-    ),
-    "geocode failures by deadline": Named(
+    "geocode failures of an order, newest first": Named(
         statement(
-            "SELECT id FROM addresses.geocode_failures WHERE organization_id = :o AND resolved_at IS NULL"
-            " AND deadline <= :now ORDER BY deadline LIMIT 50"
+            "SELECT id FROM addresses.geocode_failures WHERE organization_id = :o AND order_id = :order"
+            " ORDER BY id DESC"
+        )
+    ),
+    "reviews of an order": Named(
+        statement("SELECT id FROM addresses.reviews WHERE organization_id = :o AND order_id = :order")
+    ),
+    "open reviews by deadline": Named(listed_reviews(None)),
+    "reviews by status and deadline": Named(listed_reviews(AddressReviewStatus.CORRECTED)),
+    "reviews past their deadline, and reminders that are due, over all tenants": Named(
+        lambda r, s: watch_reviews(r, lambda: s.now, lambda: 0.0), SYSTEM, 1_100
+    ),
+    "reminders of an organization": Named(in_tenant(lambda t, _: _remind(t)), SYSTEM, 5_000),
+    "steps of a review": Named(
+        statement(
+            "SELECT step FROM addresses.review_steps WHERE organization_id = :o AND review_id = :order"
+            " ORDER BY sequence"
         )
     ),
     # payments

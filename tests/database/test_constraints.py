@@ -86,12 +86,14 @@ REFUSED: dict[str, tuple[str, str] | str] = {
     "geocode_cache_address_key_form": _ONE_CACHED_PLACE.format("'12 Analytical Way', 39.7, -105.0", "0"),
     "geocode_cache_hit_count_not_negative": _ONE_CACHED_PLACE.format(f"{_KEY}, 39.7, -105.0", "-1"),
     "geocode_cache_on_the_globe": _ONE_CACHED_PLACE.format(f"{_KEY}, 90.1, -105.0", "0"),
-    "geocode_failures_resolved": (
-        "INSERT INTO addresses.geocode_failures (organization_id, id, order_id, address, reason, fallback,"
-        " resolution_status, created_at)"
-        " SELECT organization_id, gen_random_uuid(), id, '{}', 'not_found', 'country', 'corrected', now()"
-        " FROM orders.orders LIMIT 1"
+    "reviews_extended_within_bounds": (
+        "addresses.reviews",
+        "deadline_at = first_deadline_at + interval '337 hours'",
     ),
+    "reviews_nonce_form": ("addresses.reviews", "nonce = 'guessed'"),
+    "reviews_reminded_before_the_deadline": ("addresses.reviews", "reminder_at = deadline_at + interval '1 second'"),
+    "reviews_resolved": ("addresses.reviews", "status = 'corrected'"),
+    "review_steps_sequence_positive": ("addresses.review_steps", "sequence = 0"),
     "geocode_reference_country_form": _ONE_PLACE.format("'us', '80202', 39.7, -105.0"),
     "geocode_reference_on_the_globe": _ONE_PLACE.format("'US', '80202', 39.7, -180.1"),
     "geocode_reference_postal_code_form": _ONE_PLACE.format("'US', '80202-1234', 39.7, -105.0"),
@@ -117,6 +119,10 @@ REFUSED: dict[str, tuple[str, str] | str] = {
     "organizations_return_url_form": (
         "tenancy.organizations",
         """settings = '{"storefront_return_url": "http://shop.example"}'""",
+    ),
+    "organizations_address_review_page_url_form": (
+        "tenancy.organizations",
+        """settings = '{"address_review_page_url": "https://shop.example/check"}'""",
     ),
     "organizations_slug_form": ("tenancy.organizations", "slug = 'Two Words'"),
     "outbox_topic_is_past_tense_event": ("operations.outbox", "topic = 'order'"),

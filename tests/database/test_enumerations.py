@@ -6,7 +6,13 @@ from enum import StrEnum
 import pytest
 from pg8000.native import Connection
 
-from holdfast.addresses.model import GeocodeFailureReason, GeocodeFallback, GeocodeQuality, GeocodeResolution
+from holdfast.addresses.model import (
+    AddressReviewStatus,
+    AddressReviewStep,
+    GeocodeFailureReason,
+    GeocodeFallback,
+    GeocodeQuality,
+)
 from holdfast.flows.operations.process_failures import FailureStatus
 from holdfast.fulfillment.lifecycle import TRANSITIONS as SHIPMENT_TRANSITIONS
 from holdfast.fulfillment.lifecycle import FailureReason
@@ -42,7 +48,8 @@ MIRRORS: dict[str, type[StrEnum]] = {
     "group_replays_state": GroupReplayState,
     "geocode_failures_fallback": GeocodeFallback,
     "geocode_failures_reason": GeocodeFailureReason,
-    "geocode_failures_resolution_status": GeocodeResolution,
+    "review_steps_step": AddressReviewStep,
+    "reviews_status": AddressReviewStatus,
     "geocode_import_staging_quality": GeocodeQuality,
     "geocode_reference_quality": GeocodeQuality,
     "organization_members_role": Role,

@@ -25,6 +25,8 @@ BELONGS_TO_AN_ORDER = {
     "payments.payment_events": _OF_PAYMENT,
     "payments.payments": "order_id = :id",
     "addresses.geocode_failures": "order_id = :id",
+    "addresses.review_steps": "review_id IN (SELECT id FROM addresses.reviews WHERE order_id = :id)",
+    "addresses.reviews": "order_id = :id",
     "inventory.reservations": "order_id = :id",
     "orders.reallocations": "order_id = :id",
     "orders.order_address_versions": "order_id = :id",

@@ -22,6 +22,7 @@ INLINED = {"tenancy.clock", "tenancy.uuid_v7", "tenancy.uuid_v7_floor", "checkou
 
 APPEND_ONLY = {
     "orders.order_status_history": set(),
+    "addresses.review_steps": set(),
     "orders.order_address_versions": set(),
     "orders.reallocations": set(),
     "inventory.stock_movements": set(),

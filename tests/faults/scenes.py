@@ -1,11 +1,16 @@
 """Situations that steps are sent into."""
 
+import contextlib
 import itertools
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
+from holdfast.addresses.review_link import LinkUsed
+from holdfast.flows.addresses.answer_review import AnswerReview
+from holdfast.flows.addresses.work_reviews import ReviewRequest
 from holdfast.flows.claims.idempotency import Claim, fingerprint_of
 from holdfast.flows.money.capture_order import CaptureOrder
 from holdfast.flows.orders.cancel_order import CancelOrder
@@ -13,6 +18,9 @@ from holdfast.values.caller import Caller
 from tests.faults import steps
 from tests.faults.gauntlet import Scene
 from tests.faults.production import Production, asked_again
+from tests.flows import moving
+from tests.flows.reviewing import TO_RENO, in_review, review, token
+from tests.flows.reviewing import steps as review_steps
 from tests.gateways.receiver import Received
 from tests.house import House, document
 
@@ -118,6 +126,71 @@ def capture_by_hand(house: House, caller: Caller) -> Scene:
         again=asked_again(lambda: steps.capture(house.runtime, house.clock, command)),
         check=lambda: ends(house, order_id, "confirmed"),
     )
+
+
+def correction_by_link(house: House) -> Scene:
+    """A shopper corrects an address by the link in the mail, and clicks again when no answer came; the goods move."""
+    order_id = in_review(house, address=replace(moving.NEWARK, postal_code="07999"))
+    said = AnswerReview(token(house, order_id), TO_RENO, False)
+
+    def click_again() -> None:
+        with contextlib.suppress(LinkUsed):
+            steps.answer_link(house.runtime, house.clock, said)
+
+    return Scene(
+        steps.answer_link,
+        (said,),
+        again=click_again,
+        check=lambda: [*ends(house, order_id, "confirmed"), *taken(house, order_id, ["begun", "corrected"])],
+    )
+
+
+def correction_by_staff(house: House, caller: Caller) -> Scene:
+    """Staff correct an address, and ask again under the same key when no answer came."""
+    order_id = in_review(house)
+    claim = Claim(caller.actor, "correct_address_review", f"correct-{order_id}", fingerprint_of({"order": order_id}))
+    arguments = (ReviewRequest(caller, claim, review(house, order_id)["id"], 1), TO_RENO.on)
+    return Scene(
+        steps.correct_address,
+        arguments,
+        again=asked_again(lambda: steps.correct_address(house.runtime, house.clock, *arguments)),
+        check=lambda: [*ends(house, order_id, "confirmed"), *taken(house, order_id, ["begun", "corrected"])],
+    )
+
+
+def deadline_of_a_review(house: House) -> Scene:
+    """Nobody settled the address, and its time is over."""
+    order_id = in_review(house)
+    house.clock.now = review(house, order_id)["deadline_at"]
+    return Scene(
+        steps.watch_addresses,
+        as_system=True,
+        again=lambda: steps.watch_addresses(house.system, house.clock),
+        check=lambda: [*ends(house, order_id, "cancelled"), *taken(house, order_id, ["begun", "expired"])],
+    )
+
+
+def reminder_of_a_review(house: House) -> Scene:
+    """Half of the time is over; the shopper answers once reminded."""
+    order_id = in_review(house)
+    house.clock.now = review(house, order_id)["reminder_at"]
+
+    def remind_and_answer() -> None:
+        steps.watch_addresses(house.system, house.clock)
+        steps.answer_link(house.runtime, house.clock, AnswerReview(token(house, order_id), None, True))
+
+    return Scene(
+        steps.watch_addresses,
+        as_system=True,
+        again=remind_and_answer,
+        check=lambda: taken(house, order_id, ["begun", "reminded", "resolved"]),
+    )
+
+
+def taken(house: House, order_id: str, wanted: list[str]) -> list[str]:
+    """What to say when other steps were taken of the order's review."""
+    found = review_steps(house, order_id)
+    return [] if found == wanted else [f"the steps of the review were {found}, not {wanted}"]
 
 
 def authorization_about_to_end(house: House) -> Scene:

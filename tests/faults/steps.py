@@ -5,7 +5,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from holdfast.flows.addresses.answer_review import AnswerReview, answer_review
 from holdfast.flows.addresses.locate_address import AddressSearch
+from holdfast.flows.addresses.watch_reviews import watch_reviews
+from holdfast.flows.addresses.work_reviews import ReviewRequest, Whole, correct_review
 from holdfast.flows.checkout import place_order as place_order_module
 from holdfast.flows.checkout.charge_payment import Attempt
 from holdfast.flows.checkout.pay_order import PayOrder, pay_order
@@ -28,7 +31,7 @@ from holdfast.flows.orders.cancel_order import CancelOrder, cancel_order
 from holdfast.flows.orders.expire_reservations import Expired, expire_reservations
 from holdfast.payments.model import EventState
 from holdfast.runtime import Runtime
-from holdfast.web.answers import capture_answer, order_answer, payment_answer
+from holdfast.web.answers import capture_answer, change_answer, order_answer, payment_answer
 
 Clock = Callable[[], datetime]
 TIME_LEFT_SECONDS = 60.0
@@ -59,6 +62,22 @@ def cancel(runtime: Runtime, clock: Clock, command: CancelOrder) -> Answer:
 def capture(runtime: Runtime, clock: Clock, command: CaptureOrder) -> Answer:
     """``POST /v1/orders/{id}/capture``."""
     return capture_order(runtime, command, clock, capture_answer)
+
+
+def answer_link(runtime: Runtime, clock: Clock, answer: AnswerReview) -> str:
+    """``POST /v1/address-reviews/{token}``."""
+    return str(answer_review(runtime, answer, clock)["status"])
+
+
+def correct_address(runtime: Runtime, clock: Clock, request: ReviewRequest, address: Whole) -> Answer:
+    """``POST /v1/ops/address-reviews/{id}/correct``."""
+    return correct_review(runtime, request, address, clock, change_answer("address_review"), is_confirmed=False)
+
+
+def watch_addresses(runtime: Runtime, clock: Clock) -> int:
+    """A tick of ``address_review_watch``."""
+    done = watch_reviews(runtime, clock, lambda: TIME_LEFT_SECONDS)
+    return done.reminded + done.cancelled
 
 
 def receive(runtime: Runtime, clock: Clock, endpoint_key: str, headers: Mapping[str, str], body: bytes) -> int:

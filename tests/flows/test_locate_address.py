@@ -38,7 +38,7 @@ def place(house: House, address: Address) -> dict[str, Any]:
 
 def failures(house: House) -> list[dict[str, Any]]:
     rows = house.rows(
-        "SELECT order_id, address, reason, fallback, resolution_status, deadline FROM addresses.geocode_failures"
+        "SELECT order_id, address, reason, fallback FROM addresses.geocode_failures"
         " WHERE organization_id = :o ORDER BY id",
         o=house.organization_id,
     )
@@ -110,7 +110,6 @@ def test_an_address_that_nobody_knows_is_taken_to_the_middle_and_written_down_wi
     [failure] = failures(house)
     assert str(failure["order_id"]) == order["id"]
     assert (failure["reason"], failure["fallback"]) == ("unknown_postal_code", "country")
-    assert (failure["resolution_status"], failure["deadline"]) == ("pending", None)
     assert failure["address"] == {
         "line1": "Methfesselstraße 7",
         "line2": None,
@@ -121,15 +120,17 @@ def test_an_address_that_nobody_knows_is_taken_to_the_middle_and_written_down_wi
     }, "without the name and the telephone of who lives there"
 
 
-def test_an_order_is_marked_for_review_only_where_the_shop_reviews_addresses(house: House) -> None:
+def test_an_order_is_reviewed_unless_its_address_was_found_or_the_shop_reviews_none(house: House) -> None:
     house.add_variant()
-    assert located(house, place(house, NOWHERE_NEAR))["requires_review"] is False
+    in_review, found = place(house, NOWHERE_NEAR), place(house, DENVER)
+    assert (located(house, in_review)["requires_review"], in_review["status"]) == (True, "address_review")
+    assert (located(house, found)["requires_review"], found["status"]) == (False, "confirmed")
     house.sql(
-        "UPDATE tenancy.organizations SET settings = settings || '{\"address_review\": true}' WHERE id = :id",
+        "UPDATE tenancy.organizations SET settings = settings || '{\"address_review\": false}' WHERE id = :id",
         id=house.organization_id,
     )
-    assert located(house, place(house, NOWHERE_NEAR))["requires_review"] is True
-    assert located(house, place(house, DENVER))["requires_review"] is False
+    unasked = place(house, NOWHERE_NEAR)
+    assert (located(house, unasked)["requires_review"], unasked["status"]) == (False, "confirmed")
 
 
 def test_a_refused_order_leaves_nothing_of_its_address(house: House) -> None:

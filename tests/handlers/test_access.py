@@ -33,6 +33,13 @@ BODIES: Final[Mapping[Operation, Any]] = {
     Operation.REFUND_ORDER: {"reason": "customer_request"},
     Operation.ASSIGN_PROCESS_FAILURE: {"version": 1},
     Operation.RESOLVE_PROCESS_FAILURE: {"note": "looked into it", "version": 1},
+    Operation.RESOLVE_ADDRESS_REVIEW: {"version": 1},
+    Operation.CORRECT_ADDRESS_REVIEW: {
+        "version": 1,
+        "address": {name: ADDRESS[name] for name in ("line1", "city", "region", "postal_code", "country")},
+    },
+    Operation.EXTEND_ADDRESS_REVIEW: {"version": 1, "deadline_at": "2030-01-01T12:00:00Z"},
+    Operation.CANCEL_ADDRESS_REVIEW: {"version": 1, "reason": "nobody can be reached"},
     Operation.REFOLD_PAYMENTS: {},
     Operation.CAPTURE_ORDER: {},
     Operation.ASSIGN_DEAD_LETTER: {"assignee": None, "version": 1},

@@ -47,11 +47,11 @@ def test_an_address_abroad_is_found_by_the_geocoder_and_remembered(city: City) -
     assert city.violations() == []
 
 
-def test_an_address_that_nobody_knows_is_an_order_all_the_same(city: City) -> None:
+def test_an_address_that_nobody_knows_is_an_order_all_the_same_and_is_reviewed(city: City) -> None:
     sku = city.sku(5)
     order_id, quality = place(city, sku, {"city": "Atlantis", "postal_code": "1", "country": "PT", "region": None})
     assert quality == "approximate"
     assert city.value("SELECT count(*) FROM addresses.geocode_failures WHERE order_id = :id", id=order_id) == 1
     city.wait_until_quiet()
-    assert city.call("GET", f"/v1/orders/{order_id}").body["order"]["status"] == "confirmed"
+    assert city.call("GET", f"/v1/orders/{order_id}").body["order"]["status"] == "address_review"
     assert city.violations() == []

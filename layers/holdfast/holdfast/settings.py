@@ -1,11 +1,12 @@
 """Everything the environment decides, read once, frozen, typed. The only module that reads ``os.environ``."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 
+from holdfast.addresses.review_link import valid_page
 from holdfast.values.return_url import valid_template
 
 
@@ -68,6 +69,10 @@ class Settings:
     """With ``{prefix}`` in it where the address is each company's own, as it is for live payments."""
     storefront_return_url: str
     """Where shoppers come back to when their shop does not say; empty: nowhere."""
+    address_review_page_url: str
+    """The page that checks an address, with ``{token}`` in it, when the shop has none of its own; empty: none."""
+    address_review_link_secret: str
+    """The secret with the keys that the links to that page are signed with."""
     database_master_secret: str
     mail_sender_address: str
     """Whom shoppers get mail from; empty: this deployment sends none."""
@@ -93,10 +98,10 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
             raise ValueError(f"the environment variable {name} is not a whole number: {value!r}")
         return int(value)
 
-    def return_url(name: str) -> str:
+    def page(name: str, valid: Callable[[str], str]) -> str:
         template = environment.get(name, "")
         try:
-            return valid_template(template) if template else ""
+            return valid(template) if template else ""
         except ValueError as error:
             raise ValueError(f"the environment variable {name}: {error}") from error
 
@@ -126,7 +131,9 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         paypal_webhook_roots_file=environment.get("PAYPAL_WEBHOOK_ROOTS_FILE", ""),
         square_base_url=environment.get("SQUARE_BASE_URL", "https://connect.squareup.com"),
         adyen_base_url=environment.get("ADYEN_BASE_URL", "https://{prefix}-checkout-live.adyenpayments.com/checkout"),
-        storefront_return_url=return_url("STOREFRONT_RETURN_URL"),
+        storefront_return_url=page("STOREFRONT_RETURN_URL", valid_template),
+        address_review_page_url=page("ADDRESS_REVIEW_PAGE_URL", valid_page),
+        address_review_link_secret=environment.get("ADDRESS_REVIEW_LINK_SECRET", ""),
         database_master_secret=environment.get("DATABASE_MASTER_SECRET_ARN", ""),
         mail_sender_address=environment.get("MAIL_SENDER_ADDRESS", ""),
         mail_configuration_set=environment.get("MAIL_CONFIGURATION_SET", ""),

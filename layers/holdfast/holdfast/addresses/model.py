@@ -50,16 +50,33 @@ class GeocodeFallback(StrEnum):
     NOWHERE = "nowhere"
 
 
-class GeocodeResolution(StrEnum):
-    """How far the correction of an address that was not found has come."""
+class AddressReviewStatus(StrEnum):
+    """Where the review of an order's address stands."""
 
     PENDING = "pending"
     CUSTOMER_CONTACTED = "customer_contacted"
     CORRECTED = "corrected"
+    """The address was changed, by the shopper or on the shopper's behalf."""
+    RESOLVED = "resolved"
+    """The address is right as it was."""
     CANCELLED = "cancelled"
 
 
-RESOLVED: Final = frozenset({GeocodeResolution.CORRECTED, GeocodeResolution.CANCELLED})
+class AddressReviewStep(StrEnum):
+    """What can be done about a review, as its history tells it."""
+
+    BEGUN = "begun"
+    CUSTOMER_CONTACTED = "customer_contacted"
+    REMINDED = "reminded"
+    EXTENDED = "extended"
+    CORRECTED = "corrected"
+    RESOLVED = "resolved"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    """Nobody settled the address by the deadline, and the order was cancelled."""
+
+
+OPEN_REVIEWS: Final = frozenset({AddressReviewStatus.PENDING, AddressReviewStatus.CUSTOMER_CONTACTED})
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,12 @@ class Operation(StrEnum):
     RESEND_MAIL = "resend_mail"
     LIST_MAIL_SUPPRESSIONS = "list_mail_suppressions"
     LIFT_MAIL_SUPPRESSION = "lift_mail_suppression"
+    LIST_ADDRESS_REVIEWS = "list_address_reviews"
+    FIND_ADDRESS_REVIEW = "find_address_review"
+    RESOLVE_ADDRESS_REVIEW = "resolve_address_review"
+    CORRECT_ADDRESS_REVIEW = "correct_address_review"
+    EXTEND_ADDRESS_REVIEW = "extend_address_review"
+    CANCEL_ADDRESS_REVIEW = "cancel_address_review"
     SHOW_GATEWAYS = "show_gateways"
     LIST_DISPUTES = "list_disputes"
     SHOW_MONEY_REPORT = "show_money_report"
@@ -136,6 +142,12 @@ WHO_MAY: Final[Mapping[Operation, Access]] = {
     Operation.RESEND_MAIL: _MANAGERS,
     Operation.LIST_MAIL_SUPPRESSIONS: _MANAGERS,
     Operation.LIFT_MAIL_SUPPRESSION: _MANAGERS,
+    Operation.LIST_ADDRESS_REVIEWS: _MANAGERS,
+    Operation.FIND_ADDRESS_REVIEW: _MANAGERS,
+    Operation.RESOLVE_ADDRESS_REVIEW: _MANAGERS,
+    Operation.CORRECT_ADDRESS_REVIEW: _MANAGERS,
+    Operation.EXTEND_ADDRESS_REVIEW: _MANAGERS,
+    Operation.CANCEL_ADDRESS_REVIEW: _MANAGERS,
     Operation.LIST_DISPUTES: _MANAGERS,
     Operation.SHOW_MONEY_REPORT: _MANAGERS,
     Operation.REFOLD_PAYMENTS: _MANAGERS,

@@ -10,17 +10,19 @@ from typing import Any, Final
 from uuid import UUID
 
 SETTING: Final = "storefront_return_url"
-_FORM: Final = re.compile(
-    r"(https://[A-Za-z0-9.-]+(:[0-9]{1,5})?|http://(localhost|127\.0\.0\.1)(:[0-9]{1,5})?)"
-    r"(/([!-z|~]|\{order_id\})*)?"
+_FORM: Final = (
+    r"(https://[A-Za-z0-9.-]+(:[0-9]{{1,5}})?|http://(localhost|127\.0\.0\.1)(:[0-9]{{1,5}})?)"
+    r"(/([!-z|~]|\{{{placeholder}\}})*)?"
 )
 _MAX_CHARACTERS: Final = 1000
 
 
-def valid_template(template: str) -> str:
+def valid_template(template: str, placeholder: str = "order_id") -> str:
     """The template itself. Raises ``ValueError`` unless it is an https address of printable ASCII (http on this machine
-    alone), whose only braces are ``{order_id}``. ``organizations_return_url_form`` says the same in SQL."""
-    if len(template) > _MAX_CHARACTERS or not _FORM.fullmatch(template):
+    alone), whose only braces are those of the placeholder. ``organizations_return_url_form`` says the same in SQL, and
+    ``organizations_address_review_page_url_form`` for ``{token}``."""
+    form = _FORM.format(placeholder=placeholder)
+    if len(template) > _MAX_CHARACTERS or not re.fullmatch(form, template):
         raise ValueError(f"{template[:200]!r} is no address a shopper can come back to")
     return template
 

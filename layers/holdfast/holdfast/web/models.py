@@ -19,13 +19,14 @@ DETAIL_MAX_CHARACTERS: Final = 16_000
 _PRINTABLE: Final = r"^[^\x00-\x1f\x7f]*$"
 
 
-def _text(maximum: int, minimum: int = 1) -> Any:
+def text(maximum: int, minimum: int = 1) -> Any:
+    """A line of text of so many characters, without control characters."""
     return StringConstraints(min_length=minimum, max_length=maximum, strip_whitespace=True, pattern=_PRINTABLE)
 
 
-Name = Annotated[str, _text(200)]
-Line = Annotated[str, _text(200)]
-Sku = Annotated[str, _text(100)]
+Name = Annotated[str, text(200)]
+Line = Annotated[str, text(200)]
+Sku = Annotated[str, text(100)]
 EmailAddress = Annotated[
     str, StringConstraints(max_length=254, pattern=r"^[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+\.[^@\s\x00-\x1f]+$")
 ]
@@ -54,11 +55,11 @@ class AddressBody(Body):
     name: Name
     line1: Line
     line2: Line | None = None
-    city: Annotated[str, _text(100)]
-    region: Annotated[str, _text(100)] | None = None
-    postal_code: Annotated[str, _text(20)]
+    city: Annotated[str, text(100)]
+    region: Annotated[str, text(100)] | None = None
+    postal_code: Annotated[str, text(20)]
     country: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
-    phone: Annotated[str, _text(32)] | None = None
+    phone: Annotated[str, text(32)] | None = None
 
     def to_address(self) -> Address:
         """The domain's value."""
@@ -151,7 +152,7 @@ class CompletePaymentBody(Body):
 class CancelBody(Body):
     """Why an order is cancelled."""
 
-    reason: Annotated[str, _text(500)] | None = None
+    reason: Annotated[str, text(500)] | None = None
 
 
 class ShippingAddressBody(Body):

@@ -6,6 +6,8 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
+from holdfast.web import address_review_views
+
 
 class ProcessFailure(BaseModel):
     """Something that waits for a person, or did. ``related_id`` is the order, payment or event it is about."""
@@ -47,6 +49,7 @@ class TimelineEntry(BaseModel):
         "payment_event",
         "api_call",
         "status",
+        "address_review",
         "address_change",
         "reallocation",
         "stock_movement",
@@ -217,6 +220,7 @@ class RefoldPage(BaseModel):
 
 
 ANSWERS: tuple[type[BaseModel], ...] = (
+    *address_review_views.ANSWERS,
     DisputePage,
     GatewayHealth,
     MoneyReport,

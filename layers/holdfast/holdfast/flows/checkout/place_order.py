@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from holdfast.addresses.review_begin import reviews_addresses
 from holdfast.database.errors import ConnectionLost, StaleFacts
 from holdfast.database.transaction import Transaction
 from holdfast.flows.addresses.locate_address import AddressSearch
@@ -255,7 +256,6 @@ def _order_document(
     command: PlaceOrder, facts: Mapping[str, Any], plan: CheckoutPlan, attempt: Attempt
 ) -> dict[str, Any]:
     amounts, location = plan.amounts, plan.location
-    reviews_addresses = facts["organization"]["settings"].get("address_review") is True
     return {
         "id": str(attempt.order_id),
         "order_number": attempt.order_number,
@@ -274,7 +274,8 @@ def _order_document(
         "latitude": location.coordinates and location.coordinates.latitude,
         "longitude": location.coordinates and location.coordinates.longitude,
         "geocode_quality": location.quality,
-        "geocode_requires_review": location.failure is not None and reviews_addresses,
+        "geocode_requires_review": location.failure is not None
+        and reviews_addresses(facts["organization"]["settings"]),
         "allocation_reasons": plan.allocation.reasons,
         "customer_notes": command.notes,
         "language": command.language,

@@ -60,7 +60,7 @@ class CheckoutPlan:
 
 def read_facts(
     transaction: Transaction,
-    caller: Caller,
+    caller: Caller | None,
     items: Sequence[RequestedItem],
     *,
     means: PaymentMeans | None = None,
@@ -79,7 +79,7 @@ def read_facts(
         gateway=means.gateway if means else None,
         payment_method_id=means.payment_method_id if means else None,
         save_method=means is not None and means.save_method,
-        auth_subject=caller.subject if caller.kind is CallerKind.CUSTOMER else None,
+        auth_subject=caller.subject if caller is not None and caller.kind is CallerKind.CUSTOMER else None,
         caller=claim.caller if claim else None,
         operation=claim.operation if claim else None,
         key=claim.key if claim else None,

@@ -11,18 +11,21 @@ from typing import Any, Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
+from holdfast.flows.addresses.review_of_step import ReviewEnding
 from holdfast.flows.checkout.payment_means import kept_method
 from holdfast.flows.money.capture_news import told_of_captures
 from holdfast.flows.money.dispute_effects import DisputeEffects, dispute_effects
-from holdfast.flows.money.foreign_news import refuse_foreign
 from holdfast.flows.money.price_difference import give_back_difference
-from holdfast.flows.money.refund_news import RefundNews, read_refund_news, step_back
+from holdfast.flows.money.refund_news import REFUND_NEWS, RefundNews, read_refund_news, step_back
+from holdfast.flows.money.settlement_document import settlement_document
 from holdfast.flows.orders.locked_order import MONEY_STATUSES, LockedOrder, LockedPayment
 from holdfast.orders.lifecycle import TERMINAL, OrderStatus, path_to_confirmed
 from holdfast.orders.model import derive_payment_status
+from holdfast.payments.disputes import DISPUTE_NEWS
 from holdfast.payments.facts_record import to_json
 from holdfast.payments.model import OPEN_STATUSES, PaymentStatus
 from holdfast.payments.state import PaymentFacts, PaymentNews, derive_status, join
+from holdfast.values.errors import InvalidInput
 from holdfast.values.ids import uuid7
 from holdfast.values.payment_events import EventType
 
@@ -46,6 +49,7 @@ _SHIPPED: Final = frozenset(
         OrderStatus.PARTIALLY_REFUNDED,
     }
 )
+_CAPTURE_NEWS: Final = frozenset({EventType.CAPTURE_REQUESTED, EventType.CAPTURE_SUCCEEDED, EventType.CAPTURE_FAILED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,8 @@ class Settlement:
     failures: tuple[tuple[str, str, Mapping[str, Any]], ...] = ()
     topics: tuple[str, ...] = ()
     disputed: DisputeEffects | None = None
+    review_ending: ReviewEnding | None = None
+    """How the review of the address ended, where the path leads out of one and does not say it by itself."""
     needs_stock: bool = False
     """The money is there and the holds are gone: reserve again, or give the money back."""
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -103,7 +109,7 @@ class Tidings:
 
 def decide(order: LockedOrder, payment: LockedPayment, tidings: Tidings, now: datetime) -> Settlement:
     """What the news means. Raises InvalidInput for news that cannot be true of the payment."""
-    refuse_foreign(payment, tidings.news, tidings.currency, tidings.gateway_transaction_id)
+    _refuse_foreign(payment, tidings)
     facts = join(payment.facts, tidings.news)
     status = derive_status(facts)
     of_capture = tidings.gateway_capture_id
@@ -141,6 +147,18 @@ def _announce(news: RefundNews, disputed: DisputeEffects, settlement: Settlement
         extra={**settlement.extra, **news.extra, **disputed.extra},
         disputed=disputed,
     )
+
+
+def _refuse_foreign(payment: LockedPayment, tidings: Tidings) -> None:
+    """News of another transaction, or of another sum, is not this payment's, whatever reference it carries."""
+    if tidings.currency is not None and tidings.currency != payment.currency:
+        raise InvalidInput(f"news in {tidings.currency} about a payment in {payment.currency}")
+    transaction_ids = {tidings.gateway_transaction_id, payment.gateway_transaction_id} - {None}
+    if len(transaction_ids) > 1:
+        raise InvalidInput(f"news of {tidings.gateway_transaction_id}; the payment is {payment.gateway_transaction_id}")
+    is_of_whole = tidings.news.event_type not in REFUND_NEWS | DISPUTE_NEWS | _CAPTURE_NEWS
+    if is_of_whole and tidings.news.amount_minor not in (None, payment.amount):
+        raise InvalidInput(f"news of {tidings.news.amount_minor} about a payment of {payment.amount}")
 
 
 def _follow(
@@ -277,68 +295,8 @@ def write(transaction: Transaction, order: LockedOrder, settlement: Settlement, 
     return run(
         "SELECT checkout.settle(:organization_id, CAST(:settlement AS jsonb))",
         organization_id=transaction.tenant,
-        settlement=_document(transaction, order, settlement),
+        settlement=settlement_document(transaction, order, settlement),
     )
-
-
-def _document(transaction: Transaction, order: LockedOrder, settlement: Settlement) -> dict[str, Any]:
-    now = transaction.now
-    # Each message has a number of its own: that of the step it tells of, the last message of the last step.
-    before_first = order.sequence + len(settlement.path) - len(settlement.topics)
-    status = settlement.path[-1] if settlement.path else order.status
-    return {
-        "now": now.isoformat(),
-        "actor": transaction.actor,
-        "order_id": str(settlement.order_id),
-        "event_id": _text(settlement.event_id),
-        "payment": settlement.payment,
-        "refunds": list(settlement.refunds),
-        "refund_items": list(settlement.refund_items),
-        "order": {
-            "from": order.status,
-            "sequence": order.sequence,
-            "path": list(settlement.path),
-            "is_reversal": settlement.is_reversal,
-            "notes": settlement.notes,
-            "payment_status": settlement.payment_status,
-            "refunded": settlement.refunded,
-            "has_open_dispute": settlement.disputed and settlement.disputed.has_open_dispute,
-        },
-        "dispute": settlement.disputed and settlement.disputed.row,
-        "resolve_holds": settlement.resolve_holds,
-        "return_sold": settlement.return_sold,
-        "extend_holds_until": settlement.extend_holds_until and settlement.extend_holds_until.isoformat(),
-        "outbox": [
-            {
-                "id": str(uuid7(now)),
-                "topic": topic,
-                "sequence": before_first + number,
-                "payload": {"order_id": str(order.id), "order_number": order.order_number, "status": status}
-                | dict(settlement.extra),
-            }
-            for number, topic in enumerate(settlement.topics, start=1)
-        ],
-        "operations": [
-            {
-                "id": str(uuid7(now)),
-                "payment_id": str(payment_id),
-                "operation": "return_money",
-                "subject_id": None,
-                "amount": None,
-                "reason": reason,
-            }
-            for payment_id, reason in settlement.return_money_of
-        ]
-        + list(settlement.operations),
-        "failures": [
-            {"id": str(uuid7(now)), "process_name": name, "details": details, "payload": payload}
-            for name, details, payload in settlement.failures
-        ],
-        "resolved": [
-            {"process_name": name, "note": note}
-            for name, note in (settlement.disputed.resolved if settlement.disputed else ())
-        ],
-    }
 
 
 def _payment_columns(
@@ -392,7 +350,3 @@ def next_check_at(
     if status is PaymentStatus.REQUIRES_ACTION and (held_until := order.held_until(payment.created_at)) > now:
         return held_until
     return now + timedelta(seconds=min(FIRST_CHECK_SECONDS * 2**checks, CHECK_DELAY_MAX_SECONDS))
-
-
-def _text(identifier: UUID | None) -> str | None:
-    return None if identifier is None else str(identifier)

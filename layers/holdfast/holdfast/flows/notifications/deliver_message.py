@@ -13,6 +13,7 @@ from typing import Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
+from holdfast.flows.addresses.review_links import note_contact
 from holdfast.flows.notifications.read_facts import read_facts
 from holdfast.flows.operations.call_person import call_person
 from holdfast.mail.port import Mail, NotAllowed, Rejected, Sent, TryAgain
@@ -181,8 +182,8 @@ def _record(transaction: Transaction, claimed: Claimed, result: Result) -> None:
     if not changed:
         _logger.warning("mail %s was taken over before attempt %s ended", claimed.id, claimed.attempts)
         return
-    if result.status is MessageStatus.SENT and claimed.kind is MailKind.SHIPMENT_SHIPPED:
-        _note_told(transaction, claimed.shipment_id)
+    if result.status is MessageStatus.SENT:
+        _note_told(transaction, claimed)
     if result.status is MessageStatus.FAILED:
         details = f"the mail {claimed.kind} was not sent: {result.error}"
         call_person(transaction, PROCESS, claimed.id, details, {"order_id": str(claimed.order_id)})
@@ -191,15 +192,19 @@ def _record(transaction: Transaction, claimed: Claimed, result: Result) -> None:
         call_person(transaction, SERVICE_PROCESS, transaction.tenant, details, renews=True)
 
 
-def _note_told(transaction: Transaction, shipment_id: UUID | None) -> None:
-    """The shipment says when its customer was told of it, the first time."""
+def _note_told(transaction: Transaction, claimed: Claimed) -> None:
+    """What the mail is about says that its customer was told of it, the first time."""
+    if claimed.kind is MailKind.ADDRESS_CHECK:
+        note_contact(transaction, claimed.order_id)
+    if claimed.kind is not MailKind.SHIPMENT_SHIPPED:
+        return
     transaction.execute(
         """
         UPDATE fulfillment.shipments SET notification_sent_at = :now
          WHERE organization_id = :organization_id AND id = :id AND notification_sent_at IS NULL
         """,
         organization_id=transaction.tenant,
-        id=shipment_id,
+        id=claimed.shipment_id,
         now=transaction.now,
     )
 

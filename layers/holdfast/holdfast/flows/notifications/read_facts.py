@@ -61,11 +61,9 @@ _READ: Final = """
                             AND x.payment_id = p.id AND x.operation = 'return_money' AND x.reason = 'late_payment'))),
         'refund', (SELECT jsonb_build_object('amount', r.amount, 'currency', r.currency, 'status', r.status)
                      FROM payments.refunds r WHERE r.organization_id = o.organization_id AND r.id = :refund_id),
-        'review', (SELECT jsonb_build_object('deadline', f.deadline)
-                     FROM addresses.geocode_failures f
-                    WHERE f.organization_id = o.organization_id AND f.order_id = o.id AND o.status = 'address_review'
-                      AND f.resolution_status IN ('pending', 'customer_contacted')
-                    ORDER BY f.id DESC LIMIT 1))
+        'review', (SELECT jsonb_build_object('deadline', v.deadline_at)
+                     FROM addresses.reviews v
+                    WHERE v.organization_id = o.organization_id AND v.order_id = o.id AND v.resolved_at IS NULL))
       FROM orders.orders o
       JOIN tenancy.organizations g ON g.id = o.organization_id
       LEFT JOIN tenancy.customers c ON c.organization_id = o.organization_id AND c.id = o.customer_id
@@ -131,8 +129,7 @@ def _review(
 ) -> ReviewFacts | None:
     if row is None:
         return None
-    url = review_url(runtime, transaction, order_id)
-    return ReviewFacts(url, datetime.fromisoformat(row["deadline"])) if url else None
+    return ReviewFacts(review_url(runtime, transaction, order_id), datetime.fromisoformat(row["deadline"]))
 
 
 def _shipment(transaction: Transaction, shipment_id: UUID | None, currency: str) -> ShipmentFacts | None:

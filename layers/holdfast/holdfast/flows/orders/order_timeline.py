@@ -71,6 +71,14 @@ _TIMELINE: Final = """
                                   'notes', h.notes)
           FROM o JOIN orders.order_status_history h ON h.organization_id = o.organization_id AND h.order_id = o.id
         UNION ALL
+        SELECT s.created_at, 5, 'address_review', s.sequence, s.review_id || '-' || s.sequence,
+               'address review ' || s.step,
+               jsonb_build_object('review_id', s.review_id, 'taken_by', s.taken_by, 'notes', s.notes,
+                                  'deadline_at', s.details -> 'deadline_at', 'from', s.details -> 'from',
+                                  'to', s.details -> 'to')
+          FROM o JOIN addresses.reviews r ON r.organization_id = o.organization_id AND r.order_id = o.id
+          JOIN addresses.review_steps s ON s.organization_id = r.organization_id AND s.review_id = r.id
+        UNION ALL
         SELECT c.created_at, 4, 'address_change', c.version, o.id || '-address-' || c.version, c.cause,
                jsonb_build_object('changed_by', c.replaced_by, 'geocode_quality', c.geocode_quality,
                                   'required_review', c.required_review, 'total_minor', c.total,

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from holdfast.addresses.review_begin import reviews_addresses
 from holdfast.checkout.repricing import AgreedLine, AgreedPrice, Repriced, reprice
 from holdfast.checkout.shipping_rates import ShippingRates
 from holdfast.checkout.tax import Destination, TaxTable
@@ -127,8 +128,7 @@ def _unchanged(order: LockedOrder) -> Readdressed:
 
 
 def _needs_review(facts: Mapping[str, Any], new: NewAddress) -> bool:
-    reviews_addresses = facts["organization"]["settings"].get("address_review") is True
-    return new.search.found.failure is not None and reviews_addresses
+    return new.search.found.failure is not None and reviews_addresses(facts["organization"]["settings"])
 
 
 def _repriced(transaction: Transaction, order: LockedOrder, facts: Mapping[str, Any], address: Address) -> Repriced:

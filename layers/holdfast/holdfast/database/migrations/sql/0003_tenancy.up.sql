@@ -22,7 +22,13 @@ CREATE TABLE tenancy.organizations (
         NOT settings ? 'storefront_return_url' OR (
             length(settings ->> 'storefront_return_url') <= 1000
             AND (settings ->> 'storefront_return_url') COLLATE "C"
-                ~ '^(https://[A-Za-z0-9.-]+(:[0-9]{1,5})?|http://(localhost|127\.0\.0\.1)(:[0-9]{1,5})?)(/([!-z|~]|\{order_id\})*)?$') IS TRUE)
+                ~ '^(https://[A-Za-z0-9.-]+(:[0-9]{1,5})?|http://(localhost|127\.0\.0\.1)(:[0-9]{1,5})?)(/([!-z|~]|\{order_id\})*)?$') IS TRUE),
+    -- As addresses/review_link.py has it.
+    CONSTRAINT organizations_address_review_page_url_form CHECK (
+        NOT settings ? 'address_review_page_url' OR (
+            length(settings ->> 'address_review_page_url') <= 1000 AND strpos(settings ->> 'address_review_page_url', '{token}') > 0
+            AND (settings ->> 'address_review_page_url') COLLATE "C"
+                ~ '^(https://[A-Za-z0-9.-]+(:[0-9]{1,5})?|http://(localhost|127\.0\.0\.1)(:[0-9]{1,5})?)(/([!-z|~]|\{token\})*)?$') IS TRUE)
 );
 -- named query: by slug
 CREATE UNIQUE INDEX organizations_slug_unique ON tenancy.organizations (slug) WHERE deleted_at IS NULL;

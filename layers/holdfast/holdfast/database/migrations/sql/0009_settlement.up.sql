@@ -304,6 +304,7 @@ $$;
 --     dispute: {id, gateway_dispute_id, status, amount, lost_amount, ...} | null,
 --     order: {from, sequence, path: [...], is_reversal, notes, payment_status, refunded, has_open_dispute},
 --     resolve_holds: 'completed' | 'cancelled' | null, return_sold: bool, extend_holds_until,
+--     review: {begin: {id, nonce, timezone, deadline_at, ...}} | {end: {status, step, notes, details}} | null,
 --     outbox: [{id, topic, sequence, payload}], operations: [{id, payment_id, operation, subject_id, amount, reason}],
 --     failures: [{id, process_name, details, payload}], resolved: [{process_name, note}]}
 CREATE FUNCTION checkout.settle(p_organization_id uuid, p jsonb) RETURNS jsonb
@@ -418,6 +419,14 @@ BEGIN
     ELSIF jsonb_array_length(o -> 'path') > 0 THEN
         PERFORM orders.walk_status(p_organization_id, v_order_id, o ->> 'from', (o ->> 'sequence')::integer,
                                    ARRAY(SELECT jsonb_array_elements_text(o -> 'path')), v_actor, o ->> 'notes', v_now);
+    END IF;
+    -- An order is under review exactly while its review is open.
+    IF p #> '{review,end}' IS NOT NULL THEN
+        PERFORM addresses.end_review(p_organization_id, v_order_id, v_now, v_actor, p #> '{review,end}');
+        UPDATE orders.orders SET geocode_requires_review = false
+         WHERE organization_id = p_organization_id AND id = v_order_id AND geocode_requires_review;
+    ELSIF p #> '{review,begin}' IS NOT NULL THEN
+        PERFORM addresses.begin_review(p_organization_id, v_order_id, v_now, v_actor, p #> '{review,begin}');
     END IF;
     -- What is confirmed is to ship; what is cancelled, refunded or kept back by a refund is not.
     IF o #>> '{path,-1}' IN ('confirmed', 'cancelled', 'refunded') OR (o ->> 'is_reversal')::boolean

@@ -116,7 +116,8 @@ GRANT SELECT, INSERT ON addresses.geocode_cache TO holdfast_app, holdfast_system
 GRANT UPDATE (latitude, longitude, quality, hit_count, last_accessed_at, expires_at, created_at) ON addresses.geocode_cache TO holdfast_app;
 GRANT DELETE ON addresses.geocode_cache TO holdfast_system;
 
--- An order whose address was not found, or not well: why, and where the order was taken to go instead.
+-- An order whose address was not found, or not well: why, and where the order was taken to go instead. What is done about
+-- it, by when, is its review's (0020).
 CREATE TABLE addresses.geocode_failures (
     organization_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -124,26 +125,16 @@ CREATE TABLE addresses.geocode_failures (
     address jsonb NOT NULL, -- as it was looked up: without name and telephone
     reason text NOT NULL,
     fallback text NOT NULL,
-    resolution_status text NOT NULL DEFAULT 'pending',
-    deadline timestamptz, -- set when a review begins
-    notified_at timestamptz,
-    resolved_at timestamptz,
     created_at timestamptz NOT NULL,
     CONSTRAINT geocode_failures_pkey PRIMARY KEY (organization_id, id),
     CONSTRAINT geocode_failures_order_fkey FOREIGN KEY (organization_id, order_id) REFERENCES orders.orders (organization_id, id),
     CONSTRAINT geocode_failures_reason CHECK (reason IN (
         'unknown_postal_code', 'not_found', 'approximate_match', 'geocoder_timed_out', 'geocoder_unavailable',
         'geocoder_suspended', 'geocoder_answer_invalid')),
-    CONSTRAINT geocode_failures_fallback CHECK (fallback IN ('geocoder', 'postal_area', 'country', 'nowhere')),
-    CONSTRAINT geocode_failures_resolution_status CHECK (
-        resolution_status IN ('pending', 'customer_contacted', 'corrected', 'cancelled')),
-    CONSTRAINT geocode_failures_resolved CHECK (
-        (resolution_status IN ('corrected', 'cancelled')) = (resolved_at IS NOT NULL))
+    CONSTRAINT geocode_failures_fallback CHECK (fallback IN ('geocoder', 'postal_area', 'country', 'nowhere'))
 );
--- named query: geocode failures of an order
-CREATE INDEX geocode_failures_of_order ON addresses.geocode_failures (organization_id, order_id);
--- named query: geocode failures by deadline
-CREATE INDEX geocode_failures_by_deadline ON addresses.geocode_failures (organization_id, deadline) WHERE resolved_at IS NULL;
+-- named query: geocode failures of an order, newest first
+CREATE INDEX geocode_failures_of_order ON addresses.geocode_failures (organization_id, order_id, id DESC);
 CALL tenancy.isolate('addresses.geocode_failures');
 GRANT SELECT, INSERT ON addresses.geocode_failures TO holdfast_app, holdfast_system;
 

@@ -1,4 +1,3 @@
-REVOKE UPDATE (resolution_status, resolved_at) ON addresses.geocode_failures FROM holdfast_app;
 DROP FUNCTION checkout.readdress(uuid, jsonb);
 DROP FUNCTION checkout.move_goods(uuid, jsonb);
 DROP FUNCTION checkout.readdress_facts(uuid, uuid, timestamptz);

@@ -241,7 +241,7 @@ END
 $$;
 
 -- Gives an order its new address, and keeps the one it had, with the price where that falls; and writes what is known of the
--- place. A failure to locate the address before is settled by the new one. The caller holds the order's row.
+-- place. The caller holds the order's row.
 -- p: {order_id, now, actor, cause, shipping_address, latitude, longitude, geocode_quality, requires_review, place,
 --     total_anew, total_after, price: {tax, shipping, refunded, tax_lines, items: [{id, tax}]} | null}
 CREATE FUNCTION checkout.readdress(p_organization_id uuid, p jsonb) RETURNS integer
@@ -270,15 +270,11 @@ BEGIN
            geocode_requires_review = (p ->> 'requires_review')::boolean, version = version + 1
      WHERE organization_id = p_organization_id AND id = v_order_id;
 
-    UPDATE addresses.geocode_failures SET resolution_status = 'corrected', resolved_at = v_now
-     WHERE organization_id = p_organization_id AND order_id = v_order_id AND resolved_at IS NULL;
     IF p -> 'place' <> 'null'::jsonb THEN
         PERFORM addresses.note_place(p_organization_id, v_order_id, v_now, p -> 'place');
     END IF;
     RETURN kept;
 END
 $$;
-GRANT UPDATE (resolution_status, resolved_at) ON addresses.geocode_failures TO holdfast_app;
-
 GRANT EXECUTE ON FUNCTION checkout.readdress_facts(uuid, uuid, timestamptz), checkout.move_goods(uuid, jsonb),
     checkout.readdress(uuid, jsonb) TO holdfast_app;

@@ -1,0 +1,109 @@
+"""Which days count, and from when to when: the region's weekends and holidays, or what the shop says instead.
+
+A shop writes its calendars into ``organizations.settings``, by region, the most particular first:
+
+    "business_calendars": {
+        "US-CO": {"working_days": [1, 2, 3, 4, 5], "opens": "09:00", "closes": "17:00", "holidays": ["2026-12-24"]},
+        "SA":    {"working_days": [7, 1, 2, 3, 4], "timezone": "Asia/Riyadh"},
+        "*":     {"observes_public_holidays": false}
+    }
+
+Weekdays are ISO's, 1 is Monday. ``holidays`` come on top of the public ones. What a calendar does not say is as in the
+region. Public holidays come from the library ``holidays``, which is imported when the first of them is asked for.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, time, timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+SETTING: Final = "business_calendars"
+_EVERYWHERE: Final = "*"
+_DAY: Final = timedelta(days=1)
+_WEEKDAYS: Final = frozenset(range(1, 8))
+_MONDAY_TO_FRIDAY: Final = frozenset(range(1, 6))
+_MEMBERS: Final = frozenset({"working_days", "opens", "closes", "holidays", "observes_public_holidays", "timezone"})
+
+PublicHoliday = Callable[[date], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class BusinessCalendar:
+    """The days that count, and how long after their midnight they begin and end."""
+
+    working_days: frozenset[int] = _MONDAY_TO_FRIDAY
+    opens_after: timedelta = timedelta()
+    closes_after: timedelta = _DAY
+    closed_on: frozenset[date] = frozenset()
+    is_public_holiday: PublicHoliday = lambda _: False
+    timezone: str | None = None
+    """Whose wall clock counts for shoppers of this region that have none of their own."""
+
+    def is_open_on(self, day: date) -> bool:
+        """Whether the day has business hours."""
+        return day.isoweekday() in self.working_days and day not in self.closed_on and not self.is_public_holiday(day)
+
+
+def calendar_of(country: str, region: str | None, calendars: Mapping[str, Any] | None) -> BusinessCalendar:
+    """The calendar for an address: what the shop says for the region, the country or all, on what is usual there.
+
+    Raises ``ValueError`` for a setting that makes no sense; it names what is wrong.
+    """
+    usual = usual_calendar(country, region)
+    if calendars is None:
+        return usual
+    if not isinstance(calendars, Mapping):
+        raise ValueError("business_calendars is no object")  # noqa: TRY004 -- a setting's value, not a caller's type
+    for key in (f"{country}-{(region or '').upper()}", country, _EVERYWHERE):
+        if key in calendars:
+            return _with_setting(usual, calendars[key], key)
+    return usual
+
+
+def usual_calendar(country: str, region: str | None) -> BusinessCalendar:
+    """Weekend and public holidays as the region has them; Monday to Friday where nobody has written them down."""
+    from holidays import country_holidays  # noqa: PLC0415 -- 150 ms, for the one order in some that is reviewed
+
+    try:
+        public = country_holidays(country, subdiv=region or None)
+    except NotImplementedError:
+        try:
+            public = country_holidays(country)
+        except NotImplementedError:
+            return BusinessCalendar()
+    weekend = frozenset(weekday + 1 for weekday in public.weekend)
+    return BusinessCalendar(working_days=_WEEKDAYS - weekend, is_public_holiday=lambda day: day in public)
+
+
+def _with_setting(usual: BusinessCalendar, setting: Any, key: str) -> BusinessCalendar:
+    if not isinstance(setting, Mapping) or not set(setting) <= _MEMBERS:
+        raise ValueError(f"business_calendars.{key} may say {', '.join(sorted(_MEMBERS))}")
+    try:
+        opens = _after_midnight(setting.get("opens", "00:00"))
+        closes = _after_midnight(setting.get("closes", "24:00"))
+        working_days = frozenset(int(day) for day in setting.get("working_days", usual.working_days))
+        closed_on = frozenset(date.fromisoformat(day) for day in setting.get("holidays", ()))
+        timezone = setting.get("timezone")
+        if timezone is not None:
+            ZoneInfo(timezone)
+    except (TypeError, ValueError, KeyError, AttributeError, OSError) as error:
+        raise ValueError(f"business_calendars.{key}: {error}") from error
+    if not opens < closes or not working_days or not working_days <= _WEEKDAYS:
+        raise ValueError(f"business_calendars.{key} has no business hours")
+    observes = setting.get("observes_public_holidays", True) is not False
+    return BusinessCalendar(
+        working_days,
+        opens,
+        closes,
+        closed_on,
+        usual.is_public_holiday if observes else (lambda _: False),
+        timezone,
+    )
+
+
+def _after_midnight(text: str) -> timedelta:
+    if text == "24:00":
+        return _DAY
+    at = time.fromisoformat(text)
+    return timedelta(hours=at.hour, minutes=at.minute)

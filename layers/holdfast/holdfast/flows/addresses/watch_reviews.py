@@ -1,0 +1,175 @@
+"""What the clock does about reviews: remind the shopper at half time, and cancel the order at the deadline.
+
+Every minute, over all organizations, within its time. Safe to run twice and in parallel: what somebody else holds is
+left to them, and everything is looked at again under its lock.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from holdfast.addresses.model import AddressReviewStatus, AddressReviewStep
+from holdfast.database.transaction import Transaction
+from holdfast.flows.addresses.locked_review import lock_review
+from holdfast.flows.addresses.review_of_step import ReviewEnding
+from holdfast.flows.money.return_money import return_money_owed
+from holdfast.flows.money.settlement import write
+from holdfast.flows.operations.call_person import call_person
+from holdfast.flows.operations.ring_bell import ring_outbox_bell
+from holdfast.flows.orders.cancel_order import cancellation
+from holdfast.orders.lifecycle import OrderStatus
+from holdfast.runtime import Runtime
+
+ACTOR: Final = "system:address_review"
+REMINDERS_MAX_ROWS: Final = 500
+"""Of one organization in one transaction."""
+DEADLINES_MAX_ROWS: Final = 500
+"""Of one organization in one run; each is a transaction of its own."""
+PROCESS: Final = "AddressReviewDeadline"
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Watched:
+    """What a run did."""
+
+    reminded: int = 0
+    cancelled: int = 0
+    failed: int = 0
+    """Orders that could not be cancelled; tried again in the next run, and a person is called."""
+
+
+def watch_reviews(runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]) -> Watched:
+    """Remind and cancel what is due."""
+    done = Watched()
+    with runtime.database.transaction(None, now=clock(), actor=ACTOR) as transaction:
+        organizations = _with_due(transaction)
+    for organization_id in organizations:
+        if time_left_seconds() <= 0:
+            break
+        # The deadline first: whose time is over needs no reminder.
+        _cancel_due(runtime, organization_id, clock, time_left_seconds, done)
+        done.reminded += runtime.database.transact(organization_id, _remind, now=clock(), actor=ACTOR)
+    if done.reminded or done.cancelled:
+        ring_outbox_bell(runtime)
+    return done
+
+
+def _with_due(transaction: Transaction) -> list[UUID]:
+    rows = transaction.rows(
+        """
+        SELECT r.organization_id FROM addresses.reviews r WHERE r.resolved_at IS NULL AND r.deadline_at <= :now
+        UNION
+        SELECT r.organization_id FROM addresses.reviews r
+         WHERE r.resolved_at IS NULL AND r.reminded_at IS NULL AND r.reminder_at <= :now
+         ORDER BY organization_id
+        """,
+        now=transaction.now,
+    )
+    return [row[0] for row in rows]
+
+
+def _remind(transaction: Transaction) -> int:
+    """Mark and announce in one statement: a reminder goes out once, or is not marked. Its message is numbered like the
+    last step of its order."""
+    return transaction.execute(
+        """
+        WITH due AS (
+            SELECT r.id FROM addresses.reviews r
+             WHERE r.organization_id = :organization_id AND r.resolved_at IS NULL AND r.reminded_at IS NULL
+               AND r.reminder_at <= :now AND r.deadline_at > :now
+             ORDER BY r.id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+        ), reminded AS (
+            UPDATE addresses.reviews r SET reminded_at = :now, steps = r.steps + 1
+              FROM due WHERE r.organization_id = :organization_id AND r.id = due.id
+            RETURNING r.id, r.order_id, r.steps, r.deadline_at
+        ), noted AS (
+            INSERT INTO addresses.review_steps (organization_id, review_id, sequence, step, taken_by, created_at)
+            SELECT :organization_id, id, steps, :step, :actor, :now FROM reminded
+        )
+        INSERT INTO operations.outbox (organization_id, id, topic, aggregate_type, aggregate_id, sequence, payload,
+                                       created_at)
+        SELECT :organization_id, tenancy.uuid_v7(:now), 'order.address_review_reminder', 'order', o.id,
+               o.status_sequence,
+               jsonb_build_object('order_id', o.id, 'order_number', o.order_number, 'status', o.status,
+                                  'review_id', m.id, 'deadline_at', m.deadline_at), :now
+          FROM reminded m
+          JOIN orders.orders o ON o.organization_id = :organization_id AND o.id = m.order_id
+        """,
+        organization_id=transaction.tenant,
+        now=transaction.now,
+        actor=transaction.actor,
+        step=str(AddressReviewStep.REMINDED),
+        limit=REMINDERS_MAX_ROWS,
+    )
+
+
+def _cancel_due(
+    runtime: Runtime,
+    organization_id: UUID,
+    clock: Callable[[], datetime],
+    time_left_seconds: Callable[[], float],
+    done: Watched,
+) -> None:
+    with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
+        due = transaction.rows(
+            """
+            SELECT r.id, r.order_id FROM addresses.reviews r
+             WHERE r.organization_id = :organization_id AND r.resolved_at IS NULL AND r.deadline_at <= :now
+             ORDER BY r.deadline_at, r.id LIMIT :limit
+            """,
+            organization_id=organization_id,
+            now=transaction.now,
+            limit=DEADLINES_MAX_ROWS,
+        )
+    for review in due:
+        if time_left_seconds() <= 0:
+            return
+        order_id: UUID = review.order_id
+        try:
+            if _cancel(runtime, organization_id, review.id, order_id, clock()):
+                done.cancelled += 1
+                return_money_owed(runtime, organization_id, order_id, clock)
+        except Exception as error:
+            # One order's trouble must not keep the others from their deadline.
+            _logger.exception("the review of order %s could not be ended", order_id)
+            done.failed += 1
+            _call(runtime, organization_id, order_id, error, clock())
+
+
+def _cancel(runtime: Runtime, organization_id: UUID, review_id: UUID, order_id: UUID, now: datetime) -> bool:
+    """Cancel the order unless its address was settled, or its time extended, a moment ago; ``False`` then, and while
+    somebody is at it."""
+
+    def work(transaction: Transaction) -> bool:
+        free = transaction.value(
+            """
+            SELECT o.id FROM orders.orders o WHERE o.organization_id = :organization_id AND o.id = :id
+               FOR NO KEY UPDATE SKIP LOCKED
+            """,
+            organization_id=transaction.tenant,
+            id=order_id,
+        )
+        if free is None:
+            return False
+        review = lock_review(transaction, review_id)
+        if not review.is_open or transaction.now < review.deadline_at:
+            return False
+        if review.order.status is not OrderStatus.ADDRESS_REVIEW:
+            raise RuntimeError(f"an open review of an order that is {review.order.status}")
+        ending = ReviewEnding(AddressReviewStatus.CANCELLED, AddressReviewStep.EXPIRED)
+        settlement = cancellation(review.order, "nobody settled the address by the deadline", "address_review")
+        write(transaction, review.order, replace(settlement, review_ending=ending))
+        return True
+
+    return runtime.database.transact(organization_id, work, now=now, actor=ACTOR)
+
+
+def _call(runtime: Runtime, organization_id: UUID, order_id: UUID, error: Exception, now: datetime) -> None:
+    details = f"an order could not be cancelled at the deadline of its address review: {type(error).__name__}"
+    with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
+        call_person(transaction, PROCESS, order_id, details)

@@ -1,0 +1,86 @@
+"""A settlement as ``checkout.settle`` takes it: one document, so that writing it is one statement."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from holdfast.database.transaction import Transaction
+from holdfast.flows.addresses.review_of_step import review_of_step
+from holdfast.flows.orders.locked_order import LockedOrder
+from holdfast.values.ids import uuid7
+
+if TYPE_CHECKING:
+    from holdfast.flows.money.settlement import Settlement
+
+
+def settlement_document(transaction: Transaction, order: LockedOrder, settlement: "Settlement") -> dict[str, Any]:
+    """What is to be written, with what the step means for the review of the order's address."""
+    now = transaction.now
+    review, review_failures = review_of_step(
+        transaction, order, settlement.path, settlement.notes, settlement.review_ending
+    )
+    return {
+        "now": now.isoformat(),
+        "actor": transaction.actor,
+        "order_id": str(settlement.order_id),
+        "event_id": None if settlement.event_id is None else str(settlement.event_id),
+        "payment": settlement.payment,
+        "refunds": list(settlement.refunds),
+        "refund_items": list(settlement.refund_items),
+        "order": {
+            "from": order.status,
+            "sequence": order.sequence,
+            "path": list(settlement.path),
+            "is_reversal": settlement.is_reversal,
+            "notes": settlement.notes,
+            "payment_status": settlement.payment_status,
+            "refunded": settlement.refunded,
+            "has_open_dispute": settlement.disputed and settlement.disputed.has_open_dispute,
+        },
+        "dispute": settlement.disputed and settlement.disputed.row,
+        "review": review,
+        "resolve_holds": settlement.resolve_holds,
+        "return_sold": settlement.return_sold,
+        "extend_holds_until": settlement.extend_holds_until and settlement.extend_holds_until.isoformat(),
+        "outbox": _messages(transaction, order, settlement),
+        "operations": _operations(transaction, settlement),
+        "failures": [
+            {"id": str(uuid7(now)), "process_name": name, "details": details, "payload": payload}
+            for name, details, payload in (*settlement.failures, *review_failures)
+        ],
+        "resolved": [
+            {"process_name": name, "note": note}
+            for name, note in (settlement.disputed.resolved if settlement.disputed else ())
+        ],
+    }
+
+
+def _messages(transaction: Transaction, order: LockedOrder, settlement: "Settlement") -> list[dict[str, Any]]:
+    """Each has a number of its own: that of the step it tells of, the last message of the last step."""
+    before_first = order.sequence + len(settlement.path) - len(settlement.topics)
+    status = settlement.path[-1] if settlement.path else order.status
+    return [
+        {
+            "id": str(uuid7(transaction.now)),
+            "topic": topic,
+            "sequence": before_first + number,
+            "payload": {"order_id": str(order.id), "order_number": order.order_number, "status": status}
+            | dict(settlement.extra),
+        }
+        for number, topic in enumerate(settlement.topics, start=1)
+    ]
+
+
+def _operations(transaction: Transaction, settlement: "Settlement") -> list[Mapping[str, Any]]:
+    """What is owed back first, then what else is to be carried out at a gateway."""
+    owed: list[Mapping[str, Any]] = [
+        {
+            "id": str(uuid7(transaction.now)),
+            "payment_id": str(payment_id),
+            "operation": "return_money",
+            "subject_id": None,
+            "amount": None,
+            "reason": reason,
+        }
+        for payment_id, reason in settlement.return_money_of
+    ]
+    return [*owed, *settlement.operations]
