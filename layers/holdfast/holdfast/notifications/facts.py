@@ -78,7 +78,7 @@ class ShipmentFacts:
 
 @dataclass(frozen=True, slots=True)
 class ReviewFacts:
-    """An open review of the address: the link of the shopper who is to look at it, if there is a page, and until when."""
+    """An open review of the address: the link for the shopper, if there is a page for it, and until when it works."""
 
     url: str | None
     deadline: datetime
