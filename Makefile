@@ -67,7 +67,7 @@ squawk = $(bin)/squawk --pg-version 16.0 --assume-in-transaction --reporter gcc 
 comma := ,
 
 audit: .venv/.current ## Ask for known vulnerabilities of what is pinned (needs the network)
-	@for lock in layers/dependencies functions/migrate functions/payment_webhooks; do \
+	@for lock in layers/dependencies functions/migrate functions/notifications functions/payment_webhooks; do \
 	  $(bin)/pip-audit --progress-spinner off --require-hashes --disable-pip -r $$lock/requirements.txt; done
 	@$(bin)/pip-audit --progress-spinner off --require-hashes --disable-pip -r requirements-dev.txt
 
@@ -83,7 +83,7 @@ lock: ## Pin the newest versions that fit the .in files
 	$(compile) --upgrade layers/dependencies/requirements.in -o layers/dependencies/requirements.txt && \
 	$(compile) --upgrade requirements-dev.in -c layers/dependencies/requirements.txt -o requirements-dev.txt && \
 	$(compile) --upgrade requirements-sam.in -o requirements-sam.txt && \
-	for pinned in migrate:alembic payment_webhooks:cryptography; do \
+	for pinned in migrate:alembic notifications:jinja2 payment_webhooks:cryptography; do \
 	  own="functions/$${pinned%%:*}/requirements.txt" && \
 	  { sed -n '/^#/p;/^[^#]/q' "$$own" && \
 	    echo "$${pinned##*:}" | $(compile) --no-header --no-annotate -c requirements-dev.txt - ; } >"$$work/own.txt" && \

@@ -56,7 +56,8 @@ def client(service: str, url: str, *, read_timeout_seconds: float = 60.0) -> Any
 
 
 def create(resources: Resources, url: str) -> None:
-    """Makes queues (dead-letter queues first), buses, topics, buckets and secrets. Safe to repeat."""
+    """Makes queues (dead-letter queues first), buses with their rules, topics with their subscriptions, buckets and
+    secrets. Safe to repeat."""
     sqs = client("sqs", url)
     for queue in sorted(resources.queues, key=lambda queue: queue.redrive_to is not None):
         sqs.create_queue(QueueName=queue.name, Attributes=_attributes(queue))
@@ -65,9 +66,16 @@ def create(resources: Resources, url: str) -> None:
     for bus in resources.buses:
         if bus not in known:
             events.create_event_bus(Name=bus)
+    for rule in resources.rules:
+        events.put_rule(Name=rule.name, EventBusName=rule.bus, EventPattern=json.dumps(rule.pattern))
+        targets = [{"Id": name, "Arn": arn} for name, arn in rule.targets.items()]
+        events.put_targets(Rule=rule.name, EventBusName=rule.bus, Targets=targets)
     sns = client("sns", url)
     for topic in resources.topics:
         sns.create_topic(Name=topic)
+    for each in resources.subscriptions:
+        raw = {"RawMessageDelivery": str(each.is_raw).lower()}
+        sns.subscribe(TopicArn=each.topic_arn, Protocol="sqs", Endpoint=each.queue_arn, Attributes=raw)
     if resources.buckets:
         s3 = client("s3", url)
         for bucket in resources.buckets:

@@ -67,6 +67,7 @@ def welcome(system: LocalSystem, console: Console) -> str:
         "API": console.address(system.api_url),
         "API docs": console.address(system.docs_url),
         **{_VENDORS[name]: console.address(url) for name, url in system.gateway_urls.items()},
+        "Mailbox": console.address(system.mail_url),
         "AWS emulation": console.address(system.aws_url),
         "Database": f"psql {system.database.url}",
         "Logs": str(system.logs),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,25 @@ class Queue:
 
 
 @dataclass(frozen=True, slots=True)
+class Rule:
+    """An EventBridge rule: which events of a bus go to which queues (by their ARNs)."""
+
+    name: str
+    bus: str
+    pattern: Mapping[str, Any]
+    targets: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A queue that gets what is published to a topic, raw or in SNS's envelope."""
+
+    topic_arn: str
+    queue_arn: str
+    is_raw: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Resources:
     """The AWS resources that the emulation makes, by their physical names. Secrets carry their first value."""
 
@@ -90,6 +109,10 @@ class Resources:
     topics: tuple[str, ...]
     buckets: tuple[str, ...]
     secrets: Mapping[str, str]
+    rules: tuple[Rule, ...] = ()
+    subscriptions: tuple[Subscription, ...] = ()
+    mail_feedback: Mapping[str, str] = field(default_factory=dict)
+    """The topic that bounces and complaints go to, by SES configuration set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +165,9 @@ class Plan:
                 topics=tuple(resources["topics"]),
                 buckets=tuple(resources["buckets"]),
                 secrets=resources["secrets"],
+                rules=tuple(Rule(**rule) for rule in resources["rules"]),
+                subscriptions=tuple(Subscription(**each) for each in resources["subscriptions"]),
+                mail_feedback=resources["mail_feedback"],
             ),
             jwt=JwtSettings(raw["jwt"]["issuer"], tuple(raw["jwt"]["audiences"])),
         )

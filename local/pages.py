@@ -66,6 +66,7 @@ class Pages:
             "OpenAPI document": f"{system.api_url}/v1/openapi.json",
             "Token issuer": f"{system.issuer_url}/.well-known/openid-configuration",
             **{f"{name.capitalize()} stand-in": url for name, url in system.gateway_urls.items()},
+            "Mailbox of the shoppers": system.mail_url,
             "AWS stand-in": system.aws_url,
         }
         links = "".join(

@@ -152,6 +152,7 @@ class _Starter:
         aws_port, gateway_ports = free_port(), {account.gateway: free_port() for account in ACCOUNTS}
         self._geocoder_port = free_port()
         geocoder = children.start("geocoder", "local.geocoder_server", "--port", str(self._geocoder_port))
+        self._mail_port = free_port()
         emulation = children.start("aws", "local.aws", "--port", str(aws_port))
         gateways = [(self._start_gateway_server(name, port), port) for name, port in gateway_ports.items()]
         system = LocalSystem(
@@ -161,9 +162,11 @@ class _Starter:
             api_url=f"http://127.0.0.1:{sockets[0].getsockname()[1]}",
             aws_url=f"http://127.0.0.1:{aws_port}",
             gateway_urls={name: f"http://127.0.0.1:{port}" for name, port in gateway_ports.items()},
+            mail_url=f"http://127.0.0.1:{self._mail_port}",
         )
         system.plan = self._plan(system)
         Issuer(self._state, system.issuer_url)  # makes the key before several workers want it
+        mail = self._start_mail_server(system.plan, system.aws_url)
         self._start_hosts(system.plan)
         self._start_gateway(sockets)
         options.progress("schema")
@@ -172,7 +175,7 @@ class _Starter:
             lambda: self._create_resources(system, emulation, aws_port),
             *(
                 partial(children.wait_for_port, server, port)
-                for server, port in [*gateways, (geocoder, self._geocoder_port)]
+                for server, port in [*gateways, (geocoder, self._geocoder_port), (mail, self._mail_port)]
             ),
         )
         options.progress("demo shop")
@@ -184,6 +187,11 @@ class _Starter:
     def _start_gateway_server(self, name: str, port: int) -> Child:
         arguments = ("--port", str(port), "--state", str(self._state / f"{name}.json"))
         return self._children.start(name, f"local.{name}_server", *arguments)
+
+    def _start_mail_server(self, plan: Plan, aws_url: str) -> Child:
+        topics = [f"--feedback={name}={topic}" for name, topic in plan.resources.mail_feedback.items()]
+        where = ("--port", str(self._mail_port), "--folder", str(self._state / "mails"))
+        return self._children.start("mail", "local.mail_server", *where, "--aws", aws_url, *topics)
 
     def _create_resources(self, system: LocalSystem, emulation: Child, port: int) -> None:
         self._children.wait_for_port(emulation, port)
@@ -206,6 +214,7 @@ class _Starter:
                 "PayPalWebhookRootsFile": str(self._state / PAYPAL_ROOTS_FILE),
                 "SquareBaseUrl": system.gateway_urls["square"],
                 "Geocoder": "amazon_location",
+                "MailSenderAddress": "orders@demo-shop.example",
                 "AdyenBaseUrl": system.gateway_urls["adyen"],
                 "StorefrontReturnUrl": f"{system.docs_url}?order={{order_id}}",
                 "AddressReviewPageUrl": f"{system.api_url}/check-address#{{token}}",
@@ -221,6 +230,7 @@ class _Starter:
                 "DEVELOPMENT_ISSUER_URL": system.issuer_url,
                 "AWS_ENDPOINT_URL": system.aws_url,
                 "AWS_ENDPOINT_URL_GEO_PLACES": f"http://127.0.0.1:{self._geocoder_port}",
+                "AWS_ENDPOINT_URL_SESV2": system.mail_url,
             },
         )
         plan.dump(self._plan_file)

@@ -30,6 +30,8 @@ class LocalSystem:
     aws_url: str
     gateway_urls: dict[str, str]
     """The local payment gateways by name."""
+    mail_url: str = ""
+    """The mailbox: where mails to shoppers go, and where they are read."""
     shop: Shop | None = None
     plan: Plan | None = None
 

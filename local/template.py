@@ -19,7 +19,9 @@ from local.model import (
     QueueSource,
     Resources,
     Route,
+    Rule,
     Schedule,
+    Subscription,
 )
 
 STACK = "holdfast-local"
@@ -80,6 +82,7 @@ _ARNS = {
     "AWS::SNS::Topic": "arn:aws:sns:{region}:{account}:{name}",
     "AWS::Events::EventBus": "arn:aws:events:{region}:{account}:event-bus/{name}",
     "AWS::S3::Bucket": "arn:aws:s3:::{name}",
+    "AWS::SES::ConfigurationSet": "arn:aws:ses:{region}:{account}:configuration-set/{name}",
     "AWS::SecretsManager::Secret": "arn:aws:secretsmanager:{region}:{account}:secret:{name}",
     "AWS::Serverless::Function": "arn:aws:lambda:{region}:{account}:function:{name}",
 }
@@ -210,6 +213,21 @@ class _Reader:
                 name: _first_value(name, self._resolve(spec))
                 for name, spec in self._named("AWS::SecretsManager::Secret").items()
             },
+            rules=tuple(
+                _rule(name, rule)
+                for name, spec in self._named("AWS::Events::Rule").items()
+                if (rule := self._resolve(spec)).get("State", "ENABLED") == "ENABLED"
+            ),
+            subscriptions=tuple(
+                Subscription(spec["TopicArn"], spec["Endpoint"], bool(spec.get("RawMessageDelivery", False)))
+                for spec in map(self._resolve, self._named("AWS::SNS::Subscription").values())
+                if spec["Protocol"] == "sqs"
+            ),
+            mail_feedback={
+                spec["ConfigurationSetName"]: spec["EventDestination"]["SnsDestination"]["TopicARN"]
+                for spec in map(self._resolve, self._named("AWS::SES::ConfigurationSetEventDestination").values())
+                if "SnsDestination" in spec["EventDestination"]
+            },
         )
 
     def _named(self, kind: str) -> dict[str, dict[str, Any]]:
@@ -225,6 +243,14 @@ class _Reader:
                 settings = self._resolve(authorizer["JwtConfiguration"])
                 return JwtSettings(str(settings["issuer"]), tuple(map(str, settings["audience"])))
         return JwtSettings("", ())
+
+
+def _rule(name: str, properties: Mapping[str, Any]) -> Rule:
+    """Raises TemplateError for a target that is no queue: nothing else is delivered to here."""
+    targets = {target["Id"]: target["Arn"] for target in properties["Targets"]}
+    if strange := [arn for arn in targets.values() if not arn.startswith("arn:aws:sqs:")]:
+        raise TemplateError(f"the rule {name} sends events to {strange[0]}: the local system knows queues alone")
+    return Rule(name, properties["EventBusName"], properties["EventPattern"], targets)
 
 
 def _of(events: Mapping[str, Any], kind: str) -> list[tuple[str, Mapping[str, Any]]]:

@@ -13,7 +13,7 @@ from local.testing import build_template, database, throw_away_server
 from tests.gateways.stripe_stage import running_stripe_server
 from tests.house import ROLE_PASSWORD, House, make_partitions_around_now
 
-pytest_plugins = ("tests.gateways.fixtures",)
+pytest_plugins = ("tests.gateways.fixtures", "tests.mail.fixtures")
 
 
 SLOWEST_FIRST: Final = ("tests/journeys/", "tests/faults/", "tests/local/", "tests/races/")

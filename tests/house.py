@@ -35,6 +35,7 @@ from holdfast.web.answers import order_answer, payment_answer
 from local.postgres import Address
 from tests.gateways.receiver import Received, Receiver
 
+SENDER = "orders@shop.example"
 ROLE_PASSWORD = "only-for-tests"
 DENVER = PostalAddress("Ada Lovelace", "12 Analytical Way", "Denver", "80202", "US", region="CO")
 EAST = ("EWR", 40.7357, -74.1724, "America/New_York", 10)
@@ -119,6 +120,7 @@ class House:
                     "STRIPE_BASE_URL": self.stripe_url,
                     "PAYMENT_EVENTS_QUEUE_URL": self.queue_url,
                     "EVENT_BUS_NAME": self.bus,
+                    "MAIL_SENDER_ADDRESS": SENDER,
                     "ADDRESS_REVIEW_LINK_SECRET": self.link_secret,
                     "ADDRESS_REVIEW_PAGE_URL": "https://shop.example/check-address#{token}",
                     **self.environment,

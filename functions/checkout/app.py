@@ -46,6 +46,7 @@ def checkout(body: CheckoutBody, idempotency_key: IdempotencyKey) -> Response[An
         save_method=body.payment.save,
         payment_method_id=body.payment.payment_method_id,
         notes=body.notes,
+        language=body.language,
     )
     answer = place_order(runtime(), command, utc_now, payment_answer)
     count("CheckoutAnswered", Status=str(answer.status))

@@ -257,7 +257,7 @@ def test_no_function_works_on_after_its_caller_was_told_that_it_failed() -> None
         )
 
 
-@pytest.mark.parametrize("name", sorted([*QUEUES, "AlertTopic", "ArchiveBucket"]))
+@pytest.mark.parametrize("name", sorted([*QUEUES, "AlertTopic", "ArchiveBucket", "MailFeedbackTopic"]))
 def test_nothing_is_reached_without_tls(name: str) -> None:
     policy = RESOURCES.get(f"{name}Policy", {}).get("Properties", {}).get("PolicyDocument", {})
     denials = [statement for statement in policy.get("Statement", []) if statement["Effect"] == "Deny"]

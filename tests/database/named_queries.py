@@ -39,6 +39,10 @@ from holdfast.flows.money.refold_payments import Chosen, refold_for
 from holdfast.flows.money.settlement import Settlement, write
 from holdfast.flows.money.watch_authorizations import watch_authorizations
 from holdfast.flows.money.watch_payments import check_payments, resume_returns, sweep_payment_events
+from holdfast.flows.notifications.deliver_message import is_suppressed
+from holdfast.flows.notifications.read_facts import read_facts
+from holdfast.flows.notifications.resume_messages import resume_messages
+from holdfast.flows.notifications.work_messages import list_messages, list_suppressions
 from holdfast.flows.operations import keep_house as house_keeping
 from holdfast.flows.operations.process_failures import FailureStatus, list_process_failures
 from holdfast.flows.operations.relay_outbox import relay_outbox
@@ -59,6 +63,7 @@ from holdfast.flows.stock.read_stock import list_levels, list_movements, show_av
 from holdfast.flows.stock.transfers import list_transfers
 from holdfast.inventory.stock_file import ImportMode
 from holdfast.inventory.transfers import TransferStatus
+from holdfast.notifications.model import MailKind, MessageStatus
 from holdfast.orders.lifecycle import OrderStatus
 from holdfast.payments.dead_letters import DeadLetterStatus
 from holdfast.runtime import Runtime
@@ -304,6 +309,22 @@ def same_file(shop: Shop) -> ImportStock:
 def transfers_of(**which: Any) -> Ask:
     page = {"status": None, "to_warehouse_id": None, "before": None, "limit": 20} | which
     return lambda runtime, shop: list_transfers(runtime, staff(shop), **page, now=shop.now)
+
+
+def messages_of(which: Callable[[Shop], dict[str, Any]]) -> Ask:
+    page: dict[str, Any] = {"order_id": None, "status": None, "before": None, "limit": 20}
+    return lambda runtime, shop: list_messages(runtime, manager(shop), **page | which(shop), now=shop.now)
+
+
+def suppressions_of(address: str | None) -> Ask:
+    return lambda runtime, shop: list_suppressions(
+        runtime, manager(shop), address=address, before=None, limit=20, now=shop.now
+    )
+
+
+def due_messages(runtime: Runtime, shop: Shop) -> object:
+    """A tick of the sender, which finds no mail service and stops."""
+    return resume_messages(runtime, lambda: shop.now, once_each())
 
 
 def shipments_of(of: Callable[[Shop], Parcels]) -> Ask:
@@ -572,6 +593,19 @@ NAMED: dict[str, Named] = {
             " AND status = 'open' LIMIT 50"
         )
     ),
+    "messages that are due": Named(due_messages, SYSTEM, 1_500),
+    "messages of an order": Named(messages_of(lambda s: {"order_id": s.order_id})),
+    "messages by status, newest first": Named(messages_of(lambda _: {"status": MessageStatus.FAILED})),
+    "messages, newest first": Named(messages_of(lambda _: {})),
+    "facts of an order for a mail": Named(
+        lambda r, s: in_tenant(
+            lambda t, _: read_facts(r, t, MailKind.ORDER_CONFIRMED, s.order_id, shipment_id=None, refund_id=None)
+        )(r, s),
+        SYSTEM,
+    ),
+    "suppression of an address": Named(in_tenant(lambda t, _: is_suppressed(t, "c6@example.com")), SYSTEM),
+    "suppressions, newest first": Named(suppressions_of(None)),
+    "suppressions of an address": Named(suppressions_of("c51@example.com")),
     "process failures by status, newest first": Named(failures()),
     "process failures of a process, newest first": Named(failures("PaymentEvent")),
     "process failures that are resolved, next page": Named(failures(status=FailureStatus.RESOLVED)),

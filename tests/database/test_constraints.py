@@ -179,6 +179,17 @@ REFUSED: dict[str, tuple[str, str] | str] = {
     "stock_levels_safety_stock_not_negative": ("inventory.stock_levels", "safety_stock = -1"),
     "stock_imports_digest_is_sha_256": ("inventory.stock_imports", "digest = 'abc'"),
     "stock_imports_status_adds_up": ("inventory.stock_imports", "applied_rows = rows - 1"),
+    "messages_attempts_not_negative": ("notifications.messages", "attempts = -1"),
+    "messages_due_while_open": ("notifications.messages", "status = 'pending', next_attempt_at = NULL"),
+    "messages_feedback_has_instant": ("notifications.messages", "feedback = 'bounced', feedback_at = NULL"),
+    "messages_of_a_shipment_name_it": ("notifications.messages", "kind = 'shipment_shipped', shipment_id = NULL"),
+    "messages_sent_is_proven": (
+        "notifications.messages",
+        "status = 'sent', next_attempt_at = NULL, sent_at = now(), provider_id = NULL",
+    ),
+    "orders_language_form": ("orders.orders", "language = 'German'"),
+    "suppressions_address_is_lower_case": ("notifications.suppressions", "address = 'Ada@example.com'"),
+    "suppressions_lifted_says_by_whom_and_why": ("notifications.suppressions", "lifted_at = now(), lifted_by = NULL"),
     "transfers_between_two_warehouses": ("inventory.transfers", "to_warehouse_id = from_warehouse_id"),
     "transfers_counts_not_negative": (
         "inventory.transfers",

@@ -21,6 +21,7 @@ from holdfast.inventory.reallocation import Cause, Outcome
 from holdfast.inventory.stock_file import ImportMode, ImportStatus
 from holdfast.inventory.transfers import TransferStatus
 from holdfast.inventory.warehouses import WarehouseStatus
+from holdfast.notifications.model import Feedback, MailKind, MessageStatus, SuppressionReason
 from holdfast.orders.lifecycle import INITIAL, TERMINAL, TRANSITIONS, OrderStatus
 from holdfast.orders.model import FulfillmentStatus, OrderPaymentStatus, OrderSource
 from holdfast.payments.dead_letters import DeadLetterAction, DeadLetterPriority, DeadLetterStatus
@@ -52,6 +53,9 @@ MIRRORS: dict[str, type[StrEnum]] = {
     "geocode_import_staging_quality": GeocodeQuality,
     "geocode_reference_quality": GeocodeQuality,
     "organization_members_role": Role,
+    "messages_feedback": Feedback,
+    "messages_kind": MailKind,
+    "messages_status": MessageStatus,
     "order_address_versions_geocode_quality": GeocodeQuality,
     "reallocations_cause": Cause,
     "reallocations_outcome": Outcome,
@@ -72,6 +76,7 @@ MIRRORS: dict[str, type[StrEnum]] = {
     "shipments_status": ShipmentStatus,
     "stock_imports_mode": ImportMode,
     "stock_imports_status": ImportStatus,
+    "suppressions_reason": SuppressionReason,
     "transfers_status": TransferStatus,
     "warehouses_status": WarehouseStatus,
 }

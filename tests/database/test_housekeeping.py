@@ -44,6 +44,7 @@ WITHOUT_FOREIGN_KEY = {
 }
 REMEMBERS_AN_ORDER = {
     "inventory.stock_movements": "the ledger outlives what moved the stock",
+    "notifications.messages": "what was told of it, purged by its own age",
     "operations.outbox": "published and purged by its own age",
     "operations.process_failures": "a person's inbox",
     "operations.audit_log": "dropped by the month",
@@ -111,6 +112,7 @@ _NOW = "CAST(:now AS timestamptz)"
 KEPT = {
     "operations.outbox": f"published_at IS NULL OR published_at >= {_NOW} - interval '7 days'",
     "orders.idempotency_keys": f"expires_at >= {_NOW}",
+    "notifications.messages": f"created_at >= {_NOW} - interval '400 days'",
     "operations.api_calls": f"created_at >= {_NOW} - interval '90 days'",
     "addresses.geocode_cache": f"expires_at >= {_NOW}",
     "inventory.capacity_overrides": f"ends_on >= {_NOW}::date - 90",

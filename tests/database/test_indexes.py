@@ -83,6 +83,8 @@ def test_indexes_of_tenant_tables_begin_with_the_organization_unless_a_job_looks
         "dead_letters_to_replay",
         "group_replays_due",
         "idempotency_keys_expired",
+        "messages_age",
+        "messages_due",
         "outbox_published_at",
         "outbox_unpublished",
         "payment_events_due",

@@ -47,6 +47,7 @@ SYSTEM_OVER_ALL = {
     "payments.dead_letters": "select",
     "payments.group_replays": "select",
     "addresses.geocode_cache": "select delete",
+    "notifications.messages": "select delete",
     "addresses.reviews": "select",
     "operations.outbox": "select update delete",
     "operations.api_calls": "select delete",

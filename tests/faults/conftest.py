@@ -8,10 +8,18 @@ import pytest
 from tests.faults.production import Production
 from tests.faults.victims import Nursery, Victims
 from tests.house import House
+from tests.mail.stage import Post, running_post
 
 
 @pytest.fixture(scope="session")
-def nursery(aws: str) -> Iterator[Nursery]:
+def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Post]:
+    """A mail service that is there before the nursery: victims find it through the environment."""
+    with running_post(tmp_path_factory.mktemp("mails")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def nursery(aws: str, office: Post) -> Iterator[Nursery]:
     """One for the session: loading takes a second, a fork none."""
     with Nursery() as made:
         yield made

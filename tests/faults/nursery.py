@@ -23,7 +23,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     secrets = SecretStore()
-    for service in ("sqs", "events", "sns"):
+    for service in ("sqs", "events", "sns", "sesv2"):
         boto3.client(service)  # the session keeps the models of a service: a victim makes its client in no time
     while (errand := _next(sys.stdin.buffer)) is not None:
         secrets.read(errand.secret_reference)

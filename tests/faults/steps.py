@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from holdfast.flows.addresses.answer_review import AnswerReview, answer_review
@@ -22,6 +23,9 @@ from holdfast.flows.money.capture_order import CaptureOrder, capture_order
 from holdfast.flows.money.receive_webhook import receive_webhook
 from holdfast.flows.money.watch_authorizations import watch_authorizations
 from holdfast.flows.money.watch_payments import check_payments, resume_returns, sweep_payment_events
+from holdfast.flows.notifications.notify_shopper import notify_shopper
+from holdfast.flows.notifications.record_feedback import record_feedback
+from holdfast.flows.notifications.resume_messages import resume_messages
 from holdfast.flows.operations.relay_outbox import relay_outbox
 from holdfast.flows.orders.cancel_order import CancelOrder, cancel_order
 from holdfast.flows.orders.expire_reservations import Expired, expire_reservations
@@ -113,6 +117,21 @@ def keep_dead_letters(runtime: Runtime, clock: Clock) -> int:
 def relay(runtime: Runtime, clock: Clock) -> int:
     """A bell or a tick of ``outbox_relay``."""
     return relay_outbox(runtime, clock, lambda: TIME_LEFT_SECONDS)
+
+
+def notify(runtime: Runtime, clock: Clock, topic: str, event: Mapping[str, Any]) -> None:
+    """One message of the queue of notifications."""
+    notify_shopper(runtime, topic, event, clock)
+
+
+def resume_mails(runtime: Runtime, clock: Clock) -> None:
+    """A tick of ``notifications``."""
+    resume_messages(runtime, clock, lambda: TIME_LEFT_SECONDS)
+
+
+def take_feedback(runtime: Runtime, clock: Clock, event: Mapping[str, Any]) -> None:
+    """One message of the queue of bounces and complaints."""
+    record_feedback(runtime, event, clock())
 
 
 def watch(runtime: Runtime, clock: Clock) -> int:

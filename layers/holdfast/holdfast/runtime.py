@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from holdfast.gateways.registry import GatewayRegistry
     from holdfast.geocoders.bounded import BoundedGeocoder
     from holdfast.identity.port import GuestTokens
+    from holdfast.mail.port import MailService
     from holdfast.messaging.alerts import AlertTopic
     from holdfast.messaging.event_bus import EventBus
     from holdfast.messaging.queue import Queue
@@ -102,6 +103,15 @@ class Runtime:
         from holdfast.messaging.alerts import AlertTopic  # noqa: PLC0415
 
         return AlertTopic(self.settings.alert_topic_arn)
+
+    @cached_property
+    def mail(self) -> "MailService":
+        """Who takes mails to shoppers. Raises ValueError in a deployment that sends none."""
+        from holdfast.mail.ses import SimpleEmailService  # noqa: PLC0415
+
+        if not self.settings.mail_sender_address:
+            raise ValueError("this deployment sends no mail: MAIL_SENDER_ADDRESS is not set")
+        return SimpleEmailService(self.settings.mail_sender_address, self.settings.mail_configuration_set)
 
     @cached_property
     def guest_tokens(self) -> "GuestTokens":

@@ -74,6 +74,10 @@ class Settings:
     address_review_link_secret: str
     """The secret with the keys that the links to that page are signed with."""
     database_master_secret: str
+    mail_sender_address: str
+    """Whom shoppers get mail from; empty: this deployment sends none."""
+    mail_configuration_set: str
+    """The configuration set of Amazon SES whose events tell of bounces and complaints; empty: none."""
     geocoder: GeocoderChoice
     geocoder_budget_ms: int
     """The most that a lookup may add to a checkout."""
@@ -131,6 +135,8 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         address_review_page_url=page("ADDRESS_REVIEW_PAGE_URL", valid_page),
         address_review_link_secret=environment.get("ADDRESS_REVIEW_LINK_SECRET", ""),
         database_master_secret=environment.get("DATABASE_MASTER_SECRET_ARN", ""),
+        mail_sender_address=environment.get("MAIL_SENDER_ADDRESS", ""),
+        mail_configuration_set=environment.get("MAIL_CONFIGURATION_SET", ""),
         geocoder=GeocoderChoice(environment.get("GEOCODER") or "none"),
         geocoder_budget_ms=whole("GEOCODER_BUDGET_MS", "800"),
     )

@@ -32,6 +32,10 @@ class Operation(StrEnum):
     ASSIGN_PROCESS_FAILURE = "assign_process_failure"
     RESOLVE_PROCESS_FAILURE = "resolve_process_failure"
     SHOW_ORDER_TIMELINE = "show_order_timeline"
+    LIST_MAILS = "list_mails"
+    RESEND_MAIL = "resend_mail"
+    LIST_MAIL_SUPPRESSIONS = "list_mail_suppressions"
+    LIFT_MAIL_SUPPRESSION = "lift_mail_suppression"
     LIST_ADDRESS_REVIEWS = "list_address_reviews"
     FIND_ADDRESS_REVIEW = "find_address_review"
     RESOLVE_ADDRESS_REVIEW = "resolve_address_review"
@@ -134,6 +138,10 @@ WHO_MAY: Final[Mapping[Operation, Access]] = {
     Operation.RESOLVE_PROCESS_FAILURE: _MANAGERS,
     Operation.SHOW_GATEWAYS: _MANAGERS,
     Operation.SHOW_ORDER_TIMELINE: _MANAGERS,
+    Operation.LIST_MAILS: _MANAGERS,
+    Operation.RESEND_MAIL: _MANAGERS,
+    Operation.LIST_MAIL_SUPPRESSIONS: _MANAGERS,
+    Operation.LIFT_MAIL_SUPPRESSION: _MANAGERS,
     Operation.LIST_ADDRESS_REVIEWS: _MANAGERS,
     Operation.FIND_ADDRESS_REVIEW: _MANAGERS,
     Operation.RESOLVE_ADDRESS_REVIEW: _MANAGERS,

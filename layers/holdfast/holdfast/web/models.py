@@ -30,6 +30,11 @@ Sku = Annotated[str, text(100)]
 EmailAddress = Annotated[
     str, StringConstraints(max_length=254, pattern=r"^[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+\.[^@\s\x00-\x1f]+$")
 ]
+Language = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Z]{2})?$"),
+    Field(description="What the shopper is written in, as BCP 47 has it: `de`, `fr-CA`. Without it the shop's own."),
+]
 Notes = Annotated[str, StringConstraints(max_length=NOTES_MAX_CHARACTERS, pattern=r"^[^\x00]*$")]
 
 
@@ -128,6 +133,7 @@ class CheckoutBody(QuoteBody):
     email: EmailAddress | None = None
     payment: PaymentBody
     notes: Notes | None = None
+    language: Language | None = None
 
 
 class PayAgainBody(Body):

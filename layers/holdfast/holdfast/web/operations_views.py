@@ -59,6 +59,7 @@ class TimelineEntry(BaseModel):
         "shipment",
         "operation",
         "message",
+        "mail",
         "dead_letter",
         "process_failure",
     ]

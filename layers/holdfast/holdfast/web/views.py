@@ -13,6 +13,7 @@ from holdfast.values.shipping import ShippingPreference
 from holdfast.web import (
     address_views,
     dead_letter_views,
+    mail_views,
     operations_views,
     payment_method_views,
     shipment_views,
@@ -366,6 +367,7 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     RefundedOrder,
     WebhookReceived,
     *dead_letter_views.ANSWERS,
+    *mail_views.ANSWERS,
     *operations_views.ANSWERS,
     *shipment_views.ANSWERS,
     *stock_views.ANSWERS,

@@ -49,6 +49,8 @@ class PlaceOrder:
     gateway: str | None
     token: str | None
     notes: str | None = None
+    language: str | None = None
+    """What the shopper is written in (BCP 47)."""
     source: str = "api"
     save_method: bool = False
     payment_method_id: UUID | None = None
@@ -276,6 +278,7 @@ def _order_document(
         and reviews_addresses(facts["organization"]["settings"]),
         "allocation_reasons": plan.allocation.reasons,
         "customer_notes": command.notes,
+        "language": command.language,
         "source": command.source,
     }
 

@@ -189,9 +189,7 @@ def _money_came(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts,
     """Confirm what waits for money; return what comes twice or for an order that is over. Less than the order costs
     confirms nothing, and a person is called."""
     if order.status in TERMINAL:
-        is_gone = 0 < facts.taken_minor == facts.refunded_minor + facts.charged_back_minor
-        is_spent = is_gone and facts.remaining_minor == 0
-        return settlement if is_spent else replace(settlement, return_money_of=((payment.id, "late_payment"),))
+        return _money_came_late(payment, facts, settlement)
     if any(not other.is_owed_back for other in _others(order, payment, with_money=True)):
         return replace(settlement, return_money_of=((payment.id, "duplicate"),))
     if order.status is OrderStatus.DELIVERED and settlement.refunded:
@@ -203,6 +201,15 @@ def _money_came(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts,
         detail = f"order {order.order_number} was paid in part: neither confirmed nor returned"
         return _with_failure(settlement, "PaidTooLittle", detail, payment)
     return confirm(order, settlement) if order.is_held else replace(settlement, needs_stock=True)
+
+
+def _money_came_late(payment: LockedPayment, facts: PaymentFacts, settlement: Settlement) -> Settlement:
+    """Return what came for an order that is over. Of money that is owed back already its owner was told."""
+    is_gone = 0 < facts.taken_minor == facts.refunded_minor + facts.charged_back_minor
+    if is_gone and facts.remaining_minor == 0:
+        return settlement
+    topics = () if payment.is_owed_back else ("order.late_payment_returned",)
+    return replace(settlement, return_money_of=((payment.id, "late_payment"),), topics=topics)
 
 
 def _money_went(
@@ -269,6 +276,7 @@ def cancel_for_lost_stock(order: LockedOrder, payment: LockedPayment, settlement
         return_money_of=((payment.id, "late_payment"),),
         failures=(*settlement.failures, ("LatePayment", detail, told)),
         topics=("order.cancelled",),
+        extra={**settlement.extra, "reason": "late_payment"},
         needs_stock=False,
     )
 

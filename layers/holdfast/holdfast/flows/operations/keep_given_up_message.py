@@ -36,6 +36,6 @@ def keep_given_up_message(runtime: Runtime, queue: str, message_id: str, body: s
 def _organization_of(body: str) -> UUID:
     try:
         message: Any = json.loads(body)
-        return UUID(message["organization_id"])
+        return UUID(message.get("detail", message)["organization_id"])
     except (ValueError, TypeError, KeyError, AttributeError):
         return DEPLOYMENT

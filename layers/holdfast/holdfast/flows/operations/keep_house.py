@@ -12,6 +12,8 @@ OUTBOX_RETENTION_DAYS: Final = 7
 API_CALLS_RETENTION_DAYS: Final = 90
 CAPACITY_OVERRIDES_RETENTION_DAYS: Final = 90
 STAGING_RETENTION_DAYS: Final = 1
+MESSAGES_RETENTION_DAYS: Final = 400
+"""Longer than the bus' archive keeps events: what is replayed from it finds its mail sent."""
 PURGE_BATCH_MAX_ROWS: Final = 5_000
 ACTOR: Final = "system:housekeeping"
 
@@ -54,6 +56,13 @@ _PURGES: Final = {
              ORDER BY import_id LIMIT :limit))
         """,
         timedelta(days=STAGING_RETENTION_DAYS),
+    ),
+    "messages": (
+        """
+        DELETE FROM notifications.messages WHERE ctid = ANY (ARRAY(
+            SELECT ctid FROM notifications.messages WHERE id < tenancy.uuid_v7_floor(:before) ORDER BY id LIMIT :limit))
+        """,
+        timedelta(days=MESSAGES_RETENTION_DAYS),
     ),
     "capacity_overrides": (
         """

@@ -43,6 +43,8 @@ _TIMELINE: Final = """
         UNION SELECT organization_id, id FROM disputed
         UNION SELECT organization_id, id FROM shipped
         UNION SELECT organization_id, id FROM buried
+        UNION SELECT m.organization_id, m.id
+          FROM o JOIN notifications.messages m ON m.organization_id = o.organization_id AND m.order_id = o.id
     ), entries AS (
         SELECT created_at AS at, 1 AS rank, 'payment' AS kind, attempt::bigint AS sequence, id::text AS id,
                'attempt ' || attempt || ' with ' || gateway AS what,
@@ -142,12 +144,17 @@ _TIMELINE: Final = """
           FROM subjects s
           JOIN operations.outbox b ON b.organization_id = s.organization_id AND b.aggregate_id = s.id
         UNION ALL
-        SELECT created_at, 10, 'dead_letter', NULL, id::text, event_type || ' ' || status,
+        SELECT COALESCE(m.sent_at, m.created_at), 10, 'mail', NULL, m.id::text, m.kind || ' ' || m.status,
+               jsonb_build_object('attempts', m.attempts, 'language', m.language, 'last_error', m.last_error,
+                                  'feedback', m.feedback, 'feedback_at', m.feedback_at, 'resends', m.resends)
+          FROM o JOIN notifications.messages m ON m.organization_id = o.organization_id AND m.order_id = o.id
+        UNION ALL
+        SELECT created_at, 11, 'dead_letter', NULL, id::text, event_type || ' ' || status,
                jsonb_build_object('event_id', event_id, 'priority', priority, 'failure_reason', failure_reason,
                                   'assigned_to', assigned_to, 'resolved_at', resolved_at)
           FROM buried
         UNION ALL
-        SELECT f.created_at, 11, 'process_failure', NULL, f.id::text, f.process_name || ' ' || f.status,
+        SELECT f.created_at, 12, 'process_failure', NULL, f.id::text, f.process_name || ' ' || f.status,
                jsonb_build_object('related_id', f.related_id, 'details', f.details, 'assigned_to', f.assigned_to,
                                   'resolved_at', f.resolved_at, 'resolved_by', f.resolved_by)
           FROM subjects s

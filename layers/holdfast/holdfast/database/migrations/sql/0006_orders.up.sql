@@ -31,6 +31,7 @@ CREATE TABLE orders.orders (
     allocation_reasons jsonb NOT NULL DEFAULT '{}',
     customer_notes text,
     internal_notes text,
+    language text, -- BCP 47: what the shopper is written in; NULL: the shop's
     source text NOT NULL DEFAULT 'api',
     metadata jsonb NOT NULL DEFAULT '{}',
     version integer NOT NULL DEFAULT 1,
@@ -58,6 +59,7 @@ CREATE TABLE orders.orders (
     CONSTRAINT orders_source CHECK (source IN ('web', 'mobile', 'api', 'marketplace')),
     CONSTRAINT orders_shipping_preference CHECK (shipping_preference IN ('economy', 'standard', 'expedited')),
     CONSTRAINT orders_geocode_quality CHECK (geocode_quality IN ('rooftop', 'range_interpolated', 'centroid', 'approximate')),
+    CONSTRAINT orders_language_form CHECK (language ~ '^[a-z]{2,3}(-[A-Z]{2})?$'),
     CONSTRAINT orders_currency_form CHECK (currency ~ '^[A-Z]{3}$'),
     CONSTRAINT orders_amounts_not_negative CHECK (subtotal >= 0 AND tax >= 0 AND shipping >= 0 AND discount >= 0),
     CONSTRAINT orders_total_adds_up CHECK (total = subtotal + tax + shipping - discount AND total >= 0),

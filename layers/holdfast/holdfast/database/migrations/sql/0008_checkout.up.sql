@@ -184,13 +184,13 @@ BEGIN
     INSERT INTO orders.orders (
         organization_id, id, order_number, customer_id, email, status, status_changed_at, payment_status, currency,
         subtotal, tax, shipping, discount, total, tax_lines, shipping_preference, is_split_shipment, shipping_address, billing_address,
-        shipping_latitude, shipping_longitude, geocode_quality, geocode_requires_review, allocation_reasons, customer_notes, source, created_at)
+        shipping_latitude, shipping_longitude, geocode_quality, geocode_requires_review, allocation_reasons, customer_notes, language, source, created_at)
     VALUES (
         p_organization_id, v_order_id, o ->> 'order_number', v_customer_id, o ->> 'email', 'pending_payment', v_now, 'pending', o ->> 'currency',
         (o ->> 'subtotal')::bigint, (o ->> 'tax')::bigint, (o ->> 'shipping')::bigint, (o ->> 'discount')::bigint, (o ->> 'total')::bigint,
         o -> 'tax_lines', o ->> 'shipping_preference', (o ->> 'is_split_shipment')::boolean, o -> 'shipping_address', o -> 'billing_address',
         (o ->> 'latitude')::double precision, (o ->> 'longitude')::double precision, o ->> 'geocode_quality',
-        (o ->> 'geocode_requires_review')::boolean, o -> 'allocation_reasons', o ->> 'customer_notes', o ->> 'source', v_now);
+        (o ->> 'geocode_requires_review')::boolean, o -> 'allocation_reasons', o ->> 'customer_notes', o ->> 'language', o ->> 'source', v_now);
 
     INSERT INTO orders.order_items (organization_id, id, order_id, variant_id, position, sku, name, option_values, image_url,
                                     unit_price, quantity, subtotal, tax, discount, created_at)

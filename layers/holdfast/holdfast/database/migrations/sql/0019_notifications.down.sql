@@ -1,1 +1,1 @@
-DROP SCHEMA notifications;
+DROP SCHEMA notifications CASCADE;

@@ -1,0 +1,166 @@
+"""The order as a mail may speak of it, read in one statement: what is true at the moment, not when the event was."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from holdfast.database.transaction import Transaction
+from holdfast.flows.addresses.review_links import review_url
+from holdfast.notifications.facts import (
+    Facts,
+    MoneyFacts,
+    OrderFacts,
+    RefundFacts,
+    ReviewFacts,
+    ShipmentFacts,
+    ShopFacts,
+    address_lines,
+    lines_of,
+)
+from holdfast.notifications.model import MailKind
+from holdfast.notifications.wording import language_of
+from holdfast.runtime import Runtime
+from holdfast.values.money import Money
+from holdfast.values.return_url import return_url_of
+
+_OF_REVIEW: Final = (MailKind.ADDRESS_CHECK, MailKind.ADDRESS_REMINDER)
+
+# What is returned with a cancellation is what was taken and had not gone back before it; with a late payment it is that
+# payment alone.
+_READ: Final = """
+    SELECT jsonb_build_object(
+        'shop', jsonb_build_object('name', g.name, 'settings', g.settings),
+        'order', jsonb_build_object(
+            'number', o.order_number, 'status', o.status, 'email', o.email, 'language', o.language,
+            'currency', o.currency, 'subtotal', o.subtotal, 'discount', o.discount, 'shipping', o.shipping,
+            'tax', o.tax, 'total', o.total, 'refunded', o.refunded, 'address', o.shipping_address,
+            'created_at', o.created_at),
+        'timezone', c.timezone,
+        'parcels', (SELECT count(*) FROM fulfillment.shipments s
+                     WHERE s.organization_id = o.organization_id AND s.order_id = o.id
+                       AND s.status NOT IN ('cancelled', 'failed')),
+        'lines', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
+                             'name', i.name, 'option_values', i.option_values, 'quantity', i.quantity,
+                             'amount', i.subtotal) ORDER BY i.position), '[]')
+                    FROM orders.order_items i WHERE i.organization_id = o.organization_id AND i.order_id = o.id),
+        'money', (SELECT jsonb_build_object(
+                             'taken', COALESCE(sum(p.captured_amount - p.charged_back_amount), 0)
+                                      - COALESCE(sum(b.returned), 0),
+                             'was_held', COALESCE(bool_or(p.authorized_at IS NOT NULL
+                                                          OR p.status IN ('authorized', 'processing')), false))
+                    FROM payments.payments p
+                   CROSS JOIN LATERAL (
+                         SELECT sum(r.amount) AS returned FROM payments.refunds r
+                          WHERE r.organization_id = p.organization_id AND r.order_id = p.order_id
+                            AND r.payment_id = p.id AND r.status = 'succeeded' AND r.completed_at < o.cancelled_at) AS b
+                   WHERE p.organization_id = o.organization_id AND p.order_id = o.id
+                     AND (NOT CAST(:late AS boolean) OR EXISTS (
+                         SELECT 1 FROM orders.order_operations x
+                          WHERE x.organization_id = p.organization_id AND x.order_id = p.order_id
+                            AND x.payment_id = p.id AND x.operation = 'return_money' AND x.reason = 'late_payment'))),
+        'refund', (SELECT jsonb_build_object('amount', r.amount, 'currency', r.currency, 'status', r.status)
+                     FROM payments.refunds r WHERE r.organization_id = o.organization_id AND r.id = :refund_id),
+        'review', (SELECT jsonb_build_object('deadline', v.deadline_at)
+                     FROM addresses.reviews v
+                    WHERE v.organization_id = o.organization_id AND v.order_id = o.id AND v.resolved_at IS NULL))
+      FROM orders.orders o
+      JOIN tenancy.organizations g ON g.id = o.organization_id
+      LEFT JOIN tenancy.customers c ON c.organization_id = o.organization_id AND c.id = o.customer_id
+     WHERE o.organization_id = :organization_id AND o.id = :order_id AND o.deleted_at IS NULL
+"""
+
+
+def read_facts(
+    runtime: Runtime,
+    transaction: Transaction,
+    kind: MailKind,
+    order_id: UUID,
+    *,
+    shipment_id: UUID | None,
+    refund_id: UUID | None,
+) -> Facts | None:
+    """What a mail of this kind speaks of; ``None``: the order is gone, moved to the archive or deleted."""
+    read: Mapping[str, Any] | None = transaction.value(
+        _READ,
+        organization_id=transaction.tenant,
+        order_id=order_id,
+        refund_id=refund_id,
+        late=kind is MailKind.LATE_PAYMENT_RETURNED,
+    )
+    if read is None:
+        return None
+    order, settings = read["order"], read["shop"]["settings"]
+    currency = order["currency"]
+    return Facts(
+        shop=ShopFacts(
+            name=str(settings.get("mail_from_name") or read["shop"]["name"]),
+            reply_to=settings.get("mail_reply_to"),
+            order_url=return_url_of(settings, runtime.settings.storefront_return_url, order_id),
+        ),
+        order=OrderFacts(
+            number=order["number"],
+            status=order["status"],
+            placed_at=datetime.fromisoformat(order["created_at"]),
+            lines=lines_of(read["lines"], currency),
+            address=address_lines(order["address"]),
+            parcels=int(read["parcels"]),
+            **{
+                name: Money(int(order[name]), currency)
+                for name in ("subtotal", "discount", "shipping", "tax", "total", "refunded")
+            },
+        ),
+        money=MoneyFacts(Money(max(0, int(read["money"]["taken"])), currency), bool(read["money"]["was_held"])),
+        recipient=order["email"],
+        language=language_of((order["language"], settings.get("language"))),
+        timezone=str(read["timezone"] or settings.get("timezone") or "UTC"),
+        refund=_refund(read["refund"]),
+        shipment=_shipment(transaction, shipment_id, currency),
+        review=_review(runtime, transaction, order_id, read["review"]) if kind in _OF_REVIEW else None,
+    )
+
+
+def _refund(row: Mapping[str, Any] | None) -> RefundFacts | None:
+    return row and RefundFacts(Money(int(row["amount"]), row["currency"]), row["status"])  # type: ignore[return-value]
+
+
+def _review(
+    runtime: Runtime, transaction: Transaction, order_id: UUID, row: Mapping[str, Any] | None
+) -> ReviewFacts | None:
+    if row is None:
+        return None
+    return ReviewFacts(review_url(runtime, transaction, order_id), datetime.fromisoformat(row["deadline"]))
+
+
+def _shipment(transaction: Transaction, shipment_id: UUID | None, currency: str) -> ShipmentFacts | None:
+    """The parcel that the mail is about, if it is about one. No prices: they are the order's."""
+    if shipment_id is None:
+        return None
+    row = transaction.row(
+        """
+        SELECT s.shipment_number, s.status, s.carrier, s.tracking_number, s.tracking_url, s.estimated_delivery_at,
+               (SELECT COALESCE(jsonb_agg(jsonb_build_object(
+                           'name', i.name, 'option_values', i.option_values, 'quantity', x.quantity)
+                           ORDER BY i.position), '[]')
+                  FROM (SELECT p.order_item_id, sum(p.quantity) AS quantity FROM fulfillment.shipment_items p
+                         WHERE p.organization_id = s.organization_id AND p.shipment_id = s.id
+                         GROUP BY p.order_item_id) AS x
+                  JOIN orders.order_items i ON i.organization_id = s.organization_id AND i.id = x.order_item_id)
+                   AS lines
+          FROM fulfillment.shipments s
+         WHERE s.organization_id = :organization_id AND s.id = :id
+        """,
+        organization_id=transaction.tenant,
+        id=shipment_id,
+    )
+    if row is None:
+        return None
+    return ShipmentFacts(
+        number=row.shipment_number,
+        status=row.status,
+        carrier=row.carrier,
+        tracking_number=row.tracking_number,
+        tracking_url=row.tracking_url,
+        lines=lines_of(row.lines, currency),
+        estimated_delivery=row.estimated_delivery_at,
+    )

@@ -1,0 +1,98 @@
+"""What the mail service tells of mails it took: addresses that give mail back for good, or whose owner complains, get
+none any more from that shop. Told twice, it is recorded once; a suppression that a person lifted stays lifted.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from holdfast.database.transaction import Transaction
+from holdfast.flows.operations.call_person import call_person
+from holdfast.mail.ses_feedback import Told, read_feedback
+from holdfast.notifications.model import Feedback, MailKind, SuppressionReason
+from holdfast.runtime import Runtime
+from holdfast.values.ids import uuid7
+
+ACTOR: Final = "system:mail_feedback"
+PROCESS: Final = "AddressCheckBounced"
+
+_REASONS: Final = {Feedback.BOUNCED: SuppressionReason.BOUNCE, Feedback.COMPLAINED: SuppressionReason.COMPLAINT}
+# Without this mail the shopper does not know that the order waits for them.
+_NEEDED: Final = (MailKind.ADDRESS_CHECK, MailKind.ADDRESS_REMINDER)
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Mail:
+    id: UUID
+    kind: MailKind
+    order_id: UUID
+    recipient: str | None
+
+
+def record_feedback(runtime: Runtime, event: Mapping[str, Any], now: datetime) -> Feedback | None:
+    """Record one event of the mail service; ``None``: it tells of no mail of ours, or of nothing that counts.
+
+    Raises KeyError or ValueError for an event that is not as the service describes it.
+    """
+    told = read_feedback(event)
+    if told is None:
+        return None
+    with runtime.database.transaction(told.organization_id, now=now, actor=ACTOR) as transaction:
+        mail = _noted(transaction, told)
+        if mail is None:
+            _logger.warning("the mail service told of mail %s, which is not ours", told.message_id)
+            return None
+        reason = _REASONS.get(told.feedback)
+        if reason is not None:
+            for address in [mail.recipient] if mail.recipient else told.addresses:
+                _suppress(transaction, mail, address, reason, told.feedback_id)
+        if told.feedback is not Feedback.COMPLAINED and mail.kind in _NEEDED:
+            details = f"the mail {mail.kind} came back: the shopper does not know that the order waits for them"
+            call_person(transaction, PROCESS, mail.order_id, details, {"mail_id": str(mail.id)})
+    return told.feedback
+
+
+def _noted(transaction: Transaction, told: Told) -> _Mail | None:
+    """The mail, with what was told of it: the latest by the service's clock."""
+    transaction.execute(
+        """
+        UPDATE notifications.messages SET feedback = :feedback, feedback_at = :told_at
+         WHERE organization_id = :organization_id AND id = :id AND (feedback_at IS NULL OR feedback_at < :told_at)
+        """,
+        organization_id=transaction.tenant,
+        id=told.message_id,
+        feedback=str(told.feedback),
+        told_at=told.told_at,
+    )
+    row = transaction.row(
+        """
+        SELECT m.id, m.kind, m.order_id, m.recipient FROM notifications.messages m
+         WHERE m.organization_id = :organization_id AND m.id = :id
+        """,
+        organization_id=transaction.tenant,
+        id=told.message_id,
+    )
+    return None if row is None else _Mail(row.id, MailKind(row.kind), row.order_id, row.recipient)
+
+
+def _suppress(transaction: Transaction, mail: _Mail, address: str, reason: SuppressionReason, feedback_id: str) -> None:
+    transaction.execute(
+        """
+        INSERT INTO notifications.suppressions (organization_id, id, address, reason, message_id, feedback_id,
+                                                created_at)
+        VALUES (:organization_id, :id, lower(:address), :reason, :message_id, :feedback_id, :now)
+        ON CONFLICT DO NOTHING
+        """,
+        organization_id=transaction.tenant,
+        id=uuid7(transaction.now),
+        address=address,
+        reason=str(reason),
+        message_id=mail.id,
+        feedback_id=feedback_id,
+        now=transaction.now,
+    )

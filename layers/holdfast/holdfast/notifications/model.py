@@ -1,0 +1,44 @@
+"""Mails to shoppers: which there are, and what becomes of them."""
+
+from enum import StrEnum
+
+
+class MailKind(StrEnum):
+    """What a mail tells."""
+
+    ORDER_CONFIRMED = "order_confirmed"
+    PAYMENT_FAILED = "payment_failed"
+    SHIPMENT_SHIPPED = "shipment_shipped"
+    SHIPMENT_DELIVERED = "shipment_delivered"
+    ORDER_REFUNDED = "order_refunded"
+    ADDRESS_CHECK = "address_check"
+    ADDRESS_REMINDER = "address_reminder"
+    ORDER_CANCELLED = "order_cancelled"
+    LATE_PAYMENT_RETURNED = "late_payment_returned"
+
+
+class MessageStatus(StrEnum):
+    """Where a mail is. ``suppressed``: its address takes none; ``skipped``: its news was no longer true."""
+
+    PENDING = "pending"
+    SENDING = "sending"
+    SENT = "sent"
+    FAILED = "failed"
+    SUPPRESSED = "suppressed"
+    SKIPPED = "skipped"
+
+
+class Feedback(StrEnum):
+    """What the mail service told of a mail that it had taken."""
+
+    BOUNCED = "bounced"
+    BOUNCED_FOR_NOW = "bounced_for_now"
+    """A full mailbox, a server that was away: says nothing of the address."""
+    COMPLAINED = "complained"
+
+
+class SuppressionReason(StrEnum):
+    """Why an address takes no more mail."""
+
+    BOUNCE = "bounce"
+    COMPLAINT = "complaint"

@@ -1,0 +1,45 @@
+"""The words of mails in each language. English is complete; what another language lacks is said in English.
+
+A language is a file beside ``words/en.json``, with its months and signs in ``formats``.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+
+FALLBACK: Final = "en"
+
+
+@cache
+def languages() -> frozenset[str]:
+    """The languages there are words in."""
+    return frozenset(
+        entry.name.removesuffix(".json")
+        for entry in (files(__package__) / "words").iterdir()
+        if entry.name.endswith(".json")
+    )
+
+
+def language_of(wishes: Iterable[str | None]) -> str:
+    """The first wish (BCP 47, such as ``de-AT``) that there are words for, else English."""
+    for wish in wishes:
+        language = (wish or "").partition("-")[0].casefold()
+        if language in languages():
+            return language
+    return FALLBACK
+
+
+@cache
+def words_of(language: str) -> Mapping[str, Mapping[str, Any]]:
+    """Section by section, English where the language has nothing."""
+    english = _read(FALLBACK)
+    spoken = english if language == FALLBACK or language not in languages() else _read(language)
+    return {section: {**english[section], **spoken.get(section, {})} for section in english}
+
+
+def _read(language: str) -> Mapping[str, Mapping[str, Any]]:
+    text = (files(__package__) / "words" / f"{language}.json").read_text(encoding="utf-8")
+    document: Mapping[str, Mapping[str, Any]] = json.loads(text)
+    return document

@@ -1,0 +1,10 @@
+"""What the operations API takes about mails."""
+
+from holdfast.web.models import Body
+from holdfast.web.stock_models import Reason
+
+
+class LiftBody(Body):
+    """Why the address may have mail again."""
+
+    reason: Reason
