@@ -32,6 +32,7 @@ BODIES: Final[Mapping[Operation, Any]] = {
     Operation.REFUND_ORDER: {"reason": "customer_request"},
     Operation.ASSIGN_PROCESS_FAILURE: {"version": 1},
     Operation.RESOLVE_PROCESS_FAILURE: {"note": "looked into it", "version": 1},
+    Operation.SIMULATE_ALLOCATION: {"starts_at": "2025-11-01T00:00:00Z", "ends_at": "2025-11-02T00:00:00Z"},
     Operation.REFOLD_PAYMENTS: {},
     Operation.CAPTURE_ORDER: {},
     Operation.ASSIGN_DEAD_LETTER: {"assignee": None, "version": 1},

@@ -34,6 +34,7 @@ ONLINE = [
     "payment_events",
     "api_docs",
     "operations",
+    "allocation",
     "dead_letters",
     "error_classes",
     "payment_methods",

@@ -31,6 +31,8 @@ class Operation(StrEnum):
     ASSIGN_PROCESS_FAILURE = "assign_process_failure"
     RESOLVE_PROCESS_FAILURE = "resolve_process_failure"
     SHOW_ORDER_TIMELINE = "show_order_timeline"
+    EXPLAIN_ALLOCATION = "explain_allocation"
+    SIMULATE_ALLOCATION = "simulate_allocation"
     SHOW_GATEWAYS = "show_gateways"
     LIST_DISPUTES = "list_disputes"
     SHOW_MONEY_REPORT = "show_money_report"
@@ -117,6 +119,8 @@ WHO_MAY: Final[Mapping[Operation, Access]] = {
     Operation.RESOLVE_PROCESS_FAILURE: _MANAGERS,
     Operation.SHOW_GATEWAYS: _MANAGERS,
     Operation.SHOW_ORDER_TIMELINE: _MANAGERS,
+    Operation.EXPLAIN_ALLOCATION: _VIEWERS,
+    Operation.SIMULATE_ALLOCATION: _MANAGERS,
     Operation.LIST_DISPUTES: _MANAGERS,
     Operation.SHOW_MONEY_REPORT: _MANAGERS,
     Operation.REFOLD_PAYMENTS: _MANAGERS,

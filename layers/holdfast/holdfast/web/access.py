@@ -24,6 +24,8 @@ OPERATION_OF_ROUTE: Final[Mapping[str, Operation | None]] = {
     "POST /v1/ops/process-failures/{failure_id}/assign": Operation.ASSIGN_PROCESS_FAILURE,
     "POST /v1/ops/process-failures/{failure_id}/resolve": Operation.RESOLVE_PROCESS_FAILURE,
     "GET /v1/ops/orders/{reference}/timeline": Operation.SHOW_ORDER_TIMELINE,
+    "GET /v1/ops/orders/{reference}/allocation": Operation.EXPLAIN_ALLOCATION,
+    "POST /v1/ops/allocation/simulate": Operation.SIMULATE_ALLOCATION,
     "POST /v1/orders/{order_id}/capture": Operation.CAPTURE_ORDER,
     "GET /v1/ops/warehouses": Operation.LIST_WAREHOUSES,
     "POST /v1/ops/warehouses": Operation.CREATE_WAREHOUSE,

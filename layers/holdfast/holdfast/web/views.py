@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from holdfast.orders.lifecycle import OrderStatus
 from holdfast.payments.model import RefundReason, RefundStatus, RestockReason
 from holdfast.values.shipping import ShippingPreference
-from holdfast.web import dead_letter_views, operations_views, payment_method_views, stock_views
+from holdfast.web import allocation_views, dead_letter_views, operations_views, payment_method_views, stock_views
 
 
 class Amounts(BaseModel):
@@ -335,6 +335,7 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     RefundList,
     RefundedOrder,
     WebhookReceived,
+    *allocation_views.ANSWERS,
     *dead_letter_views.ANSWERS,
     *operations_views.ANSWERS,
     *stock_views.ANSWERS,
