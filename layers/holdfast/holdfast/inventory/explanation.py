@@ -76,8 +76,9 @@ def _alternative(record: Record) -> str | None:
     if split is None:
         return None
     relation = "at most" if len(_chosen(record)) == 1 else "more than"
+    together = " and ".join(split["warehouses"])
     return (
-        f"Alone, {single['warehouses'][0]} scores {single['score']}; the best split, {' and '.join(split['warehouses'])},"
+        f"Alone, {single['warehouses'][0]} scores {single['score']}; the best split, {together}, scores"
         f" {split['score']}. One warehouse is kept while it scores at most {record['single_tolerance']} times the best"
         f" split: it scores {relation} that."
     )

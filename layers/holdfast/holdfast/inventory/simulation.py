@@ -133,7 +133,7 @@ class Simulation:
         self._ending: list[tuple[datetime, int, _Booked, _Booked]] = []
         self._count = count()
 
-    def decide(self, order: PastOrder) -> None:
+    def decide(self, order: PastOrder) -> Plan | Refusal:
         """Decide the order again, and keep what became of it for the orders after it."""
         self._end_holds(order.decided_at)
         self._learn(order.decision)
@@ -153,6 +153,7 @@ class Simulation:
         self._book(really, simulated, 1)
         if order.gave_back_at is not None:
             heappush(self._ending, (order.gave_back_at, next(self._count), really, simulated))
+        return decided
 
     def _plan(self, order: PastOrder, warehouses: list[Warehouse]) -> Plan | Refusal:
         decision = order.decision

@@ -129,8 +129,8 @@ class SimulationBody(Body):
     single_tolerance: Annotated[float, Field(ge=1, le=10)] | None = None
     split_overhead: Annotated[float, Field(ge=1, le=10)] | None = None
     max_warehouses: Annotated[int, Field(ge=1, le=ORDER_WAREHOUSES_MAX, strict=True)] | None = None
-    warehouses: Annotated[list[WarehouseChangeBody], Field(max_length=CHANGES_MAX)] = []
-    additional_warehouses: Annotated[list[AdditionalWarehouseBody], Field(max_length=ADDITIONS_MAX)] = []
+    warehouses: Annotated[tuple[WarehouseChangeBody, ...], Field(max_length=CHANGES_MAX)] = ()
+    additional_warehouses: Annotated[tuple[AdditionalWarehouseBody, ...], Field(max_length=ADDITIONS_MAX)] = ()
 
     @model_validator(mode="after")
     def _names_each_once(self) -> Self:
