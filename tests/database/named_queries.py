@@ -14,6 +14,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from holdfast.addresses.cache_policy import use_document
+from holdfast.flows.allocation.explain_allocation import explain_allocation
+from holdfast.flows.allocation.simulate_allocation import SimulateAllocation, simulate_allocation
 from holdfast.flows.checkout.locate_address import AddressSearch
 from holdfast.flows.checkout.payment_methods import forget_methods
 from holdfast.flows.checkout.place_order import PlaceOrder, _try_to_place
@@ -50,6 +52,7 @@ from holdfast.flows.stock.capacity_overrides import list_overrides
 from holdfast.flows.stock.import_stock import ImportStock, import_stock, list_imports
 from holdfast.flows.stock.read_stock import list_levels, list_movements, show_availability
 from holdfast.flows.stock.transfers import list_transfers
+from holdfast.inventory.simulation import WhatIf
 from holdfast.inventory.stock_file import ImportMode
 from holdfast.inventory.transfers import TransferStatus
 from holdfast.orders.lifecycle import OrderStatus
@@ -282,6 +285,12 @@ def same_file(shop: Shop) -> ImportStock:
     return ImportStock(manager(shop), f"warehouse,sku,quantity\n{rows}", ImportMode.LEVELS, "test", dry_run=True)
 
 
+def simulation(runtime: Runtime, shop: Shop) -> object:
+    """A page of the orders of a quarter of an hour, with what was held for them."""
+    starts_at = shop.now - timedelta(minutes=15)
+    return simulate_allocation(runtime, SimulateAllocation(manager(shop), starts_at, shop.now, 500, WhatIf()), shop.now)
+
+
 def transfers_of(**which: Any) -> Ask:
     page = {"status": None, "to_warehouse_id": None, "before": None, "limit": 20} | which
     return lambda runtime, shop: list_transfers(runtime, staff(shop), **page, now=shop.now)
@@ -314,6 +323,10 @@ NAMED: dict[str, Named] = {
             " ORDER BY status_changed_at LIMIT 50"
         )
     ),
+    "why an order ships from where it does": Named(
+        lambda r, s: explain_allocation(r, staff(s), str(s.order_id), s.now)
+    ),
+    "orders of a period, to be decided again": Named(simulation),
     "orders needing address review": Named(
         statement(
             "SELECT id FROM orders.orders WHERE organization_id = :o AND geocode_requires_review ORDER BY id LIMIT 50"
