@@ -213,6 +213,11 @@ INSERT INTO operations.process_failures (organization_id, id, process_name, rela
            CASE WHEN n % 1000 IN (1, 4) THEN 'open' ELSE 'resolved' END, at,
            CASE WHEN n % 1000 NOT IN (1, 4) THEN at END FROM placed WHERE n % 5 IN (1, 4);
 
+UPDATE operations.process_failures SET assigned_to = 'grace' WHERE ('x' || right(id::text, 1))::bit(4)::int = 7;
+
+INSERT INTO operations.process_failure_history (organization_id, process_failure_id, sequence, action, changed_by, created_at)
+    SELECT organization_id, id, 1, 'opened', 'test', created_at FROM operations.process_failures;
+
 INSERT INTO orders.idempotency_keys (organization_id, caller, operation, key, fingerprint, state, lease_until, order_id,
                                      response_status, response_body, created_at, expires_at)
     SELECT organization_id, 'customer:' || customer_id, 'checkout', 'key-' || n, 'f', 'done', at, id, 201, '{{}}', at,

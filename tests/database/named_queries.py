@@ -39,7 +39,13 @@ from holdfast.flows.money.settlement import Settlement, write
 from holdfast.flows.money.watch_authorizations import watch_authorizations
 from holdfast.flows.money.watch_payments import check_payments, resume_returns, sweep_payment_events
 from holdfast.flows.operations import keep_house as house_keeping
-from holdfast.flows.operations.process_failures import FailureStatus, list_process_failures
+from holdfast.flows.operations.process_failures import (
+    FailureStatus,
+    count_process_failures,
+    find_process_failure,
+    list_process_failures,
+)
+from holdfast.flows.operations.process_failures import Filters as FailureFilters
 from holdfast.flows.operations.relay_outbox import relay_outbox
 from holdfast.flows.orders import expire_reservations as expiry
 from holdfast.flows.orders.find_order import find_order, order_id_of
@@ -252,10 +258,16 @@ def system_wide(name: str) -> Ask:
     return lambda runtime, shop: getattr(expiry, name)(runtime, shop.now)
 
 
-def failures(process_name: str | None = None, status: FailureStatus = FailureStatus.OPEN) -> Ask:
+def failures(**which: Any) -> Ask:
     return lambda runtime, shop: list_process_failures(
-        runtime, manager(shop), status=status, process_name=process_name, before=None, limit=50, now=shop.now
+        runtime, manager(shop), FailureFilters(**which), before=None, limit=50, now=shop.now
     )
+
+
+def failure(runtime: Runtime, shop: Shop) -> object:
+    """One that is open, with its history."""
+    page = list_process_failures(runtime, manager(shop), FailureFilters(), before=None, limit=1, now=shop.now)
+    return find_process_failure(runtime, manager(shop), UUID(page["process_failures"][0]["id"]), shop.now)
 
 
 def levels(*, only_low: bool) -> Ask:
@@ -515,8 +527,16 @@ NAMED: dict[str, Named] = {
         )
     ),
     "process failures by status, newest first": Named(failures()),
-    "process failures of a process, newest first": Named(failures("PaymentEvent")),
+    "process failures of a process, newest first": Named(failures(process_name="PaymentEvent")),
     "process failures that are resolved, next page": Named(failures(status=FailureStatus.RESOLVED)),
+    "process failures of an assignee, newest first": Named(failures(assigned_to="grace")),
+    "process failures about a thing, for managers": Named(
+        lambda r, s: failures(status=None, related_id=s.order_id)(r, s)
+    ),
+    "a process failure with its history": Named(failure),
+    "process failures counted by process": Named(
+        lambda r, s: count_process_failures(r, manager(s), s.now), rows_max=30_000
+    ),
     "disputes by status, for managers": Named(
         lambda r, s: list_disputes(r, manager(s), status=DisputeStatus.OPENED, before=None, limit=50, now=s.now)
     ),

@@ -7,7 +7,7 @@ import pytest
 from pg8000.native import Connection
 
 from holdfast.addresses.model import GeocodeFailureReason, GeocodeFallback, GeocodeQuality, GeocodeResolution
-from holdfast.flows.operations.process_failures import FailureStatus
+from holdfast.flows.operations.process_failures import FailureAction, FailureStatus
 from holdfast.inventory.capacity import AlertType
 from holdfast.inventory.stock_file import ImportMode, ImportStatus
 from holdfast.inventory.transfers import TransferStatus
@@ -51,6 +51,7 @@ MIRRORS: dict[str, type[StrEnum]] = {
     "payments_status": PaymentStatus,
     "payment_events_event_type": EventType,
     "payment_events_state": EventState,
+    "process_failure_history_action": FailureAction,
     "process_failures_status": FailureStatus,
     "refund_items_restock_reason": RestockReason,
     "refunds_reason": RefundReason,

@@ -28,8 +28,11 @@ class Operation(StrEnum):
     LIST_REFUNDS = "list_refunds"
     LIST_PROCESS_FAILURES = "list_process_failures"
     FIND_PROCESS_FAILURE = "find_process_failure"
+    COUNT_PROCESS_FAILURES = "count_process_failures"
     ASSIGN_PROCESS_FAILURE = "assign_process_failure"
+    UNASSIGN_PROCESS_FAILURE = "unassign_process_failure"
     RESOLVE_PROCESS_FAILURE = "resolve_process_failure"
+    REOPEN_PROCESS_FAILURE = "reopen_process_failure"
     SHOW_ORDER_TIMELINE = "show_order_timeline"
     EXPLAIN_ALLOCATION = "explain_allocation"
     SIMULATE_ALLOCATION = "simulate_allocation"
@@ -115,8 +118,11 @@ WHO_MAY: Final[Mapping[Operation, Access]] = {
     Operation.LIST_REFUNDS: Access(_SHOPPERS, staff=Role.VIEWER),
     Operation.LIST_PROCESS_FAILURES: _MANAGERS,
     Operation.FIND_PROCESS_FAILURE: _MANAGERS,
+    Operation.COUNT_PROCESS_FAILURES: _MANAGERS,
     Operation.ASSIGN_PROCESS_FAILURE: _MANAGERS,
+    Operation.UNASSIGN_PROCESS_FAILURE: _MANAGERS,
     Operation.RESOLVE_PROCESS_FAILURE: _MANAGERS,
+    Operation.REOPEN_PROCESS_FAILURE: _MANAGERS,
     Operation.SHOW_GATEWAYS: _MANAGERS,
     Operation.SHOW_ORDER_TIMELINE: _MANAGERS,
     Operation.EXPLAIN_ALLOCATION: _VIEWERS,

@@ -23,6 +23,7 @@ from holdfast.flows.checkout.charge_payment import (
 )
 from holdfast.flows.money.return_money import return_money_owed
 from holdfast.flows.operations.call_person import call_person
+from holdfast.flows.operations.process_names import Process
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, lock_order
 from holdfast.gateways.port import ANSWER_EVENT_TYPE, GatewayEvent, GatewayRefused, event_from_snapshot
@@ -38,7 +39,7 @@ ATTEMPTS_MAX: Final = 12
 LEASE_SECONDS: Final = 60
 RETRY_DELAY_MAX_SECONDS: Final = 3600
 ACTOR: Final = "system:capture_payment"
-PROCESS: Final = "CaptureFailed"
+PROCESS: Final = Process.CAPTURE_FAILED
 
 _logger = logging.getLogger(__name__)
 

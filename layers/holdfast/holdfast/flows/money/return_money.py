@@ -8,11 +8,11 @@ committed before the gateway is called, and its id is the key of the call: calli
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
@@ -27,6 +27,7 @@ from holdfast.flows.checkout.charge_payment import (
 from holdfast.flows.money.refund_at_gateway import ask_for_refund, look_at_refund
 from holdfast.flows.money.refund_news import refund_failure, refund_row
 from holdfast.flows.money.settlement import Settlement, write
+from holdfast.flows.operations.process_names import Call, Process
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, LockedRefund, lock_order
 from holdfast.gateways.port import Gateway, GatewayEvent, GatewayRefused, event_from_snapshot
 from holdfast.payments.model import PaymentStatus, RefundStatus
@@ -295,12 +296,12 @@ def _give_up(transaction: Transaction, operation: Operation, error: Exception, *
         and operation.refund_id in (None, refund.id)
     )
     payload = {"operation_id": str(operation.id), "payment_id": str(operation.payment_id)}
-    failure: tuple[str, str, Mapping[str, Any]]
+    failure: Call
     if operation.refund_id is not None:
         amount = order.refund(operation.refund_id).amount
         failure = refund_failure(order, payment, amount, str(error), operation.refund_id)
     else:
-        name = "RefundFailed" if isinstance(error, RefundFailed) else "ReturnMoney"
+        name = Process.REFUND_FAILED if isinstance(error, RefundFailed) else Process.RETURN_MONEY
         failure = (name, f"money owed back could not be returned: {error}", payload)
     write(
         transaction,

@@ -14,6 +14,7 @@ from holdfast.database.transaction import Transaction
 from holdfast.flows.checkout.payment_means import kept_method
 from holdfast.flows.money.dispute_effects import DisputeEffects, dispute_effects
 from holdfast.flows.money.refund_news import REFUND_NEWS, RefundNews, read_refund_news, step_back
+from holdfast.flows.operations.process_names import Call, Process
 from holdfast.flows.orders.locked_order import MONEY_STATUSES, LockedOrder, LockedPayment
 from holdfast.orders.lifecycle import TERMINAL, OrderStatus, path_to_confirmed
 from holdfast.orders.model import derive_payment_status
@@ -68,7 +69,7 @@ class Settlement:
     return_money_of: tuple[tuple[UUID, str], ...] = ()
     operations: tuple[Mapping[str, Any], ...] = ()
     """Other things to be carried out at a gateway, as rows."""
-    failures: tuple[tuple[str, str, Mapping[str, Any]], ...] = ()
+    failures: tuple[Call, ...] = ()
     topics: tuple[str, ...] = ()
     disputed: DisputeEffects | None = None
     needs_stock: bool = False
@@ -194,7 +195,7 @@ def _money_came(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts,
         return settlement
     if not _covers(facts):
         detail = f"order {order.order_number} was paid in part: neither confirmed nor returned"
-        return replace(settlement, failures=(("PaidTooLittle", detail, {"payment_id": str(payment.id)}),))
+        return replace(settlement, failures=((Process.PAID_TOO_LITTLE, detail, {"payment_id": str(payment.id)}),))
     return confirm(order, settlement) if order.is_held else replace(settlement, needs_stock=True)
 
 
@@ -210,7 +211,7 @@ def _money_went(
     if order.status in TERMINAL or not payment.has_money or payment.is_owed_back:
         return settlement
     detail = f"the money of order {order.order_number} fell through after it was confirmed: {facts.failure_code}"
-    return replace(settlement, failures=(("PaymentFellThrough", detail, {"payment_id": str(payment.id)}),))
+    return replace(settlement, failures=((Process.PAYMENT_FELL_THROUGH, detail, {"payment_id": str(payment.id)}),))
 
 
 def _money_returned(order: LockedOrder, payment: LockedPayment, settlement: Settlement) -> Settlement:
@@ -255,7 +256,7 @@ def cancel_for_lost_stock(order: LockedOrder, payment: LockedPayment, settlement
         notes="paid too late: the stock was gone, the money is returned",
         resolve_holds="cancelled" if order.has_live_holds else None,
         return_money_of=((payment.id, "late_payment"),),
-        failures=(("LatePayment", detail, {"payment_id": str(payment.id), "amount": payment.amount}),),
+        failures=((Process.LATE_PAYMENT, detail, {"payment_id": str(payment.id), "amount": payment.amount}),),
         topics=("order.cancelled",),
         needs_stock=False,
     )
