@@ -14,12 +14,14 @@ DEFINERS = {
     "operations.make_partitions": "the same for all tables",
     "operations.default_partition_rows": "counts over all tenants what it may not read",
     "operations.audit": "writes the audit log, which nobody may write by hand",
+    "operations.note_process_failure": "writes the steps of a process failure, which nobody may write by hand",
     "orders.project_status": "writes orders.status, which nobody else may",
 }
 INLINED = {"tenancy.clock", "tenancy.uuid_v7", "tenancy.uuid_v7_floor", "checkout.is_abandoned"}
 """SQL functions that run with the caller's rights inside a query; a SET clause would keep them from being inlined."""
 
 APPEND_ONLY = {
+    "operations.process_failure_history": set(),
     "orders.order_status_history": set(),
     "inventory.stock_movements": set(),
     "operations.audit_log": set(),

@@ -53,7 +53,7 @@ class ProcessFailureAnswer(BaseModel):
 
 
 class ProcessFailureCount(BaseModel):
-    """A process that may call a person. ``resolved`` counts those opened in the last 30 days; ``runbook`` is a path in
+    """A process that may call a person. ``resolved`` counts those opened in the last 7 days; ``runbook`` is a path in
     the repository."""
 
     process_name: Process

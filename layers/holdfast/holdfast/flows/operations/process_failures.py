@@ -15,7 +15,7 @@ from holdfast.values.caller import Caller
 from holdfast.values.errors import NotFound
 
 PAGE_MAX_ROWS: Final = 100
-COUNTED_DAYS: Final = 30
+COUNTED_DAYS: Final = 7
 """Resolved failures are counted while they are not older."""
 
 
@@ -93,7 +93,7 @@ def list_process_failures(
 def count_process_failures(runtime: Runtime, caller: Caller, now: datetime) -> dict[str, Any]:
     """For each process what it means, where its runbook is, and how many wait. Raises Forbidden.
 
-    All that are open count; of the resolved ones those that were opened in the last 30 days.
+    All that are open count; of the resolved ones those that were opened in the last 7 days.
     """
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.COUNT_PROCESS_FAILURES)
