@@ -9,6 +9,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 PORT ?= 8000
 WORKERS ?= 2
+PACE ?= 1
 JOBS ?= 2
 ROLE ?= customer
 
@@ -27,8 +28,8 @@ help: ## Show what there is to do
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
 	  printf '  make %-15s %s\n' "$$name" "$$text"; done
 
-run: .venv/.current ## Run the whole system until Ctrl-C (PORT=8000 WORKERS=2)
-	@exec $(bin)/python -m local run --port $(PORT) --workers $(WORKERS)
+run: .venv/.current ## Run the whole system until Ctrl-C (PORT=8000 WORKERS=2 PACE=1; PACE=10: schedules ten times as fast)
+	@exec $(bin)/python -m local run --port $(PORT) --workers $(WORKERS) --pace $(PACE)
 
 reset: .venv/.current ## Delete the local system's database, keys and logs
 	@$(bin)/python -m local reset

@@ -35,6 +35,7 @@ def run(options: argparse.Namespace) -> int:
         port=options.port,
         workers=options.workers,
         sandboxes=options.sandboxes,
+        pace=options.pace,
         progress=console.step,
     )
     try:
@@ -152,6 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = commands.add_parser("run", help="run the system until Ctrl-C")
     command.add_argument("--port", type=int, default=8000, help="of the API; the next free one when it is busy")
     command.add_argument("--workers", type=int, default=2, help="processes that speak HTTP")
+    command.add_argument("--pace", type=int, default=1, help="how many times as fast schedules fire")
     command.add_argument("--sandboxes", type=int, default=16, help="HTTP requests handled at once")
     command.set_defaults(action=run)
     command = commands.add_parser("reset", help="delete database, keys and logs")

@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--sockets", type=Path, required=True)
     parser.add_argument("--aws", required=True)
     parser.add_argument("--without-clock", action="store_true")
+    parser.add_argument("--pace", type=int, default=1, help="how many times as fast schedules fire")
     options = parser.parse_args(arguments)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -47,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             loops += [Poller(function, source, socket, sqs, stop, activity).run for source in function.queues]
             if not options.without_clock:
                 loops += [
-                    Ticker(function, item, socket, stop, activity, send_failure).run for item in function.schedules
+                    Ticker(function, item, socket, stop, activity, send_failure, options.pace).run
+                    for item in function.schedules
                 ]
     for loop in loops:
         threading.Thread(target=loop, daemon=True).start()

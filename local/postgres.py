@@ -18,7 +18,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -381,14 +380,3 @@ def running(folder: Path, *, durable: bool = True, settings: Mapping[str, str] |
         yield server
     finally:
         server.stop()
-
-
-@contextmanager
-def temporary(*, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
-    """A throw-away server without fsync in a temporary folder, for one test session; gone at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="holdfast-pg-"))
-    try:
-        with running(folder, durable=False, settings=settings) as server:
-            yield server
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

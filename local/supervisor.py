@@ -78,6 +78,8 @@ class Options:
     durable: bool = True
     """False is for tests: the database does not wait for the disk."""
     clock: bool = True
+    pace: int = 1
+    """How many times as fast as in the cloud the schedules that come every minute, hour or day fire."""
     migrate: Callable[[LocalSystem], None] = migrate
     seed: Callable[[LocalSystem], Shop | None] = seed
     progress: Callable[[str], None] = _no_news
@@ -258,6 +260,7 @@ class _Starter:
             "background",
             "local.background",
             *("--plan", str(self._plan_file), "--sockets", str(self._sockets), "--aws", system.aws_url, *without),
+            *("--pace", str(self._options.pace)),
         )
 
 

@@ -9,7 +9,7 @@ from moto.server import ThreadedMotoServer
 from holdfast.database.migrations.run import upgrade
 from holdfast.secrets.store import SecretStore
 from local.postgres import Address, Server
-from local.testing import build_template, database, test_server
+from local.testing import build_template, database, throw_away_server
 from tests.gateways.stripe_stage import running_stripe_server
 from tests.house import ROLE_PASSWORD, House, make_partitions_around_now
 
@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Server]:
     """One throw-away server for the session (one for each worker of pytest-xdist)."""
-    with test_server() as server:
+    with throw_away_server() as server:
         yield server
 
 

@@ -24,6 +24,7 @@ SCHEMAS = (
     "addresses",
     "fulfillment",
     "notifications",
+    "archive",
 )
 
 INSUFFICIENT_PRIVILEGE = "42501"

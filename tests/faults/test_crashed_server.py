@@ -7,7 +7,7 @@ import pytest
 from holdfast.database.migrations.run import upgrade
 from holdfast.secrets.store import SecretStore
 from local.postgres import Address, Server
-from local.testing import build_template, database, test_server
+from local.testing import build_template, database, throw_away_server
 from tests.faults.errand import Deed
 from tests.faults.gauntlet import Gauntlet
 from tests.faults.production import Production
@@ -22,7 +22,7 @@ EVERY = 1 if HEAVY else 5
 @pytest.fixture(scope="module")
 def crashing_server() -> Iterator[Server]:
     """A server of this module's own, that keeps what it acknowledges when its processes are killed."""
-    with test_server(settings={"synchronous_commit": "on"}) as server:
+    with throw_away_server(settings={"synchronous_commit": "on"}) as server:
         if not server.is_embedded:
             pytest.skip("the server of DATABASE_URL is not ours to crash")
         yield server

@@ -32,7 +32,8 @@ def disputed(house: House, order_id: str, *statuses: str) -> list[dict[str, Any]
     count, expected = 1, 2 + ends
     while len(found := about(house.webhooks(*(f"charge.dispute.{word}" for word in words), count=count))) < expected:
         count += 1
-    return found
+    # They come over HTTP, each by itself: the order of arrival is not the order they were sent in.
+    return sorted(found, key=lambda event: words.index(event["type"].rpartition(".")[2]))
 
 
 def tell(house: House, *events: dict[str, Any]) -> None:

@@ -19,6 +19,8 @@ from tests.house import _url
 from tests.invariants import violations
 
 WAIT_MAX_SECONDS = 30.0
+PACE = 6
+"""The schedule that comes every minute comes every ten seconds here."""
 ADDRESS = {
     "name": "Ada Lovelace",
     "line1": "12 Analytical Way",
@@ -185,7 +187,7 @@ class City:
 def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[City]:
     """The running system."""
     state = tmp_path_factory.mktemp("holdfast")
-    with running(Options(state=state, port=0, workers=1)) as (system, _children):
+    with running(Options(state=state, port=0, workers=1, durable=False, pace=PACE)) as (system, _children):
         made = City(system)
         yield made
         made.http.clear()

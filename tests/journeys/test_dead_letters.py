@@ -17,7 +17,7 @@ from local.system import SECRET_REFERENCE
 from tests.journeys.conftest import City, Reply
 
 TICK_SECONDS: Final = 90.0
-"""The schedule comes every minute."""
+"""The schedule comes every minute in the cloud, and sooner here."""
 LETTERS: Final = "/v1/ops/dead-letters"
 CLASSES: Final = "/v1/ops/error-classes"
 

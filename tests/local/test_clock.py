@@ -19,6 +19,13 @@ def test_a_rate_fires_soon_after_the_start_and_then_at_its_pace() -> None:
     assert Timetable.parse("rate(1 day)").after(NOW) == NOW + timedelta(days=1)
 
 
+def test_a_faster_pace_shortens_rates_and_leaves_named_hours_alone() -> None:
+    assert Timetable.parse("rate(1 minute)").paced(6).after(NOW) == NOW + timedelta(seconds=10)
+    assert Timetable.parse("rate(1 minute)").paced(600).after(NOW) == NOW + timedelta(seconds=1)
+    noon = Timetable.parse("cron(0 12 * * ? *)")
+    assert noon.paced(6) == noon
+
+
 @pytest.mark.parametrize(
     ("expression", "expected"),
     [

@@ -105,7 +105,7 @@ def test_stopping_does_not_wait_for_clients(tmp_path: Path) -> None:
 
 
 def test_a_wrong_password_is_refused_and_the_owner_is_no_superuser() -> None:
-    with testing.test_server() as server:
+    with testing.throw_away_server() as server:
         wrong = postgres.Address(server.admin.host, server.admin.port, "postgres", "wrong", "postgres")
         with pytest.raises(pg8000.exceptions.DatabaseError):
             wrong.connect()
@@ -114,7 +114,7 @@ def test_a_wrong_password_is_refused_and_the_owner_is_no_superuser() -> None:
 
 
 def test_a_copy_of_a_template_has_its_tables_and_is_gone_afterwards() -> None:
-    with testing.test_server() as server:
+    with testing.throw_away_server() as server:
         template = testing.build_template(server, lambda owner: owner.execute("CREATE TABLE stock (sku text)"))
         with testing.database(server, template) as one, testing.database(server, template) as two:
             one.execute("INSERT INTO stock VALUES ('only in one')")
@@ -123,7 +123,7 @@ def test_a_copy_of_a_template_has_its_tables_and_is_gone_afterwards() -> None:
 
 
 def test_a_role_that_was_opened_can_log_in() -> None:
-    with testing.test_server() as server:
+    with testing.throw_away_server() as server:
         server.master.execute("CREATE ROLE holdfast_app NOLOGIN")
         server.open_role("holdfast_app", "it's secret")
         address = postgres.Address(server.admin.host, server.admin.port, "holdfast_app", "it's secret", "postgres")
@@ -131,7 +131,7 @@ def test_a_role_that_was_opened_can_log_in() -> None:
 
 
 def test_database_url_is_used_and_not_stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with testing.test_server() as outer:
+    with testing.throw_away_server() as outer:
         monkeypatch.setenv("DATABASE_URL", outer.admin.url)
         with postgres.running(tmp_path) as server, testing.database(server) as owner:
             assert not server.is_embedded

@@ -1,0 +1,16 @@
+"""Orders that left the active tables: as readable as before, and provably as they were."""
+
+from holdfast.database.migrations.run import apply_sql
+
+revision = "0021"
+down_revision = "0020"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    apply_sql("0021_archive.up.sql")
+
+
+def downgrade() -> None:
+    apply_sql("0021_archive.down.sql")
