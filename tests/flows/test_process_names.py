@@ -20,6 +20,8 @@ MAY_INSERT = {
     "database/migrations/sql/0009_settlement.up.sql",
 }
 """The one way in, and the two statements that write a call together with what caused it."""
+TAKES_A_PROCESS = {"call_person", "_with_failure"}
+"""Functions whose second argument is a process."""
 CARRIES_CALLS = {"failures", "failure", "resolved"}
 """The fields and variables by which a settlement carries its calls to ``checkout.settle``."""
 
@@ -30,7 +32,7 @@ def modules() -> Iterator[tuple[str, ast.Module]]:
 
 
 def is_member(node: ast.expr, module: ast.Module) -> bool:
-    """Whether this names a process: ``Process.X``, a constant that is one, or a choice of two."""
+    """Whether this names a process: ``Process.X``, a constant or a parameter that is one, or a choice of two."""
     if isinstance(node, ast.Attribute):
         return isinstance(node.value, ast.Name) and node.value.id == "Process" and node.attr in Process.__members__
     if isinstance(node, ast.IfExp):
@@ -46,14 +48,19 @@ def is_member(node: ast.expr, module: ast.Module) -> bool:
                 for target in (each.targets if isinstance(each, ast.Assign) else [each.target])
             )
         ]
-        return bool(values) and all(is_member(value, module) for value in values)
+        typed = [
+            isinstance(each.annotation, ast.Name) and each.annotation.id == "Process"
+            for each in ast.walk(module)
+            if isinstance(each, ast.arg) and each.arg == node.id
+        ]
+        return bool(values or typed) and all(typed) and all(is_member(value, module) for value in values)
     return False
 
 
 def named_by(module: ast.Module) -> Iterator[ast.expr]:
-    """What stands where a process is named: in calls of ``call_person``, and first in what a settlement carries."""
+    """What stands where a process is named: in calls that take one, and first in what a settlement carries."""
     for node in ast.walk(module):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "call_person":
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in TAKES_A_PROCESS:
             yield node.args[1]
         value = node.value if isinstance(node, ast.keyword) and node.arg in CARRIES_CALLS else None
         if isinstance(node, ast.Assign) and [t.id for t in node.targets if isinstance(t, ast.Name)] == ["failure"]:
@@ -72,10 +79,11 @@ def test_every_producer_is_in_the_list() -> None:
 def test_an_unknown_name_is_seen_by_the_walk() -> None:
     module = ast.parse(
         'OTHER = "Other"\ncall_person(t, "Typo", i, "x")\ncall_person(t, OTHER, i, "x")\n'
-        'call_person(t, Process.TYPO, i, "x")\nreplace(s, failures=(("Typo", d, {}),))'
+        'call_person(t, Process.TYPO, i, "x")\nreplace(s, failures=(("Typo", d, {}),))\n'
+        '_with_failure(s, "Typo", d, p)\ndef f(process: str): call_person(t, process, i, "x")'
     )
     nodes = list(named_by(module))
-    assert len(nodes) == 4
+    assert len(nodes) == 6
     assert not any(is_member(node, module) for node in nodes)
 
 
