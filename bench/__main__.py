@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from bench import checkout, events, expiry, growth, hot_sku, http, webhooks
+from bench import capacity, checkout, events, expiry, growth, hot_sku, http, webhooks
 
 BENCHMARKS = {
     "checkout": (checkout.main, ["--rounds", "3", "--orders", "150"]),
     "growth": (growth.main, ["--sizes", "1000", "20000", "--rounds", "2", "--orders", "100"]),
     "hot_sku": (hot_sku.main, ["--rounds", "3", "--seconds", "2"]),
+    "capacity": (capacity.main, ["--rounds", "2", "--seconds", "2"]),
     "expiry": (expiry.main, ["--rounds", "2", "--holds", "50000"]),
     "events": (events.main, ["--rounds", "2", "--events", "600"]),
     "webhooks": (webhooks.main, ["--seconds", "6"]),

@@ -103,6 +103,7 @@ class House:
         self.warehouses: dict[str, UUID] = {}
         self.variants: dict[str, UUID] = {}
         self.has_forged_payments = False
+        self.has_forged_stock = False
         self._build()
 
     def _runtime(self, role: str, secrets: SecretStore) -> Runtime:
@@ -137,11 +138,14 @@ class House:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        """Whatever a test did to a house, its ledger replays to its stock; unless the test forged it."""
         self.receiver.__exit__(*exception)
         self.runtime.database.engine.dispose()
         self.system.database.engine.dispose()
+        wrong = [] if self.has_forged_stock or exception[0] is not None else self.ledger_violations()
         self.engine.dispose()
         self.http.clear()
+        assert wrong == []
 
     # --- what is there -------------------------------------------------------------------------------------------
 
@@ -404,6 +408,12 @@ class House:
         from tests.invariants import violations  # noqa: PLC0415 -- it imports nothing of ours, and few tests need it
 
         return violations(self.engine) + ([] if self.has_forged_payments else self.refold())
+
+    def ledger_violations(self) -> list[str]:
+        """The levels that are not what their movements add up to, in words."""
+        from tests.invariants import LEDGER, violations  # noqa: PLC0415 -- as above
+
+        return violations(self.engine, LEDGER)
 
     def forge(self, statement: str, **parameters: Any) -> None:
         """Change payments behind the back of their events, of which they are then no longer the fold."""

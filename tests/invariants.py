@@ -343,11 +343,22 @@ INVARIANTS: Final[Mapping[str, str]] = {
 }
 
 
-def violations(engine: Engine) -> list[str]:
+LEDGER: Final[Mapping[str, str]] = {
+    name: INVARIANTS[name]
+    for name in (
+        "replaying the movements gives the level",
+        "movements of a level join without a gap",
+        "incoming is what is in transit",
+    )
+}
+"""What holds after every test of a house, asked or not: stock is what its ledger says."""
+
+
+def violations(engine: Engine, invariants: Mapping[str, str] = INVARIANTS) -> list[str]:
     """Every invariant that does not hold, with its first rows, in words."""
     found: list[str] = []
     with engine.connect() as connection:
-        for name, query in INVARIANTS.items():
+        for name, query in invariants.items():
             rows = connection.execute(text(query)).fetchmany(3)
             found.extend(f"{name}: {dict(row._mapping)}" for row in rows)
     return found

@@ -241,6 +241,10 @@ INSERT INTO notifications.suppressions (organization_id, id, address, reason, me
            CASE WHEN n % 50 IN (0, 1) THEN at END, CASE WHEN n % 50 IN (0, 1) THEN 'test' END,
            CASE WHEN n % 50 IN (0, 1) THEN 'test' END
       FROM placed WHERE n % 5 IN (0, 1);
+UPDATE operations.process_failures SET assigned_to = 'grace' WHERE ('x' || right(id::text, 1))::bit(4)::int = 7;
+
+INSERT INTO operations.process_failure_history (organization_id, process_failure_id, sequence, action, changed_by, created_at)
+    SELECT organization_id, id, 1, 'opened', 'test', created_at FROM operations.process_failures;
 
 INSERT INTO orders.idempotency_keys (organization_id, caller, operation, key, fingerprint, state, lease_until, order_id,
                                      response_status, response_body, created_at, expires_at)

@@ -18,6 +18,8 @@ from holdfast.addresses.model import AddressReviewStatus
 from holdfast.flows.addresses.locate_address import AddressSearch
 from holdfast.flows.addresses.read_reviews import list_reviews
 from holdfast.flows.addresses.watch_reviews import _remind, watch_reviews
+from holdfast.flows.allocation.explain_allocation import explain_allocation
+from holdfast.flows.allocation.simulate_allocation import SimulateAllocation, simulate_allocation
 from holdfast.flows.checkout.payment_methods import forget_methods
 from holdfast.flows.checkout.place_order import PlaceOrder, _try_to_place
 from holdfast.flows.checkout.planning import CheckoutRequest, RequestedItem
@@ -44,7 +46,13 @@ from holdfast.flows.notifications.read_facts import read_facts
 from holdfast.flows.notifications.resume_messages import resume_messages
 from holdfast.flows.notifications.work_messages import list_messages, list_suppressions
 from holdfast.flows.operations import keep_house as house_keeping
-from holdfast.flows.operations.process_failures import FailureStatus, list_process_failures
+from holdfast.flows.operations.process_failures import (
+    FailureStatus,
+    count_process_failures,
+    find_process_failure,
+    list_process_failures,
+)
+from holdfast.flows.operations.process_failures import Filters as FailureFilters
 from holdfast.flows.operations.relay_outbox import relay_outbox
 from holdfast.flows.orders import expire_reservations as expiry
 from holdfast.flows.orders.find_order import find_order, order_id_of
@@ -61,6 +69,7 @@ from holdfast.flows.stock.capacity_overrides import list_overrides
 from holdfast.flows.stock.import_stock import ImportStock, import_stock, list_imports
 from holdfast.flows.stock.read_stock import list_levels, list_movements, show_availability
 from holdfast.flows.stock.transfers import list_transfers
+from holdfast.inventory.simulation import WhatIf
 from holdfast.inventory.stock_file import ImportMode
 from holdfast.inventory.transfers import TransferStatus
 from holdfast.notifications.model import MailKind, MessageStatus
@@ -273,10 +282,16 @@ def system_wide(name: str) -> Ask:
     return lambda runtime, shop: getattr(expiry, name)(runtime, shop.now)
 
 
-def failures(process_name: str | None = None, status: FailureStatus = FailureStatus.OPEN) -> Ask:
+def failures(**which: Any) -> Ask:
     return lambda runtime, shop: list_process_failures(
-        runtime, manager(shop), status=status, process_name=process_name, before=None, limit=50, now=shop.now
+        runtime, manager(shop), FailureFilters(**which), before=None, limit=50, now=shop.now
     )
+
+
+def failure(runtime: Runtime, shop: Shop) -> object:
+    """One that is open, with its history."""
+    page = list_process_failures(runtime, manager(shop), FailureFilters(), before=None, limit=1, now=shop.now)
+    return find_process_failure(runtime, manager(shop), UUID(page["process_failures"][0]["id"]), shop.now)
 
 
 def levels(*, only_low: bool) -> Ask:
@@ -304,6 +319,12 @@ def same_file(shop: Shop) -> ImportStock:
     """A file of a hundred rows, only looked at."""
     rows = "".join(f"W1,SKU-{number * 7 + 1},1000\n" for number in range(100))
     return ImportStock(manager(shop), f"warehouse,sku,quantity\n{rows}", ImportMode.LEVELS, "test", dry_run=True)
+
+
+def simulation(runtime: Runtime, shop: Shop) -> object:
+    """A page of the orders of a quarter of an hour, with what was held for them."""
+    starts_at = shop.now - timedelta(minutes=15)
+    return simulate_allocation(runtime, SimulateAllocation(manager(shop), starts_at, shop.now, 500, WhatIf()), shop.now)
 
 
 def transfers_of(**which: Any) -> Ask:
@@ -358,6 +379,10 @@ NAMED: dict[str, Named] = {
             " ORDER BY status_changed_at LIMIT 50"
         )
     ),
+    "why an order ships from where it does": Named(
+        lambda r, s: explain_allocation(r, staff(s), str(s.order_id), s.now)
+    ),
+    "orders of a period, to be decided again": Named(simulation),
     "orders needing address review": Named(
         statement(
             "SELECT id FROM orders.orders WHERE organization_id = :o AND geocode_requires_review ORDER BY id LIMIT 50"
@@ -607,8 +632,16 @@ NAMED: dict[str, Named] = {
     "suppressions, newest first": Named(suppressions_of(None)),
     "suppressions of an address": Named(suppressions_of("c51@example.com")),
     "process failures by status, newest first": Named(failures()),
-    "process failures of a process, newest first": Named(failures("PaymentEvent")),
+    "process failures of a process, newest first": Named(failures(process_name="PaymentEvent")),
     "process failures that are resolved, next page": Named(failures(status=FailureStatus.RESOLVED)),
+    "process failures of an assignee, newest first": Named(failures(assigned_to="grace")),
+    "process failures about a thing, for managers": Named(
+        lambda r, s: failures(status=None, related_id=s.order_id)(r, s)
+    ),
+    "a process failure with its history": Named(failure),
+    "process failures counted by process": Named(
+        lambda r, s: count_process_failures(r, manager(s), s.now), rows_max=30_000
+    ),
     "disputes by status, for managers": Named(
         lambda r, s: list_disputes(r, manager(s), status=DisputeStatus.OPENED, before=None, limit=50, now=s.now)
     ),

@@ -142,6 +142,7 @@ REFUSED: dict[str, tuple[str, str] | str] = {
         "payments.payments",
         "captured_amount = amount, refunded_amount = amount, refunding_amount = 1",
     ),
+    "process_failure_history_sequence_positive": ("operations.process_failure_history", "sequence = 0"),
     "process_failures_resolved_has_resolver": ("operations.process_failures", "status = 'open', resolved_at = now()"),
     "refund_items_amount_within_worth": ("payments.refund_items", "amount = worth + 1"),
     "refund_items_only_resellable_goes_back": ("payments.refund_items", "restock = true, restock_reason = 'damaged'"),

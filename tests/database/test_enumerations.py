@@ -13,7 +13,7 @@ from holdfast.addresses.model import (
     GeocodeFallback,
     GeocodeQuality,
 )
-from holdfast.flows.operations.process_failures import FailureStatus
+from holdfast.flows.operations.process_failures import FailureAction, FailureStatus
 from holdfast.fulfillment.lifecycle import TRANSITIONS as SHIPMENT_TRANSITIONS
 from holdfast.fulfillment.lifecycle import FailureReason
 from holdfast.inventory.capacity import AlertType
@@ -68,6 +68,7 @@ MIRRORS: dict[str, type[StrEnum]] = {
     "payments_status": PaymentStatus,
     "payment_events_event_type": EventType,
     "payment_events_state": EventState,
+    "process_failure_history_action": FailureAction,
     "process_failures_status": FailureStatus,
     "refund_items_restock_reason": RestockReason,
     "refunds_reason": RefundReason,

@@ -14,6 +14,7 @@ DEFINERS = {
     "operations.make_partitions": "the same for all tables",
     "operations.default_partition_rows": "counts over all tenants what it may not read",
     "operations.audit": "writes the audit log, which nobody may write by hand",
+    "operations.note_process_failure": "writes the steps of a process failure, which nobody may write by hand",
     "orders.project_status": "writes orders.status, which nobody else may",
     "orders.project_price": "writes what an order costs, which nobody else may",
 }
@@ -21,6 +22,7 @@ INLINED = {"tenancy.clock", "tenancy.uuid_v7", "tenancy.uuid_v7_floor", "checkou
 """SQL functions that run with the caller's rights inside a query; a SET clause would keep them from being inlined."""
 
 APPEND_ONLY = {
+    "operations.process_failure_history": set(),
     "orders.order_status_history": set(),
     "addresses.review_steps": set(),
     "orders.order_address_versions": set(),

@@ -10,11 +10,13 @@ from holdfast.inventory.allocation import (
     CapacityOverride,
     Line,
     Plan,
+    Rules,
     ScoreScale,
     Verdict,
     Warehouse,
     allocate,
 )
+from holdfast.inventory.scoring import WEIGHTS
 from holdfast.values.coordinates import Coordinates, great_circle_km
 from holdfast.values.errors import CapacityExceeded, OutOfStock
 from holdfast.values.shipping import ShippingPreference
@@ -76,7 +78,9 @@ def test_the_score_weighs_ten_of_cost_like_a_thousand_kilometers(preference, sco
 def test_a_shop_sets_the_scale_of_its_own_currency():
     near, cheap = warehouse("NEAR", {TEE: 1}, cost=1_500), warehouse("CHEAP", {TEE: 1}, cost=1_000, east=9)
     assert codes(plan_for({TEE: 1}, near, cheap)) == ["CHEAP"]
-    assert codes(plan_for({TEE: 1}, near, cheap, scale=ScoreScale(cost_minor=10_000))) == ["NEAR"]
+    assert codes(plan_for({TEE: 1}, near, cheap, rules=Rules(WEIGHTS[STANDARD], ScoreScale(cost_minor=10_000)))) == [
+        "NEAR"
+    ]
 
 
 def test_the_capacity_penalty_raises_the_cost_but_never_blocks():

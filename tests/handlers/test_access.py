@@ -32,6 +32,7 @@ BODIES: Final[Mapping[Operation, Any]] = {
     Operation.CHANGE_SHIPPING_ADDRESS: {"shipping_address": ADDRESS},
     Operation.REFUND_ORDER: {"reason": "customer_request"},
     Operation.ASSIGN_PROCESS_FAILURE: {"version": 1},
+    Operation.UNASSIGN_PROCESS_FAILURE: {"version": 1},
     Operation.RESOLVE_PROCESS_FAILURE: {"note": "looked into it", "version": 1},
     Operation.RESOLVE_ADDRESS_REVIEW: {"version": 1},
     Operation.CORRECT_ADDRESS_REVIEW: {
@@ -40,6 +41,8 @@ BODIES: Final[Mapping[Operation, Any]] = {
     },
     Operation.EXTEND_ADDRESS_REVIEW: {"version": 1, "deadline_at": "2030-01-01T12:00:00Z"},
     Operation.CANCEL_ADDRESS_REVIEW: {"version": 1, "reason": "nobody can be reached"},
+    Operation.REOPEN_PROCESS_FAILURE: {"note": "not over", "version": 1},
+    Operation.SIMULATE_ALLOCATION: {"starts_at": "2025-11-01T00:00:00Z", "ends_at": "2025-11-02T00:00:00Z"},
     Operation.REFOLD_PAYMENTS: {},
     Operation.CAPTURE_ORDER: {},
     Operation.ASSIGN_DEAD_LETTER: {"assignee": None, "version": 1},

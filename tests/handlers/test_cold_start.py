@@ -34,6 +34,8 @@ ONLINE = [
     "payment_events",
     "api_docs",
     "operations",
+    "process_failures",
+    "allocation",
     "dead_letters",
     "error_classes",
     "payment_methods",

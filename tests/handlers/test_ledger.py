@@ -18,6 +18,7 @@ def room(door: Door) -> StockRoom:
 
 
 def spoil(room: StockRoom, change: str) -> None:
+    room.house.has_forged_stock = True
     room.house.sql(f"UPDATE inventory.stock_levels SET {change}")
 
 
@@ -70,6 +71,7 @@ def test_what_agrees_is_not_compensated(room: StockRoom) -> None:
 def test_movements_that_do_not_join_are_found_by_the_replay(room: StockRoom) -> None:
     room.adjust(3)
     room.adjust(-2)
+    room.house.has_forged_stock = True
     room.house.sql(
         "UPDATE inventory.stock_movements SET on_hand_before = 12, on_hand_after = 15 WHERE level_version = 2"
     )

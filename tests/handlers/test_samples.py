@@ -145,12 +145,17 @@ def test_the_inbox_of_failures_and_the_timeline_are_for_managers(shop: Door) -> 
         event["requestContext"]["authorizer"]["jwt"]["claims"] |= shop.staff("manager")
         return shop.send(event)
 
-    listed = as_manager("operations/list_process_failures").body["process_failures"]
+    listed = as_manager("process_failures/list").body["process_failures"]
     assert [failure["id"] for failure in listed] == [failure_id]
-    assert as_manager("operations/find_process_failure").body["process_failure"] == listed[0]
-    assert as_manager("operations/assign_process_failure").body["process_failure"]["version"] == 2
-    stale = as_manager("operations/resolve_process_failure")
+    found = as_manager("process_failures/find").body["process_failure"]
+    assert [step["action"] for step in found.pop("history")] == ["opened"]
+    assert found == listed[0]
+    assert as_manager("process_failures/assign").body["process_failure"]["version"] == 2
+    stale = as_manager("process_failures/resolve")
     assert (stale.status, stale.body["code"], stale.body["version"]) == (409, "conflict", 2)
+    assert as_manager("process_failures/unassign").body["process_failure"]["assigned_to"] is None
+    assert as_manager("process_failures/reopen").body["detail"] == "the failure is open already"
+    assert len(as_manager("process_failures/counts").body["processes"]) > 10
     assert as_manager("operations/show_gateways").body["gateways"][0]["calls"]["count"] >= 1
     assert as_manager("operations/order_timeline").body["order_id"] == order_id
 

@@ -9,13 +9,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from enum import StrEnum
 from itertools import combinations
 from typing import Any, Final
 from uuid import UUID
 
 from holdfast.inventory.capacity import CapacityOverride, at_capacity
-from holdfast.inventory.scoring import DEFAULT_SCALE, WEIGHTS, Candidate, Demand, ScoreScale, Scoring, Warehouse
+from holdfast.inventory.reasons import Choice, Decision, Verdict, reasons_of
+from holdfast.inventory.scoring import WEIGHTS, Candidate, Demand, Rules, ScoreScale, Warehouse, appraise
 from holdfast.values.coordinates import Coordinates
 from holdfast.values.errors import CapacityExceeded, OutOfStock
 from holdfast.values.shipping import ShippingPreference
@@ -25,6 +25,7 @@ __all__ = [
     "CapacityOverride",
     "Line",
     "Plan",
+    "Rules",
     "ScoreScale",
     "Verdict",
     "Warehouse",
@@ -32,10 +33,6 @@ __all__ = [
     "allocate",
 ]
 
-SINGLE_WAREHOUSE_TOLERANCE: Final = 1.15
-"""One warehouse is preferred while its score is at most this many times the best split's."""
-SPLIT_OVERHEAD: Final = 1.25
-"""What a second parcel costs beyond its postage, as a factor on the split's shipping cost."""
 ORDER_WAREHOUSES_MAX: Final = 3
 """The highest ``max_warehouses``: the search is exact, and 50 warehouses have 19,600 triples but 230,300 quadruples."""
 
@@ -84,7 +81,7 @@ class Plan:
 
     ``assignments`` are sorted by (warehouse, variant), the global order of row locks, with one entry for each pair.
     ``shipping_cost_minor`` is what the parcels cost the shop, without the split's overhead. ``per_warehouse`` begins
-    with the better score. ``reasons`` is JSON-able: see ``Verdict`` for why each warehouse was chosen or lost.
+    with the better score. ``reasons`` is JSON-able: the record of the decision (``inventory.reasons``).
     """
 
     assignments: tuple[Assignment, ...]
@@ -92,41 +89,6 @@ class Plan:
     shipping_cost_minor: int
     per_warehouse: tuple[WarehouseShare, ...]
     reasons: dict[str, Any]
-
-
-class Verdict(StrEnum):
-    """Why a warehouse was chosen, or why it lost."""
-
-    CHOSEN = "chosen"
-    NO_STOCK = "no_stock"  # it has none of the goods
-    AT_CAPACITY = "at_capacity"  # it is full today and overflow was not allowed
-    CANNOT_SERVE_ALONE = "cannot_serve_alone"  # it has a part; another warehouse has everything
-    HIGHER_SCORE = "higher_score"  # it could serve everything at a higher score
-    TIE_LOST = "tie_lost"  # the same score, but a later priority or code
-    SPLIT_SCORES_BETTER = "split_scores_better"  # it could serve everything, but beyond the tolerance
-    NOT_IN_BEST_SPLIT = "not_in_best_split"  # another combination scores better
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Choice:
-    """Warehouses that together serve everything, the better score first."""
-
-    members: tuple[Candidate, ...]
-    score: float
-
-    @property
-    def rank(self) -> tuple[float, list[int], list[str]]:
-        warehouses = [member.warehouse for member in self.members]
-        return self.score, sorted(each.priority for each in warehouses), sorted(each.code for each in warehouses)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Decision:
-    """The best of each kind, and which of the two it is."""
-
-    chosen: _Choice
-    single: _Choice | None
-    split: _Choice | None
 
 
 def allocate(
@@ -137,13 +99,13 @@ def allocate(
     *,
     allow_capacity_overflow: bool = True,
     max_warehouses: int = 2,
-    scale: ScoreScale = DEFAULT_SCALE,
+    rules: Rules | None = None,
 ) -> Plan:
     """Choose the warehouses for the whole order. The order of ``lines`` and ``warehouses`` does not matter.
 
     One warehouse if it can serve everything and scores at most 1.15 times the best split, else the best split over as
     few warehouses as can serve it, at most ``max_warehouses``. Ties go to the lower priority, then the code. Without
-    a ``destination`` every distance is 0 and cost decides.
+    a ``destination`` every distance is 0 and cost decides. ``rules``, if given, stand for those of the preference.
 
     Raises OutOfStock (facts: ``items`` of {variant_id, requested, available}, the short ones) when the stock of all
     warehouses does not suffice, or does only over more than ``max_warehouses``: then ``available`` is what the best
@@ -154,14 +116,14 @@ def allocate(
         raise ValueError(f"{len(lines)} lines over at most {max_warehouses} warehouses")
     demand = _total_demand(lines)
     _refuse_shortage(demand, warehouses)
-    scoring = Scoring(WEIGHTS[preference], scale)
-    appraised = [scoring.appraise(warehouse, demand, destination) for warehouse in warehouses]
+    rules = rules or Rules(WEIGHTS[preference])
+    appraised = [appraise(warehouse, demand, destination, rules) for warehouse in warehouses]
     candidates = sorted(appraised, key=lambda candidate: candidate.rank)
     stocked = [candidate for candidate in candidates if any(candidate.stock)]
     usable = [each for each in stocked if allow_capacity_overflow or not at_capacity(each.utilization)]
-    decision = _decide(usable, demand, scoring, max_warehouses)
+    decision = _decide(usable, demand, rules, max_warehouses)
     if decision is None:
-        if len(usable) < len(stocked) and _decide(stocked, demand, scoring, max_warehouses) is not None:
+        if len(usable) < len(stocked) and _decide(stocked, demand, rules, max_warehouses) is not None:
             raise CapacityExceeded("every warehouse that could serve this order is at its capacity for today")
         raise _too_scattered(demand, stocked, max_warehouses)
     members = decision.chosen.members
@@ -170,15 +132,16 @@ def allocate(
         is_split=len(members) > 1,
         shipping_cost_minor=sum(member.warehouse.shipping_cost_base_minor for member in members),
         per_warehouse=tuple(_share(member) for member in members),
-        reasons={
-            "preference": preference.value,
-            "weights": {"cost": scoring.weights.cost, "speed": scoring.weights.speed},
-            "scale": {"cost_minor": scale.cost_minor, "distance_km": scale.distance_km},
-            "allow_capacity_overflow": allow_capacity_overflow,
-            "max_warehouses": max_warehouses,
-            **_explain_decision(decision),
-            "candidates": [_explain(each, each in usable, decision, demand) for each in candidates],
-        },
+        reasons=reasons_of(
+            decision,
+            candidates,
+            usable,
+            demand,
+            preference,
+            rules,
+            allow_capacity_overflow=allow_capacity_overflow,
+            max_warehouses=max_warehouses,
+        ),
     )
 
 
@@ -219,22 +182,22 @@ def _short_items(demand: Demand, available: Sequence[int]) -> list[dict[str, Any
     ]
 
 
-def _decide(usable: list[Candidate], demand: Demand, scoring: Scoring, max_warehouses: int) -> _Decision | None:
+def _decide(usable: list[Candidate], demand: Demand, rules: Rules, max_warehouses: int) -> Decision | None:
     able = next((candidate for candidate in usable if candidate.serves(demand)), None)
-    single = _Choice((able,), able.score) if able else None
+    single = Choice((able,), able.score) if able else None
     # A split with a warehouse that can serve everything costs more and is no nearer than that warehouse alone.
     partial = [candidate for candidate in usable if not candidate.serves(demand)]
-    split = _best_split(partial, demand, scoring, max_warehouses)
-    if single and (split is None or single.score <= split.score * SINGLE_WAREHOUSE_TOLERANCE):
-        return _Decision(single, single, split)
-    return _Decision(split, single, split) if split else None
+    split = _best_split(partial, demand, rules, max_warehouses)
+    if single and (split is None or single.score <= split.score * rules.single_tolerance):
+        return Decision(single, single, split)
+    return Decision(split, single, split) if split else None
 
 
-def _best_split(partial: list[Candidate], demand: Demand, scoring: Scoring, max_warehouses: int) -> _Choice | None:
+def _best_split(partial: list[Candidate], demand: Demand, rules: Rules, max_warehouses: int) -> Choice | None:
     wanted = tuple(quantity for _, quantity in demand)
     for size in range(2, max_warehouses + 1):
         able = [
-            _Choice(members, _split_score(members, scoring))
+            Choice(members, _split_score(members, rules))
             for members in combinations(partial, size)
             if all(map(_reaches, wanted, *(member.stock for member in members)))
         ]
@@ -247,9 +210,9 @@ def _reaches(wanted: int, *figures: int) -> bool:
     return sum(figures) >= wanted
 
 
-def _split_score(members: tuple[Candidate, ...], scoring: Scoring) -> float:
-    cost_minor = SPLIT_OVERHEAD * sum(member.weighted_cost_minor for member in members)
-    return scoring.score(cost_minor, max(member.distance_km for member in members))
+def _split_score(members: tuple[Candidate, ...], rules: Rules) -> float:
+    cost_minor = rules.split_overhead * sum(member.weighted_cost_minor for member in members)
+    return rules.score(cost_minor, max(member.distance_km for member in members))
 
 
 def _distribute(members: tuple[Candidate, ...], demand: Demand) -> tuple[Assignment, ...]:
@@ -276,54 +239,3 @@ def _share(member: Candidate) -> WarehouseShare:
         utilization=member.utilization,
         effective_capacity=member.effective_capacity,
     )
-
-
-def _explain_decision(decision: _Decision) -> dict[str, Any]:
-    single, split = decision.single, decision.split
-    if single is None:
-        rule = "no warehouse can serve everything alone"
-    elif split is None:
-        rule = "no split is needed: one warehouse can serve everything, and no others can together"
-    else:
-        relation = "at most" if decision.chosen is single else "more than"
-        rule = f"the best single warehouse scores {relation} {SINGLE_WAREHOUSE_TOLERANCE} times the best split"
-    return {
-        "rule": rule,
-        "score": decision.chosen.score,
-        "best_single": _explain_choice(single),
-        "best_split": _explain_choice(split),
-    }
-
-
-def _explain_choice(choice: _Choice | None) -> dict[str, Any] | None:
-    if choice is None:
-        return None
-    return {"warehouses": [member.warehouse.code for member in choice.members], "score": choice.score}
-
-
-def _explain(candidate: Candidate, usable: bool, decision: _Decision, demand: Demand) -> dict[str, Any]:
-    return {
-        "warehouse_id": str(candidate.warehouse.id),
-        "code": candidate.warehouse.code,
-        "verdict": _verdict(candidate, usable, decision, demand).value,
-        "score": candidate.score,
-        "shipping_cost_minor": candidate.warehouse.shipping_cost_base_minor,
-        "distance_km": candidate.distance_km,
-        "orders_today": candidate.warehouse.orders_today,
-        "effective_capacity": candidate.effective_capacity,
-        "utilization": candidate.utilization,
-        "penalty": candidate.penalty,
-    }
-
-
-def _verdict(candidate: Candidate, usable: bool, decision: _Decision, demand: Demand) -> Verdict:
-    chosen = decision.chosen
-    if candidate in chosen.members:
-        return Verdict.CHOSEN
-    if not usable:
-        return Verdict.AT_CAPACITY if any(candidate.stock) else Verdict.NO_STOCK
-    if not candidate.serves(demand):
-        return Verdict.CANNOT_SERVE_ALONE if chosen is decision.single else Verdict.NOT_IN_BEST_SPLIT
-    if chosen is not decision.single:
-        return Verdict.SPLIT_SCORES_BETTER
-    return Verdict.TIE_LOST if candidate.score == chosen.score else Verdict.HIGHER_SCORE

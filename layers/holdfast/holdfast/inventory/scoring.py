@@ -49,6 +49,26 @@ class ScoreScale:
 
 
 DEFAULT_SCALE: Final = ScoreScale()
+SINGLE_WAREHOUSE_TOLERANCE: Final = 1.15
+"""One warehouse is preferred while its score is at most this many times the best split's."""
+SPLIT_OVERHEAD: Final = 1.25
+"""What a second parcel costs beyond its postage, as a factor on the split's shipping cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Every figure that a decision is made by, beside the facts. A simulation decides by others."""
+
+    weights: Weights
+    scale: ScoreScale = DEFAULT_SCALE
+    single_tolerance: float = SINGLE_WAREHOUSE_TOLERANCE
+    split_overhead: float = SPLIT_OVERHEAD
+
+    def score(self, weighted_cost_minor: float, distance_km: float) -> float:
+        """``weighted_cost_minor`` is the shipping cost with its penalty already on it."""
+        cost = self.weights.cost * weighted_cost_minor / self.scale.cost_minor
+        distance = self.weights.speed * distance_km / self.scale.distance_km
+        return round(cost + distance, _SCORE_DECIMALS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,32 +115,23 @@ class Candidate:
         return all(there == wanted for there, (_, wanted) in zip(self.stock, demand, strict=True))
 
 
-@dataclass(frozen=True, slots=True)
-class Scoring:
-    """The formula with its figures filled in."""
+def distance_between(place: Coordinates, other: Coordinates) -> float:
+    """Great-circle kilometers, to the meter."""
+    return round(great_circle_km(place, other), _DISTANCE_DECIMALS)
 
-    weights: Weights
-    scale: ScoreScale
 
-    def score(self, weighted_cost_minor: float, distance_km: float) -> float:
-        """``weighted_cost_minor`` is the shipping cost with its penalty already on it."""
-        cost = self.weights.cost * weighted_cost_minor / self.scale.cost_minor
-        distance = self.weights.speed * distance_km / self.scale.distance_km
-        return round(cost + distance, _SCORE_DECIMALS)
-
-    def appraise(self, warehouse: Warehouse, demand: Demand, destination: Coordinates | None) -> Candidate:
-        """Score the warehouse for this order; without a destination its distance is 0."""
-        kilometers = 0.0 if destination is None else great_circle_km(warehouse.location, destination)
-        distance_km = round(kilometers, _DISTANCE_DECIMALS)
-        capacity = effective_capacity(warehouse.base_daily_capacity, warehouse.override)
-        utilized = utilization(warehouse.orders_today, capacity)
-        penalty = capacity_penalty(utilized)
-        return Candidate(
-            warehouse=warehouse,
-            stock=tuple(max(0, min(wanted, warehouse.available.get(variant_id, 0))) for variant_id, wanted in demand),
-            distance_km=distance_km,
-            effective_capacity=capacity,
-            utilization=utilized,
-            penalty=penalty,
-            score=self.score(warehouse.shipping_cost_base_minor * penalty, distance_km),
-        )
+def appraise(warehouse: Warehouse, demand: Demand, destination: Coordinates | None, rules: Rules) -> Candidate:
+    """Score the warehouse for this order; without a destination its distance is 0."""
+    distance_km = 0.0 if destination is None else distance_between(warehouse.location, destination)
+    capacity = effective_capacity(warehouse.base_daily_capacity, warehouse.override)
+    utilized = utilization(warehouse.orders_today, capacity)
+    penalty = capacity_penalty(utilized)
+    return Candidate(
+        warehouse=warehouse,
+        stock=tuple(max(0, min(wanted, warehouse.available.get(variant_id, 0))) for variant_id, wanted in demand),
+        distance_km=distance_km,
+        effective_capacity=capacity,
+        utilization=utilized,
+        penalty=penalty,
+        score=rules.score(warehouse.shipping_cost_base_minor * penalty, distance_km),
+    )

@@ -29,8 +29,11 @@ class Operation(StrEnum):
     LIST_REFUNDS = "list_refunds"
     LIST_PROCESS_FAILURES = "list_process_failures"
     FIND_PROCESS_FAILURE = "find_process_failure"
+    COUNT_PROCESS_FAILURES = "count_process_failures"
     ASSIGN_PROCESS_FAILURE = "assign_process_failure"
+    UNASSIGN_PROCESS_FAILURE = "unassign_process_failure"
     RESOLVE_PROCESS_FAILURE = "resolve_process_failure"
+    REOPEN_PROCESS_FAILURE = "reopen_process_failure"
     SHOW_ORDER_TIMELINE = "show_order_timeline"
     LIST_MAILS = "list_mails"
     RESEND_MAIL = "resend_mail"
@@ -42,6 +45,8 @@ class Operation(StrEnum):
     CORRECT_ADDRESS_REVIEW = "correct_address_review"
     EXTEND_ADDRESS_REVIEW = "extend_address_review"
     CANCEL_ADDRESS_REVIEW = "cancel_address_review"
+    EXPLAIN_ALLOCATION = "explain_allocation"
+    SIMULATE_ALLOCATION = "simulate_allocation"
     SHOW_GATEWAYS = "show_gateways"
     LIST_DISPUTES = "list_disputes"
     SHOW_MONEY_REPORT = "show_money_report"
@@ -134,8 +139,11 @@ WHO_MAY: Final[Mapping[Operation, Access]] = {
     Operation.LIST_REFUNDS: Access(_SHOPPERS, staff=Role.VIEWER),
     Operation.LIST_PROCESS_FAILURES: _MANAGERS,
     Operation.FIND_PROCESS_FAILURE: _MANAGERS,
+    Operation.COUNT_PROCESS_FAILURES: _MANAGERS,
     Operation.ASSIGN_PROCESS_FAILURE: _MANAGERS,
+    Operation.UNASSIGN_PROCESS_FAILURE: _MANAGERS,
     Operation.RESOLVE_PROCESS_FAILURE: _MANAGERS,
+    Operation.REOPEN_PROCESS_FAILURE: _MANAGERS,
     Operation.SHOW_GATEWAYS: _MANAGERS,
     Operation.SHOW_ORDER_TIMELINE: _MANAGERS,
     Operation.LIST_MAILS: _MANAGERS,
@@ -148,6 +156,8 @@ WHO_MAY: Final[Mapping[Operation, Access]] = {
     Operation.CORRECT_ADDRESS_REVIEW: _MANAGERS,
     Operation.EXTEND_ADDRESS_REVIEW: _MANAGERS,
     Operation.CANCEL_ADDRESS_REVIEW: _MANAGERS,
+    Operation.EXPLAIN_ALLOCATION: _VIEWERS,
+    Operation.SIMULATE_ALLOCATION: _MANAGERS,
     Operation.LIST_DISPUTES: _MANAGERS,
     Operation.SHOW_MONEY_REPORT: _MANAGERS,
     Operation.REFOLD_PAYMENTS: _MANAGERS,

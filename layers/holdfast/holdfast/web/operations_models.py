@@ -26,6 +26,13 @@ class ResolveFailureBody(Body):
     version: Version
 
 
+class ReopenFailureBody(Body):
+    """Why it is not over."""
+
+    note: Note
+    version: Version
+
+
 class RefoldBody(Body):
     """Which payments: one, or those begun since an instant; ``after`` is the cursor, a page's ``next_after``."""
 

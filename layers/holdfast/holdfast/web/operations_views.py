@@ -6,6 +6,8 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
+from holdfast.flows.operations.process_failures import FailureAction
+from holdfast.flows.operations.process_names import Process
 from holdfast.web import address_review_views
 
 
@@ -22,15 +24,52 @@ class ProcessFailure(BaseModel):
     resolved_by: str | None
     resolved_at: datetime | None
     resolution_notes: str | None
+    reopening_notes: str | None
     created_at: datetime
     updated_at: datetime | None
     version: int
 
 
+class ProcessFailureStep(BaseModel):
+    """One step on the record of a failure: what, by whom, and who had it then."""
+
+    sequence: int
+    action: FailureAction
+    assigned_to: str | None
+    changed_by: str
+    notes: str | None
+    at: datetime
+
+
+class ProcessFailureWithHistory(ProcessFailure):
+    """A failure and every step so far, oldest first."""
+
+    history: list[ProcessFailureStep]
+
+
 class ProcessFailureAnswer(BaseModel):
     """One process failure."""
 
-    process_failure: ProcessFailure
+    process_failure: ProcessFailureWithHistory
+
+
+class ProcessFailureCount(BaseModel):
+    """A process that may call a person. ``resolved`` counts those opened in the last 7 days; ``runbook`` is a path in
+    the repository."""
+
+    process_name: Process
+    meaning: str
+    runbook: str
+    open: int
+    unassigned: int
+    resolved: int
+    oldest_open_at: datetime | None
+
+
+class ProcessFailureCounts(BaseModel):
+    """All processes, whether anything waits or not."""
+
+    processes: list[ProcessFailureCount]
 
 
 class ProcessFailurePage(BaseModel):
@@ -227,6 +266,7 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     MoneyReport,
     OrderTimeline,
     ProcessFailureAnswer,
+    ProcessFailureCounts,
     ProcessFailurePage,
     RefoldPage,
 )

@@ -12,6 +12,7 @@ from holdfast.payments.model import RefundReason, RefundStatus, RestockReason
 from holdfast.values.shipping import ShippingPreference
 from holdfast.web import (
     address_views,
+    allocation_views,
     dead_letter_views,
     mail_views,
     operations_views,
@@ -366,6 +367,7 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     RefundList,
     RefundedOrder,
     WebhookReceived,
+    *allocation_views.ANSWERS,
     *dead_letter_views.ANSWERS,
     *mail_views.ANSWERS,
     *operations_views.ANSWERS,

@@ -11,6 +11,7 @@ from typing import Any, Final
 from holdfast.addresses.model import AddressReviewStatus, AddressReviewStep
 from holdfast.addresses.review_begin import ReviewBasis, begin_review
 from holdfast.database.transaction import Transaction
+from holdfast.flows.operations.process_names import Call, Process
 from holdfast.flows.orders.locked_order import LockedOrder
 from holdfast.orders.lifecycle import OrderStatus
 from holdfast.values.ids import uuid7
@@ -34,7 +35,7 @@ def review_of_step(
     path: tuple[OrderStatus, ...],
     notes: str | None,
     ending: ReviewEnding | None,
-) -> tuple[Mapping[str, Any] | None, tuple[tuple[str, str, Mapping[str, Any]], ...]]:
+) -> tuple[Mapping[str, Any] | None, tuple[Call, ...]]:
     """What ``checkout.settle`` is to write of the review, and the failures that a person has to know of."""
     if not path:
         return _NOTHING
@@ -48,7 +49,7 @@ def review_of_step(
     if begun.wrong_setting is None:
         return {"begin": begun.document}, ()
     detail = f"the deadline of the address review was counted on the region's own calendar: {begun.wrong_setting}"
-    return {"begin": begun.document}, (("BusinessCalendar", detail, {"review_id": begun.document["id"]}),)
+    return {"begin": begun.document}, ((Process.BUSINESS_CALENDAR, detail, {"review_id": begun.document["id"]}),)
 
 
 def _ending_by(status: OrderStatus, notes: str | None) -> ReviewEnding:

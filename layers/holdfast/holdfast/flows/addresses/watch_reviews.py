@@ -18,6 +18,7 @@ from holdfast.flows.addresses.review_of_step import ReviewEnding
 from holdfast.flows.money.return_money import return_money_owed
 from holdfast.flows.money.settlement import write
 from holdfast.flows.operations.call_person import call_person
+from holdfast.flows.operations.process_names import Process
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
 from holdfast.flows.orders.cancel_order import cancellation
 from holdfast.orders.lifecycle import OrderStatus
@@ -28,7 +29,7 @@ REMINDERS_MAX_ROWS: Final = 500
 """Of one organization in one transaction."""
 DEADLINES_MAX_ROWS: Final = 500
 """Of one organization in one run; each is a transaction of its own."""
-PROCESS: Final = "AddressReviewDeadline"
+PROCESS: Final = Process.ADDRESS_REVIEW_DEADLINE
 
 _logger = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from holdfast.database.transaction import Transaction, records
 from holdfast.flows.operations.call_person import call_person
+from holdfast.flows.operations.process_names import Process
 from holdfast.gateways.port import ForgetsMethods
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation, require
@@ -20,7 +21,7 @@ from holdfast.values.caller import Caller
 from holdfast.values.errors import NotFound
 
 FORGET_DEADLINE_SECONDS: Final = 8.0
-PROCESS: Final = "PaymentMethodKept"
+PROCESS: Final = Process.PAYMENT_METHOD_KEPT
 FORGET_ATTEMPTS_MAX: Final = 12
 FORGET_BATCH_MAX: Final = 20
 _FORGET_DELAY_MAX_SECONDS: Final = 3600

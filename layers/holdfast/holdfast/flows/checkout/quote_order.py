@@ -5,6 +5,7 @@ from typing import Any
 
 from holdfast.flows.addresses.locate_address import AddressSearch
 from holdfast.flows.checkout.planning import CheckoutRequest, plan_checkout, read_facts
+from holdfast.inventory.reasons import for_shoppers
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation, require
 from holdfast.values.caller import Caller
@@ -60,6 +61,6 @@ def quote_order(runtime: Runtime, caller: Caller, request: CheckoutRequest, now:
                 }
                 for assignment in allocation.assignments
             ],
-            "reasons": allocation.reasons,
+            "reasons": for_shoppers(allocation.reasons),
         },
     }

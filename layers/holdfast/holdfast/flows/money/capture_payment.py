@@ -39,6 +39,7 @@ from holdfast.flows.money.owed_operations import (
 )
 from holdfast.flows.money.return_money import return_money_owed
 from holdfast.flows.operations.call_person import call_person
+from holdfast.flows.operations.process_names import Process
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, lock_order
 from holdfast.flows.shipping.leave_warehouse import leave_if_paid
@@ -60,7 +61,7 @@ from holdfast.values.money import Money
 from holdfast.values.payment_events import EventType
 
 ACTOR: Final = "system:capture_payment"
-PROCESS: Final = "CaptureFailed"
+PROCESS: Final = Process.CAPTURE_FAILED
 _UNWANTED: Final = "not captured: the money goes back"
 
 _logger = logging.getLogger(__name__)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from holdfast.flows.operations.process_names import Call, Process
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment
 from holdfast.payments.disputes import DisputeFact
 from holdfast.payments.state import PaymentFacts
@@ -19,8 +20,8 @@ class DisputeEffects:
     row: Mapping[str, Any] | None = None
     topics: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
-    failures: tuple[tuple[str, str, Mapping[str, Any]], ...] = ()
-    resolved: tuple[tuple[str, str], ...] = ()
+    failures: tuple[Call, ...] = ()
+    resolved: tuple[tuple[Process, str], ...] = ()
 
 
 def dispute_effects(
@@ -41,7 +42,9 @@ def dispute_effects(
     if dispute.is_open:
         until = f"until {dispute.due_at.isoformat()}" if dispute.due_at else "soon: the gateway names no date"
         detail = f"order {order.order_number} is disputed over {sum_text}; answer at {payment.gateway} {until}"
-        return DisputeEffects(has_open, row, ("order.dispute_opened",), about, (("DisputeOpened", detail, payload),))
+        return DisputeEffects(
+            has_open, row, ("order.dispute_opened",), about, ((Process.DISPUTE_OPENED, detail, payload),)
+        )
     note = f"dispute {dispute.gateway_dispute_id} ended: {dispute.outcome or 'outcome not told'}"
     lost = f"a dispute over {sum_text} of order {order.order_number} was lost; what is not shipped should not be"
     return DisputeEffects(
@@ -49,8 +52,8 @@ def dispute_effects(
         row,
         ("order.dispute_closed",),
         about,
-        (("DisputeLost", lost, payload),) if dispute.outcome is DisputeOutcome.LOST else (),
-        () if has_open else (("DisputeOpened", note),),
+        ((Process.DISPUTE_LOST, lost, payload),) if dispute.outcome is DisputeOutcome.LOST else (),
+        () if has_open else ((Process.DISPUTE_OPENED, note),),
     )
 
 

@@ -7,10 +7,11 @@ from typing import Any, Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction, records
+from holdfast.flows.operations.process_names import Process
 from holdfast.payments.reconciliation import FROM_GATEWAY, DifferenceKind
 from holdfast.values.ids import uuid7
 
-PROCESS: Final = "MoneyDifference"
+PROCESS: Final = Process.MONEY_DIFFERENCE
 
 Found = Mapping[str, Any]
 """{kind, subject_id, order_id, payment_id, ours, gateways, amount_at_risk, currency, details}"""

@@ -11,6 +11,7 @@ from itertools import chain
 from typing import Any, Final
 from uuid import UUID
 
+from holdfast.flows.operations.process_names import Call, Process
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, LockedRefund
 from holdfast.orders.lifecycle import TERMINAL, OrderStatus
 from holdfast.payments.model import RefundStatus
@@ -27,7 +28,7 @@ class RefundNews:
 
     rows: tuple[Mapping[str, Any], ...] = ()
     topics: tuple[str, ...] = ()
-    failures: tuple[tuple[str, str, Mapping[str, Any]], ...] = ()
+    failures: tuple[Call, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -108,12 +109,10 @@ def refund_row(
     }
 
 
-def refund_failure(
-    order: LockedOrder, payment: LockedPayment, amount: int, reason: str, refund_id: UUID
-) -> tuple[str, str, Mapping[str, Any]]:
+def refund_failure(order: LockedOrder, payment: LockedPayment, amount: int, reason: str, refund_id: UUID) -> Call:
     """For whom it may concern: the shopper waits for money that did not arrive."""
     detail = f"a refund of {amount} {payment.currency} of order {order.order_number} did not arrive: {reason}"
-    return "RefundFailed", detail, {"refund_id": str(refund_id), "payment_id": str(payment.id), "amount": amount}
+    return Process.REFUND_FAILED, detail, {"refund_id": str(refund_id), "payment_id": str(payment.id), "amount": amount}
 
 
 def step_back(

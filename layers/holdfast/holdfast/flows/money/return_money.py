@@ -8,10 +8,10 @@ committed before the gateway is called, and its id is the key of the call: calli
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
@@ -28,6 +28,7 @@ from holdfast.flows.money.refund_at_gateway import ask_for_refund, look_at_refun
 from holdfast.flows.money.refund_news import refund_failure, refund_row
 from holdfast.flows.money.refund_purses import purses_of
 from holdfast.flows.money.settlement import Settlement, write
+from holdfast.flows.operations.process_names import Call, Process
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, LockedRefund, lock_order
 from holdfast.gateways.answers import event_from_snapshot
 from holdfast.gateways.port import Gateway, GatewayEvent, GatewayRefused
@@ -239,12 +240,12 @@ def _give_up(transaction: Transaction, operation: Owed, error: Exception, *, ref
         and operation.subject_id in (None, refund.id)
     )
     payload = {"operation_id": str(operation.id), "payment_id": str(operation.payment_id)}
-    failure: tuple[str, str, Mapping[str, Any]]
+    failure: Call
     if operation.subject_id is not None:
         amount = order.refund(operation.subject_id).amount
         failure = refund_failure(order, payment, amount, str(error), operation.subject_id)
     else:
-        name = "RefundFailed" if isinstance(error, RefundFailed) else "ReturnMoney"
+        name = Process.REFUND_FAILED if isinstance(error, RefundFailed) else Process.RETURN_MONEY
         failure = (name, f"money owed back could not be returned: {error}", payload)
     write(
         transaction,

@@ -18,6 +18,7 @@ from holdfast.flows.money.dispute_effects import DisputeEffects, dispute_effects
 from holdfast.flows.money.price_difference import give_back_difference
 from holdfast.flows.money.refund_news import REFUND_NEWS, RefundNews, read_refund_news, step_back
 from holdfast.flows.money.settlement_document import settlement_document
+from holdfast.flows.operations.process_names import Call, Process
 from holdfast.flows.orders.locked_order import MONEY_STATUSES, LockedOrder, LockedPayment
 from holdfast.orders.lifecycle import TERMINAL, OrderStatus, path_to_confirmed
 from holdfast.orders.model import derive_payment_status
@@ -73,7 +74,7 @@ class Settlement:
     return_money_of: tuple[tuple[UUID, str], ...] = ()
     operations: tuple[Mapping[str, Any], ...] = ()
     """Other things to be carried out at a gateway, as rows."""
-    failures: tuple[tuple[str, str, Mapping[str, Any]], ...] = ()
+    failures: tuple[Call, ...] = ()
     topics: tuple[str, ...] = ()
     disputed: DisputeEffects | None = None
     review_ending: ReviewEnding | None = None
@@ -199,7 +200,7 @@ def _money_came(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts,
         return settlement
     if not facts.covers_amount:
         detail = f"order {order.order_number} was paid in part: neither confirmed nor returned"
-        return _with_failure(settlement, "PaidTooLittle", detail, payment)
+        return _with_failure(settlement, Process.PAID_TOO_LITTLE, detail, payment)
     return confirm(order, settlement) if order.is_held else replace(settlement, needs_stock=True)
 
 
@@ -224,10 +225,10 @@ def _money_went(
     if order.status in TERMINAL or not payment.has_money or payment.is_owed_back:
         return settlement
     detail = f"the money of order {order.order_number} fell through after it was confirmed: {facts.failure_code}"
-    return _with_failure(settlement, "PaymentFellThrough", detail, payment)
+    return _with_failure(settlement, Process.PAYMENT_FELL_THROUGH, detail, payment)
 
 
-def _with_failure(settlement: Settlement, name: str, detail: str, payment: LockedPayment) -> Settlement:
+def _with_failure(settlement: Settlement, name: Process, detail: str, payment: LockedPayment) -> Settlement:
     return replace(settlement, failures=(*settlement.failures, (name, detail, {"payment_id": str(payment.id)})))
 
 
@@ -274,7 +275,7 @@ def cancel_for_lost_stock(order: LockedOrder, payment: LockedPayment, settlement
         notes="paid too late: the stock was gone, the money is returned",
         resolve_holds="cancelled" if order.has_live_holds else None,
         return_money_of=((payment.id, "late_payment"),),
-        failures=(*settlement.failures, ("LatePayment", detail, told)),
+        failures=(*settlement.failures, (Process.LATE_PAYMENT, detail, told)),
         topics=("order.cancelled",),
         extra={**settlement.extra, "reason": "late_payment"},
         needs_stock=False,

@@ -14,6 +14,7 @@ from holdfast.flows.money.capture_payment import capture_due
 from holdfast.flows.money.return_money import return_money_owed
 from holdfast.flows.money.settlement import CHECK_DELAY_MAX_SECONDS, next_check_at
 from holdfast.flows.operations.call_person import call_person
+from holdfast.flows.operations.process_names import Process
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, lock_order
 from holdfast.runtime import Runtime
@@ -26,7 +27,7 @@ CHECKS_MAX_PAYMENTS: Final = 50
 RETURNS_MAX_ORDERS: Final = 50
 CHECKS_BEFORE_ALARM: Final = 8
 ACTOR: Final = "system:payment_watchdog"
-PROCESS: Final = "PaymentUndecided"
+PROCESS: Final = Process.PAYMENT_UNDECIDED
 UNCHECKED: Final = "the watchdog cannot check this payment; its log says why"
 
 _logger = logging.getLogger(__name__)

@@ -16,6 +16,7 @@ from holdfast.database.transaction import Transaction
 from holdfast.flows.addresses.review_links import note_contact
 from holdfast.flows.notifications.read_facts import read_facts
 from holdfast.flows.operations.call_person import call_person
+from holdfast.flows.operations.process_names import Process
 from holdfast.mail.port import Mail, NotAllowed, Rejected, Sent, TryAgain
 from holdfast.notifications.facts import Facts
 from holdfast.notifications.letters import letter_of
@@ -26,8 +27,8 @@ from holdfast.notifications.retry_policy import ATTEMPTS_MAX, LEASE_SECONDS, nex
 from holdfast.runtime import Runtime
 
 ACTOR: Final = "system:notifications"
-PROCESS: Final = "MailNotSent"
-SERVICE_PROCESS: Final = "MailService"
+PROCESS: Final = Process.MAIL_NOT_SENT
+SERVICE_PROCESS: Final = Process.MAIL_SERVICE
 
 _logger = logging.getLogger(__name__)
 

@@ -11,13 +11,14 @@ from uuid import UUID
 
 from holdfast.database.transaction import Transaction
 from holdfast.flows.operations.call_person import call_person
+from holdfast.flows.operations.process_names import Process
 from holdfast.mail.ses_feedback import Told, read_feedback
 from holdfast.notifications.model import Feedback, MailKind, SuppressionReason
 from holdfast.runtime import Runtime
 from holdfast.values.ids import uuid7
 
 ACTOR: Final = "system:mail_feedback"
-PROCESS: Final = "AddressCheckBounced"
+PROCESS: Final = Process.ADDRESS_CHECK_BOUNCED
 
 _REASONS: Final = {Feedback.BOUNCED: SuppressionReason.BOUNCE, Feedback.COMPLAINED: SuppressionReason.COMPLAINT}
 # Without this mail the shopper does not know that the order waits for them.

@@ -5,12 +5,13 @@ from typing import Any
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
+from holdfast.flows.operations.process_names import Process
 from holdfast.values.ids import uuid7
 
 
 def call_person(
     transaction: Transaction,
-    process_name: str,
+    process: Process,
     related_id: UUID,
     details: str,
     payload: Mapping[str, Any] | None = None,
@@ -20,7 +21,8 @@ def call_person(
     """Put a failure into the inbox, with the transaction that met it.
 
     The same trouble of the same thing is one open failure, however often it is met; ``renews``: its words and its
-    payload are then those of the latest time. ``details`` is read by people and names nobody.
+    payload are then those of the latest time. ``details`` is read by people and names nobody. Raises ValueError for a
+    name that ``Process`` does not have.
     """
     transaction.execute(
         """
@@ -32,7 +34,7 @@ def call_person(
         """,
         organization_id=transaction.tenant,
         id=uuid7(transaction.now),
-        process_name=process_name,
+        process_name=Process(process),
         related_id=related_id,
         details=details,
         payload=dict(payload or {}),

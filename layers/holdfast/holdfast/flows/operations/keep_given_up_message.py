@@ -10,6 +10,7 @@ from typing import Any, Final
 from uuid import UUID, uuid5
 
 from holdfast.flows.operations.call_person import call_person
+from holdfast.flows.operations.process_names import Process
 from holdfast.runtime import Runtime
 
 ACTOR: Final = "system:dead_letter_queues"
@@ -25,10 +26,10 @@ def keep_given_up_message(runtime: Runtime, queue: str, message_id: str, body: s
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
         call_person(
             transaction,
-            queue,
+            Process.MESSAGE_GIVEN_UP,
             uuid5(_NAMESPACE, f"{queue}/{message_id}"),
             f"message {message_id} of {queue} crashed its function every time it was delivered",
-            {"message_id": message_id, "body": body[:BODY_MAX_CHARACTERS]},
+            {"queue": queue, "message_id": message_id, "body": body[:BODY_MAX_CHARACTERS]},
         )
     return organization_id
 

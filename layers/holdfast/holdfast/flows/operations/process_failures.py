@@ -1,18 +1,22 @@
-"""The inbox of what needs a person: listed, given to somebody, resolved with a word on what was done."""
+"""The inbox of what needs a person: listed, counted, and read with every step that was taken."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction, records
+from holdfast.flows.operations.process_names import MEANING, Process, runbook
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation, require
 from holdfast.values.caller import Caller
-from holdfast.values.errors import Conflict, NotFound
+from holdfast.values.errors import NotFound
 
 PAGE_MAX_ROWS: Final = 100
+COUNTED_DAYS: Final = 7
+"""Resolved failures are counted while they are not older."""
 
 
 class FailureStatus(StrEnum):
@@ -22,34 +26,62 @@ class FailureStatus(StrEnum):
     RESOLVED = "resolved"
 
 
+class FailureAction(StrEnum):
+    """A step on the record of a failure."""
+
+    OPENED = "opened"
+    ASSIGNED = "assigned"
+    UNASSIGNED = "unassigned"
+    RESOLVED = "resolved"
+    REOPENED = "reopened"
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which failures; None is any. ``older_than`` and ``newer_than`` go by when they were opened first."""
+
+    status: FailureStatus | None = FailureStatus.OPEN
+    process_name: str | None = None
+    assigned_to: str | None = None
+    is_assigned: bool | None = None
+    related_id: UUID | None = None
+    older_than: datetime | None = None
+    newer_than: datetime | None = None
+
+
 def list_process_failures(
-    runtime: Runtime,
-    caller: Caller,
-    *,
-    status: FailureStatus,
-    process_name: str | None,
-    before: UUID | None,
-    limit: int,
-    now: datetime,
+    runtime: Runtime, caller: Caller, filters: Filters, *, before: UUID | None, limit: int, now: datetime
 ) -> dict[str, Any]:
     """A page of failures, newest first, and the cursor of the next. Raises Forbidden."""
     limit = min(limit, PAGE_MAX_ROWS)
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.LIST_PROCESS_FAILURES)
+        # Ids are in order of time, so that age is a range of them.
         found = records(
             transaction.rows(
                 """
                 SELECT f.id, f.process_name, f.related_id, f.details, f.payload, f.status, f.assigned_to, f.resolved_by,
-                       f.resolved_at, f.resolution_notes, f.created_at, f.updated_at, f.version
+                       f.resolved_at, f.resolution_notes, f.reopening_notes, f.created_at, f.updated_at, f.version
                   FROM operations.process_failures f
-                 WHERE f.organization_id = :organization_id AND f.status = :status
+                 WHERE f.organization_id = :organization_id
+                   AND (CAST(:status AS text) IS NULL OR f.status = :status)
                    AND (CAST(:process_name AS text) IS NULL OR f.process_name = :process_name)
+                   AND (CAST(:assigned_to AS text) IS NULL OR f.assigned_to = :assigned_to)
+                   AND (CAST(:is_assigned AS boolean) IS NULL OR (f.assigned_to IS NOT NULL) = :is_assigned)
+                   AND (CAST(:related_id AS uuid) IS NULL OR f.related_id = :related_id)
+                   AND (CAST(:older_than AS timestamptz) IS NULL OR f.id < tenancy.uuid_v7_floor(:older_than))
+                   AND (CAST(:newer_than AS timestamptz) IS NULL OR f.id >= tenancy.uuid_v7_floor(:newer_than))
                    AND (CAST(:before AS uuid) IS NULL OR f.id < CAST(:before AS uuid))
                  ORDER BY f.id DESC LIMIT :limit
                 """,
                 organization_id=transaction.tenant,
-                status=status,
-                process_name=process_name,
+                status=filters.status,
+                process_name=filters.process_name,
+                assigned_to=filters.assigned_to,
+                is_assigned=filters.is_assigned,
+                related_id=filters.related_id,
+                older_than=filters.older_than,
+                newer_than=filters.newer_than,
                 before=before,
                 limit=limit,
             )
@@ -58,71 +90,55 @@ def list_process_failures(
     return {"process_failures": failures, "next_before": failures[-1]["id"] if len(failures) == limit else None}
 
 
+def count_process_failures(runtime: Runtime, caller: Caller, now: datetime) -> dict[str, Any]:
+    """For each process what it means, where its runbook is, and how many wait. Raises Forbidden.
+
+    All that are open count; of the resolved ones those that were opened in the last 7 days.
+    """
+    with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
+        require(transaction, caller, Operation.COUNT_PROCESS_FAILURES)
+        found = records(
+            transaction.rows(
+                """
+                SELECT f.process_name, count(*) FILTER (WHERE f.status = 'open') AS open,
+                       count(*) FILTER (WHERE f.status = 'open' AND f.assigned_to IS NULL) AS unassigned,
+                       count(*) FILTER (WHERE f.status = 'resolved') AS resolved,
+                       min(f.created_at) FILTER (WHERE f.status = 'open') AS oldest_open_at
+                  FROM (SELECT process_name, status, assigned_to, created_at FROM operations.process_failures
+                         WHERE organization_id = :organization_id AND status = 'open'
+                        UNION ALL
+                        SELECT process_name, status, assigned_to, created_at FROM operations.process_failures
+                         WHERE organization_id = :organization_id AND status = 'resolved'
+                           AND id >= tenancy.uuid_v7_floor(:since)) f
+                 GROUP BY f.process_name
+                """,
+                organization_id=transaction.tenant,
+                since=now - timedelta(days=COUNTED_DAYS),
+            )
+        )
+    counted = {row["process_name"]: row for row in found}
+    return {"processes": [_counted(process, counted.get(process)) for process in Process]}
+
+
 def find_process_failure(runtime: Runtime, caller: Caller, failure_id: UUID, now: datetime) -> Mapping[str, Any]:
-    """One failure. Raises Forbidden or NotFound."""
+    """One failure with its history. Raises Forbidden or NotFound."""
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.FIND_PROCESS_FAILURE)
-        return _found(transaction, failure_id)
+        return read_failure(transaction, failure_id)
 
 
-def assign_process_failure(
-    runtime: Runtime, caller: Caller, failure_id: UUID, *, assigned_to: str | None, version: int, now: datetime
-) -> Mapping[str, Any]:
-    """Give an open failure to somebody, the caller unless one is named. Raises Forbidden, NotFound or Conflict."""
-    with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
-        require(transaction, caller, Operation.ASSIGN_PROCESS_FAILURE)
-        changed = transaction.execute(
-            """
-            UPDATE operations.process_failures SET assigned_to = :assigned_to, version = version + 1
-             WHERE organization_id = :organization_id AND id = :id AND status = 'open' AND version = :version
-            """,
-            organization_id=transaction.tenant,
-            id=failure_id,
-            assigned_to=assigned_to or caller.actor,
-            version=version,
-        )
-        return _changed(transaction, failure_id, version, changed)
-
-
-def resolve_process_failure(
-    runtime: Runtime, caller: Caller, failure_id: UUID, *, note: str, version: int, now: datetime
-) -> Mapping[str, Any]:
-    """Close an open failure with a note. Raises Forbidden, NotFound or Conflict."""
-    with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
-        require(transaction, caller, Operation.RESOLVE_PROCESS_FAILURE)
-        changed = transaction.execute(
-            """
-            UPDATE operations.process_failures
-               SET status = 'resolved', resolved_by = :actor, resolved_at = :now, resolution_notes = :note,
-                   version = version + 1
-             WHERE organization_id = :organization_id AND id = :id AND status = 'open' AND version = :version
-            """,
-            organization_id=transaction.tenant,
-            id=failure_id,
-            actor=caller.actor,
-            note=note,
-            version=version,
-            now=now,
-        )
-        return _changed(transaction, failure_id, version, changed)
-
-
-def _changed(transaction: Transaction, failure_id: UUID, version: int, changed: int) -> Mapping[str, Any]:
-    """The failure after the change; or why it was not changed: it is not there, is resolved, or moved on."""
-    failure = _found(transaction, failure_id)
-    if changed:
-        return failure
-    if failure["status"] == FailureStatus.RESOLVED:
-        raise Conflict("the failure is resolved already", version=failure["version"])
-    raise Conflict(f"the failure was changed since version {version}", version=failure["version"])
-
-
-def _found(transaction: Transaction, failure_id: UUID) -> Mapping[str, Any]:
+def read_failure(transaction: Transaction, failure_id: UUID) -> Mapping[str, Any]:
+    """The failure with every step so far, oldest first. Raises NotFound."""
     rows = records(
         transaction.rows(
             """
             SELECT f.id, f.process_name, f.related_id, f.details, f.payload, f.status, f.assigned_to, f.resolved_by,
-                   f.resolved_at, f.resolution_notes, f.created_at, f.updated_at, f.version
+                   f.resolved_at, f.resolution_notes, f.reopening_notes, f.created_at, f.updated_at, f.version,
+                   (SELECT jsonb_agg(jsonb_build_object(
+                               'sequence', h.sequence, 'action', h.action, 'assigned_to', h.assigned_to,
+                               'changed_by', h.changed_by, 'notes', h.notes, 'at', h.created_at) ORDER BY h.sequence)
+                      FROM operations.process_failure_history h
+                     WHERE h.organization_id = f.organization_id AND h.process_failure_id = f.id) AS history
               FROM operations.process_failures f WHERE f.organization_id = :organization_id AND f.id = :id
             """,
             organization_id=transaction.tenant,
@@ -131,7 +147,19 @@ def _found(transaction: Transaction, failure_id: UUID) -> Mapping[str, Any]:
     )
     if not rows:
         raise NotFound("there is no such process failure")
-    return _shown(rows[0])
+    return {**_shown(rows[0]), "history": rows[0]["history"] or []}
+
+
+def _counted(process: Process, row: Mapping[str, Any] | None) -> dict[str, Any]:
+    counts = row or {"open": 0, "unassigned": 0, "resolved": 0, "oldest_open_at": None}
+    oldest = counts["oldest_open_at"]
+    return {
+        "process_name": process.value,
+        "meaning": MEANING[process],
+        "runbook": runbook(process),
+        **{name: counts[name] for name in ("open", "unassigned", "resolved")},
+        "oldest_open_at": oldest and oldest.isoformat(),
+    }
 
 
 def _shown(row: Mapping[str, Any]) -> Mapping[str, Any]:

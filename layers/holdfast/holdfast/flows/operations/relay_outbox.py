@@ -10,6 +10,7 @@ from typing import Final
 
 from holdfast.database.transaction import Transaction, records
 from holdfast.flows.operations.call_person import call_person
+from holdfast.flows.operations.process_names import Process
 from holdfast.messaging.event_bus import DomainEvent
 from holdfast.runtime import Runtime
 
@@ -18,7 +19,7 @@ ATTEMPTS_MAX: Final = 50
 REFUSED_MAX_ROWS: Final = 500
 """A bus that refuses this many in one run is in trouble: the rest is left to the next run."""
 ACTOR: Final = "system:outbox_relay"
-PROCESS: Final = "OutboxRelay"
+PROCESS: Final = Process.OUTBOX_RELAY
 
 
 def relay_outbox(runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]) -> int:

@@ -19,6 +19,7 @@ from holdfast.flows.claims.idempotency import Answer, Claim, Patience, read_earl
 from holdfast.flows.money.return_money import return_money_owed
 from holdfast.flows.money.settlement import Settlement, write
 from holdfast.flows.operations.call_person import call_person
+from holdfast.flows.operations.process_names import Process
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
 from holdfast.flows.orders.find_order import order_id_of
 from holdfast.flows.orders.locked_order import LockedOrder, lock_order
@@ -32,7 +33,7 @@ from holdfast.values.caller import Caller
 from holdfast.values.errors import Conflict
 
 OPERATION: Final = "change_shipping_address"
-PROCESS: Final = "AddressNotFound"
+PROCESS: Final = Process.ADDRESS_NOT_FOUND
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from holdfast.database.transaction import Transaction
 from holdfast.flows.claims.claimed_change import Render, change_once
 from holdfast.flows.claims.idempotency import Answer
 from holdfast.flows.operations.call_person import call_person
+from holdfast.flows.operations.process_names import Process
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
 from holdfast.flows.shipping.follow_shipments import announce, follow_shipments
 from holdfast.flows.shipping.locked_shipments import LockedParcels, check_version, lock_shipment
@@ -20,7 +21,7 @@ from holdfast.tenancy.access import Operation
 from holdfast.values.errors import InvalidInput
 from holdfast.values.shipping import ShipmentStatus
 
-PROCESS: Final = "ShipmentFailed"
+PROCESS: Final = Process.SHIPMENT_FAILED
 
 
 def shipment_in_transit(runtime: Runtime, request: Request, now: datetime, render: Render) -> Answer:

@@ -11,6 +11,7 @@ from holdfast.database.transaction import Transaction, records
 from holdfast.flows.claims.claimed_change import Render, change_once
 from holdfast.flows.claims.idempotency import Answer, Claim
 from holdfast.flows.operations.call_person import call_person
+from holdfast.flows.operations.process_names import Process
 from holdfast.flows.stock.read_stock import levels_of
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation
@@ -19,7 +20,7 @@ from holdfast.values.errors import Conflict, NotFound
 from holdfast.values.ids import uuid7
 
 ACTOR: Final = "system:ledger_check"
-PROCESS: Final = "StockLedger"
+PROCESS: Final = Process.STOCK_LEDGER
 LOOKED_AT_NIGHTLY: Final = timedelta(days=2)
 """Twice the time between two checks: a night that is missed leaves no movement unseen."""
 DIFFERENCES_MAX: Final = 200

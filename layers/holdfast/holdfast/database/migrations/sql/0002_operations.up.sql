@@ -40,6 +40,7 @@ CREATE TABLE operations.process_failures (
     resolved_by text,
     resolved_at timestamptz,
     resolution_notes text,
+    reopening_notes text, -- why it was opened again, the last time
     created_at timestamptz NOT NULL,
     updated_at timestamptz,
     version integer NOT NULL DEFAULT 1, -- of what people did; a worker's news of the same trouble leaves it alone
@@ -56,9 +57,61 @@ CREATE INDEX process_failures_by_status ON operations.process_failures (organiza
 CREATE INDEX process_failures_of_process ON operations.process_failures (organization_id, process_name, status, id DESC);
 -- named query: process failures about a thing
 CREATE INDEX process_failures_of_subject ON operations.process_failures (organization_id, related_id) WHERE related_id IS NOT NULL;
+-- named query: process failures of an assignee, newest first
+CREATE INDEX process_failures_of_assignee ON operations.process_failures (organization_id, assigned_to, status, id DESC)
+    WHERE assigned_to IS NOT NULL;
 CREATE TRIGGER touch BEFORE UPDATE ON operations.process_failures FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
 CALL tenancy.isolate('operations.process_failures');
 GRANT SELECT, INSERT, UPDATE ON operations.process_failures TO holdfast_app, holdfast_system;
+
+-- Append-only: each step of a process failure, by whom and when. Written by trigger, whoever changes the failure, and
+-- never by hand: nobody else may insert.
+CREATE TABLE operations.process_failure_history (
+    organization_id uuid NOT NULL,
+    process_failure_id uuid NOT NULL,
+    sequence integer NOT NULL, -- taken under the failure's row lock
+    action text NOT NULL,
+    assigned_to text, -- after the step
+    changed_by text NOT NULL,
+    notes text,
+    created_at timestamptz NOT NULL,
+    recorded_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT process_failure_history_pkey PRIMARY KEY (organization_id, process_failure_id, sequence),
+    CONSTRAINT process_failure_history_failure_fkey FOREIGN KEY (organization_id, process_failure_id)
+        REFERENCES operations.process_failures (organization_id, id),
+    CONSTRAINT process_failure_history_action CHECK (action IN ('opened', 'assigned', 'unassigned', 'resolved', 'reopened')),
+    CONSTRAINT process_failure_history_sequence_positive CHECK (sequence >= 1)
+);
+CALL tenancy.isolate('operations.process_failure_history');
+GRANT SELECT ON operations.process_failure_history TO holdfast_app, holdfast_system;
+
+-- What a worker says anew of the same trouble (details, payload) is no step.
+CREATE FUNCTION operations.note_process_failure() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_action text := CASE
+        WHEN TG_OP = 'INSERT' THEN 'opened'
+        WHEN NEW.status = 'resolved' AND OLD.status = 'open' THEN 'resolved'
+        WHEN NEW.status = 'open' AND OLD.status = 'resolved' THEN 'reopened'
+        WHEN NEW.assigned_to IS NULL AND OLD.assigned_to IS NOT NULL THEN 'unassigned'
+        WHEN NEW.assigned_to IS DISTINCT FROM OLD.assigned_to THEN 'assigned' END;
+BEGIN
+    IF v_action IS NOT NULL THEN
+        INSERT INTO operations.process_failure_history
+            (organization_id, process_failure_id, sequence, action, assigned_to, changed_by, notes, created_at)
+        SELECT NEW.organization_id, NEW.id, COALESCE(max(h.sequence), 0) + 1, v_action, NEW.assigned_to,
+               COALESCE(NULLIF(current_setting('holdfast.actor', true), ''), session_user),
+               CASE v_action WHEN 'resolved' THEN NEW.resolution_notes WHEN 'reopened' THEN NEW.reopening_notes END,
+               CASE v_action WHEN 'opened' THEN NEW.created_at ELSE tenancy.clock() END
+          FROM operations.process_failure_history h
+         WHERE h.organization_id = NEW.organization_id AND h.process_failure_id = NEW.id;
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER note AFTER INSERT OR UPDATE OF status, assigned_to ON operations.process_failures
+    FOR EACH ROW EXECUTE FUNCTION operations.note_process_failure();
 
 -- Every call to a gateway, marketplace or geocoder, with secrets and card data masked before they get here.
 CREATE TABLE operations.api_calls (
@@ -143,3 +196,7 @@ BEGIN
     RETURN NULL;
 END
 $$;
+
+-- The inbox's own rows are no news for the audit log; what people and workers then do with them is.
+CREATE TRIGGER audit AFTER UPDATE OF status, assigned_to, resolution_notes, reopening_notes
+    ON operations.process_failures FOR EACH ROW EXECUTE FUNCTION operations.audit('organization_id', 'id');

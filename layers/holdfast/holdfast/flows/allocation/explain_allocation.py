@@ -1,0 +1,80 @@
+"""Why an order ships from where it does: the record that was made with it, in words and figures."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from holdfast.database.transaction import Transaction, records
+from holdfast.flows.orders.find_order import order_id_of
+from holdfast.inventory.explanation import calculation, in_words, why
+from holdfast.runtime import Runtime
+from holdfast.tenancy.access import Operation
+from holdfast.values.caller import Caller
+
+# One statement, so that it shows one moment.
+_ALLOCATION: Final = """
+    SELECT o.id, o.order_number, o.created_at, o.shipping_latitude, o.shipping_longitude, o.geocode_quality,
+           o.allocation_reasons,
+           (SELECT jsonb_agg(jsonb_build_object('variant_id', i.variant_id, 'sku', i.sku, 'name', i.name,
+                                                'quantity', i.quantity) ORDER BY i.position)
+              FROM orders.order_items i WHERE i.organization_id = o.organization_id AND i.order_id = o.id) AS items,
+           (SELECT jsonb_agg(jsonb_build_object(
+                       'order_item_id', a.order_item_id, 'variant_id', a.variant_id, 'warehouse_id', a.warehouse_id,
+                       'warehouse', w.code, 'quantity', a.quantity, 'load_date', a.load_date,
+                       'shipping_cost_minor', a.shipping_cost, 'distance_km', a.distance_km, 'score', a.score,
+                       'decided_at', a.created_at, 'superseded_at', a.superseded_at) ORDER BY a.created_at, a.id)
+              FROM orders.order_allocations a
+              JOIN inventory.warehouses w ON w.organization_id = a.organization_id AND w.id = a.warehouse_id
+             WHERE a.organization_id = o.organization_id AND a.order_id = o.id) AS allocations
+      FROM orders.orders o WHERE o.organization_id = :organization_id AND o.id = :order_id
+"""
+
+
+def explain_allocation(runtime: Runtime, caller: Caller, reference: str, now: datetime) -> dict[str, Any]:
+    """The decision made at checkout, and all allocations since, those that were superseded too.
+
+    ``decision`` is None for an order that has no record of one. Raises Forbidden or NotFound.
+    """
+    with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
+        order_id = order_id_of(transaction, caller, reference, Operation.EXPLAIN_ALLOCATION)
+        order = _read(transaction, order_id)
+    located = order["shipping_latitude"] is not None and order["shipping_longitude"] is not None
+    return {
+        "order_id": str(order_id),
+        "order_number": order["order_number"],
+        "decided_at": order["created_at"].isoformat(),
+        "destination": {
+            "latitude": order["shipping_latitude"],
+            "longitude": order["shipping_longitude"],
+            "quality": order["geocode_quality"],
+        }
+        if located
+        else None,
+        "items": order["items"] or [],
+        "decision": told(order["allocation_reasons"]),
+        "allocations": order["allocations"] or [],
+    }
+
+
+def told(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A record with its words; None for one that lacks its inputs."""
+    if "demand" not in record:
+        return None
+    variants = sorted(record["demand"])
+    candidates = [
+        {
+            **candidate,
+            "override": candidate.get("override"),
+            "stock": dict(zip(variants, candidate["stock"], strict=True)),
+            "why": why(candidate, record),
+            "calculation": calculation(candidate, record),
+        }
+        for candidate in record["candidates"]
+    ]
+    return {**record, "words": in_words(record), "candidates": candidates}
+
+
+def _read(transaction: Transaction, order_id: UUID) -> Mapping[str, Any]:
+    (order,) = records(transaction.rows(_ALLOCATION, organization_id=transaction.tenant, order_id=order_id))
+    return order
