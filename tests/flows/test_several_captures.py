@@ -18,6 +18,7 @@ from holdfast.flows.money.capture_payment import (
 from holdfast.flows.money.look_for_differences import look_for_differences
 from holdfast.flows.money.reconcile_payments import sweep_day
 from holdfast.flows.orders.locked_order import lock_order
+from holdfast.flows.orders.order_timeline import order_timeline
 from holdfast.payments.refund_plan import Wanted
 from holdfast.values.errors import Conflict, InvalidInput
 from holdfast.values.money import Money
@@ -133,6 +134,13 @@ def test_each_shipment_takes_its_part_where_the_gateway_can(till: Till) -> None:
     till.deliver_until(lambda: last_payment(till.house, order_id)["capturable_minor"] == 0)
     assert decisions(till) == [("done", True)] * 3
     assert status(till.house, order_id) == "confirmed"
+    shown = [(one["amount_minor"], one["status"]) for one in last_payment(till.house, order_id)["captures"]]
+    assert sorted(shown) == [(500, "succeeded"), (700, "succeeded"), (amount - 1_300, "succeeded")]
+    timeline = order_timeline(till.house.runtime, staff(till.house), order_id, till.house.clock())
+    entries = [entry["data"] for entry in timeline["entries"] if entry["kind"] == "capture"]
+    assert sorted(entry["amount_minor"] for entry in entries) == sorted(minor for minor, _ in shown)
+    assert {entry["reason"] for entry in entries} == {"shipment"}
+    assert len({entry["subject_id"] for entry in entries}) == 3
     assert captured(till, order_id) == totals(till)["captured"] == amount - 100
     with pytest.raises(Conflict):
         decide(till, order_id, 100)

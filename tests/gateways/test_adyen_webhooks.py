@@ -211,6 +211,11 @@ class TestReading:
         assert (capture.gateway_capture_id, capture.amount) == (item("CAPTURE")["pspReference"], Money(1200, "USD"))
         assert (capture.status, capture.decided_at) == (CaptureOutcome.SUCCEEDED, event.occurred_at)
 
+    def test_a_capture_that_adyen_made_again_is_another_event_of_the_same_capture(self) -> None:
+        first, again = parse(item("CAPTURE"), item("CAPTURE", reason="Transaction Auto-recaptured"))
+        assert first.gateway_event_id != again.gateway_event_id
+        assert first.captures == again.captures
+
     def test_a_capture_that_fell_through_is_told_by_its_own_reference_and_an_automatic_one_by_its_payment(self) -> None:
         (event,) = parse(
             item("CAPTURE_FAILED", pspReference="CAPTURE000000001", merchantReference=f"{PAYMENT_ID}-hold")

@@ -57,6 +57,39 @@ def api(paypal_stage: PayPalStage) -> Api:
     return Api(paypal_stage.base_url, paypal_stage.pool, paypal_stage.client_id)
 
 
+class TestSeveralCaptures:
+    """Of one authorization, as PayPal has them."""
+
+    @pytest.fixture
+    def captures(self, api: Api) -> str:
+        unit = {"amount": amount("100.00"), "invoice_id": f"HF-{uuid4()}"}
+        body = {"intent": "AUTHORIZE", "purchase_units": [unit], "payment_source": {"card": {"vault_id": "visa4242"}}}
+        order = api.call("POST", ORDERS, body, key=str(uuid4())).json()
+        (authorization,) = order["purchase_units"][0]["payments"]["authorizations"]
+        return f"/v2/payments/authorizations/{authorization['id']}/capture"
+
+    def test_an_invoice_is_paid_once_and_another_one_of_the_same_authorization_too(
+        self, api: Api, captures: str
+    ) -> None:
+        part = {"amount": amount("40.00"), "invoice_id": f"one-{uuid4()}"}
+        assert api.call("POST", captures, part, key="1").status == 201
+        assert issue(api.call("POST", captures, part, key="2")) == (422, "DUPLICATE_INVOICE_ID")
+        other = api.call("POST", captures, part | {"invoice_id": f"two-{uuid4()}"}, key="3")
+        assert (other.status, other.json()["final_capture"]) == (201, False)
+
+    def test_more_than_115_percent_is_refused_over_all_captures(self, api: Api, captures: str) -> None:
+        first = {"amount": amount("60.00"), "invoice_id": f"one-{uuid4()}"}
+        assert api.call("POST", captures, first, key="1").status == 201
+        too_much = {"amount": amount("55.01"), "invoice_id": f"two-{uuid4()}"}
+        assert issue(api.call("POST", captures, too_much, key="2")) == (422, "MAX_CAPTURE_AMOUNT_EXCEEDED")
+
+    def test_a_final_one_closes_the_authorization(self, api: Api, captures: str) -> None:
+        last = {"amount": amount("60.00"), "invoice_id": f"one-{uuid4()}", "final_capture": True}
+        assert api.call("POST", captures, last, key="1").json()["final_capture"] is True
+        again = {"amount": amount("10.00"), "invoice_id": f"two-{uuid4()}"}
+        assert issue(api.call("POST", captures, again, key="2")) == (422, "AUTHORIZATION_ALREADY_CAPTURED")
+
+
 class TestRequestIds:
     def test_a_request_id_is_answered_with_what_became_of_the_first(self, api: Api, paypal_stage: PayPalStage) -> None:
         body = {"intent": "CAPTURE", "purchase_units": [{"amount": amount("19.99")}]}

@@ -77,6 +77,23 @@ def captured_in_part_and_given_back_in_part(stage: Stage) -> tuple[AuthorizeRequ
     return request, [*answers, *told]
 
 
+def captured_twice_and_the_rest_let_go(stage: Stage) -> tuple[AuthorizeRequest, list[GatewayEvent]]:
+    if not stage.gateway.multiple_captures:
+        pytest.skip("this gateway captures once")
+    request = stage.request(capture_now=False)
+    authorized = stage.gateway.authorize(request, deadline_seconds=5)
+    payment = authorized.gateway_transaction_id
+    answers = [authorized]
+    for nth in (1, 2):
+        answers.append(stage.gateway.capture(payment, Money(700, "USD"), is_final=False, **once()))
+        stage.events_until(*["capture_succeeded"] * nth)
+    answers.append(stage.gateway.cancel(payment, **once()))
+    told = stage.events_until(
+        "authorization_succeeded", "capture_succeeded", "capture_succeeded", "cancellation_succeeded"
+    )
+    return request, [*told, *(answer(one, request) for one in answers)]
+
+
 def refused(stage: Stage) -> tuple[AuthorizeRequest, list[GatewayEvent]]:
     request = stage.request(token=stage.token_declined)
     said = stage.gateway.authorize(request, deadline_seconds=5)
@@ -126,6 +143,7 @@ def arrangements(events: list[GatewayEvent]) -> Iterator[list[GatewayEvent]]:
         (refund_that_came_back, PaymentStatus.CAPTURED, 1999, 0),
         (given_back_in_part, PaymentStatus.PARTIALLY_REFUNDED, 1999, 700),
         (captured_in_part_and_given_back_in_part, PaymentStatus.PARTIALLY_REFUNDED, 1200, 500),
+        (captured_twice_and_the_rest_let_go, PaymentStatus.CAPTURED, 1400, 0),
         (refused, PaymentStatus.FAILED, 0, 0),
         (acted, PaymentStatus.CAPTURED, 1999, 0),
         (acted_in_vain, PaymentStatus.FAILED, 0, 0),

@@ -16,6 +16,7 @@ from holdfast.gateways.paypal import PayPalGateway
 from holdfast.gateways.paypal_access import AccessTokens
 from holdfast.gateways.port import (
     AuthorizeRequest,
+    CaptureOutcome,
     GatewayCredentials,
     GatewayRefused,
     GatewayUnreachable,
@@ -222,6 +223,60 @@ class TestHolding:
         renewed = renew()
         assert (renewed.outcome, renewed.capturable_minor) == (Outcome.AUTHORIZED, 1999)
         assert self.capture(paypal_stage, order_id).captured_minor == 1999
+
+    def test_a_renewed_hold_is_given_up_with_what_it_renews(self, paypal_stage: PayPalStage) -> None:
+        order_id = self.held(paypal_stage)
+        paypal_stage.control("POST", f"/orders/{order_id}/age", {"days": 4})
+        paypal_stage.gateway.reauthorize(
+            order_id, Money(1999, "USD"), idempotency_key="renew", deadline_seconds=DEADLINE_SECONDS
+        )
+        given_up = paypal_stage.gateway.cancel(order_id, idempotency_key="void", deadline_seconds=DEADLINE_SECONDS)
+        assert (given_up.outcome, given_up.capturable_minor) == (Outcome.CANCELLED, 0)
+
+    def test_each_capture_has_an_invoice_id_of_its_own_and_is_known_by_it_for_ever(
+        self, paypal_stage: PayPalStage
+    ) -> None:
+        request = paypal_stage.request(capture_now=False)
+        order_id = authorize(paypal_stage, request).gateway_transaction_id
+
+        def capture(key: str, amount_minor: int) -> PaymentSnapshot:
+            return paypal_stage.gateway.capture(
+                order_id,
+                Money(amount_minor, "USD"),
+                idempotency_key=key,
+                is_final=False,
+                deadline_seconds=DEADLINE_SECONDS,
+            )
+
+        first, second = capture("one", 700), capture("two", 700)
+        assert first.capture_id != second.capture_id
+        unit = order_at_paypal(paypal_stage, order_id)["purchase_units"][0]
+        invoices = {one["invoice_id"] for one in unit["payments"]["captures"]}
+        assert len(invoices) == 2
+        assert all(invoice.startswith(f"{request.order_number}-") for invoice in invoices)
+        # A lost answer may be asked for again when nothing is left to be captured.
+        third = paypal_stage.gateway.capture(
+            order_id, Money(599, "USD"), idempotency_key="three", is_final=True, deadline_seconds=DEADLINE_SECONDS
+        )
+        assert third.capturable_minor == 0
+        assert [capture(key, 700).capture_id for key in ("one", "two")] == [first.capture_id, second.capture_id]
+        assert fetch(paypal_stage, order_id).captured_minor == 1999
+
+    def test_a_capture_that_is_pending_is_spoken_for_and_its_end_is_told_by_its_id(
+        self, paypal_stage: PayPalStage
+    ) -> None:
+        answer = authorize(paypal_stage, paypal_stage.request(token="paypal:echeck", capture_now=False))
+        order_id = answer.gateway_transaction_id
+        pending = paypal_stage.gateway.capture(
+            order_id, Money(700, "USD"), idempotency_key="p", is_final=False, deadline_seconds=DEADLINE_SECONDS
+        )
+        (capture,) = pending.captures
+        assert (capture.status, pending.capture_id) == (CaptureOutcome.PENDING, capture.gateway_capture_id)
+        assert (pending.captured_minor, pending.capturable_minor) == (0, 1299)
+        paypal_stage.control("POST", f"/orders/{order_id}/settle", {"succeed": True})
+        told = next(e for e in paypal_stage.events_until("capture_succeeded") if e.event_type == "capture_succeeded")
+        assert [one.gateway_capture_id for one in told.captures] == [capture.gateway_capture_id]
+        assert fetch(paypal_stage, order_id).captured_minor == 700
 
     def test_a_hold_whose_29_days_are_over_by_our_own_look_is_cancelled(self, paypal_stage: PayPalStage) -> None:
         order_id = self.held(paypal_stage)

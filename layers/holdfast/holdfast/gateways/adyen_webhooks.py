@@ -10,8 +10,9 @@ taken, those behind it wait. So an item that is signed and cannot be read is tak
 in ``NO_CURRENCY``, which no payment is in. Nothing can come of that but a dead letter, where a person sees it.
 
 **Captures.** A payment may have several; each is told under its own reference. CAPTURE that failed (success false) is a
-request that came to nothing; CAPTURE_FAILED takes back the one capture that had succeeded. An automatic capture has no
-reference that we know of: its failure is the payment's.
+request that came to nothing; CAPTURE_FAILED takes back the one capture that had succeeded. One that Adyen then makes
+again is told by another CAPTURE of the same reference, whose reason says so. An automatic capture has no reference that
+we know of: its failure is the payment's.
 """
 
 import binascii
@@ -137,6 +138,8 @@ def _parse(item: Item, now: datetime) -> GatewayEvent:
         if success not in {"true", "false"}:
             raise ValueError("success is true or false")
         event_id = f"{code}:{text(item['pspReference'])}:{success}"
+        if code == "CAPTURE" and success == "true" and "recaptured" in str(item.get("reason")).lower():
+            event_id += ":recaptured"
     except UNREADABLE as error:
         raise InvalidInput("An item of the webhook is not an event of Adyen's.") from error
     try:

@@ -86,6 +86,8 @@ class Wiring:
     """Whether ``fetch`` tells more than is known; else webhooks alone do, and nothing can be reconciled by asking."""
     multiple_captures: bool = False
     """Whether held money is taken in several captures (see ``Gateway.multiple_captures``)."""
+    releases_rest: bool = True
+    """Whether a final capture lets go of what it leaves (see ``Gateway.releases_rest``)."""
     refunds_captures: bool = False
     """Whether a refund is one of a capture, and not of the payment as a whole."""
 
@@ -122,6 +124,7 @@ GATEWAYS: Final[Mapping[str, Wiring]] = {
         webhook_answer=WebhookAnswer(ADYEN_ANSWER, "text/plain"),
         can_be_asked=False,
         multiple_captures=AdyenGateway.multiple_captures,
+        releases_rest=AdyenGateway.releases_rest,
     ),
 }
 GATEWAY_NAMES: Final = tuple(GATEWAYS)

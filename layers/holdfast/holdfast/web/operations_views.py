@@ -48,6 +48,7 @@ class TimelineEntry(BaseModel):
         "api_call",
         "status",
         "stock_movement",
+        "capture",
         "refund",
         "dispute",
         "shipment",

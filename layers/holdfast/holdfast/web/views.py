@@ -79,6 +79,15 @@ class Allocation(BaseModel):
     distance_km: float | None
 
 
+class Capture(BaseModel):
+    """One of several captures of a payment, at a gateway that names them. ``at``: when it succeeded or failed."""
+
+    amount_minor: int
+    status: Literal["pending", "succeeded", "failed"]
+    is_final: bool
+    at: datetime | None
+
+
 class Payment(BaseModel):
     """An attempt to pay. ``client_action`` is what the shopper's client needs while the status is requires_action."""
 
@@ -99,6 +108,7 @@ class Payment(BaseModel):
     amount_minor: int
     captured_minor: int
     capturable_minor: int
+    captures: list[Capture]
     refunded_minor: int
     charged_back_minor: int
     currency: str

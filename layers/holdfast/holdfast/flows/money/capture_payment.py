@@ -23,9 +23,9 @@ from holdfast.flows.checkout.charge_payment import (
     GATEWAY_DEADLINE_SECONDS,
     GatewayAnswer,
     attempt_of,
-    record,
     record_answer,
 )
+from holdfast.flows.money.let_go_of_rest import let_go_of_rest
 from holdfast.flows.money.owed_operations import (
     LEASE_SECONDS,
     End,
@@ -54,7 +54,7 @@ from holdfast.gateways.port import (
 from holdfast.gateways.registry import GATEWAYS
 from holdfast.orders.lifecycle import TERMINAL
 from holdfast.runtime import Runtime
-from holdfast.values.errors import Conflict, InvalidInput, Rejected, Transient
+from holdfast.values.errors import Conflict, InvalidInput, Rejected
 from holdfast.values.ids import uuid7
 from holdfast.values.money import Money
 from holdfast.values.payment_events import EventType
@@ -202,7 +202,11 @@ def _carry_out(runtime: Runtime, organization_id: UUID, owed: Owed, clock: Calla
             leave_if_paid(transaction, order.id)
             return
     if is_taken:
-        _let_go_of_rest(runtime, organization_id, order, payment, owed, clock)
+        let_go_of_rest(runtime, organization_id, order, payment, owed, clock)
+        with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
+            lock_order(transaction, owed.order_id)
+            finish(transaction, owed, End.DONE)
+            leave_if_paid(transaction, owed.order_id)
         return
     attempt = attempt_of(organization_id, order, payment)
     gateway = runtime.gateways.gateway(payment.gateway, payment.secret_reference, payment.merchant_account)
@@ -340,41 +344,6 @@ def _note_name(transaction: Transaction, owed: Owed, snapshot: PaymentSnapshot |
         id=owed.id,
         gateway_id=snapshot.capture_id,
     )
-
-
-def _let_go_of_rest(
-    runtime: Runtime,
-    organization_id: UUID,
-    order: LockedOrder,
-    payment: LockedPayment,
-    owed: Owed,
-    clock: Callable[[], datetime],
-) -> None:
-    """End a decision whose capture stands; where the gateway goes on holding what the last capture left, have it given
-    up first. What it does not give up runs out by itself."""
-    gateway = runtime.gateways.gateway(payment.gateway, payment.secret_reference, payment.merchant_account)
-    facts = payment.facts
-    is_left = facts.collected_minor < facts.authorized_minor and not (facts.cancelled or facts.expired)
-    if owed.is_final and is_left and not gateway.releases_rest:
-        begun = time.monotonic()
-        try:
-            snapshot = gateway.cancel(
-                str(payment.gateway_transaction_id),
-                idempotency_key=f"release-{owed.id}",
-                deadline_seconds=GATEWAY_DEADLINE_SECONDS,
-            )
-        except (Rejected, Transient) as error:
-            if isinstance(error, Transient) and not owed.is_last_attempt:
-                raise
-            _logger.warning("what the last capture of payment %s left is not given up: %s", payment.id, error)
-        else:
-            event = event_from_snapshot(snapshot, payment.id, clock())
-            answer = GatewayAnswer("release", event, snapshot, round((time.monotonic() - begun) * 1000))
-            record(runtime, attempt_of(organization_id, order, payment), answer, clock, ACTOR)
-    with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
-        lock_order(transaction, owed.order_id)
-        finish(transaction, owed, End.DONE)
-        leave_if_paid(transaction, owed.order_id)
 
 
 def _postpone(runtime: Runtime, organization_id: UUID, owed: Owed, error: Exception, now: datetime) -> None:

@@ -66,9 +66,22 @@ _TIMELINE: Final = """
                                   'notes', h.notes)
           FROM o JOIN orders.order_status_history h ON h.organization_id = o.organization_id AND h.order_id = o.id
         UNION ALL
+        SELECT COALESCE((c ->> 'succeeded_at')::timestamptz, (c ->> 'failed_at')::timestamptz, x.created_at,
+                        a.created_at),
+               5, 'capture', NULL, a.id || '-' || (c ->> 'gateway_capture_id'), 'capture ' || (c ->> 'status'),
+               jsonb_build_object('payment_id', a.id, 'amount_minor', c -> 'amount_minor', 'currency', a.currency,
+                                  'gateway_capture_id', c ->> 'gateway_capture_id', 'is_final', c -> 'is_final',
+                                  'subject_id', x.subject_id, 'reason', x.reason, 'requested_by', x.requested_by,
+                                  'failed_at', c ->> 'failed_at')
+          FROM attempts a
+         CROSS JOIN LATERAL jsonb_array_elements(a.facts -> 'captures') c
+          LEFT JOIN orders.order_operations x ON x.organization_id = a.organization_id AND x.order_id = a.order_id
+               AND x.payment_id = a.id AND x.operation = 'capture' AND x.gateway_id = c ->> 'gateway_capture_id'
+        UNION ALL
         SELECT created_at, 5, 'refund', NULL, id::text, 'refund ' || status,
                jsonb_build_object('payment_id', payment_id, 'amount_minor', amount, 'currency', currency,
                                   'reason', reason, 'gateway_refund_id', gateway_refund_id,
+                                  'gateway_capture_id', gateway_capture_id,
                                   'completed_at', completed_at, 'failure_code', failure_code, 'created_by', created_by)
           FROM refunded
         UNION ALL
@@ -95,6 +108,7 @@ _TIMELINE: Final = """
         UNION ALL
         SELECT x.created_at, 8, 'operation', NULL, x.id::text, x.operation || ' ' || x.state,
                jsonb_build_object('payment_id', x.payment_id, 'subject_id', x.subject_id, 'amount_minor', x.amount,
+                                  'is_final', x.is_final, 'gateway_id', x.gateway_id,
                                   'reason', x.reason, 'requested_by', x.requested_by, 'attempts', x.attempts,
                                   'finished_at', x.finished_at, 'last_error', x.last_error)
           FROM o JOIN orders.order_operations x ON x.organization_id = o.organization_id AND x.order_id = o.id

@@ -42,7 +42,13 @@ BEGIN
                    WHERE s.organization_id = o.organization_id AND s.order_id = o.id AND s.status <> 'cancelled'),
         'payments', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
                       'id', p.id, 'attempt', p.attempt, 'gateway', p.gateway, 'status', p.status, 'amount_minor', p.amount,
-                      'captured_minor', p.captured_amount, 'capturable_minor', p.capturable_amount, 'refunded_minor', p.refunded_amount, 'charged_back_minor', p.charged_back_amount, 'currency', p.currency,
+                      'captured_minor', p.captured_amount, 'capturable_minor', p.capturable_amount,
+                      'captures', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
+                                       'amount_minor', c -> 'amount_minor', 'status', c ->> 'status', 'is_final', c -> 'is_final',
+                                       'at', COALESCE(c ->> 'succeeded_at', c ->> 'failed_at'))
+                                       ORDER BY c ->> 'succeeded_at', c ->> 'gateway_capture_id'), '[]')
+                                     FROM jsonb_array_elements(p.facts -> 'captures') c),
+                      'refunded_minor', p.refunded_amount, 'charged_back_minor', p.charged_back_amount, 'currency', p.currency,
                       'brand', p.brand, 'last_four', p.last_four, 'failure_code', p.failure_code, 'failure_message', p.failure_message,
                       'client_action', p.client_action, 'created_at', p.created_at) ORDER BY p.attempt), '[]')
                     FROM payments.payments p WHERE p.organization_id = o.organization_id AND p.order_id = o.id),
