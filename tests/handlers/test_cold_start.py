@@ -15,6 +15,7 @@ HEAVY = [
     "pyarrow",
     "local",
     "cryptography",
+    "jinja2",
     "holdfast.web.views",
 ]
 # Powertools imports the bare package `botocore` for a version number, which takes half a millisecond.
@@ -33,6 +34,9 @@ ONLINE = [
     "payment_webhooks",
     "payment_events",
     "api_docs",
+    "mail_feedback",
+    "mails",
+    "notifications",
     "operations",
     "dead_letters",
     "error_classes",
