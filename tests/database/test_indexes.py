@@ -92,7 +92,6 @@ def test_indexes_of_tenant_tables_begin_with_the_organization_unless_a_job_looks
         "payments_expiring_authorizations",
         "payments_to_check",
         "refunds_pending",
-        "reviews_due",
         "reviews_to_remind",
         "shipments_to_notify",
     }

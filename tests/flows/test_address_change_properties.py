@@ -12,6 +12,7 @@ from holdfast.values.errors import Rejected
 from tests.faults.settings import HEAVY
 from tests.flows.actions import authenticate, expire, intents, ordered
 from tests.flows.moving import BERLIN, NEWARK, NOWHERE, PORTLAND, RENO, readdress, settings, shop
+from tests.flows.reviewing import ALSO_UNKNOWN, TO_RENO, answer, token, watch
 from tests.house import DENVER, House
 from tests.refunding import refund, units
 
@@ -32,7 +33,17 @@ class Shoppers:
 
     def act(self) -> None:
         """One action. What is refused changes nothing, as the invariants tell afterwards."""
-        weights = {"buy": 3, "move": 8, "pay": 2, "settle": 2, "cost": 2, "wait": 1, "give_back": 1, "cancel": 1}
+        weights = {
+            "buy": 3,
+            "move": 8,
+            "answer": 4,
+            "pay": 2,
+            "settle": 2,
+            "cost": 2,
+            "wait": 1,
+            "give_back": 1,
+            "cancel": 1,
+        }
         (name,) = self.chance.choices(list(weights), list(weights.values()))
         with suppress(Rejected):
             getattr(self, name)()
@@ -49,6 +60,13 @@ class Shoppers:
         reallocation = answer["reallocation"]
         if reallocation["applied"]:
             assert reallocation["saving_minor"] * 4 > reallocation["old_cost_minor"]
+
+    def answer(self) -> None:
+        """The shopper whose address is under review corrects it, or says that it is right."""
+        waiting = self.house.rows("SELECT order_id FROM addresses.reviews WHERE resolved_at IS NULL ORDER BY id")
+        if waiting:
+            link = token(self.house, str(self.chance.choice(waiting)["order_id"]))
+            answer(self.house, link, self.chance.choice((None, TO_RENO, ALSO_UNKNOWN)), confirm=True)
 
     def pay(self) -> None:
         self.house.pay_again(self.chance.choice(self.orders))
@@ -69,6 +87,7 @@ class Shoppers:
     def wait(self) -> None:
         self.house.clock.advance(minutes=self.chance.choice((5, 20, 60 * 26)))
         expire(self.house)
+        watch(self.house)
 
     def give_back(self) -> None:
         order_id = self.chance.choice(self.orders)
@@ -106,4 +125,5 @@ def test_orders_may_move_as_often_as_they_like(house: House, seed: int) -> None:
             house.cancel(order_id)
     house.clock.advance(days=1)
     expire(house)
+    watch(house)
     assert house.violations() == []

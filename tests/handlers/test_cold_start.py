@@ -16,6 +16,7 @@ HEAVY = [
     "local",
     "cryptography",
     "jinja2",
+    "holidays",
     "holdfast.web.views",
 ]
 # Powertools imports the bare package `botocore` for a version number, which takes half a millisecond.
@@ -28,6 +29,8 @@ print(f"{took * 1000:.0f} ms", len(sys.modules))
 print(*sorted(name for name in HEAVY if name in sys.modules))
 """
 ONLINE = [
+    "address_review_queue",
+    "address_reviews",
     "checkout",
     "orders",
     "guest_sessions",

@@ -141,3 +141,13 @@ def test_the_timeline_of_the_operations_shows_it(door: Door, ordered: str) -> No
     moved = [entry["what"] for entry in timeline if entry["kind"] == "stock_movement"]
     assert sorted(moved) == ["reserve 2", "reserve 2", "return 2", "sale -2", "sale -2"]
     assert "refund price_difference" in {entry["kind"] + " " + str(entry["data"].get("reason")) for entry in timeline}
+
+
+def test_a_price_difference_is_nothing_that_staff_ask_for(door: Door, ordered: str) -> None:
+    body = {"reason": "price_difference", "amount_minor": 100}
+    problem = refused(
+        door.ask("POST /v1/orders/{order_id}/refunds", body, order_id=ordered, who=door.staff("manager")),
+        422,
+        "invalid_input",
+    )
+    assert [error["field"] for error in problem["errors"]] == ["reason"]

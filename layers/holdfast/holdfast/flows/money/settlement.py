@@ -82,11 +82,6 @@ class Settlement:
     """The money is there and the holds are gone: reserve again, or give the money back."""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def owes_money(self) -> bool:
-        """Whether something is to be carried out at a gateway once it is written."""
-        return bool(self.return_money_of or self.operations)
-
 
 @dataclass(frozen=True, slots=True)
 class Tidings:
