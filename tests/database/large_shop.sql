@@ -231,16 +231,17 @@ INSERT INTO operations.process_failures (organization_id, id, process_name, rela
 INSERT INTO notifications.messages (organization_id, id, subject_id, kind, order_id, recipient, status, attempts,
                                     next_attempt_at, provider_id, created_at, sent_at)
     SELECT organization_id, pg_temp.key('040', n, pg_temp.instant(at - interval '385 days')), id, 'order_confirmed', id, 'c@example.com',
-           CASE WHEN n % 500 = 0 THEN 'pending' WHEN n % 500 = 1 THEN 'failed' ELSE 'sent' END, 1,
-           CASE WHEN n % 500 = 0 THEN at END, 'ses-' || n, at - interval '385 days', CASE WHEN n % 500 > 1 THEN at END
+           CASE WHEN n % 500 = 0 THEN 'pending' WHEN n % 500 = 2 THEN 'failed' ELSE 'sent' END, 1,
+           CASE WHEN n % 500 = 0 THEN at END, 'ses-' || n, at - interval '385 days', CASE WHEN n % 500 > 2 THEN at END
       FROM placed WHERE n % 2 = 0;
 
 INSERT INTO notifications.suppressions (organization_id, id, address, reason, message_id, feedback_id, created_at, lifted_at,
                                         lifted_by, lift_reason)
     SELECT organization_id, pg_temp.key('041', n, i), 'c' || n || '@example.com', 'bounce', pg_temp.key('040', n, i), 'f-' || n, at,
-           CASE WHEN n % 50 IN (0, 1) THEN at END, CASE WHEN n % 50 IN (0, 1) THEN 'test' END,
-           CASE WHEN n % 50 IN (0, 1) THEN 'test' END
-      FROM placed WHERE n % 5 IN (0, 1);
+           CASE WHEN n % 50 IN (1, 4) THEN at END, CASE WHEN n % 50 IN (1, 4) THEN 'test' END,
+           CASE WHEN n % 50 IN (1, 4) THEN 'test' END
+      FROM placed WHERE n % 5 IN (1, 4);
+
 UPDATE operations.process_failures SET assigned_to = 'grace' WHERE ('x' || right(id::text, 1))::bit(4)::int = 7;
 
 INSERT INTO operations.process_failure_history (organization_id, process_failure_id, sequence, action, changed_by, created_at)

@@ -24,6 +24,8 @@ WITH_AN_ORDER: Final = [
     key for key, operation in OPERATION_OF_ROUTE.items() if operation and ("{order_id}" in key or "{reference}" in key)
 ]
 BODIES: Final[Mapping[Operation, Any]] = {
+    Operation.RESEND_MAIL: {},
+    Operation.LIFT_MAIL_SUPPRESSION: {"reason": "the mailbox works again"},
     Operation.PLACE_ORDER: checkout_body(email="x@example.com"),
     Operation.QUOTE_ORDER: {"items": [{"sku": "TEE", "quantity": 1}], "shipping_address": ADDRESS},
     Operation.PAY_ORDER: PAY,

@@ -15,6 +15,7 @@ HEAVY = [
     "pyarrow",
     "local",
     "cryptography",
+    "jinja2",
     "holidays",
     "holdfast.web.views",
 ]
@@ -36,6 +37,9 @@ ONLINE = [
     "payment_webhooks",
     "payment_events",
     "api_docs",
+    "mail_feedback",
+    "mails",
+    "notifications",
     "operations",
     "process_failures",
     "allocation",
