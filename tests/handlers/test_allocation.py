@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from holdfast.web import allocation_views
+from tests.flows.moving import NEWARK, PORTLAND, shop
 from tests.handlers.door import Door, checkout_body
 from tests.handlers.stock_room import StockRoom
 from tests.handlers.test_openapi import same
@@ -54,6 +55,24 @@ def test_a_viewer_reads_why_an_order_was_split(room: StockRoom) -> None:
     assert (told["destination"]["latitude"], told["destination"]["quality"]) == (39.7528, "centroid")
     room.door.ask("POST /v1/orders/{order_id}/cancel", {}, order_id=order["id"])
     assert room.door.ask(EXPLAIN, who=viewer, reference=order["id"]).body["decision"] == decision
+
+
+def test_what_was_decided_later_is_told_beside_the_first_decision_and_is_not_simulated(room: StockRoom) -> None:
+    shop(room.house)
+    sent_to = {"shipping_address": NEWARK.to_json()}
+    order = room.door.ask("POST /v1/checkout", checkout_body(**sent_to)).body["order"]
+    first = room.ask(EXPLAIN, reference=order["id"]).body
+    moved = {"shipping_address": PORTLAND.to_json()}
+    assert room.door.ask("PUT /v1/orders/{order_id}/shipping-address", moved, order_id=order["id"]).status == 200
+    told = room.ask(EXPLAIN, reference=order["id"]).body
+    same(allocation_views.AllocationExplained, told)
+    assert (told["decision"], told["destination"]) == (first["decision"], first["destination"])
+    (later,) = told["later_decisions"]
+    assert (later["cause"], later["outcome"]) == ("address_change", "applied")
+    assert (later["from_warehouses"], later["to_warehouses"]) == (["EWR"], ["RNO"])
+    assert later["saving_minor"] == later["old_cost_minor"] - later["new_cost_minor"] == 600
+    assert [each["code"] for each in later["decision"]["candidates"] if each["verdict"] == "chosen"] == ["RNO"]
+    assert room.ask(SIMULATE, period()).body["changed_orders"] == 0
 
 
 def test_shoppers_are_not_told_and_other_shops_have_no_such_order(room: StockRoom) -> None:

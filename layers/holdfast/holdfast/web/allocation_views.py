@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
+from holdfast.inventory.reallocation import Cause, Outcome
 from holdfast.inventory.reasons import Verdict
 from holdfast.inventory.simulation import Refusal
 from holdfast.values.shipping import ShippingPreference
@@ -115,8 +116,26 @@ class AllocatedPieces(BaseModel):
     superseded_at: datetime | None
 
 
+class LaterDecision(BaseModel):
+    """What was decided anew since: another address, a hold that had expired. ``honoured``: nothing moved."""
+
+    sequence: int
+    cause: Cause
+    outcome: Outcome
+    reason: str
+    old_cost_minor: int
+    new_cost_minor: int | None
+    saving_minor: int | None
+    from_warehouses: list[str] | None
+    to_warehouses: list[str] | None
+    decision: AllocationDecision | None
+    decided_by: str
+    decided_at: datetime
+
+
 class AllocationExplained(BaseModel):
-    """Why an order ships from where it does. ``decision`` is the one made at checkout."""
+    """Why an order ships from where it does. ``decision`` is the one made at checkout, ``destination`` where it was to
+    go then."""
 
     order_id: UUID
     order_number: str
@@ -124,6 +143,7 @@ class AllocationExplained(BaseModel):
     destination: AllocationDestination | None
     items: list[AllocatedItem]
     decision: AllocationDecision | None
+    later_decisions: list[LaterDecision]
     allocations: list[AllocatedPieces]
 
 

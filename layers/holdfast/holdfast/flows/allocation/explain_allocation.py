@@ -12,10 +12,13 @@ from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation
 from holdfast.values.caller import Caller
 
-# One statement, so that it shows one moment.
+# One statement, so that it shows one moment. The first address of an order is in its first former version, if it has
+# one.
 _ALLOCATION: Final = """
-    SELECT o.id, o.order_number, o.created_at, o.shipping_latitude, o.shipping_longitude, o.geocode_quality,
-           o.allocation_reasons,
+    SELECT o.id, o.order_number, o.created_at, o.allocation_reasons,
+           CASE WHEN v.version IS NULL THEN o.shipping_latitude ELSE v.latitude END AS latitude,
+           CASE WHEN v.version IS NULL THEN o.shipping_longitude ELSE v.longitude END AS longitude,
+           CASE WHEN v.version IS NULL THEN o.geocode_quality ELSE v.geocode_quality END AS quality,
            (SELECT jsonb_agg(jsonb_build_object('variant_id', i.variant_id, 'sku', i.sku, 'name', i.name,
                                                 'quantity', i.quantity) ORDER BY i.position)
               FROM orders.order_items i WHERE i.organization_id = o.organization_id AND i.order_id = o.id) AS items,
@@ -26,33 +29,46 @@ _ALLOCATION: Final = """
                        'decided_at', a.created_at, 'superseded_at', a.superseded_at) ORDER BY a.created_at, a.id)
               FROM orders.order_allocations a
               JOIN inventory.warehouses w ON w.organization_id = a.organization_id AND w.id = a.warehouse_id
-             WHERE a.organization_id = o.organization_id AND a.order_id = o.id) AS allocations
-      FROM orders.orders o WHERE o.organization_id = :organization_id AND o.id = :order_id
+             WHERE a.organization_id = o.organization_id AND a.order_id = o.id) AS allocations,
+           (SELECT jsonb_agg(jsonb_build_object(
+                       'sequence', r.sequence, 'cause', r.cause, 'outcome', r.outcome, 'reason', r.reason,
+                       'old_cost_minor', r.old_cost, 'new_cost_minor', r.new_cost, 'saving_minor', r.saving,
+                       'from_warehouses', r.reasons -> 'from', 'to_warehouses', r.reasons -> 'to',
+                       'decision', r.reasons -> 'decision', 'decided_by', r.decided_by,
+                       'decided_at', r.created_at) ORDER BY r.sequence)
+              FROM orders.reallocations r
+             WHERE r.organization_id = o.organization_id AND r.order_id = o.id) AS later
+      FROM orders.orders o
+      LEFT JOIN orders.order_address_versions v
+             ON v.organization_id = o.organization_id AND v.order_id = o.id AND v.version = 1
+     WHERE o.organization_id = :organization_id AND o.id = :order_id
 """
 
 
 def explain_allocation(runtime: Runtime, caller: Caller, reference: str, now: datetime) -> dict[str, Any]:
-    """The decision made at checkout, and all allocations since, those that were superseded too.
+    """The decision made at checkout with the destination of that time, every later one with what became of it, and all
+    allocations, those that were superseded too.
 
     ``decision`` is None for an order that has no record of one. Raises Forbidden or NotFound.
     """
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         order_id = order_id_of(transaction, caller, reference, Operation.EXPLAIN_ALLOCATION)
         order = _read(transaction, order_id)
-    located = order["shipping_latitude"] is not None and order["shipping_longitude"] is not None
+    located = order["latitude"] is not None and order["longitude"] is not None
     return {
         "order_id": str(order_id),
         "order_number": order["order_number"],
         "decided_at": order["created_at"].isoformat(),
         "destination": {
-            "latitude": order["shipping_latitude"],
-            "longitude": order["shipping_longitude"],
-            "quality": order["geocode_quality"],
+            "latitude": order["latitude"],
+            "longitude": order["longitude"],
+            "quality": order["quality"],
         }
         if located
         else None,
         "items": order["items"] or [],
         "decision": told(order["allocation_reasons"]),
+        "later_decisions": [{**later, "decision": told(later["decision"] or {})} for later in order["later"] or []],
         "allocations": order["allocations"] or [],
     }
 
