@@ -188,6 +188,7 @@ REFUSED: dict[str, tuple[str, str] | str] = {
         "notifications.messages",
         "status = 'sent', next_attempt_at = NULL, sent_at = now(), provider_id = NULL",
     ),
+    "organizations_mail_reply_to_form": ("tenancy.organizations", 'settings = \'{"mail_reply_to": "nobody"}\''),
     "orders_language_form": ("orders.orders", "language = 'German'"),
     "suppressions_address_is_lower_case": ("notifications.suppressions", "address = 'Ada@example.com'"),
     "suppressions_lifted_says_by_whom_and_why": ("notifications.suppressions", "lifted_at = now(), lifted_by = NULL"),

@@ -245,7 +245,7 @@ def test_an_order_that_moved_to_the_archive_is_not_written_about(shop: House, po
 def test_what_the_service_refuses_for_now_is_sent_a_little_later(shop: House, post: Post, manner: str) -> None:
     ordered(shop)
     post.behaves(manner, times=1)
-    notify(shop)
+    notify(shop, "order.confirmed")
     (message,) = messages(shop)
     assert (message["status"], message["attempts"], message["sent_at"]) == ("pending", 1, None)
     assert (message["next_attempt_at"] - shop.clock()).total_seconds() == 60

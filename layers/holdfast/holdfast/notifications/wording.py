@@ -25,7 +25,7 @@ def languages() -> frozenset[str]:
 def language_of(wishes: Iterable[str | None]) -> str:
     """The first wish (BCP 47, such as ``de-AT``) that there are words for, else English."""
     for wish in wishes:
-        language = (wish or "").partition("-")[0].casefold()
+        language = str(wish or "").partition("-")[0].casefold()
         if language in languages():
             return language
     return FALLBACK

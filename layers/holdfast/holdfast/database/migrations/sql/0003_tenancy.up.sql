@@ -17,6 +17,10 @@ CREATE TABLE tenancy.organizations (
     CONSTRAINT organizations_publishable_key_form CHECK (publishable_key ~ '^pk_[A-Za-z0-9_]{16,64}$'),
     CONSTRAINT organizations_publishable_key_unique UNIQUE (publishable_key),
     CONSTRAINT organizations_status CHECK (status IN ('active', 'suspended')),
+    -- Answers of shoppers reach somebody, and no mail is refused over a mistyped setting.
+    CONSTRAINT organizations_mail_reply_to_form CHECK (
+        NOT settings ? 'mail_reply_to'
+        OR ((settings ->> 'mail_reply_to') COLLATE "C" ~ '^[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$') IS TRUE),
     -- As values/return_url.py has it: no shopper is ever sent to what was mistyped.
     CONSTRAINT organizations_return_url_form CHECK (
         NOT settings ? 'storefront_return_url' OR (
