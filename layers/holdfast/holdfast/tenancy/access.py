@@ -53,6 +53,7 @@ class Operation(StrEnum):
     REFOLD_PAYMENTS = "refold_payments"
     CAPTURE_ORDER = "capture_order"
     LIST_SHIPMENTS = "list_shipments"
+    FIND_SHIPMENT = "find_shipment"
     PICK_SHIPMENT = "pick_shipment"
     PACK_SHIPMENT = "pack_shipment"
     SHIP_SHIPMENT = "ship_shipment"
@@ -163,6 +164,7 @@ WHO_MAY: Final[Mapping[Operation, Access]] = {
     Operation.REFOLD_PAYMENTS: _MANAGERS,
     Operation.CAPTURE_ORDER: _MANAGERS,
     Operation.LIST_SHIPMENTS: _VIEWERS,
+    Operation.FIND_SHIPMENT: _VIEWERS,
     Operation.PICK_SHIPMENT: _MANAGERS,
     Operation.PACK_SHIPMENT: _MANAGERS,
     Operation.SHIP_SHIPMENT: _MANAGERS,

@@ -42,7 +42,7 @@ OPERATION_OF_ROUTE: Final[Mapping[str, Operation | None]] = {
     "POST /v1/ops/allocation/simulate": Operation.SIMULATE_ALLOCATION,
     "POST /v1/orders/{order_id}/capture": Operation.CAPTURE_ORDER,
     "GET /v1/ops/shipments": Operation.LIST_SHIPMENTS,
-    "GET /v1/ops/shipments/{shipment_id}": Operation.LIST_SHIPMENTS,
+    "GET /v1/ops/shipments/{shipment_id}": Operation.FIND_SHIPMENT,
     "POST /v1/ops/shipments/{shipment_id}/pick": Operation.PICK_SHIPMENT,
     "POST /v1/ops/shipments/{shipment_id}/pack": Operation.PACK_SHIPMENT,
     "POST /v1/ops/shipments/{shipment_id}/cancel": Operation.CANCEL_SHIPMENT,

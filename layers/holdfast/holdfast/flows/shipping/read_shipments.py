@@ -129,7 +129,7 @@ def _mixed(field: str, message: str) -> InvalidInput:
 def find_shipment(runtime: Runtime, caller: Caller, shipment_id: UUID, now: datetime) -> Mapping[str, Any]:
     """One shipment. Raises Forbidden or NotFound."""
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
-        require(transaction, caller, Operation.LIST_SHIPMENTS)
+        require(transaction, caller, Operation.FIND_SHIPMENT)
         return shipment_view(transaction, shipment_id)
 
 
