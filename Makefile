@@ -47,7 +47,7 @@ check-ledger: .venv/.current ## Replay every stock movement of the local system 
 	@$(bin)/python -m local check-ledger
 
 test: .venv/.current ## Run all tests on a real PostgreSQL (ARGS='tests/domains -k money')
-	@$(bin)/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(bin)/python -m pytest -q -n $(JOBS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 check: .venv/.current ## Lint, formatting, types, import contracts, migrations
 	@$(call quietly,lint,$(bin)/ruff check --quiet .)

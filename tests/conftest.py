@@ -20,9 +20,13 @@ SLOWEST_FIRST: Final = ("tests/journeys/", "tests/faults/", "tests/local/", "tes
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest begins first, so that no worker is left alone with it at the end."""
+    """What takes longest begins first, so that no worker is left alone with it at the end. A file's tests stay with one
+    worker, and so do all journeys: the system that they share is started once."""
     last = len(SLOWEST_FIRST)
     items.sort(key=lambda item: next((n for n, at in enumerate(SLOWEST_FIRST) if item.nodeid.startswith(at)), last))
+    for item in items:
+        file = item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group("journeys" if file.startswith("tests/journeys/") else file))
 
 
 @pytest.fixture(scope="session")
