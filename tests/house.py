@@ -394,7 +394,7 @@ class House:
 
     def violations(self) -> list[str]:
         """The invariants of stock and money that do not hold, in words; empty when all is well."""
-        from tests.invariants import violations  # noqa: PLC0415 -- it imports nothing of ours, and few tests need it
+        from prove.invariants import violations  # noqa: PLC0415 -- it imports nothing of ours, and few tests need it
 
         return violations(self.engine) + ([] if self.has_forged_payments else self.refold())
 
