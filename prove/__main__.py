@@ -1,7 +1,10 @@
 import sys, time
 from prove.house import open_house
+import os, logging
+logging.disable(logging.CRITICAL)
+from prove.mutations import BY_NAME
 seeds = sys.argv[1:] or ["1"]
-with open_house() as house:
+with open_house(BY_NAME.get(os.environ.get("MUTATE",""))) as house:
     for seed in seeds:
         told = house.tell(seed)
         print(f"seed {seed}: {told.seconds:.1f} s, violated: {len(told.violated)}")

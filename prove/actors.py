@@ -115,7 +115,7 @@ class Actor:
     def end(self) -> None:
         """No successor."""
         if self._process is not None:
-            os.kill(self._process, 9)
+            self._channel.shutdown(1) if os.environ.get("PROF") else os.kill(self._process, 9)
             self._bury()
 
     def _bury(self) -> Outcome:
@@ -137,7 +137,12 @@ class Actor:
         if self._process == 0:
             try:
                 ours.close()
-                _live(theirs, self._cast)
+                if os.environ.get("PROF"):
+                    import cProfile
+                    pr=cProfile.Profile()
+                    try: pr.runcall(_live,theirs,self._cast)
+                    finally: pr.dump_stats(f"/tmp/actorprof-{os.getpid()}")
+                else: _live(theirs, self._cast)
             finally:
                 os._exit(1)
         theirs.close()
@@ -173,7 +178,7 @@ def _live(channel: socket.socket, cast: Cast) -> None:
         cast.cloud.refuses_every = 2 if task.aws == "refuses" else 0
         runtime = cast.runtimes[task.role]
         runtime.database.engine.connect().close()  # a new session's own first questions are not the flow's
-        wire.arm(task.trap)
+        wire.arm(task.trap, runtime.settings.database)
         outcome = _run(task, runtime)
         wire.arm(None)
         _send(channel, outcome)

@@ -17,6 +17,7 @@ from local.launch import command
 from local.postgres import Server
 from local.testing import database, throw_away_server
 from prove import shop
+from prove.mutations import Mutation
 from prove.plan import Plan, make_plan
 from prove.report import Finding, count_transitions, examine
 from prove.rest import Rest
@@ -46,11 +47,15 @@ class Told:
 class House:
     """A server with the template, and a gateway."""
 
-    def __init__(self, server: Server, gateway: Gateway, folder: Path) -> None:
+    def __init__(self, server: Server, gateway: Gateway, folder: Path, mutation: Mutation | None) -> None:
         self._server = server
         self._gateway = gateway
         self._folder = folder
-        self._template = shop.build(server)
+        if mutation is None:
+            self._template = shop.build(server)
+        else:
+            self._template = shop.build(server, mutation.change_schema)
+            mutation.change_code()
 
     def tell(self, seed: str) -> Told:
         """Run a seed from its beginning to its report."""
@@ -72,12 +77,12 @@ class House:
 
 
 @contextmanager
-def open_house() -> Iterator[House]:
-    """Everything is gone at the end."""
+def open_house(mutation: Mutation | None = None) -> Iterator[House]:
+    """Everything is gone at the end, but for what a mutation did to the code of this process."""
     folder = Path(tempfile.mkdtemp(prefix="holdfast-prove-"))
     try:
         with throw_away_server(settings=SERVER_SETTINGS) as server, _gateway() as gateway:
-            yield House(server, gateway, folder)
+            yield House(server, gateway, folder, mutation)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -7,10 +7,13 @@ from typing import Any, Final
 
 from prove import shop, steps
 from prove.actors import Task
+from prove.errand import Among, Deed, Trap
 from prove.stage import Stage
 from prove.world import Message, Webhook, World
 
 OLD_SECONDS: Final = 400
+POISON: Final = Trap(1, Deed.KILL_PROCESS, Among.COMMITS, saying="checkout.settle")
+"""What an event does that kills whoever works on it: at the end of the work, long after the claim."""
 
 
 def signed(webhook: Webhook, at: datetime, *, secret: str = shop.WEBHOOK_SECRET) -> tuple[dict[str, str], bytes]:

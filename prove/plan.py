@@ -16,6 +16,10 @@ FAULTS_MIN: Final = 20
 MOVES: Final = 210
 """A little more than asked for: some find nothing to do."""
 
+OPENING: Final = 12
+"""How many moves it takes until there is something to work on."""
+_OPENING: Final = ("checkout", "checkout", "checkout", "request_transfer", "work_off_message", "bring_webhook")
+
 KINDS: Final[Mapping[str, float]] = {
     # shoppers
     "checkout": 22,
@@ -222,6 +226,8 @@ def make_plan(seed: str) -> Plan:
 
 
 def _move(dice: random.Random, seed: str, number: int) -> Move:
+    if number <= OPENING:
+        return _simple(dice, f"{seed}/{number}", number, dice.choice(_OPENING), share=0.3)
     if dice.random() < _TOGETHER_SHARE:
         first, second, _ = dice.choices(TOGETHER, [weight for *_, weight in TOGETHER])[0]
         trap = Trap(dice.randint(1, _FIRST_STANDS_MAX), Deed.PAUSE, Among.STATEMENTS)

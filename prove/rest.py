@@ -5,8 +5,8 @@ from typing import Final
 
 from prove import shop, steps
 from prove.actors import Outcome, Task
-from prove.errand import Step
-from prove.outside import delivery
+from prove.errand import Step, Trap
+from prove.outside import POISON, delivery
 from prove.world import Webhook, World
 
 TURNS_SECONDS: Final = (61, 91, 200, 600, 2_000, 3_700, 3_700, 7_300, 7_300, 30_000, 86_400, 86_400)
@@ -28,6 +28,10 @@ _WAITING: Final = """
          + (SELECT count(*) FROM operations.outbox WHERE published_at IS NULL)
          + (SELECT count(*) FROM inventory.reservations WHERE status = 'active')
 """
+_TRIED_FOR_EVER: Final = """
+    INSERT INTO prove.tried_for_ever (event_id, state, attempts)
+    SELECT id, state, attempts FROM payments.payment_events WHERE state IN ('pending', 'retry_scheduled')
+"""
 _LETTERS: Final = "SELECT id, status, version FROM payments.dead_letters WHERE resolved_at IS NULL ORDER BY created_at, id"
 
 
@@ -43,9 +47,11 @@ class Rest:
         """Until nothing is due and nobody has anything to decide, or for a bounded while."""
         world = self._world
         world.tell("nothing goes wrong from here on")
+        self._post_arrives()
+        self._until_quiet()
+        world.sql(_TRIED_FOR_EVER)
         world.sql("DELETE FROM prove.breakage")
         world.memory.poisoned.clear()
-        self._post_arrives()
         self._until_quiet()
         self._people_finish()
         self._books_are_compared()
@@ -88,7 +94,8 @@ class Rest:
         world.collect()
         queue, world.memory.queue = world.memory.queue, []
         for message in queue:
-            self._do("app", steps.apply_by_id, str(shop.ORGANIZATION), message.event_id)
+            trap = POISON if message.event_id in world.memory.poisoned else None
+            self._do("app", steps.apply_by_id, str(shop.ORGANIZATION), message.event_id, trap=trap)
         self._post_arrives()
         self._do("system", steps.relay)
         world.collect()
@@ -129,10 +136,10 @@ class Rest:
             self._until_quiet()
             self._people_finish()
 
-    def _do(self, role: str, step: Step, *arguments: object) -> Outcome:
+    def _do(self, role: str, step: Step, *arguments: object, trap: Trap | None = None) -> Outcome:
         world = self._world
         self._number += 1
-        task = Task(role, world.now, step, arguments, f"rest/{world.plan.seed}/{self._number}")
+        task = Task(role, world.now, step, arguments, f"rest/{world.plan.seed}/{self._number}", trap)
         actor = world.actors[0]
         actor.begin(task)
         outcome = actor.finish()

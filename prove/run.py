@@ -6,13 +6,13 @@ from typing import Final
 
 from prove import operators, outside, shoppers, steps
 from prove.actors import Outcome, Task, run_together
-from prove.errand import Among, Deed, Trap
+from prove.errand import Deed
 from prove.plan import MASTER_KINDS, Move, behavior_of
 from prove.stage import Focus, Make, Stage
 from prove.world import World, skewed
 
-_POISON: Final = Trap(1, Deed.KILL_PROCESS, Among.COMMITS, saying="checkout.settle")
-
+_OTHERWISE: Final = "checkout"
+"""What is done where a move finds nothing to do: somebody can always buy."""
 TASKS: Final[Mapping[str, Make]] = {
     **operators.SCHEDULES,
     **{
@@ -86,16 +86,13 @@ class Run:
         """One move, with all that happens meanwhile."""
         world = self._world
         world.turn(move.seconds)
-        world.counts[f"action {move.kind}"] += 1
         focus = Focus()
         if move.kind in MASTER_KINDS:
             self._act_outside(move, focus)
             world.collect()
             return
-        begun = self._begin(move, focus)
-        if begun is None:
-            world.counts["found nothing to do"] += 1
-            return
+        begun = self._begin(move, focus) or self._begin(replace(move, kind=_OTHERWISE, meanwhile=()), focus)
+        assert begun is not None
         world.tell(f"{move.told()}  {_about(begun.task)}")
         self._behave(move)
         focus.task, focus.request = begun.task, begun.stage.request
@@ -115,7 +112,6 @@ class Run:
 
     def _meanwhile(self, move: Move, focus: Focus) -> _Begun | None:
         world = self._world
-        world.counts[f"action {move.kind}"] += 1
         if move.kind in MASTER_KINDS:
             self._act_outside(move, focus)
             return None
@@ -129,12 +125,14 @@ class Run:
         task = TASKS[move.kind](stage)
         if task is None:
             return None
+        self._world.counts[f"action {move.kind}"] += 1
         if stage.poison:
-            task = replace(task, trap=_POISON)
+            task = replace(task, trap=outside.POISON)
         return _Begun(stage, skewed(task, move.skew_seconds))
 
     def _act_outside(self, move: Move, focus: Focus) -> None:
         self._world.tell(move.told())
+        self._world.counts[f"action {move.kind}"] += 1
         if move.kind == "restart_database":
             self._restart()
             self._world.counts["fault: database restarted"] += 1
@@ -166,7 +164,7 @@ class Run:
             self._acknowledged(begun)
         if outcome.trapped_at is not None and begun.task.trap is not None:
             trap = begun.task.trap
-            where = "poison" if trap is _POISON else str(trap.among)
+            where = "poison" if trap is outside.POISON else str(trap.among)
             if trap.deed is not Deed.PAUSE:
                 world.counts[f"fault: {trap.deed}, {where}"] += 1
             world.tell(f"    {trap.deed} {outcome.trapped_at}")

@@ -1,6 +1,7 @@
 """The shop that is proved: three warehouses, few goods, shoppers who come back, staff; and the databases it lives in."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -84,14 +85,19 @@ class Template:
     name: str
 
 
-def build(server: Server) -> Template:
-    """Once for each server."""
+def build(server: Server, change: Callable[[pg8000.native.Connection], None] = lambda _: None) -> Template:
+    """Once for each server. ``change``: what a mutation does to the schema."""
 
     def fill(owner: Address) -> None:
         upgrade(owner.url, role_password=ROLE_PASSWORD)
         superuser = replace(server.admin, database=owner.database)
         superuser.execute((Path(__file__).parent / "witness.sql").read_text())
-        _open_shop(superuser.connect())
+        connection = superuser.connect()
+        try:
+            _open_shop(connection)
+            change(connection)
+        finally:
+            connection.close()
 
     return Template(build_template(server, fill))
 
@@ -107,14 +113,11 @@ def _open_shop(connection: pg8000.native.Connection) -> None:
         "clerk": CLERK.subject,
         **{code.lower(): identifier for code, identifier in WAREHOUSES.items()},
     }
-    try:
-        connection.run("SELECT operations.make_partitions(CAST(:start AS date), 4)", start="2026-05-01")
-        _run(connection, _SHOP, given)
-        for number, sku in enumerate(SKUS, start=1):
-            goods = {"o": ORGANIZATION, "now": now, "sku": sku, "variant": VARIANTS[sku], "price": 700 * number + 99}
-            _run(connection, _GOODS, goods)
-    finally:
-        connection.close()
+    connection.run("SELECT operations.make_partitions(CAST(:start AS date), 4)", start="2026-05-01")
+    _run(connection, _SHOP, given)
+    for number, sku in enumerate(SKUS, start=1):
+        goods = {"o": ORGANIZATION, "now": now, "sku": sku, "variant": VARIANTS[sku], "price": 700 * number + 99}
+        _run(connection, _GOODS, goods)
 
 
 def _run(connection: pg8000.native.Connection, script: str, given: dict[str, Any]) -> None:

@@ -50,10 +50,11 @@ class Wire:
         self._open: list[str] = []
         self._connection: Any = None
 
-    def arm(self, trap: Trap | None) -> None:
-        """Count anew; the deed is done once, at the trap's point."""
+    def arm(self, trap: Trap | None, database: DatabaseSettings | None = None) -> None:
+        """Count anew; the deed is done once, at the trap's point. ``database``: as whom, if that has changed."""
         self._trap = trap
         self._passed = 0
+        self._database = database or self._database
 
     def lay(self) -> None:
         """From now on every exchange is a point."""

@@ -46,6 +46,9 @@ CREATE TRIGGER prove_break BEFORE UPDATE ON payments.payment_events FOR EACH ROW
 CREATE TABLE prove.at_gateway (
     transaction_id text PRIMARY KEY, payment_id uuid, order_id uuid, status text NOT NULL, charges_captured integer NOT NULL,
     captured bigint NOT NULL, refunded bigint NOT NULL, held bigint NOT NULL);
+CREATE TABLE prove.refunds_at_gateway (id text PRIMARY KEY, refund_id uuid, amount bigint NOT NULL, status text NOT NULL);
+-- Events that were tried for as long as it takes, and neither processed nor given up.
+CREATE TABLE prove.tried_for_ever (event_id uuid NOT NULL, state text NOT NULL, attempts integer NOT NULL);
 -- Every webhook that was answered with a 2xx.
 CREATE TABLE prove.acknowledged (gateway_event_id text NOT NULL);
 -- Every message that the bus took.
@@ -56,3 +59,11 @@ CREATE TABLE prove.answers (caller text NOT NULL, operation text NOT NULL, key t
 CREATE TABLE prove.surprises (move integer NOT NULL, step text NOT NULL, error text NOT NULL, detail text NOT NULL);
 -- Successes that error classes were given, for ten replays take longer than a plan.
 CREATE TABLE prove.merits (class_id uuid NOT NULL, successes integer NOT NULL);
+-- Every message that was ever committed: the outbox itself is cleaned up.
+CREATE TABLE prove.committed_messages (id uuid PRIMARY KEY, aggregate_id uuid NOT NULL, topic text NOT NULL);
+CREATE FUNCTION prove.see_message() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO prove.committed_messages VALUES (NEW.id, NEW.aggregate_id, NEW.topic);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER prove_see AFTER INSERT ON operations.outbox FOR EACH ROW EXECUTE FUNCTION prove.see_message();

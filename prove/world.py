@@ -237,7 +237,7 @@ class World:
                 )
         else:
             self.counts[f"outcome {name}: done"] += 1
-        if not outcome.is_understood:
+        if not outcome.is_understood and not (task.aws == "down" and outcome.error == "EndpointConnectionError"):
             self.memory.surprises.append((number, name, str(outcome.error), outcome.detail))
 
     def write_down(self) -> None:
@@ -251,7 +251,14 @@ class World:
         )
         self._fill("answers", ("caller", "operation", "key", "status", "body"), memory.answers)
         self._fill("surprises", ("move", "step", "error", "detail"), memory.surprises)
-        self._fill("at_gateway", _AT_GATEWAY, [_attempt(intent) for intent in self.intents()])
+        intents = self.intents()
+        self._fill("at_gateway", _AT_GATEWAY, [_attempt(intent) for intent in intents])
+        refunds = [refund for intent in intents for refund in intent["refunds"]]
+        self._fill(
+            "refunds_at_gateway",
+            ("id", "refund_id", "amount", "status"),
+            [(each["id"], each["metadata"].get("refund_id"), each["amount"], each["status"]) for each in refunds],
+        )
 
     def intents(self) -> list[dict[str, Any]]:
         """Every payment at the gateway, with its charges and refunds."""
