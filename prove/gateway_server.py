@@ -1,9 +1,9 @@
 """``python -m prove.gateway_server --fd N``: the local Stripe server, whose webhooks wait to be taken and whose clock
 and chance are told.
 
-POST /_prove/reset {"seed"}      forget everything; ids are drawn anew from the seed
-POST /_prove/clock {"at"}        Unix seconds, for everything the server dates
-POST /_prove/mail                the events since the last time: [{"id", "type", "payment", "body"}]
+POST /_prove/reset {"at","seed"} forget everything; ids are drawn anew from the seed
+POST /_prove/mail {"at"}         sets the clock (Unix seconds); the events since the last time:
+                                 [{"id", "type", "payment", "body"}]
 """
 
 import argparse
@@ -64,9 +64,8 @@ class ProveServer:
         await send({"type": "http.response.body", "body": answer})
 
     def _command(self, path: str, given: dict[str, Any]) -> Any:
-        if path == "/_prove/clock":
-            self._now = float(given["at"])
-        elif path == "/_prove/reset":
+        self._now = float(given["at"])
+        if path == "/_prove/reset":
             chance = random.Random(given["seed"])
             model.secrets = SimpleNamespace(choice=chance.choice)  # type: ignore[attr-defined]
             self._stripe.ledger.forget()

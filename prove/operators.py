@@ -88,8 +88,13 @@ def _goods(stage: Stage, kind: ChangeType, quantity: int) -> Task:
 
 
 def receive_goods(stage: Stage) -> Task:
-    """Goods come in."""
-    return _goods(stage, ChangeType.RECEIVE, stage.dice.randint(1, 5))
+    """Goods come in: of what there is least."""
+    rows = stage.world.rows(
+        "SELECT v.sku FROM catalog.variants v JOIN inventory.stock_levels l ON l.variant_id = v.id"
+        " GROUP BY v.sku ORDER BY sum(l.on_hand - l.reserved), v.sku LIMIT 2"
+    )
+    stage.focus.sku = stage.focus.sku or stage.dice.choice(rows)["sku"]
+    return _goods(stage, ChangeType.RECEIVE, stage.dice.randint(2, 5))
 
 
 def count_goods(stage: Stage) -> Task:

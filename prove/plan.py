@@ -48,7 +48,7 @@ KINDS: Final[Mapping[str, float]] = {
     # operators
     "refund": 7,
     "capture": 3,
-    "receive_goods": 2,
+    "receive_goods": 9,
     "count_goods": 2,
     "break_goods": 1,
     "request_transfer": 3,
@@ -82,7 +82,7 @@ MASTER_KINDS: Final = frozenset(
 """What nobody's process does: the world outside, and time."""
 
 TOGETHER: Final[tuple[tuple[str, str, float], ...]] = (
-    ("checkout", "checkout", 5),
+    ("checkout", "checkout", 8),
     ("checkout", "same", 3),
     ("checkout", "count_goods", 1),
     ("checkout", "ship_transfer", 1),
@@ -161,7 +161,9 @@ _TRAPPED_SHARE: Final = 0.3
 _GATEWAY_SHARE: Final = 0.3
 _AWS_SHARE: Final = 0.04
 _TOGETHER_SHARE: Final = 0.3
-_FIRST_STANDS_MAX: Final = 6
+_STANDS: Final = (1, 2, 2, 3, 3, 4, 4, 5, 6)
+_STANDS_OF: Final = {"checkout": (2, 2, 2, 2, 2, 1, 3, 5)}
+"""Before which statement the first stands still: a checkout rather between what it read and what it writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +215,16 @@ def behavior_of(name: str) -> dict[str, object]:
     return next(command for known, command, _ in _GATEWAY if known == name)
 
 
+def process_faults() -> list[str]:
+    """What may be done to a process and its connection, as it is counted."""
+    return [f"{deed}, {among}" for deed, among, *_ in _DEEDS]
+
+
+def gateway_faults() -> list[str]:
+    """What a gateway may be told, as it is counted."""
+    return [name for name, *_ in _GATEWAY]
+
+
 def make_plan(seed: str) -> Plan:
     """The plan of a seed: the same for the same seed, for ever."""
     dice = random.Random(f"plan/{seed}")
@@ -230,7 +242,7 @@ def _move(dice: random.Random, seed: str, number: int) -> Move:
         return _simple(dice, f"{seed}/{number}", number, dice.choice(_OPENING), share=0.3)
     if dice.random() < _TOGETHER_SHARE:
         first, second, _ = dice.choices(TOGETHER, [weight for *_, weight in TOGETHER])[0]
-        trap = Trap(dice.randint(1, _FIRST_STANDS_MAX), Deed.PAUSE, Among.STATEMENTS)
+        trap = Trap(dice.choice(_STANDS_OF.get(first, _STANDS)), Deed.PAUSE, Among.STATEMENTS)
         if first in _CALLS_GATEWAY and dice.random() < 0.3:
             trap = Trap(dice.randint(1, 2), Deed.PAUSE, Among.CALLS)
         other = _simple(dice, f"{seed}/{number}b", number, second, share=0.5)

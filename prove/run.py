@@ -89,7 +89,6 @@ class Run:
         focus = Focus()
         if move.kind in MASTER_KINDS:
             self._act_outside(move, focus)
-            world.collect()
             return
         begun = self._begin(move, focus) or self._begin(replace(move, kind=_OTHERWISE, meanwhile=()), focus)
         assert begun is not None
@@ -108,7 +107,6 @@ class Run:
         for each, outcome in zip((begun, *others), outcomes, strict=True):
             self._note(each, outcome)
         self._misbehaved(move)
-        world.collect()
 
     def _meanwhile(self, move: Move, focus: Focus) -> _Begun | None:
         world = self._world

@@ -33,6 +33,8 @@ WAREHOUSES: Final = {
     code: uuid5(ORGANIZATION, code) for code in ("EWR", "DFW", "RNO")
 }
 SKUS: Final = ("TEE", "MUG", "CAP", "LAMP", "DESK")
+STOCK: Final = (6, 5, 4, 3, 2)
+"""Of each, in each warehouse: so few that shoppers meet over the last."""
 VARIANTS: Final = {sku: uuid5(ORGANIZATION, sku) for sku in SKUS}
 MANAGER: Final = Caller(ORGANIZATION, CallerKind.STAFF, "grace-the-manager")
 CLERK: Final = Caller(ORGANIZATION, CallerKind.STAFF, "linus-the-clerk")
@@ -73,7 +75,7 @@ _GOODS: Final = """
     INSERT INTO inventory.stock_levels (organization_id, warehouse_id, variant_id, created_at)
     SELECT :o, w.id, :variant, :now FROM inventory.warehouses w;
     SELECT inventory.move_stock(:o, :now, 'receive', array_agg(w.id), array_agg(CAST(:variant AS uuid)),
-                                array_agg(8), 'prove', NULL, 'the first delivery', 'prove')
+                                array_agg(CAST(:stock AS integer)), 'prove', NULL, 'the first delivery', 'prove')
       FROM inventory.warehouses w;
 """
 
@@ -116,7 +118,8 @@ def _open_shop(connection: pg8000.native.Connection) -> None:
     connection.run("SELECT operations.make_partitions(CAST(:start AS date), 4)", start="2026-05-01")
     _run(connection, _SHOP, given)
     for number, sku in enumerate(SKUS, start=1):
-        goods = {"o": ORGANIZATION, "now": now, "sku": sku, "variant": VARIANTS[sku], "price": 700 * number + 99}
+        goods = {"o": ORGANIZATION, "now": now, "sku": sku, "variant": VARIANTS[sku], "price": 700 * number + 99,
+                 "stock": STOCK[number - 1]}
         _run(connection, _GOODS, goods)
 
 

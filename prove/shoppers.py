@@ -33,6 +33,14 @@ _ORDERS: Final = """
       FROM orders.orders o JOIN tenancy.customers c ON c.organization_id = o.organization_id AND c.id = o.customer_id
      WHERE o.status = ANY (CAST(:statuses AS text[])) ORDER BY o.created_at, o.id
 """
+_AVAILABLE: Final = """
+    SELECT v.sku, COALESCE(sum(s.available), 0)::integer AS available
+      FROM catalog.variants v
+     CROSS JOIN LATERAL (SELECT l.on_hand - l.reserved AS available FROM inventory.stock_levels l
+                          WHERE l.variant_id = v.id ORDER BY 1 DESC LIMIT 2) s
+     GROUP BY v.sku ORDER BY 2, 1
+"""
+"""The goods, the scarcest first, with what the two warehouses have that have most."""
 _UNPAID: Final = ["pending_payment", "payment_processing", "payment_failed"]
 _CANCELLABLE: Final = [*_UNPAID, "payment_confirmed", "confirmed", "address_review", "processing"]
 
@@ -69,15 +77,11 @@ def an_order(stage: Stage, statuses: list[str]) -> dict[str, Any] | None:
 
 
 def checkout(stage: Stage) -> Task:
-    """One to three different goods, a few of each."""
+    """One to three different goods, a few of each; where two meet they want the same, and all there is of it."""
     dice = stage.dice
-    skus = dice.sample(shop.SKUS, dice.choices((1, 2, 3), (5, 3, 1))[0])
-    if stage.focus.sku is not None and stage.focus.sku not in skus:
-        skus[0] = stage.focus.sku
-    stage.focus.sku = skus[0]
+    items = _everything_of_one(stage) if stage.move.meanwhile or stage.focus.sku else _a_few(stage)
     buyer = customer(stage)
     kept = _kept_method(stage, buyer) if dice.random() < 0.3 else None
-    items = tuple(RequestedItem(dice.choices((1, 2, 3, 7), (6, 3, 1, 1))[0], sku=sku) for sku in skus)
     address, token = dice.choice(shop.ADDRESSES), card(stage)
     claim = stage.claim(buyer, "checkout", (items, token, kept))
     command = PlaceOrder(
@@ -95,6 +99,23 @@ def checkout(stage: Stage) -> Task:
         payment_method_id=kept,
     )
     return stage.asked(stage.as_app(steps.place, command), claim)
+
+
+def _a_few(stage: Stage) -> tuple[RequestedItem, ...]:
+    dice = stage.dice
+    there = [row["sku"] for row in stage.world.rows(_AVAILABLE) if row["available"] > 0]
+    known = there if there and dice.random() < 0.9 else list(shop.SKUS)
+    skus = dice.sample(known, min(len(known), dice.choices((1, 2, 3), (5, 3, 1))[0]))
+    return tuple(RequestedItem(dice.choices((1, 2, 3), (6, 2, 1))[0], sku=sku) for sku in skus)
+
+
+def _everything_of_one(stage: Stage) -> tuple[RequestedItem, ...]:
+    """All that two warehouses have of what is scarcest, which the other shopper wants as well."""
+    rows = [row for row in stage.world.rows(_AVAILABLE) if row["available"] > 0]
+    row = next((row for row in rows if row["sku"] == stage.focus.sku), rows[0] if rows else None)
+    sku = row["sku"] if row else stage.focus.sku or stage.dice.choice(shop.SKUS)
+    stage.focus.sku = sku
+    return (RequestedItem(row["available"] if row else 1, sku=sku),)
 
 
 def _kept_method(stage: Stage, buyer: Caller) -> UUID | None:
