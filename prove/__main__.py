@@ -1,5 +1,5 @@
-"""``make prove``: seeds of random shoppers, gateways, workers, staff, schedules and faults over the real flows and a real
-PostgreSQL, every invariant asked of each, and guards switched off to see that it is noticed."""
+"""``make prove``: seeds of random shoppers, gateways, workers, staff, schedules and faults, over the real flows and a
+real PostgreSQL; every invariant asked of each; and guards switched off, to see that it is noticed."""
 
 import argparse
 import math
@@ -29,7 +29,9 @@ def main(arguments: Sequence[str]) -> int:
     mutations = _chosen(given.mutate, given.turn, is_long=given.seeds is not None)
     seconds = given.seconds or (math.inf if given.seeds else BUDGET_SECONDS)
     budget = Budget(seconds, given.seeds, given.mutation_seconds)
-    print(f"seeds {given.base}-1, {given.base}-2 ...; guards switched off: {', '.join(mutations) or 'none'}", flush=True)
+    print(
+        f"seeds {given.base}-1, {given.base}-2 ...; guards switched off: {', '.join(mutations) or 'none'}", flush=True
+    )
     told, caught, broken = _gather(run_crew(given.base, budget, mutations, given.jobs))
     return _conclude(told, caught, broken, is_whole=given.seeds is None or given.seeds >= summary.WHOLE_RUN_SEEDS)
 

@@ -9,6 +9,7 @@ import os
 import pickle
 import random
 import select
+import signal
 import socket
 import struct
 import time
@@ -107,15 +108,15 @@ class Actor:
     def finish(self) -> Outcome:
         """Wait for the end. Raises RuntimeError for a task that does not end."""
         seen = self.look(PATIENCE_SECONDS)
-        if not isinstance(seen, Outcome):
-            self.end()
-            raise RuntimeError(f"a task did not end within {PATIENCE_SECONDS:.0f} s: {seen}")
-        return seen
+        if isinstance(seen, Outcome):
+            return seen
+        self.end()
+        raise RuntimeError(f"a task did not end within {PATIENCE_SECONDS:.0f} s: {seen}")
 
     def end(self) -> None:
         """No successor."""
         if self._process is not None:
-            self._channel.shutdown(1) if os.environ.get("PROF") else os.kill(self._process, 9)
+            os.kill(self._process, signal.SIGKILL)
             self._bury()
 
     def _bury(self) -> Outcome:
@@ -137,12 +138,7 @@ class Actor:
         if self._process == 0:
             try:
                 ours.close()
-                if os.environ.get("PROF"):
-                    import cProfile
-                    pr=cProfile.Profile()
-                    try: pr.runcall(_live,theirs,self._cast)
-                    finally: pr.dump_stats(f"/tmp/actorprof-{os.getpid()}")
-                else: _live(theirs, self._cast)
+                _live(theirs, self._cast)
             finally:
                 os._exit(1)
         theirs.close()
@@ -151,9 +147,13 @@ class Actor:
 
 def _live(channel: socket.socket, cast: Cast) -> None:
     real_sleep = time.sleep
-    time.sleep = lambda seconds: real_sleep(min(seconds, SLEEP_MAX_SECONDS))
+
+    def sleep(seconds: float) -> None:
+        real_sleep(min(seconds, SLEEP_MAX_SECONDS))
+
+    setattr(time, "sleep", sleep)  # noqa: B010 -- see SLEEP_MAX_SECONDS
     chance = random.Random()
-    ids.os = SimpleNamespace(urandom=chance.randbytes)  # type: ignore[attr-defined]
+    setattr(ids, "os", SimpleNamespace(urandom=chance.randbytes))  # noqa: B010 -- ids are drawn from the task's dice
     cast.cloud.box = cast.box
     cast.cloud.install()
 
@@ -233,10 +233,8 @@ def run_together(
         done.append(_until_it_waits(other, waits_for_another))
     if is_paused:
         actor.go_on()
-        seen = actor.finish()
-    if not isinstance(seen, Outcome):
-        raise RuntimeError("a task did not end")
-    return [seen, *(known or other.finish() for known, (other, _) in zip(done, others, strict=True))], is_paused
+    ended = seen if isinstance(seen, Outcome) else actor.finish()
+    return [ended, *(known or other.finish() for known, (other, _) in zip(done, others, strict=True))], is_paused
 
 
 def _until_it_waits(actor: Actor, waits_for_another: Callable[[], bool]) -> Outcome | None:

@@ -56,11 +56,11 @@ def run_crew(base: str, budget: Budget, mutations: Sequence[str], jobs: int) -> 
         readers.append(reader)
         processes.append(process)
     while readers:
-        for ready in wait(readers):
+        for ready in [reader for reader in wait(readers) if isinstance(reader, Connection)]:
             try:
-                yield ready.recv()  # type: ignore[union-attr]
+                yield ready.recv()
             except EOFError:
-                readers.remove(ready)  # type: ignore[arg-type]
+                readers.remove(ready)
     for process in processes:
         process.join()
         if process.exitcode:
@@ -100,7 +100,8 @@ def _work(
 def _hunt(results: Connection, name: str, base: str, budget: Budget) -> None:
     """Seeds until one of them tells of the mutation."""
     begun = time.monotonic()
-    seed, number, by = "", 0, ()
+    seed, number = "", 0
+    by: tuple[str, ...] = ()
     with open_house(BY_NAME[name]) as house:
         while number < MUTATION_SEEDS_MAX and time.monotonic() - begun < budget.mutation_seconds:
             number += 1

@@ -47,11 +47,11 @@ class ProveServer:
         self._stripe = StripeServer(refund_delay_seconds=NEVER_SECONDS)
         self._courier = HeldCourier(self._stripe.ledger)
         self._stripe.courier = self._courier
-        self._stripe._control._courier = self._courier  # noqa: SLF001 -- the control surface sends through the same one
+        self._stripe._control._courier = self._courier
         self._now = 0.0
         clock = SimpleNamespace(time=lambda: self._now)
         for module in (courier, ledger, server):
-            module.time = clock  # type: ignore[attr-defined]
+            setattr(module, "time", clock)  # noqa: B010 -- a clock in a module's place
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not scope["path"].startswith("/_prove/"):
@@ -67,7 +67,7 @@ class ProveServer:
         self._now = float(given["at"])
         if path == "/_prove/reset":
             chance = random.Random(given["seed"])
-            model.secrets = SimpleNamespace(choice=chance.choice)  # type: ignore[attr-defined]
+            setattr(model, "secrets", SimpleNamespace(choice=chance.choice))  # noqa: B010 -- chance in a module's place
             self._stripe.ledger.forget()
             self._stripe.behaviors.active.clear()
             self._courier.held.clear()

@@ -57,23 +57,26 @@ class House:
             self._template = shop.build(server, mutation.change_schema)
             mutation.change_code()
 
-    def tell(self, seed: str) -> Told:
-        """Run a seed from its beginning to its report."""
+    def tell(self, seed: str, moves_max: int | None = None) -> Told:
+        """Run a seed from its beginning to its report; or only its first moves."""
         begun = time.monotonic()
         plan = make_plan(seed)
+        with self.world(plan) as world:
+            run = Run(world, self._server.restart)
+            for move in plan.moves[:moves_max]:
+                run.play(move)
+            Rest(world).come()
+            findings = tuple(examine(world))
+            counts = world.counts + count_transitions(world)
+        return Told(plan, findings, counts, tuple(world.story), time.monotonic() - begun)
+
+    @contextmanager
+    def world(self, plan: Plan) -> Iterator[World]:
+        """A world in which nothing has happened yet."""
         with database(self._server, self._template.name) as owner:
             superuser = replace(self._server.admin, database=owner.database)
             with World(plan, owner, superuser, self._gateway, self._folder) as world:
-                run = Run(world, self._restart)
-                for move in plan.moves:
-                    run.play(move)
-                Rest(world).come()
-                findings = tuple(examine(world))
-                counts = world.counts + count_transitions(world)
-        return Told(plan, findings, counts, tuple(world.story), time.monotonic() - begun)
-
-    def _restart(self) -> None:
-        self._server.restart()
+                yield world
 
 
 @contextmanager

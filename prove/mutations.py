@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
-from uuid import UUID, uuid4
 
-import pg8000.native
+from pg8000.native import Connection as Schema
 
 from holdfast.flows.checkout import charge_payment, pay_order
 from holdfast.flows.dead_letters import replay_dead_letter
@@ -21,12 +20,10 @@ from holdfast.flows.money import apply_payment_event, refund_at_gateway, refund_
 from holdfast.flows.operations import relay_outbox
 from holdfast.flows.orders.locked_order import LockedOrder
 from holdfast.flows.stock import change_stock, locked_levels, transfers
-from holdfast.orders.lifecycle import OrderStatus
+from holdfast.orders.lifecycle import OrderStatus, path_to_confirmed
 from holdfast.payments.refund_plan import Left, Line, Purse
 from holdfast.runtime import Runtime
 from prove import steps
-
-Schema = pg8000.native.Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +32,8 @@ class Mutation:
 
     name: str
     layers: str
-    caught_by: str
-    """The invariant that is known to catch it, by its sentence."""
+    breaks: str
+    """The invariant that is true no longer, by its sentence; others may be the first to tell."""
     change_schema: Callable[[Schema], None] = lambda _: None
     change_code: Callable[[], None] = lambda: None
 
@@ -58,14 +55,27 @@ def edit(schema: Schema, function: str, *changes: tuple[str, str]) -> None:
     schema.run(text)
 
 
+def put(owner: object, name: str, replacement: object) -> None:
+    """In the place of what is there. Raises LookupError for a name that is not there any more."""
+    if not hasattr(owner, name):
+        raise LookupError(f"{owner} has no {name} any more")
+    setattr(owner, name, replacement)
+
+
 def everywhere(name: str, replacement: object) -> None:
     """Under this name, in every module of the product that has taken it over."""
-    for module in list(sys.modules.values()):
-        if getattr(module, "__name__", "").startswith("holdfast.") and name in vars(module):
-            setattr(module, name, replacement)
+    taken = [
+        module
+        for module in list(sys.modules.values())
+        if getattr(module, "__name__", "").startswith("holdfast.") and name in vars(module)
+    ]
+    if not taken:
+        raise LookupError(f"nothing is called {name} any more")
+    for module in taken:
+        setattr(module, name, replacement)
 
 
-# --- stock --------------------------------------------------------------------------------------------------------------
+# --- stock ------------------------------------------------------------------------------------------------------------
 
 
 def _no_stock_guard(schema: Schema) -> None:
@@ -82,14 +92,14 @@ def _locks_as_they_come() -> None:
         return {key: level for each in keys for key, level in ordered(transaction, [each]).items()}
 
     for module in (transfers, change_stock):
-        module.lock_levels = one_by_one  # type: ignore[attr-defined]
+        put(module, "lock_levels", one_by_one)
 
 
 def _forgets_what_was_restocked(schema: Schema) -> None:
     edit(schema, "checkout.restock", ("i.restocked_quantity AS before", "0 AS before"))
 
 
-# --- orders -------------------------------------------------------------------------------------------------------------
+# --- orders -----------------------------------------------------------------------------------------------------------
 
 
 def _no_order_lock(schema: Schema) -> None:
@@ -101,15 +111,15 @@ def _any_transition(schema: Schema) -> None:
 
 
 def _cancelled_orders_rise() -> None:
-    settlement.TERMINAL = frozenset()  # type: ignore[misc]
-    settlement._WAITING_FOR_MONEY = settlement._WAITING_FOR_MONEY | {OrderStatus.CANCELLED}  # type: ignore[misc]
-    known = settlement.path_to_confirmed
+    put(settlement, "TERMINAL", frozenset())
+    put(settlement, "_WAITING_FOR_MONEY", settlement._WAITING_FOR_MONEY | {OrderStatus.CANCELLED})
+    known = path_to_confirmed
 
     def path(status: OrderStatus) -> Any:
         risen = (OrderStatus.PAYMENT_CONFIRMED, OrderStatus.CONFIRMED)
         return risen if status is OrderStatus.CANCELLED else known(status)
 
-    settlement.path_to_confirmed = path
+    put(settlement, "path_to_confirmed", path)
 
 
 def _no_second_look_at_the_abandoned(schema: Schema) -> None:
@@ -123,12 +133,15 @@ def _no_idempotency(schema: Schema) -> None:
         schema,
         "orders.claim_key",
         ("IF earlier IS NOT NULL THEN", "IF false THEN"),
-        ("(p_claim ->> 'expires_at')::timestamptz);", "(p_claim ->> 'expires_at')::timestamptz) ON CONFLICT DO NOTHING;"),
+        (
+            "(p_claim ->> 'expires_at')::timestamptz);",
+            "(p_claim ->> 'expires_at')::timestamptz) ON CONFLICT DO NOTHING;",
+        ),
     )
     edit(schema, "checkout.facts", ("AND k.key = p_key", "AND k.key = p_key AND false"))
 
 
-# --- money --------------------------------------------------------------------------------------------------------------
+# --- money ------------------------------------------------------------------------------------------------------------
 
 
 def _confirms_without_stock() -> None:
@@ -136,7 +149,7 @@ def _confirms_without_stock() -> None:
         return settlement.confirm(order, decided)
 
     for module in (charge_payment, apply_payment_event):
-        module.reserve_again = confirmed  # type: ignore[attr-defined]
+        put(module, "reserve_again", confirmed)
 
 
 def _two_attempts(schema: Schema) -> None:
@@ -145,10 +158,12 @@ def _two_attempts(schema: Schema) -> None:
 
 def _pays_beside_an_open_attempt() -> None:
     check = pay_order._check_payable
-    pay_order._end_open_attempt = lambda *_: None
-    pay_order._check_payable = lambda order: check(
-        replace(order, payments=tuple(each for each in order.payments if not each.is_open))
-    )
+
+    def payable(order: LockedOrder) -> None:
+        check(replace(order, payments=tuple(each for each in order.payments if not each.is_open)))
+
+    put(pay_order, "_end_open_attempt", lambda *_: None)
+    put(pay_order, "_check_payable", payable)
 
 
 def _no_refund_bound(schema: Schema) -> None:
@@ -161,11 +176,13 @@ def _forgets_refunds() -> None:
             Line(order_item_id=each.id, quantity=each.quantity, worth_minor=each.worth) for each in order.items
         )
         purses = tuple(
-            Purse(each.id, each.captured_amount, each.captured_amount) for each in order.payments if each.captured_amount
+            Purse(each.id, each.captured_amount, each.captured_amount)
+            for each in order.payments
+            if each.captured_amount
         )
         return Left(lines, order.shipping, purses)
 
-    refund_order.what_is_left = everything
+    put(refund_order, "what_is_left", everything)
 
 
 def _new_charge_key_each_time() -> None:
@@ -174,7 +191,7 @@ def _new_charge_key_each_time() -> None:
     def request(attempt: charge_payment.Attempt) -> Any:
         return replace(known(attempt), idempotency_key=secrets.token_hex(16))
 
-    charge_payment.Attempt.request = request  # type: ignore[method-assign]
+    put(charge_payment.Attempt, "request", request)
 
 
 def _new_refund_key_each_time() -> None:
@@ -187,13 +204,11 @@ def _new_refund_key_each_time() -> None:
         def refund(self, *arguments: Any, **options: Any) -> Any:
             return self._gateway.refund(*arguments, **{**options, "idempotency_key": secrets.token_hex(16)})
 
-    known = refund_at_gateway.ask_for_refund
-    everywhere(
-        "ask_for_refund", lambda payment, refund, clock, gateway: known(payment, refund, clock, Forgetful(gateway))
-    )
+    known: Callable[..., Any] = refund_at_gateway.ask_for_refund
+    everywhere("ask_for_refund", lambda payment, refund, clock, one: known(payment, refund, clock, Forgetful(one)))
 
 
-# --- events, dead letters, messages -------------------------------------------------------------------------------------
+# --- events, dead letters, messages -----------------------------------------------------------------------------------
 
 
 def _stores_webhooks_again(schema: Schema) -> None:
@@ -219,7 +234,7 @@ def _counts_attempts_when_they_fail(schema: Schema) -> None:
 
 
 def _drops_what_it_gives_up() -> None:
-    apply_payment_event.bury = lambda *_: None  # type: ignore[assignment, return-value]
+    put(apply_payment_event, "bury", lambda *_: None)
 
 
 def _no_replay_lease() -> None:
@@ -229,11 +244,13 @@ def _no_replay_lease() -> None:
         free = type("Free", (), {**row._mapping, "replay_lease_until": None})
         check(free, status, now, automatic=automatic)
 
-    replay_dead_letter._refuse_unless_replayable = without_lease
+    put(replay_dead_letter, "_refuse_unless_replayable", without_lease)
 
 
 def _outbox_after_the_commit(schema: Schema) -> None:
-    schema.run("CREATE TABLE prove.later (LIKE operations.outbox INCLUDING DEFAULTS, pid integer DEFAULT pg_backend_pid())")
+    schema.run(
+        "CREATE TABLE prove.later (LIKE operations.outbox INCLUDING DEFAULTS, pid integer DEFAULT pg_backend_pid())"
+    )
     schema.run("GRANT USAGE ON SCHEMA prove TO PUBLIC")
     schema.run("GRANT INSERT ON prove.later TO PUBLIC")
     columns = "organization_id, id, topic, aggregate_type, aggregate_id, sequence, payload, created_at"
@@ -262,7 +279,7 @@ def _marks_before_it_publishes() -> None:
                 relay_outbox._mark(transaction, events, [event.id for event in events])
         return len(runtime.event_bus.publish(events)) if events else 0
 
-    steps.relay_outbox = relay  # type: ignore[attr-defined]
+    put(steps, "relay_outbox", relay)
 
 
 MUTATIONS: Final[Sequence[Mutation]] = (
@@ -272,14 +289,21 @@ MUTATIONS: Final[Sequence[Mutation]] = (
         "no level is oversold",
         _no_stock_guard,
     ),
-    Mutation("ordered_locks", "the ordered locks of staff's changes of stock", "nobody deadlocked", change_code=_locks_as_they_come),
+    Mutation(
+        "ordered_locks",
+        "the ordered locks of staff's changes of stock",
+        "nobody deadlocked",
+        change_code=_locks_as_they_come,
+    ),
     Mutation(
         "restocked_once",
         "the count of what came back of each line",
         "what came back into stock is what the movements say",
         _forgets_what_was_restocked,
     ),
-    Mutation("order_lock", "the row locks of checkout.lock_order", "a payment is the fold of its events", _no_order_lock),
+    Mutation(
+        "order_lock", "the row locks of checkout.lock_order", "a payment is the fold of its events", _no_order_lock
+    ),
     Mutation(
         "transitions",
         "the trigger's look at the transition table, and the decision's that what is over stays over",
@@ -319,8 +343,15 @@ MUTATIONS: Final[Sequence[Mutation]] = (
         _no_refund_bound,
         _forgets_refunds,
     ),
-    Mutation("charge_key", "the charge's idempotency key", "an attempt is charged once", change_code=_new_charge_key_each_time),
-    Mutation("refund_key", "the refund's idempotency key", "a refund is made once", change_code=_new_refund_key_each_time),
+    Mutation(
+        "charge_key",
+        "the charge's idempotency key",
+        "an attempt is charged once",
+        change_code=_new_charge_key_each_time,
+    ),
+    Mutation(
+        "refund_key", "the refund's idempotency key", "a refund is made once", change_code=_new_refund_key_each_time
+    ),
     Mutation(
         "webhook_dedupe",
         "ON CONFLICT of payments.store_event and the unique constraint",
@@ -339,7 +370,12 @@ MUTATIONS: Final[Sequence[Mutation]] = (
         "an event that was given up has its dead letter, and one that was replayed is processed",
         change_code=_drops_what_it_gives_up,
     ),
-    Mutation("replay_lease", "the lease of a replay", "a dead letter is replayed by one at a time", change_code=_no_replay_lease),
+    Mutation(
+        "replay_lease",
+        "the lease of a replay",
+        "a dead letter is replayed by one at a time",
+        change_code=_no_replay_lease,
+    ),
     Mutation(
         "outbox_in_the_transaction",
         "the outbox rows of checkout.place and checkout.settle in the change's own transaction",

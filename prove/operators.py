@@ -191,9 +191,7 @@ def override_capacity(stage: Stage) -> Task:
         begins, begins + timedelta(days=dice.randint(0, 2)), Decimal("0.5") if limit is None else None, limit, "a sale"
     )
     claim = stage.claim(caller, "set_override", override)
-    return stage.asked(
-        stage.as_app(steps.override_capacity, caller, claim, shop.WAREHOUSES[code], override), claim
-    )
+    return stage.asked(stage.as_app(steps.override_capacity, caller, claim, shop.WAREHOUSES[code], override), claim)
 
 
 def drop_override(stage: Stage) -> Task | None:
@@ -221,7 +219,12 @@ def work_on_dead_letter(stage: Stage) -> Task | None:
     stage.poison = False
     caller = clerk(stage)
     action = stage.dice.choice(
-        (DeadLetterAction.ASSIGNED, DeadLetterAction.INVESTIGATED, DeadLetterAction.MADE_READY, DeadLetterAction.MADE_READY)
+        (
+            DeadLetterAction.ASSIGNED,
+            DeadLetterAction.INVESTIGATED,
+            DeadLetterAction.MADE_READY,
+            DeadLetterAction.MADE_READY,
+        )
     )
     step = Step(
         action,

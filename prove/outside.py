@@ -68,7 +68,7 @@ def bring_forged_webhook(stage: Stage) -> Task | None:
     world = stage.world
     match stage.dice.randint(1, 3):
         case 1:
-            headers, data = signed(forged, world.now, secret="whsec_wrong")  # noqa: S106 -- a forger's
+            headers, data = signed(forged, world.now, secret="whsec_wrong")
         case 2:
             headers, data = signed(forged, world.now - timedelta(seconds=OLD_SECONDS))
         case _:

@@ -1,7 +1,7 @@
 """What happens in a seed, written down before it begins: who does what, when, and what goes wrong there.
 
-A plan is drawn from its seed alone. Which order a refund is about is decided when its turn comes, by dice that belong to
-the move, from what there is then; so the same plan over the same system tells the same story.
+A plan is drawn from its seed alone. Which order a refund is about is decided when its turn comes, by dice that belong
+to the move, from what there is then; so the same plan over the same system tells the same story.
 """
 
 import random
@@ -156,7 +156,9 @@ _GATEWAY: Final[tuple[tuple[str, dict[str, object], float], ...]] = (
     ("gateway declines", {"decline_code": "generic_decline"}, 1),
     ("gateway is silent twice", {"fault": "timeout_after", "times": 2}, 1),
 )
-_CALLS_GATEWAY: Final = frozenset({"checkout", "pay_again", "cancel", "refund", "capture", "watchdog", "repeat_a_request"})
+_CALLS_GATEWAY: Final = frozenset(
+    {"checkout", "pay_again", "cancel", "refund", "capture", "watchdog", "repeat_a_request"}
+)
 _TRAPPED_SHARE: Final = 0.3
 _GATEWAY_SHARE: Final = 0.3
 _AWS_SHARE: Final = 0.04

@@ -21,7 +21,7 @@ ENVIRONMENT: Final = {
     "AWS_SECRET_ACCESS_KEY": "nothing",
     "AWS_ENDPOINT_URL": "http://aws.invalid",
 }
-"""So that boto3 makes its clients, and that a call that is not answered here reaches nobody.""" 
+"""So that boto3 makes its clients, and that a call that is not answered here reaches nobody."""
 EVENTS_QUEUE: Final = "https://sqs.prove/payment-events"
 BELL_QUEUE: Final = "https://sqs.prove/outbox-bell"
 BUS: Final = "prove"
@@ -83,7 +83,7 @@ class Cloud:
                 raise botocore.exceptions.EndpointConnectionError(endpoint_url=client.meta.endpoint_url)
             return cloud.answer(operation, arguments)
 
-        botocore.client.BaseClient._make_api_call = call
+        setattr(botocore.client.BaseClient, "_make_api_call", call)  # noqa: B010 -- its stubs do not know it
 
     def answer(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """What AWS says. Raises NotImplementedError for what the system is not known to ask."""

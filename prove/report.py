@@ -61,7 +61,8 @@ _TRANSITIONS: Final = """
       FROM orders.order_status_history GROUP BY 2
     UNION ALL SELECT 'payment', status, count(*) FROM payments.payments GROUP BY 2
     UNION ALL SELECT 'hold', status || COALESCE(', ' || reason, ''), count(*) FROM inventory.reservations GROUP BY 2
-    UNION ALL SELECT 'event', COALESCE(event_type, 'unknown') || ', ' || state, count(*) FROM payments.payment_events GROUP BY 2
+    UNION ALL SELECT 'event', COALESCE(event_type, 'unknown') || ', ' || state, count(*)
+      FROM payments.payment_events GROUP BY 2
     UNION ALL SELECT 'dead letter', action || ' -> ' || to_status, count(*) FROM payments.dead_letter_history GROUP BY 2
     UNION ALL SELECT 'transfer', status, count(*) FROM inventory.transfers GROUP BY 2
     UNION ALL SELECT 'movement', type, count(*) FROM inventory.stock_movements GROUP BY 2

@@ -10,8 +10,8 @@ from prove.outside import POISON, delivery
 from prove.world import Webhook, World
 
 TURNS_SECONDS: Final = (61, 91, 200, 600, 2_000, 3_700, 3_700, 7_300, 7_300, 30_000, 86_400, 86_400)
-"""Past the leases of events and returns, the first looks at a payment, the end of a hold and its grace, the age at which
-an unpaid order is cancelled, and the days whose books are compared with the gateway's."""
+"""Past the leases of events and returns, the first looks at a payment, the end of a hold and its grace, the age at
+which an unpaid order is cancelled, and the days whose books are compared with the gateway's."""
 ROUNDS_MAX: Final = 4
 _DAYS_MIN: Final = 2
 _HEARD_SHARE: Final = 0.6
@@ -32,7 +32,9 @@ _TRIED_FOR_EVER: Final = """
     INSERT INTO prove.tried_for_ever (event_id, state, attempts)
     SELECT id, state, attempts FROM payments.payment_events WHERE state IN ('pending', 'retry_scheduled')
 """
-_LETTERS: Final = "SELECT id, status, version FROM payments.dead_letters WHERE resolved_at IS NULL ORDER BY created_at, id"
+_LETTERS: Final = (
+    "SELECT id, status, version FROM payments.dead_letters WHERE resolved_at IS NULL ORDER BY created_at, id"
+)
 
 
 class Rest:

@@ -51,7 +51,8 @@ SEEN: Final[Mapping[str, str]] = {
         SELECT deadlocks FROM pg_stat_database WHERE datname = current_database() AND deadlocks > 0
     """,
     "an acknowledged webhook is stored, once": """
-        SELECT a.gateway_event_id, count(e.id) AS stored FROM (SELECT DISTINCT gateway_event_id FROM prove.acknowledged) a
+        SELECT a.gateway_event_id, count(e.id) AS stored
+          FROM (SELECT DISTINCT gateway_event_id FROM prove.acknowledged) a
           LEFT JOIN payments.payment_events e ON e.gateway_event_id = a.gateway_event_id
          GROUP BY a.gateway_event_id HAVING count(e.id) <> 1
     """,
@@ -81,13 +82,16 @@ SEEN: Final[Mapping[str, str]] = {
           LEFT JOIN payments.payments p ON p.id = g.payment_id AND p.gateway_transaction_id = g.transaction_id
          WHERE p.id IS NULL AND (g.captured > g.refunded OR g.held > 0)
            AND NOT EXISTS (SELECT 1 FROM operations.process_failures f
-                            WHERE f.related_id = g.payment_id AND f.process_name = 'PaymentUndecided' AND f.status = 'open')
+                            WHERE f.related_id = g.payment_id AND f.process_name = 'PaymentUndecided'
+                              AND f.status = 'open')
     """,
-    "what was taken and given back is what the gateway says": """
+    "what was taken and given back is what the gateway says, or the difference is written down": """
         SELECT p.id, p.status, p.captured_amount, g.captured, p.refunded_amount, g.refunded, g.held
           FROM prove.at_gateway g JOIN payments.payments p ON p.gateway_transaction_id = g.transaction_id
-         WHERE p.captured_amount <> g.captured OR p.refunded_amount <> g.refunded
-            OR (p.status = 'authorized') <> (g.held > 0)
+         WHERE (p.captured_amount <> g.captured OR p.refunded_amount <> g.refunded
+                OR (p.status = 'authorized') <> (g.held > 0))
+           AND NOT EXISTS (SELECT 1 FROM payments.money_differences d
+                            WHERE d.organization_id = p.organization_id AND d.payment_id = p.id AND d.resolved_at IS NULL)
     """,
     "an order that is over keeps no money": """
         SELECT o.id, o.status, g.captured, g.refunded, g.held FROM orders.orders o JOIN prove.at_gateway g ON g.order_id = o.id
@@ -143,13 +147,16 @@ SEEN: Final[Mapping[str, str]] = {
                    lag(action) OVER w AS action_before, lag(created_at) OVER w AS begun_at
               FROM payments.dead_letter_history
             WINDOW w AS (PARTITION BY organization_id, dead_letter_id ORDER BY sequence)) h
-         WHERE action = 'replay_began' AND action_before = 'replay_began' AND created_at < begun_at + interval '90 seconds'
+         WHERE action = 'replay_began' AND action_before = 'replay_began'
+           AND created_at < begun_at + interval '90 seconds'
     """,
     "a class's successes are its dead letters' replays": """
         SELECT c.id, c.successful_replays, COALESCE(m.successes, 0) AS given, r.replays FROM payments.error_classes c
-          LEFT JOIN (SELECT class_id, sum(successes) AS successes FROM prove.merits GROUP BY class_id) m ON m.class_id = c.id
+          LEFT JOIN (SELECT class_id, sum(successes) AS successes FROM prove.merits GROUP BY class_id) m
+                 ON m.class_id = c.id
          CROSS JOIN LATERAL (SELECT count(*) AS replays FROM payments.dead_letters d
-                              JOIN payments.dead_letter_history h ON h.organization_id = d.organization_id AND h.dead_letter_id = d.id
+                              JOIN payments.dead_letter_history h
+                                ON h.organization_id = d.organization_id AND h.dead_letter_id = d.id
                              WHERE h.action = 'replayed' AND d.error_class_id = c.id) r
          WHERE c.successful_replays - COALESCE(m.successes, 0) > r.replays
     """,

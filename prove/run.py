@@ -158,7 +158,12 @@ class Run:
     def _note(self, begun: _Begun, outcome: Outcome) -> None:
         world, move = self._world, begun.stage.move
         world.note(move.number, begun.task, outcome, begun.stage.request)
-        if begun.task.step is steps.receive and outcome.error is None and not outcome.killed and outcome.result is not None:
+        if (
+            begun.task.step is steps.receive
+            and outcome.error is None
+            and not outcome.killed
+            and outcome.result is not None
+        ):
             self._acknowledged(begun)
         if outcome.trapped_at is not None and begun.task.trap is not None:
             trap = begun.task.trap

@@ -1,4 +1,4 @@
-"""The shop that is proved: three warehouses, few goods, shoppers who come back, staff; and the databases it lives in."""
+"""The shop that is proved: three warehouses, few goods, shoppers who come back, staff; and where it lives."""
 
 import json
 from collections.abc import Callable
@@ -16,6 +16,7 @@ from holdfast.values.caller import Caller, CallerKind
 from local.postgres import Address, Server
 from local.testing import build_template
 
+WITNESSES: Final = Path(__file__).parent / "witness.sql"
 ROLE_PASSWORD: Final = "only-for-proof"
 ORGANIZATION: Final = UUID("01930000-0000-7000-8000-00000000d0d0")
 ENDPOINT_KEY: Final = "prove-stripe"
@@ -29,9 +30,7 @@ ADDRESSES: Final = (
     PostalAddress("Grace Hopper", "1 Compiler Street", "Newark", "07102", "US", region="NJ"),
     PostalAddress("Alan Turing", "7 Bombe Road", "Reno", "89501", "US", region="NV"),
 )
-WAREHOUSES: Final = {
-    code: uuid5(ORGANIZATION, code) for code in ("EWR", "DFW", "RNO")
-}
+WAREHOUSES: Final = {code: uuid5(ORGANIZATION, code) for code in ("EWR", "DFW", "RNO")}
 SKUS: Final = ("TEE", "MUG", "CAP", "LAMP", "DESK")
 STOCK: Final = (6, 5, 4, 3, 2)
 """Of each, in each warehouse: so few that shoppers meet over the last."""
@@ -39,7 +38,8 @@ VARIANTS: Final = {sku: uuid5(ORGANIZATION, sku) for sku in SKUS}
 MANAGER: Final = Caller(ORGANIZATION, CallerKind.STAFF, "grace-the-manager")
 CLERK: Final = Caller(ORGANIZATION, CallerKind.STAFF, "linus-the-clerk")
 CUSTOMERS: Final = tuple(
-    Caller(ORGANIZATION, CallerKind.CUSTOMER, name, f"{name}@example.com") for name in ("ada", "barbara", "claude", "donald")
+    Caller(ORGANIZATION, CallerKind.CUSTOMER, name, f"{name}@example.com")
+    for name in ("ada", "barbara", "claude", "donald")
 )
 
 _SHOP: Final = """
@@ -93,7 +93,7 @@ def build(server: Server, change: Callable[[pg8000.native.Connection], None] = l
     def fill(owner: Address) -> None:
         upgrade(owner.url, role_password=ROLE_PASSWORD)
         superuser = replace(server.admin, database=owner.database)
-        superuser.execute((Path(__file__).parent / "witness.sql").read_text())
+        superuser.execute(WITNESSES.read_text())
         connection = superuser.connect()
         try:
             _open_shop(connection)
@@ -118,8 +118,14 @@ def _open_shop(connection: pg8000.native.Connection) -> None:
     connection.run("SELECT operations.make_partitions(CAST(:start AS date), 4)", start="2026-05-01")
     _run(connection, _SHOP, given)
     for number, sku in enumerate(SKUS, start=1):
-        goods = {"o": ORGANIZATION, "now": now, "sku": sku, "variant": VARIANTS[sku], "price": 700 * number + 99,
-                 "stock": STOCK[number - 1]}
+        goods = {
+            "o": ORGANIZATION,
+            "now": now,
+            "sku": sku,
+            "variant": VARIANTS[sku],
+            "price": 700 * number + 99,
+            "stock": STOCK[number - 1],
+        }
         _run(connection, _GOODS, goods)
 
 

@@ -240,9 +240,7 @@ def write_class(runtime: Runtime, clock: Clock, caller: Caller, proposal: Propos
     return create_error_class(runtime, caller, proposal, clock())
 
 
-def let_class_replay(
-    runtime: Runtime, clock: Clock, caller: Caller, class_id: UUID, version: int
-) -> Mapping[str, Any]:
+def let_class_replay(runtime: Runtime, clock: Clock, caller: Caller, class_id: UUID, version: int) -> Mapping[str, Any]:
     """``PUT /v1/ops/error-classes/{id}/auto-replay``."""
     return set_auto_replay(runtime, caller, class_id, enabled=True, version=version, now=clock())
 

@@ -56,10 +56,10 @@ OTHER_FAULTS: Final = (
     "event broken", "event poisoned", "message delivered twice", "message lost", "webhook lost", "webhook forged",
 )  # fmt: skip
 OUTCOMES: Final = (
-    "place: 201", "place: 402", "place: OutOfStock", "place: IdempotencyKeyReused", "place: RequestInProgress", "place: StockContended",
+    "place: 201", "place: 402", "place: OutOfStock", "place: IdempotencyKeyReused", "place: RequestInProgress",
     "pay: 201", "pay: 402", "pay: Conflict", "cancel: 200", "refund: 201", "refund: RefundExceeds", "capture: 200",
-    "change_goods: 201", "change_goods: Conflict", "ship_transfer: 201", "override_capacity: 201", "override_capacity: Conflict",
-    "receive: SignatureInvalid", "replay: Conflict",
+    "change_goods: 201", "change_goods: Conflict", "ship_transfer: 201", "override_capacity: 201",
+    "override_capacity: Conflict", "receive: SignatureInvalid", "replay: Conflict",
 )  # fmt: skip
 """Answers that show that a guard was run into: each refusal names one."""
 

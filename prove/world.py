@@ -136,7 +136,7 @@ class World:
             )
         )
         made.__dict__.update(_ports(cloud))
-        made.gateways._means.__dict__["pool"] = _POOL  # noqa: SLF001 -- reading the system's certificates takes 70 ms
+        made.gateways._means.__dict__["pool"] = _POOL
         return made
 
     def __enter__(self) -> "World":
@@ -233,9 +233,7 @@ class World:
             self.counts[f"outcome {name}: {outcome.result.status}"] += 1
             if request is not None:
                 answer = outcome.result
-                self.memory.answers.append(
-                    (request.caller, request.operation, request.key, answer.status, answer.body)
-                )
+                self.memory.answers.append((request.caller, request.operation, request.key, answer.status, answer.body))
         else:
             self.counts[f"outcome {name}: done"] += 1
         if not outcome.is_understood and not (task.aws == "down" and outcome.error == "EndpointConnectionError"):
@@ -307,10 +305,10 @@ def _ports(cloud: Cloud) -> dict[str, Any]:
             alerts=AlertTopic(post.TOPIC),
         )
         for port in _CLIENTS.values():
-            port._client  # noqa: B018, SLF001 -- made on first use
+            port._client  # noqa: B018 -- made on first use
     secrets = SecretStore()
-    secrets.__dict__["_client"] = _CLIENTS["secrets"]._client  # noqa: SLF001
-    secrets._cache.update({name: (time.monotonic(), value) for name, value in cloud.secrets.items()})  # noqa: SLF001
+    secrets.__dict__["_client"] = _CLIENTS["secrets"]._client
+    secrets._cache.update({name: (time.monotonic(), value) for name, value in cloud.secrets.items()})
     return {**_CLIENTS, "secrets": secrets}
 
 

@@ -4,11 +4,11 @@ import pytest
 
 from holdfast.payments.refund_plan import Wanted
 from prove.errand import Deed
+from prove.steps import watch
 from tests.faults.gauntlet import Gauntlet, Scene
 from tests.faults.production import Production, asked_again
 from tests.faults.scenes import ends
 from tests.faults.settings import HEAVY
-from prove.steps import watch
 from tests.faults.victims import Victims
 from tests.flows.actions import ordered, staff
 from tests.house import House
