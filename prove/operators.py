@@ -23,9 +23,15 @@ from prove.shoppers import an_order
 from prove.stage import Make, Stage
 
 _PAID: Final = ["confirmed", "processing", "partially_shipped", "shipped", "delivered", "partially_refunded"]
+_TRANSFERS: Final = """
+    SELECT id, variant_id, from_warehouse_id, to_warehouse_id,
+           quantity - received_quantity - written_off_quantity AS left FROM inventory.transfers
+     WHERE status = ANY (CAST(:statuses AS text[])) ORDER BY created_at, id
+"""
 _OPEN_LETTERS: Final = """
-    SELECT id, version, status, fingerprint, event_id FROM payments.dead_letters
-     WHERE resolved_at IS NULL ORDER BY created_at, id
+    SELECT d.id, d.version, d.status, d.fingerprint, e.gateway_event_id FROM payments.dead_letters d
+      JOIN payments.payment_events e ON e.organization_id = d.organization_id AND e.id = d.event_id
+     WHERE d.resolved_at IS NULL ORDER BY d.created_at, d.id
 """
 
 
@@ -108,14 +114,19 @@ def break_goods(stage: Stage) -> Task:
 
 
 def request_transfer(stage: Stage) -> Task:
-    """Between two warehouses."""
+    """Between two warehouses; often there is one under way in the other direction."""
     dice, caller = stage.dice, clerk(stage)
     source, destination = dice.sample(list(shop.WAREHOUSES.values()), 2)
+    variant = shop.VARIANTS[stage.focus.sku or dice.choice(shop.SKUS)]
+    pending = stage.world.rows(_TRANSFERS, statuses=["pending"])
+    if pending and dice.random() < 0.6:
+        other = dice.choice(pending)
+        source, destination, variant = other["to_warehouse_id"], other["from_warehouse_id"], other["variant_id"]
     wanted = {
-        "variant_id": shop.VARIANTS[stage.focus.sku or dice.choice(shop.SKUS)],
+        "variant_id": variant,
         "from_warehouse_id": source,
         "to_warehouse_id": destination,
-        "quantity": dice.randint(1, 4),
+        "quantity": dice.randint(1, 3),
         "reason": "as the plan has it",
     }
     claim = stage.claim(caller, "request_transfer", wanted)
@@ -123,26 +134,23 @@ def request_transfer(stage: Stage) -> Task:
 
 
 def _transfer(stage: Stage, statuses: list[str]) -> dict[str, Any] | None:
-    """One in these statuses: the one the moves that meet are about, or one that goes the other way."""
-    rows = stage.world.rows(
-        "SELECT id, variant_id, from_warehouse_id, to_warehouse_id, quantity,"
-        " quantity - received_quantity - written_off_quantity AS left FROM inventory.transfers"
-        " WHERE status = ANY (CAST(:statuses AS text[])) ORDER BY created_at, id",
-        statuses=statuses,
-    )
-    other = stage.focus.transfer
-
-    def meets(row: dict[str, Any]) -> bool:
-        if other is None:
-            return False
-        opposite = (row["variant_id"], row["from_warehouse_id"], row["to_warehouse_id"]) == (
-            other["variant_id"], other["to_warehouse_id"], other["from_warehouse_id"]
-        )  # fmt: skip
-        return bool(row["id"] == other["id"]) or opposite
-
-    found = stage.choose(rows, meets)
+    """One in these statuses. Where two meet: one that has an opposite, and then the opposite, or the same."""
+    rows = stage.world.rows(_TRANSFERS, statuses=statuses)
+    first = stage.focus.transfer
+    if first is not None:
+        found = stage.choose(rows, lambda row: _is_opposite(row, first) or bool(row["id"] == first["id"]))
+    elif stage.move.meanwhile:
+        found = stage.choose(rows, lambda row: any(_is_opposite(row, other) for other in rows))
+    else:
+        found = stage.choose(rows)
     stage.focus.transfer = found
     return found
+
+
+def _is_opposite(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    way, back = ("from_warehouse_id", "to_warehouse_id"), ("to_warehouse_id", "from_warehouse_id")
+    is_same_variant = one["variant_id"] == other["variant_id"]
+    return is_same_variant and [one[name] for name in way] == [other[name] for name in back]
 
 
 def ship_transfer(stage: Stage) -> Task | None:
@@ -207,7 +215,7 @@ def _letter(stage: Stage) -> dict[str, Any] | None:
     found = stage.choose(stage.world.rows(_OPEN_LETTERS), lambda row: bool(row["id"] == stage.focus.dead_letter_id))
     if found is not None:
         stage.focus.dead_letter_id = found["id"]
-        stage.poison = str(found["event_id"]) in stage.world.memory.poisoned
+        stage.poison = found["gateway_event_id"] in stage.world.memory.poisoned
     return found
 
 

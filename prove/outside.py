@@ -14,6 +14,15 @@ from prove.world import Message, Webhook, World
 OLD_SECONDS: Final = 400
 POISON: Final = Trap(1, Deed.KILL_PROCESS, Among.COMMITS, saying="checkout.settle")
 """What an event does that kills whoever works on it: at the end of the work, long after the claim."""
+_TELLING: Final = frozenset(
+    {"payment_intent.succeeded", "payment_intent.payment_failed", "payment_intent.canceled", "refund.created",
+     "refund.updated", "refund.failed", "payment_intent.amount_capturable_updated"}
+)  # fmt: skip
+_EVENT: Final = """
+    SELECT e.gateway_event_id, p.order_id FROM payments.payment_events e
+      LEFT JOIN payments.payments p ON p.organization_id = e.organization_id AND p.id = e.payment_id
+     WHERE e.id = CAST(:id AS uuid)
+"""
 
 
 def signed(webhook: Webhook, at: datetime, *, secret: str = shop.WEBHOOK_SECRET) -> tuple[dict[str, str], bytes]:
@@ -135,21 +144,17 @@ def work_off_message(stage: Stage) -> Task | None:
         world.memory.queue.remove(message)
     else:
         world.counts["fault: message delivered twice"] += 1
-    stage.focus.event_id = message.event_id
-    stage.poison = message.event_id in world.memory.poisoned
-    return apply(stage, message.event_id)
+    event = world.rows(_EVENT, id=message.event_id)[0]
+    stage.focus.order_id = event["order_id"]
+    stage.poison = event["gateway_event_id"] in world.memory.poisoned
+    return stage.as_app(steps.apply_by_id, str(shop.ORGANIZATION), message.event_id)
 
 
-def apply(stage: Stage, event_id: str) -> Task:
-    """The worker takes an event on."""
-    rows = stage.world.rows(
-        "SELECT p.order_id FROM payments.payment_events e JOIN payments.payments p"
-        " ON p.organization_id = e.organization_id AND p.id = e.payment_id WHERE e.id = CAST(:id AS uuid)",
-        id=event_id,
+def is_poisoned(world: World, event_id: str) -> bool:
+    """Whether whoever works on this event is killed by it."""
+    return (
+        bool(world.memory.poisoned) and world.rows(_EVENT, id=event_id)[0]["gateway_event_id"] in world.memory.poisoned
     )
-    if rows:
-        stage.focus.order_id = rows[0]["order_id"]
-    return stage.as_app(steps.apply_by_id, str(shop.ORGANIZATION), event_id)
 
 
 def _about(world: World, messages: list[Message], order_id: object) -> Message | None:
@@ -172,33 +177,34 @@ def lose_message(stage: Stage) -> None:
 
 def poison_event(stage: Stage) -> None:
     """From now on whoever takes this event on is killed by it."""
-    event_id = _waiting_event(stage, "id")
-    if event_id is not None:
-        stage.world.memory.poisoned.add(str(event_id))
+    webhook = _coming(stage)
+    if webhook is not None:
+        stage.world.memory.poisoned.add(webhook.id)
         stage.world.counts["fault: event poisoned"] += 1
 
 
 def break_event(stage: Stage) -> None:
     """From now on this event fails, whoever takes it on."""
-    name = _waiting_event(stage, "gateway_event_id")
-    if name is not None:
-        stage.world.sql("INSERT INTO prove.breakage VALUES (:name) ON CONFLICT DO NOTHING", name=name)
+    webhook = _coming(stage)
+    if webhook is not None:
+        stage.world.sql("INSERT INTO prove.breakage VALUES (:name) ON CONFLICT DO NOTHING", name=webhook.id)
         stage.world.counts["fault: event broken"] += 1
 
 
-def _waiting_event(stage: Stage, column: str) -> Any:
-    rows = stage.world.rows(
-        "SELECT id, gateway_event_id FROM payments.payment_events WHERE state IN ('pending', 'retry_scheduled')"
-        " ORDER BY received_at, id"
-    )
-    found = stage.choose(rows)
-    return found[column] if found else None
+def _coming(stage: Stage) -> Webhook | None:
+    """A webhook that is on its way and changes something."""
+    return stage.choose([webhook for webhook in stage.world.memory.mail if webhook.type in _TELLING])
 
 
 def mend_events(stage: Stage) -> None:
     """What was broken is whole."""
-    stage.world.sql("DELETE FROM prove.breakage")
-    stage.world.memory.poisoned.clear()
+    mend(stage.world)
+
+
+def mend(world: World) -> None:
+    """Whatever was broken or poisoned."""
+    world.sql("DELETE FROM prove.breakage")
+    world.memory.poisoned.clear()
 
 
 def hours_pass(stage: Stage) -> None:

@@ -42,8 +42,8 @@ KINDS: Final[Mapping[str, float]] = {
     # workers
     "work_off_message": 14,
     "lose_message": 2,
-    "poison_event": 1,
-    "break_event": 2,
+    "poison_event": 2,
+    "break_event": 3,
     "mend_events": 1,
     # operators
     "refund": 7,
@@ -51,7 +51,7 @@ KINDS: Final[Mapping[str, float]] = {
     "receive_goods": 9,
     "count_goods": 2,
     "break_goods": 1,
-    "request_transfer": 3,
+    "request_transfer": 5,
     "ship_transfer": 3,
     "receive_transfer": 3,
     "cancel_transfer": 1,
@@ -124,7 +124,7 @@ TOGETHER: Final[tuple[tuple[str, str, float], ...]] = (
     ("dlq_retries", "replay_dead_letter", 1),
     ("replay_dead_letter", "replay_dead_letter", 3),
     ("replay_dead_letter", "work_on_dead_letter", 2),
-    ("ship_transfer", "ship_transfer", 3),
+    ("ship_transfer", "ship_transfer", 5),
     ("ship_transfer", "checkout", 1),
     ("ship_transfer", "same", 1),
     ("receive_transfer", "receive_transfer", 2),
@@ -164,8 +164,9 @@ _GATEWAY_SHARE: Final = 0.3
 _AWS_SHARE: Final = 0.04
 _TOGETHER_SHARE: Final = 0.3
 _STANDS: Final = (1, 2, 2, 3, 3, 4, 4, 5, 6)
-_STANDS_OF: Final = {"checkout": (2, 2, 2, 2, 2, 1, 3, 5)}
-"""Before which statement the first stands still: a checkout rather between what it read and what it writes."""
+_STANDS_OF: Final = {"checkout": (2, 2, 2, 2, 2, 1, 3, 5), "ship_transfer": (2, 4, 5, 6, 6, 7, 7)}
+"""Before which statement the first stands still: a checkout rather between what it read and what it writes, a transfer
+rather where it holds its levels."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Final
 from prove import shop, steps
 from prove.actors import Outcome, Task
 from prove.errand import Step, Trap
-from prove.outside import POISON, delivery
+from prove.outside import POISON, delivery, is_poisoned, mend
 from prove.world import Webhook, World
 
 TURNS_SECONDS: Final = (61, 91, 200, 600, 2_000, 3_700, 3_700, 7_300, 7_300, 30_000, 86_400, 86_400)
@@ -52,8 +52,7 @@ class Rest:
         self._post_arrives()
         self._until_quiet()
         world.sql(_TRIED_FOR_EVER)
-        world.sql("DELETE FROM prove.breakage")
-        world.memory.poisoned.clear()
+        mend(world)
         self._until_quiet()
         self._people_finish()
         self._books_are_compared()
@@ -96,7 +95,7 @@ class Rest:
         world.collect()
         queue, world.memory.queue = world.memory.queue, []
         for message in queue:
-            trap = POISON if message.event_id in world.memory.poisoned else None
+            trap = POISON if is_poisoned(world, message.event_id) else None
             self._do("app", steps.apply_by_id, str(shop.ORGANIZATION), message.event_id, trap=trap)
         self._post_arrives()
         self._do("system", steps.relay)

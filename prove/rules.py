@@ -91,10 +91,12 @@ SEEN: Final[Mapping[str, str]] = {
          WHERE (p.captured_amount <> g.captured OR p.refunded_amount <> g.refunded
                 OR (p.status = 'authorized') <> (g.held > 0))
            AND NOT EXISTS (SELECT 1 FROM payments.money_differences d
-                            WHERE d.organization_id = p.organization_id AND d.payment_id = p.id AND d.resolved_at IS NULL)
+                            WHERE d.organization_id = p.organization_id AND d.payment_id = p.id
+                              AND d.status = 'open')
     """,
     "an order that is over keeps no money": """
-        SELECT o.id, o.status, g.captured, g.refunded, g.held FROM orders.orders o JOIN prove.at_gateway g ON g.order_id = o.id
+        SELECT o.id, o.status, g.captured, g.refunded, g.held
+          FROM orders.orders o JOIN prove.at_gateway g ON g.order_id = o.id
          WHERE o.status IN ('cancelled', 'refunded') AND (g.captured > g.refunded OR g.held > 0)
            AND NOT EXISTS (SELECT 1 FROM payments.payments p WHERE p.order_id = o.id AND p.charged_back_amount > 0)
            AND NOT EXISTS (SELECT 1 FROM operations.process_failures f
