@@ -24,9 +24,13 @@ from prove.stage import Make, Stage
 
 _PAID: Final = ["confirmed", "processing", "partially_shipped", "shipped", "delivered", "partially_refunded"]
 _TRANSFERS: Final = """
-    SELECT id, variant_id, from_warehouse_id, to_warehouse_id,
-           quantity - received_quantity - written_off_quantity AS left FROM inventory.transfers
-     WHERE status = ANY (CAST(:statuses AS text[])) ORDER BY created_at, id
+    SELECT t.id, t.variant_id, t.from_warehouse_id, t.to_warehouse_id,
+           t.quantity - t.received_quantity - t.written_off_quantity AS left,
+           EXISTS (SELECT 1 FROM inventory.transfers o
+                    WHERE o.status = 'pending' AND o.variant_id = t.variant_id
+                      AND o.from_warehouse_id = t.to_warehouse_id AND o.to_warehouse_id = t.from_warehouse_id)
+               AS has_opposite
+      FROM inventory.transfers t WHERE t.status = ANY (CAST(:statuses AS text[])) ORDER BY t.created_at, t.id
 """
 _OPEN_LETTERS: Final = """
     SELECT d.id, d.version, d.status, d.fingerprint, e.gateway_event_id FROM payments.dead_letters d
@@ -119,7 +123,7 @@ def request_transfer(stage: Stage) -> Task:
     source, destination = dice.sample(list(shop.WAREHOUSES.values()), 2)
     variant = shop.VARIANTS[stage.focus.sku or dice.choice(shop.SKUS)]
     pending = stage.world.rows(_TRANSFERS, statuses=["pending"])
-    if pending and dice.random() < 0.6:
+    if pending and dice.random() < 0.8:
         other = dice.choice(pending)
         source, destination, variant = other["to_warehouse_id"], other["from_warehouse_id"], other["variant_id"]
     wanted = {
@@ -138,9 +142,10 @@ def _transfer(stage: Stage, statuses: list[str]) -> dict[str, Any] | None:
     rows = stage.world.rows(_TRANSFERS, statuses=statuses)
     first = stage.focus.transfer
     if first is not None:
-        found = stage.choose(rows, lambda row: _is_opposite(row, first) or bool(row["id"] == first["id"]))
+        found = stage.choose(rows, lambda row: _is_opposite(row, first)) if first["has_opposite"] else None
+        found = found or stage.choose(rows, lambda row: bool(row["id"] == first["id"]))
     elif stage.move.meanwhile:
-        found = stage.choose(rows, lambda row: any(_is_opposite(row, other) for other in rows))
+        found = stage.choose(rows, lambda row: bool(row["has_opposite"]))
     else:
         found = stage.choose(rows)
     stage.focus.transfer = found
@@ -157,6 +162,8 @@ def ship_transfer(stage: Stage) -> Task | None:
     """The goods leave."""
     found = _transfer(stage, ["pending"])
     if found is None:
+        return None
+    if [other.kind for other in stage.move.meanwhile] == ["ship_transfer"] and not found["has_opposite"]:
         return None
     caller = clerk(stage)
     claim = stage.claim(caller, "ship_transfer", found["id"])

@@ -14,10 +14,6 @@ from prove.world import Message, Webhook, World
 OLD_SECONDS: Final = 400
 POISON: Final = Trap(1, Deed.KILL_PROCESS, Among.COMMITS, saying="checkout.settle")
 """What an event does that kills whoever works on it: at the end of the work, long after the claim."""
-_TELLING: Final = frozenset(
-    {"payment_intent.succeeded", "payment_intent.payment_failed", "payment_intent.canceled", "refund.created",
-     "refund.updated", "refund.failed", "payment_intent.amount_capturable_updated"}
-)  # fmt: skip
 _EVENT: Final = """
     SELECT e.gateway_event_id, p.order_id FROM payments.payment_events e
       LEFT JOIN payments.payments p ON p.organization_id = e.organization_id AND p.id = e.payment_id
@@ -176,24 +172,13 @@ def lose_message(stage: Stage) -> None:
 
 
 def poison_event(stage: Stage) -> None:
-    """From now on whoever takes this event on is killed by it."""
-    webhook = _coming(stage)
-    if webhook is not None:
-        stage.world.memory.poisoned.add(webhook.id)
-        stage.world.counts["fault: event poisoned"] += 1
+    """Whoever works on the next news of money is killed by it."""
+    stage.world.memory.curses.append("poison")
 
 
 def break_event(stage: Stage) -> None:
-    """From now on this event fails, whoever takes it on."""
-    webhook = _coming(stage)
-    if webhook is not None:
-        stage.world.sql("INSERT INTO prove.breakage VALUES (:name) ON CONFLICT DO NOTHING", name=webhook.id)
-        stage.world.counts["fault: event broken"] += 1
-
-
-def _coming(stage: Stage) -> Webhook | None:
-    """A webhook that is on its way and changes something."""
-    return stage.choose([webhook for webhook in stage.world.memory.mail if webhook.type in _TELLING])
+    """The next news of money cannot be applied, whoever takes it on."""
+    stage.world.memory.curses.append("break")
 
 
 def mend_events(stage: Stage) -> None:
@@ -205,6 +190,7 @@ def mend(world: World) -> None:
     """Whatever was broken or poisoned."""
     world.sql("DELETE FROM prove.breakage")
     world.memory.poisoned.clear()
+    world.memory.curses.clear()
 
 
 def hours_pass(stage: Stage) -> None:

@@ -18,6 +18,18 @@ MOVES: Final = 210
 
 OPENING: Final = 12
 """How many moves it takes until there is something to work on."""
+_DIES_WITH_THE_MONEY: Final = Trap(2, Deed.KILL_PROCESS, Among.COMMITS)
+CERTAIN: Final[Mapping[int, tuple[str, Trap | None]]] = {
+    20: ("poison_event", None),
+    30: ("break_event", None),
+    120: ("poison_event", None),
+    140: ("break_event", None),
+    # The money is taken, nobody wrote it down, and the first to come after hours is the expiry.
+    **dict.fromkeys((60, 160), ("checkout", _DIES_WITH_THE_MONEY)),
+    **{start + 1: ("hours_pass", None) for start in (60, 160)},
+    **{start + 2: ("expiry", None) for start in (60, 160)},
+}
+"""What no seed is without."""
 _OPENING: Final = ("checkout", "checkout", "checkout", "request_transfer", "work_off_message", "bring_webhook")
 
 KINDS: Final[Mapping[str, float]] = {
@@ -42,9 +54,9 @@ KINDS: Final[Mapping[str, float]] = {
     # workers
     "work_off_message": 14,
     "lose_message": 2,
-    "poison_event": 2,
-    "break_event": 3,
-    "mend_events": 1,
+    "poison_event": 1,
+    "break_event": 1,
+    "mend_events": 0.7,
     # operators
     "refund": 7,
     "capture": 3,
@@ -241,6 +253,9 @@ def make_plan(seed: str) -> Plan:
 
 
 def _move(dice: random.Random, seed: str, number: int) -> Move:
+    if number in CERTAIN:
+        kind, trap = CERTAIN[number]
+        return Move(number, kind, f"{seed}/{number}", _pause(dice), trap=trap)
     if number <= OPENING:
         return _simple(dice, f"{seed}/{number}", number, dice.choice(_OPENING), share=0.3)
     if dice.random() < _TOGETHER_SHARE:

@@ -145,6 +145,8 @@ class Rest:
         actor.begin(task)
         outcome = actor.finish()
         world.note(0, task, outcome, None)
+        if outcome.trapped_at is not None:
+            world.counts["fault: kill the process, poison"] += 1
         if outcome.error is not None:
             world.tell(f"    {step.__name__}: {outcome.error}: {outcome.detail[:160]}")
         return outcome

@@ -11,8 +11,8 @@ from prove.plan import MASTER_KINDS, Move, behavior_of
 from prove.stage import Focus, Make, Stage
 from prove.world import World, skewed
 
-_OTHERWISE: Final = "checkout"
-"""What is done where a move finds nothing to do: somebody can always buy."""
+_OTHERWISE: Final = dict.fromkeys(("ship_transfer", "receive_transfer", "cancel_transfer"), "request_transfer")
+"""What is done where a move finds nothing to do; else somebody buys."""
 TASKS: Final[Mapping[str, Make]] = {
     **operators.SCHEDULES,
     **{
@@ -90,7 +90,9 @@ class Run:
         if move.kind in MASTER_KINDS:
             self._act_outside(move, focus)
             return
-        begun = self._begin(move, focus) or self._begin(replace(move, kind=_OTHERWISE, meanwhile=()), focus)
+        begun = self._begin(move, focus)
+        if begun is None:
+            begun = self._begin(replace(move, kind=_OTHERWISE.get(move.kind, "checkout"), meanwhile=()), Focus())
         assert begun is not None
         world.tell(f"{move.told()}  {_about(begun.task)}")
         self._behave(move)

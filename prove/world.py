@@ -78,7 +78,10 @@ class Memory:
     acknowledged: list[str] = field(default_factory=list)
     published: list[Mapping[str, Any]] = field(default_factory=list)
     alerts: int = 0
+    curses: list[str] = field(default_factory=list)
+    """What becomes of the next news of money, by one of them: ``poison`` or ``break``."""
     poisoned: set[str] = field(default_factory=set)
+    """Events of the gateway that kill whoever works on them."""
     surprises: list[tuple[int, str, str, str]] = field(default_factory=list)
 
 
@@ -174,6 +177,8 @@ class World:
             webhook = Webhook(event["id"], event["type"], event["payment"], event["body"])
             self.memory.mail.append(webhook)
             self.memory.heard.append(webhook)
+            if self.memory.curses and webhook.type in _TELLING:
+                self._curse(webhook, self.memory.curses.pop(0))
         for sent in self.box.take():
             match sent.to:
                 case post.EVENTS_QUEUE:
@@ -185,6 +190,14 @@ class World:
                     self.memory.published.append(sent.body)
                 case _:
                     self.memory.alerts += 1
+
+    def _curse(self, webhook: Webhook, kind: str) -> None:
+        if kind == "poison":
+            self.memory.poisoned.add(webhook.id)
+            self.counts["fault: event poisoned"] += 1
+        else:
+            self.sql("INSERT INTO prove.breakage VALUES (:name) ON CONFLICT DO NOTHING", name=webhook.id)
+            self.counts["fault: event broken"] += 1
 
     # --- the database, as nobody of the system sees it --------------------------------------------------------------
 
@@ -274,6 +287,11 @@ class World:
         )
 
 
+_TELLING: Final = frozenset(
+    {"payment_intent.succeeded", "payment_intent.payment_failed", "payment_intent.canceled", "refund.created",
+     "refund.updated", "refund.failed", "payment_intent.amount_capturable_updated"}
+)  # fmt: skip
+"""News that changes something."""
 _AT_GATEWAY: Final = (
     "transaction_id", "payment_id", "order_id", "status", "charges_captured", "captured", "refunded", "held"
 )  # fmt: skip
