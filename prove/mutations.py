@@ -24,6 +24,7 @@ from holdfast.orders.lifecycle import OrderStatus, path_to_confirmed
 from holdfast.payments.refund_plan import Left, Line, Purse
 from holdfast.runtime import Runtime
 from prove import steps
+from prove.schema import edit
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +37,6 @@ class Mutation:
     """The invariant that is true no longer, by its sentence; others may be the first to tell."""
     change_schema: Callable[[Schema], None] = lambda _: None
     change_code: Callable[[], None] = lambda: None
-
-
-def edit(schema: Schema, function: str, *changes: tuple[str, str]) -> None:
-    """Replace fragments of a function's text. Raises LookupError for one that is not there."""
-    rows = schema.run(
-        "SELECT p.oid, pg_get_functiondef(p.oid) FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace"
-        " WHERE n.nspname || '.' || p.proname = :name",
-        name=function,
-    )
-    if not rows or len(rows) != 1:
-        raise LookupError(f"there is not one function {function}")
-    text: str = rows[0][1]
-    for old, new in changes:
-        if old not in text:
-            raise LookupError(f"{function} does not say any more: {old}")
-        text = text.replace(old, new)
-    schema.run(text)
 
 
 def put(owner: object, name: str, replacement: object) -> None:
@@ -251,7 +235,6 @@ def _outbox_after_the_commit(schema: Schema) -> None:
     schema.run(
         "CREATE TABLE prove.later (LIKE operations.outbox INCLUDING DEFAULTS, pid integer DEFAULT pg_backend_pid())"
     )
-    schema.run("GRANT USAGE ON SCHEMA prove TO PUBLIC")
     schema.run("GRANT INSERT ON prove.later TO PUBLIC")
     columns = "organization_id, id, topic, aggregate_type, aggregate_id, sequence, payload, created_at"
     schema.run(

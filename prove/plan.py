@@ -74,6 +74,15 @@ KINDS: Final[Mapping[str, float]] = {
     "replay_group": 1,
     "write_error_class": 1,
     "let_class_replay": 1,
+    # parcels and where they go
+    "pick_shipment": 3,
+    "pack_shipment": 2,
+    "call_off_shipment": 1,
+    "ship_parcel": 6,
+    "deliver_parcel": 3,
+    "lose_parcel": 1.5,
+    "send_parcel_again": 1,
+    "change_address": 4,
     # schedules
     "expiry": 6,
     "watchdog": 6,
@@ -143,6 +152,20 @@ TOGETHER: Final[tuple[tuple[str, str, float], ...]] = (
     ("receive_transfer", "cancel_transfer", 2),
     ("ship_transfer", "cancel_transfer", 1),
     ("count_goods", "checkout", 1),
+    ("ship_parcel", "cancel", 2),
+    ("ship_parcel", "same", 1),
+    ("ship_parcel", "refund", 1),
+    ("ship_parcel", "ship_parcel", 1),
+    ("ship_parcel", "watchdog", 1),
+    ("pick_shipment", "change_address", 2),
+    ("pick_shipment", "cancel", 1),
+    ("deliver_parcel", "refund", 1),
+    ("change_address", "pick_shipment", 1),
+    ("change_address", "cancel", 1),
+    ("change_address", "refund", 1),
+    ("change_address", "work_off_message", 1),
+    ("change_address", "checkout", 1),
+    ("pay_again", "change_address", 1),
     ("override_capacity", "override_capacity", 1),
 )
 """What may meet, the first standing still somewhere while the second happens; ``same``: the very same request again."""
@@ -245,7 +268,7 @@ def make_plan(seed: str) -> Plan:
     dice = random.Random(f"plan/{seed}")
     return Plan(
         seed=seed,
-        capture_policy=dice.choice(("at_once", "at_once", "at_first_shipment")),
+        capture_policy=dice.choice(("at_once", "at_once", "at_first_shipment", "per_shipment")),
         hold_seconds=dice.choice((300, 900)),
         moves=tuple(_move(dice, seed, number) for number in range(1, MOVES + 1)),
         echoes=dice.random() < 0.3,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from prove import operators, outside, shoppers, steps
+from prove import operators, outside, parcels, shoppers, steps
 from prove.actors import Outcome, Task, run_together
 from prove.errand import Deed
 from prove.plan import MASTER_KINDS, Move, behavior_of
@@ -31,6 +31,14 @@ TASKS: Final[Mapping[str, Make]] = {
             outside.bring_webhook_twice,
             outside.bring_forged_webhook,
             outside.work_off_message,
+            parcels.pick_shipment,
+            parcels.pack_shipment,
+            parcels.call_off_shipment,
+            parcels.ship_parcel,
+            parcels.deliver_parcel,
+            parcels.lose_parcel,
+            parcels.send_parcel_again,
+            parcels.change_address,
             operators.refund,
             operators.capture,
             operators.receive_goods,

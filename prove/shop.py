@@ -15,6 +15,7 @@ from holdfast.values.address import Address as PostalAddress
 from holdfast.values.caller import Caller, CallerKind
 from local.postgres import Address, Server
 from local.testing import build_template
+from prove.schema import edit
 
 WITNESSES: Final = Path(__file__).parent / "witness.sql"
 ROLE_PASSWORD: Final = "only-for-proof"
@@ -96,6 +97,7 @@ def build(server: Server, change: Callable[[pg8000.native.Connection], None] = l
         superuser.execute(WITNESSES.read_text())
         connection = superuser.connect()
         try:
+            edit(connection, "tenancy.uuid_v7", ("gen_random_uuid()", "prove.chance()"))
             _open_shop(connection)
             change(connection)
         finally:

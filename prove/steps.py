@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from holdfast.flows.addresses.locate_address import AddressSearch
 from holdfast.flows.checkout import place_order as place_order_module
 from holdfast.flows.checkout.charge_payment import Attempt
 from holdfast.flows.checkout.complete_payment import CompletePayment, complete_payment
-from holdfast.flows.checkout.locate_address import AddressSearch
 from holdfast.flows.checkout.pay_order import PayOrder, pay_order
 from holdfast.flows.checkout.payment_methods import forget_methods, make_default, remove_payment_method
 from holdfast.flows.checkout.place_order import PlaceOrder, place_order

@@ -22,6 +22,7 @@ PUBLIC_ROUTES = {
     "POST /v1/webhooks/{gateway}/{endpoint_key}",
 }
 READS_GATEWAY_SECRETS = {
+    "ShippingFunction",
     "MoneyWatchdogFunction",
     "CheckoutFunction",
     "DlqRetriesFunction",
@@ -32,6 +33,7 @@ READS_GATEWAY_SECRETS = {
     "PaymentWatchdogFunction",
     "PaymentWebhooksFunction",
     "RefundsFunction",
+    "ShippingAddressesFunction",
 }
 API_GATEWAY_TIMEOUT_SECONDS = 30
 VISIBILITY_PER_TIMEOUT = 6

@@ -67,7 +67,22 @@ REFUSED: dict[str, tuple[str, str] | str] = {
     "error_classes_min_confidence_is_percent": ("payments.error_classes", "min_confidence = 100.1"),
     "gateway_accounts_endpoint_key_form": ("tenancy.gateway_accounts", "endpoint_key = 'a/b/c/d'"),
     "idempotency_keys_done_has_answer": ("orders.idempotency_keys", "response_body = NULL"),
+    "order_address_versions_lower_total_has_price": ("orders.order_address_versions", "total_after = total - 1"),
+    "order_address_versions_total_never_rises": ("orders.order_address_versions", "total_after = total + 1"),
+    "order_address_versions_version_positive": ("orders.order_address_versions", "version = 0"),
+    "reallocations_applied_goes_somewhere": (
+        "orders.reallocations",
+        "outcome = 'applied', cause = 'by_hand', new_cost = NULL, saving = NULL",
+    ),
+    "reallocations_costs_not_negative": ("orders.reallocations", "new_cost = -1, saving = old_cost + 1"),
+    "reallocations_move_for_a_saving": (
+        "orders.reallocations",
+        "outcome = 'applied', cause = 'address_change', old_cost = 400, new_cost = 300, saving = 100",
+    ),
+    "reallocations_saving_adds_up": ("orders.reallocations", "saving = old_cost - new_cost + 1"),
+    "reallocations_sequence_positive": ("orders.reallocations", "sequence = 0"),
     "order_allocations_quantity_positive": ("orders.order_allocations", "quantity = 0"),
+    "order_allocations_restocked_within_quantity": ("orders.order_allocations", "restocked_quantity = quantity + 1"),
     "geocode_cache_address_key_form": _ONE_CACHED_PLACE.format("'12 Analytical Way', 39.7, -105.0", "0"),
     "geocode_cache_hit_count_not_negative": _ONE_CACHED_PLACE.format(f"{_KEY}, 39.7, -105.0", "-1"),
     "geocode_cache_on_the_globe": _ONE_CACHED_PLACE.format(f"{_KEY}, 90.1, -105.0", "0"),
@@ -89,6 +104,7 @@ REFUSED: dict[str, tuple[str, str] | str] = {
     "order_items_refunded_quantity_within_bought": ("orders.order_items", "refunded_quantity = quantity + 1"),
     "order_items_restocked_quantity_within_bought": ("orders.order_items", "restocked_quantity = quantity + 1"),
     "order_items_subtotal_adds_up": ("orders.order_items", "subtotal = subtotal + 1"),
+    "order_operations_capture_says_how_much": ("orders.order_operations", "operation = 'capture', amount = NULL"),
     "order_operations_finished": ("orders.order_operations", "state = 'running', finished_at = now()"),
     "order_status_history_first_has_no_origin": _ONE_HISTORY_ROW.format("2, NULL, 'cancelled', false"),
     "order_status_history_reversal_takes_back_a_refund": _ONE_HISTORY_ROW.format("2, 'cancelled', 'confirmed', true"),
@@ -96,7 +112,7 @@ REFUSED: dict[str, tuple[str, str] | str] = {
     "orders_amounts_not_negative": ("orders.orders", "tax = -1, total = subtotal + shipping - discount - 1"),
     "orders_currency_form": ("orders.orders", "currency = 'usd'"),
     "orders_refunded_within_total": ("orders.orders", "refunded = total + 1"),
-    "orders_total_adds_up": ("orders.orders", "total = total + 1"),
+    "orders_total_adds_up": ("orders.orders", "total = total - 1"),
     "organizations_publishable_key_form": ("tenancy.organizations", "publishable_key = 'sk_0123456789abcdef'"),
     "organizations_return_url_form": (
         "tenancy.organizations",
@@ -111,6 +127,10 @@ REFUSED: dict[str, tuple[str, str] | str] = {
     "payments_amount_positive": ("payments.payments", "amount = 0, captured_amount = 0"),
     "payments_attempt_positive": ("payments.payments", "attempt = 0"),
     "payments_captured_within_amount": ("payments.payments", "captured_amount = amount + 1"),
+    "payments_captures_within_amount": (
+        "payments.payments",
+        "captured_amount = amount, capturable_amount = 1",
+    ),
     "payments_currency_form": ("payments.payments", "currency = 'U$D'"),
     "payments_refunds_within_captured": (
         "payments.payments",
@@ -120,6 +140,7 @@ REFUSED: dict[str, tuple[str, str] | str] = {
     "refund_items_amount_within_worth": ("payments.refund_items", "amount = worth + 1"),
     "refund_items_only_resellable_goes_back": ("payments.refund_items", "restock = true, restock_reason = 'damaged'"),
     "refund_items_quantity_not_negative": ("payments.refund_items", "quantity = -1"),
+    "refund_items_unshipped_within_quantity": ("payments.refund_items", "unshipped_quantity = quantity + 1"),
     "refund_items_say_something": ("payments.refund_items", "quantity = 0, worth = 0, amount = 0"),
     "refunds_amount_positive": ("payments.refunds", "amount = 0"),
     "refunds_shipping_within_amount": ("payments.refunds", "shipping_amount = amount + 1"),
@@ -131,6 +152,20 @@ REFUSED: dict[str, tuple[str, str] | str] = {
     "disputes_open_is_undecided": ("payments.disputes", "status = 'opened', closed_at = NULL, lost_amount = 1"),
     "reservations_quantity_positive": ("inventory.reservations", "quantity = 0"),
     "reservations_resolved_once": ("inventory.reservations", "status = 'active', completed_at = now()"),
+    "shipment_items_quantity_positive": ("fulfillment.shipment_items", "quantity = 0"),
+    "shipments_cancelled_says_when": ("fulfillment.shipments", "cancelled_at = now()"),
+    "shipments_cost_not_negative": ("fulfillment.shipments", "cost = -1"),
+    "shipments_delivered_says_when": ("fulfillment.shipments", "delivered_at = now(), actual_delivery_at = now()"),
+    "shipments_failed_says_why": ("fulfillment.shipments", "failed_at = now(), failure_reason = 'lost'"),
+    "shipments_leave_for_money": ("fulfillment.shipments", "captured_when_left = 5"),
+    "shipments_left_when_shipped": ("fulfillment.shipments", "shipped_at = now(), captured_when_left = 0"),
+    "shipments_only_failed_ones_travel_again": ("fulfillment.shipments", "reshipped_at = now()"),
+    "shipments_only_packed_ones_leave": ("fulfillment.shipments", "leaving_since = now(), captured_when_left = 0"),
+    "shipments_shipped_by_a_carrier": (
+        "fulfillment.shipments",
+        "shipped_at = now(), captured_when_left = 0, carrier = NULL",
+    ),
+    "shipments_told_after_leaving": ("fulfillment.shipments", "notification_sent_at = now()"),
     "stock_levels_incoming_not_negative": ("inventory.stock_levels", "incoming = -1"),
     "stock_levels_on_hand_not_negative": ("inventory.stock_levels", "on_hand = -1, reserved = -1"),
     "stock_levels_reserved_not_negative": ("inventory.stock_levels", "reserved = -1"),
@@ -357,3 +392,20 @@ def test_of_two_overlapping_overrides_at_once_one_is_refused(shops: TwoShops) ->
         first.run("SELECT set_config('holdfast.organization_id', :t, true)", t=str(shop.organization_id))
         first.run("DELETE FROM inventory.capacity_overrides WHERE starts_on = '2032-01-01'")
         first.run("COMMIT")
+
+
+def test_the_price_of_an_order_never_rises(shops: TwoShops) -> None:
+    with acting(shops.superuser) as connection:
+        found = refusal(connection, update_of_one_row("orders.orders", "total = total + 1, shipping = shipping + 1"))
+    assert found == (CHECK_VIOLATION, "orders_total_never_rises")
+
+
+def test_a_price_difference_is_what_was_taken_beyond_the_price(shops: TwoShops) -> None:
+    with acting(shops.superuser) as connection:
+        connection.run(
+            "INSERT INTO payments.refunds (organization_id, id, order_id, payment_id, amount, currency, reason,"
+            " is_full_refund, created_by, created_at) SELECT organization_id, gen_random_uuid(), order_id, id, 1,"
+            " 'USD', 'price_difference', false, 'test', now() FROM payments.payments WHERE captured_amount > 0 LIMIT 1"
+        )
+        found = refusal(connection, "SET CONSTRAINTS ALL IMMEDIATE")
+    assert found == (CHECK_VIOLATION, "refunds_difference_within_excess")

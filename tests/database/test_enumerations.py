@@ -8,7 +8,10 @@ from pg8000.native import Connection
 
 from holdfast.addresses.model import GeocodeFailureReason, GeocodeFallback, GeocodeQuality, GeocodeResolution
 from holdfast.flows.operations.process_failures import FailureStatus
+from holdfast.fulfillment.lifecycle import TRANSITIONS as SHIPMENT_TRANSITIONS
+from holdfast.fulfillment.lifecycle import FailureReason
 from holdfast.inventory.capacity import AlertType
+from holdfast.inventory.reallocation import Cause, Outcome
 from holdfast.inventory.stock_file import ImportMode, ImportStatus
 from holdfast.inventory.transfers import TransferStatus
 from holdfast.inventory.warehouses import WarehouseStatus
@@ -21,7 +24,7 @@ from holdfast.payments.model import OPEN_STATUSES, EventState, PaymentStatus, Re
 from holdfast.payments.reconciliation import DifferenceKind, DifferenceStatus
 from holdfast.tenancy.roles import Role
 from holdfast.values.payment_events import DisputeOutcome, EventType
-from holdfast.values.shipping import ShippingPreference
+from holdfast.values.shipping import ShipmentStatus, ShippingPreference
 from tests.database.acting import SCHEMAS, acting
 from tests.database.conftest import TwoShops
 
@@ -42,6 +45,9 @@ MIRRORS: dict[str, type[StrEnum]] = {
     "geocode_import_staging_quality": GeocodeQuality,
     "geocode_reference_quality": GeocodeQuality,
     "organization_members_role": Role,
+    "order_address_versions_geocode_quality": GeocodeQuality,
+    "reallocations_cause": Cause,
+    "reallocations_outcome": Outcome,
     "orders_status": OrderStatus,
     "orders_payment_status": OrderPaymentStatus,
     "orders_fulfillment_status": FulfillmentStatus,
@@ -55,6 +61,8 @@ MIRRORS: dict[str, type[StrEnum]] = {
     "refund_items_restock_reason": RestockReason,
     "refunds_reason": RefundReason,
     "refunds_status": RefundStatus,
+    "shipments_failure_reason": FailureReason,
+    "shipments_status": ShipmentStatus,
     "stock_imports_mode": ImportMode,
     "stock_imports_status": ImportStatus,
     "transfers_status": TransferStatus,
@@ -71,6 +79,7 @@ ONLY_IN_SQL = {
     "gateway_accounts_status": {"active", "disabled"},
     "geocode_cache_quality": {"rooftop", "range_interpolated", "centroid"},
     "idempotency_keys_state": {"in_progress", "done"},
+    "order_address_versions_cause": {"address_change", "address_review"},
     "order_operations_operation": {"return_money", "refund", "capture"},
     "order_operations_state": {"running", "done", "failed"},
     "organization_members_status": {"invited", "active", "removed"},
@@ -117,6 +126,13 @@ def test_the_table_of_transitions_is_the_one_in_code(shops: TwoShops) -> None:
     with acting(shops.superuser) as connection:
         stored = {(a, b) for a, b in connection.run("SELECT from_status, to_status FROM orders.status_transitions")}
     assert stored == {(str(a), str(b)) for a, following in TRANSITIONS.items() for b in following}
+
+
+def test_the_table_of_a_shipments_transitions_is_the_one_in_code(shops: TwoShops) -> None:
+    with acting(shops.superuser) as connection:
+        rows = connection.run("SELECT from_status, to_status FROM fulfillment.shipment_transitions")
+    stored = {(a, b) for a, b in rows}
+    assert stored == {(str(a), str(b)) for a, following in SHIPMENT_TRANSITIONS.items() for b in following}
 
 
 def test_an_order_may_begin_where_the_lifecycle_begins(shops: TwoShops) -> None:

@@ -15,12 +15,15 @@ DEFINERS = {
     "operations.default_partition_rows": "counts over all tenants what it may not read",
     "operations.audit": "writes the audit log, which nobody may write by hand",
     "orders.project_status": "writes orders.status, which nobody else may",
+    "orders.project_price": "writes what an order costs, which nobody else may",
 }
 INLINED = {"tenancy.clock", "tenancy.uuid_v7", "tenancy.uuid_v7_floor", "checkout.is_abandoned"}
 """SQL functions that run with the caller's rights inside a query; a SET clause would keep them from being inlined."""
 
 APPEND_ONLY = {
     "orders.order_status_history": set(),
+    "orders.order_address_versions": set(),
+    "orders.reallocations": set(),
     "inventory.stock_movements": set(),
     "operations.audit_log": set(),
     "payments.payment_events": {"payment_id", "state", "attempts", "next_attempt_at", "last_error", "processed_at"},

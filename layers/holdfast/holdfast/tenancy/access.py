@@ -24,6 +24,7 @@ class Operation(StrEnum):
     LIST_ORDERS = "list_orders"
     FIND_ORDER = "find_order"
     CANCEL_ORDER = "cancel_order"
+    CHANGE_SHIPPING_ADDRESS = "change_shipping_address"
     REFUND_ORDER = "refund_order"
     LIST_REFUNDS = "list_refunds"
     LIST_PROCESS_FAILURES = "list_process_failures"
@@ -36,6 +37,15 @@ class Operation(StrEnum):
     SHOW_MONEY_REPORT = "show_money_report"
     REFOLD_PAYMENTS = "refold_payments"
     CAPTURE_ORDER = "capture_order"
+    LIST_SHIPMENTS = "list_shipments"
+    PICK_SHIPMENT = "pick_shipment"
+    PACK_SHIPMENT = "pack_shipment"
+    SHIP_SHIPMENT = "ship_shipment"
+    MOVE_SHIPMENT = "move_shipment"
+    DELIVER_SHIPMENT = "deliver_shipment"
+    FAIL_SHIPMENT = "fail_shipment"
+    CANCEL_SHIPMENT = "cancel_shipment"
+    RESHIP_SHIPMENT = "reship_shipment"
     LIST_WAREHOUSES = "list_warehouses"
     CREATE_WAREHOUSE = "create_warehouse"
     CHANGE_WAREHOUSE = "change_warehouse"
@@ -109,6 +119,7 @@ WHO_MAY: Final[Mapping[Operation, Access]] = {
     Operation.LIST_ORDERS: Access(_SHOPPERS, staff=Role.VIEWER),
     Operation.FIND_ORDER: Access(_SHOPPERS, staff=Role.VIEWER),
     Operation.CANCEL_ORDER: Access(_SHOPPERS, staff=Role.MANAGER),
+    Operation.CHANGE_SHIPPING_ADDRESS: Access(_SHOPPERS, staff=Role.MANAGER),
     Operation.REFUND_ORDER: _MANAGERS,
     Operation.LIST_REFUNDS: Access(_SHOPPERS, staff=Role.VIEWER),
     Operation.LIST_PROCESS_FAILURES: _MANAGERS,
@@ -121,6 +132,15 @@ WHO_MAY: Final[Mapping[Operation, Access]] = {
     Operation.SHOW_MONEY_REPORT: _MANAGERS,
     Operation.REFOLD_PAYMENTS: _MANAGERS,
     Operation.CAPTURE_ORDER: _MANAGERS,
+    Operation.LIST_SHIPMENTS: _VIEWERS,
+    Operation.PICK_SHIPMENT: _MANAGERS,
+    Operation.PACK_SHIPMENT: _MANAGERS,
+    Operation.SHIP_SHIPMENT: _MANAGERS,
+    Operation.MOVE_SHIPMENT: _MANAGERS,
+    Operation.DELIVER_SHIPMENT: _MANAGERS,
+    Operation.FAIL_SHIPMENT: _MANAGERS,
+    Operation.CANCEL_SHIPMENT: _MANAGERS,
+    Operation.RESHIP_SHIPMENT: _MANAGERS,
     Operation.LIST_WAREHOUSES: _VIEWERS,
     Operation.CREATE_WAREHOUSE: _MANAGERS,
     Operation.CHANGE_WAREHOUSE: _MANAGERS,

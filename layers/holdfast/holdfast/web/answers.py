@@ -4,12 +4,15 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from holdfast.flows.claims.idempotency import Answer
 from holdfast.web.problems import problem
 from holdfast.web.telemetry import correlation_id
+
+if TYPE_CHECKING:
+    from holdfast.flows.orders.readdress_order import Readdressed
 
 
 def completed_answer(order: Mapping[str, Any], payment_id: UUID) -> Answer:
@@ -24,10 +27,10 @@ def payment_answer(order: Mapping[str, Any], payment_id: UUID) -> Answer:
     if payment["status"] == "failed":
         facts = {"failure_code": payment["failure_code"], "order": order, "payment": payment}
         detail = payment["failure_message"] or "the payment was declined; another method may be tried"
-        return _problem_answer("payment_declined", detail, facts)
+        return problem_answer("payment_declined", detail, facts)
     if order["status"] == "cancelled":
         detail = "the goods were sold while the payment was under way; the money is being returned"
-        return _problem_answer("conflict", detail, {"order": order, "payment": payment})
+        return problem_answer("conflict", detail, {"order": order, "payment": payment})
     return Answer(int(HTTPStatus.CREATED), json.dumps({"order": order, "payment": payment}))
 
 
@@ -36,15 +39,22 @@ def order_answer(order: Mapping[str, Any]) -> Answer:
     return Answer(int(HTTPStatus.OK), json.dumps({"order": order}))
 
 
+def readdressed_answer(order: Mapping[str, Any], changed: "Readdressed") -> Answer:
+    """200 with the order, where it ships from and why, and what became of its price."""
+    facts = {"order": order, "reallocation": changed.reallocation.to_json(), "price": changed.price.to_json()}
+    return Answer(int(HTTPStatus.OK), json.dumps(facts))
+
+
 def capture_answer(order: Mapping[str, Any], state: str, went_wrong: str | None) -> Answer:
     """200 when the money was taken, 202 while the gateway has not decided, 409 when it would not."""
     if state == "failed" or (state == "done" and went_wrong):
-        return _problem_answer("capture_failed", went_wrong or "the money could not be taken", {"order": order})
+        return problem_answer("capture_failed", went_wrong or "the money could not be taken", {"order": order})
     status = HTTPStatus.OK if state == "done" else HTTPStatus.ACCEPTED
     return Answer(int(status), json.dumps({"order": order}))
 
 
-def _problem_answer(code: str, detail: str, facts: Mapping[str, Any]) -> Answer:
+def problem_answer(code: str, detail: str, facts: Mapping[str, Any]) -> Answer:
+    """A problem document that is kept."""
     document = problem(code, detail, correlation_id(), facts)
     return Answer(document["status"], json.dumps(document))
 

@@ -1,6 +1,6 @@
 """What the API takes for refunds (see ``web.models``)."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
 from pydantic import Field, model_validator
@@ -9,6 +9,17 @@ from holdfast.flows.checkout.planning import ORDER_LINES_MAX
 from holdfast.payments.model import RefundReason, RestockReason
 from holdfast.payments.refund_plan import Wanted, WantedItem
 from holdfast.web.models import QUANTITY_MAX, Body, Notes
+
+AskedReason = Literal[
+    RefundReason.CUSTOMER_REQUEST,
+    RefundReason.FRAUD,
+    RefundReason.DUPLICATE,
+    RefundReason.PRODUCT_ISSUE,
+    RefundReason.DAMAGED,
+    RefundReason.LATE_PAYMENT,
+    RefundReason.OTHER,
+]
+"""Why staff may give money back: all reasons but a price difference, which follows from the price alone."""
 
 AmountMinor = Annotated[int, Field(ge=1, le=2**53, strict=True)]
 
@@ -21,12 +32,20 @@ class RefundItemBody(Body):
     quantity: Annotated[int, Field(ge=1, le=QUANTITY_MAX, strict=True)]
     restock_reason: RestockReason
     amount_minor: Annotated[int, Field(ge=0, le=2**53, strict=True)] | None = None
+    has_left: Annotated[
+        bool,
+        Field(
+            strict=True,
+            description="These units had left their warehouse: what has not left yet still leaves. Without it those "
+            "that have not left are taken first, and stay. What the customer keeps had left.",
+        ),
+    ] = False
 
 
 class RefundBody(Body):
     """Lines, or an amount; shipping beside either or alone. Nothing of it: all that is left."""
 
-    reason: RefundReason
+    reason: AskedReason
     notes: Notes | None = None
     items: Annotated[list[RefundItemBody], Field(min_length=1, max_length=ORDER_LINES_MAX)] | None = None
     amount_minor: AmountMinor | None = None
@@ -42,7 +61,7 @@ class RefundBody(Body):
         """The domain's value."""
         return Wanted(
             items=tuple(
-                WantedItem(item.order_item_id, item.quantity, item.restock_reason, item.amount_minor)
+                WantedItem(item.order_item_id, item.quantity, item.restock_reason, item.amount_minor, item.has_left)
                 for item in self.items or ()
             ),
             amount_minor=self.amount_minor or 0,

@@ -10,7 +10,14 @@ from pydantic import BaseModel, Field
 from holdfast.orders.lifecycle import OrderStatus
 from holdfast.payments.model import RefundReason, RefundStatus, RestockReason
 from holdfast.values.shipping import ShippingPreference
-from holdfast.web import dead_letter_views, operations_views, payment_method_views, stock_views
+from holdfast.web import (
+    address_views,
+    dead_letter_views,
+    operations_views,
+    payment_method_views,
+    shipment_views,
+    stock_views,
+)
 
 
 class Amounts(BaseModel):
@@ -98,6 +105,7 @@ class Payment(BaseModel):
     ]
     amount_minor: int
     captured_minor: int
+    capturable_minor: int
     refunded_minor: int
     charged_back_minor: int
     currency: str
@@ -146,6 +154,9 @@ class Order(BaseModel):
     cancelled_at: datetime | None
     items: list[OrderItem]
     allocations: list[Allocation]
+    reallocations: list[address_views.ReallocationStep]
+    address_changes: list[address_views.AddressChange]
+    shipments: list[shipment_views.Parcel]
     payments: list[Payment]
     timeline: list[Step]
 
@@ -154,6 +165,14 @@ class OrderAnswer(BaseModel):
     """One order."""
 
     order: Order
+
+
+class ReaddressedOrder(BaseModel):
+    """An order with another shipping address."""
+
+    order: Order
+    reallocation: address_views.Reallocation
+    price: address_views.PriceChange
 
 
 class PaidOrder(BaseModel):
@@ -332,11 +351,13 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     PaidOrder,
     Problem,
     Quote,
+    ReaddressedOrder,
     RefundList,
     RefundedOrder,
     WebhookReceived,
     *dead_letter_views.ANSWERS,
     *operations_views.ANSWERS,
+    *shipment_views.ANSWERS,
     *stock_views.ANSWERS,
     *payment_method_views.ANSWERS,
 )

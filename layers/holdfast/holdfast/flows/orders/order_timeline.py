@@ -27,15 +27,21 @@ _TIMELINE: Final = """
     ), disputed AS MATERIALIZED (
         SELECT d.* FROM attempts a
           JOIN payments.disputes d ON d.organization_id = a.organization_id AND d.payment_id = a.id
+    ), shipped AS MATERIALIZED (
+        SELECT s.* FROM o JOIN fulfillment.shipments s ON s.organization_id = o.organization_id AND s.order_id = o.id
     ), buried AS MATERIALIZED (
         SELECT d.* FROM events e
           JOIN payments.dead_letters d ON d.organization_id = e.organization_id AND d.event_id = e.id
+    ), moved AS MATERIALIZED (
+        SELECT l.* FROM o JOIN orders.reallocations l ON l.organization_id = o.organization_id AND l.order_id = o.id
     ), subjects AS MATERIALIZED (
         SELECT organization_id, id FROM o
+        UNION SELECT organization_id, id FROM moved
         UNION SELECT organization_id, id FROM attempts
         UNION SELECT organization_id, id FROM events
         UNION SELECT organization_id, id FROM refunded
         UNION SELECT organization_id, id FROM disputed
+        UNION SELECT organization_id, id FROM shipped
         UNION SELECT organization_id, id FROM buried
     ), entries AS (
         SELECT created_at AS at, 1 AS rank, 'payment' AS kind, attempt::bigint AS sequence, id::text AS id,
@@ -63,6 +69,19 @@ _TIMELINE: Final = """
                                   'notes', h.notes)
           FROM o JOIN orders.order_status_history h ON h.organization_id = o.organization_id AND h.order_id = o.id
         UNION ALL
+        SELECT c.created_at, 4, 'address_change', c.version, o.id || '-address-' || c.version, c.cause,
+               jsonb_build_object('changed_by', c.replaced_by, 'geocode_quality', c.geocode_quality,
+                                  'required_review', c.required_review, 'total_minor', c.total,
+                                  'asked_minor', c.total_anew, 'total_after_minor', c.total_after)
+          FROM o JOIN orders.order_address_versions c
+            ON c.organization_id = o.organization_id AND c.order_id = o.id
+        UNION ALL
+        SELECT created_at, 5, 'reallocation', sequence, id::text, cause || ' ' || outcome,
+               jsonb_build_object('reason', reason, 'old_cost_minor', old_cost, 'new_cost_minor', new_cost,
+                                  'saving_minor', saving, 'from', reasons -> 'from', 'to', reasons -> 'to',
+                                  'decided_by', decided_by)
+          FROM moved
+        UNION ALL
         SELECT created_at, 5, 'refund', NULL, id::text, 'refund ' || status,
                jsonb_build_object('payment_id', payment_id, 'amount_minor', amount, 'currency', currency,
                                   'reason', reason, 'gateway_refund_id', gateway_refund_id,
@@ -74,6 +93,14 @@ _TIMELINE: Final = """
                                   'reason', reason, 'gateway_dispute_id', gateway_dispute_id,
                                   'due_at', due_at, 'outcome', outcome)
           FROM disputed
+        UNION ALL
+        SELECT created_at, 6, 'shipment', NULL, id::text, 'shipment ' || shipment_number || ' ' || status,
+               jsonb_build_object('warehouse_id', warehouse_id, 'carrier', carrier, 'tracking_number', tracking_number,
+                                  'picked_at', picked_at, 'packed_at', packed_at, 'shipped_at', shipped_at,
+                                  'delivered_at', delivered_at, 'failed_at', failed_at,
+                                  'failure_reason', failure_reason, 'cancelled_at', cancelled_at,
+                                  'cancel_reason', cancel_reason, 'reships_id', reships_id)
+          FROM shipped
         UNION ALL
         SELECT m.created_at, 7, 'stock_movement', m.level_version, m.id::text, m.type || ' ' || m.quantity,
                jsonb_build_object('warehouse_id', m.warehouse_id, 'variant_id', m.variant_id, 'reason', m.reason,
@@ -90,7 +117,8 @@ _TIMELINE: Final = """
         UNION ALL
         SELECT b.created_at, 9, 'message', b.sequence, b.id::text, b.topic,
                jsonb_build_object('published_at', b.published_at, 'attempts', b.attempts)
-          FROM o JOIN operations.outbox b ON b.organization_id = o.organization_id AND b.aggregate_id = o.id
+          FROM subjects s
+          JOIN operations.outbox b ON b.organization_id = s.organization_id AND b.aggregate_id = s.id
         UNION ALL
         SELECT created_at, 10, 'dead_letter', NULL, id::text, event_type || ' ' || status,
                jsonb_build_object('event_id', event_id, 'priority', priority, 'failure_reason', failure_reason,
