@@ -94,19 +94,21 @@ SEEN: Final[Mapping[str, str]] = {
                             WHERE d.organization_id = p.organization_id AND d.payment_id = p.id
                               AND d.status = 'open')
     """,
-    "an order that is over keeps no money": """
+    "an order that is over keeps no money, or a person was told": """
         SELECT o.id, o.status, g.captured, g.refunded, g.held
           FROM orders.orders o JOIN prove.at_gateway g ON g.order_id = o.id
          WHERE o.status IN ('cancelled', 'refunded') AND (g.captured > g.refunded OR g.held > 0)
            AND NOT EXISTS (SELECT 1 FROM payments.payments p WHERE p.order_id = o.id AND p.charged_back_amount > 0)
+           AND NOT EXISTS (SELECT 1 FROM payments.money_differences d WHERE d.order_id = o.id AND d.status = 'open')
            AND NOT EXISTS (SELECT 1 FROM operations.process_failures f
                             WHERE f.related_id = o.id AND f.process_name IN ('RefundFailed', 'ReturnMoney'))
     """,
-    "nobody pays more than the order costs": """
+    "nobody pays more than the order costs, or a person was told": """
         SELECT o.id, o.status, o.total, sum(g.captured - g.refunded) AS kept FROM orders.orders o
           JOIN prove.at_gateway g ON g.order_id = o.id
          WHERE NOT EXISTS (SELECT 1 FROM operations.process_failures f
                             WHERE f.related_id = o.id AND f.process_name IN ('RefundFailed', 'ReturnMoney'))
+           AND NOT EXISTS (SELECT 1 FROM payments.money_differences d WHERE d.order_id = o.id AND d.status = 'open')
          GROUP BY o.id, o.status, o.total HAVING sum(g.captured - g.refunded) > o.total
     """,
     "the expiry cancels only what nobody paid": """

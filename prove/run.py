@@ -9,6 +9,7 @@ from prove.actors import Outcome, Task, run_together
 from prove.errand import Deed
 from prove.plan import MASTER_KINDS, Move, behavior_of
 from prove.stage import Focus, Make, Stage
+from prove.telling import about, short
 from prove.world import World, skewed
 
 _OTHERWISE: Final = dict.fromkeys(("ship_transfer", "receive_transfer", "cancel_transfer"), "request_transfer")
@@ -102,7 +103,7 @@ class Run:
         if begun is None:
             begun = self._begin(replace(move, kind=_OTHERWISE.get(move.kind, "checkout"), meanwhile=()), Focus())
         assert begun is not None
-        world.tell(f"{move.told()}  {_about(begun.task)}")
+        world.tell(f"{move.told()}  {about(begun.task)}")
         self._behave(move)
         focus.task, focus.request = begun.task, begun.stage.request
         others = [each for each in (self._meanwhile(other, focus) for other in move.meanwhile) if each is not None]
@@ -125,7 +126,7 @@ class Run:
             return None
         begun = self._begin(move, focus)
         if begun is not None:
-            world.tell(f"  meanwhile {move.told()}  {_about(begun.task)}")
+            world.tell(f"  meanwhile {move.told()}  {about(begun.task)}")
         return begun
 
     def _begin(self, move: Move, focus: Focus) -> _Begun | None:
@@ -186,13 +187,4 @@ class Run:
         if outcome.error is not None:
             world.tell(f"    {begun.task.step.__name__}: {outcome.error}: {outcome.detail[:160]}")
         elif not outcome.killed:
-            world.tell(f"    {begun.task.step.__name__}: {_short(outcome.result)}")
-
-
-def _about(task: Task) -> str:
-    return ", ".join(_short(each) for each in task.arguments)[:300]
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 120 else f"{text[:117]}..."
+            world.tell(f"    {begun.task.step.__name__}: {short(outcome.result)}")
