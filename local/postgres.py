@@ -19,9 +19,10 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -105,6 +106,7 @@ class Server:
     master: Address
     process: subprocess.Popen[bytes] | None = None
     version: str = ""
+    relaunch: Callable[[], subprocess.Popen[bytes]] | None = field(default=None, repr=False)
 
     @property
     def is_embedded(self) -> bool:
@@ -147,6 +149,15 @@ class Server:
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(STOP_TIMEOUT_SECONDS)
                 return
+
+    def restart(self) -> None:
+        """Stops an embedded server at once (clients are cut off, nothing is written: it recovers from its log) and
+        starts it again at the same address. Raises PostgresUnavailable for a server of somebody else's."""
+        if self.process is None or self.relaunch is None:
+            raise PostgresUnavailable("only an embedded server can be restarted")
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait(STOP_TIMEOUT_SECONDS)
+        self.process = self.relaunch()
 
 
 def _identifier(name: str) -> str:
@@ -332,19 +343,17 @@ def _start_embedded(folder: Path, *, durable: bool, extra: Mapping[str, str]) ->
         # The next attempt takes another port, and time for leftovers of a killed server to notice and go.
         admin = Address("127.0.0.1", free_port(), SUPERUSER, password, "postgres")
         program = [str(binaries / "postgres"), "-D", str(data), *_settings(admin.port, durable=durable, extra=extra)]
+        launched = command(program, identity=identity, folder=folder, death_signal=signal.SIGINT)
+        launch = partial(_start, launched, admin, folder / "postgres.log")
         try:
-            process = _start(
-                command(program, identity=identity, folder=folder, death_signal=signal.SIGINT),
-                admin,
-                folder / "postgres.log",
-            )
+            process = launch()
         except PostgresUnavailable as problem:
             failure = problem
             if not re.search(r"could not bind|still in use|Address already in use", str(problem)):
                 break
             time.sleep(0.2)
             continue
-        server = Server(admin, replace(admin, user=MASTER), process)
+        server = Server(admin, replace(admin, user=MASTER), process, relaunch=launch)
         try:
             server.master = _ensure_master(admin, password)
             server.version = str(admin.execute("SHOW server_version")[0][0])

@@ -405,13 +405,13 @@ class House:
 
     def violations(self) -> list[str]:
         """The invariants of stock and money that do not hold, in words; empty when all is well."""
-        from tests.invariants import violations  # noqa: PLC0415 -- it imports nothing of ours, and few tests need it
+        from prove.invariants import violations  # noqa: PLC0415 -- it imports nothing of ours, and few tests need it
 
         return violations(self.engine) + ([] if self.has_forged_payments else self.refold())
 
     def ledger_violations(self) -> list[str]:
         """The levels that are not what their movements add up to, in words."""
-        from tests.invariants import LEDGER, violations  # noqa: PLC0415 -- as above
+        from prove.invariants import LEDGER, violations  # noqa: PLC0415 -- as above
 
         return violations(self.engine, LEDGER)
 

@@ -15,8 +15,8 @@ import boto3
 from holdfast.runtime import Runtime
 from holdfast.secrets.store import SecretStore
 from holdfast.values.errors import Rejected, Transient
-from tests.faults.errand import Errand, Remains
-from tests.faults.wire import Wire
+from prove.errand import Errand, Remains
+from prove.wire import Wire
 
 
 def main() -> None:
@@ -71,7 +71,9 @@ def _live(errand: Errand, secrets: SecretStore, report: int) -> bytes:
     runtime = Runtime(errand.settings)
     runtime.__dict__["secrets"] = secrets
     runtime.database.engine.connect().close()  # SQLAlchemy's own first questions are not the flow's
-    Wire(errand.trap, errand.settings.database, report).lay()
+    wire = Wire(errand.settings.database, lambda point: os.write(report, f"{point}\n".encode()))
+    wire.arm(errand.trap)
+    wire.lay()
     try:
         result = errand.step(runtime, lambda: errand.now, *errand.arguments)
     except Exception as error:  # noqa: BLE001 -- what was raised is the errand's outcome

@@ -15,7 +15,7 @@ from holdfast.flows.claims.idempotency import Claim, fingerprint_of
 from holdfast.flows.money.capture_order import CaptureOrder
 from holdfast.flows.orders.cancel_order import CancelOrder
 from holdfast.values.caller import Caller
-from tests.faults import steps
+from prove import steps
 from tests.faults.gauntlet import Scene
 from tests.faults.production import Production, asked_again
 from tests.flows import moving

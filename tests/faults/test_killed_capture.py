@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.faults.errand import Deed
+from prove.errand import Deed
 from tests.faults.gauntlet import Gauntlet
 from tests.faults.production import Production
 from tests.faults.scenes import authorization_about_to_end, capture_by_hand

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.faults.errand import Deed
+from prove.errand import Deed
 from tests.faults.gauntlet import Gauntlet
 from tests.faults.production import Production
 from tests.faults.scenes import checkout, paying_again

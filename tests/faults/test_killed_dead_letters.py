@@ -10,8 +10,8 @@ from holdfast.flows.dead_letters import replay_dead_letter as replaying
 from holdfast.flows.money.apply_payment_event import LEASE_SECONDS
 from holdfast.payments.retry_policy import RETRIES_MAX
 from holdfast.values.errors import Conflict
-from tests.faults import steps
-from tests.faults.errand import Deed, Trap
+from prove import steps
+from prove.errand import Deed, Trap
 from tests.faults.gauntlet import Gauntlet, Scene
 from tests.faults.production import Production
 from tests.faults.scenes import ends, pay_unheard, stored_event

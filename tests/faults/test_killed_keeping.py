@@ -1,7 +1,7 @@
 """A checkout that keeps its card, killed everywhere: one charge, one order, one card kept for it."""
 
-from tests.faults import steps
-from tests.faults.errand import Deed
+from prove import steps
+from prove.errand import Deed
 from tests.faults.gauntlet import Gauntlet, Scene
 from tests.faults.production import Production, asked_again
 from tests.faults.settings import HEAVY

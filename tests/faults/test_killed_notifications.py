@@ -13,9 +13,9 @@ import pytest
 
 from holdfast.notifications.retry_policy import LEASE_SECONDS
 from local.mail_server.feedback import event_of
+from prove import steps
+from prove.errand import Deed
 from tests.architecture.test_template import RESOURCES
-from tests.faults import steps
-from tests.faults.errand import Deed
 from tests.faults.gauntlet import Gauntlet, Scene
 from tests.faults.production import Production
 from tests.faults.victims import Victims

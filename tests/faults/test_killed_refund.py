@@ -3,12 +3,12 @@
 import pytest
 
 from holdfast.payments.refund_plan import Wanted
-from tests.faults.errand import Deed
+from prove.errand import Deed
+from prove.steps import watch
 from tests.faults.gauntlet import Gauntlet, Scene
 from tests.faults.production import Production, asked_again
 from tests.faults.scenes import ends
 from tests.faults.settings import HEAVY
-from tests.faults.steps import watch
 from tests.faults.victims import Victims
 from tests.flows.actions import ordered, staff
 from tests.house import House

@@ -6,7 +6,7 @@ from typing import Any
 
 import boto3
 
-from tests.faults import steps
+from prove import steps
 from tests.faults.gauntlet import Gauntlet, Scene
 from tests.faults.production import Production
 from tests.faults.victims import Victims

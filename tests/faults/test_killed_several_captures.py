@@ -13,9 +13,9 @@ from holdfast.runtime import Runtime
 from holdfast.secrets.store import SecretStore
 from holdfast.values.ids import uuid7
 from local.postgres import Address
-from tests.faults.errand import Deed, Trap
+from prove.errand import Deed, Trap
+from prove.steps import Clock
 from tests.faults.settings import HEAVY
-from tests.faults.steps import Clock
 from tests.faults.victims import Nursery, Victims
 from tests.flows.actions import last_payment, resume, staff, status
 from tests.flows.test_refold_payments import refolded

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from holdfast.runtime import Runtime
 from local.launch import command
-from tests.faults.errand import Errand, Remains, Step, Trap
+from prove.errand import Errand, Remains, Step, Trap
 
 REPOSITORY = Path(__file__).parents[2]
 

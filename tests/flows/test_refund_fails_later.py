@@ -3,6 +3,7 @@
 import pytest
 
 from holdfast.payments.refund_plan import Wanted
+from tests import shipping
 from tests.flows.actions import intents, last_payment, movements, ordered, resume, status, topics
 from tests.flows.test_cancel_order import walk
 from tests.house import House
@@ -42,6 +43,19 @@ def test_an_order_that_was_being_shipped_goes_back_to_where_it_was(house: House,
     refund(house, order_id)
     fails_later(house, order_id)
     assert steps(house, order_id)[-2:] == [("refunded", False), (path.rsplit(",", maxsplit=1)[-1], True)]
+    assert house.violations() == []
+
+
+def test_an_order_whose_goods_arrived_while_it_was_refunded_goes_back_and_on_to_delivered(house: House) -> None:
+    house.add_variant(stock=10)
+    order_id = ordered(house, {"TEE": 2})
+    parcel = shipping.shipped(house, shipping.pack(house, shipping.only(house, order_id)))
+    refund(house, order_id)
+    shipping.deliver(house, parcel)
+    assert status(house, order_id) == "refunded"
+    fails_later(house, order_id)
+    assert steps(house, order_id)[-3:] == [("refunded", False), ("shipped", True), ("delivered", False)]
+    assert topics(house, order_id)[-1][1] == "order.delivered"
     assert house.violations() == []
 
 

@@ -15,8 +15,8 @@ from sqlalchemy.pool import NullPool
 
 from local.supervisor import Options, running
 from local.system import LocalSystem
+from prove.invariants import violations
 from tests.house import _url
-from tests.invariants import violations
 
 WAIT_MAX_SECONDS = 30.0
 PACE = 6

@@ -93,6 +93,18 @@ def test_a_server_left_on_the_folder_is_stopped_by_the_next_start(tmp_path: Path
     release(holder)
 
 
+def test_a_restart_cuts_off_clients_keeps_what_was_committed_and_comes_back_at_the_same_address(tmp_path: Path) -> None:
+    with postgres.running(tmp_path, durable=False, settings={"synchronous_commit": "on"}) as server:
+        server.admin.execute("CREATE TABLE kept (id integer)", "INSERT INTO kept VALUES (7)")
+        client = server.admin.connect()
+        server.restart()
+        with pytest.raises((OSError, pg8000.exceptions.Error)):
+            client.run("SELECT 1")
+        with pytest.raises((OSError, pg8000.exceptions.Error)):
+            client.close()
+        assert server.admin.execute("SELECT id FROM kept") == [[7]]
+
+
 def test_stopping_does_not_wait_for_clients(tmp_path: Path) -> None:
     with postgres.running(tmp_path, durable=False) as server:
         connection = server.admin.connect()

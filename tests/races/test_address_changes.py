@@ -17,7 +17,7 @@ from holdfast.flows.shipping.prepare_shipment import Request, pick_shipment
 from holdfast.payments.refund_plan import Wanted
 from holdfast.runtime import Runtime
 from holdfast.web.answers import change_answer, payment_answer
-from tests.faults import steps
+from prove import steps
 from tests.faults.production import Production
 from tests.faults.scenes import stored_event
 from tests.faults.settings import HEAVY

@@ -7,7 +7,7 @@ from functools import partial
 
 from holdfast.flows.claims.idempotency import Claim, fingerprint_of
 from holdfast.flows.money.capture_order import CaptureOrder
-from tests.faults import steps
+from prove import steps
 from tests.faults.production import Production
 from tests.faults.settings import HEAVY
 from tests.faults.verdict import Verdict

@@ -12,7 +12,7 @@ from holdfast.flows.checkout.place_order import place_order
 from holdfast.flows.claims.idempotency import Answer
 from holdfast.flows.operations import relay_outbox as relaying
 from holdfast.web.answers import payment_answer
-from tests.faults import steps
+from prove import steps
 from tests.faults.production import Production
 from tests.faults.scenes import HOLD_AND_GRACE_SECONDS, fresh_sku, pay_unheard, stored_event
 from tests.faults.settings import HEAVY

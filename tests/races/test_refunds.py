@@ -12,8 +12,8 @@ from sqlalchemy import text
 from holdfast.payments.refund_plan import Wanted
 from holdfast.values.errors import Conflict, RefundExceeds
 from local.postgres import Server
-from tests.faults import steps
-from tests.faults.errand import Remains
+from prove import steps
+from prove.errand import Remains
 from tests.faults.production import Production
 from tests.faults.scenes import stored_event
 from tests.faults.settings import HEAVY

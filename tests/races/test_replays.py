@@ -9,7 +9,7 @@ import pytest
 
 from holdfast.flows.dead_letters.auto_replay import auto_replay
 from holdfast.flows.dead_letters.classify_dead_letters import reclassify_waiting
-from tests.faults import steps
+from prove import steps
 from tests.faults.production import Production
 from tests.faults.settings import HEAVY
 from tests.faults.victims import Nursery, Victims

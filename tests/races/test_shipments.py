@@ -8,7 +8,7 @@ from holdfast.flows.shipping.reship_shipment import reship_shipment
 from holdfast.payments.refund_plan import Wanted, WantedItem
 from holdfast.values.errors import Conflict, OutOfStock, TransitionRefused
 from holdfast.web.shipment_answers import shipment_answer
-from tests.faults import steps
+from prove import steps
 from tests.faults.production import Production
 from tests.faults.settings import HEAVY
 from tests.faults.verdict import Verdict

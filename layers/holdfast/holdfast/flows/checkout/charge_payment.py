@@ -18,7 +18,7 @@ from holdfast.flows.money.event_record import captures_told, saved_method_docume
 from holdfast.flows.money.settlement import Settlement, Tidings, decide, write
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, lock_order
 from holdfast.flows.orders.reserve_again import reserve_again
-from holdfast.flows.shipping.leave_warehouse import leave_if_paid
+from holdfast.flows.shipping.leave_warehouse import follow_after_reversal, leave_if_paid
 from holdfast.gateways.answers import event_from_snapshot
 from holdfast.gateways.port import AuthorizeRequest, Gateway, GatewayEvent, GatewayRefused, Outcome, PaymentSnapshot
 from holdfast.payments.state import PaymentNews, derive_status, join
@@ -223,6 +223,8 @@ def record_answer(transaction: Transaction, attempt: Attempt, answer: GatewayAns
     recorded = Recorded.of(write(transaction, order, settlement), settlement)
     if order.leaving is not None:
         leave_if_paid(transaction, order.id)
+    if settlement.is_reversal:
+        follow_after_reversal(transaction, order.id)
     return recorded
 
 

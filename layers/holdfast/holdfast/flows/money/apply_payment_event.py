@@ -22,7 +22,7 @@ from holdfast.flows.money.settlement import Tidings, decide, write
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
 from holdfast.flows.orders.locked_order import lock_order
 from holdfast.flows.orders.reserve_again import reserve_again
-from holdfast.flows.shipping.leave_warehouse import leave_if_paid
+from holdfast.flows.shipping.leave_warehouse import follow_after_reversal, leave_if_paid
 from holdfast.payments.model import EventState
 from holdfast.payments.retry_policy import RETRIES_MAX, RetryDecision
 from holdfast.payments.retry_policy import decide as decide_retry
@@ -97,9 +97,12 @@ def settle_event(transaction: Transaction, claimed: Mapping[str, Any], *, commit
     if settlement.needs_stock:
         settlement = reserve_again(transaction, order, payment, settlement)
     waits = order.leaving is not None
-    recorded = Recorded.of(write(transaction, order, settlement, commit=commit and not waits), settlement)
+    is_all = not waits and not settlement.is_reversal
+    recorded = Recorded.of(write(transaction, order, settlement, commit=commit and is_all), settlement)
     if waits:
         leave_if_paid(transaction, order.id)
+    if settlement.is_reversal:
+        follow_after_reversal(transaction, order.id)
     return recorded
 
 

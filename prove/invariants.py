@@ -167,7 +167,13 @@ INVARIANTS: Final[Mapping[str, str]] = {
             SELECT order_id, warehouse_id, variant_id, sum(quantity) AS quantity FROM orders.order_allocations a
              WHERE a.superseded_at IS NULL AND EXISTS (
                    SELECT 1 FROM inventory.reservations r WHERE r.organization_id = a.organization_id
-                      AND r.order_id = a.order_id AND r.status = 'completed') GROUP BY 1, 2, 3) a
+                      AND r.order_id = a.order_id AND r.status = 'completed')
+               -- What is sent again is taken out of stock by its shipment, not set aside by a hold.
+               AND NOT EXISTS (
+                   SELECT 1 FROM fulfillment.shipment_items i
+                     JOIN fulfillment.shipments s ON s.organization_id = i.organization_id AND s.id = i.shipment_id
+                    WHERE i.organization_id = a.organization_id AND i.allocation_id = a.id
+                      AND s.reships_id IS NOT NULL) GROUP BY 1, 2, 3) a
           FULL JOIN (
             SELECT order_id, warehouse_id, variant_id, sum(quantity) AS quantity FROM inventory.reservations
              WHERE status = 'completed' GROUP BY 1, 2, 3) r USING (order_id, warehouse_id, variant_id)
@@ -182,11 +188,13 @@ INVARIANTS: Final[Mapping[str, str]] = {
                          WHERE i.organization_id = o.organization_id AND i.order_id = o.id) items ON true
          WHERE moved.quantity <> items.restocked
     """,
-    "a confirmed order has money": """
+    "a confirmed order has money, or a person was told that it fell through": """
         SELECT o.id, o.status FROM orders.orders o
          WHERE o.status IN ('payment_confirmed', 'address_review', 'confirmed', 'processing', 'partially_shipped',
                             'shipped')
            AND o.source <> 'marketplace'
+           AND NOT EXISTS (SELECT 1 FROM operations.process_failures f WHERE f.organization_id = o.organization_id
+                            AND f.related_id = o.id AND f.process_name = 'PaymentFellThrough')
            AND NOT EXISTS (SELECT 1 FROM payments.payments p
                             WHERE p.organization_id = o.organization_id AND p.order_id = o.id
                               AND p.status IN ('authorized', 'captured', 'partially_refunded'))

@@ -7,36 +7,54 @@ commits nothing is undone with its connection, answered or not: that it was sent
 
 import os
 import signal
+import socket
 import struct
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Final
 
 import botocore.client
 import pg8000.core
 import pg8000.dbapi
+import pg8000.exceptions
 import urllib3.connection
 
 from holdfast.database.driver import PipelinedConnection
 from holdfast.gateways.stripe import StripeGateway
 from holdfast.settings import DatabaseSettings
-from tests.faults.errand import TRAPPED, Deed, Trap
-from tests.faults.settings import HEAVY
+from prove.errand import TRAPPED, Among, Deed, Trap
 
-GONE_WAIT_SECONDS = 5.0
+GONE_WAIT_SECONDS: Final = 5.0
+HEAVY: Final = os.environ.get("HOLDFAST_HEAVY") == "1"
+_CODES: Final = {Deed.REFUSE_40001: "40001", Deed.REFUSE_40P01: "40P01"}
 
 
 class Wire:
-    """Counts the points of this process and does the deed at the one of the trap. Patches the process for good."""
+    """Counts the points of this process and does the deed at the one of the trap. Patches the process for good.
 
-    def __init__(self, trap: Trap | None, database: DatabaseSettings, report: int) -> None:
-        self._trap = trap
+    ``note`` is told every point in words; ``stand_still`` returns when the process may go on.
+    """
+
+    def __init__(
+        self,
+        database: DatabaseSettings,
+        note: Callable[[str], object],
+        stand_still: Callable[[], None] = lambda: None,
+    ) -> None:
         self._database = database
-        self._report = report
+        self._note = note
+        self._stand_still = stand_still
+        self._trap: Trap | None = None
         self._passed = 0
         self._open: list[str] = []
         self._connection: Any = None
+
+    def arm(self, trap: Trap | None, database: DatabaseSettings | None = None) -> None:
+        """Count anew; the deed is done once, at the trap's point. ``database``: as whom, if that has changed."""
+        self._trap = trap
+        self._passed = 0
+        self._database = database or self._database
 
     def lay(self) -> None:
         """From now on every exchange is a point."""
@@ -52,10 +70,16 @@ class Wire:
         original = getattr(owner, name)
 
         def watched(this: Any, *arguments: Any, **options: Any) -> Any:
-            if isinstance(this, PipelinedConnection):
+            is_statement = isinstance(this, PipelinedConnection)
+            if is_statement:
                 self._connection = this
-            with self._exchange(label(this, *arguments)):
-                return original(this, *arguments, **options)
+            with self._exchange(label(this, *arguments)) as deed:
+                if is_statement and deed in _CODES:
+                    _refuse(this, _CODES[deed])
+                answer = original(this, *arguments, **options)
+                if is_statement and deed is Deed.LOSE_ANSWER:
+                    _break_off(this)
+                return answer
 
         setattr(owner, name, watched)
 
@@ -72,30 +96,38 @@ class Wire:
         setattr(owner, name, watched)
 
     @contextmanager
-    def _exchange(self, label: str) -> Iterator[None]:
-        self._pass(f"before {label}")
+    def _exchange(self, label: str) -> Iterator[Deed | None]:
+        deed = self._pass(f"before {label}")
         self._open.append(label)
         try:
-            yield
+            yield deed
         finally:
             self._open.pop()
 
-    def _pass(self, point: str) -> None:
+    def _pass(self, point: str) -> Deed | None:
+        """The deed that is to be done to this very exchange, if it is one that concerns the exchange alone."""
+        trap = self._trap
+        if trap is None or not _counts(point, trap.among) or trap.saying not in point:
+            self._note(point)
+            return None
         self._passed += 1
-        here = self._trap is not None and self._trap.at == self._passed
-        os.write(self._report, f"{point}{TRAPPED if here else ''}\n".encode())
-        if here and self._trap is not None:
-            self._do(self._trap.deed)
+        here = trap.at == self._passed
+        self._note(f"{point}{TRAPPED if here else ''}")
+        return self._do(trap.deed) if here else None
 
-    def _do(self, deed: Deed) -> None:
+    def _do(self, deed: Deed) -> Deed | None:
+        self._trap = None
         match deed:
             case Deed.KILL_PROCESS:
                 os.kill(os.getpid(), signal.SIGKILL)
-            case Deed.END_CONNECTION:
+            case Deed.PAUSE:
+                self._stand_still()
+            case Deed.END_CONNECTION if self._connection is not None:
                 self._end_connection()
-            case Deed.CRASH_SERVER:
+            case Deed.CRASH_SERVER if self._connection is not None:
                 os.kill(self._backend(), signal.SIGKILL)
                 _wait_until_gone(self._backend())
+        return deed
 
     def _backend(self) -> int:
         pid, _secret = struct.unpack("!ii", self._connection._backend_key_data)
@@ -104,7 +136,7 @@ class Wire:
     def _end_connection(self) -> None:
         """From a second session of the same role, which may end its own kind."""
         settings = self._database
-        # The plain driver of the second session is watched as well; it is none of the victim's exchanges.
+        # The plain driver of the second session is watched as well; it is none of the process's exchanges.
         other = pg8000.dbapi.connect(
             settings.user,
             host=settings.host,
@@ -117,10 +149,36 @@ class Wire:
         other.close()
 
 
+def _counts(point: str, among: Among) -> bool:
+    match among:
+        case Among.ALL:
+            return True
+        case Among.STATEMENTS:
+            return point.startswith("before sql ") and not point.startswith("before sql BEGIN")
+        case Among.COMMITS:
+            return point.startswith("before sql ") and point.endswith("COMMIT")
+        case Among.CALLS:
+            return point.startswith(("before stripe ", "before aws "))
+
+
 def _statement(connection: PipelinedConnection, statement: str, *__: Any) -> str:
     words = " ".join(statement.split())
     words = "BEGIN" if words.startswith("BEGIN") else words[:60]
     return f"sql {words} + COMMIT" if connection.commit_follows else f"sql {words}"
+
+
+def _refuse(connection: PipelinedConnection, code: str) -> None:
+    """Have the server itself refuse, in the statement's place, so that the transaction is as aborted as it would be."""
+    connection.commit_follows = False
+    pg8000.core.CoreConnection.execute_simple(
+        connection, f"DO $$ BEGIN RAISE EXCEPTION 'refused on command' USING ERRCODE = '{code}'; END $$"
+    )
+
+
+def _break_off(connection: PipelinedConnection) -> None:
+    with suppress(OSError):
+        connection._usock.shutdown(socket.SHUT_RDWR)
+    raise pg8000.exceptions.InterfaceError("the network broke before the answer was read")
 
 
 def _wait_until_gone(pid: int) -> None:

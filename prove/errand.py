@@ -1,4 +1,4 @@
-"""What a victim is told to do, how it is to die, and what it leaves behind. Travels between processes as a pickle."""
+"""What a process is told to do, how it is to be disturbed, and what it leaves behind. Travels as a pickle."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Step = Callable[..., object]
 
 
 class Deed(StrEnum):
-    """What happens to the victim at its point."""
+    """What happens to the process at its point."""
 
     KILL_PROCESS = "kill the process"
     """SIGKILL: no handler, no rollback, sockets are closed by the kernel."""
@@ -21,6 +21,26 @@ class Deed(StrEnum):
     """``pg_terminate_backend``: the server ends the session it is in; the process lives on."""
     CRASH_SERVER = "crash the server"
     """SIGKILL of the session's backend: PostgreSQL drops everybody, forgets its memory and recovers from the log."""
+    LOSE_ANSWER = "lose the answer"
+    """The statement is executed; the connection breaks before its answer is read."""
+    REFUSE_40001 = "refuse with 40001"
+    """The server refuses the statement: a serialization failure."""
+    REFUSE_40P01 = "refuse with 40P01"
+    """The server refuses the statement: a deadlock."""
+    PAUSE = "pause"
+    """The process stands still, with whatever it holds, until it is told to go on."""
+
+
+class Among(StrEnum):
+    """Which points are counted."""
+
+    ALL = "points"
+    STATEMENTS = "statements"
+    """Before a statement to PostgreSQL that is not the beginning of a transaction."""
+    COMMITS = "commits"
+    """Before a statement that carries the COMMIT, or is it."""
+    CALLS = "calls"
+    """Before a request to a gateway or to AWS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +49,9 @@ class Trap:
 
     at: int
     deed: Deed = Deed.KILL_PROCESS
+    among: Among = Among.ALL
+    saying: str = ""
+    """Only points with these words are counted."""
 
 
 @dataclass(frozen=True, slots=True)

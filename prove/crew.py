@@ -1,0 +1,113 @@
+"""Many seeds at once: processes with a server each, which first look after mutations and then run seeds until the
+budget is used up."""
+
+import logging
+import multiprocessing
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Final
+
+from prove.house import Told, open_house
+from prove.mutations import BY_NAME
+
+_FORK: Final = multiprocessing.get_context("fork")
+MUTATION_SEEDS_MAX: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How long, or how many. Whatever is used up first ends the run; a seed that has begun is finished."""
+
+    seconds: float
+    seeds: int | None = None
+    mutation_seconds: float = 40.0
+    """For each mutation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caught:
+    """What became of a mutation: the seeds it survived, and what caught it."""
+
+    name: str
+    seeds: int
+    seconds: float
+    by: tuple[str, ...]
+    """The invariants that were broken; none: it was not caught."""
+    seed: str
+
+
+Result = Told | Caught | str
+"""A seed's, a mutation's, or how a process ended that should not have."""
+
+
+def run_crew(base: str, budget: Budget, mutations: Sequence[str], jobs: int) -> Iterator[Result]:
+    """Results as they come. Seeds are named ``base-1``, ``base-2`` ..."""
+    begun = time.monotonic()
+    readers: list[Connection] = []
+    processes = []
+    for number in range(jobs):
+        reader, writer = _FORK.Pipe(duplex=False)
+        share = mutations[number::jobs]
+        process = _FORK.Process(target=_work, args=(writer, base, number, jobs, budget, share, begun))
+        process.start()
+        writer.close()
+        readers.append(reader)
+        processes.append(process)
+    while readers:
+        for ready in [reader for reader in wait(readers) if isinstance(reader, Connection)]:
+            try:
+                yield ready.recv()
+            except EOFError:
+                readers.remove(ready)
+    for process in processes:
+        process.join()
+        if process.exitcode:
+            yield f"a process ended with {process.exitcode}"
+
+
+def run_seed(seed: str, mutation: str | None = None) -> Told:
+    """One seed, in this process."""
+    logging.disable(logging.CRITICAL)
+    with open_house(BY_NAME[mutation] if mutation else None) as house:
+        return house.tell(seed)
+
+
+def _work(
+    results: Connection, base: str, number: int, jobs: int, budget: Budget, mutations: Sequence[str], begun: float
+) -> None:
+    # What the product logs of every fault that it survives would fill a book.
+    logging.disable(logging.CRITICAL)
+    for name in mutations:
+        # In a process of its own: what a mutation does to the code ends with it.
+        mutant = _FORK.Process(target=_hunt, args=(results, name, base, budget))
+        mutant.start()
+        mutant.join()
+    mine = budget.seeds and len(range(number, budget.seeds, jobs))
+    if mine == 0 or time.monotonic() - begun > budget.seconds:
+        return
+    with open_house() as house:
+        done = 0
+        while mine is None or done < mine:
+            told = house.tell(f"{base}-{number + 1 + done * jobs}")
+            results.send(told)
+            done += 1
+            if time.monotonic() - begun + told.seconds / 2 > budget.seconds:
+                return
+
+
+def _hunt(results: Connection, name: str, base: str, budget: Budget) -> None:
+    """Seeds until one of them tells of the mutation."""
+    begun = time.monotonic()
+    seed, number = "", 0
+    by: tuple[str, ...] = ()
+    with open_house(BY_NAME[name]) as house:
+        while number < MUTATION_SEEDS_MAX and time.monotonic() - begun < budget.mutation_seconds:
+            number += 1
+            seed = f"{base}-{number}"
+            told = house.tell(seed)
+            by = tuple(finding.sentence for finding in told.violated)
+            if by:
+                break
+    results.send(Caught(name, number, time.monotonic() - begun, by, seed))

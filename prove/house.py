@@ -1,0 +1,104 @@
+"""Where seeds are run: a PostgreSQL and a gateway of one process's own, and a world for each seed."""
+
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from local.launch import command
+from local.postgres import Server
+from local.testing import database, throw_away_server
+from prove import shop
+from prove.mutations import Mutation
+from prove.plan import Plan, make_plan
+from prove.report import Finding, count_transitions, examine
+from prove.rest import Rest
+from prove.run import Run
+from prove.world import Gateway, World
+
+REPOSITORY: Final = Path(__file__).parents[1]
+SERVER_SETTINGS: Final = {"synchronous_commit": "on", "deadlock_timeout": "20ms", "autovacuum": "off"}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What became of a seed."""
+
+    plan: Plan
+    findings: tuple[Finding, ...]
+    counts: Counter[str]
+    story: tuple[str, ...]
+    seconds: float
+
+    @property
+    def violated(self) -> list[Finding]:
+        """The invariants that do not hold."""
+        return [finding for finding in self.findings if finding.is_violated]
+
+
+class House:
+    """A server with the template, and a gateway."""
+
+    def __init__(self, server: Server, gateway: Gateway, folder: Path, mutation: Mutation | None) -> None:
+        self._server = server
+        self._gateway = gateway
+        self._folder = folder
+        if mutation is None:
+            self._template = shop.build(server)
+        else:
+            self._template = shop.build(server, mutation.change_schema)
+            mutation.change_code()
+
+    def tell(self, seed: str, moves_max: int | None = None) -> Told:
+        """Run a seed from its beginning to its report; or only its first moves."""
+        begun = time.monotonic()
+        plan = make_plan(seed)
+        with self.world(plan) as world:
+            run = Run(world, self._server.restart)
+            for move in plan.moves[:moves_max]:
+                run.play(move)
+            Rest(world).come()
+            findings = tuple(examine(world))
+            counts = world.counts + count_transitions(world)
+        return Told(plan, findings, counts, tuple(world.story), time.monotonic() - begun)
+
+    @contextmanager
+    def world(self, plan: Plan) -> Iterator[World]:
+        """A world in which nothing has happened yet."""
+        with database(self._server, self._template.name) as owner:
+            superuser = replace(self._server.admin, database=owner.database)
+            with World(plan, owner, superuser, self._gateway, self._folder) as world:
+                yield world
+
+
+@contextmanager
+def open_house(mutation: Mutation | None = None) -> Iterator[House]:
+    """Everything is gone at the end, but for what a mutation did to the code of this process."""
+    folder = Path(tempfile.mkdtemp(prefix="holdfast-prove-"))
+    try:
+        with throw_away_server(settings=SERVER_SETTINGS) as server, _gateway() as gateway:
+            yield House(server, gateway, folder, mutation)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _gateway() -> Iterator[Gateway]:
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as listening:
+        listening.set_inheritable(True)
+        program = [sys.executable, "-m", "prove.gateway_server", "--fd", str(listening.fileno())]
+        process = subprocess.Popen(command(program), cwd=REPOSITORY, pass_fds=[listening.fileno()])
+        port = listening.getsockname()[1]
+    try:
+        yield Gateway(f"http://127.0.0.1:{port}")
+    finally:
+        process.terminate()
+        process.wait(10)

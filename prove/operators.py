@@ -1,0 +1,302 @@
+"""What staff do, and the schedules."""
+
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any, Final
+from uuid import UUID
+
+from holdfast.flows.dead_letters.change_error_classes import Proposal
+from holdfast.flows.dead_letters.work_dead_letters import Step
+from holdfast.flows.money.capture_order import CaptureOrder
+from holdfast.flows.money.refund_order import RefundOrder
+from holdfast.flows.stock.capacity_overrides import Override
+from holdfast.flows.stock.change_stock import ChangeStock, StockLine
+from holdfast.flows.stock.transfers import Request
+from holdfast.inventory.stock import ChangeType
+from holdfast.payments.dead_letters import DeadLetterAction
+from holdfast.payments.model import RefundReason, RestockReason
+from holdfast.payments.refund_plan import Wanted, WantedItem
+from holdfast.values.caller import Caller
+from prove import shop, steps
+from prove.actors import Task
+from prove.shoppers import an_order
+from prove.stage import Make, Stage
+
+REFUND_REASONS: Final = tuple(reason for reason in RefundReason if reason is not RefundReason.PRICE_DIFFERENCE)
+"""What the door lets staff say."""
+_PAID: Final = ["confirmed", "processing", "partially_shipped", "shipped", "delivered", "partially_refunded"]
+_TRANSFERS: Final = """
+    SELECT t.id, t.variant_id, t.from_warehouse_id, t.to_warehouse_id,
+           t.quantity - t.received_quantity - t.written_off_quantity AS left,
+           EXISTS (SELECT 1 FROM inventory.transfers o
+                    WHERE o.status = 'pending' AND o.variant_id = t.variant_id
+                      AND o.from_warehouse_id = t.to_warehouse_id AND o.to_warehouse_id = t.from_warehouse_id)
+               AS has_opposite
+      FROM inventory.transfers t WHERE t.status = ANY (CAST(:statuses AS text[])) ORDER BY t.created_at, t.id
+"""
+_OPEN_LETTERS: Final = """
+    SELECT d.id, d.version, d.status, d.fingerprint, e.gateway_event_id FROM payments.dead_letters d
+      JOIN payments.payment_events e ON e.organization_id = d.organization_id AND e.id = d.event_id
+     WHERE d.resolved_at IS NULL ORDER BY d.created_at, d.id
+"""
+
+
+def clerk(stage: Stage) -> Caller:
+    """One of the two."""
+    return stage.dice.choice((shop.MANAGER, shop.CLERK))
+
+
+def refund(stage: Stage) -> Task | None:
+    """All that is left, an amount, the shipping, or some of a line."""
+    order = an_order(stage, _PAID)
+    if order is None:
+        return None
+    dice, caller = stage.dice, clerk(stage)
+    items = stage.world.rows(
+        "SELECT id, quantity FROM orders.order_items WHERE order_id = :id ORDER BY position", id=order["id"]
+    )
+    match dice.randint(1, 5):
+        case 1:
+            wanted = Wanted()
+        case 2:
+            wanted = Wanted(amount_minor=dice.choice((100, 500, 2_000)))
+        case 3:
+            wanted = Wanted(shipping_minor=dice.choice((100, 300)))
+        case _:
+            item = dice.choice(items)
+            reason = dice.choice((*RestockReason, None))
+            wanted = Wanted(items=(WantedItem(item["id"], dice.randint(1, item["quantity"]), reason),))
+    claim = stage.claim(caller, "refund_order", wanted)
+    command = RefundOrder(caller, claim, str(order["id"]), wanted, dice.choice(REFUND_REASONS), None)
+    return stage.asked(stage.as_app(steps.refund, command), claim)
+
+
+def capture(stage: Stage) -> Task | None:
+    """Held money, all of it or a part."""
+    rows = stage.world.rows(
+        "SELECT p.order_id, p.amount FROM payments.payments p WHERE p.status = 'authorized' ORDER BY p.created_at, p.id"
+    )
+    held = stage.choose(rows, lambda row: bool(row["order_id"] == stage.focus.order_id))
+    if held is None:
+        return None
+    stage.focus.order_id = held["order_id"]
+    caller = clerk(stage)
+    amount = None if stage.dice.random() < 0.8 else max(1, held["amount"] - 100)
+    claim = stage.claim(caller, "capture_order", (held["order_id"], amount))
+    command = CaptureOrder(caller, claim, str(held["order_id"]), amount)
+    return stage.asked(stage.as_app(steps.capture, command), claim)
+
+
+def _goods(stage: Stage, kind: ChangeType, quantity: int) -> Task:
+    dice, caller = stage.dice, clerk(stage)
+    sku = stage.focus.sku or dice.choice(shop.SKUS)
+    stage.focus.sku = sku
+    code = dice.choice(list(shop.WAREHOUSES))
+    claim = stage.claim(caller, "change_stock", (kind, code, sku, quantity))
+    command = ChangeStock(
+        caller, claim, kind, shop.WAREHOUSES[code], (StockLine(quantity, sku=sku),), "as the plan has it"
+    )
+    return stage.asked(stage.as_app(steps.change_goods, command), claim)
+
+
+def receive_goods(stage: Stage) -> Task:
+    """Goods come in: of what there is least."""
+    rows = stage.world.rows(
+        "SELECT v.sku FROM catalog.variants v JOIN inventory.stock_levels l ON l.variant_id = v.id"
+        " GROUP BY v.sku ORDER BY sum(l.on_hand - l.reserved), v.sku LIMIT 2"
+    )
+    stage.focus.sku = stage.focus.sku or stage.dice.choice(rows)["sku"]
+    return _goods(stage, ChangeType.RECEIVE, stage.dice.randint(2, 5))
+
+
+def count_goods(stage: Stage) -> Task:
+    """Counted anew: more or fewer than the books say."""
+    return _goods(stage, ChangeType.ADJUSTMENT, stage.dice.choice((-4, -3, -2, -1, -1, 1, 2)))
+
+
+def break_goods(stage: Stage) -> Task:
+    """Some fall down."""
+    return _goods(stage, ChangeType.DAMAGE, stage.dice.randint(1, 2))
+
+
+def request_transfer(stage: Stage) -> Task:
+    """Between two warehouses; often there is one under way in the other direction."""
+    dice, caller = stage.dice, clerk(stage)
+    source, destination = dice.sample(list(shop.WAREHOUSES.values()), 2)
+    variant = shop.VARIANTS[stage.focus.sku or dice.choice(shop.SKUS)]
+    pending = stage.world.rows(_TRANSFERS, statuses=["pending"])
+    if pending and dice.random() < 0.8:
+        other = dice.choice(pending)
+        source, destination, variant = other["to_warehouse_id"], other["from_warehouse_id"], other["variant_id"]
+    wanted = {
+        "variant_id": variant,
+        "from_warehouse_id": source,
+        "to_warehouse_id": destination,
+        "quantity": dice.randint(1, 3),
+        "reason": "as the plan has it",
+    }
+    claim = stage.claim(caller, "request_transfer", wanted)
+    return stage.asked(stage.as_app(steps.request_transfer, Request(caller, claim), wanted), claim)
+
+
+def _transfer(stage: Stage, statuses: list[str]) -> dict[str, Any] | None:
+    """One in these statuses. Where two meet: one that has an opposite, and then the opposite, or the same."""
+    rows = stage.world.rows(_TRANSFERS, statuses=statuses)
+    first = stage.focus.transfer
+    if first is not None:
+        found = stage.choose(rows, lambda row: _is_opposite(row, first)) if first["has_opposite"] else None
+        found = found or stage.choose(rows, lambda row: bool(row["id"] == first["id"]))
+    elif stage.move.meanwhile:
+        found = stage.choose(rows, lambda row: bool(row["has_opposite"]))
+    else:
+        found = stage.choose(rows)
+    stage.focus.transfer = found
+    return found
+
+
+def _is_opposite(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    way, back = ("from_warehouse_id", "to_warehouse_id"), ("to_warehouse_id", "from_warehouse_id")
+    is_same_variant = one["variant_id"] == other["variant_id"]
+    return is_same_variant and [one[name] for name in way] == [other[name] for name in back]
+
+
+def ship_transfer(stage: Stage) -> Task | None:
+    """The goods leave."""
+    found = _transfer(stage, ["pending"])
+    if found is None:
+        return None
+    if [other.kind for other in stage.move.meanwhile] == ["ship_transfer"] and not found["has_opposite"]:
+        return None
+    caller = clerk(stage)
+    claim = stage.claim(caller, "ship_transfer", found["id"])
+    return stage.asked(stage.as_app(steps.ship_transfer, Request(caller, claim), found["id"]), claim)
+
+
+def receive_transfer(stage: Stage) -> Task | None:
+    """Some of them arrive, some never will."""
+    found = _transfer(stage, ["in_transit"])
+    if found is None:
+        return None
+    dice, caller = stage.dice, clerk(stage)
+    arrived = dice.randint(0, found["left"])
+    lost = dice.randint(0, found["left"] - arrived) if dice.random() < 0.3 else 0
+    if arrived + lost == 0:
+        arrived = found["left"]
+    given = {"received_quantity": arrived, "written_off_quantity": lost, "reason": "lost" if lost else None}
+    claim = stage.claim(caller, "receive_transfer", (found["id"], given))
+    return stage.asked(stage.as_app(steps.receive_transfer, Request(caller, claim), found["id"], given), claim)
+
+
+def cancel_transfer(stage: Stage) -> Task | None:
+    """Called off, before or under way."""
+    found = _transfer(stage, ["pending", "in_transit"])
+    if found is None:
+        return None
+    caller = clerk(stage)
+    claim = stage.claim(caller, "cancel_transfer", found["id"])
+    return stage.asked(stage.as_app(steps.cancel_transfer, Request(caller, claim), found["id"]), claim)
+
+
+def override_capacity(stage: Stage) -> Task:
+    """For a few days; two that share a day are refused."""
+    dice, caller = stage.dice, clerk(stage)
+    code = stage.focus.warehouse or dice.choice(list(shop.WAREHOUSES))
+    stage.focus.warehouse = code
+    begins: date = stage.world.now.date() + timedelta(days=dice.randint(0, 3))
+    limit = dice.choice((None, 3, 30))
+    override = Override(
+        begins, begins + timedelta(days=dice.randint(0, 2)), Decimal("0.5") if limit is None else None, limit, "a sale"
+    )
+    claim = stage.claim(caller, "set_override", override)
+    return stage.asked(stage.as_app(steps.override_capacity, caller, claim, shop.WAREHOUSES[code], override), claim)
+
+
+def drop_override(stage: Stage) -> Task | None:
+    """Taken back."""
+    rows = stage.world.rows("SELECT id, version FROM inventory.capacity_overrides ORDER BY created_at, id")
+    found = stage.choose(rows)
+    if found is None:
+        return None
+    return stage.as_app(steps.drop_override, clerk(stage), found["id"], found["version"])
+
+
+def _letter(stage: Stage) -> dict[str, Any] | None:
+    found = stage.choose(stage.world.rows(_OPEN_LETTERS), lambda row: bool(row["id"] == stage.focus.dead_letter_id))
+    if found is not None:
+        stage.focus.dead_letter_id = found["id"]
+        stage.poison = found["gateway_event_id"] in stage.world.memory.poisoned
+    return found
+
+
+def work_on_dead_letter(stage: Stage) -> Task | None:
+    """Assign, investigate, make ready, and now and then discard."""
+    found = _letter(stage)
+    if found is None:
+        return None
+    stage.poison = False
+    caller = clerk(stage)
+    action = stage.dice.choice(
+        (
+            DeadLetterAction.ASSIGNED,
+            DeadLetterAction.INVESTIGATED,
+            DeadLetterAction.MADE_READY,
+            DeadLetterAction.MADE_READY,
+        )
+    )
+    step = Step(
+        action,
+        found["id"],
+        found["version"],
+        note="looked into",
+        assignee=caller.subject if action is DeadLetterAction.ASSIGNED else None,
+    )
+    return stage.as_app(steps.work_on_dead_letter, caller, step)
+
+
+def replay_dead_letter(stage: Stage) -> Task | None:
+    """By hand."""
+    found = _letter(stage)
+    return None if found is None else stage.as_app(steps.replay, shop.ORGANIZATION, found["id"])
+
+
+def replay_group(stage: Stage) -> Task | None:
+    """All of one trouble, at a bounded rate."""
+    found = _letter(stage)
+    return None if found is None else stage.as_app(steps.replay_group, clerk(stage), found["fingerprint"])
+
+
+def write_error_class(stage: Stage) -> Task:
+    """What is known of the trouble that the plan makes."""
+    number = stage.move.number
+    keywords = ("ledger",) if stage.dice.random() < 0.6 else ("ended with its process",)
+    proposal = Proposal(f"class {number}", None, None, None, None, None, keywords, 300, 50.0)
+    return stage.as_app(steps.write_class, clerk(stage), proposal)
+
+
+def let_class_replay(stage: Stage) -> Task | None:
+    """Its dead letters replay by themselves from now on; it has earned that elsewhere, for ten replays take longer than
+    a plan."""
+    rows = stage.world.rows(
+        "SELECT id, version FROM payments.error_classes WHERE active AND NOT auto_replay_enabled ORDER BY match_order"
+    )
+    found = stage.choose(rows)
+    if found is None:
+        return None
+    identifier: UUID = found["id"]
+    stage.world.sql(
+        "UPDATE payments.error_classes SET successful_replays = successful_replays + 10 WHERE id = :id", id=identifier
+    )
+    stage.world.sql("INSERT INTO prove.merits VALUES (:id, 10)", id=identifier)
+    return stage.as_app(steps.let_class_replay, clerk(stage), identifier, found["version"])
+
+
+SCHEDULES: Final[dict[str, Make]] = {
+    "expiry": lambda stage: stage.as_system(steps.expire),
+    "watchdog": lambda stage: stage.as_system(steps.watch_everything),
+    "dlq_retries": lambda stage: stage.as_system(steps.keep_all_dead_letters),
+    "relay": lambda stage: stage.as_system(steps.relay),
+    "money_watchdog": lambda stage: stage.as_system(steps.watch_the_books),
+    "capacity_watch": lambda stage: stage.as_system(steps.watch_the_warehouses),
+    "housekeeping": lambda stage: stage.as_system(steps.keep_the_house),
+    "ledger_check": lambda stage: stage.as_system(steps.check_the_ledger),
+}

@@ -1,0 +1,199 @@
+"""The world outside: what shoppers do at their bank, what banks do later, and what the network does to messages."""
+
+import hashlib
+import hmac
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from prove import shop, steps
+from prove.actors import Task
+from prove.errand import Among, Deed, Trap
+from prove.stage import Stage
+from prove.world import Message, Webhook, World
+
+OLD_SECONDS: Final = 400
+POISON: Final = Trap(1, Deed.KILL_PROCESS, Among.COMMITS, saying="checkout.settle")
+"""What an event does that kills whoever works on it: at the end of the work, long after the claim."""
+_EVENT: Final = """
+    SELECT e.gateway_event_id, p.order_id FROM payments.payment_events e
+      LEFT JOIN payments.payments p ON p.organization_id = e.organization_id AND p.id = e.payment_id
+     WHERE e.id = CAST(:id AS uuid)
+"""
+
+
+def signed(webhook: Webhook, at: datetime, *, secret: str = shop.WEBHOOK_SECRET) -> tuple[dict[str, str], bytes]:
+    """As Stripe posts it: headers and body."""
+    body, stamp = webhook.body.encode(), str(int(at.timestamp()))
+    signature = hmac.new(secret.encode(), f"{stamp}.".encode() + body, hashlib.sha256).hexdigest()
+    return {"stripe-signature": f"t={stamp},v1={signature}"}, body
+
+
+def delivery(world: World, webhook: Webhook) -> tuple[str, dict[str, str], bytes]:
+    """The arguments of the step that receives it."""
+    return shop.ENDPOINT_KEY, *signed(webhook, world.now)
+
+
+def bring_webhook(stage: Stage) -> Task | None:
+    """Any one that is on its way, the oldest rather than others, and it is on its way no more."""
+    return _bring(stage, keep=False)
+
+
+def bring_webhook_twice(stage: Stage) -> Task | None:
+    """Any one, and it comes again later."""
+    return _bring(stage, keep=True)
+
+
+def _bring(stage: Stage, *, keep: bool) -> Task | None:
+    mail = stage.world.memory.mail
+    if not mail:
+        return None
+    webhook = mail[int(stage.dice.random() ** 2 * len(mail))]
+    if not keep:
+        mail.remove(webhook)
+    stage.focus.webhook = webhook
+    return stage.as_app(steps.receive, *delivery(stage.world, webhook))
+
+
+def lose_webhook(stage: Stage) -> None:
+    """It never arrives."""
+    mail = stage.world.memory.mail
+    if mail:
+        mail.pop(int(stage.dice.random() * len(mail)))
+        stage.world.counts["fault: webhook lost"] += 1
+
+
+def bring_forged_webhook(stage: Stage) -> Task | None:
+    """Signed with a wrong key, too old, or cut short: nothing of it may be stored."""
+    heard = stage.world.memory.heard
+    if not heard:
+        return None
+    webhook = heard[int(stage.dice.random() * len(heard))]
+    body = webhook.body.replace(webhook.id, f"{webhook.id}_forged")
+    forged = Webhook(f"{webhook.id}_forged", webhook.type, webhook.payment, body)
+    world = stage.world
+    match stage.dice.randint(1, 3):
+        case 1:
+            headers, data = signed(forged, world.now, secret="whsec_wrong")
+        case 2:
+            headers, data = signed(forged, world.now - timedelta(seconds=OLD_SECONDS))
+        case _:
+            headers, data = signed(forged, world.now)
+            data = data[:-20]
+    world.counts["fault: webhook forged"] += 1
+    return stage.as_app(steps.receive, shop.ENDPOINT_KEY, headers, data)
+
+
+def shopper_authenticates(stage: Stage) -> None:
+    """3-D Secure, passed or failed."""
+    asked = [each for each in stage.world.intents() if each["status"] == "requires_action"]
+    intent = stage.choose(asked)
+    if intent is not None:
+        succeed = stage.dice.random() < 0.8
+        stage.world.gateway.ask("POST", f"/_control/payment_intents/{intent['id']}/authenticate", {"succeed": succeed})
+
+
+def refund_comes_back(stage: Stage) -> None:
+    """A refund that the bank sends back, though it had arrived."""
+    _decide_refund(stage, "fail", ("pending", "succeeded"))
+
+
+def refund_arrives(stage: Stage) -> None:
+    """A refund that was pending arrives."""
+    _decide_refund(stage, "succeed", ("pending",))
+
+
+def _decide_refund(stage: Stage, verb: str, statuses: tuple[str, ...]) -> None:
+    cards = {"5126", "7726"} if verb == "fail" else {"7726"}
+    found = [
+        refund
+        for intent in stage.world.intents()
+        if any(charge["payment_method_details"]["card"]["last4"] in cards for charge in intent["charges"])
+        for refund in intent["refunds"]
+        if refund["status"] in statuses
+    ]
+    refund: dict[str, Any] | None = stage.choose(found)
+    if refund is not None:
+        stage.world.gateway.ask("POST", f"/_control/refunds/{refund['id']}/{verb}")
+        stage.world.counts[f"outside: refund {verb}"] += 1
+
+
+def shopper_disputes(stage: Stage) -> None:
+    """The shopper's bank takes the money back, or decides."""
+    taken = [each for each in stage.world.intents() if each["status"] == "succeeded"]
+    intent = stage.choose(taken)
+    if intent is not None:
+        status = stage.dice.choice((None, "under_review", "won"))
+        stage.world.gateway.ask("POST", f"/_control/payment_intents/{intent['id']}/dispute", {"status": status})
+        stage.world.counts["outside: dispute"] += 1
+
+
+def work_off_message(stage: Stage) -> Task | None:
+    """A message of the queue, not always the oldest; sometimes it stays and comes again."""
+    world = stage.world
+    due = [message for message in world.memory.queue if message.due_at <= world.now]
+    if not due:
+        return None
+    message = due[int(stage.dice.random() ** 2 * len(due))]
+    if stage.focus.order_id is not None:
+        message = _about(world, due, stage.focus.order_id) or message
+    if stage.dice.random() < 0.8:
+        world.memory.queue.remove(message)
+    else:
+        world.counts["fault: message delivered twice"] += 1
+    event = world.rows(_EVENT, id=message.event_id)[0]
+    stage.focus.order_id = event["order_id"]
+    stage.poison = event["gateway_event_id"] in world.memory.poisoned
+    return stage.as_app(steps.apply_by_id, str(shop.ORGANIZATION), message.event_id)
+
+
+def is_poisoned(world: World, event_id: str) -> bool:
+    """Whether whoever works on this event is killed by it."""
+    return (
+        bool(world.memory.poisoned) and world.rows(_EVENT, id=event_id)[0]["gateway_event_id"] in world.memory.poisoned
+    )
+
+
+def _about(world: World, messages: list[Message], order_id: object) -> Message | None:
+    rows = world.rows(
+        "SELECT e.id FROM payments.payment_events e JOIN payments.payments p"
+        " ON p.organization_id = e.organization_id AND p.id = e.payment_id WHERE p.order_id = :order",
+        order=order_id,
+    )
+    wanted = {str(row["id"]) for row in rows}
+    return next((message for message in messages if message.event_id in wanted), None)
+
+
+def lose_message(stage: Stage) -> None:
+    """The queue loses one."""
+    queue = stage.world.memory.queue
+    if queue:
+        queue.pop(int(stage.dice.random() * len(queue)))
+        stage.world.counts["fault: message lost"] += 1
+
+
+def poison_event(stage: Stage) -> None:
+    """Whoever works on the next news of money is killed by it."""
+    stage.world.memory.curses.append("poison")
+
+
+def break_event(stage: Stage) -> None:
+    """The next news of money cannot be applied, whoever takes it on."""
+    stage.world.memory.curses.append("break")
+
+
+def mend_events(stage: Stage) -> None:
+    """What was broken is whole."""
+    mend(stage.world)
+
+
+def mend(world: World) -> None:
+    """Whatever was broken or poisoned."""
+    world.sql("DELETE FROM prove.breakage")
+    world.memory.poisoned.clear()
+    world.memory.curses.clear()
+
+
+def hours_pass(stage: Stage) -> None:
+    """The clock jumps: past holds, leases, and whole days."""
+    stage.world.turn(3600 * stage.dice.choice((0.3, 0.6, 1, 2.1, 5, 26)))
+    stage.world.counts["fault: clock jump"] += 1

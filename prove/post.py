@@ -1,0 +1,122 @@
+"""AWS as the simulation has it: what the system sends is put into a box that outlives whoever sent it.
+
+boto3's clients are the real ones up to the call itself; what becomes of a message (delivered twice, late, in another
+order, or never) is the plan's business and not the queue's. A message is one line, written by one write: a process that
+is killed has sent it or has not.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+import botocore.client
+import botocore.exceptions
+
+ENVIRONMENT: Final = {
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_ACCESS_KEY_ID": "nobody",
+    "AWS_SECRET_ACCESS_KEY": "nothing",
+    "AWS_ENDPOINT_URL": "http://aws.invalid",
+}
+"""So that boto3 makes its clients, and that a call that is not answered here reaches nobody."""
+EVENTS_QUEUE: Final = "https://sqs.prove/payment-events"
+BELL_QUEUE: Final = "https://sqs.prove/outbox-bell"
+BUS: Final = "prove"
+TOPIC: Final = "arn:aws:sns:us-east-1:000000000000:prove"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One message: where to (a queue's address, ``bus`` or ``topic``) and what it says."""
+
+    to: str
+    body: dict[str, Any]
+    delay_seconds: int = 0
+
+
+class Box:
+    """A file that everybody appends to and one reads."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600)
+        self._path = path
+        self._read_bytes = 0
+
+    def put(self, *messages: Sent) -> None:
+        """All of them, or none."""
+        lines = [json.dumps([each.to, each.body, each.delay_seconds], default=str) + "\n" for each in messages]
+        os.write(self._descriptor, "".join(lines).encode())
+
+    def take(self) -> list[Sent]:
+        """What was put since the last time."""
+        with self._path.open("rb") as file:
+            file.seek(self._read_bytes)
+            fresh = file.read()
+        self._read_bytes += len(fresh)
+        return [Sent(*json.loads(line)) for line in fresh.splitlines()]
+
+    def close(self) -> None:
+        """And throw it away."""
+        os.close(self._descriptor)
+        self._path.unlink(missing_ok=True)
+
+
+class Cloud:
+    """The answers of AWS to one process. ``is_down``: no call succeeds; ``refuses_every``: the bus takes the others."""
+
+    def __init__(self, secrets: dict[str, dict[str, Any]]) -> None:
+        self.box: Box | None = None
+        self.secrets = secrets
+        self.is_down = False
+        self.refuses_every = 0
+        self._offered = 0
+
+    def install(self) -> None:
+        """From now on every call of boto3 in this process is answered here."""
+        cloud = self
+
+        def call(client: Any, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
+            if cloud.is_down:
+                raise botocore.exceptions.EndpointConnectionError(endpoint_url=client.meta.endpoint_url)
+            return cloud.answer(operation, arguments)
+
+        setattr(botocore.client.BaseClient, "_make_api_call", call)  # noqa: B010 -- its stubs do not know it
+
+    def answer(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """What AWS says. Raises NotImplementedError for what the system is not known to ask."""
+        match operation:
+            case "GetSecretValue":
+                return {"SecretString": json.dumps(self.secrets[arguments["SecretId"]])}
+            case "SendMessage":
+                self._put(_message(arguments["QueueUrl"], arguments))
+                return {"MessageId": str(uuid4())}
+            case "SendMessageBatch":
+                entries = arguments["Entries"]
+                self._put(*(_message(arguments["QueueUrl"], entry) for entry in entries))
+                return {"Successful": [{"Id": entry["Id"]} for entry in entries]}
+            case "PutEvents":
+                return {"Entries": [self._offer(entry) for entry in arguments["Entries"]]}
+            case "Publish":
+                self._put(Sent("topic", {"subject": arguments["Subject"]}))
+                return {"MessageId": str(uuid4())}
+            case _:
+                raise NotImplementedError(operation)
+
+    def _offer(self, entry: dict[str, Any]) -> dict[str, str]:
+        self._offered += 1
+        if self.refuses_every and self._offered % self.refuses_every == 0:
+            return {"ErrorCode": "ThrottlingException", "ErrorMessage": "refused on command"}
+        self._put(Sent("bus", {"topic": entry["DetailType"], **json.loads(entry["Detail"])}))
+        return {"EventId": str(uuid4())}
+
+    def _put(self, *messages: Sent) -> None:
+        if self.box is None:
+            raise RuntimeError("no box to put messages into")
+        self.box.put(*messages)
+
+
+def _message(queue_url: str, entry: dict[str, Any]) -> Sent:
+    return Sent(queue_url, json.loads(entry["MessageBody"]), int(entry.get("DelaySeconds", 0)))

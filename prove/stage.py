@@ -1,0 +1,83 @@
+"""How a move becomes a task: who acts, under which key, about what."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from holdfast.flows.claims.idempotency import Claim, fingerprint_of
+from holdfast.values.caller import Caller
+from prove.actors import Task
+from prove.errand import Step
+from prove.plan import Move
+from prove.world import Request, World
+
+Thing = TypeVar("Thing")
+
+
+@dataclass(slots=True)
+class Focus:
+    """What the moves that meet are about, so that they meet."""
+
+    order_id: Any = None
+    sku: str | None = None
+    event_id: str | None = None
+    webhook: Any = None
+    transfer_id: Any = None
+    transfer: Any = None
+    dead_letter_id: Any = None
+    warehouse: str | None = None
+    request: Request | None = None
+    task: Task | None = None
+
+
+@dataclass(slots=True)
+class Stage:
+    """One move and its dice."""
+
+    world: World
+    move: Move
+    focus: Focus = field(default_factory=Focus)
+    request: Request | None = None
+    """What the task was asked for under, if it was under a key."""
+    poison: bool = False
+    """Whether the task is to die of what it works on."""
+    dice: random.Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.dice = random.Random(self.move.dice)
+
+    def as_app(self, step: Step, *arguments: Any) -> Task:
+        """A function that serves requests."""
+        return self._task("app", step, arguments)
+
+    def as_system(self, step: Step, *arguments: Any) -> Task:
+        """A schedule."""
+        return self._task("system", step, arguments)
+
+    def _task(self, role: str, step: Step, arguments: tuple[Any, ...]) -> Task:
+        return Task(role, self.world.now, step, arguments, self.move.dice, self.move.trap, self.move.aws)
+
+    def claim(self, caller: Caller, operation: str, meaning: object) -> Claim:
+        """A key of this move's own."""
+        return Claim(caller.actor, operation, f"key-{self.move.dice}", fingerprint_of({"wanted": repr(meaning)}))
+
+    def asked(self, task: Task, claim: Claim) -> Task:
+        """Remember what was asked for, so that it can be asked again."""
+        self.request = Request(task, claim.caller, claim.operation, claim.key, self.world.now)
+        self.world.memory.requests.append(self.request)
+        return task
+
+    def choose(self, things: Sequence[Thing], focused: Callable[[Thing], bool] | None = None) -> Thing | None:
+        """One of them: that which the moves that meet are about, else rather a late one than an early one."""
+        if not things:
+            return None
+        if focused is not None:
+            about = [each for each in things if focused(each)]
+            if about:
+                return about[-1]
+        return things[len(things) - 1 - int(self.dice.random() ** 2 * len(things))]
+
+
+Make = Callable[[Stage], Task | None]
+"""The task of a move; ``None``: there is nothing to do it with."""

@@ -1,0 +1,86 @@
+"""The proof itself: plans are what their seeds say, what is broken is told, every mutation still finds its guard."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from holdfast.database.migrations.run import upgrade
+from local.postgres import Address, Server
+from local.testing import build_template, database
+from prove import shop, summary
+from prove.house import House, open_house
+from prove.mutations import MUTATIONS, Mutation
+from prove.plan import ACTIONS_MIN, FAULTS_MIN, KINDS, MASTER_KINDS, TOGETHER, make_plan
+from prove.report import FOLD, examine
+from prove.rules import AREAS
+from prove.run import TASKS
+
+MOVES = 25
+
+
+@pytest.fixture(scope="module")
+def proving_house() -> Iterator[House]:
+    with open_house() as house:
+        yield house
+
+
+def test_a_plan_is_what_its_seed_says() -> None:
+    assert make_plan("a").told() == make_plan("a").told()
+    assert make_plan("a").told() != make_plan("b").told()
+
+
+def test_a_plan_has_two_hundred_actions_and_far_more_trouble_than_it_needs() -> None:
+    for seed in ("a", "b", "c"):
+        moves = make_plan(seed).moves
+        assert len(moves) >= ACTIONS_MIN
+        assert sum(move.trap is not None or move.gateway is not None for move in moves) >= 2 * FAULTS_MIN
+
+
+def test_everything_a_plan_may_ask_for_can_be_done() -> None:
+    asked = set(KINDS) | {kind for first, second, _ in TOGETHER for kind in (first, second)}
+    assert asked <= set(TASKS) | MASTER_KINDS
+
+
+def test_a_seed_that_is_told_again_tells_the_same_story(proving_house: House) -> None:
+    first, second = (proving_house.tell("again", moves_max=MOVES) for _ in range(2))
+    assert first.violated == []
+    assert first.counts == second.counts
+    assert first.story == second.story
+
+
+def test_what_breaks_an_invariant_is_told_with_its_seed_and_rows(proving_house: House) -> None:
+    plan = make_plan("planted")
+    with proving_house.world(replace(plan, moves=())) as world:
+        assert [finding for finding in examine(world) if finding.is_violated] == []
+        world.sql("UPDATE inventory.stock_levels SET reserved = 1 WHERE variant_id = :tee", tee=shop.VARIANTS["TEE"])
+        (finding,) = [each for each in examine(world) if each.sentence == "reserved is the sum of live reservations"]
+    assert finding.rows == len(shop.WAREHOUSES)
+    assert "'held': 0" in finding.first[0]
+
+
+def test_no_seed_passes_that_did_too_little(proving_house: House) -> None:
+    told = proving_house.tell("short", moves_max=3)
+    assert summary.too_tame(told) is not None
+
+
+@pytest.fixture(scope="module")
+def with_a_shop(postgres: Server) -> str:
+    def build(owner: Address) -> None:
+        upgrade(owner.url, role_password=shop.ROLE_PASSWORD)
+        replace(postgres.admin, database=owner.database).execute(shop.WITNESSES.read_text())
+
+    return build_template(postgres, build)
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: str(mutation.name))
+def test_a_mutation_finds_the_guard_that_it_switches_off(
+    mutation: Mutation, postgres: Server, with_a_shop: str
+) -> None:
+    with database(postgres, with_a_shop) as owner:
+        connection = replace(postgres.admin, database=owner.database).connect()
+        try:
+            mutation.change_schema(connection)
+        finally:
+            connection.close()
+    assert mutation.breaks in {sentence for queries in AREAS.values() for sentence in queries} | {FOLD}
