@@ -167,16 +167,17 @@ INVARIANTS: Final[Mapping[str, str]] = {
             SELECT order_id, warehouse_id, variant_id, sum(quantity) AS quantity FROM orders.order_allocations a
              WHERE a.superseded_at IS NULL AND EXISTS (
                    SELECT 1 FROM inventory.reservations r WHERE r.organization_id = a.organization_id
-                      AND r.order_id = a.order_id AND r.status = 'completed')
-               -- What is sent again is taken out of stock by its shipment, not set aside by a hold.
-               AND NOT EXISTS (
-                   SELECT 1 FROM fulfillment.shipment_items i
-                     JOIN fulfillment.shipments s ON s.organization_id = i.organization_id AND s.id = i.shipment_id
-                    WHERE i.organization_id = a.organization_id AND i.allocation_id = a.id
-                      AND s.reships_id IS NOT NULL) GROUP BY 1, 2, 3) a
+                      AND r.order_id = a.order_id AND r.status = 'completed') GROUP BY 1, 2, 3) a
           FULL JOIN (
-            SELECT order_id, warehouse_id, variant_id, sum(quantity) AS quantity FROM inventory.reservations
-             WHERE status = 'completed' GROUP BY 1, 2, 3) r USING (order_id, warehouse_id, variant_id)
+            -- What is sent again is taken out of stock by its shipment, not set aside by a hold.
+            SELECT order_id, warehouse_id, variant_id, sum(quantity) AS quantity FROM (
+                SELECT order_id, warehouse_id, variant_id, quantity FROM inventory.reservations r
+                 WHERE r.status = 'completed'
+                UNION ALL
+                SELECT s.order_id, m.warehouse_id, m.variant_id, -m.quantity FROM inventory.stock_movements m
+                  JOIN fulfillment.shipments s ON s.organization_id = m.organization_id AND s.id = m.reference_id
+                 WHERE m.reference_type = 'shipment' AND m.type = 'sale') AS taken GROUP BY 1, 2, 3) r
+         USING (order_id, warehouse_id, variant_id)
          WHERE a.quantity IS DISTINCT FROM r.quantity
     """,
     "what came back into stock is what the movements say": """

@@ -208,21 +208,23 @@ def test_the_samples_of_the_queue_do_what_they_say(shop: Door, staff: StockRoom)
     resolved, corrected, cancelled = (in_review(shop) for _ in range(3))
 
     def ask(name: str, order_id: str, **more: str) -> Reply:
-        return staff.sample(f"address_review_queue/{name}", **{SAMPLE_REVIEW: review_id(shop, order_id)}, **more)
+        return staff.sample(name, **{SAMPLE_REVIEW: review_id(shop, order_id)}, **more)
 
     listed = staff.sample("address_review_queue/list")
     assert len(listed.body["address_reviews"]) == 3
     found = staff.sample("address_review_queue/find", **{SAMPLE_REVIEW: review_id(shop, resolved)})
     assert [step["step"] for step in found.body["address_review"]["steps"]] == ["begun"]
     later = (datetime.now(UTC) + timedelta(days=9)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    extended = ask("extend", resolved, **{"2030-01-01T12:00:00Z": later})
+    extended = ask("address_review_queue/extend", resolved, **{"2030-01-01T12:00:00Z": later})
     assert (extended.status, extended.body["address_review"]["version"]) == (201, 2)
-    stale = ask("resolve", resolved)
+    stale = ask("address_review_queue/resolve", resolved)
     assert (stale.status, stale.body["code"]) == (409, "conflict")
-    again = ask("resolve", resolved, **{'\\"version\\":1': '\\"version\\":2', "review-1": "review-2"})
+    again = ask(
+        "address_review_queue/resolve", resolved, **{'\\"version\\":1': '\\"version\\":2', "review-1": "review-2"}
+    )
     assert (again.status, again.body["address_review"]["status"]) == (201, "resolved")
-    assert ask("correct", corrected).body["address_review"]["status"] == "corrected"
-    assert ask("cancel", cancelled).body["address_review"]["status"] == "cancelled"
+    assert ask("address_review_queue/correct", corrected).body["address_review"]["status"] == "corrected"
+    assert ask("address_review_queue/cancel", cancelled).body["address_review"]["status"] == "cancelled"
     statuses = [shop.house.order(order_id)["status"] for order_id in (resolved, corrected, cancelled)]
     assert statuses == ["confirmed", "confirmed", "cancelled"]
     assert shop.house.violations() == []

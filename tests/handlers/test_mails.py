@@ -109,7 +109,9 @@ def test_an_event_given_up_is_in_the_inbox_of_its_organization(shop: Door) -> No
     arn = "arn:aws:sqs:us-east-1:123456789012:holdfast-dev-NotificationsDeadLetterQueue"
     event["Records"] = [event["Records"][0] | {"body": body, "eventSourceARN": arn}]
     assert failed(shop.invoke("dead_letter_queues", event)) == []
-    assert shop.house.failures() == ["holdfast-dev-NotificationsDeadLetterQueue"]
+    assert shop.house.failures() == ["MessageGivenUp"]
+    queue = shop.house.value("SELECT payload ->> 'queue' FROM operations.process_failures")
+    assert queue == "holdfast-dev-NotificationsDeadLetterQueue"
 
 
 # --- what the mail service tells --------------------------------------------------------------------------------

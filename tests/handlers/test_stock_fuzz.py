@@ -13,7 +13,8 @@ from tests.handlers.test_access import BODIES_OF_STOCK, ROUTE_OF
 from tests.handlers.test_fuzz import ANYTHING, FUZZ, MANAGERS, REFUSED, TEXTS, places
 
 SOMEWHERE: Final = {
-    name: str(UUID(int=9)) for name in ("warehouse_id", "variant_id", "transfer_id", "override_id", "import_id")
+    name: str(UUID(int=9))
+    for name in ("warehouse_id", "variant_id", "transfer_id", "override_id", "import_id", "shipment_id")
 }
 
 

@@ -35,8 +35,9 @@ _WAREHOUSES: Final = """
 # destination in its first former address.
 _PAGE: Final = """
     SELECT o.id, o.order_number, o.created_at, o.allocation_reasons,
-           CASE WHEN v.version IS NULL THEN o.shipping_latitude ELSE v.latitude END AS latitude,
-           CASE WHEN v.version IS NULL THEN o.shipping_longitude ELSE v.longitude END AS longitude,
+           COALESCE((SELECT jsonb_build_array(v.latitude, v.longitude) FROM orders.order_address_versions v
+                      WHERE v.organization_id = o.organization_id AND v.order_id = o.id AND v.version = 1),
+                    jsonb_build_array(o.shipping_latitude, o.shipping_longitude)) AS place,
            (SELECT jsonb_agg(jsonb_build_array(a.warehouse_id, a.variant_id, a.quantity) ORDER BY a.id)
               FROM orders.order_allocations a
              WHERE a.organization_id = o.organization_id AND a.order_id = o.id AND a.created_at = o.created_at
@@ -45,8 +46,6 @@ _PAGE: Final = """
                       WHERE r.organization_id = o.organization_id AND r.order_id = o.id
                         AND r.created_at = o.created_at), o.cancelled_at) AS gave_back_at
       FROM orders.orders o
-      LEFT JOIN orders.order_address_versions v
-             ON v.organization_id = o.organization_id AND v.order_id = o.id AND v.version = 1
      WHERE o.organization_id = :organization_id AND o.id > :after
        AND o.id >= tenancy.uuid_v7_floor(:starts_at) AND o.id < tenancy.uuid_v7_floor(:ends_at)
      ORDER BY o.id LIMIT :limit
@@ -159,7 +158,7 @@ def _past_order(row: Mapping[str, Any]) -> PastOrder | None:
     decision = read_record(row["allocation_reasons"])
     if decision is None or not row["assignments"]:
         return None
-    latitude, longitude = row["latitude"], row["longitude"]
+    latitude, longitude = row["place"]
     return PastOrder(
         order_id=row["id"],
         order_number=row["order_number"],

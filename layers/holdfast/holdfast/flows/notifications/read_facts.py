@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from holdfast.addresses.timezones import zone_of
 from holdfast.database.transaction import Transaction
 from holdfast.flows.addresses.review_links import review_url
 from holdfast.notifications.facts import (
@@ -113,11 +114,16 @@ def read_facts(
         money=MoneyFacts(Money(max(0, int(read["money"]["taken"])), currency), bool(read["money"]["was_held"])),
         recipient=order["email"],
         language=language_of((order["language"], settings.get("language"))),
-        timezone=str(read["timezone"] or settings.get("timezone") or "UTC"),
+        timezone=_wall_clock(read["timezone"], order["address"], settings.get("timezone")),
         refund=_refund(read["refund"]),
         shipment=_shipment(transaction, shipment_id, currency),
         review=_review(runtime, transaction, order_id, read["review"]) if kind in _OF_REVIEW else None,
     )
+
+
+def _wall_clock(customer: str | None, address: Mapping[str, Any], shop: str | None) -> str:
+    """The timezone that the shopper's dates are told in: the one that the deadline of a review is counted in."""
+    return zone_of(customer, None, str(address.get("country", "")), address.get("region"), shop).key
 
 
 def _refund(row: Mapping[str, Any] | None) -> RefundFacts | None:

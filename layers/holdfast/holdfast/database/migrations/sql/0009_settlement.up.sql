@@ -428,11 +428,11 @@ BEGIN
     END IF;
     -- An order is under review exactly while its review is open.
     IF p #> '{review,end}' IS NOT NULL THEN
-        PERFORM addresses.end_review(p_organization_id, v_order_id, v_now, v_actor, p #> '{review,end}');
+        PERFORM addresses.end_review(p_organization_id, v_order_id, v_now, v_actor, p -> 'review' -> 'end');
         UPDATE orders.orders SET geocode_requires_review = false
          WHERE organization_id = p_organization_id AND id = v_order_id AND geocode_requires_review;
     ELSIF p #> '{review,begin}' IS NOT NULL THEN
-        PERFORM addresses.begin_review(p_organization_id, v_order_id, v_now, v_actor, p #> '{review,begin}');
+        PERFORM addresses.begin_review(p_organization_id, v_order_id, v_now, v_actor, p -> 'review' -> 'begin');
     END IF;
     -- What is confirmed is to ship; what is cancelled, refunded or kept back by a refund is not.
     IF o #>> '{path,-1}' IN ('confirmed', 'cancelled', 'refunded') OR (o ->> 'is_reversal')::boolean
