@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from holdfast.flows.money.owed_operations import ATTEMPTS_MAX
 from holdfast.flows.money.watch_authorizations import watch_authorizations
 from holdfast.payments.capture_policy import BEFORE_EXPIRY, SAFETY_SECONDS
-from tests.flows.actions import at_once, intents, last_payment, look_after_authorizations, resume, status
+from tests.flows.actions import at_once, intents, last_payment, look_after_authorizations, ordered, resume, status
 from tests.flows.test_capture_payment import CAPTURE, captures, held, hold_money
 from tests.house import House
 
