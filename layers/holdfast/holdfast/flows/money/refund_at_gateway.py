@@ -27,7 +27,7 @@ def ask_for_refund(
     remembers the key. Raises RefundTooOld after that, for then it could be made a second time."""
     if (clock() - uuid7_time(refund.id)).total_seconds() > gateway.repeatable_seconds:
         raise RefundTooOld(
-            f"nothing is known of refund {refund.id}, and it is too old to be asked for again: look at {payment.gateway}"
+            f"nothing is known of refund {refund.id}, and it is too old to be asked for again: see {payment.gateway}"
         )
     snapshot = gateway.refund(
         transaction_id(payment),
