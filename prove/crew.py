@@ -84,6 +84,8 @@ def _work(
         mutant = _FORK.Process(target=_hunt, args=(results, name, base, budget))
         mutant.start()
         mutant.join()
+        if mutant.exitcode:
+            results.send(f"{name}: its process ended with {mutant.exitcode}")
     mine = budget.seeds and len(range(number, budget.seeds, jobs))
     if mine == 0 or time.monotonic() - begun > budget.seconds:
         return

@@ -80,7 +80,12 @@ def _locks_as_they_come() -> None:
 
 
 def _forgets_what_was_restocked(schema: Schema) -> None:
-    edit(schema, "checkout.restock", ("i.restocked_quantity AS before", "0 AS before"))
+    edit(
+        schema,
+        "checkout.restock",
+        ("i.restocked_quantity AS before", "0 AS before"),
+        ("a.restocked_quantity AS restocked", "0 AS restocked"),
+    )
 
 
 # --- orders -----------------------------------------------------------------------------------------------------------
@@ -280,7 +285,7 @@ MUTATIONS: Final[Sequence[Mutation]] = (
     ),
     Mutation(
         "restocked_once",
-        "the count of what came back of each line",
+        "the counts of what came back, of each line and of each allocation",
         "what came back into stock is what the movements say",
         _forgets_what_was_restocked,
     ),

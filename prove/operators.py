@@ -268,7 +268,7 @@ def replay_group(stage: Stage) -> Task | None:
 def write_error_class(stage: Stage) -> Task:
     """What is known of the trouble that the plan makes."""
     number = stage.move.number
-    keywords = ("ledger",) if stage.dice.random() < 0.6 else ("ended with its process",)
+    keywords = stage.dice.choice((("cannot be stored",), ("ledger",), ("ended with its process",)))
     proposal = Proposal(f"class {number}", None, None, None, None, None, keywords, 300, 50.0)
     return stage.as_app(steps.write_class, clerk(stage), proposal)
 

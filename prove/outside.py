@@ -12,6 +12,8 @@ from prove.stage import Stage
 from prove.world import Message, Webhook, World
 
 OLD_SECONDS: Final = 400
+CURSED_SHARE: Final = 0.5
+"""How often what cannot go well is taken first, so that it comes to its end within a plan."""
 POISON: Final = Trap(1, Deed.KILL_PROCESS, Among.COMMITS, saying="checkout.settle")
 """What an event does that kills whoever works on it: at the end of the work, long after the claim."""
 _EVENT: Final = """
@@ -47,7 +49,9 @@ def _bring(stage: Stage, *, keep: bool) -> Task | None:
     mail = stage.world.memory.mail
     if not mail:
         return None
-    webhook = mail[int(stage.dice.random() ** 2 * len(mail))]
+    cursed = [webhook for webhook in mail if webhook.id in stage.world.memory.cursed]
+    chosen = cursed if cursed and stage.dice.random() < CURSED_SHARE else mail
+    webhook = chosen[int(stage.dice.random() ** 2 * len(chosen))]
     if not keep:
         mail.remove(webhook)
     stage.focus.webhook = webhook
@@ -134,6 +138,8 @@ def work_off_message(stage: Stage) -> Task | None:
     if not due:
         return None
     message = due[int(stage.dice.random() ** 2 * len(due))]
+    if stage.dice.random() < CURSED_SHARE:
+        message = _cursed(world, due) or message
     if stage.focus.order_id is not None:
         message = _about(world, due, stage.focus.order_id) or message
     if stage.dice.random() < 0.8:
@@ -144,6 +150,16 @@ def work_off_message(stage: Stage) -> Task | None:
     stage.focus.order_id = event["order_id"]
     stage.poison = event["gateway_event_id"] in world.memory.poisoned
     return stage.as_app(steps.apply_by_id, str(shop.ORGANIZATION), message.event_id)
+
+
+def _cursed(world: World, messages: list[Message]) -> Message | None:
+    rows = world.rows(
+        "SELECT e.id FROM payments.payment_events e WHERE e.gateway_event_id = ANY (CAST(:names AS text[]))"
+        " AND e.state IN ('pending', 'retry_scheduled')",
+        names=sorted(world.memory.cursed),
+    )
+    wanted = {str(row["id"]) for row in rows}
+    return next((message for message in messages if message.event_id in wanted), None)
 
 
 def is_poisoned(world: World, event_id: str) -> bool:
@@ -178,7 +194,7 @@ def poison_event(stage: Stage) -> None:
 
 def break_event(stage: Stage) -> None:
     """The next news of money cannot be applied, whoever takes it on."""
-    stage.world.memory.curses.append("break")
+    stage.world.memory.curses.append(stage.dice.choice(("22021", "22021", "23514")))
 
 
 def mend_events(stage: Stage) -> None:

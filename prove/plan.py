@@ -21,7 +21,11 @@ OPENING: Final = 12
 _DIES_WITH_THE_MONEY: Final = Trap(2, Deed.KILL_PROCESS, Among.COMMITS)
 CERTAIN: Final[Mapping[int, tuple[str, Trap | None]]] = {
     20: ("poison_event", None),
-    30: ("break_event", None),
+    24: ("break_event", None),
+    28: ("break_event", None),
+    32: ("break_event", None),
+    70: ("break_event", None),
+    72: ("write_error_class", None),
     120: ("poison_event", None),
     140: ("break_event", None),
     # The money is taken, nobody wrote it down, and the first to come after hours is the expiry.
@@ -34,17 +38,17 @@ _OPENING: Final = ("checkout", "checkout", "checkout", "request_transfer", "work
 
 KINDS: Final[Mapping[str, float]] = {
     # shoppers
-    "checkout": 22,
+    "checkout": 18,
     "repeat_a_request": 7,
     "reuse_a_key": 1,
     "pay_again": 7,
     "cancel": 6,
     "complete_payment": 2,
-    "choose_default_method": 1,
+    "choose_default_method": 1.5,
     "remove_method": 1,
     # gateway and network
     "shopper_authenticates": 4,
-    "bring_webhook": 14,
+    "bring_webhook": 20,
     "bring_webhook_twice": 4,
     "lose_webhook": 2,
     "bring_forged_webhook": 1,
@@ -52,7 +56,7 @@ KINDS: Final[Mapping[str, float]] = {
     "refund_arrives": 2,
     "shopper_disputes": 1,
     # workers
-    "work_off_message": 14,
+    "work_off_message": 20,
     "lose_message": 2,
     "poison_event": 1,
     "break_event": 1,
@@ -69,9 +73,9 @@ KINDS: Final[Mapping[str, float]] = {
     "cancel_transfer": 1,
     "override_capacity": 1,
     "drop_override": 1,
-    "work_on_dead_letter": 3,
-    "replay_dead_letter": 4,
-    "replay_group": 1,
+    "work_on_dead_letter": 4,
+    "replay_dead_letter": 5,
+    "replay_group": 2,
     "write_error_class": 1,
     "let_class_replay": 1,
     # parcels and where they go
@@ -143,7 +147,7 @@ TOGETHER: Final[tuple[tuple[str, str, float], ...]] = (
     ("relay", "same", 1),
     ("dlq_retries", "same", 1),
     ("dlq_retries", "replay_dead_letter", 1),
-    ("replay_dead_letter", "replay_dead_letter", 3),
+    ("replay_dead_letter", "replay_dead_letter", 6),
     ("replay_dead_letter", "work_on_dead_letter", 2),
     ("ship_transfer", "ship_transfer", 5),
     ("ship_transfer", "checkout", 1),

@@ -29,8 +29,13 @@ LIMBO: Final[Mapping[str, str]] = {
                 SELECT 1 FROM operations.process_failures f WHERE f.organization_id = x.organization_id
                    AND f.related_id IN (x.order_id, x.payment_id)))
     """,
-    "no refund is under way": """
-        SELECT id, order_id, status, gateway_refund_id FROM payments.refunds WHERE status IN ('pending', 'processing')
+    "no refund is under way, unless a person was called to look for it": """
+        SELECT r.id, r.order_id, r.status, r.gateway_refund_id FROM payments.refunds r
+         WHERE r.status IN ('pending', 'processing')
+           AND NOT EXISTS (SELECT 1 FROM orders.order_operations x
+                             JOIN operations.process_failures f ON f.related_id IN (x.order_id, x.payment_id)
+                            WHERE x.order_id = r.order_id AND x.payment_id = r.payment_id AND x.state = 'failed'
+                              AND f.status = 'open')
     """,
     "no stored event waits for ever": """
         SELECT id, gateway_event_id, event_type, state, attempts, last_error FROM payments.payment_events
@@ -85,7 +90,7 @@ SEEN: Final[Mapping[str, str]] = {
                             WHERE f.related_id = g.payment_id AND f.process_name = 'PaymentUndecided'
                               AND f.status = 'open')
     """,
-    "what was taken and given back is what the gateway says, or the difference is written down": """
+    "what was taken and given back is what the gateway says, or a person was told": """
         SELECT p.id, p.status, p.captured_amount, g.captured, p.refunded_amount, g.refunded, g.held
           FROM prove.at_gateway g JOIN payments.payments p ON p.gateway_transaction_id = g.transaction_id
          WHERE (p.captured_amount <> g.captured OR p.refunded_amount <> g.refunded
@@ -93,6 +98,9 @@ SEEN: Final[Mapping[str, str]] = {
            AND NOT EXISTS (SELECT 1 FROM payments.money_differences d
                             WHERE d.organization_id = p.organization_id AND d.payment_id = p.id
                               AND d.status = 'open')
+           AND NOT EXISTS (SELECT 1 FROM operations.process_failures f
+                            WHERE f.related_id = p.order_id AND f.status = 'open'
+                              AND f.process_name IN ('RefundFailed', 'ReturnMoney'))
     """,
     "an order that is over keeps no money, or a person was told": """
         SELECT o.id, o.status, g.captured, g.refunded, g.held

@@ -31,11 +31,14 @@ END $$;
 CREATE TRIGGER prove_see AFTER INSERT OR UPDATE ON inventory.stock_levels FOR EACH ROW EXECUTE FUNCTION prove.see_level();
 
 -- An event that is named here cannot be marked processed: its work is rolled back, its attempt is not.
-CREATE TABLE prove.breakage (gateway_event_id text PRIMARY KEY);
+-- With 23514 it is tried again and again; 22021 is what no retry cures: it is given up at once.
+CREATE TABLE prove.breakage (gateway_event_id text PRIMARY KEY, code text NOT NULL);
 CREATE FUNCTION prove.break_event() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    broken text := (SELECT b.code FROM prove.breakage b WHERE b.gateway_event_id = NEW.gateway_event_id);
 BEGIN
-    IF EXISTS (SELECT 1 FROM prove.breakage b WHERE b.gateway_event_id = NEW.gateway_event_id) THEN
-        RAISE EXCEPTION 'The ledger is closed' USING ERRCODE = '23514', CONSTRAINT = 'ledger_closed';
+    IF broken IS NOT NULL THEN
+        RAISE EXCEPTION 'The ledger is closed' USING ERRCODE = broken, CONSTRAINT = 'ledger_closed';
     END IF;
     RETURN NEW;
 END $$;

@@ -80,7 +80,9 @@ class Memory:
     published: list[Mapping[str, Any]] = field(default_factory=list)
     alerts: int = 0
     curses: list[str] = field(default_factory=list)
-    """What becomes of the next news of money, by one of them: ``poison`` or ``break``."""
+    """What becomes of the next news of money: ``poison``, or the code that it fails with."""
+    cursed: set[str] = field(default_factory=set)
+    """Events of the gateway that met one."""
     poisoned: set[str] = field(default_factory=set)
     """Events of the gateway that kill whoever works on them."""
     surprises: list[tuple[int, str, str, str]] = field(default_factory=list)
@@ -194,11 +196,12 @@ class World:
                     self.memory.alerts += 1
 
     def _curse(self, webhook: Webhook, kind: str) -> None:
+        self.memory.cursed.add(webhook.id)
         if kind == "poison":
             self.memory.poisoned.add(webhook.id)
             self.counts["fault: event poisoned"] += 1
         else:
-            self.sql("INSERT INTO prove.breakage VALUES (:name) ON CONFLICT DO NOTHING", name=webhook.id)
+            self.sql("INSERT INTO prove.breakage VALUES (:name, :code)", name=webhook.id, code=kind)
             self.counts["fault: event broken"] += 1
 
     # --- the database, as nobody of the system sees it --------------------------------------------------------------

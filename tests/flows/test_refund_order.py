@@ -312,6 +312,26 @@ def test_a_refund_that_cannot_be_made_for_hours_calls_a_person_and_goes_on_count
     assert house.violations() == []
 
 
+def test_a_refund_that_nothing_was_heard_of_is_never_asked_for_again_once_its_key_may_be_forgotten(
+    house: House,
+) -> None:
+    house.add_variant(stock=10)
+    order_id = ordered(house, {"TEE": 2})
+    house.stripe_behaves(match={"operation": "refunds.create"}, http_status=500, execute=True)
+    refund(house, order_id, Wanted(amount_minor=500))
+    house.clock.advance(hours=24)
+    assert resume(house) == 1
+    assert at_gateway(house, order_id) == [("succeeded", 500)]
+    assert house.failures() == ["RefundFailed"]
+    with pytest.raises(RefundExceeds):  # it goes on counting: it may have been made
+        refund(house, order_id, Wanted(amount_minor=total(house, order_id) - 499))
+    (webhook,) = house.webhooks("refund.created")
+    house.deliver(webhook)
+    house.work()
+    assert given_back(house, order_id) == 500
+    assert house.violations() == []
+
+
 def test_a_refund_made_by_hand_at_the_gateway_is_on_the_record_and_touches_no_line(house: House) -> None:
     house.add_variant(stock=10)
     order_id = delivered(house, {"TEE": 2})

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from holdfast.flows.money.owed_operations import ATTEMPTS_MAX
 from holdfast.flows.money.watch_authorizations import watch_authorizations
 from holdfast.payments.capture_policy import BEFORE_EXPIRY, SAFETY_SECONDS
-from tests.flows.actions import at_once, intents, last_payment, look_after_authorizations, resume, status
-from tests.flows.test_capture_payment import CAPTURE, captures, held
+from tests.flows.actions import at_once, intents, last_payment, look_after_authorizations, ordered, resume, status
+from tests.flows.test_capture_payment import CAPTURE, captures, held, hold_money
 from tests.house import House
 
 
@@ -108,4 +108,24 @@ def test_a_run_stops_when_its_time_is_up(house: House) -> None:
     left = iter([30.0, 0.0])
     assert watch_authorizations(house.system, house.clock, lambda: next(left)) == 1
     assert look_after_authorizations(house) == 1
+    assert house.violations() == []
+
+
+def test_an_authorization_whose_end_no_webhook_told_is_asked_about_and_captured_in_time(house: House) -> None:
+    house.add_variant(stock=10)
+    hold_money(house)
+    house.stripe_behaves(match={"operation": "payment_intents.create"}, fault="timeout_after")
+    order_id = ordered(house, {"TEE": 1})
+    (webhook,) = house.webhooks("payment_intent.amount_capturable_updated")
+    house.deliver(webhook)
+    house.work()
+    assert status(house, order_id) == "confirmed"
+    assert ends_at(house, order_id) is None
+    look_after_authorizations(house)
+    assert ends_at(house, order_id) is None, "an answer of ours may still tell it"
+    house.clock.advance(hours=1, seconds=1)
+    look_after_authorizations(house)
+    house.clock.now = ends_at(house, order_id) - BEFORE_EXPIRY
+    assert look_after_authorizations(house) == 1
+    assert last_payment(house, order_id)["status"] == "captured"
     assert house.violations() == []

@@ -2,19 +2,33 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import ClassVar
 from uuid import UUID
 
 from holdfast.flows.checkout.charge_payment import GATEWAY_DEADLINE_SECONDS
 from holdfast.flows.orders.locked_order import LockedPayment, LockedRefund
 from holdfast.gateways.answers import event_from_refund_snapshot
 from holdfast.gateways.port import Gateway, GatewayEvent, RefundSnapshot
+from holdfast.values.errors import Rejected
+from holdfast.values.ids import uuid7_time
 from holdfast.values.money import Money
+
+
+class RefundTooOld(Rejected):
+    """Nobody knows what became of the refund, and asking again could refund again: a person must look there."""
+
+    code: ClassVar[str] = "refund_too_old"
 
 
 def ask_for_refund(
     payment: LockedPayment, refund: LockedRefund, clock: Callable[[], datetime], gateway: Gateway
 ) -> GatewayEvent:
-    """The same refund is always the same request under the same key: asking twice refunds once."""
+    """The same refund is always the same request under the same key: asking twice refunds once, while the gateway
+    remembers the key. Raises RefundTooOld after that, for then it could be made a second time."""
+    if (clock() - uuid7_time(refund.id)).total_seconds() > gateway.repeatable_seconds:
+        raise RefundTooOld(
+            f"nothing is known of refund {refund.id}, and it is too old to be asked for again: see {payment.gateway}"
+        )
     snapshot = gateway.refund(
         transaction_id(payment),
         Money(refund.amount, payment.currency),

@@ -24,7 +24,7 @@ from holdfast.flows.checkout.charge_payment import (
     record,
 )
 from holdfast.flows.money.owed_operations import End, Kind, Owed, claim_due, finish, reason_of, try_later, wait
-from holdfast.flows.money.refund_at_gateway import ask_for_refund, look_at_refund
+from holdfast.flows.money.refund_at_gateway import RefundTooOld, ask_for_refund, look_at_refund
 from holdfast.flows.money.refund_news import refund_failure, refund_row
 from holdfast.flows.money.refund_purses import purses_of
 from holdfast.flows.money.settlement import Settlement, write
@@ -216,9 +216,11 @@ def _find_or_cancel(
 
 def _postpone(runtime: Runtime, organization_id: UUID, operation: Owed, error: Exception, now: datetime) -> None:
     """Note the failure and try later; after the last attempt, or where trying again is pointless, call a person."""
-    refused = isinstance(error, Rejected) and not (isinstance(error, GatewayRefused) and not error.is_about_attempt)
+    is_lost = isinstance(error, RefundTooOld)
+    says_nothing = isinstance(error, GatewayRefused) and not error.is_about_attempt
+    refused = isinstance(error, Rejected) and not is_lost and not says_nothing
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
-        if not refused and not operation.is_last_attempt:
+        if not (refused or is_lost or operation.is_last_attempt):
             try_later(transaction, operation, reason_of(error))
             return
         finish(transaction, operation, End.FAILED, reason_of(error))

@@ -9,12 +9,19 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
-from holdfast.flows.checkout.charge_payment import GATEWAY_DEADLINE_SECONDS, GatewayAnswer, attempt_of, record
+from holdfast.flows.checkout.charge_payment import (
+    GATEWAY_DEADLINE_SECONDS,
+    GatewayAnswer,
+    Question,
+    ask_gateway,
+    attempt_of,
+    record,
+)
 from holdfast.flows.money.capture_payment import (
     CaptureReason,
     capture_due,
@@ -27,6 +34,7 @@ from holdfast.flows.operations.ring_bell import ring_outbox_bell
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, lock_order
 from holdfast.gateways.answers import event_from_snapshot
 from holdfast.gateways.port import RenewsAuthorizations
+from holdfast.gateways.registry import GATEWAY_NAMES
 from holdfast.orders.lifecycle import TERMINAL, OrderStatus
 from holdfast.payments.capture_policy import BEFORE_EXPIRY, Remedy, remedy_before_expiry
 from holdfast.runtime import Runtime
@@ -34,6 +42,7 @@ from holdfast.values.errors import Rejected, Transient
 from holdfast.values.money import Money
 
 BATCH_MAX_PAYMENTS: Final = 50
+LEARN_EVERY: Final = timedelta(hours=1)
 ACTOR: Final = "system:watch_authorizations"
 
 _logger = logging.getLogger(__name__)
@@ -43,6 +52,7 @@ def watch_authorizations(
     runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float] = lambda: math.inf
 ) -> int:
     """Look after authorizations that end within a day and a half; answers how many were looked at."""
+    _learn_ends(runtime, clock, time_left_seconds)
     with runtime.database.transaction(None, now=clock(), actor=ACTOR) as transaction:
         rows = expiring(transaction, clock() + BEFORE_EXPIRY)
     done = 0
@@ -56,6 +66,45 @@ def watch_authorizations(
             # One payment's trouble must not keep the others waiting.
             _logger.exception("payment %s, whose authorization is about to end, could not be looked after", payment_id)
     return done
+
+
+def _learn_ends(runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]) -> None:
+    """Ask the gateway about held money whose end nobody has told: a webhook need not say when its authorization ends,
+    and what ends unseen would be neither taken nor missed. Once an hour, until it is known."""
+    now = clock()
+    with runtime.database.transaction(None, now=now, actor=ACTOR) as transaction:
+        rows = transaction.rows(
+            """
+            SELECT p.organization_id, p.order_id, p.id FROM payments.payments p
+             WHERE p.capturable_amount > 0 AND p.authorization_expires_at IS NULL AND p.gateway = ANY (:gateways)
+               AND COALESCE(p.updated_at, p.created_at) <= :unheard_since
+             ORDER BY p.authorization_expires_at LIMIT :limit
+            """,
+            gateways=[name for name in GATEWAY_NAMES if runtime.gateways.wiring(name).can_be_asked],
+            unheard_since=now - LEARN_EVERY,
+            limit=BATCH_MAX_PAYMENTS,
+        )
+    for row in rows:
+        if time_left_seconds() <= 0:
+            return
+        try:
+            _learn_end(runtime, row.organization_id, row.order_id, row.id, clock)
+        except Exception:
+            # As above: the others are looked after.
+            _logger.exception("the gateway could not be asked when the authorization of payment %s ends", row.id)
+
+
+def _learn_end(
+    runtime: Runtime, organization_id: UUID, order_id: UUID, payment_id: UUID, clock: Callable[[], datetime]
+) -> None:
+    with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
+        order = lock_order(transaction, order_id)
+    attempt = attempt_of(organization_id, order, order.payment(payment_id))
+    answer = ask_gateway(runtime, attempt, clock, Question.LOOK_UP)
+    recorded = record(runtime, attempt, answer, clock, ACTOR)
+    if recorded.owes_money:
+        return_money_owed(runtime, organization_id, order_id, clock)
+    ring_outbox_bell(runtime)
 
 
 def expiring(transaction: Transaction, end: datetime) -> list[tuple[UUID, UUID, UUID]]:
