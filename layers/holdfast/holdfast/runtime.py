@@ -11,6 +11,7 @@ from holdfast.settings import GeocoderChoice, GuestTokenSource, Settings, settin
 if TYPE_CHECKING:
     from holdfast.addresses.lookup_tally import LookupTally
     from holdfast.addresses.warm_places import WarmPlaces
+    from holdfast.archive.sealing import Keyring
     from holdfast.database.transaction import Database
     from holdfast.gateways.registry import GatewayRegistry
     from holdfast.geocoders.bounded import BoundedGeocoder
@@ -41,6 +42,13 @@ class Runtime:
         from holdfast.secrets.store import SecretStore  # noqa: PLC0415
 
         return SecretStore()
+
+    @cached_property
+    def keyring(self) -> "Keyring":
+        """What seals and opens the personal part of archived orders."""
+        from holdfast.archive.sealing import Keyring  # noqa: PLC0415
+
+        return Keyring(str(self.secrets.read(self.settings.archive_key_secret)["key"]))
 
     @cached_property
     def gateways(self) -> "GatewayRegistry":

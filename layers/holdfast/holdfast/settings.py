@@ -69,6 +69,12 @@ class Settings:
     storefront_return_url: str
     """Where shoppers come back to when their shop does not say; empty: nowhere."""
     database_master_secret: str
+    archive_key_secret: str
+    """The secret that customers' keys in the archive are wrapped with; empty: nothing is archived or opened."""
+    archive_bucket: str
+    """Where cold storage is; empty: there is none."""
+    cold_storage_function: str
+    """The function that reads cold storage for the others."""
     geocoder: GeocoderChoice
     geocoder_budget_ms: int
     """The most that a lookup may add to a checkout."""
@@ -124,6 +130,9 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         adyen_base_url=environment.get("ADYEN_BASE_URL", "https://{prefix}-checkout-live.adyenpayments.com/checkout"),
         storefront_return_url=return_url("STOREFRONT_RETURN_URL"),
         database_master_secret=environment.get("DATABASE_MASTER_SECRET_ARN", ""),
+        archive_key_secret=environment.get("ARCHIVE_KEY_SECRET", ""),
+        archive_bucket=environment.get("ARCHIVE_BUCKET", ""),
+        cold_storage_function=environment.get("COLD_STORAGE_FUNCTION", ""),
         geocoder=GeocoderChoice(environment.get("GEOCODER") or "none"),
         geocoder_budget_ms=whole("GEOCODER_BUDGET_MS", "800"),
     )
