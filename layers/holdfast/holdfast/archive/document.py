@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final
 
 READABLE_SCHEMAS: Final = frozenset({1})
@@ -80,7 +79,7 @@ def view_of(whole: Mapping[str, Any], warehouse_codes: Mapping[str, str]) -> dic
         **{name: order.get(name) for name in plain},
         "notes": order.get("customer_notes"),
         "amounts": {f"{name}_minor": order[name] for name in ("subtotal", "tax", "shipping", "discount", "total", "refunded")},
-        **{name: _instant(order.get(name)) for name in ("created_at", "confirmed_at", "cancelled_at")},
+        **{name: order.get(name) for name in ("created_at", "confirmed_at", "cancelled_at")},
         "version": 1,
         "items": [_item(row) for row in sorted(whole.get("items", []), key=lambda row: row["position"])],
         "allocations": sorted(
@@ -119,7 +118,7 @@ def _payment(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{name: row.get(name) for name in plain},
         **{f"{name}_minor": row[column] for name, column in money.items()},
-        "created_at": _instant(row["created_at"]),
+        "created_at": row["created_at"],
     }
 
 
@@ -131,14 +130,5 @@ def _step(row: Mapping[str, Any]) -> dict[str, Any]:
         "to": row["to_status"],
         "changed_by": by.partition(":")[0] if by is not None else None,
         "notes": row.get("notes"),
-        "at": _instant(row["created_at"]),
+        "at": row["created_at"],
     }
-
-
-def _instant(text: str | None) -> str | None:
-    """As PostgreSQL writes an instant into JSON: without the zeros at the end of its fraction."""
-    if text is None or text == "infinity":
-        return text
-    instant = datetime.fromisoformat(text)
-    fraction = f".{instant:%f}".rstrip("0").rstrip(".")
-    return f"{instant:%Y-%m-%dT%H:%M:%S}{fraction}+00:00"

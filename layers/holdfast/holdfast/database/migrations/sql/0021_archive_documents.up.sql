@@ -57,23 +57,22 @@ BEGIN
 END
 $$;
 
--- A column as JSON, in its one form: times in UTC with six digits, fractions with six digits as text, no floats.
+-- A column as JSON, in its one form: times as ISO 8601 in UTC, fractions with six digits as text, no floats.
 CREATE FUNCTION archive.json_of(p_column text, p_type regtype) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
         WHEN p_type IN ('uuid'::regtype, 'date'::regtype) THEN format('''"'' || %s || ''"''', p_column)
-        WHEN p_type = 'timestamptz'::regtype THEN format(
-            'CASE WHEN isfinite(%1$s) THEN to_char(%1$s AT TIME ZONE ''UTC'', ''"\""YYYY-MM-DD"T"HH24:MI:SS.US"Z\""'') ELSE ''"'' || %1$s || ''"'' END', p_column)
         WHEN p_type IN ('double precision'::regtype, 'real'::regtype) THEN format('''"'' || round(%s::numeric, 6) || ''"''', p_column)
         WHEN p_type IN ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype, 'boolean'::regtype, 'jsonb'::regtype)
             THEN p_column || '::text'
         WHEN p_type = 'numeric'::regtype THEN format('''"'' || %s || ''"''', p_column)
-        WHEN p_type IN ('text'::regtype, 'bpchar'::regtype, 'varchar'::regtype) THEN format('to_json(%s)::text', p_column)
+        WHEN p_type IN ('timestamptz'::regtype, 'text'::regtype, 'bpchar'::regtype, 'varchar'::regtype) THEN format('to_json(%s)::text', p_column)
         ELSE format('to_jsonb(%s)::text', p_column) END
 $$;
 
--- The columns of a part that are its business, in the order of jsonb: shorter names first, then by their bytes.
+-- The columns of a part that are its business, in the order of jsonb: shorter names first, then by their bytes. Whose
+-- rows they are the order says once.
 CREATE FUNCTION archive.columns_of(p_part text) RETURNS TABLE (name text, type regtype, required boolean, is_personal boolean, rank bigint)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -83,7 +82,7 @@ AS $$
       JOIN pg_attribute a ON a.attrelid = p.table_name
      WHERE p.part = p_part AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
        AND a.attname::text <> ALL (p.omitted || '{updated_at,deleted_at}'::text[])
-       AND (a.attname <> 'organization_id' OR p_part = 'order')
+       AND (p_part = 'order' OR (a.attname <> 'organization_id' AND (p.parent IS NOT NULL OR a.attname <> p.owner_column)))
 $$;
 
 -- The object of a part's row, as an expression: without what is NULL, so that a column added later and empty in an old
@@ -91,10 +90,9 @@ $$;
 CREATE FUNCTION archive.object_of(p_part text, p_personal boolean) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT '''{'' || substr(' || COALESCE(string_agg(
-               format(CASE WHEN c.required THEN ''', %s: '' || %s' ELSE 'COALESCE('', %s: '' || %s, '''')' END,
-                      to_json(c.name), archive.json_of(format('%I.%I', p_part, c.name), c.type)), ' || ' ORDER BY c.rank), '''''')
-           || ', 3) || ''}'''
+    SELECT '''{'' || substr(concat(' || string_agg(
+               format(''', %s: '' || %s', to_json(c.name), archive.json_of(format('%I.%I', p_part, c.name), c.type)), ', ' ORDER BY c.rank)
+           || '), 3) || ''}'''
       FROM archive.columns_of(p_part) c
      WHERE c.is_personal = p_personal
 $$;
@@ -121,7 +119,7 @@ AS $$
      WHERE p.part = p_part
 $$;
 
--- Writes the two functions that build documents out of the list above. The text is that of PostgreSQL's jsonb (keys by
+-- Writes the two functions that build documents out of the list above (a batch of a thousand is some 8 MB to sort). The text is that of PostgreSQL's jsonb (keys by
 -- length, then by bytes; ", " and ": " between), so that document::jsonb::text is the document again; it is glued and
 -- not built as jsonb, which takes longer.
 CREATE PROCEDURE archive.define_documents(p_schema integer)
@@ -129,7 +127,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     options CONSTANT text := 'LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET timezone = ''UTC'' '
-        'SET datestyle = ''ISO'' SET plan_cache_mode = force_generic_plan';
+        'SET work_mem = ''64MB'' SET plan_cache_mode = force_generic_plan';
     public_sections text;
     personal_sections text;
 BEGIN

@@ -218,7 +218,7 @@ BEGIN
                (x.order_number, x.customer_id, x.status, x.ordered_at, x.currency, x.total, x.batch_id) AS index_says,
                (a.order_number, a.customer_id, a.status, a.ordered_at, a.currency, a.total, a.batch_id) AS copy_says,
                a.order_number || ' ' || a.customer_id || ' ' || a.status || ' ' || a.currency || ' ' || a.total || ' ' || a.refunded
-                   || ' ' || to_char(a.ordered_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || ' ' || a.items AS columns_say,
+                   || ' ' || (to_json(a.ordered_at) #>> '{}') || ' ' || a.items AS columns_say,
                a.document, sha256(convert_to(a.document, 'UTF8')) AS actual, a.batch_id AS copy_batch_id,
                o.id IS NOT NULL AND o.deleted_at IS NULL AS is_active, o.deleted_at IS NOT NULL AS is_marked
           FROM archive.batch_leaves l
@@ -354,15 +354,21 @@ BEGIN
               LEFT JOIN jsonb_array_elements(CASE target.part WHEN 'order' THEN jsonb_build_array(p_personal -> 'order')
                                                   ELSE p_personal -> target.part END)
                    WITH ORDINALITY AS sealed (row, place) ON sealed.place = open.place;
+            IF target.parent IS NULL AND target.part <> 'order' THEN
+                SELECT jsonb_agg(r.row || jsonb_build_object(target.owner_column, p_order_id)) INTO section
+                  FROM jsonb_array_elements(section) AS r (row);
+                names := format(', %I', target.owner_column);
+            ELSE
+                names := '';
+            END IF;
             IF target.part = 'order' THEN
                 section := jsonb_set(section, '{0,status}', j #> '{history,0,to_status}');
                 section := jsonb_set(section, '{0,status_sequence}', '1');
             END IF;
             -- What must be there and was erased is said to be so.
-            SELECT string_agg(quote_ident(c.name), ', '),
-                   string_agg(CASE WHEN c.required AND c.is_personal
+            SELECT string_agg(quote_ident(c.name), ', ') || names, string_agg(CASE WHEN c.required AND c.is_personal
                                    THEN format('COALESCE(r.%I, %L)', c.name, CASE c.type WHEN 'jsonb'::regtype THEN '{}' ELSE 'erased' END)
-                                   ELSE format('r.%I', c.name) END, ', ')
+                                   ELSE format('r.%I', c.name) END, ', ') || replace(names, ', ', ', r.')
               INTO names, picked FROM archive.columns_of(target.part) c WHERE c.name <> 'organization_id';
             EXECUTE format('INSERT INTO %s (organization_id, %s) SELECT $1, %s FROM jsonb_populate_recordset(NULL::%s, $2) r',
                            target.table_name, names, picked, target.table_name) USING p_organization_id, section;
