@@ -7,6 +7,16 @@ import pytest
 from pg8000.native import Connection
 
 from holdfast.addresses.model import GeocodeFailureReason, GeocodeFallback, GeocodeQuality, GeocodeResolution
+from holdfast.archive.policy import (
+    BatchStatus,
+    ColdFileState,
+    DiscrepancyKind,
+    Location,
+    ReconciliationType,
+    Strategy,
+    Tier,
+    Verification,
+)
 from holdfast.flows.operations.process_failures import FailureStatus
 from holdfast.inventory.capacity import AlertType
 from holdfast.inventory.stock_file import ImportMode, ImportStatus
@@ -26,6 +36,14 @@ from tests.database.acting import SCHEMAS, acting
 from tests.database.conftest import TwoShops
 
 MIRRORS: dict[str, type[StrEnum]] = {
+    "archive_batches_status": BatchStatus,
+    "archive_batches_strategy": Strategy,
+    "archive_index_location": Location,
+    "archive_index_tier": Tier,
+    "archive_index_verification": Verification,
+    "cold_files_state": ColdFileState,
+    "discrepancies_kind": DiscrepancyKind,
+    "reconciliation_log_type": ReconciliationType,
     "money_differences_kind": DifferenceKind,
     "money_differences_status": DifferenceStatus,
     "disputes_outcome": DisputeOutcome,

@@ -42,6 +42,11 @@ REMEMBERS_AN_ORDER = {
     "operations.process_failures": "a person's inbox",
     "operations.audit_log": "dropped by the month",
     "operations.api_calls": "purged by its own age",
+    "archive.archive_index": "where the order is, once it has gone",
+    "archive.archived_orders": "the order itself, once it has gone",
+    "archive.batch_leaves": "what the chain was made of",
+    "archive.discrepancies": "what was found wrong with the archive",
+    "archive.payment_references": "news of a payment finds its archived order by it",
     "payments.money_differences": "the books of a day outlive its orders",
 }
 """These carry ids of orders and payments as plain values."""
@@ -63,6 +68,21 @@ def test_every_foreign_key_into_an_order_is_from_what_belongs_to_it(shops: TwoSh
         found |= frontier
         frontier = set().union(*(children(shops.superuser, table) for table in frontier)) - found
     assert found | set(WITHOUT_FOREIGN_KEY) == set(BELONGS_TO_AN_ORDER)
+
+
+def test_the_archive_takes_all_of_it_along(shops: TwoShops) -> None:
+    """A table that belongs to an order has its line in ``archive.parts``: it is in the document, or forgotten on purpose,
+    and purged after what refers to it."""
+    with acting(shops.superuser) as connection:
+        rows = connection.run("SELECT table_name::text FROM archive.parts ORDER BY position DESC")
+        keys = connection.run(
+            "SELECT conrelid::regclass::text, confrelid::regclass::text FROM pg_constraint WHERE contype = 'f'"
+        )
+    purged = [row[0] for row in rows]
+    assert sorted(purged) == sorted(BELONGS_TO_AN_ORDER)
+    for child, parent in keys:
+        if child in purged and parent in purged:
+            assert purged.index(child) < purged.index(parent), f"{child} refers to {parent}"
 
 
 def test_whatever_carries_an_order_id_is_known(shops: TwoShops) -> None:

@@ -24,6 +24,7 @@ WITHOUT_TENANT = {
     "addresses.geocode_reference": "where postal codes are, the same for all; written by imports alone",
     "addresses.geocode_import_staging": "rows of an import under way",
     "operations.partitioned_tables": "which tables have partitions",
+    "archive.parts": "which tables an order consists of",
     "orders.status_transitions": "the rules of the lifecycle, the same for all",
 }
 TENANT_COLUMN = {"tenancy.organizations": "id"}

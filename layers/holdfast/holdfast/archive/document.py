@@ -5,6 +5,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 READABLE_SCHEMAS: Final = frozenset({1})
+ERASED: Final = "erased"
+"""What stands where something had to stand and was erased."""
+ERASED_ADDRESS: Final = {
+    "name": ERASED,
+    "line1": ERASED,
+    "line2": None,
+    "city": ERASED,
+    "region": None,
+    "postal_code": ERASED,
+    "country": "ZZ",
+    "phone": None,
+}
 
 
 class UnreadableDocument(Exception):
@@ -69,14 +81,17 @@ def opened(document: Mapping[str, Any], personal: Mapping[str, Any] | None) -> d
 
 
 def view_of(whole: Mapping[str, Any], warehouse_codes: Mapping[str, str]) -> dict[str, Any]:
-    """An opened document as ``checkout.order_view`` shows an order; ``None`` where its customer was erased."""
+    """An opened document as ``checkout.order_view`` shows an order; of a customer who was erased it says so."""
     order = whole["order"]
     plain = (
-        "id order_number customer_id email status payment_status fulfillment_status currency has_open_dispute tax_lines"
-        " shipping_preference is_split_shipment shipping_address billing_address source"
+        "id order_number customer_id status payment_status fulfillment_status currency has_open_dispute tax_lines"
+        " shipping_preference is_split_shipment source"
     ).split()
     return {
         **{name: order.get(name) for name in plain},
+        "email": order.get("email", ERASED),
+        "shipping_address": order.get("shipping_address", ERASED_ADDRESS),
+        "billing_address": order.get("billing_address", ERASED_ADDRESS),
         "notes": order.get("customer_notes"),
         "amounts": {f"{name}_minor": order[name] for name in ("subtotal", "tax", "shipping", "discount", "total", "refunded")},
         **{name: order.get(name) for name in ("created_at", "confirmed_at", "cancelled_at")},
@@ -123,12 +138,11 @@ def _payment(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _step(row: Mapping[str, Any]) -> dict[str, Any]:
-    by = row.get("changed_by")
     return {
         "sequence": row["sequence"],
         "from": row.get("from_status"),
         "to": row["to_status"],
-        "changed_by": by.partition(":")[0] if by is not None else None,
+        "changed_by": row.get("changed_by", ERASED).partition(":")[0],
         "notes": row.get("notes"),
         "at": row["created_at"],
     }

@@ -78,6 +78,7 @@ class ReconciliationType(StrEnum):
     FULL_SCAN = "full_scan"
     CHAIN = "chain"
     LOCATION_REPAIR = "location_repair"
+    RESTORE = "restore"
 
 
 @dataclass(frozen=True, slots=True)

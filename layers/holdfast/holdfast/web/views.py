@@ -222,10 +222,12 @@ class OrderSummary(BaseModel):
 
 
 class OrderPage(BaseModel):
-    """Orders, newest first. ``next_before`` is the next page's ``before``; ``null`` on the last page."""
+    """Orders, newest first. ``next_before`` is the next page's ``before``; ``null`` on the last page. ``has_archived``:
+    such orders live in the archive, and ``include_archived=true`` shows them."""
 
     orders: list[OrderSummary]
     next_before: UUID | None
+    has_archived: bool
 
 
 class QuotedItem(BaseModel):

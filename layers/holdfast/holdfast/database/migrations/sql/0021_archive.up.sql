@@ -101,9 +101,12 @@ CREATE TABLE archive.archive_index (
     order_number text NOT NULL,
     customer_id uuid NOT NULL,
     status text NOT NULL,
+    payment_status text NOT NULL,
+    fulfillment_status text NOT NULL,
     ordered_at timestamptz NOT NULL,
     currency char(3) NOT NULL,
     total bigint NOT NULL,
+    refunded bigint NOT NULL,
     location text NOT NULL DEFAULT 'archived',
     legal_hold boolean NOT NULL DEFAULT false, -- while it is set the order is neither erased nor moved
     batch_id uuid NOT NULL,
@@ -128,6 +131,8 @@ CREATE TABLE archive.archive_index (
 );
 -- named query: archived orders of a customer, newest first
 CREATE INDEX archive_index_of_customer ON archive.archive_index (organization_id, customer_id, order_id DESC);
+-- named query: archived orders by status, newest first
+CREATE INDEX archive_index_by_status ON archive.archive_index (organization_id, status, order_id DESC);
 -- named query: archived orders of a batch
 CREATE INDEX archive_index_of_batch ON archive.archive_index (organization_id, batch_id);
 -- named query: archived orders by verification age
@@ -135,7 +140,7 @@ CREATE INDEX archive_index_verified_at ON archive.archive_index (organization_id
 CREATE TRIGGER touch BEFORE UPDATE ON archive.archive_index FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
 CALL tenancy.isolate('archive.archive_index');
 GRANT SELECT, INSERT ON archive.archive_index TO holdfast_app, holdfast_system;
-GRANT UPDATE (version, status, location, legal_hold, batch_id, archived_at, cold_path, cold_row_group, checksum, total, tier, verification,
+GRANT UPDATE (version, status, payment_status, fulfillment_status, refunded, location, legal_hold, batch_id, archived_at, cold_path, cold_row_group, checksum, total, tier, verification,
     last_verified_at, updated_at) ON archive.archive_index TO holdfast_app, holdfast_system;
 
 -- The documents, as text: jsonb would have its own idea of them. Months are dropped whole once they lie in cold storage.
@@ -147,6 +152,8 @@ CREATE TABLE archive.archived_orders (
     order_number text NOT NULL,
     customer_id uuid NOT NULL,
     status text NOT NULL,
+    payment_status text NOT NULL,
+    fulfillment_status text NOT NULL,
     ordered_at timestamptz NOT NULL,
     currency char(3) NOT NULL,
     total bigint NOT NULL,
@@ -227,7 +234,7 @@ CREATE TABLE archive.reconciliation_log (
     requested_by text NOT NULL,
     created_at timestamptz NOT NULL,
     CONSTRAINT reconciliation_log_pkey PRIMARY KEY (organization_id, id),
-    CONSTRAINT reconciliation_log_type CHECK (type IN ('post_archive', 'spot_check', 'full_scan', 'chain', 'location_repair')),
+    CONSTRAINT reconciliation_log_type CHECK (type IN ('post_archive', 'spot_check', 'full_scan', 'chain', 'location_repair', 'restore')),
     CONSTRAINT reconciliation_log_counts_not_negative CHECK (
         checked >= 0 AND found >= 0 AND resolved >= 0 AND checksum_failures >= 0 AND duration_ms >= 0)
 );

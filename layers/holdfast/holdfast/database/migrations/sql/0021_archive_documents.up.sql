@@ -85,6 +85,16 @@ AS $$
        AND (p_part = 'order' OR (a.attname <> 'organization_id' AND (p.parent IS NOT NULL OR a.attname <> p.owner_column)))
 $$;
 
+-- What stands where something had to stand and was erased: of the same form, and nobody's.
+CREATE FUNCTION archive.erased_value(p_column text, p_type regtype) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN p_type = 'jsonb'::regtype AND p_column IN ('shipping_address', 'billing_address')
+                THEN '{"name": "erased", "line1": "erased", "line2": null, "city": "erased", "region": null, "postal_code": "erased", '
+                     '"country": "ZZ", "phone": null}'
+                WHEN p_type = 'jsonb'::regtype THEN '{}' ELSE 'erased' END
+$$;
+
 -- The object of a part's row, as an expression: without what is NULL, so that a column added later and empty in an old
 -- order changes no byte of its document.
 CREATE FUNCTION archive.object_of(p_part text, p_personal boolean) RETURNS text
@@ -163,3 +173,4 @@ END
 $$;
 CALL archive.define_documents(1);
 GRANT EXECUTE ON FUNCTION archive.skeletons(uuid, uuid[]), archive.personal_texts(uuid, uuid[]) TO holdfast_app, holdfast_system;
+GRANT EXECUTE ON FUNCTION archive.erased_value(text, regtype) TO holdfast_app, holdfast_system;

@@ -97,7 +97,7 @@ BEGIN
     VALUES (p_organization_id, v_batch_id, (p_batch ->> 'cutoff_at')::timestamptz, p_batch ->> 'strategy',
             (p_batch ->> 'document_schema')::integer, p_now);
     WITH made AS MATERIALIZED (
-        SELECT o.id, o.order_number, o.customer_id, o.status, o.created_at, o.currency, o.total, o.refunded,
+        SELECT o.id, o.order_number, o.customer_id, o.status, o.payment_status, o.fulfillment_status, o.created_at, o.currency, o.total, o.refunded,
                COALESCE((SELECT x.version FROM archive.archive_index x
                           WHERE x.organization_id = p_organization_id AND x.order_id = o.id), 0) + 1 AS version,
                d.document, sha256(convert_to(d.document, 'UTF8')) AS checksum
@@ -106,23 +106,24 @@ BEGIN
           JOIN orders.orders o ON o.organization_id = p_organization_id AND o.id = u.order_id
          CROSS JOIN LATERAL (SELECT s.head || u.sealed || s.tail AS document) AS d
     ), copied AS (
-        INSERT INTO archive.archived_orders (organization_id, order_id, version, batch_id, order_number, customer_id, status, ordered_at,
-                                             currency, total, refunded, items, document)
-        SELECT p_organization_id, m.id, m.version, v_batch_id, m.order_number, m.customer_id, m.status, m.created_at, m.currency, m.total,
-               m.refunded, (SELECT count(*) FROM orders.order_items i WHERE i.organization_id = p_organization_id AND i.order_id = m.id),
+        INSERT INTO archive.archived_orders (organization_id, order_id, version, batch_id, order_number, customer_id, status, payment_status,
+                                             fulfillment_status, ordered_at, currency, total, refunded, items, document)
+        SELECT p_organization_id, m.id, m.version, v_batch_id, m.order_number, m.customer_id, m.status, m.payment_status, m.fulfillment_status,
+               m.created_at, m.currency, m.total, m.refunded, (SELECT count(*) FROM orders.order_items i WHERE i.organization_id = p_organization_id AND i.order_id = m.id),
                m.document
           FROM made m
     ), leaves AS (
         INSERT INTO archive.batch_leaves (organization_id, batch_id, order_id, version, checksum)
         SELECT p_organization_id, v_batch_id, m.id, m.version, m.checksum FROM made m
     ), indexed AS (
-        INSERT INTO archive.archive_index AS x (organization_id, order_id, version, order_number, customer_id, status, ordered_at, currency,
-                                                total, batch_id, archived_at, tier, checksum, last_verified_at)
-        SELECT p_organization_id, m.id, m.version, m.order_number, m.customer_id, m.status, m.created_at, m.currency, m.total, v_batch_id,
-               p_now, CASE WHEN m.total >= (p_batch ->> 'high_value_minor')::bigint THEN 'high_value' ELSE 'standard' END, m.checksum, p_now
+        INSERT INTO archive.archive_index AS x (organization_id, order_id, version, order_number, customer_id, status, payment_status,
+                                                fulfillment_status, ordered_at, currency, total, refunded, batch_id, archived_at, tier, checksum, last_verified_at)
+        SELECT p_organization_id, m.id, m.version, m.order_number, m.customer_id, m.status, m.payment_status, m.fulfillment_status, m.created_at,
+               m.currency, m.total, m.refunded, v_batch_id, p_now, CASE WHEN m.total >= (p_batch ->> 'high_value_minor')::bigint THEN 'high_value' ELSE 'standard' END, m.checksum, p_now
           FROM made m
         ON CONFLICT ON CONSTRAINT archive_index_pkey DO UPDATE
-           SET version = excluded.version, status = excluded.status, location = 'archived', batch_id = excluded.batch_id,
+           SET version = excluded.version, status = excluded.status, payment_status = excluded.payment_status,
+               fulfillment_status = excluded.fulfillment_status, refunded = excluded.refunded, location = 'archived', batch_id = excluded.batch_id,
                archived_at = excluded.archived_at, cold_path = NULL, cold_row_group = NULL, checksum = excluded.checksum,
                verification = 'ok', last_verified_at = excluded.last_verified_at
     ), referred AS (
@@ -215,9 +216,12 @@ BEGIN
     ), seen AS MATERIALIZED (
         SELECT l.order_id, l.version, l.checksum, x.order_id IS NOT NULL AS is_indexed,
                COALESCE(x.version = l.version, false) AS is_latest, x.location, x.checksum AS index_checksum,
-               (x.order_number, x.customer_id, x.status, x.ordered_at, x.currency, x.total, x.batch_id) AS index_says,
-               (a.order_number, a.customer_id, a.status, a.ordered_at, a.currency, a.total, a.batch_id) AS copy_says,
-               a.order_number || ' ' || a.customer_id || ' ' || a.status || ' ' || a.currency || ' ' || a.total || ' ' || a.refunded
+               (x.order_number, x.customer_id, x.status, x.payment_status, x.fulfillment_status, x.ordered_at, x.currency, x.total,
+                x.refunded, x.batch_id) AS index_says,
+               (a.order_number, a.customer_id, a.status, a.payment_status, a.fulfillment_status, a.ordered_at, a.currency, a.total,
+                a.refunded, a.batch_id) AS copy_says,
+               a.order_number || ' ' || a.customer_id || ' ' || a.status || ' ' || a.payment_status || ' ' || a.fulfillment_status
+                   || ' ' || a.currency || ' ' || a.total || ' ' || a.refunded
                    || ' ' || (to_json(a.ordered_at) #>> '{}') || ' ' || a.items AS columns_say,
                a.document, sha256(convert_to(a.document, 'UTF8')) AS actual, a.batch_id AS copy_batch_id,
                o.id IS NOT NULL AND o.deleted_at IS NULL AS is_active, o.deleted_at IS NOT NULL AS is_marked
@@ -240,7 +244,7 @@ BEGIN
              'the index says something else than the archived row'),
             (s.copy_batch_id <> p_batch_id OR (d.j IS NOT NULL AND s.columns_say IS DISTINCT FROM (
                 (d.j #>> '{order,order_number}') || ' ' || (d.j #>> '{order,customer_id}') || ' ' || (d.j #>> '{order,status}') || ' '
-                || (d.j #>> '{order,currency}') || ' ' || (d.j #>> '{order,total}') || ' ' || (d.j #>> '{order,refunded}') || ' '
+                || (d.j #>> '{order,payment_status}') || ' ' || (d.j #>> '{order,fulfillment_status}') || ' ' || (d.j #>> '{order,currency}') || ' ' || (d.j #>> '{order,total}') || ' ' || (d.j #>> '{order,refunded}') || ' '
                 || (d.j #>> '{order,created_at}') || ' ' || COALESCE(jsonb_array_length(d.j -> 'items'), 0))), 'inconsistent',
              'the archived row says something else than its document'),
             (s.is_latest AND s.is_active AND s.location <> 'restored', 'duplicate', 'the order is both active and archived'),
@@ -367,7 +371,7 @@ BEGIN
             END IF;
             -- What must be there and was erased is said to be so.
             SELECT string_agg(quote_ident(c.name), ', ') || names, string_agg(CASE WHEN c.required AND c.is_personal
-                                   THEN format('COALESCE(r.%I, %L)', c.name, CASE c.type WHEN 'jsonb'::regtype THEN '{}' ELSE 'erased' END)
+                                   THEN format('COALESCE(r.%I, %L)', c.name, archive.erased_value(c.name, c.type))
                                    ELSE format('r.%I', c.name) END, ', ') || replace(names, ', ', ', r.')
               INTO names, picked FROM archive.columns_of(target.part) c WHERE c.name <> 'organization_id';
             EXECUTE format('INSERT INTO %s (organization_id, %s) SELECT $1, %s FROM jsonb_populate_recordset(NULL::%s, $2) r',
