@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from holdfast.messaging.event_bus import EventBus
     from holdfast.messaging.queue import Queue
     from holdfast.secrets.store import SecretStore
+    from holdfast.storage.bucket import Bucket
+    from holdfast.storage.cold_reader import ColdReader
 
 
 @dataclass
@@ -49,6 +51,22 @@ class Runtime:
         from holdfast.archive.sealing import Keyring  # noqa: PLC0415
 
         return Keyring(str(self.secrets.read(self.settings.archive_key_secret)["key"]))
+
+    @cached_property
+    def archive_bucket(self) -> "Bucket":
+        """Where cold storage is."""
+        from holdfast.storage.bucket import Bucket  # noqa: PLC0415
+
+        return Bucket(self.settings.archive_bucket)
+
+    @cached_property
+    def cold_reader(self) -> "ColdReader":
+        """Who reads an order out of cold storage."""
+        from holdfast.storage.cold_reader import InvokedReader, OwnReader  # noqa: PLC0415
+
+        if self.settings.cold_storage_function:
+            return InvokedReader(self.settings.cold_storage_function)
+        return OwnReader(self.archive_bucket)
 
     @cached_property
     def gateways(self) -> "GatewayRegistry":

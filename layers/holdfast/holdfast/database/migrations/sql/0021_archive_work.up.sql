@@ -393,6 +393,34 @@ BEGIN
 END
 $$;
 
+-- Puts a document from cold storage back among the archived ones, if it is the one that was sealed. Answers whether it
+-- was not there.
+CREATE FUNCTION archive.refile(p_organization_id uuid, p_order_id uuid, p_version integer, p_document text) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
+AS $$
+DECLARE
+    leaf archive.batch_leaves;
+    j jsonb := p_document::jsonb;
+    written boolean;
+BEGIN
+    SELECT * INTO leaf FROM archive.batch_leaves
+     WHERE organization_id = p_organization_id AND order_id = p_order_id AND version = p_version;
+    IF leaf.checksum IS DISTINCT FROM sha256(convert_to(p_document, 'UTF8')) THEN
+        RAISE EXCEPTION 'the document is not the one that was sealed' USING ERRCODE = 'HF003', CONSTRAINT = 'archive_checksum';
+    END IF;
+    INSERT INTO archive.archived_orders (organization_id, order_id, version, batch_id, order_number, customer_id, status, payment_status,
+                                         fulfillment_status, ordered_at, currency, total, refunded, items, document)
+    SELECT p_organization_id, p_order_id, p_version, leaf.batch_id, o.order_number, o.customer_id, o.status, o.payment_status,
+           o.fulfillment_status, o.created_at, o.currency, o.total, o.refunded, COALESCE(jsonb_array_length(j -> 'items'), 0), p_document
+      FROM jsonb_populate_record(NULL::orders.orders, j -> 'order') AS o
+    ON CONFLICT DO NOTHING;
+    written := FOUND;
+    UPDATE archive.archive_index SET location = 'archived', cold_path = NULL, cold_row_group = NULL
+     WHERE organization_id = p_organization_id AND order_id = p_order_id AND version = p_version AND location = 'cold_storage';
+    RETURN written;
+END
+$$;
+
 -- Drops the partition of a month whose orders all lie in cold storage: whatever is still there keeps it.
 CREATE FUNCTION archive.drop_month(p_month date) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '3s'
@@ -422,4 +450,5 @@ GRANT EXECUTE ON FUNCTION archive.leaf_hash(uuid, integer, bytea), archive.merkl
     archive.rows_of(text) TO holdfast_app, holdfast_system;
 GRANT EXECUTE ON FUNCTION archive.claim_orders(uuid, timestamptz, timestamptz, uuid, integer),
     archive.fill_batch(uuid, timestamptz, jsonb, uuid[], text[]), archive.seal_batch(uuid, uuid, timestamptz),
-    archive.purge_batch(uuid, uuid, timestamptz, timestamptz), archive.drop_month(date) TO holdfast_system;
+    archive.purge_batch(uuid, uuid, timestamptz, timestamptz), archive.drop_month(date),
+    archive.refile(uuid, uuid, integer, text) TO holdfast_system;
