@@ -62,10 +62,11 @@ INVARIANTS: Final[Mapping[str, str]] = {
                          ORDER BY sequence DESC LIMIT 1) h ON true
          WHERE o.status IS DISTINCT FROM h.to_status OR o.status_sequence IS DISTINCT FROM h.sequence
     """,
-    "captured is within authorized, and what was given back or lost within captured": """
-        SELECT id, amount, captured_amount, refunded_amount, refunding_amount, charged_back_amount
+    "captured and held is within authorized, and what was given back or lost within captured": """
+        SELECT id, amount, captured_amount, capturable_amount, refunded_amount, refunding_amount, charged_back_amount
           FROM payments.payments
-         WHERE captured_amount > amount OR refunded_amount + refunding_amount + charged_back_amount > captured_amount
+         WHERE captured_amount + capturable_amount > amount
+            OR refunded_amount + refunding_amount + charged_back_amount > captured_amount
     """,
     "what was charged back was lost in a dispute": """
         SELECT p.id, p.charged_back_amount FROM payments.payments p
@@ -86,6 +87,23 @@ INVARIANTS: Final[Mapping[str, str]] = {
                           FROM payments.refunds r
                          WHERE r.organization_id = p.organization_id AND r.payment_id = p.id) r ON true
          WHERE p.refunded_amount <> r.succeeded OR p.refunding_amount <> r.open
+    """,
+    "what is decided to be captured is held or taken": """
+        SELECT p.id, p.amount, sum(x.amount) FROM payments.payments p
+          JOIN orders.order_operations x ON x.organization_id = p.organization_id AND x.order_id = p.order_id
+               AND x.payment_id = p.id AND x.operation = 'capture' AND x.state <> 'failed'
+         WHERE x.last_error IS DISTINCT FROM 'not captured: the money goes back'
+         GROUP BY p.organization_id, p.id, p.amount HAVING sum(x.amount) > p.amount
+    """,
+    "no capture gives back more than it took": """
+        SELECT p.id, c.id, c.amount, g.amount FROM payments.payments p
+          JOIN LATERAL (SELECT e ->> 'gateway_capture_id' AS id, (e ->> 'amount_minor')::bigint AS amount
+                          FROM jsonb_array_elements(p.facts -> 'captures') e) c ON true
+          JOIN LATERAL (SELECT COALESCE(sum(r.amount), 0) AS amount FROM payments.refunds r
+                         WHERE r.organization_id = p.organization_id AND r.payment_id = p.id
+                           AND r.gateway_capture_id = c.id
+                           AND r.status IN ('pending', 'processing', 'succeeded')) g ON true
+         WHERE g.amount > c.amount
     """,
     "a line was given back as its refunds say": """
         SELECT i.id, i.refunded_quantity, i.refunded_amount, r.quantity, r.amount FROM orders.order_items i
@@ -141,6 +159,77 @@ INVARIANTS: Final[Mapping[str, str]] = {
            AND i.quantity <> (SELECT COALESCE(sum(r.quantity), 0) FROM inventory.reservations r
                                WHERE r.organization_id = i.organization_id AND r.order_id = i.order_id
                                  AND r.variant_id = i.variant_id AND r.status = 'completed')
+    """,
+    "no more of an allocation is in shipments than it has": """
+        SELECT a.id, a.quantity, i.shipped FROM orders.order_allocations a
+          JOIN (SELECT i.organization_id, i.allocation_id, sum(i.quantity) AS shipped
+                  FROM fulfillment.shipment_items i
+                  JOIN fulfillment.shipments s ON s.organization_id = i.organization_id AND s.id = i.shipment_id
+                 WHERE s.status <> 'cancelled' GROUP BY 1, 2) i
+            ON i.organization_id = a.organization_id AND i.allocation_id = a.id
+         WHERE i.shipped > a.quantity
+    """,
+    "what is to ship is on a shipment, and what was kept back is on none": """
+        SELECT o.id, o.status, w.* FROM orders.orders o
+          CROSS JOIN LATERAL (
+            SELECT i.id AS item_id, i.quantity - COALESCE(h.quantity, 0) AS to_ship,
+                   (SELECT COALESCE(sum(si.quantity), 0) FROM fulfillment.shipment_items si
+                      JOIN fulfillment.shipments s ON s.organization_id = si.organization_id AND s.id = si.shipment_id
+                     WHERE si.organization_id = i.organization_id AND si.order_item_id = i.id
+                       AND s.status <> 'cancelled' AND s.reships_id IS NULL) AS planned
+              FROM orders.order_items i
+              LEFT JOIN fulfillment.withheld(o.organization_id, o.id) h ON h.order_item_id = i.id
+             WHERE i.organization_id = o.organization_id AND i.order_id = o.id) w
+         WHERE o.status IN ('confirmed', 'processing', 'partially_shipped', 'shipped', 'delivered')
+           AND NOT EXISTS (SELECT 1 FROM fulfillment.shipments s WHERE s.organization_id = o.organization_id
+                            AND s.order_id = o.id AND s.reships_id IS NOT NULL)
+           AND w.planned <> w.to_ship
+    """,
+    "nothing of an order that is over, or not begun, waits to leave": """
+        SELECT o.id, o.status, s.id AS shipment_id, s.status AS shipment_status FROM orders.orders o
+          JOIN fulfillment.shipments s ON s.organization_id = o.organization_id AND s.order_id = o.id
+         WHERE (o.status IN ('cancelled', 'refunded') AND s.status IN ('pending', 'picked', 'packed'))
+            OR o.status IN ('pending_payment', 'payment_processing', 'payment_failed', 'payment_confirmed')
+            OR (o.status = 'cancelled' AND s.shipped_at IS NOT NULL)
+    """,
+    "a shipment left with its money taken": """
+        SELECT s.id, s.status, s.captured_when_left, p.captured FROM fulfillment.shipments s
+          CROSS JOIN LATERAL (SELECT COALESCE(sum(p.captured_amount), 0) AS captured, count(*) AS payments
+                                FROM payments.payments p
+                               WHERE p.organization_id = s.organization_id AND p.order_id = s.order_id) p
+         WHERE s.shipped_at IS NOT NULL AND p.payments > 0
+           AND NOT EXISTS (SELECT 1 FROM operations.process_failures f WHERE f.organization_id = s.organization_id
+                            AND f.related_id = s.order_id AND f.process_name IN ('PaymentFellThrough', 'CaptureFailed'))
+           AND (p.captured < s.captured_when_left OR (p.captured = 0 AND s.captured_when_left = 0 AND EXISTS (
+                SELECT 1 FROM orders.orders o WHERE o.organization_id = s.organization_id AND o.id = s.order_id
+                   AND o.total > 0)))
+    """,
+    "an order is where its shipments are": """
+        SELECT o.id, o.status, o.fulfillment_status, f.derived FROM orders.orders o
+          CROSS JOIN LATERAL (SELECT fulfillment.status_of(o.organization_id, o.id) AS derived) f
+         WHERE EXISTS (SELECT 1 FROM fulfillment.shipments s
+                        WHERE s.organization_id = o.organization_id AND s.order_id = o.id)
+           AND (o.fulfillment_status <> f.derived
+                OR (f.derived = 'in_preparation' AND o.status = 'confirmed')
+                OR (f.derived = 'partially_shipped' AND o.status IN ('confirmed', 'processing'))
+                OR (f.derived = 'shipped' AND o.status IN ('confirmed', 'processing', 'partially_shipped'))
+                OR (f.derived = 'delivered'
+                    AND o.status NOT IN ('delivered', 'partially_refunded', 'refunded')))
+    """,
+    "an allocation got back what its line did": """
+        SELECT i.id, i.restocked_quantity, a.restocked FROM orders.order_items i
+          JOIN LATERAL (SELECT COALESCE(sum(a.restocked_quantity), 0) AS restocked FROM orders.order_allocations a
+                         WHERE a.organization_id = i.organization_id AND a.order_item_id = i.id) a ON true
+         WHERE i.restocked_quantity <> a.restocked
+    """,
+    "what is sent again was taken out of stock": """
+        SELECT s.id, sent.pieces, taken.pieces FROM fulfillment.shipments s
+          CROSS JOIN LATERAL (SELECT COALESCE(sum(i.quantity), 0) AS pieces FROM fulfillment.shipment_items i
+                               WHERE i.organization_id = s.organization_id AND i.shipment_id = s.id) sent
+          CROSS JOIN LATERAL (SELECT COALESCE(-sum(m.quantity), 0) AS pieces FROM inventory.stock_movements m
+                               WHERE m.organization_id = s.organization_id AND m.reference_type = 'shipment'
+                                 AND m.reference_id = s.id AND m.type = 'sale') taken
+         WHERE s.reships_id IS NOT NULL AND sent.pieces > taken.pieces
     """,
     "no captured money without a live order, a refund or somebody who returns it": """
         SELECT p.id, p.status, o.status AS order_status FROM payments.payments p

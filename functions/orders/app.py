@@ -81,9 +81,10 @@ def cancel(order_id: OrderReference, body: CancelBody, idempotency_key: Idempote
     refuses=(*JSON_BODY, *IDEMPOTENT, *DATABASE, "not_found", "conflict", "capture_failed"),
 )
 def capture(order_id: OrderReference, body: CaptureBody, idempotency_key: IdempotencyKey) -> Response[Any]:
-    """All of it, or a part, and the rest is released. 202: the gateway has taken the request and not decided."""
+    """All that is held, or a part. After the final capture (as each is, unless it says otherwise) the rest is released.
+    202: the gateway has taken the request and not decided."""
     caller = caller_from(app.current_event.raw_event)
     request = {"order": order_id} | body.model_dump()
     claim = Claim(caller.actor, CAPTURE_ORDER, idempotency_key, fingerprint_of(request))
-    command = CaptureOrder(caller, claim, order_id, body.amount_minor)
+    command = CaptureOrder(caller, claim, order_id, body.amount_minor, body.is_final)
     return stored_response(capture_order(runtime(), command, utc_now, capture_answer))

@@ -6,7 +6,7 @@ POST   /payments/{pspReference}/authenticate  {"succeed": true|false}: the shopp
 POST   /payments/{pspReference}/settle        a payment that takes its time arrives
 POST   /payments/{pspReference}/expire        the authorization runs out
 POST   /payments/{pspReference}/dispute       {"eventCode"?, "disputeStatus"?}
-POST   /payments/{pspReference}/fail_capture  a capture that had succeeded falls through
+POST   /payments/{pspReference}/fail_capture  {"pspReference"?}: a capture that had succeeded falls through; the last
 POST   /refunds/{pspReference}/fail           {"eventCode"?: REFUND_FAILED | REFUNDED_REVERSED}   .../succeed
 GET    /redirect/{pspReference}               a page with both answers of the shopper's bank, for a browser
 """
@@ -73,7 +73,7 @@ class AdyenControl(Control[Payment]):
             "charges_succeeded": len(authorised),
             "charges_captured": sum(payment.captured > 0 for payment in authorised),
             "captured": sum(payment.captured for payment in authorised),
-            "held": sum(payment.amount for payment in authorised if payment.open),
+            "held": sum(payment.held for payment in authorised),
             "refunded": sum(payment.refunded for payment in authorised),
         }
 
@@ -86,8 +86,7 @@ class AdyenControl(Control[Payment]):
         elif verb == "expire":
             payments.expire(self._ledger, payment)
         elif verb == "fail_capture" and payment.captured:
-            self._ledger.tell("CAPTURE_FAILED", payment, new_reference(), reason="Rejected", amount=payment.captured)
-            payment.captured = 0
+            self._fail_capture(payment, given.get("pspReference"))
         elif verb == "dispute" and payment.captured:
             code = str(given.get("eventCode", "NOTIFICATION_OF_CHARGEBACK"))
             more = {name: str(value) for name, value in given.items() if name != "eventCode"}
@@ -97,6 +96,19 @@ class AdyenControl(Control[Payment]):
         else:
             raise misunderstood(f"Cannot {verb} this payment.", status=404)
         return self.whole(payment)
+
+    def _fail_capture(self, payment: Payment, psp_reference: str | None) -> None:
+        """The capture of that reference, else the last; of one that was captured by itself, the payment."""
+        if payment.automatic:
+            self._ledger.tell("CAPTURE_FAILED", payment, new_reference(), reason="Rejected", amount=payment.captured)
+            payment.captured = 0
+            return
+        changes = [self._ledger.modifications[one] for one in payment.modifications]
+        done = [one for one in changes if one.kind == "capture" and one.status == "done"]
+        chosen = [one for one in done if psp_reference in (None, one.id)]
+        if not chosen:
+            raise misunderstood(f"No such capture: {psp_reference}", status=404)
+        modifications.fail_capture(self._ledger, chosen[-1], "Rejected")
 
     def act_on_refund(self, identifier: str, verb: str, given: Json) -> Json:
         """What the bank does to a refund."""

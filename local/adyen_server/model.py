@@ -43,6 +43,8 @@ class Payment:
     """What the shopper comes back with, once they acted."""
     authenticated: bool = False
     captured: int = 0
+    lost: int = 0
+    """What captures took and the scheme refused after all."""
     refunded: int = 0
     open: bool = False
     """Whether something is held that can be captured or cancelled."""
@@ -57,6 +59,11 @@ class Payment:
     """Whether its method is to be kept for the shopper once it is authorised."""
     stored: str | None = None
     """Under which id it is kept."""
+
+    @property
+    def held(self) -> int:
+        """What captures have left, if it was not let go."""
+        return self.amount - self.captured - self.lost if self.open else 0
 
 
 @dataclass(slots=True)
@@ -83,7 +90,7 @@ class Modification:
     currency: str
     reference: str | None = None
     status: str = "received"
-    """received, done, failed; a refund that was done may be undone"""
+    """received, done, failed; a refund or a capture that was done may be undone"""
 
 
 def new_reference() -> str:

@@ -95,11 +95,24 @@ def undo_refund(ledger: Ledger, change: Modification, code: str) -> None:
     change.status = "undone"
 
 
+def fail_capture(ledger: Ledger, change: Modification, reason: str) -> None:
+    """A capture that was done is refused by the scheme after all; what it took is not held again."""
+    if change.kind != "capture" or change.status != "done":
+        return
+    payment = ledger.payments[change.payment]
+    payment.captured -= change.amount
+    payment.lost += change.amount
+    # Adyen tells it under the capture's reference, with success: the event as such is true.
+    ledger.tell_modification("CAPTURE_FAILED", payment, change, reason)
+    change.status = "undone"
+
+
 def _capture(payment: Payment, change: Modification) -> str:
-    """Takes it and lets go of the rest. Answers why not."""
-    if not payment.open or change.amount > payment.amount:
+    """Takes a part; the account is enabled for several, so that the rest stays. Answers why not."""
+    if not payment.open or change.amount > payment.held:
         return "Insufficient balance on payment"
-    payment.open, payment.captured = False, change.amount
+    payment.captured += change.amount
+    payment.open = payment.held > 0
     return ""
 
 

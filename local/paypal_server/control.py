@@ -77,7 +77,7 @@ class PayPalControl(Control[Order]):
             "charges_succeeded": len(paid_orders),
             "charges_captured": len(taken),
             "captured": sum(capture.amount for capture in taken),
-            "held": sum(one.amount for one in held if one.status == "CREATED"),
+            "held": sum(payments.left_of(self._ledger, one) for one in held),
             "refunded": sum(refund.amount for refund in back if refund.status != "FAILED"),
         }
 

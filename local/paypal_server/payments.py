@@ -43,7 +43,13 @@ def hold(ledger: PayPalLedger, order: Order) -> Authorization:
 
 
 def take(
-    ledger: PayPalLedger, order: Order, authorization: Authorization | None, amount: int, *, final: bool
+    ledger: PayPalLedger,
+    order: Order,
+    authorization: Authorization | None,
+    amount: int,
+    *,
+    final: bool,
+    invoice_id: str | None = None,
 ) -> Capture:
     """Ask the bank for money, of an order or of what is held for it."""
     now, refused = ledger.now(), _bank_says(order)
@@ -51,7 +57,7 @@ def take(
     status = "DECLINED" if refused else "PENDING" if pends else "COMPLETED"
     capture = Capture(
         paypal_id(), order.account, order.id, authorization.id if authorization else None, amount, order.currency,
-        now, now, status, final, order.custom_id, order.invoice_id, refused,
+        now, now, status, final, order.custom_id, invoice_id or order.invoice_id, refused,
     )  # fmt: skip
     ledger.captures[capture.id] = capture
     order.captures.append(capture.id)
@@ -73,7 +79,7 @@ def capture_authorization(
     """``POST /v2/payments/authorizations/{id}/capture``. Raises ``Refusal``."""
     order = ledger.orders[authorization.order]
     _refuse_closed(ledger, authorization)
-    left = authorization.amount - _taken_of(ledger, authorization)
+    left = left_of(ledger, authorization)
     amount = left
     if given.get("amount") is not None:
         amount, currency = read_amount(given["amount"], "/amount")
@@ -86,7 +92,11 @@ def capture_authorization(
     final = given.get("final_capture", False)
     if not isinstance(final, bool):
         raise invalid("INVALID_PARAMETER_SYNTAX", "The value of a field is malformed.", "/final_capture")
-    capture = take(ledger, order, authorization, amount, final=final)
+    invoice_id = given.get("invoice_id")
+    if invoice_id is not None and not (isinstance(invoice_id, str) and 0 < len(invoice_id) <= 127):
+        raise invalid("INVALID_STRING_LENGTH", "The value of a field is either too short or too long.", "/invoice_id")
+    _refuse_invoice_twice(ledger, order, invoice_id or order.invoice_id)
+    capture = take(ledger, order, authorization, amount, final=final, invoice_id=invoice_id)
     if capture.status != "DECLINED":
         whole = final or amount >= left
         authorization.status = "CAPTURED" if whole else "PARTIALLY_CAPTURED"
@@ -102,7 +112,9 @@ def void(ledger: PayPalLedger, authorization: Authorization) -> None:
         raise unprocessable("PREVIOUSLY_VOIDED", "Authorization has been previously voided.")
     if authorization.status not in ("CREATED", "PARTIALLY_CAPTURED"):
         raise unprocessable("PREVIOUSLY_CAPTURED", "Authorization has been previously captured.")
-    authorization.status, authorization.updated = "VOIDED", ledger.now()
+    renewed = [one for one in ledger.authorizations.values() if one.renews == authorization.id]
+    for one in (authorization, *renewed):
+        one.status, one.updated = "VOIDED", ledger.now()
     _tell_authorization(ledger, "VOIDED", authorization)
 
 
@@ -234,9 +246,24 @@ def _refuse_closed(ledger: PayPalLedger, authorization: Authorization) -> None:
         raise unprocessable("AUTHORIZATION_EXPIRED", "An expired authorization cannot be captured.")
 
 
+def left_of(ledger: PayPalLedger, authorization: Authorization) -> int:
+    """What is still held by an authorization."""
+    is_open = authorization.status in ("CREATED", "PARTIALLY_CAPTURED")
+    return max(0, authorization.amount - _taken_of(ledger, authorization)) if is_open else 0
+
+
 def _taken_of(ledger: PayPalLedger, authorization: Authorization) -> int:
     captures = [ledger.captures[one] for one in ledger.orders[authorization.order].captures]
-    return sum(one.amount for one in captures if one.status in (*_TAKEN, "PENDING"))
+    of_it = [one for one in captures if one.authorization == authorization.id]
+    return sum(one.amount for one in of_it if one.status in (*_TAKEN, "PENDING"))
+
+
+def _refuse_invoice_twice(ledger: PayPalLedger, order: Order, invoice_id: str | None) -> None:
+    """An account that blocks accidental payments takes money once for an invoice: also of one authorization."""
+    for capture in ledger.captures.values():
+        same = capture.account == order.account and capture.invoice_id == invoice_id
+        if invoice_id and same and capture.status in (*_TAKEN, "PENDING"):
+            raise unprocessable("DUPLICATE_INVOICE_ID", "Duplicate Invoice ID detected.")
 
 
 def _give_back(ledger: PayPalLedger, capture: Capture, amount: int) -> None:

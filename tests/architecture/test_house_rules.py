@@ -65,7 +65,17 @@ def test_only_the_transaction_commits() -> None:
 
 
 def test_domains_are_told_the_time() -> None:
-    for domain in ("addresses", "checkout", "inventory", "orders", "payments", "tenancy", "values", "flows"):
+    for domain in (
+        "addresses",
+        "checkout",
+        "fulfillment",
+        "inventory",
+        "orders",
+        "payments",
+        "tenancy",
+        "values",
+        "flows",
+    ):
         for path in (PACKAGE / domain).rglob("*.py"):
             found = re.search(r"\b(datetime\.now|utcnow|date\.today|time\.time)\(", path.read_text())
             assert not found, f"{named(path)}: pass `now` in; a clock in here cannot be turned by a test"

@@ -22,6 +22,7 @@ PUBLIC_ROUTES = {
     "POST /v1/webhooks/{gateway}/{endpoint_key}",
 }
 READS_GATEWAY_SECRETS = {
+    "ShippingFunction",
     "MoneyWatchdogFunction",
     "CheckoutFunction",
     "DlqRetriesFunction",

@@ -13,14 +13,11 @@ from holdfast.flows.archive.archive_orders import Archived, archive_orders
 from holdfast.flows.archive.prove_chain import ChainProof, prove_chain
 from holdfast.flows.archive.purge_orders import Purged, purge_orders
 from holdfast.flows.archive.verify_archive import Verified, full_scan, spot_check, verify_new_batches
-from holdfast.flows.money.settlement import Settlement, write
-from holdfast.flows.orders.locked_order import lock_order
-from holdfast.orders.lifecycle import OrderStatus
+from tests import shipping
 from tests.flows.actions import ordered
 from tests.house import House
 
 SECRET = {"key": "a text of chance that no database ever sees: 3c9f0a"}
-DELIVERED = (OrderStatus.PROCESSING, OrderStatus.SHIPPED, OrderStatus.DELIVERED)
 
 
 def archive_environment() -> dict[str, str]:
@@ -31,19 +28,12 @@ def archive_environment() -> dict[str, str]:
     return {"ARCHIVE_KEY_SECRET": reference, "ARCHIVE_BUCKET": bucket}
 
 
-def walk(house: House, order_id: str, *path: OrderStatus) -> None:
-    """Lead an order through statuses as its flows would."""
-    with house.runtime.database.transaction(house.organization_id, now=house.clock(), actor="system:test") as transaction:
-        order = lock_order(transaction, UUID(order_id))
-        write(transaction, order, Settlement(order_id=order.id, path=path, notes="test"))
-
-
 def delivered(house: House, count: int = 1, **how: Any) -> list[str]:
     """Orders that were paid and delivered."""
     order_ids = [ordered(house, **how) for _ in range(count)]
     house.work()
     for order_id in order_ids:
-        walk(house, order_id, *DELIVERED)
+        shipping.delivered(house, order_id)
     return order_ids
 
 

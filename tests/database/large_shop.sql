@@ -116,6 +116,20 @@ INSERT INTO orders.order_allocations (organization_id, id, order_id, order_item_
     SELECT organization_id, pg_temp.key('00d', n, i), id, item_id, warehouse_id, variant_id, 1, at::date, 600, 1, at
       FROM placed;
 
+INSERT INTO fulfillment.shipments (organization_id, id, order_id, warehouse_id, shipment_number, cost, status, carrier,
+                                   tracking_number, captured_when_left, created_at, picked_at, shipped_at, delivered_at,
+                                   actual_delivery_at, notification_sent_at)
+    SELECT organization_id, pg_temp.key('031', n, i), id, warehouse_id, 'N' || n || '-1', 600,
+           CASE status WHEN 'delivered' THEN 'delivered' WHEN 'processing' THEN 'picked' ELSE 'pending' END, 'UPS', 'T' || n,
+           CASE WHEN status = 'delivered' THEN 1000 END, at, CASE WHEN status <> 'confirmed' THEN at END,
+           CASE WHEN status = 'delivered' THEN at END, CASE WHEN status = 'delivered' THEN at END,
+           CASE WHEN status = 'delivered' THEN at END, CASE WHEN status = 'delivered' AND n % 400 <> 4 THEN at END
+      FROM placed WHERE status IN ('confirmed', 'processing', 'delivered');
+
+INSERT INTO fulfillment.shipment_items (organization_id, order_id, shipment_id, allocation_id, order_item_id, quantity)
+    SELECT organization_id, id, pg_temp.key('031', n, i), pg_temp.key('00d', n, i), item_id, 1
+      FROM placed WHERE status IN ('confirmed', 'processing', 'delivered');
+
 INSERT INTO inventory.reservations (organization_id, id, order_id, customer_id, warehouse_id, variant_id, quantity,
                                     status, expires_at, load_date, created_at, completed_at, released_at)
     SELECT organization_id, pg_temp.key('00e', n, i), id, customer_id, warehouse_id, variant_id, 1,
@@ -134,10 +148,11 @@ INSERT INTO inventory.warehouse_daily_load (organization_id, warehouse_id, load_
       FROM shop s, generate_series(1, 3) AS w, generate_series(0, 365) AS d;
 
 INSERT INTO payments.payments (organization_id, id, order_id, attempt, gateway, gateway_account_id, gateway_transaction_id,
-                               amount, captured_amount, currency, status, idempotency_key, authorization_expires_at,
+                               amount, captured_amount, capturable_amount, currency, status, idempotency_key, authorization_expires_at,
                                next_check_at, created_at)
     SELECT organization_id, payment_id, id, 1, 'stripe', account, 'pi_' || n, 1000,
-           CASE WHEN status IN ('pending_payment', 'payment_failed') THEN 0 ELSE 1000 END, 'USD',
+           CASE WHEN status IN ('pending_payment', 'payment_failed') OR n % 200 = 5 THEN 0 ELSE 1000 END,
+           CASE WHEN status IN ('pending_payment', 'payment_failed') THEN 0 WHEN n % 200 = 5 THEN 1000 ELSE 0 END, 'USD',
            CASE WHEN status = 'pending_payment' THEN 'processing' WHEN status = 'payment_failed' THEN 'failed'
                 WHEN n % 200 = 5 THEN 'authorized' ELSE 'captured' END,
            id || '-1', at + interval '7 days', CASE WHEN status = 'pending_payment' THEN at + interval '1 minute' END, at

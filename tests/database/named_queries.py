@@ -31,8 +31,8 @@ from holdfast.flows.dead_letters.try_error_class import try_error_class
 from holdfast.flows.money.gateway_health import gateway_health
 from holdfast.flows.money.list_disputes import DisputeStatus, list_disputes
 from holdfast.flows.money.money_report import show_money_report
+from holdfast.flows.money.owed_operations import Kind, claim_due
 from holdfast.flows.money.refold_payments import Chosen, refold_for
-from holdfast.flows.money.return_money import _claim_operations
 from holdfast.flows.money.settlement import Settlement, write
 from holdfast.flows.money.watch_authorizations import watch_authorizations
 from holdfast.flows.money.watch_payments import check_payments, resume_returns, sweep_payment_events
@@ -44,6 +44,10 @@ from holdfast.flows.orders.find_order import find_order, order_id_of
 from holdfast.flows.orders.list_orders import list_orders
 from holdfast.flows.orders.locked_order import lock_order
 from holdfast.flows.orders.order_timeline import order_timeline
+from holdfast.flows.shipping.follow_shipments import plan_shipments
+from holdfast.flows.shipping.locked_shipments import shipments_of as shipments_of_order
+from holdfast.flows.shipping.read_shipments import Wanted as Parcels
+from holdfast.flows.shipping.read_shipments import list_shipments
 from holdfast.flows.stock import watch_capacity as watching
 from holdfast.flows.stock.capacity_load import list_alerts, show_load
 from holdfast.flows.stock.capacity_overrides import list_overrides
@@ -58,7 +62,7 @@ from holdfast.runtime import Runtime
 from holdfast.values.address import Address
 from holdfast.values.caller import Caller, CallerKind
 from holdfast.values.errors import NotFound
-from holdfast.values.shipping import ShippingPreference
+from holdfast.values.shipping import ShipmentStatus, ShippingPreference
 from tests.database.acting import APP, SYSTEM
 from tests.database.large_shop import Shop
 
@@ -287,6 +291,10 @@ def transfers_of(**which: Any) -> Ask:
     return lambda runtime, shop: list_transfers(runtime, staff(shop), **page, now=shop.now)
 
 
+def shipments_of(of: Callable[[Shop], Parcels]) -> Ask:
+    return lambda runtime, shop: list_shipments(runtime, staff(shop), of(shop), after=None, limit=20, now=shop.now)
+
+
 NAMED: dict[str, Named] = {
     # orders
     "order by id": Named(lambda r, s: find_order(r, customer(s), str(s.order_id), s.now), in_functions=True),
@@ -386,6 +394,30 @@ NAMED: dict[str, Named] = {
     ),
     "daily load to fold, over all tenants": Named(system_wide("_with_crowded_load"), SYSTEM, 5_000),
     "daily load of a tenant": Named(batch("_roll_up"), SYSTEM, 5_000, in_functions=True),
+    # fulfillment
+    "shipments of an order, planned anew": Named(
+        in_tenant(lambda t, s: plan_shipments(t, s.order_id)), rows_max=400, in_functions=True
+    ),
+    "shipments of an order": Named(shipments_of(lambda s: Parcels(order=s.order_number))),
+    "shipments of an order that is locked": Named(in_tenant(lambda t, s: shipments_of_order(t, s.order_id))),
+    "shipments by status and warehouse": Named(
+        shipments_of(lambda s: Parcels(ShipmentStatus.PICKED, warehouse_id=s.warehouse_id))
+    ),
+    "shipments by status": Named(shipments_of(lambda _: Parcels(ShipmentStatus.PENDING))),
+    "shipments of a warehouse": Named(shipments_of(lambda s: Parcels(warehouse_id=s.warehouse_id))),
+    "shipments by tracking number": Named(shipments_of(lambda _: Parcels(tracking_number="T1005"))),
+    "shipments whose customer was not told, over all tenants": Named(
+        statement(
+            "SELECT organization_id, id FROM fulfillment.shipments WHERE shipped_at IS NOT NULL"
+            " AND notification_sent_at IS NULL ORDER BY shipped_at LIMIT 50"
+        ),
+        SYSTEM,
+    ),
+    "where the pieces of an allocation are": Named(
+        statement(
+            "SELECT quantity FROM fulfillment.shipment_items WHERE organization_id = :o AND allocation_id = :order"
+        )
+    ),
     # addresses
     "an order whose address nobody found": Named(place(1, postal_code="99999"), in_functions=True),
     "a cached place that is used, and found again": Named(in_tenant(note_place), in_functions=True),
@@ -452,7 +484,7 @@ NAMED: dict[str, Named] = {
         statement("SELECT id FROM payments.refund_items WHERE organization_id = :o AND order_item_id = :order")
     ),
     "money owed back that is due": Named(lambda r, s: resume_returns(r, lambda: s.now, lambda: 0.0), SYSTEM),
-    "operations of an order": Named(in_tenant(lambda t, s: _claim_operations(t, s.order_id, s.now))),
+    "operations of an order": Named(in_tenant(lambda t, s: claim_due(t, s.order_id, tuple(Kind)))),
     "a settled decision, written": Named(in_tenant(settle), in_functions=True),
     # dead letters
     "dead letters as a queue by status and priority": Named(dead_letters()),

@@ -18,6 +18,8 @@ from holdfast.archive.policy import (
     Verification,
 )
 from holdfast.flows.operations.process_failures import FailureStatus
+from holdfast.fulfillment.lifecycle import TRANSITIONS as SHIPMENT_TRANSITIONS
+from holdfast.fulfillment.lifecycle import FailureReason
 from holdfast.inventory.capacity import AlertType
 from holdfast.inventory.stock_file import ImportMode, ImportStatus
 from holdfast.inventory.transfers import TransferStatus
@@ -31,7 +33,7 @@ from holdfast.payments.model import OPEN_STATUSES, EventState, PaymentStatus, Re
 from holdfast.payments.reconciliation import DifferenceKind, DifferenceStatus
 from holdfast.tenancy.roles import Role
 from holdfast.values.payment_events import DisputeOutcome, EventType
-from holdfast.values.shipping import ShippingPreference
+from holdfast.values.shipping import ShipmentStatus, ShippingPreference
 from tests.database.acting import SCHEMAS, acting
 from tests.database.conftest import TwoShops
 
@@ -73,6 +75,8 @@ MIRRORS: dict[str, type[StrEnum]] = {
     "refund_items_restock_reason": RestockReason,
     "refunds_reason": RefundReason,
     "refunds_status": RefundStatus,
+    "shipments_failure_reason": FailureReason,
+    "shipments_status": ShipmentStatus,
     "stock_imports_mode": ImportMode,
     "stock_imports_status": ImportStatus,
     "transfers_status": TransferStatus,
@@ -135,6 +139,13 @@ def test_the_table_of_transitions_is_the_one_in_code(shops: TwoShops) -> None:
     with acting(shops.superuser) as connection:
         stored = {(a, b) for a, b in connection.run("SELECT from_status, to_status FROM orders.status_transitions")}
     assert stored == {(str(a), str(b)) for a, following in TRANSITIONS.items() for b in following}
+
+
+def test_the_table_of_a_shipments_transitions_is_the_one_in_code(shops: TwoShops) -> None:
+    with acting(shops.superuser) as connection:
+        rows = connection.run("SELECT from_status, to_status FROM fulfillment.shipment_transitions")
+    stored = {(a, b) for a, b in rows}
+    assert stored == {(str(a), str(b)) for a, following in SHIPMENT_TRANSITIONS.items() for b in following}
 
 
 def test_an_order_may_begin_where_the_lifecycle_begins(shops: TwoShops) -> None:

@@ -90,6 +90,7 @@ def test_indexes_of_tenant_tables_begin_with_the_organization_unless_a_job_looks
         "payments_expiring_authorizations",
         "payments_to_check",
         "refunds_pending",
+        "shipments_to_notify",
     }
     unique_over_all = {"gateway_accounts_endpoint_key_unique"}
     by_user = {"organization_members_of_user"}

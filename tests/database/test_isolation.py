@@ -23,6 +23,7 @@ ROLES = (APP, SYSTEM)
 WITHOUT_TENANT = {
     "addresses.geocode_reference": "where postal codes are, the same for all; written by imports alone",
     "addresses.geocode_import_staging": "rows of an import under way",
+    "fulfillment.shipment_transitions": "the rules of a shipment's lifecycle, the same for all",
     "operations.partitioned_tables": "which tables have partitions",
     "archive.parts": "which tables an order consists of",
     "orders.status_transitions": "the rules of the lifecycle, the same for all",
@@ -34,6 +35,7 @@ BY_MEMBERSHIP = {"tenancy.users"}
 SYSTEM_OVER_ALL = {
     "tenancy.organizations": "select",
     "tenancy.payment_methods": "select",
+    "fulfillment.shipments": "select",
     "inventory.reservations": "select",
     "inventory.warehouse_daily_load": "select",
     "inventory.capacity_overrides": "select delete",

@@ -8,16 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from holdfast.payments.captures import CaptureFact
+from holdfast.payments.facts_record import from_json, to_json
 from holdfast.payments.model import PaymentStatus, RefundStatus
-from holdfast.payments.state import (
-    PaymentFacts,
-    PaymentNews,
-    RefundFact,
-    derive_status,
-    from_json,
-    join,
-    to_json,
-)
+from holdfast.payments.state import PaymentFacts, PaymentNews, RefundFact, derive_status, join
 from holdfast.values.errors import InvalidInput
 from holdfast.values.payment_events import DisputeOutcome, EventType
 
@@ -31,6 +25,44 @@ def news(kind: str, minutes: int = 0, **fields: object) -> PaymentNews:
 
 def captured(captured_minor: int = 1_000, minutes: int = 0) -> PaymentNews:
     return news("capture_succeeded", minutes, captured_minor=captured_minor)
+
+
+def named(
+    capture_id: str = "cap_1",
+    amount_minor: int = 600,
+    *,
+    succeeded: int | None = None,
+    failed: int | None = None,
+    is_final: bool = False,
+) -> CaptureFact:
+    """A capture by its name; when it succeeded and failed, in minutes after noon."""
+    return CaptureFact(
+        gateway_capture_id=capture_id,
+        amount_minor=amount_minor,
+        is_final=is_final,
+        succeeded_at=None if succeeded is None else NOON + timedelta(minutes=succeeded),
+        failed_at=None if failed is None else NOON + timedelta(minutes=failed),
+    )
+
+
+def took(
+    capture_id: str = "cap_1", amount_minor: int = 600, minutes: int = 0, *, is_final: bool = False
+) -> PaymentNews:
+    """A capture that the gateway names succeeded."""
+    return news("capture_succeeded", captures=(named(capture_id, amount_minor, succeeded=minutes, is_final=is_final),))
+
+
+def fell(capture_id: str = "cap_1", amount_minor: int = 600, minutes: int = 90) -> PaymentNews:
+    """A capture that the gateway names failed."""
+    return news("capture_failed", captures=(named(capture_id, amount_minor, failed=minutes),))
+
+
+def asked(capture_id: str = "cap_1", amount_minor: int = 600, *, is_final: bool = False) -> PaymentNews:
+    """A capture that the gateway took and has not decided."""
+    return news("payment_processing", captures=(named(capture_id, amount_minor, is_final=is_final),))
+
+
+HELD = news("authorization_succeeded")
 
 
 def refund(kind: str, amount_minor: int = 1_000, refund_id: str = "re_1") -> PaymentNews:
@@ -59,6 +91,7 @@ def status_of(*events: PaymentNews) -> PaymentStatus:
 
 amounts = st.integers(1, NEW.amount_minor)
 minutes = st.integers(0, 3)
+capture_ids = st.sampled_from(["cap_1", "cap_2", "cap_3"])
 dispute_kinds = sorted(kind for kind in EventType if "dispute" in kind)
 plain_kinds = sorted(
     kind
@@ -75,6 +108,9 @@ any_news = st.one_of(
         failure_code=st.sampled_from([None, "card_declined", "insufficient_funds"]),
     ),
     st.builds(captured, amounts, minutes),
+    st.builds(took, capture_ids, amounts, minutes, is_final=st.booleans()),
+    st.builds(fell, capture_ids, amounts, minutes),
+    st.builds(asked, capture_ids, amounts, is_final=st.booleans()),
     st.builds(
         news,
         st.sampled_from(dispute_kinds),
@@ -136,8 +172,8 @@ TAKES_BACK = {EventType.CAPTURE_FAILED, EventType.REFUND_FAILED}
 )
 def test_a_later_state_is_never_undone_by_another_event(history, event):
     before, after = facts_of(history), join(facts_of(history), event)
-    if event.event_type is EventType.CAPTURE_SUCCEEDED and before.refunded_minor:
-        return  # a capture that is larger than known may turn "refunded" into "partially refunded"
+    if event.event_type in {EventType.CAPTURE_SUCCEEDED, EventType.AUTHORIZATION_SUCCEEDED} and before.refunded_minor:
+        return  # more captured, or held, than was known may turn "refunded" into "partially refunded"
     assert PROGRESS.index(derive_status(after)) >= PROGRESS.index(derive_status(before))
 
 
@@ -150,8 +186,10 @@ def test_facts_survive_json(events):
 @given(histories)
 def test_no_more_is_captured_than_was_authorized_or_asked_for(events):
     facts = facts_of(events)
-    assert facts.captured_minor <= facts.amount_minor
+    assert facts.standing_minor <= facts.succeeded_minor <= facts.amount_minor
     assert facts.captured_minor <= facts.authorized_minor
+    assert facts.authorized or not facts.succeeded_minor
+    assert 0 <= facts.remaining_minor <= facts.amount_minor - facts.taken_minor
     assert facts.refunded_minor <= facts.collected_minor
     assert 0 <= facts.charged_back_minor <= facts.taken_minor - facts.refunded_minor
 
@@ -173,6 +211,20 @@ def test_no_more_is_captured_than_was_authorized_or_asked_for(events):
         ([news("cancellation_succeeded"), captured()], "captured"),
         ([news("capture_failed")], "failed"),
         ([captured(600)], "captured"),
+        ([HELD, asked()], "authorized"),
+        ([HELD, took()], "captured"),
+        ([HELD, took(), took("cap_2", 400)], "captured"),
+        ([HELD, took(), news("cancellation_succeeded")], "captured"),
+        ([HELD, took(), news("authorization_expired")], "captured"),
+        ([HELD, took(), fell()], "authorized"),
+        ([HELD, took(), fell(), news("cancellation_succeeded")], "failed"),
+        ([HELD, took(), took("cap_2", 400), fell()], "captured"),
+        ([HELD, took(), took("cap_2", 400), fell(), fell("cap_2", 400)], "failed"),
+        ([HELD, fell()], "authorized"),
+        ([HELD, took(), refund("succeeded", 600)], "partially_refunded"),
+        ([HELD, took(), refund("succeeded", 600), news("cancellation_succeeded")], "refunded"),
+        ([HELD, took(is_final=True), refund("succeeded", 600)], "refunded"),
+        ([HELD, took(), took("cap_2", 400), refund("succeeded", 600)], "partially_refunded"),
         ([captured(), refund("requested")], "captured"),
         ([captured(), refund("succeeded", 400)], "partially_refunded"),
         ([captured(), refund("succeeded", 400), refund("succeeded", 600, "re_2")], "refunded"),
@@ -189,6 +241,57 @@ def test_the_strongest_fact_decides_the_status(events: Sequence[PaymentNews], st
 def test_the_gateways_two_words_for_one_capture_count_once():
     assert facts_of([captured(700), captured(700)]).captured_minor == 700
     assert facts_of([captured(1_000), captured(700)]).captured_minor == 1_000
+
+
+def test_captures_with_names_add_up_and_one_that_is_told_twice_counts_once():
+    for order in permutations([HELD, asked(), took(), took("cap_2", 300), took()]):
+        facts = facts_of(order)
+        assert (facts.taken_minor, facts.remaining_minor, facts.is_capture_final) == (900, 100, False)
+        assert [capture.status for capture in facts.captures] == ["succeeded", "succeeded"]
+
+
+def test_a_capture_that_falls_through_takes_back_itself_and_is_not_held_again():
+    for order in permutations([HELD, took(), took("cap_2", 300), fell("cap_2", 300)]):
+        facts = facts_of(order)
+        assert (facts.taken_minor, facts.lost_minor, facts.remaining_minor) == (600, 300, 100)
+
+
+def test_a_named_capture_and_its_failure_of_the_same_second_is_a_failure():
+    assert facts_of([HELD, took(minutes=5), fell(minutes=5)]).taken_minor == 0
+
+
+def test_a_capture_that_was_refused_leaves_its_money_to_the_next():
+    facts = facts_of([HELD, asked(is_final=True), fell(), took("cap_2", 300)])
+    assert (facts.taken_minor, facts.lost_minor, facts.remaining_minor) == (300, 0, 700)
+
+
+def test_a_capture_that_the_gateway_repeats_after_its_failure_stands():
+    for order in permutations([HELD, took(), fell(minutes=30), took(minutes=60)]):
+        assert (facts_of(order).taken_minor, derive_status(facts_of(order))) == (600, PaymentStatus.CAPTURED)
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        took("cap_2", 300, is_final=True),
+        news("cancellation_succeeded"),
+        news("authorization_expired"),
+        news("capture_succeeded", captures=(named(succeeded=0),), is_capture_final=True),
+    ],
+)
+def test_after_the_last_capture_nothing_is_held(last: PaymentNews):
+    for order in permutations([HELD, took(), last]):
+        assert (facts_of(order).is_capture_final, facts_of(order).remaining_minor) == (True, 0)
+
+
+def test_a_final_capture_under_way_or_refused_is_not_the_end():
+    assert facts_of([HELD, took(), asked("cap_2", 300, is_final=True)]).remaining_minor == 400
+    assert facts_of([HELD, took(), asked("cap_2", 300, is_final=True), fell("cap_2", 300)]).remaining_minor == 400
+
+
+def test_captures_of_more_than_the_payment_are_told_and_counted_as_the_payment():
+    facts = facts_of([HELD, took(), took("cap_2", 600)])
+    assert (facts.taken_minor, facts.overcaptured_minor, facts.remaining_minor) == (1_000, 200, 0)
 
 
 def test_a_capture_that_falls_through_later_leaves_the_payment_failed_whatever_arrives_first():
@@ -251,6 +354,8 @@ def test_a_renewed_authorization_is_good_until_its_later_end():
     [
         captured(1_001),
         captured(0),
+        took("cap_1", 1_001),
+        took("cap_1", 0),
         news("capture_succeeded"),
         refund("succeeded", 1_001),
         refund("failed", 0),

@@ -15,6 +15,7 @@ from tests.faults.gauntlet import Scene
 from tests.faults.production import Production, asked_again
 from tests.gateways.receiver import Received
 from tests.house import House, document
+from tests.shipping import only, pack, ship_command, shipments
 
 HOLD_AND_GRACE_SECONDS: Final = 1_800 + 900 + 60
 _numbers: Iterator[int] = itertools.count(1)
@@ -118,6 +119,29 @@ def capture_by_hand(house: House, caller: Caller) -> Scene:
         again=asked_again(lambda: steps.capture(house.runtime, house.clock, command)),
         check=lambda: ends(house, order_id, "confirmed"),
     )
+
+
+def parcel_about_to_leave(house: House, caller: Caller, *, pieces: int | None = None, returns: bool = True) -> Scene:
+    """A packed parcel of an order whose money is held; ``pieces``: only so many leave. Staff ask again when no answer
+    came, or leave the rest to the watchdog."""
+    order_id = document(house.place({"TEE": 4}))["order"]["id"]
+    packed = pack(house, only(house, order_id))
+    items = None if pieces is None else {"TEE": pieces}
+    command = ship_command(house, packed, caller=caller, items=items, key=f"ship-{order_id}")
+
+    def check() -> list[str]:
+        parcels = [(one["status"], one["items"][0]["quantity"]) for one in shipments(house, order_id)]
+        statuses = sorted(status for status, _ in parcels)
+        wrong = [] if sum(count for _, count in parcels) == 4 else [f"the order is in these parcels: {parcels}"]
+        never_began = statuses == ["packed"] and house.order(order_id)["payment_status"] == "authorized"
+        if not returns and never_began:
+            return wrong
+        whole = pieces is None
+        wrong += [] if statuses == (["shipped"] if whole else ["pending", "shipped"]) else [f"it ended {parcels}"]
+        return [*wrong, *ends(house, order_id, "shipped" if whole else "partially_shipped")]
+
+    again = asked_again(lambda: steps.ship(house.runtime, house.clock, command))
+    return Scene(steps.ship, (command,), again=again if returns else None, check=check)
 
 
 def authorization_about_to_end(house: House) -> Scene:

@@ -22,9 +22,11 @@ from holdfast.flows.money.watch_payments import check_payments, resume_returns, 
 from holdfast.flows.operations.relay_outbox import relay_outbox
 from holdfast.flows.orders.cancel_order import CancelOrder, cancel_order
 from holdfast.flows.orders.expire_reservations import Expired, expire_reservations
+from holdfast.flows.shipping.ship_shipment import ShipShipment, ship_shipment
 from holdfast.payments.model import EventState
 from holdfast.runtime import Runtime
 from holdfast.web.answers import capture_answer, order_answer, payment_answer
+from holdfast.web.shipment_answers import shipped_answer
 
 Clock = Callable[[], datetime]
 TIME_LEFT_SECONDS = 60.0
@@ -55,6 +57,11 @@ def cancel(runtime: Runtime, clock: Clock, command: CancelOrder) -> Answer:
 def capture(runtime: Runtime, clock: Clock, command: CaptureOrder) -> Answer:
     """``POST /v1/orders/{id}/capture``."""
     return capture_order(runtime, command, clock, capture_answer)
+
+
+def ship(runtime: Runtime, clock: Clock, command: ShipShipment) -> Answer:
+    """``POST /v1/ops/shipments/{id}/ship``."""
+    return ship_shipment(runtime, command, clock, shipped_answer)
 
 
 def receive(runtime: Runtime, clock: Clock, endpoint_key: str, headers: Mapping[str, str], body: bytes) -> int:

@@ -1,6 +1,6 @@
 import pytest
 
-from holdfast.flows.money import return_money
+from holdfast.flows.money.owed_operations import ATTEMPTS_MAX
 from holdfast.values.caller import Caller, CallerKind
 from holdfast.values.errors import Forbidden, IdempotencyKeyReused, NotFound, TransitionRefused
 from tests.flows.actions import (
@@ -230,9 +230,9 @@ def test_an_attempt_too_old_to_be_repeated_is_left_to_a_person(house: House) -> 
 def test_money_that_cannot_be_returned_for_hours_calls_a_person_and_is_not_forgotten(house: House) -> None:
     house.add_variant(stock=10)
     order_id = ordered(house)
-    house.stripe_behaves(match={"operation": "refunds.create"}, http_status=503, times=return_money.ATTEMPTS_MAX)
+    house.stripe_behaves(match={"operation": "refunds.create"}, http_status=503, times=ATTEMPTS_MAX)
     house.cancel(order_id)
-    for _ in range(return_money.ATTEMPTS_MAX):
+    for _ in range(ATTEMPTS_MAX):
         house.clock.advance(hours=1, seconds=1)
         resume(house)
     assert operations(house) == [("failed", "customer_request")]

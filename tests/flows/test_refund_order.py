@@ -4,8 +4,8 @@ from uuid import UUID
 
 import pytest
 
-from holdfast.flows.money import return_money
 from holdfast.flows.money.list_refunds import list_refunds
+from holdfast.flows.money.owed_operations import ATTEMPTS_MAX
 from holdfast.payments.model import RestockReason
 from holdfast.payments.refund_plan import Wanted, WantedItem
 from holdfast.values.caller import Caller, CallerKind
@@ -296,9 +296,9 @@ def test_a_refund_the_gateway_refuses_counts_no_more_and_calls_a_person(house: H
 def test_a_refund_that_cannot_be_made_for_hours_calls_a_person_and_goes_on_counting(house: House) -> None:
     house.add_variant(stock=10)
     order_id = ordered(house)
-    house.stripe_behaves(match={"operation": "refunds.create"}, http_status=503, times=return_money.ATTEMPTS_MAX)
+    house.stripe_behaves(match={"operation": "refunds.create"}, http_status=503, times=ATTEMPTS_MAX)
     refund(house, order_id)
-    for _ in range(return_money.ATTEMPTS_MAX):
+    for _ in range(ATTEMPTS_MAX):
         house.clock.advance(hours=1, seconds=1)
         resume(house)
     assert (house.failures(), at_gateway(house, order_id)) == (["RefundFailed"], [])

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from holdfast.flows.money.capture_payment import ATTEMPTS_MAX
+from holdfast.flows.money.owed_operations import ATTEMPTS_MAX
 from holdfast.flows.money.watch_authorizations import watch_authorizations
 from holdfast.payments.capture_policy import BEFORE_EXPIRY, SAFETY_SECONDS
 from tests.flows.actions import at_once, intents, last_payment, look_after_authorizations, resume, status
@@ -67,7 +67,8 @@ def test_an_authorization_of_a_dead_order_that_nobody_returned_is_voided(house: 
     house.cancel(order_id)
     end = ends_at(house, order_id)
     house.forge(
-        "UPDATE payments.payments SET status = 'authorized', facts = facts || '{\"cancelled\": false}'"
+        "UPDATE payments.payments SET status = 'authorized', capturable_amount = amount,"
+        " facts = facts || '{\"cancelled\": false}'"
         " WHERE order_id = :id",
         id=order_id,
     )

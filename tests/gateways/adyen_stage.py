@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import urllib3
 
+from holdfast.flows.checkout.charge_payment import tidings_of
 from holdfast.gateways.adyen import AdyenGateway
 from holdfast.gateways.adyen_webhooks import WEBHOOK_ANSWER, verify_and_parse_webhook
 from holdfast.gateways.port import (
@@ -22,7 +23,7 @@ from holdfast.gateways.port import (
     RefundSnapshot,
 )
 from holdfast.payments.model import PaymentStatus
-from holdfast.payments.state import PaymentFacts, PaymentNews, derive_status, join
+from holdfast.payments.state import PaymentFacts, derive_status, join
 from holdfast.values.money import Money
 from tests.gateways.receiver import Received, Receiver
 from tests.gateways.served import ServedStage
@@ -123,18 +124,15 @@ class AdyenStage(ServedStage):
         request = next(one for one in self.requests if one.payment_id in {event.payment_id for event in news})
         facts = PaymentFacts(amount_minor=request.amount.amount_minor)
         for event in news:
-            assert event.event_type is not None
-            names = ("occurred_at", "amount_minor", "authorized_minor", "captured_minor", "gateway_refund_id",
-                     "authorization_expires_at", "failure_code")  # fmt: skip
-            facts = join(facts, PaymentNews(event_type=event.event_type, **{n: getattr(event, n) for n in names}))
+            facts = join(facts, tidings_of(event, None).news)
         status = derive_status(facts)
         return PaymentSnapshot(
             gateway_transaction_id=transaction_id,
             outcome=_OUTCOMES[status],
             amount=request.amount,
-            captured_minor=facts.captured_minor,
+            captured_minor=facts.standing_minor,
             refunded_minor=facts.refunded_minor,
-            capturable_minor=facts.authorized_minor if status is PaymentStatus.AUTHORIZED else 0,
+            capturable_minor=facts.remaining_minor,
             authorization_expires_at=facts.authorization_expires_at,
         )
 

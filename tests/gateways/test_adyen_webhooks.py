@@ -19,8 +19,9 @@ from holdfast.gateways.adyen_webhooks import (
     verify_and_parse_webhook,
     verify_signature,
 )
-from holdfast.gateways.port import GatewayCredentials, GatewayEvent
+from holdfast.gateways.port import CaptureOutcome, GatewayCredentials, GatewayEvent
 from holdfast.values.errors import InvalidInput, SignatureInvalid
+from holdfast.values.money import Money
 from holdfast.values.payment_events import DisputeOutcome, EventType
 from tests.gateways.adyen_stage import MERCHANT_ACCOUNT, AdyenStage
 
@@ -164,7 +165,7 @@ class TestReading:
             ("AUTHORISATION", True, EventType.AUTHORIZATION_SUCCEEDED),
             ("AUTHORISATION", False, EventType.AUTHORIZATION_FAILED),
             ("CAPTURE", True, EventType.CAPTURE_SUCCEEDED),
-            ("CAPTURE", False, None),
+            ("CAPTURE", False, EventType.CAPTURE_FAILED),
             ("CAPTURE_FAILED", True, EventType.CAPTURE_FAILED),
             ("CANCELLATION", True, EventType.CANCELLATION_SUCCEEDED),
             ("CANCELLATION", False, EventType.CANCELLATION_FAILED),
@@ -205,7 +206,18 @@ class TestReading:
 
     def test_a_capture_does_not_claim_to_know_the_payments_amount(self) -> None:
         (event,) = parse(item("CAPTURE", amount={"currency": "USD", "value": 1200}))
-        assert (event.amount_minor, event.captured_minor, event.currency) == (None, 1200, "USD")
+        assert (event.amount_minor, event.captured_minor, event.currency) == (None, None, "USD")
+        (capture,) = event.captures
+        assert (capture.gateway_capture_id, capture.amount) == (item("CAPTURE")["pspReference"], Money(1200, "USD"))
+        assert (capture.status, capture.decided_at) == (CaptureOutcome.SUCCEEDED, event.occurred_at)
+
+    def test_a_capture_that_fell_through_is_told_by_its_own_reference_and_an_automatic_one_by_its_payment(self) -> None:
+        (event,) = parse(
+            item("CAPTURE_FAILED", pspReference="CAPTURE000000001", merchantReference=f"{PAYMENT_ID}-hold")
+        )
+        assert [(one.gateway_capture_id, one.status) for one in event.captures] == [("CAPTURE000000001", "failed")]
+        (event,) = parse(item("CAPTURE_FAILED", merchantReference=f"{PAYMENT_ID}-now"))
+        assert (event.event_type, event.captures) == (EventType.CAPTURE_FAILED, ())
 
     def test_a_payment_that_was_cancelled_before_adyen_knew_it_is_found_by_our_reference(self) -> None:
         (event,) = parse({**item("TECHNICAL_CANCEL"), "originalReference": ""})

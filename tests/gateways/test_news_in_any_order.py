@@ -12,13 +12,8 @@ from uuid import uuid4
 import pytest
 
 from holdfast.flows.checkout.charge_payment import tidings_of
-from holdfast.gateways.port import (
-    AuthorizeRequest,
-    GatewayEvent,
-    PaymentSnapshot,
-    event_from_refund_snapshot,
-    event_from_snapshot,
-)
+from holdfast.gateways.answers import event_from_refund_snapshot, event_from_snapshot
+from holdfast.gateways.port import AuthorizeRequest, GatewayEvent, PaymentSnapshot
 from holdfast.payments.model import PaymentStatus
 from holdfast.payments.state import PaymentFacts, derive_status, join
 from holdfast.values.money import Money
@@ -149,4 +144,4 @@ def test_every_order_of_arrival_and_every_repetition_ends_in_the_same_state(
     ends = {outcome_of(request, order) for order in arrangements(events)}
     ends |= {outcome_of(request, [*order, *reversed(order), order[0]]) for order in arrangements(events)}
     ((end, facts),) = ends
-    assert (end, facts.captured_minor, facts.refunded_minor) == (status, captured, refunded)
+    assert (end, facts.standing_minor, facts.refunded_minor) == (status, captured, refunded)

@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from holdfast.gateways.paypal_certificates import CertificateSource
 from holdfast.gateways.paypal_webhooks import signed_text, verify_and_parse_webhook
-from holdfast.gateways.port import GatewayCredentials, GatewayEvent
+from holdfast.gateways.port import CaptureOutcome, GatewayCredentials, GatewayEvent
 from holdfast.values.errors import InvalidInput, SignatureInvalid
+from holdfast.values.money import Money
 from holdfast.values.payment_events import DisputeOutcome, EventType
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -279,7 +280,8 @@ class TestTranslation:
                 supplementary_data=OF_AUTHORIZATION,
             )
         )
-        assert (part.amount_minor, part.authorized_minor, part.captured_minor) == (None, None, 1200)
+        assert (part.amount_minor, part.authorized_minor, part.captured_minor) == (None, None, None)
+        assert [(one.amount, one.status) for one in part.captures] == [(Money(1200, "USD"), CaptureOutcome.SUCCEEDED)]
 
     def test_a_resource_without_related_ids_is_known_by_its_link_up(self) -> None:
         assert parse(capture_event("COMPLETED", supplementary_data=None)).gateway_transaction_id == ORDER_ID

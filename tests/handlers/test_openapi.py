@@ -71,6 +71,10 @@ STOCK_CHANGES = {
     "POST /v1/ops/transfers/{transfer_id}/receive",
     "POST /v1/ops/transfers/{transfer_id}/cancel",
 }
+SHIPMENT_STEPS = {
+    f"POST /v1/ops/shipments/{{shipment_id}}/{step}"
+    for step in ("pick", "pack", "cancel", "ship", "in-transit", "deliver", "fail", "reship")
+}
 
 
 def test_headers_are_documented_as_they_are_written() -> None:
@@ -81,7 +85,7 @@ def test_headers_are_documented_as_they_are_written() -> None:
         if parameter["in"] == "header"
     }
     assert set(headers) == {
-        *((key, "Idempotency-Key") for key in STOCK_CHANGES),
+        *((key, "Idempotency-Key") for key in STOCK_CHANGES | SHIPMENT_STEPS),
         ("POST /v1/checkout", "Idempotency-Key"),
         ("POST /v1/orders/{order_id}/payments", "Idempotency-Key"),
         ("POST /v1/orders/{order_id}/cancel", "Idempotency-Key"),

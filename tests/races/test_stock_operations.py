@@ -11,22 +11,44 @@ import pytest
 
 from holdfast.flows.checkout.place_order import place_order
 from holdfast.flows.claims.idempotency import Answer, Claim
+from holdfast.flows.money.refund_order import RefundOrder, refund_order
+from holdfast.flows.orders.cancel_order import CancelOrder, cancel_order
 from holdfast.flows.orders.expire_reservations import expire_reservations
+from holdfast.flows.shipping import deliver_shipment as road
+from holdfast.flows.shipping import prepare_shipment as parcels
+from holdfast.flows.shipping.read_shipments import Wanted as WantedShipments
+from holdfast.flows.shipping.read_shipments import list_shipments
+from holdfast.flows.shipping.reship_shipment import reship_shipment
+from holdfast.flows.shipping.ship_shipment import ShipShipment, ship_shipment
 from holdfast.flows.stock.capacity_overrides import Override, set_override
 from holdfast.flows.stock.change_stock import ChangeStock, StockLine, change_stock
 from holdfast.flows.stock.transfers import Request, cancel_transfer, receive_transfer, request_transfer, ship_transfer
+from holdfast.fulfillment.lifecycle import FailureReason
 from holdfast.inventory.stock import ChangeType
+from holdfast.payments.model import RefundReason, RestockReason
+from holdfast.payments.refund_plan import Wanted, WantedItem
 from holdfast.runtime import Runtime
 from holdfast.values.caller import Caller, CallerKind
-from holdfast.values.errors import CapacityExceeded, Conflict, OutOfStock, StockContended
-from holdfast.web.answers import change_answer, payment_answer
+from holdfast.values.errors import (
+    CapacityExceeded,
+    Conflict,
+    OutOfStock,
+    RefundExceeds,
+    StockContended,
+    TransitionRefused,
+)
+from holdfast.values.shipping import ShipmentStatus
+from holdfast.web.answers import change_answer, order_answer, payment_answer
+from holdfast.web.refund_answers import refund_answer
+from holdfast.web.shipment_answers import shipment_answer, shipped_answer
 from tests.faults.settings import HEAVY
 from tests.house import House, document
 from tests.races.crowd import crowd_of, guest, rush, tally, without_payment
 
 SECONDS: Final = 60.0 if HEAVY else 4.0
+HAMMER_SECONDS: Final = 60.0 if HEAVY else 8.0
 RENDER: Final = change_answer("transfer")
-REFUSALS: Final = (OutOfStock, StockContended, CapacityExceeded, Conflict)
+REFUSALS: Final = (OutOfStock, StockContended, CapacityExceeded, Conflict, TransitionRefused, RefundExceeds)
 
 
 def manager(house: House) -> Caller:
@@ -134,6 +156,39 @@ def test_everybody_at_the_same_levels_at_once_and_nothing_is_lost(
     assert [result for result in results if isinstance(result, Exception)] == []
     done = {name for result in results for name in result}
     assert {name for name, _ in ACTS} <= done, results
+    assert house.violations() == []
+
+
+def test_parcels_refunds_transfers_checkouts_and_expiry_hammer_the_same_levels_and_all_adds_up(house: House) -> None:
+    """Orders that are paid, picked, shipped, lost, sent again, refunded and cancelled, while others buy, move and count
+    the same goods and unpaid holds expire: no deadlock escapes, and every invariant holds at the end."""
+    skus = [f"SKU-{number}" for number in range(10)]
+    for sku in skus:
+        house.add_variant(sku, stock={"EWR": 120, "RNO": 120})
+    who = manager(house)
+    until = time.monotonic() + HAMMER_SECONDS
+
+    def busy(runtime: Runtime, seed: int) -> dict[str, int]:
+        dice, done = random.Random(seed), dict[str, int]()
+        while time.monotonic() < until:
+            name, act = dice.choice(SHOP_ACTS)
+            some = dice.sample(skus, dice.randint(1, 4))
+            try:
+                act(house, runtime, who, some, dice)
+            except REFUSALS:
+                name = f"{name} refused"
+            done[name] = done.get(name, 0) + 1
+        return done
+
+    with crowd_of(house, 16) as runtime:
+        jobs = [(lambda seed=seed: busy(runtime, seed)) for seed in range(7)]
+        results: list[Any] = rush([*jobs, lambda: expire(house, until)])
+    assert [result for result in results if isinstance(result, Exception)] == []
+    tried = {name.removesuffix(" refused") for result in results for name in result}
+    assert {name for name, _ in SHOP_ACTS} <= tried, results
+    for table in ("fulfillment.shipments", "payments.refunds", "inventory.transfers"):
+        assert house.value(f"SELECT count(*) FROM {table}") > 0
+    assert house.value("SELECT count(*) FROM fulfillment.shipments WHERE shipped_at IS NOT NULL") > 0
     assert house.violations() == []
 
 
@@ -246,6 +301,77 @@ def spoil(house: House, runtime: Runtime, who: Caller, skus: list[str], dice: ra
     change(house, runtime, who, ChangeType.DAMAGE, dict.fromkeys(skus, 2), dice.choice(["EWR", "RNO"]))
 
 
+def parcel(house: House, runtime: Runtime, who: Caller, dice: random.Random, *statuses: ShipmentStatus) -> Any:
+    """Some shipment that is in one of these statuses. Raises Conflict when there is none."""
+    wanted = WantedShipments(status=dice.choice(statuses))
+    page = list_shipments(runtime, who, wanted, after=None, limit=50, now=house.clock())
+    if not page["shipments"]:
+        raise Conflict("nothing to do")
+    return dice.choice(page["shipments"])
+
+
+def about(who: Caller, shipment: Any) -> parcels.Request:
+    """A request about a shipment as it was seen."""
+    claim = Claim(who.actor, "shipment", uuid.uuid4().hex, "f")
+    return parcels.Request(who, claim, uuid.UUID(shipment["id"]), shipment["version"])
+
+
+def prepare(house: House, runtime: Runtime, who: Caller, _: list[str], dice: random.Random) -> None:
+    shipment = parcel(house, runtime, who, dice, ShipmentStatus.PENDING, ShipmentStatus.PICKED)
+    act = dice.choice([parcels.pick_shipment, parcels.pack_shipment])
+    act(runtime, about(who, shipment), house.clock(), shipment_answer)
+
+
+def call_parcel_off(house: House, runtime: Runtime, who: Caller, _: list[str], dice: random.Random) -> None:
+    shipment = parcel(house, runtime, who, dice, ShipmentStatus.PICKED, ShipmentStatus.PACKED)
+    parcels.cancel_shipment(runtime, about(who, shipment), "a race", house.clock(), shipment_answer)
+
+
+def ship_parcel(house: House, runtime: Runtime, who: Caller, _: list[str], dice: random.Random) -> None:
+    shipment = parcel(house, runtime, who, dice, ShipmentStatus.PENDING, ShipmentStatus.PACKED)
+    item = dice.choice(shipment["items"])
+    part = {uuid.UUID(item["order_item_id"]): dice.randint(1, item["quantity"])} if dice.random() < 0.4 else {}
+    asked = about(who, shipment)
+    command = ShipShipment(who, asked.claim, asked.shipment_id, asked.version, "UPS", items=part)
+    ship_shipment(runtime, command, house.clock, shipped_answer)
+
+
+def lose(house: House, runtime: Runtime, who: Caller, _: list[str], dice: random.Random) -> None:
+    shipment = parcel(house, runtime, who, dice, ShipmentStatus.SHIPPED)
+    if dice.random() < 0.5:
+        road.deliver_shipment(runtime, about(who, shipment), None, house.clock(), shipment_answer)
+    else:
+        road.fail_shipment(runtime, about(who, shipment), FailureReason.LOST, None, house.clock(), shipment_answer)
+
+
+def send_again(house: House, runtime: Runtime, who: Caller, _: list[str], dice: random.Random) -> None:
+    shipment = parcel(house, runtime, who, dice, ShipmentStatus.FAILED)
+    reship_shipment(runtime, about(who, shipment), None, house.clock(), shipment_answer)
+
+
+def refund(house: House, runtime: Runtime, who: Caller, _: list[str], dice: random.Random) -> None:
+    shipment = parcel(house, runtime, who, dice, *ShipmentStatus)
+    item = dice.choice(shipment["items"])
+    reason = dice.choice([RestockReason.RESELLABLE, RestockReason.RESELLABLE, RestockReason.CUSTOMER_KEPT])
+    wanted = Wanted(items=(WantedItem(uuid.UUID(item["order_item_id"]), dice.randint(1, item["quantity"]), reason),))
+    claim = Claim(who.actor, "refund_order", uuid.uuid4().hex, "f")
+    command = RefundOrder(who, claim, shipment["order_id"], wanted, RefundReason.CUSTOMER_REQUEST)
+    refund_order(runtime, command, house.clock, refund_answer)
+
+
+def cancel(house: House, runtime: Runtime, who: Caller, _: list[str], dice: random.Random) -> None:
+    shipment = parcel(house, runtime, who, dice, ShipmentStatus.PENDING)
+    claim = Claim(who.actor, "cancel_order", uuid.uuid4().hex, "f")
+    cancel_order(runtime, CancelOrder(who, claim, shipment["order_id"]), house.clock, order_answer)
+
+
+def decline(house: House, runtime: Runtime, _who: Caller, skus: list[str], dice: random.Random) -> None:
+    """An order whose hold is left to the expiry."""
+    items = {sku: dice.randint(1, 3) for sku in skus}
+    command = house.command(items, caller=guest(house), token="pm_card_chargeDeclined")
+    place_order(runtime, command, house.clock, payment_answer)
+
+
 ACTS: list[tuple[str, Callable[[House, Runtime, Caller, list[str], random.Random], None]]] = [
     ("buy", buy),
     ("buy", buy),
@@ -254,6 +380,20 @@ ACTS: list[tuple[str, Callable[[House, Runtime, Caller, list[str], random.Random
     ("spoil", spoil),
     ("transfer", transfer),
     ("transfer", transfer),
+]
+
+SHOP_ACTS: list[tuple[str, Callable[[House, Runtime, Caller, list[str], random.Random], None]]] = [
+    *[("buy", buy)] * 5,
+    ("decline", decline),
+    ("receive", receive),
+    ("transfer", transfer),
+    *[("prepare", prepare)] * 2,
+    ("call a parcel off", call_parcel_off),
+    *[("ship", ship_parcel)] * 4,
+    *[("lose or deliver", lose)] * 2,
+    ("send again", send_again),
+    *[("refund", refund)] * 2,
+    ("cancel", cancel),
 ]
 
 

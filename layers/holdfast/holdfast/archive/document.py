@@ -101,6 +101,7 @@ def view_of(whole: Mapping[str, Any], warehouse_codes: Mapping[str, str]) -> dic
             (_allocation(row, warehouse_codes) for row in whole.get("allocations", []) if "superseded_at" not in row),
             key=lambda row: str(row["warehouse"]),
         ),
+        "shipments": _shipments(whole),
         "payments": [_payment(row) for row in whole.get("payments", [])],
         "timeline": [_step(row) for row in whole.get("history", [])],
     }
@@ -127,9 +128,30 @@ def _allocation(row: Mapping[str, Any], warehouse_codes: Mapping[str, str]) -> d
     }
 
 
+def _shipments(whole: Mapping[str, Any]) -> list[dict[str, Any]]:
+    plain = ("id shipment_number status carrier tracking_number tracking_url estimated_delivery_at shipped_at").split()
+    return [
+        {
+            **{name: row.get(name) for name in plain},
+            "delivered_at": row.get("actual_delivery_at"),
+            "items": _packed(row["id"], whole.get("shipment_items", [])),
+        }
+        for row in whole.get("shipments", [])
+        if row["status"] != "cancelled"
+    ]
+
+
+def _packed(shipment_id: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    pieces: dict[str, int] = {}
+    for row in rows:
+        if row["shipment_id"] == shipment_id:
+            pieces[row["order_item_id"]] = pieces.get(row["order_item_id"], 0) + row["quantity"]
+    return [{"order_item_id": item_id, "quantity": pieces[item_id]} for item_id in sorted(pieces)]
+
+
 def _payment(row: Mapping[str, Any]) -> dict[str, Any]:
     plain = "id attempt gateway status currency brand last_four failure_code failure_message client_action".split()
-    money = {"amount": "amount", "captured": "captured_amount", "refunded": "refunded_amount", "charged_back": "charged_back_amount"}
+    money = {"amount": "amount", "captured": "captured_amount", "capturable": "capturable_amount", "refunded": "refunded_amount", "charged_back": "charged_back_amount"}
     return {
         **{name: row.get(name) for name in plain},
         **{f"{name}_minor": row[column] for name, column in money.items()},

@@ -9,7 +9,8 @@ Source: https://docs.adyen.com/api-explorer/Checkout/72/overview, /development-r
 the local server the ``holderName`` decides: ``APPROVED``, ``DECLINED``, ``NOT_ENOUGH_BALANCE``, ``CARD_EXPIRED`` ...
 **Account**: ``merchant_account`` is needed, and for the live address the company's ``url_prefix``.
 **Capture**: each payment says how it is captured: at once (``captureDelayHours`` 0; an AUTHORISATION is then a capture)
-or by us (``manualCapture``). One capture per payment: what it leaves is released, as is Adyen's default.
+or by us (``manualCapture``). Captures of a held payment may be several, which a merchant account has to be enabled for
+("multiple partial captures"); Adyen then keeps what they leave until it is cancelled or runs out (``releases_rest``).
 **Keys**: up to 64 characters; a longer one is replaced by its SHA-256. They do not look at what comes along with them.
 
 **What Adyen cannot be asked.** There is no way to read a payment back. A repetition under the same key answers what
@@ -21,6 +22,7 @@ never guessed: ``cancel`` asks for a cancellation and not for a reversal, which 
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 from uuid import UUID
@@ -39,6 +41,8 @@ from holdfast.gateways.calls import Answer, bounded_request, fitting_key
 from holdfast.gateways.fields import UNREADABLE
 from holdfast.gateways.port import (
     AuthorizeRequest,
+    CaptureOutcome,
+    CaptureSnapshot,
     GatewayCredentials,
     GatewayRefused,
     Outcome,
@@ -74,7 +78,8 @@ class AdyenGateway:
     """One organization's merchant account. Cheap to make: connections belong to the pool."""
 
     name = "adyen"
-    multiple_captures = False
+    multiple_captures = True
+    releases_rest = False
     repeatable_seconds = IDEMPOTENCY_KEY_LIFETIME_SECONDS - 3600.0
 
     def __init__(
@@ -110,12 +115,25 @@ class AdyenGateway:
         return self._result(request, "/payments/details", {"details": dict(details)}, key, deadline_seconds)
 
     def capture(
-        self, transaction_id: str, amount: Money, *, idempotency_key: str, deadline_seconds: float
+        self,
+        transaction_id: str,
+        amount: Money,
+        *,
+        idempotency_key: str,
+        is_final: bool = True,
+        deadline_seconds: float,
     ) -> PaymentSnapshot:
-        """Ask for a capture; CAPTURE tells what became of it. See ``Gateway.capture``."""
+        """Ask for a capture; CAPTURE tells what became of it, under the reference that is answered here. Adyen is not
+        told that a capture is the last. See ``Gateway.capture``."""
         path = f"/payments/{quote(transaction_id, safe='')}/captures"
-        self._modify(path, {"amount": adyen_amount(amount)}, idempotency_key, deadline_seconds)
-        return _undecided(transaction_id)
+        taken = self._modify(path, {"amount": adyen_amount(amount)}, idempotency_key, deadline_seconds)
+        asked_for = CaptureSnapshot(
+            gateway_capture_id=_reference_of(taken, "capture"),
+            status=CaptureOutcome.PENDING,
+            amount=amount,
+            is_final=is_final,
+        )
+        return replace(_undecided(transaction_id), captures=(asked_for,), capture_id=asked_for.gateway_capture_id)
 
     def cancel(self, transaction_id: str, *, idempotency_key: str, deadline_seconds: float) -> PaymentSnapshot:
         """Ask for a cancellation; CANCELLATION tells what became of it, or TECHNICAL_CANCEL where only our own
@@ -133,10 +151,12 @@ class AdyenGateway:
         *,
         idempotency_key: str,
         refund_id: UUID,
+        gateway_capture_id: str | None = None,
         reason: str | None = None,
         deadline_seconds: float,
     ) -> RefundSnapshot:
-        """Ask for a refund; REFUND tells what became of it. See ``Gateway.refund``."""
+        """Ask for a refund of the payment, over all its captures; REFUND tells what became of it. See
+        ``Gateway.refund``."""
         reference = refund_reference(refund_id)
         body = {
             "amount": adyen_amount(amount),
@@ -147,10 +167,8 @@ class AdyenGateway:
         taken = self._modify(path, body, idempotency_key, deadline_seconds)
         if taken.get("reference", reference) != reference:
             raise _reused(taken["reference"])
-        psp_reference = taken.get("pspReference")
-        if not isinstance(psp_reference, str):
-            raise OutcomeUnknown("Adyen took a refund and did not say under which reference.")
-        return RefundSnapshot(gateway_refund_id=psp_reference, status=RefundOutcome.PENDING, amount=amount)
+        gateway_refund_id = _reference_of(taken, "refund")
+        return RefundSnapshot(gateway_refund_id=gateway_refund_id, status=RefundOutcome.PENDING, amount=amount)
 
     def fetch(self, transaction_id: str, *, deadline_seconds: float) -> PaymentSnapshot:
         """Nothing that is not known already: Adyen has no such call. See the module, and ``Gateway.fetch``."""
@@ -258,6 +276,14 @@ def _payment_method(token: str) -> Json:
             "The token is no payment method of Adyen's.", failure_code="invalid_token", gateway="adyen"
         )
     return method
+
+
+def _reference_of(taken: Json, what: str) -> str:
+    """What a modification is known by. Raises OutcomeUnknown where Adyen does not say."""
+    psp_reference = taken.get("pspReference")
+    if not isinstance(psp_reference, str) or not psp_reference:
+        raise OutcomeUnknown(f"Adyen took a {what} and did not say under which reference.")
+    return psp_reference
 
 
 def _undecided(transaction_id: str) -> PaymentSnapshot:

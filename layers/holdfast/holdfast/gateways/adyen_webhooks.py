@@ -9,8 +9,9 @@ code, reference and success. The answer has to be 2xx with the body ``WEBHOOK_AN
 taken, those behind it wait. So an item that is signed and cannot be read is taken all the same: as what its code says,
 in ``NO_CURRENCY``, which no payment is in. Nothing can come of that but a dead letter, where a person sees it.
 
-**CAPTURE that failed** (success false) is a request that came to nothing and changes nothing: it may be the second one
-after a capture that stands. Only CAPTURE_FAILED takes back a capture that had succeeded.
+**Captures.** A payment may have several; each is told under its own reference. CAPTURE that failed (success false) is a
+request that came to nothing; CAPTURE_FAILED takes back the one capture that had succeeded. An automatic capture has no
+reference that we know of: its failure is the payment's.
 """
 
 import binascii
@@ -30,7 +31,7 @@ from holdfast.gateways.adyen_objects import (
     window_of,
 )
 from holdfast.gateways.fields import UNREADABLE, text, utc_instant
-from holdfast.gateways.port import GatewayCredentials, GatewayEvent
+from holdfast.gateways.port import CaptureOutcome, CaptureSnapshot, GatewayCredentials, GatewayEvent
 from holdfast.values.errors import InvalidInput, SignatureInvalid
 from holdfast.values.payment_events import DisputeOutcome, EventType
 
@@ -188,20 +189,34 @@ def _read_authorisation(item: Item, success: bool) -> dict[str, Any]:
 
 
 def _read_capture(item: Item, success: bool) -> dict[str, Any]:
-    """There is one capture per payment, so its amount is all that was captured."""
-    if not success:
-        return {**_of_payment(item), "event_type": None}
-    amount = money_of(item["amount"])
-    return {
-        **_of_payment(item),
-        "event_type": EventType.CAPTURE_SUCCEEDED,
-        "currency": amount.currency,
-        "captured_minor": amount.amount_minor,
-    }
+    outcome = CaptureOutcome.SUCCEEDED if success else CaptureOutcome.FAILED
+    return _of_capture(item, outcome, text(item["pspReference"]))
 
 
 def _read_capture_failed(item: Item, _success: bool) -> dict[str, Any]:
-    return {**_of_payment(item), "event_type": EventType.CAPTURE_FAILED, **_reason(item)}
+    _, is_automatic = read_payment_reference(item.get("merchantReference"))
+    return _of_capture(item, CaptureOutcome.FAILED, None if is_automatic else text(item["pspReference"]))
+
+
+def _of_capture(item: Item, outcome: CaptureOutcome, gateway_capture_id: str | None) -> dict[str, Any]:
+    amount, failed = money_of(item["amount"]), outcome is CaptureOutcome.FAILED
+    reason = _reason(item) if failed else {}
+    told = {
+        **_of_payment(item),
+        "event_type": EventType.CAPTURE_FAILED if failed else EventType.CAPTURE_SUCCEEDED,
+        "currency": amount.currency,
+        **reason,
+    }
+    if gateway_capture_id is None:
+        return told
+    capture = CaptureSnapshot(
+        gateway_capture_id=gateway_capture_id,
+        status=outcome,
+        amount=amount,
+        decided_at=utc_instant(item["eventDate"]),
+        **reason,
+    )
+    return {**told, "captures": (capture,)}
 
 
 def _read_cancellation(item: Item, success: bool) -> dict[str, Any]:

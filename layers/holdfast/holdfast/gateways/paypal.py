@@ -33,6 +33,7 @@ from holdfast.gateways.paypal_objects import (
     custom_id_of_refund,
     declined,
     ids_in,
+    invoice_of_capture,
     is_given_up,
     mark_given_up,
     money_of,
@@ -44,6 +45,7 @@ from holdfast.gateways.paypal_objects import (
     text_in,
     to_approve_again,
     unit_of,
+    voidable_authorization,
     with_payment,
 )
 from holdfast.gateways.paypal_requests import order_body, order_id_in, patch_of_unit, vault_id_in
@@ -87,7 +89,8 @@ class PayPalGateway:
     """One organization's PayPal account. Cheap to make: connections and access tokens are shared."""
 
     name = "paypal"
-    multiple_captures = False
+    multiple_captures = True
+    releases_rest = True
     repeatable_seconds = REQUEST_ID_LIFETIME_SECONDS - 3600.0
 
     def __init__(
@@ -114,22 +117,33 @@ class PayPalGateway:
         return self._settled(order, deadline)[1]
 
     def capture(
-        self, transaction_id: str, amount: Money, *, idempotency_key: str, deadline_seconds: float
+        self,
+        transaction_id: str,
+        amount: Money,
+        *,
+        idempotency_key: str,
+        is_final: bool = True,
+        deadline_seconds: float,
     ) -> PaymentSnapshot:
-        """Capture the order's authorization, for good (``final_capture``). See ``Gateway.capture``.
+        """Capture of the order's authorization. One that the order knows by its invoice id is not asked for again,
+        however long ago that was. See ``Gateway.capture``.
 
         PayPal itself would take up to 115 % of what was authorized; the port does not.
         """
-        deadline, body = Deadline(deadline_seconds), {"amount": paypal_amount(amount), "final_capture": True}
+        deadline = Deadline(deadline_seconds)
         order = self._order(transaction_id, deadline)
+        invoice_id = invoice_of_capture(order, idempotency_key)
+        for known in payments_of(unit_of(order), "captures"):
+            if known.get("invoice_id") == invoice_id:
+                return _captured(order, known)
         held = open_authorization(order)
         if held is None:
             return _snapshot(order)
-        left = _snapshot(order).capturable_minor
-        if amount.amount_minor > left:
+        if amount.amount_minor > _snapshot(order).capturable_minor:
             raise GatewayRefused(
                 f"{amount} is more than is held.", failure_code="amount_exceeds_authorization", gateway="paypal"
             )
+        body = {"amount": paypal_amount(amount), "final_capture": is_final, "invoice_id": invoice_id}
         try:
             capture = self._calls.post(_path("authorizations", held["id"], "capture"), body, idempotency_key, deadline)
         except GatewayRefused as refused:
@@ -137,9 +151,11 @@ class PayPalGateway:
                 return replace(_snapshot(order), outcome=Outcome.CANCELLED, capturable_minor=0)
             return _snapshot(self._what_it_is_instead(transaction_id, refused, deadline))
         with _reading("capture"):
+            after = with_payment(order, "captures", capture)
             refused_again = capture["status"] in ("DECLINED", "FAILED")
-            used = held if refused_again else {**held, "status": "CAPTURED"}
-            return snapshot_of_order(with_payment(with_payment(order, "captures", capture), "authorizations", used))
+            is_last = capture.get("final_capture") is True or _snapshot(after).capturable_minor == 0
+            status = held["status"] if refused_again else "CAPTURED" if is_last else "PARTIALLY_CAPTURED"
+            return _captured(with_payment(after, "authorizations", {**held, "status": status}), capture)
 
     def reauthorize(
         self, transaction_id: str, amount: Money, *, idempotency_key: str, deadline_seconds: float
@@ -169,7 +185,8 @@ class PayPalGateway:
                 raise
 
     def cancel(self, transaction_id: str, *, idempotency_key: str, deadline_seconds: float) -> PaymentSnapshot:
-        """Void the order's authorization; an order without one is marked as given up. See ``Gateway.cancel``.
+        """Void the order's authorization, or what captures left of it; an order without one is marked as given up. See
+        ``Gateway.cancel``.
 
         PayPal cannot cancel an order that nobody has paid. Left alone it ends by itself after hours, but its shopper
         may still approve it, and ``fetch`` would take the money. The mark is in the order itself (``custom_id``), so
@@ -177,9 +194,9 @@ class PayPalGateway:
         """
         deadline = Deadline(deadline_seconds)
         order = self._order(transaction_id, deadline)
-        held, outcome = open_authorization(order), _snapshot(order).outcome
+        held, outcome = voidable_authorization(order), _snapshot(order).outcome
         try:
-            if outcome is Outcome.AUTHORIZED and held is not None:
+            if held is not None:
                 self._calls.post(_path("authorizations", held["id"], "void"), None, idempotency_key, deadline)
             elif not _is_paid(order) and outcome is not Outcome.CANCELLED:
                 mark = mark_given_up(unit_of(order).get("custom_id"))
@@ -199,18 +216,19 @@ class PayPalGateway:
         *,
         idempotency_key: str,
         refund_id: UUID,
+        gateway_capture_id: str | None = None,
         reason: str | None = None,
         deadline_seconds: float,
     ) -> RefundSnapshot:
-        """Refund the order's capture. A refund that the order knows under ``refund_id`` is not asked for again, however
-        long ago that was. See ``Gateway.refund``."""
+        """Refund a capture of the order. A refund that the order knows under ``refund_id`` is not asked for again,
+        however long ago that was. See ``Gateway.refund``."""
         deadline = Deadline(deadline_seconds)
         order = self._order(transaction_id, deadline)
         for known in payments_of(unit_of(order), "refunds"):
             if ids_in(known.get("custom_id"))[1] == refund_id:
                 return _refund_snapshot(known)
         body = {"amount": paypal_amount(amount), "custom_id": custom_id_of_refund(order, refund_id)}
-        path = _path("captures", _refundable(order, amount), "refund")
+        path = _path("captures", gateway_capture_id or _refundable(order, amount), "refund")
         return _refund_snapshot(self._calls.post(path, body, idempotency_key, deadline))
 
     def fetch(self, transaction_id: str, *, deadline_seconds: float) -> PaymentSnapshot:
@@ -299,10 +317,11 @@ def _is_paid(order: PayPalObject) -> bool:
 
 
 def _refundable(order: PayPalObject, amount: Money) -> str:
-    """The capture to refund from. Captures of ours are final, so that there is one; of several, the youngest."""
+    """The capture to refund from where none was named: the youngest that took as much, else the youngest."""
     captures = payments_of(unit_of(order), "captures")
     open_ones = [capture for capture in captures if capture["status"] in ("COMPLETED", "PARTIALLY_REFUNDED")]
-    for capture in reversed(open_ones or captures):
+    large = [capture for capture in open_ones if money_of(capture["amount"]).amount_minor >= amount.amount_minor]
+    for capture in reversed(large or open_ones or captures):
         return text_in(capture, "id")
     raise GatewayRefused(f"{amount} cannot be refunded: nothing was captured.", failure_code="nothing_captured")
 
@@ -349,6 +368,11 @@ def _reading(what: str) -> Iterator[None]:
 def _snapshot(order: PayPalObject) -> PaymentSnapshot:
     with _reading("order"):
         return snapshot_of_order(order)
+
+
+def _captured(order: PayPalObject, capture: PayPalObject) -> PaymentSnapshot:
+    """The order as the answer to this capture of it."""
+    return replace(_snapshot(order), capture_id=text_in(capture, "id"))
 
 
 def _refund_snapshot(refund: PayPalObject) -> RefundSnapshot:

@@ -6,9 +6,12 @@ Source: https://developer.paypal.com/docs/api/orders/v2/, /docs/api/payments/v2/
 on and never changes, while authorizations and captures come later, may be several, and are found in the order.
 ``custom_id`` is a list of our own ids, the payment's first: ``{payment}`` on an order and what comes of it,
 ``{payment},cancelled`` on an order that was given up before any money moved (PayPal has no call for that, see
-``PayPalGateway.cancel``), and ``{payment},{refund},{order}`` on a refund, for a refund tells only its capture.
+``PayPalGateway.cancel``), and ``{payment},{refund},{order}`` on a refund, for a refund tells only its capture. A
+capture takes no ``custom_id`` of its own; one of an authorization is known by its ``invoice_id``: the order's, and a
+mark.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +21,15 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from holdfast.gateways.fields import last_day_of
-from holdfast.gateways.port import Outcome, PaymentSnapshot, RefundOutcome, RefundSnapshot, SavedMethod
+from holdfast.gateways.port import (
+    CaptureOutcome,
+    CaptureSnapshot,
+    Outcome,
+    PaymentSnapshot,
+    RefundOutcome,
+    RefundSnapshot,
+    SavedMethod,
+)
 from holdfast.values.errors import NotRepresentable
 from holdfast.values.money import Money, currency_exponent
 
@@ -36,11 +47,20 @@ _WITH_TWO_DECIMALS: Final = frozenset(
 )  # fmt: skip
 _DECIMAL: Final = re.compile(r"(?P<whole>[0-9]{1,16})(?:\.(?P<part>[0-9]{1,8}))?", re.ASCII)
 _CANCELLED_MARK: Final = "cancelled"
+AUTHORIZATIONS: Final = "/v2/payments/authorizations/"
+CAPTURES: Final = "/v2/payments/captures/"
+_INVOICE_MAX_CHARACTERS: Final = 127
+_MARK_CHARACTERS: Final = 8
 
 _TAKEN: Final = frozenset(("COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED"))
 _HELD: Final = frozenset(("CREATED", "PARTIALLY_CAPTURED"))
 _REFUSED: Final = frozenset(("DECLINED", "FAILED", "DENIED"))
 _RELEASED: Final = frozenset(("VOIDED", "EXPIRED"))
+_OUTCOME_OF_CAPTURE: Final[Mapping[str, CaptureOutcome]] = {
+    "PENDING": CaptureOutcome.PENDING,
+    **dict.fromkeys(_TAKEN, CaptureOutcome.SUCCEEDED),
+    **dict.fromkeys(_REFUSED, CaptureOutcome.FAILED),
+}
 _OUTCOME_OF_ORDER: Final[Mapping[str, Outcome]] = {
     "CREATED": Outcome.REQUIRES_ACTION,
     "SAVED": Outcome.REQUIRES_ACTION,
@@ -102,7 +122,6 @@ def snapshot_of_order(order: PayPalObject) -> PaymentSnapshot:
     captured = sum(money_of(capture["amount"]).amount_minor for capture in captures if capture["status"] in _TAKEN)
     returned = (refund for refund in refunds if refund["status"] not in ("FAILED", "CANCELLED"))
     held = open_authorization(order)
-    left = money_of(held["amount"]).amount_minor - captured if held else 0
     outcome, culprit = _outcome(order, captured)
     code, message = failure_of(culprit)
     card = _source(order, "card")
@@ -112,7 +131,8 @@ def snapshot_of_order(order: PayPalObject) -> PaymentSnapshot:
         amount=amount,
         captured_minor=captured,
         refunded_minor=sum(money_of(refund["amount"]).amount_minor for refund in returned),
-        capturable_minor=max(left, 0),
+        capturable_minor=_left_of(order, held) if held else 0,
+        captures=tuple(capture_snapshot_of(capture) for capture in captures),
         authorization_expires_at=instant(held["expiration_time"]) if held and held.get("expiration_time") else None,
         failure_code=code,
         failure_message=message,
@@ -122,6 +142,44 @@ def snapshot_of_order(order: PayPalObject) -> PaymentSnapshot:
         last_four=card.get("last_digits") if card else None,
         saved_method=saved_method_of(order) if outcome in _PAID else None,
     )
+
+
+def capture_snapshot_of(capture: PayPalObject) -> CaptureSnapshot:
+    """What a capture says. It succeeds when it is made, unless it is pending first; what is refused later was updated.
+
+    Raises ``KeyError`` or ``ValueError`` if this is no capture as we know it.
+    """
+    status = _OUTCOME_OF_CAPTURE[text_in(capture, "status")]
+    made_at, updated_at = capture.get("create_time"), capture.get("update_time")
+    decided_at = {CaptureOutcome.SUCCEEDED: made_at, CaptureOutcome.FAILED: updated_at or made_at}.get(status)
+    code, message = failure_of(capture) if status is CaptureOutcome.FAILED else (None, None)
+    return CaptureSnapshot(
+        gateway_capture_id=text_in(capture, "id"),
+        status=status,
+        amount=money_of(capture["amount"]),
+        is_final=capture.get("final_capture") is True,
+        decided_at=instant(decided_at) if decided_at else None,
+        failure_code=code,
+        failure_message=message,
+    )
+
+
+def invoice_of_capture(order: PayPalObject, idempotency_key: str) -> str:
+    """The ``invoice_id`` that a capture of an authorization is made under: no two captures of an order may have one in
+    common, and the same request always has the same."""
+    mark = hashlib.sha256(idempotency_key.encode()).hexdigest()[:_MARK_CHARACTERS]
+    of_order = str(unit_of(order).get("invoice_id") or text_in(order, "id"))
+    return f"{of_order[: _INVOICE_MAX_CHARACTERS - _MARK_CHARACTERS - 1]}-{mark}"
+
+
+def _left_of(order: PayPalObject, held: PayPalObject) -> int:
+    """What can still be captured: of this authorization, within the order's amount. What is pending is spoken for."""
+    unit = unit_of(order)
+    captures = [one for one in payments_of(unit, "captures") if one["status"] in (*_TAKEN, "PENDING")]
+    amounts = {text_in(one, "id"): money_of(one["amount"]).amount_minor for one in captures}
+    of_held = [one for one in captures if id_in_link(one, "up", AUTHORIZATIONS) in (held["id"], None)]
+    left_of_held = money_of(held["amount"]).amount_minor - sum(amounts[one["id"]] for one in of_held)
+    return max(0, min(left_of_held, money_of(unit["amount"]).amount_minor - sum(amounts.values())))
 
 
 def saved_method_of(order: PayPalObject) -> SavedMethod | None:
@@ -216,6 +274,12 @@ def open_authorization(order: PayPalObject) -> PayPalObject | None:
     """The youngest authorization that money can still be captured from: a renewed one stands for the one before."""
     found = [thing for thing in payments_of(unit_of(order), "authorizations") if thing["status"] in _HELD]
     return found[-1] if found else None
+
+
+def voidable_authorization(order: PayPalObject) -> PayPalObject | None:
+    """The authorization to void: the first one, for a renewed one ends with what it renews."""
+    found = [thing for thing in payments_of(unit_of(order), "authorizations") if thing["status"] in _HELD]
+    return found[0] if found else None
 
 
 def with_payment(order: PayPalObject, kind: str, thing: PayPalObject) -> dict[str, Any]:

@@ -20,7 +20,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from holdfast.gateways.paypal_objects import (
+    AUTHORIZATIONS,
+    CAPTURES,
     REFUND_OUTCOME_OF_STATUS,
+    capture_snapshot_of,
     failure_of,
     id_in_link,
     ids_in,
@@ -39,7 +42,6 @@ if TYPE_CHECKING:
 ALGORITHM: Final = "SHA256withRSA"
 _HEADER_MAX_CHARACTERS: Final = 1024
 _ORDERS: Final = "/v2/checkout/orders/"
-_AUTHORIZATIONS: Final = "/v2/payments/authorizations/"
 
 Resource = Mapping[str, Any]
 
@@ -145,10 +147,8 @@ def _read_authorization(name: str, authorization: Resource) -> dict[str, Any]:
 
 
 def _read_capture(name: str, capture: Resource) -> dict[str, Any]:
-    """A capture of an authorization tells its own amount and not the payment's; one of a whole order tells both.
-
-    Captures of ours are final and so the only one: its amount is the cumulative figure.
-    """
+    """A capture of an authorization tells its own amount and not the payment's, nor what was captured before; one of a
+    whole order tells it all."""
     amount = money_of(capture["amount"])
     is_part = _is_of_authorization(capture)
     event_type = _CAPTURE_EVENTS[name]
@@ -164,7 +164,8 @@ def _read_capture(name: str, capture: Resource) -> dict[str, Any]:
         "amount_minor": None if is_part else amount.amount_minor,
         "currency": amount.currency,
         "authorized_minor": amount.amount_minor if succeeded and not is_part else None,
-        "captured_minor": amount.amount_minor if succeeded else None,
+        "captured_minor": amount.amount_minor if succeeded and not is_part else None,
+        "captures": (capture_snapshot_of(capture),) if is_part or succeeded else (),
         "failure_code": code,
         "failure_message": message,
     }
@@ -188,6 +189,7 @@ def _read_refund(name: str, refund: Resource) -> dict[str, Any]:
         "amount_minor": amount.amount_minor,
         "currency": amount.currency,
         "gateway_refund_id": text_in(refund, "id"),
+        "gateway_capture_id": id_in_link(refund, "up", CAPTURES),
         "refund_id": refund_id,
         "failure_code": str(reason or refund["status"]) if outcome is RefundOutcome.FAILED else None,
     }
@@ -235,7 +237,7 @@ def _order_of(resource: Resource) -> str | None:
 
 
 def _is_of_authorization(capture: Resource) -> bool:
-    return bool(_related(capture).get("authorization_id") or id_in_link(capture, "up", _AUTHORIZATIONS))
+    return bool(_related(capture).get("authorization_id") or id_in_link(capture, "up", AUTHORIZATIONS))
 
 
 def _related(resource: Resource) -> Resource:

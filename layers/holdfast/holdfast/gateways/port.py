@@ -69,6 +69,14 @@ class RefundOutcome(StrEnum):
     FAILED = "failed"
 
 
+class CaptureOutcome(StrEnum):
+    """What a capture with a name is at the gateway. SUCCEEDED can still become FAILED."""
+
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
 @dataclass(frozen=True, slots=True)
 class GatewayCredentials:
     """One organization's account at a gateway. Any of ``webhook_secrets`` may sign: a rotation has two at a time.
@@ -129,6 +137,22 @@ class SavedMethod:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureSnapshot:
+    """One capture of a payment, at a gateway that names them."""
+
+    gateway_capture_id: str
+    status: CaptureOutcome
+    amount: Money
+    is_final: bool = False
+    """Whether nothing is captured after it; False where the gateway does not tell."""
+    decided_at: datetime | None = None
+    """When it succeeded or failed, by the gateway's clock, and the same whenever it is told; None: as its event is
+    dated."""
+    failure_code: str | None = None
+    failure_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentSnapshot:
     """What a payment is now at the gateway. All ``*_minor`` are cumulative and in minor units of ``amount``."""
 
@@ -143,6 +167,10 @@ class PaymentSnapshot:
     refunded_minor: int = 0
     capturable_minor: int = 0
     """What is held and can still be captured."""
+    captures: tuple[CaptureSnapshot, ...] = ()
+    """All that the gateway names, oldest first; of an answer that knows but one, that one."""
+    capture_id: str | None = None
+    """Of the answer to ``capture``: which of ``captures`` it is about. None: the gateway names none, or took none."""
     authorization_expires_at: datetime | None = None
     failure_code: str | None = None
     """The vendor's reason, most specific first (``insufficient_funds`` rather than ``card_declined``)."""
@@ -188,9 +216,15 @@ class GatewayEvent:
     """All that was ever held for this payment; None where the event does not tell."""
     captured_minor: int | None = None
     """Cumulative; None where the event does not tell."""
+    captures: tuple[CaptureSnapshot, ...] = ()
+    """The captures that the event names."""
+    is_capture_final: bool = False
+    """Whether the event says that nothing more can be captured of a payment of which something was."""
     refunded_minor: int | None = None
     """Cumulative over all refunds; None where the event does not tell."""
     gateway_refund_id: str | None = None
+    gateway_capture_id: str | None = None
+    """Of a refund: the capture that it gives back, where a refund is one of a capture."""
     refund_id: UUID | None = None
     gateway_dispute_id: str | None = None
     dispute_reason: str | None = None
@@ -244,19 +278,32 @@ class Gateway(Protocol):
         """Whether this adapter takes held money in several captures; else the first one releases the rest."""
         ...
 
+    @property
+    def releases_rest(self) -> bool:
+        """Whether a final capture lets go of what it leaves; else ``cancel`` does, once the capture stands."""
+        ...
+
     def authorize(self, request: AuthorizeRequest, *, deadline_seconds: float) -> PaymentSnapshot:
         """Create and confirm a payment; take the money at once if ``capture_now``, else hold it."""
         ...
 
     def capture(
-        self, transaction_id: str, amount: Money, *, idempotency_key: str, deadline_seconds: float
+        self,
+        transaction_id: str,
+        amount: Money,
+        *,
+        idempotency_key: str,
+        is_final: bool = True,
+        deadline_seconds: float,
     ) -> PaymentSnapshot:
-        """Take ``amount`` (at most what is held); the rest is released. If that is impossible in the payment's
-        present state, nothing is changed and the snapshot says what it is instead."""
+        """Take ``amount`` (at most what is held). ``is_final``: no other capture follows, and the rest is released;
+        without ``multiple_captures`` every capture is. If it is impossible in the payment's present state, nothing is
+        changed and the snapshot says what it is instead."""
         ...
 
     def cancel(self, transaction_id: str, *, idempotency_key: str, deadline_seconds: float) -> PaymentSnapshot:
-        """Give the payment up before its capture. One that was captured first stays so, and the snapshot says it."""
+        """Give the payment up before its capture, or what several captures left of it. What was captured first stays
+        so, and the snapshot says it."""
         ...
 
     def refund(
@@ -266,10 +313,12 @@ class Gateway(Protocol):
         *,
         idempotency_key: str,
         refund_id: UUID,
+        gateway_capture_id: str | None = None,
         reason: str | None = None,
         deadline_seconds: float,
     ) -> RefundSnapshot:
-        """Give back ``amount`` of what was captured."""
+        """Give back ``amount`` of what was captured; where a refund is one of a capture, of that capture, or (None) of
+        one that has as much."""
         ...
 
     def fetch(self, transaction_id: str, *, deadline_seconds: float) -> PaymentSnapshot:
@@ -311,76 +360,3 @@ class RenewsAuthorizations(Protocol):
         """Hold ``amount`` anew; the snapshot says until when. Raises what ``Gateway`` says of its verbs, GatewayRefused
         where it is too early, or the shopper's money is gone."""
         ...
-
-
-_EVENT_OF_OUTCOME: Final[Mapping[Outcome, EventType]] = {
-    Outcome.SUCCEEDED: EventType.CAPTURE_SUCCEEDED,
-    Outcome.AUTHORIZED: EventType.AUTHORIZATION_SUCCEEDED,
-    Outcome.REQUIRES_ACTION: EventType.ACTION_REQUIRED,
-    Outcome.PROCESSING: EventType.PAYMENT_PROCESSING,
-    Outcome.DECLINED: EventType.AUTHORIZATION_FAILED,
-    Outcome.CANCELLED: EventType.CANCELLATION_SUCCEEDED,
-}
-
-_EVENT_OF_REFUND: Final[Mapping[RefundOutcome, EventType]] = {
-    RefundOutcome.PENDING: EventType.REFUND_REQUESTED,
-    RefundOutcome.SUCCEEDED: EventType.REFUND_SUCCEEDED,
-    RefundOutcome.FAILED: EventType.REFUND_FAILED,
-}
-
-
-def event_from_snapshot(snapshot: PaymentSnapshot, payment_id: UUID, now: datetime) -> GatewayEvent:
-    """An answer in the form of a webhook, so that both go down one road. The same answer has the same event id."""
-    transaction, outcome, amount = snapshot.gateway_transaction_id, snapshot.outcome, snapshot.amount
-    asked_minor = amount.amount_minor if amount else None
-    held_minor = asked_minor if outcome in {Outcome.SUCCEEDED, Outcome.AUTHORIZED} else None
-    return GatewayEvent(
-        gateway_event_id=f"answer:{transaction}:{outcome}:{snapshot.captured_minor}:{snapshot.refunded_minor}",
-        gateway_event_type=ANSWER_EVENT_TYPE,
-        event_type=_EVENT_OF_OUTCOME[outcome],
-        occurred_at=now,
-        gateway_transaction_id=None if snapshot.is_provisional else transaction,
-        payment_id=payment_id,
-        amount_minor=asked_minor,
-        currency=amount.currency if amount else None,
-        authorized_minor=held_minor,
-        captured_minor=snapshot.captured_minor,
-        refunded_minor=snapshot.refunded_minor,
-        authorization_expires_at=snapshot.authorization_expires_at,
-        failure_code=snapshot.failure_code,
-        failure_message=snapshot.failure_message,
-        saved_method=snapshot.saved_method,
-        payload=_payload_of(snapshot),
-    )
-
-
-def event_from_refund_snapshot(
-    snapshot: RefundSnapshot, *, transaction_id: str, payment_id: UUID, refund_id: UUID, now: datetime
-) -> GatewayEvent:
-    """A refund's answer in the form of a webhook. One that does not tell the amount only says that it was asked for."""
-    amount = snapshot.amount
-    return GatewayEvent(
-        gateway_event_id=f"answer:{snapshot.gateway_refund_id}:{snapshot.status}",
-        gateway_event_type=ANSWER_EVENT_TYPE,
-        event_type=_EVENT_OF_REFUND[snapshot.status],
-        occurred_at=now,
-        gateway_transaction_id=transaction_id,
-        payment_id=payment_id,
-        amount_minor=amount.amount_minor if amount else None,
-        currency=amount.currency if amount else None,
-        gateway_refund_id=snapshot.gateway_refund_id if amount else None,
-        refund_id=refund_id,
-        failure_code=snapshot.failure_code,
-        payload={"status": str(snapshot.status)},
-    )
-
-
-def _payload_of(snapshot: PaymentSnapshot) -> dict[str, Any]:
-    """What is worth keeping of an answer. The client's action is left out: it holds a secret."""
-    return {
-        "outcome": str(snapshot.outcome),
-        "capturable_minor": snapshot.capturable_minor,
-        "method": snapshot.method,
-        "brand": snapshot.brand,
-        "last_four": snapshot.last_four,
-    }

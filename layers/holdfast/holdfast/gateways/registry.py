@@ -84,6 +84,10 @@ class Wiring:
     webhook_answer: WebhookAnswer = WebhookAnswer()
     can_be_asked: bool = True
     """Whether ``fetch`` tells more than is known; else webhooks alone do, and nothing can be reconciled by asking."""
+    multiple_captures: bool = False
+    """Whether held money is taken in several captures (see ``Gateway.multiple_captures``)."""
+    refunds_captures: bool = False
+    """Whether a refund is one of a capture, and not of the payment as a whole."""
 
 
 def _paypal_verifier(means: Means) -> Verify:
@@ -105,6 +109,8 @@ GATEWAYS: Final[Mapping[str, Wiring]] = {
             account, pool=means.pool, tokens=means.paypal_tokens, base_url=means.settings.paypal_base_url
         ),
         _paypal_verifier,
+        multiple_captures=PayPalGateway.multiple_captures,
+        refunds_captures=True,
     ),
     "square": Wiring(
         lambda means, account: SquareGateway(account, pool=means.pool, base_url=means.settings.square_base_url),
@@ -115,6 +121,7 @@ GATEWAYS: Final[Mapping[str, Wiring]] = {
         lambda _: verify_adyen,
         webhook_answer=WebhookAnswer(ADYEN_ANSWER, "text/plain"),
         can_be_asked=False,
+        multiple_captures=AdyenGateway.multiple_captures,
     ),
 }
 GATEWAY_NAMES: Final = tuple(GATEWAYS)

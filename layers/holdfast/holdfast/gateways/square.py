@@ -68,6 +68,7 @@ class SquareGateway:
 
     name = "square"
     multiple_captures = False
+    releases_rest = True
     repeatable_seconds = math.inf
 
     def __init__(
@@ -111,7 +112,13 @@ class SquareGateway:
         raise _error_for(answer, lost_answer(changes=True))
 
     def capture(
-        self, transaction_id: str, amount: Money, *, idempotency_key: str, deadline_seconds: float
+        self,
+        transaction_id: str,
+        amount: Money,
+        *,
+        idempotency_key: str,
+        is_final: bool = True,
+        deadline_seconds: float,
     ) -> PaymentSnapshot:
         """Complete a held payment, its amount lowered first where only a part is taken. See ``Gateway.capture``.
 
@@ -146,6 +153,7 @@ class SquareGateway:
         *,
         idempotency_key: str,
         refund_id: UUID,
+        gateway_capture_id: str | None = None,
         reason: str | None = None,
         deadline_seconds: float,
     ) -> RefundSnapshot:

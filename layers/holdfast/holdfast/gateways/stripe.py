@@ -45,6 +45,7 @@ class StripeGateway:
 
     name = "stripe"
     multiple_captures = False
+    releases_rest = True
     repeatable_seconds = IDEMPOTENCY_KEY_LIFETIME_SECONDS - 3600.0
 
     def __init__(
@@ -88,7 +89,13 @@ class StripeGateway:
                 raise
 
     def capture(
-        self, transaction_id: str, amount: Money, *, idempotency_key: str, deadline_seconds: float
+        self,
+        transaction_id: str,
+        amount: Money,
+        *,
+        idempotency_key: str,
+        is_final: bool = True,
+        deadline_seconds: float,
     ) -> PaymentSnapshot:
         """Capture a held intent. See ``Gateway.capture``."""
         form = [("amount_to_capture", str(stripe_amount(amount))), _EXPAND_CHARGE]
@@ -105,6 +112,7 @@ class StripeGateway:
         *,
         idempotency_key: str,
         refund_id: UUID,
+        gateway_capture_id: str | None = None,
         reason: str | None = None,
         deadline_seconds: float,
     ) -> RefundSnapshot:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
+from holdfast.orders.model import FulfillmentStatus
 from holdfast.values.errors import TransitionRefused
 
 
@@ -91,6 +92,31 @@ def path_to_confirmed(current: OrderStatus) -> tuple[OrderStatus, ...]:
     if current not in _WALK_TO_CONFIRMED:
         return ()
     return _WALK_TO_CONFIRMED[_WALK_TO_CONFIRMED.index(current) + 1 :]
+
+
+# How an order follows its goods.
+_WALK_TO_DELIVERED: Final = (_S.CONFIRMED, _S.PROCESSING, _S.PARTIALLY_SHIPPED, _S.SHIPPED, _S.DELIVERED)
+_WHERE_GOODS_ARE: Final[Mapping[FulfillmentStatus, OrderStatus]] = {
+    FulfillmentStatus.IN_PREPARATION: _S.PROCESSING,
+    FulfillmentStatus.PARTIALLY_SHIPPED: _S.PARTIALLY_SHIPPED,
+    FulfillmentStatus.SHIPPED: _S.SHIPPED,
+    FulfillmentStatus.DELIVERED: _S.DELIVERED,
+}
+SHIPS: Final = frozenset({*_WALK_TO_DELIVERED, _S.PARTIALLY_REFUNDED})
+"""What an order is whose goods may be picked and may leave: from its confirmation on, until it is over."""
+
+
+def path_following(current: OrderStatus, goods: FulfillmentStatus) -> tuple[OrderStatus, ...]:
+    """The statuses an order takes in turn to be where its goods are, ``current`` excluded; empty when it is there.
+
+    Never back: goods that failed to arrive and are sent again change the fulfillment status alone. All goods that
+    leave at once skip ``partially_shipped``.
+    """
+    there = _WHERE_GOODS_ARE.get(goods)
+    if there is None or current not in _WALK_TO_DELIVERED:
+        return ()
+    walk = _WALK_TO_DELIVERED[_WALK_TO_DELIVERED.index(current) + 1 : _WALK_TO_DELIVERED.index(there) + 1]
+    return tuple(step for step in walk if step is not _S.PARTIALLY_SHIPPED or there is _S.PARTIALLY_SHIPPED)
 
 
 def _refusal(current: OrderStatus, to: OrderStatus) -> TransitionRefused:

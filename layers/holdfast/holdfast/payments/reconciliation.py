@@ -47,6 +47,8 @@ class Books:
     status: PaymentStatus
     amount: int
     captured: int
+    held: int
+    """Held and not captured."""
     refunded: int
     refunding: int
 
@@ -56,6 +58,7 @@ class Truth:
     """The same payment as the gateway has it now."""
 
     captured: int
+    held: int
     refunded: int
     is_over: bool
     """Declined or given up: no money is held or will come."""
@@ -73,9 +76,12 @@ class Mismatch:
 
 def is_clear(ours: Books, theirs: Truth) -> bool:
     """Whether the gateway's word can simply be taken for it: it took more than was heard of, or gave up what is still
-    waited for. That it took less, or gave something back, has a story that only its events tell."""
+    waited for, all of it or what captures left. That it took less, or gave something back, has a story that only its
+    events tell."""
     if theirs.captured > ours.captured:
         return True
+    if 0 < theirs.captured == ours.captured:
+        return theirs.held == 0 < ours.held
     return theirs.is_over and ours.captured == 0 and _is_waited_for(ours)
 
 

@@ -48,12 +48,14 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Purse:
-    """A payment with money to give back."""
+    """A payment with money to give back, or one capture of it where refunds are each of a capture."""
 
     payment_id: UUID
     captured_minor: int
+    """Of the payment, over all its captures."""
     left_minor: int
     """Captured, and neither given back nor on its way back."""
+    gateway_capture_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,8 @@ class WantedItem:
     quantity: int
     restock_reason: RestockReason | None = None
     amount_minor: int | None = None
+    has_left: bool = False
+    """These units had left their warehouse: what has not left yet still leaves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,7 @@ class PlannedItem:
     worth_minor: int
     amount_minor: int
     restock_reason: RestockReason | None
+    has_left: bool = False
 
     @property
     def restock(self) -> bool:
@@ -113,7 +118,7 @@ class PlannedItem:
 
 @dataclass(frozen=True, slots=True)
 class PlannedRefund:
-    """One refund of one payment."""
+    """One refund of one payment, or of one capture of it."""
 
     payment_id: UUID
     amount_minor: int
@@ -121,10 +126,11 @@ class PlannedRefund:
     is_full: bool
     """Whether it gives back all that was captured, by itself."""
     items: tuple[PlannedItem, ...]
+    gateway_capture_id: str | None = None
 
 
 def plan(left: Left, wanted: Wanted) -> tuple[PlannedRefund, ...]:
-    """The refunds that give back what is wanted, one for each payment they take it from.
+    """The refunds that give back what is wanted, one for each purse they take it from.
 
     Raises RefundExceeds for more than is left, InvalidInput for what no state of the order allows.
     """
@@ -177,7 +183,8 @@ def _items(left: Left, wanted: Sequence[WantedItem]) -> Iterable[PlannedItem]:
         amount = worth if item.amount_minor is None else item.amount_minor
         if amount > worth:
             raise _wrong(f"items[{number}].amount_minor", f"{item.quantity} of this item are worth {worth}")
-        yield PlannedItem(line.order_item_id, item.quantity, worth, amount, item.restock_reason)
+        has_left = item.has_left or item.restock_reason is RestockReason.CUSTOMER_KEPT
+        yield PlannedItem(line.order_item_id, item.quantity, worth, amount, item.restock_reason, has_left)
 
 
 def _spread(
@@ -199,7 +206,8 @@ def _spread(
         shipping = min(shipping_minor, room)
         shipping_minor -= shipping
         total_minor -= amount
-        yield PlannedRefund(purse.payment_id, amount, shipping, amount == purse.captured_minor, tuple(taken))
+        is_full = amount == purse.captured_minor
+        yield PlannedRefund(purse.payment_id, amount, shipping, is_full, tuple(taken), purse.gateway_capture_id)
 
 
 def _cut(item: PlannedItem, room: int) -> tuple[PlannedItem, PlannedItem | None]:

@@ -9,8 +9,15 @@ succeeded, and a capture that fails after it succeeded.
 
 **A capture and its failure.** A capture that failed and was repeated, and one that succeeded and fell through days
 later, are made of the same two kinds of event. The gateway's own dates tell them apart, not the order of arrival: the
-capture stands unless its failure is dated after the latest success. A capture that fell through leaves the payment
-``failed``; a capture that never succeeded leaves it what it was, so that an authorization can be captured again.
+capture stands unless its failure is dated after the latest success. A capture that never succeeded leaves the payment
+what it was, so that an authorization can be captured again.
+
+**Several captures** of one payment are known one by one, by the gateway's id (``payments.captures``); of a gateway that
+captures once, its cumulative figure is all there is. A payment is ``captured`` from the first capture that stands on,
+also while the rest is still held: whether more can be captured is no status but ``remaining_minor``, which is nothing
+once the last capture was final or the rest was given up or ran out. For the same reason a payment whose captured part
+went back is ``partially_refunded`` while the rest is held. Where every capture fell through, it is ``failed``, or
+``authorized`` again while something is left to be captured; what fell through is not held any more.
 
 The one figure that is not a fact is the cumulative refunded amount of a gateway: it does not say which refunds it
 counts and falls when one fails. Refunds are known one by one, by the gateway's id.
@@ -19,9 +26,10 @@ counts and falls when one fails. Refunds are known one by one, by the gateway's 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
-from holdfast.payments import disputes
+from holdfast.payments import captures, disputes
+from holdfast.payments.captures import Captures
 from holdfast.payments.disputes import DISPUTE_NEWS, DisputeFact
 from holdfast.payments.model import PaymentStatus, RefundStatus
 from holdfast.values.errors import InvalidInput
@@ -56,7 +64,11 @@ class PaymentNews:
     """The amount of the thing the event is about: of the refund, for a refund."""
     authorized_minor: int | None = None
     captured_minor: int | None = None
-    """Cumulative over all captures."""
+    """Cumulative over all captures. Of a gateway that names its captures it is not looked at."""
+    captures: Captures = ()
+    """The captures that the event names."""
+    is_capture_final: bool = False
+    """Whether nothing more can be captured, by what the event says."""
     gateway_refund_id: str | None = None
     authorization_expires_at: datetime | None = None
     failure_code: str | None = None
@@ -98,9 +110,14 @@ class PaymentFacts:
     authorized_minor: int = 0
     authorization_expires_at: datetime | None = None
     captured_minor: int = 0
-    """The highest cumulative figure reported; it stays when the capture falls through (see ``capture_failed``)."""
+    """The highest cumulative figure reported of a gateway that captures once and names no captures; it stays when the
+    capture falls through (see ``capture_failed``)."""
     captured_at: datetime | None = None
     capture_failed_at: datetime | None = None
+    captures: Captures = ()
+    """The captures that the gateway names."""
+    released: bool = False
+    """Whether the gateway said that nothing more can be captured."""
     failed: bool = False
     cancelled: bool = False
     expired: bool = False
@@ -112,7 +129,8 @@ class PaymentFacts:
 
     @property
     def capture_failed(self) -> bool:
-        """Whether the last word on the capture is a failure, by the gateway's dates. Of a tie the success stands."""
+        """Whether the last word on a capture without a name is a failure, by the gateway's dates. Of a tie the success
+        stands."""
         if self.capture_failed_at is None:
             return False
         return self.captured_at is None or self.capture_failed_at > self.captured_at
@@ -123,14 +141,56 @@ class PaymentFacts:
         return sum(refund.amount_minor for refund in self.refunds if refund.status is RefundStatus.SUCCEEDED)
 
     @property
+    def standing_minor(self) -> int:
+        """What the captures took and did not fall through, as far as they were heard of; the amount at the most."""
+        figure_minor = 0 if self.capture_failed else self.captured_minor
+        return min(self.amount_minor, max(figure_minor, captures.standing_minor(self.captures)))
+
+    @property
+    def succeeded_minor(self) -> int:
+        """What captures took at some time, also what fell through."""
+        return min(self.amount_minor, max(self.captured_minor, captures.succeeded_minor(self.captures)))
+
+    @property
+    def lost_minor(self) -> int:
+        """What was taken and fell through."""
+        return self.succeeded_minor - self.standing_minor
+
+    @property
+    def overcaptured_minor(self) -> int:
+        """What captures took beyond the payment's amount. None of ours does."""
+        return max(0, captures.standing_minor(self.captures) - self.amount_minor)
+
+    @property
     def collected_minor(self) -> int:
-        """What the gateway took at some time: its capture, or at least what was given back if that news came first."""
-        return max(self.captured_minor, self.refunded_minor)
+        """What the gateway took at some time: its captures, or at least what was given back if that news came first."""
+        return max(self.succeeded_minor, self.refunded_minor)
 
     @property
     def taken_minor(self) -> int:
         """What was taken and did not fall through: the bound of all refunds and lost disputes."""
-        return self.refunded_minor if self.capture_failed else self.collected_minor
+        return max(self.standing_minor, self.refunded_minor)
+
+    @property
+    def is_capture_final(self) -> bool:
+        """Whether nothing more can be captured: the rest was given up or ran out, the last capture was final, or the
+        gateway captures once and did."""
+        over = self.cancelled or self.expired or self.released or self.captured_minor > 0
+        return over or any(capture.is_final and capture.stands for capture in self.captures)
+
+    @property
+    def remaining_minor(self) -> int:
+        """What is still held: authorized and neither captured nor let go. A capture under way is still held."""
+        if not self.authorized or self.is_capture_final:
+            return 0
+        return max(0, min(self.authorized_minor, self.amount_minor) - self.collected_minor)
+
+    @property
+    def covers_amount(self) -> bool:
+        """Whether it is the whole amount. A refund whose capture was not heard of yet does not say how much it was
+        of."""
+        known_minor = max(self.authorized_minor, self.succeeded_minor)
+        return known_minor == 0 or known_minor >= self.amount_minor
 
     @property
     def charged_back_minor(self) -> int:
@@ -168,10 +228,13 @@ def derive_status(facts: PaymentFacts) -> PaymentStatus:
     a refusal, then what the payment waits for."""
     if facts.refunded_minor > 0:
         # While the capture's own news is missing, the whole amount is the safe figure: `refunded` is final.
-        whole = facts.refunded_minor >= (facts.captured_minor or facts.amount_minor)
+        known_minor = facts.standing_minor or facts.succeeded_minor or facts.amount_minor
+        whole = facts.refunded_minor >= known_minor and facts.remaining_minor == 0
         return PaymentStatus.REFUNDED if whole else PaymentStatus.PARTIALLY_REFUNDED
-    if facts.captured_minor > 0:
-        return PaymentStatus.FAILED if facts.capture_failed else PaymentStatus.CAPTURED
+    if facts.standing_minor > 0:
+        return PaymentStatus.CAPTURED
+    if facts.succeeded_minor > 0:
+        return PaymentStatus.AUTHORIZED if facts.remaining_minor > 0 else PaymentStatus.FAILED
     by_precedence = (
         (facts.cancelled or facts.expired, PaymentStatus.CANCELLED),
         (facts.authorized, PaymentStatus.AUTHORIZED),
@@ -182,64 +245,13 @@ def derive_status(facts: PaymentFacts) -> PaymentStatus:
     return next((status for holds, status in by_precedence if holds), PaymentStatus.PENDING)
 
 
-def to_json(facts: PaymentFacts) -> dict[str, Any]:
-    """The facts as JSON values; instants in ISO 8601."""
-    failure = facts.failure
-    return {
-        "amount_minor": facts.amount_minor,
-        "processing": facts.processing,
-        "requires_action": facts.requires_action,
-        "authorized": facts.authorized,
-        "authorized_minor": facts.authorized_minor,
-        "authorization_expires_at": _text(facts.authorization_expires_at),
-        "captured_minor": facts.captured_minor,
-        "captured_at": _text(facts.captured_at),
-        "capture_failed_at": _text(facts.capture_failed_at),
-        "failed": facts.failed,
-        "cancelled": facts.cancelled,
-        "expired": facts.expired,
-        "failure": failure
-        and {"occurred_at": _text(failure.occurred_at), "code": failure.code, "message": failure.message},
-        "refunds": [
-            {
-                "gateway_refund_id": refund.gateway_refund_id,
-                "status": refund.status.value,
-                "amount_minor": refund.amount_minor,
-            }
-            for refund in facts.refunds
-        ],
-        "disputes": [disputes.to_json(dispute) for dispute in facts.disputes],
-    }
-
-
-def from_json(document: Mapping[str, Any]) -> PaymentFacts:
-    """The facts that ``to_json`` wrote. Raises KeyError or ValueError for anything else."""
-    failure = document["failure"]
-    return PaymentFacts(
-        amount_minor=document["amount_minor"],
-        processing=document["processing"],
-        requires_action=document["requires_action"],
-        authorized=document["authorized"],
-        authorized_minor=document["authorized_minor"],
-        authorization_expires_at=_instant(document["authorization_expires_at"]),
-        captured_minor=document["captured_minor"],
-        captured_at=_instant(document["captured_at"]),
-        capture_failed_at=_instant(document["capture_failed_at"]),
-        failed=document["failed"],
-        cancelled=document["cancelled"],
-        expired=document["expired"],
-        failure=failure
-        and Failure(datetime.fromisoformat(failure["occurred_at"]), failure["code"], failure["message"]),
-        refunds=tuple(
-            RefundFact(refund["gateway_refund_id"], RefundStatus(refund["status"]), refund["amount_minor"])
-            for refund in document["refunds"]
-        ),
-        disputes=tuple(disputes.from_json(dispute) for dispute in document["disputes"]),
-    )
-
-
 def _refuse_impossible(facts: PaymentFacts, news: PaymentNews) -> None:
-    if news.event_type is EventType.CAPTURE_SUCCEEDED and not 0 < (news.captured_minor or 0) <= facts.amount_minor:
+    for capture in news.captures:
+        # That too much was asked for and refused is true as well.
+        if capture.amount_minor <= 0 or (capture.succeeded and capture.amount_minor > facts.amount_minor):
+            raise InvalidInput(f"a capture of {capture.amount_minor} of a payment of {facts.amount_minor}")
+    is_unnamed = news.event_type is EventType.CAPTURE_SUCCEEDED and not news.captures
+    if is_unnamed and not 0 < (news.captured_minor or 0) <= facts.amount_minor:
         raise InvalidInput(f"a capture of {news.captured_minor} of a payment of {facts.amount_minor}")
     if news.event_type in DISPUTE_NEWS and (news.gateway_dispute_id is None or (news.amount_minor or 0) < 0):
         raise InvalidInput("a dispute without the gateway's id, or over less than nothing")
@@ -254,22 +266,26 @@ def _refuse_impossible(facts: PaymentFacts, news: PaymentNews) -> None:
 def _told_by(news: PaymentNews, amount_minor: int) -> PaymentFacts:
     """The facts one event states by itself. Requests of ours that were not answered state none."""
     kind = news.event_type
-    captured = kind is EventType.CAPTURE_SUCCEEDED
+    captured = kind is EventType.CAPTURE_SUCCEEDED and not news.captures
     captured_minor = (news.captured_minor or 0) if captured else 0
     held_minor = 0
-    if kind in _MONEY_HELD:
+    holds = kind in _MONEY_HELD or any(capture.succeeded for capture in news.captures)
+    if holds:
+        # A capture with a name may be one of several: it says nothing of how much was held for all of them.
         held_minor = news.authorized_minor or captured_minor or amount_minor
     failed = kind in _FAILURES
     return PaymentFacts(
         amount_minor=amount_minor,
         processing=kind in _IN_PROGRESS,
         requires_action=kind is EventType.ACTION_REQUIRED,
-        authorized=kind in _MONEY_HELD,
+        authorized=holds,
         authorized_minor=max(held_minor, captured_minor),
         authorization_expires_at=news.authorization_expires_at,
         captured_minor=captured_minor,
         captured_at=news.occurred_at if captured else None,
-        capture_failed_at=news.occurred_at if kind is EventType.CAPTURE_FAILED else None,
+        capture_failed_at=news.occurred_at if kind is EventType.CAPTURE_FAILED and not news.captures else None,
+        captures=captures.merge(news.captures, ()),
+        released=news.is_capture_final,
         failed=kind is EventType.AUTHORIZATION_FAILED,
         cancelled=kind is EventType.CANCELLATION_SUCCEEDED,
         expired=kind is EventType.AUTHORIZATION_EXPIRED,
@@ -298,6 +314,8 @@ def _merge(one: PaymentFacts, other: PaymentFacts) -> PaymentFacts:
         captured_minor=max(one.captured_minor, other.captured_minor),
         captured_at=_greater(one.captured_at, other.captured_at),
         capture_failed_at=_greater(one.capture_failed_at, other.capture_failed_at),
+        captures=captures.merge(one.captures, other.captures),
+        released=one.released or other.released,
         failed=one.failed or other.failed,
         cancelled=one.cancelled or other.cancelled,
         expired=one.expired or other.expired,
@@ -343,11 +361,3 @@ def _greater(one: _Dated | None, other: _Dated | None) -> _Dated | None:
     if one is None or other is None:
         return one or other
     return max(one, other)
-
-
-def _text(at: datetime | None) -> str | None:
-    return None if at is None else at.isoformat()
-
-
-def _instant(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)

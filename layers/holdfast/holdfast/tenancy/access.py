@@ -32,10 +32,26 @@ class Operation(StrEnum):
     RESOLVE_PROCESS_FAILURE = "resolve_process_failure"
     SHOW_ORDER_TIMELINE = "show_order_timeline"
     SHOW_GATEWAYS = "show_gateways"
+    LIST_ARCHIVE_BATCHES = "list_archive_batches"
+    LIST_ARCHIVE_DISCREPANCIES = "list_archive_discrepancies"
+    RECONCILE_ARCHIVE_BATCH = "reconcile_archive_batch"
+    PROVE_ARCHIVE = "prove_archive"
+    RESTORE_ARCHIVED_ORDER = "restore_archived_order"
+    EXPORT_CUSTOMER = "export_customer"
+    ERASE_CUSTOMER = "erase_customer"
     LIST_DISPUTES = "list_disputes"
     SHOW_MONEY_REPORT = "show_money_report"
     REFOLD_PAYMENTS = "refold_payments"
     CAPTURE_ORDER = "capture_order"
+    LIST_SHIPMENTS = "list_shipments"
+    PICK_SHIPMENT = "pick_shipment"
+    PACK_SHIPMENT = "pack_shipment"
+    SHIP_SHIPMENT = "ship_shipment"
+    MOVE_SHIPMENT = "move_shipment"
+    DELIVER_SHIPMENT = "deliver_shipment"
+    FAIL_SHIPMENT = "fail_shipment"
+    CANCEL_SHIPMENT = "cancel_shipment"
+    RESHIP_SHIPMENT = "reship_shipment"
     LIST_WAREHOUSES = "list_warehouses"
     CREATE_WAREHOUSE = "create_warehouse"
     CHANGE_WAREHOUSE = "change_warehouse"
@@ -98,6 +114,8 @@ _SHOPPERS: Final = frozenset({CallerKind.CUSTOMER, CallerKind.GUEST})
 _CUSTOMERS: Final = Access(frozenset({CallerKind.CUSTOMER}), staff=None)
 _MANAGERS: Final = Access(frozenset(), staff=Role.MANAGER)
 """What the operations team does: no shopper, and no staff below manager."""
+_ADMINS: Final = Access(frozenset(), staff=Role.ADMIN)
+"""What concerns people's data as a whole."""
 _VIEWERS: Final = Access(frozenset(), staff=Role.VIEWER)
 """What all staff may look at, and no shopper."""
 
@@ -116,11 +134,27 @@ WHO_MAY: Final[Mapping[Operation, Access]] = {
     Operation.ASSIGN_PROCESS_FAILURE: _MANAGERS,
     Operation.RESOLVE_PROCESS_FAILURE: _MANAGERS,
     Operation.SHOW_GATEWAYS: _MANAGERS,
+    Operation.LIST_ARCHIVE_BATCHES: _MANAGERS,
+    Operation.LIST_ARCHIVE_DISCREPANCIES: _MANAGERS,
+    Operation.RECONCILE_ARCHIVE_BATCH: _MANAGERS,
+    Operation.PROVE_ARCHIVE: _MANAGERS,
+    Operation.RESTORE_ARCHIVED_ORDER: _MANAGERS,
+    Operation.EXPORT_CUSTOMER: _ADMINS,
+    Operation.ERASE_CUSTOMER: _ADMINS,
     Operation.SHOW_ORDER_TIMELINE: _MANAGERS,
     Operation.LIST_DISPUTES: _MANAGERS,
     Operation.SHOW_MONEY_REPORT: _MANAGERS,
     Operation.REFOLD_PAYMENTS: _MANAGERS,
     Operation.CAPTURE_ORDER: _MANAGERS,
+    Operation.LIST_SHIPMENTS: _VIEWERS,
+    Operation.PICK_SHIPMENT: _MANAGERS,
+    Operation.PACK_SHIPMENT: _MANAGERS,
+    Operation.SHIP_SHIPMENT: _MANAGERS,
+    Operation.MOVE_SHIPMENT: _MANAGERS,
+    Operation.DELIVER_SHIPMENT: _MANAGERS,
+    Operation.FAIL_SHIPMENT: _MANAGERS,
+    Operation.CANCEL_SHIPMENT: _MANAGERS,
+    Operation.RESHIP_SHIPMENT: _MANAGERS,
     Operation.LIST_WAREHOUSES: _VIEWERS,
     Operation.CREATE_WAREHOUSE: _MANAGERS,
     Operation.CHANGE_WAREHOUSE: _MANAGERS,

@@ -24,10 +24,10 @@ def payment_answer(order: Mapping[str, Any], payment_id: UUID) -> Answer:
     if payment["status"] == "failed":
         facts = {"failure_code": payment["failure_code"], "order": order, "payment": payment}
         detail = payment["failure_message"] or "the payment was declined; another method may be tried"
-        return _problem_answer("payment_declined", detail, facts)
+        return problem_answer("payment_declined", detail, facts)
     if order["status"] == "cancelled":
         detail = "the goods were sold while the payment was under way; the money is being returned"
-        return _problem_answer("conflict", detail, {"order": order, "payment": payment})
+        return problem_answer("conflict", detail, {"order": order, "payment": payment})
     return Answer(int(HTTPStatus.CREATED), json.dumps({"order": order, "payment": payment}))
 
 
@@ -39,12 +39,13 @@ def order_answer(order: Mapping[str, Any]) -> Answer:
 def capture_answer(order: Mapping[str, Any], state: str, went_wrong: str | None) -> Answer:
     """200 when the money was taken, 202 while the gateway has not decided, 409 when it would not."""
     if state == "failed" or (state == "done" and went_wrong):
-        return _problem_answer("capture_failed", went_wrong or "the money could not be taken", {"order": order})
+        return problem_answer("capture_failed", went_wrong or "the money could not be taken", {"order": order})
     status = HTTPStatus.OK if state == "done" else HTTPStatus.ACCEPTED
     return Answer(int(status), json.dumps({"order": order}))
 
 
-def _problem_answer(code: str, detail: str, facts: Mapping[str, Any]) -> Answer:
+def problem_answer(code: str, detail: str, facts: Mapping[str, Any]) -> Answer:
+    """A problem document that is kept."""
     document = problem(code, detail, correlation_id(), facts)
     return Answer(document["status"], json.dumps(document))
 

@@ -152,3 +152,5 @@ class CaptureBody(Body):
     """How much of the held money to take; all of it if nothing is said."""
 
     amount_minor: Annotated[int, Field(ge=1, strict=True)] | None = None
+    is_final: Annotated[bool, Field(strict=True)] = True
+    """Whether the rest is released. Some gateways (Stripe, Square) capture once, so that it always is."""

@@ -50,6 +50,7 @@ class TimelineEntry(BaseModel):
         "stock_movement",
         "refund",
         "dispute",
+        "shipment",
         "operation",
         "message",
         "dead_letter",

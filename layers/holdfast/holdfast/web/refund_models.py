@@ -21,6 +21,14 @@ class RefundItemBody(Body):
     quantity: Annotated[int, Field(ge=1, le=QUANTITY_MAX, strict=True)]
     restock_reason: RestockReason
     amount_minor: Annotated[int, Field(ge=0, le=2**53, strict=True)] | None = None
+    has_left: Annotated[
+        bool,
+        Field(
+            strict=True,
+            description="These units had left their warehouse: what has not left yet still leaves. Without it those "
+            "that have not left are taken first, and stay. What the customer keeps had left.",
+        ),
+    ] = False
 
 
 class RefundBody(Body):
@@ -42,7 +50,7 @@ class RefundBody(Body):
         """The domain's value."""
         return Wanted(
             items=tuple(
-                WantedItem(item.order_item_id, item.quantity, item.restock_reason, item.amount_minor)
+                WantedItem(item.order_item_id, item.quantity, item.restock_reason, item.amount_minor, item.has_left)
                 for item in self.items or ()
             ),
             amount_minor=self.amount_minor or 0,

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from holdfast.orders.lifecycle import OrderStatus
 from holdfast.payments.model import RefundReason, RefundStatus, RestockReason
 from holdfast.values.shipping import ShippingPreference
-from holdfast.web import dead_letter_views, operations_views, payment_method_views, stock_views
+from holdfast.web import archive_views, dead_letter_views, operations_views, payment_method_views, shipment_views, stock_views
 
 
 class Amounts(BaseModel):
@@ -98,6 +98,7 @@ class Payment(BaseModel):
     ]
     amount_minor: int
     captured_minor: int
+    capturable_minor: int
     refunded_minor: int
     charged_back_minor: int
     currency: str
@@ -146,6 +147,7 @@ class Order(BaseModel):
     cancelled_at: datetime | None
     items: list[OrderItem]
     allocations: list[Allocation]
+    shipments: list[shipment_views.Parcel]
     payments: list[Payment]
     timeline: list[Step]
 
@@ -337,8 +339,10 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     RefundList,
     RefundedOrder,
     WebhookReceived,
+    *archive_views.ANSWERS,
     *dead_letter_views.ANSWERS,
     *operations_views.ANSWERS,
+    *shipment_views.ANSWERS,
     *stock_views.ANSWERS,
     *payment_method_views.ANSWERS,
 )

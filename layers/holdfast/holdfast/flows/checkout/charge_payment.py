@@ -14,19 +14,13 @@ from typing import Any, ClassVar, Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
-from holdfast.flows.money.event_record import saved_method_document, store_event, stored_at
+from holdfast.flows.money.event_record import captures_told, saved_method_document, store_event, stored_at
 from holdfast.flows.money.settlement import Tidings, decide, write
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, lock_order
 from holdfast.flows.orders.reserve_again import reserve_again
-from holdfast.gateways.port import (
-    AuthorizeRequest,
-    Gateway,
-    GatewayEvent,
-    GatewayRefused,
-    Outcome,
-    PaymentSnapshot,
-    event_from_snapshot,
-)
+from holdfast.flows.shipping.leave_warehouse import leave_if_paid
+from holdfast.gateways.answers import event_from_snapshot
+from holdfast.gateways.port import AuthorizeRequest, Gateway, GatewayEvent, GatewayRefused, Outcome, PaymentSnapshot
 from holdfast.payments.state import PaymentNews, derive_status, join
 from holdfast.runtime import Runtime
 from holdfast.values.errors import InvalidInput, Rejected, Transient
@@ -221,7 +215,10 @@ def record_answer(transaction: Transaction, attempt: Attempt, answer: GatewayAns
     settlement = decide(order, payment, tidings_of(event, event_id, answer.snapshot), transaction.now)
     if settlement.needs_stock:
         settlement = reserve_again(transaction, order, payment, settlement)
-    return Recorded(write(transaction, order, settlement), bool(settlement.return_money_of))
+    recorded = Recorded(write(transaction, order, settlement), bool(settlement.return_money_of))
+    if order.leaving is not None:
+        leave_if_paid(transaction, order.id)
+    return recorded
 
 
 def _said_again(
@@ -251,6 +248,8 @@ def tidings_of(event: GatewayEvent, event_id: UUID | None, snapshot: PaymentSnap
             amount_minor=event.amount_minor,
             authorized_minor=event.authorized_minor,
             captured_minor=event.captured_minor,
+            captures=captures_told(event),
+            is_capture_final=event.is_capture_final,
             gateway_refund_id=event.gateway_refund_id,
             authorization_expires_at=event.authorization_expires_at,
             failure_code=event.failure_code,
@@ -265,6 +264,7 @@ def tidings_of(event: GatewayEvent, event_id: UUID | None, snapshot: PaymentSnap
         event_id=event_id,
         gateway_transaction_id=event.gateway_transaction_id,
         refund_id=event.refund_id,
+        gateway_capture_id=event.gateway_capture_id,
         saved_method=saved_method_document(event.saved_method),
         client_action=snapshot.client_action if snapshot else None,
         method=snapshot.method if snapshot else None,

@@ -27,7 +27,8 @@ from holdfast.flows.money.return_money import return_money_owed
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
 from holdfast.flows.orders.find_order import order_id_of
 from holdfast.flows.orders.locked_order import lock_order
-from holdfast.gateways.port import PaymentSnapshot, TakesDetails, event_from_snapshot
+from holdfast.gateways.answers import event_from_snapshot
+from holdfast.gateways.port import PaymentSnapshot, TakesDetails
 from holdfast.orders.lifecycle import OrderStatus
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation

@@ -23,6 +23,7 @@ from holdfast.flows.money.settlement import Tidings, decide, write
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
 from holdfast.flows.orders.locked_order import lock_order
 from holdfast.flows.orders.reserve_again import reserve_again
+from holdfast.flows.shipping.leave_warehouse import leave_if_paid
 from holdfast.payments.model import EventState
 from holdfast.payments.retry_policy import RETRIES_MAX, RetryDecision
 from holdfast.payments.retry_policy import decide as decide_retry
@@ -115,7 +116,13 @@ def settle_event(transaction: Transaction, claimed: Mapping[str, Any], *, commit
     settlement = decide(order, payment, _tidings(claimed), transaction.now)
     if settlement.needs_stock:
         settlement = reserve_again(transaction, order, payment, settlement)
-    return Recorded(write(transaction, order, settlement, commit=commit), bool(settlement.return_money_of))
+    waits = order.leaving is not None
+    recorded = Recorded(
+        write(transaction, order, settlement, commit=commit and not waits), bool(settlement.return_money_of)
+    )
+    if waits:
+        leave_if_paid(transaction, order.id)
+    return recorded
 
 
 def _tidings(claimed: Mapping[str, Any]) -> Tidings:

@@ -17,10 +17,15 @@ from holdfast.flows.claims.idempotency import (
     store_answer_and_commit,
     take_over,
 )
-from holdfast.flows.money.capture_payment import CaptureFailed, CaptureReason, capture_due, request_capture
+from holdfast.flows.money.capture_payment import (
+    CaptureFailed,
+    CaptureReason,
+    capture_due,
+    request_capture,
+    what_is_left_to_capture,
+)
 from holdfast.flows.orders.find_order import order_id_of
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, lock_order
-from holdfast.payments.model import PaymentStatus
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation
 from holdfast.values.caller import Caller
@@ -34,12 +39,14 @@ Render = Callable[[Mapping[str, Any], str, str | None], Answer]
 
 @dataclass(frozen=True, slots=True)
 class CaptureOrder:
-    """A request to take held money. Without an amount: all that is held."""
+    """A request to take held money. Without an amount: all that is held. Unless it is the last capture, the rest stays
+    held where the gateway can take it later."""
 
     caller: Caller
     claim: Claim
     reference: str
     amount_minor: int | None = None
+    is_final: bool = True
 
 
 def capture_order(runtime: Runtime, command: CaptureOrder, clock: Callable[[], datetime], render: Render) -> Answer:
@@ -79,8 +86,19 @@ def _begin(runtime: Runtime, command: CaptureOrder, now: datetime) -> Answer | R
             return None if earlier["outcome"] == "busy" else read_earlier(earlier, command.claim, now)
         order = lock_order(transaction, order_id)
         payment = _held(order)
-        amount_minor = payment.amount if command.amount_minor is None else command.amount_minor
-        if request_capture(transaction, order, payment, amount_minor, reason=CaptureReason.BY_HAND) is None:
+        amount_minor = command.amount_minor
+        if amount_minor is None:
+            amount_minor = what_is_left_to_capture(transaction, order, payment)
+        decided = amount_minor != 0 and request_capture(
+            transaction,
+            order,
+            payment,
+            amount_minor,
+            reason=CaptureReason.BY_HAND,
+            is_final=command.is_final,
+            request_key=command.claim.key,
+        )
+        if not decided:
             raise Conflict("a capture of this payment is under way")
         return order_id
 
@@ -90,7 +108,7 @@ def _begin(runtime: Runtime, command: CaptureOrder, now: datetime) -> Answer | R
 def _held(order: LockedOrder) -> LockedPayment:
     """The payment whose money is held; of an order there is one at the most."""
     for payment in order.payments:
-        if payment.status is PaymentStatus.AUTHORIZED and not payment.is_owed_back:
+        if payment.is_held and not payment.is_owed_back:
             return payment
     raise Conflict("no money of this order is held: there is nothing to capture")
 
@@ -111,26 +129,26 @@ def _finish(
     def work(transaction: Transaction) -> Answer:
         # The order before the claim, as whoever stores an answer takes them.
         lock_order(transaction, order_id)
-        # One that failed says nothing once another took its place; and nothing follows one that took the money.
-        latest = transaction.row(
+        mine = transaction.row(
             """
             SELECT state, last_error FROM orders.order_operations
              WHERE organization_id = :organization_id AND order_id = :order_id AND operation = 'capture'
-               AND reason = :reason
-             ORDER BY state = 'failed', id DESC LIMIT 1
+               AND requested_by = :actor AND request_key = :key
+             ORDER BY id DESC LIMIT 1
             """,
             organization_id=transaction.tenant,
             order_id=order_id,
-            reason=CaptureReason.BY_HAND,
+            actor=caller.actor,
+            key=command.claim.key,
         )
         view: Mapping[str, Any] = transaction.value(
             "SELECT checkout.order_view(:organization_id, :order_id)",
             organization_id=transaction.tenant,
             order_id=order_id,
         )
-        if latest is None:
+        if mine is None:
             raise CaptureFailed("the decision to capture is not on the record")
-        answer = render(view, latest.state, latest.last_error)
+        answer = render(view, mine.state, mine.last_error)
         store_answer_and_commit(transaction, command.claim, answer)
         return answer
 

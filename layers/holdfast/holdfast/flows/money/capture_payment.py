@@ -3,13 +3,17 @@
 A decision is a row of ``order_operations``; its id is the key of the call, so that asking twice captures once. Whoever
 decides (a shipment, staff, an authorization about to run out) calls ``request_capture`` in its own transaction and
 ``capture_due`` after it; the watchdog resumes what was not finished. A capture does not move its order.
+
+A payment may be captured several times where its gateway can: each capture is a decision of its own, and what is
+decided and not known to be taken yet counts as taken for the next one. Where the gateway names its captures, a
+decision ends by the news of its own capture, whatever others there are.
 """
 
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar, Final
 from uuid import UUID
@@ -19,26 +23,45 @@ from holdfast.flows.checkout.charge_payment import (
     GATEWAY_DEADLINE_SECONDS,
     GatewayAnswer,
     attempt_of,
+    record,
     record_answer,
+)
+from holdfast.flows.money.owed_operations import (
+    LEASE_SECONDS,
+    End,
+    Kind,
+    Owed,
+    claim_due,
+    finish,
+    reason_of,
+    try_later,
+    wait,
 )
 from holdfast.flows.money.return_money import return_money_owed
 from holdfast.flows.operations.call_person import call_person
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, lock_order
-from holdfast.gateways.port import ANSWER_EVENT_TYPE, GatewayEvent, GatewayRefused, event_from_snapshot
+from holdfast.flows.shipping.leave_warehouse import leave_if_paid
+from holdfast.gateways.answers import event_from_snapshot
+from holdfast.gateways.port import (
+    ANSWER_EVENT_TYPE,
+    CaptureOutcome,
+    Gateway,
+    GatewayEvent,
+    GatewayRefused,
+    PaymentSnapshot,
+)
+from holdfast.gateways.registry import GATEWAYS
 from holdfast.orders.lifecycle import TERMINAL
-from holdfast.payments.model import PaymentStatus
 from holdfast.runtime import Runtime
-from holdfast.values.errors import Conflict, InvalidInput, Rejected
+from holdfast.values.errors import Conflict, InvalidInput, Rejected, Transient
 from holdfast.values.ids import uuid7
 from holdfast.values.money import Money
 from holdfast.values.payment_events import EventType
 
-ATTEMPTS_MAX: Final = 12
-LEASE_SECONDS: Final = 60
-RETRY_DELAY_MAX_SECONDS: Final = 3600
 ACTOR: Final = "system:capture_payment"
 PROCESS: Final = "CaptureFailed"
+_UNWANTED: Final = "not captured: the money goes back"
 
 _logger = logging.getLogger(__name__)
 
@@ -57,17 +80,6 @@ class CaptureReason(StrEnum):
     AUTHORIZATION_EXPIRES = "authorization_expires"
 
 
-@dataclass(frozen=True, slots=True)
-class Capture:
-    """A decision to capture, as committed."""
-
-    id: UUID
-    order_id: UUID
-    payment_id: UUID
-    amount_minor: int
-    attempts: int
-
-
 def request_capture(
     transaction: Transaction,
     order: LockedOrder,
@@ -76,28 +88,41 @@ def request_capture(
     *,
     reason: CaptureReason,
     subject_id: UUID | None = None,
+    is_final: bool = True,
+    request_key: str | None = None,
 ) -> UUID | None:
-    """Decide to capture; the caller commits and then calls ``capture_due``. ``None``: it was decided before and is
-    under way. ``subject_id`` is what it is for, such as a shipment.
+    """Decide to capture; the caller commits and then calls ``capture_due``. ``None``: it was decided before, and is
+    under way or done.
 
-    Raises Conflict where no money is held (any more) and InvalidInput for more than is held.
+    ``subject_id`` is what it is for, such as a shipment: it is captured for once, unless that failed. ``is_final``: no
+    other capture follows and the rest is let go; at a gateway that captures once every capture is, whatever is said.
+    ``request_key`` is the Idempotency-Key it was asked for under.
+
+    Raises Conflict where no money is held (any more), or what is wanted of it is being captured already, and
+    InvalidInput for more than is held; both say what is left in ``capturable_minor``.
     """
+    if _is_decided(transaction, payment, subject_id):
+        return None
     if order.status in TERMINAL or payment.is_owed_back:
         raise Conflict("the money of this order is on its way back")
-    if payment.status is not PaymentStatus.AUTHORIZED:
-        raise Conflict(f"no money is held: the payment is {payment.status}")
-    if not 0 < amount_minor <= payment.amount:
+    if not payment.is_held:
+        raise Conflict(f"no money is held: the payment is {payment.status}", capturable_minor=0)
+    held_minor, left_minor = payment.facts.remaining_minor, what_is_left_to_capture(transaction, order, payment)
+    if not 0 < amount_minor <= held_minor:
         raise InvalidInput(
-            f"{amount_minor} of {payment.amount} cannot be captured",
-            errors=[{"field": "amount_minor", "message": f"from 1 to {payment.amount}, which is what is held"}],
+            f"{amount_minor} of {held_minor} cannot be captured",
+            errors=[{"field": "amount_minor", "message": f"from 1 to {held_minor}, which is what is held"}],
+            capturable_minor=left_minor,
         )
+    if amount_minor > left_minor:
+        raise Conflict("a capture of this payment is under way", capturable_minor=left_minor)
     requested: UUID | None = transaction.value(
         """
         INSERT INTO orders.order_operations (organization_id, id, order_id, payment_id, operation, subject_id, amount,
-                                             reason, requested_by, next_attempt_at, created_at)
-        VALUES (:organization_id, :id, :order_id, :payment_id, 'capture', :subject_id, :amount, :reason, :actor, :now,
-                :now)
-        ON CONFLICT (organization_id, order_id, operation, payment_id, subject_id) WHERE state = 'running' DO NOTHING
+                                             is_final, request_key, reason, requested_by, next_attempt_at, created_at)
+        VALUES (:organization_id, :id, :order_id, :payment_id, 'capture', :subject_id, :amount, :is_final,
+                :request_key, :reason, :actor, :now, :now)
+        ON CONFLICT DO NOTHING
         RETURNING id
         """,
         organization_id=transaction.tenant,
@@ -106,6 +131,8 @@ def request_capture(
         payment_id=payment.id,
         subject_id=subject_id,
         amount=amount_minor,
+        is_final=is_final or not GATEWAYS[payment.gateway].multiple_captures,
+        request_key=request_key,
         reason=reason,
         actor=transaction.actor,
         now=transaction.now,
@@ -113,158 +140,260 @@ def request_capture(
     return requested
 
 
+def what_is_left_to_capture(transaction: Transaction, order: LockedOrder, payment: LockedPayment) -> int:
+    """What a capture can be decided of, in minor units: held, and neither decided about nor under way at the gateway.
+    The caller holds the order's lock, under which every capture is decided."""
+    running = transaction.rows(
+        """
+        SELECT amount, is_final, gateway_id FROM orders.order_operations
+         WHERE organization_id = :organization_id AND order_id = :order_id AND payment_id = :payment_id
+           AND operation = 'capture' AND state = 'running'
+        """,
+        organization_id=transaction.tenant,
+        order_id=order.id,
+        payment_id=payment.id,
+    )
+    known = {capture.gateway_capture_id: capture for capture in payment.facts.captures}
+    # What is running and known at the gateway counts as what it is there; what is not, as what was decided.
+    unheard = [row for row in running if row.gateway_id not in known]
+    pending = [capture for capture in known.values() if capture.is_pending]
+    if any(row.is_final for row in unheard) or any(capture.is_final for capture in pending):
+        return 0
+    decided_minor = sum(int(row.amount) for row in unheard)
+    return max(0, payment.facts.remaining_minor - decided_minor - sum(capture.amount_minor for capture in pending))
+
+
 def capture_due(runtime: Runtime, organization_id: UUID, order_id: UUID, clock: Callable[[], datetime]) -> None:
     """Carry out what was decided about one order. Failures stay recorded as due: the watchdog resumes them."""
-    now = clock()
-    with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
-        rows = transaction.rows(
-            """
-            UPDATE orders.order_operations
-               SET attempts = attempts + 1, next_attempt_at = :lease_until
-             WHERE organization_id = :organization_id AND order_id = :order_id AND state = 'running'
-               AND operation = 'capture' AND next_attempt_at <= :now
-            RETURNING id, order_id, payment_id, amount, attempts
-            """,
-            organization_id=organization_id,
-            order_id=order_id,
-            now=now,
-            lease_until=now + timedelta(seconds=LEASE_SECONDS),
-        )
-    for row in rows:
-        capture = Capture(row.id, row.order_id, row.payment_id, row.amount, row.attempts)
+    with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
+        claimed = claim_due(transaction, order_id, (Kind.CAPTURE,))
+    for owed in claimed:
         try:
-            _carry_out(runtime, organization_id, capture, clock)
+            _carry_out(runtime, organization_id, owed, clock)
         except Exception as error:
             _logger.warning("the capture of order %s: %s", order_id, error, exc_info=True)
-            _postpone(runtime, organization_id, capture, error, clock())
+            _postpone(runtime, organization_id, owed, error, clock())
     ring_outbox_bell(runtime)
 
 
-def _carry_out(runtime: Runtime, organization_id: UUID, capture: Capture, clock: Callable[[], datetime]) -> None:
+def _is_decided(transaction: Transaction, payment: LockedPayment, subject_id: UUID | None) -> bool:
+    if subject_id is None:
+        return False
+    return bool(
+        transaction.value(
+            """
+            SELECT count(*) FROM orders.order_operations
+             WHERE organization_id = :organization_id AND payment_id = :payment_id AND subject_id = :subject_id
+               AND operation = 'capture' AND state IN ('running', 'done')
+            """,
+            organization_id=transaction.tenant,
+            payment_id=payment.id,
+            subject_id=subject_id,
+        )
+    )
+
+
+def _carry_out(runtime: Runtime, organization_id: UUID, owed: Owed, clock: Callable[[], datetime]) -> None:
     with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
-        order = lock_order(transaction, capture.order_id)
-        payment = order.payment(capture.payment_id)
-        if _is_over(transaction, order, payment, capture):
+        order = lock_order(transaction, owed.order_id)
+        payment = order.payment(owed.payment_id)
+        is_taken = _is_taken(payment, owed)
+        if not is_taken and _is_over(transaction, order, payment, owed):
+            leave_if_paid(transaction, order.id)
             return
+    if is_taken:
+        _let_go_of_rest(runtime, organization_id, order, payment, owed, clock)
+        return
     attempt = attempt_of(organization_id, order, payment)
-    answer = _ask(runtime, payment, capture, clock)
+    gateway = runtime.gateways.gateway(payment.gateway, payment.secret_reference, payment.merchant_account)
+    answer = _ask(gateway, payment, owed, clock)
 
     def work(transaction: Transaction) -> bool:
         recorded = record_answer(transaction, attempt, answer)
-        _conclude(transaction, capture, answer.event, is_wanted=recorded.view["status"] not in TERMINAL)
+        _conclude(transaction, owed, answer, gateway, is_wanted=recorded.view["status"] not in TERMINAL)
+        leave_if_paid(transaction, owed.order_id)
         return recorded.owes_money
 
     if runtime.database.transact(organization_id, work, now=clock(), actor=ACTOR):
-        return_money_owed(runtime, organization_id, capture.order_id, clock)
+        return_money_owed(runtime, organization_id, owed.order_id, clock)
 
 
-def _is_over(transaction: Transaction, order: LockedOrder, payment: LockedPayment, capture: Capture) -> bool:
-    """Whether nothing is left to ask for: the money was taken, or goes back. Raises CaptureFailed when it is gone."""
-    if payment.captured_amount > 0:
-        _finish(transaction, capture, "done", None)
-        return True
+def _is_taken(payment: LockedPayment, owed: Owed) -> bool:
+    """Whether this very capture stands already: by its name, or where captures have none, because there is but one.
+    Raises CaptureFailed when the gateway took it and then could not."""
+    if owed.gateway_id is None:
+        return payment.captured_amount > 0 and not payment.facts.captures
+    for capture in payment.facts.captures:
+        if capture.gateway_capture_id == owed.gateway_id:
+            if capture.status == CaptureOutcome.FAILED:
+                raise CaptureFailed(payment.facts.failure_message or payment.facts.failure_code or "it failed there")
+            return capture.stands
+    return False
+
+
+def _is_over(transaction: Transaction, order: LockedOrder, payment: LockedPayment, owed: Owed) -> bool:
+    """Whether nothing is to be asked for now: the money goes back, or another capture has to end first. Raises
+    CaptureFailed when it is gone; of several captures only the gateway knows whether this one took what is missing."""
     if order.status in TERMINAL or payment.is_owed_back:
-        _finish(transaction, capture, "done", "not captured: the money goes back")
+        finish(transaction, owed, End.DONE, _UNWANTED)
         return True
-    if payment.status is not PaymentStatus.AUTHORIZED:
+    if owed.is_final and _is_another_under_way(transaction, owed):
+        # What a final capture leaves is let go: it must not overtake one that was decided before it.
+        wait(transaction, owed, LEASE_SECONDS)
+        return True
+    if not payment.is_held and not payment.facts.captures:
         raise CaptureFailed(f"the money is not held any more: the payment is {payment.status}")
     return False
 
 
-def _ask(runtime: Runtime, payment: LockedPayment, capture: Capture, clock: Callable[[], datetime]) -> GatewayAnswer:
+def _is_another_under_way(transaction: Transaction, owed: Owed) -> bool:
+    return bool(
+        transaction.value(
+            """
+            SELECT count(*) FROM orders.order_operations
+             WHERE organization_id = :organization_id AND order_id = :order_id AND payment_id = :payment_id
+               AND operation = 'capture' AND state = 'running' AND NOT is_final
+            """,
+            organization_id=transaction.tenant,
+            order_id=owed.order_id,
+            payment_id=owed.payment_id,
+        )
+    )
+
+
+def _ask(gateway: Gateway, payment: LockedPayment, owed: Owed, clock: Callable[[], datetime]) -> GatewayAnswer:
     """The gateway's answer; a refusal of the capture as such is one too."""
     begun = time.monotonic()
     snapshot = None
     try:
-        gateway = runtime.gateways.gateway(payment.gateway, payment.secret_reference, payment.merchant_account)
         snapshot = gateway.capture(
             str(payment.gateway_transaction_id),
-            Money(capture.amount_minor, payment.currency),
-            idempotency_key=f"capture-{capture.id}",
+            Money(owed.amount_minor or payment.amount, payment.currency),
+            idempotency_key=f"capture-{owed.id}",
+            is_final=owed.is_final,
             deadline_seconds=GATEWAY_DEADLINE_SECONDS,
         )
         event = event_from_snapshot(snapshot, payment.id, clock())
     except GatewayRefused as refused:
         if not refused.is_about_attempt:
             raise
-        event = _refusal(refused, payment, capture, clock())
+        event = _refusal(refused, payment, owed, clock())
     return GatewayAnswer("capture", event, snapshot, round((time.monotonic() - begun) * 1000))
 
 
-def _refusal(refused: GatewayRefused, payment: LockedPayment, capture: Capture, now: datetime) -> GatewayEvent:
-    return GatewayEvent(
-        gateway_event_id=f"ours:{capture.id}:{capture.attempts}",
+def _refusal(refused: GatewayRefused, payment: LockedPayment, owed: Owed, now: datetime) -> GatewayEvent:
+    """A refusal in words of ours. Of several captures it is not told as the payment's failure: others may stand."""
+    told = {"code": refused.failure_code, "message": refused.detail}
+    event = GatewayEvent(
+        gateway_event_id=f"ours:{owed.id}:{owed.attempts}",
         gateway_event_type=ANSWER_EVENT_TYPE,
         event_type=EventType.CAPTURE_FAILED,
         occurred_at=now,
         payment_id=payment.id,
         failure_code=refused.failure_code,
         failure_message=refused.detail,
-        payload={"code": refused.failure_code, "message": refused.detail},
+        payload=told,
     )
+    return replace(event, event_type=EventType.CAPTURE_REQUESTED) if payment.facts.captures else event
 
 
-def _conclude(transaction: Transaction, capture: Capture, event: GatewayEvent, *, is_wanted: bool) -> None:
+def _conclude(
+    transaction: Transaction, owed: Owed, answer: GatewayAnswer, gateway: Gateway, *, is_wanted: bool
+) -> None:
     """What the answer means for the decision; with the answer, in one transaction."""
-    if event.event_type is EventType.CAPTURE_SUCCEEDED:
-        _finish(transaction, capture, "done", None)
-    elif event.event_type in _UNDECIDED and capture.attempts < ATTEMPTS_MAX:
+    event, outcome = answer.event, _outcome(answer, gateway)
+    _note_name(transaction, owed, answer.snapshot)
+    if outcome is CaptureOutcome.SUCCEEDED:
+        finish(transaction, owed, End.DONE)
+    elif outcome is CaptureOutcome.PENDING and not owed.is_last_attempt:
         # Its webhook tells. Until then the same question is asked again, and answered the same.
-        _try_later(transaction, capture, "the gateway has not decided")
+        try_later(transaction, owed, "the gateway has not decided")
     elif not is_wanted:
-        _finish(transaction, capture, "done", "not captured: the money goes back")
+        finish(transaction, owed, End.DONE, _UNWANTED)
     else:
         why = event.failure_message or event.failure_code or f"the gateway says {event.event_type}"
-        _give_up(transaction, capture, CaptureFailed(why))
+        _give_up(transaction, owed, CaptureFailed(why))
+
+
+def _outcome(answer: GatewayAnswer, gateway: Gateway) -> CaptureOutcome:
+    """What became of this very capture. Where captures have names, a payment that is captured says nothing of it."""
+    snapshot = answer.snapshot
+    if snapshot is not None and snapshot.capture_id is not None:
+        return next(one.status for one in snapshot.captures if one.gateway_capture_id == snapshot.capture_id)
+    if answer.event.event_type is EventType.CAPTURE_SUCCEEDED:
+        return CaptureOutcome.FAILED if gateway.multiple_captures else CaptureOutcome.SUCCEEDED
+    return CaptureOutcome.PENDING if answer.event.event_type in _UNDECIDED else CaptureOutcome.FAILED
 
 
 _UNDECIDED: Final = frozenset({EventType.PAYMENT_PROCESSING, EventType.AUTHORIZATION_SUCCEEDED})
 
 
-def _postpone(runtime: Runtime, organization_id: UUID, capture: Capture, error: Exception, now: datetime) -> None:
-    """Note the failure and try later; after the last attempt, or where trying again is pointless, call a person."""
-    hopeless = isinstance(error, CaptureFailed) or capture.attempts >= ATTEMPTS_MAX
-    with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
-        if hopeless:
-            _give_up(transaction, capture, error)
+def _note_name(transaction: Transaction, owed: Owed, snapshot: PaymentSnapshot | None) -> None:
+    if snapshot is None or snapshot.capture_id is None:
+        return
+    transaction.execute(
+        """
+        UPDATE orders.order_operations SET gateway_id = :gateway_id
+         WHERE organization_id = :organization_id AND id = :id AND gateway_id IS DISTINCT FROM :gateway_id
+        """,
+        organization_id=transaction.tenant,
+        id=owed.id,
+        gateway_id=snapshot.capture_id,
+    )
+
+
+def _let_go_of_rest(
+    runtime: Runtime,
+    organization_id: UUID,
+    order: LockedOrder,
+    payment: LockedPayment,
+    owed: Owed,
+    clock: Callable[[], datetime],
+) -> None:
+    """End a decision whose capture stands; where the gateway goes on holding what the last capture left, have it given
+    up first. What it does not give up runs out by itself."""
+    gateway = runtime.gateways.gateway(payment.gateway, payment.secret_reference, payment.merchant_account)
+    facts = payment.facts
+    is_left = facts.collected_minor < facts.authorized_minor and not (facts.cancelled or facts.expired)
+    if owed.is_final and is_left and not gateway.releases_rest:
+        begun = time.monotonic()
+        try:
+            snapshot = gateway.cancel(
+                str(payment.gateway_transaction_id),
+                idempotency_key=f"release-{owed.id}",
+                deadline_seconds=GATEWAY_DEADLINE_SECONDS,
+            )
+        except (Rejected, Transient) as error:
+            if isinstance(error, Transient) and not owed.is_last_attempt:
+                raise
+            _logger.warning("what the last capture of payment %s left is not given up: %s", payment.id, error)
         else:
-            _try_later(transaction, capture, f"{type(error).__name__}: {error}")
+            event = event_from_snapshot(snapshot, payment.id, clock())
+            answer = GatewayAnswer("release", event, snapshot, round((time.monotonic() - begun) * 1000))
+            record(runtime, attempt_of(organization_id, order, payment), answer, clock, ACTOR)
+    with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
+        lock_order(transaction, owed.order_id)
+        finish(transaction, owed, End.DONE)
+        leave_if_paid(transaction, owed.order_id)
 
 
-def _try_later(transaction: Transaction, capture: Capture, why: str) -> None:
-    delay_seconds = min(LEASE_SECONDS * 2 ** (capture.attempts - 1), RETRY_DELAY_MAX_SECONDS)
-    transaction.execute(
-        """
-        UPDATE orders.order_operations SET next_attempt_at = :retry_at, last_error = :why
-         WHERE organization_id = :organization_id AND id = :id AND state = 'running'
-        """,
-        organization_id=transaction.tenant,
-        id=capture.id,
-        retry_at=transaction.now + timedelta(seconds=delay_seconds),
-        why=why,
-    )
+def _postpone(runtime: Runtime, organization_id: UUID, owed: Owed, error: Exception, now: datetime) -> None:
+    """Note the failure and try later; after the last attempt, or where trying again is pointless, call a person."""
+    with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
+        if isinstance(error, CaptureFailed) or owed.is_last_attempt:
+            lock_order(transaction, owed.order_id)
+            _give_up(transaction, owed, error)
+            leave_if_paid(transaction, owed.order_id)
+        else:
+            try_later(transaction, owed, reason_of(error))
 
 
-def _give_up(transaction: Transaction, capture: Capture, error: Exception) -> None:
-    why = f"{type(error).__name__}: {error}"
-    _finish(transaction, capture, "failed", why)
+def _give_up(transaction: Transaction, owed: Owed, error: Exception) -> None:
+    finish(transaction, owed, End.FAILED, reason_of(error))
     payload = {
-        "operation_id": str(capture.id),
-        "payment_id": str(capture.payment_id),
-        "amount_minor": capture.amount_minor,
+        "operation_id": str(owed.id),
+        "payment_id": str(owed.payment_id),
+        "subject_id": owed.subject_id and str(owed.subject_id),
+        "amount_minor": owed.amount_minor,
     }
-    call_person(transaction, PROCESS, capture.order_id, f"held money could not be taken: {error}", payload)
-
-
-def _finish(transaction: Transaction, capture: Capture, state: str, last_error: str | None) -> None:
-    transaction.execute(
-        """
-        UPDATE orders.order_operations SET state = :state, finished_at = :now, last_error = :last_error
-         WHERE organization_id = :organization_id AND id = :id AND state = 'running'
-        """,
-        organization_id=transaction.tenant,
-        id=capture.id,
-        state=state,
-        now=transaction.now,
-        last_error=last_error,
-    )
+    call_person(transaction, PROCESS, owed.order_id, f"held money could not be taken: {error}", payload)

@@ -10,7 +10,9 @@ from uuid import UUID
 
 from holdfast.database.transaction import Transaction
 from holdfast.flows.money.settlement import Tidings
-from holdfast.gateways.port import GatewayEvent, SavedMethod
+from holdfast.gateways.port import CaptureOutcome, CaptureSnapshot, GatewayEvent, SavedMethod
+from holdfast.payments import captures
+from holdfast.payments.captures import CaptureFact
 from holdfast.payments.state import PaymentNews
 from holdfast.values.correlation import correlation_id as current_correlation_id
 from holdfast.values.ids import uuid7
@@ -108,7 +110,10 @@ def _news(event: GatewayEvent) -> dict[str, Any]:
         "currency": event.currency,
         "authorized_minor": event.authorized_minor,
         "captured_minor": event.captured_minor,
+        "captures": [captures.to_json(capture) for capture in captures_told(event)],
+        "is_capture_final": event.is_capture_final,
         "gateway_refund_id": event.gateway_refund_id,
+        "gateway_capture_id": event.gateway_capture_id,
         "refund_id": event.refund_id and str(event.refund_id),
         "gateway_dispute_id": event.gateway_dispute_id,
         "dispute_reason": event.dispute_reason,
@@ -120,6 +125,24 @@ def _news(event: GatewayEvent) -> dict[str, Any]:
         "failure_message": event.failure_message,
         "saved_method": saved_method_document(event.saved_method),
     }
+
+
+def captures_told(event: GatewayEvent) -> tuple[CaptureFact, ...]:
+    """The captures that an event names, as facts; one that says no date of its own is dated as its event is."""
+    return tuple(
+        CaptureFact(
+            gateway_capture_id=capture.gateway_capture_id,
+            amount_minor=capture.amount.amount_minor,
+            is_final=capture.is_final,
+            succeeded_at=_decided_at(capture, event, CaptureOutcome.SUCCEEDED),
+            failed_at=_decided_at(capture, event, CaptureOutcome.FAILED),
+        )
+        for capture in event.captures
+    )
+
+
+def _decided_at(capture: CaptureSnapshot, event: GatewayEvent, outcome: CaptureOutcome) -> datetime | None:
+    return (capture.decided_at or event.occurred_at) if capture.status is outcome else None
 
 
 def saved_method_document(saved: SavedMethod | None) -> dict[str, Any] | None:
@@ -146,6 +169,8 @@ def tidings_from(row: Mapping[str, Any]) -> Tidings:
             amount_minor=news["amount_minor"],
             authorized_minor=news["authorized_minor"],
             captured_minor=news["captured_minor"],
+            captures=tuple(captures.from_json(capture) for capture in news["captures"]),
+            is_capture_final=news["is_capture_final"],
             gateway_refund_id=news["gateway_refund_id"],
             authorization_expires_at=_instant(news["authorization_expires_at"]),
             failure_code=news["failure_code"],
@@ -159,6 +184,7 @@ def tidings_from(row: Mapping[str, Any]) -> Tidings:
         currency=news["currency"],
         event_id=UUID(row["id"]),
         gateway_transaction_id=row["gateway_transaction_id"],
+        gateway_capture_id=news["gateway_capture_id"],
         refund_id=None if news["refund_id"] is None else UUID(news["refund_id"]),
         saved_method=news.get("saved_method"),
     )

@@ -33,15 +33,14 @@ _LOOK: Final = """
     WITH stray AS (
         SELECT 'captured_without_live_order' AS kind, p.id AS subject_id, o.id AS order_id, p.id AS payment_id,
                0::bigint AS ours, NULL::bigint AS gateways,
-               CASE WHEN p.status = 'authorized' THEN p.amount
-                    ELSE p.captured_amount - p.refunded_amount - p.refunding_amount - p.charged_back_amount END
-                   AS amount_at_risk, p.currency::text AS currency,
+               p.capturable_amount + p.captured_amount - p.refunded_amount - p.refunding_amount
+                   - p.charged_back_amount AS amount_at_risk, p.currency::text AS currency,
                'order ' || o.order_number || ' is ' || o.status || ' and its payment is ' || p.status AS details
           FROM orders.orders o
           JOIN payments.payments p ON p.organization_id = o.organization_id AND p.order_id = o.id
          WHERE o.organization_id = :organization_id AND o.status IN ('cancelled', 'refunded', 'payment_failed')
            AND o.id >= tenancy.uuid_v7_floor(:window_begin) AND o.status_changed_at <= :settled
-           AND (p.status = 'authorized'
+           AND (p.capturable_amount > 0
                 OR p.captured_amount > p.refunded_amount + p.refunding_amount + p.charged_back_amount)
            AND NOT EXISTS (SELECT 1 FROM orders.order_operations x
                             WHERE x.organization_id = o.organization_id AND x.order_id = o.id AND x.payment_id = p.id
@@ -68,10 +67,11 @@ _LOOK: Final = """
            AND e.id >= tenancy.uuid_v7_floor(:window_begin) AND e.received_at <= :settled
          LIMIT :limit
     ), expiring AS (
-        SELECT 'authorization_expiring', p.id, p.order_id, p.id, p.amount, NULL::bigint, p.amount, p.currency::text,
+        SELECT 'authorization_expiring', p.id, p.order_id, p.id, p.capturable_amount, NULL::bigint,
+               p.capturable_amount, p.currency::text,
                'the authorization of payment ' || p.id || ' runs out at ' || p.authorization_expires_at
           FROM payments.payments p
-         WHERE p.organization_id = :organization_id AND p.status = 'authorized'
+         WHERE p.organization_id = :organization_id AND p.capturable_amount > 0
            AND p.authorization_expires_at BETWEEN :window_begin AND :expiring
          LIMIT :limit
     ), undecided AS (

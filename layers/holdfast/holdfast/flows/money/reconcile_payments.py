@@ -21,7 +21,8 @@ from holdfast.flows.money.look_for_differences import ACTOR
 from holdfast.flows.money.money_differences import Found, close_differences, open_at_gateways, record_differences
 from holdfast.flows.money.return_money import return_money_owed
 from holdfast.flows.orders.locked_order import LockedPayment, lock_order
-from holdfast.gateways.port import GatewayRefused, Outcome, PaymentSnapshot, event_from_snapshot
+from holdfast.gateways.answers import event_from_snapshot
+from holdfast.gateways.port import CaptureOutcome, GatewayRefused, Outcome, PaymentSnapshot
 from holdfast.payments.reconciliation import FROM_GATEWAY, Books, DifferenceKind, Mismatch, Truth, is_clear, mismatches
 from holdfast.runtime import Runtime
 from holdfast.values.errors import Rejected, Transient
@@ -197,13 +198,20 @@ def _books(payment: LockedPayment) -> Books:
         status=payment.status,
         amount=payment.amount,
         captured=payment.captured_amount,
+        held=payment.facts.remaining_minor,
         refunded=payment.refunded_amount,
         refunding=payment.refunding_amount,
     )
 
 
 def _truth(snapshot: PaymentSnapshot) -> Truth:
-    return Truth(captured=snapshot.captured_minor, refunded=snapshot.refunded_minor, is_over=snapshot.outcome in _OVER)
+    pending = (capture.amount for capture in snapshot.captures if capture.status is CaptureOutcome.PENDING)
+    return Truth(
+        captured=snapshot.captured_minor,
+        held=snapshot.capturable_minor + sum(amount.amount_minor for amount in pending),
+        refunded=snapshot.refunded_minor,
+        is_over=snapshot.outcome in _OVER,
+    )
 
 
 def _note(transaction: Transaction, told: Told) -> None:

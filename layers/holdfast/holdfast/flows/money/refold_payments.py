@@ -13,8 +13,9 @@ from uuid import UUID
 
 from holdfast.database.transaction import Transaction, records
 from holdfast.flows.money.event_record import tidings_from
+from holdfast.payments.facts_record import to_json
 from holdfast.payments.model import PaymentStatus
-from holdfast.payments.state import PaymentFacts, derive_status, join, to_json
+from holdfast.payments.state import PaymentFacts, derive_status, join
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation, require
 from holdfast.values.caller import Caller
@@ -69,7 +70,7 @@ def _payments(transaction: Transaction, chosen: Chosen, limit: int) -> list[Mapp
         transaction.rows(
             """
             SELECT p.id, p.amount, p.currency, p.gateway_transaction_id, p.facts, p.status, p.captured_amount,
-                   p.refunded_amount, p.charged_back_amount, p.failure_code, p.failure_message,
+                   p.capturable_amount, p.refunded_amount, p.charged_back_amount, p.failure_code, p.failure_message,
                    payments.refunding(p.organization_id, p.id) AS refunding
               FROM payments.payments p
              WHERE p.organization_id = :organization_id
@@ -142,6 +143,7 @@ def _columns(row: Mapping[str, Any], facts: PaymentFacts) -> dict[str, Any]:
     return {
         "status": str(status),
         "captured_amount": facts.taken_minor,
+        "capturable_amount": facts.remaining_minor,
         "refunded_amount": facts.refunded_minor,
         "charged_back_amount": max(min(facts.charged_back_minor, left), 0),
         "failure_code": facts.failure_code if failed else None,

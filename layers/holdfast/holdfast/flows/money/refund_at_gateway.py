@@ -6,7 +6,8 @@ from uuid import UUID
 
 from holdfast.flows.checkout.charge_payment import GATEWAY_DEADLINE_SECONDS
 from holdfast.flows.orders.locked_order import LockedPayment, LockedRefund
-from holdfast.gateways.port import Gateway, GatewayEvent, RefundSnapshot, event_from_refund_snapshot
+from holdfast.gateways.answers import event_from_refund_snapshot
+from holdfast.gateways.port import Gateway, GatewayEvent, RefundSnapshot
 from holdfast.values.money import Money
 
 
@@ -19,6 +20,7 @@ def ask_for_refund(
         Money(refund.amount, payment.currency),
         idempotency_key=f"refund-{refund.id}",
         refund_id=refund.id,
+        gateway_capture_id=refund.gateway_capture_id,
         reason=refund.reason,
         deadline_seconds=GATEWAY_DEADLINE_SECONDS,
     )

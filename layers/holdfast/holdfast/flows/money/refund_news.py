@@ -38,6 +38,8 @@ def read_refund_news(
     news: PaymentNews,
     refund_id: UUID | None,
     now: datetime,
+    *,
+    gateway_capture_id: str | None = None,
 ) -> RefundNews:
     """The refund the news is about: ours by its id, or one made at the gateway's own console."""
     if news.event_type not in REFUND_NEWS or news.gateway_refund_id is None:
@@ -50,6 +52,7 @@ def read_refund_news(
         payment,
         status,
         gateway_refund_id=fact.gateway_refund_id,
+        gateway_capture_id=gateway_capture_id,
         failure_code=news.failure_code,
     )
     if ours is not None and ours.status == status:
@@ -84,6 +87,7 @@ def refund_row(
     status: RefundStatus,
     *,
     gateway_refund_id: str | None = None,
+    gateway_capture_id: str | None = None,
     failure_code: str | None = None,
     created_by: str = "gateway",
 ) -> dict[str, Any]:
@@ -98,6 +102,7 @@ def refund_row(
         "is_full_refund": refund.amount == payment.amount,
         "status": status,
         "gateway_refund_id": gateway_refund_id,
+        "gateway_capture_id": refund.gateway_capture_id or gateway_capture_id,
         "failure_code": failure_code,
         "created_by": created_by,
     }

@@ -22,13 +22,16 @@ from holdfast.flows.claims.idempotency import (
     take_over,
 )
 from holdfast.flows.money.list_refunds import refunds_of
+from holdfast.flows.money.refund_purses import purses_of
 from holdfast.flows.money.return_money import return_money_owed
 from holdfast.flows.money.settlement import Settlement, write
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
 from holdfast.flows.orders.find_order import order_id_of
 from holdfast.flows.orders.locked_order import LockedOrder, lock_order
-from holdfast.payments.model import PaymentStatus, RefundReason, RefundStatus
-from holdfast.payments.refund_plan import Left, Line, PlannedRefund, Purse, Wanted, plan
+from holdfast.flows.shipping.follow_shipments import follow_shipments
+from holdfast.flows.shipping.unshipped_units import unshipped_of
+from holdfast.payments.model import RefundReason, RefundStatus
+from holdfast.payments.refund_plan import Left, Line, PlannedRefund, Wanted, plan
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation
 from holdfast.values.caller import Caller
@@ -98,6 +101,8 @@ def _begin(runtime: Runtime, command: RefundOrder, now: datetime) -> UUID | Answ
         order = lock_order(transaction, order_id)
         planned = plan(what_is_left(order), command.wanted)
         write(transaction, order, _decided(transaction, order, planned, command))
+        # What was still to leave may have been all that was: then the rest has been shipped.
+        follow_shipments(transaction, order)
         return order_id
 
     return runtime.database.transact(caller.organization_id, work, now=now, actor=caller.actor)
@@ -138,13 +143,14 @@ def what_is_left(order: LockedOrder) -> Left:
     Raises Conflict while nothing was captured yet (cancelling gives held money up) or all of it is going back already.
     """
     purses = tuple(
-        Purse(payment.id, payment.captured_amount, payment.returnable)
+        purse
         for payment in reversed(order.payments)
-        if payment.returnable > 0 and not payment.is_being_returned
+        if not payment.is_being_returned
+        for purse in purses_of(order, payment)
     )
     if not purses and any(payment.is_being_returned for payment in order.payments):
         raise Conflict("the money of this order is being returned already", refundable_minor=0)
-    if not purses and any(payment.status is PaymentStatus.AUTHORIZED for payment in order.payments):
+    if not purses and any(payment.is_held for payment in order.payments):
         raise Conflict("the money of this order is only held: cancel the order to give it up", refundable_minor=0)
     counted = [refund for refund in order.refunds if refund.counts]
     taken = [item for refund in counted for item in refund.items]
@@ -182,6 +188,7 @@ def _decided(
                 "reason": command.reason,
                 "is_full_refund": refund.is_full,
                 "status": RefundStatus.PENDING,
+                "gateway_capture_id": refund.gateway_capture_id,
                 "notes": command.notes,
                 "request_key": command.claim.key,
                 "created_by": transaction.actor,
@@ -194,6 +201,7 @@ def _decided(
                 "refund_id": str(refund_id),
                 "order_item_id": str(item.order_item_id),
                 "quantity": item.quantity,
+                "unshipped_quantity": unshipped_of(order, item.order_item_id, item.quantity, has_left=item.has_left),
                 "worth": item.worth_minor,
                 "amount": item.amount_minor,
                 "restock": item.restock,

@@ -9,7 +9,6 @@ committed before the gateway is called, and its id is the key of the call: calli
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar, Final
@@ -24,20 +23,21 @@ from holdfast.flows.checkout.charge_payment import (
     find_attempt,
     record,
 )
+from holdfast.flows.money.owed_operations import End, Kind, Owed, claim_due, finish, reason_of, try_later, wait
 from holdfast.flows.money.refund_at_gateway import ask_for_refund, look_at_refund
 from holdfast.flows.money.refund_news import refund_failure, refund_row
+from holdfast.flows.money.refund_purses import purses_of
 from holdfast.flows.money.settlement import Settlement, write
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, LockedRefund, lock_order
-from holdfast.gateways.port import Gateway, GatewayEvent, GatewayRefused, event_from_snapshot
-from holdfast.payments.model import PaymentStatus, RefundStatus
+from holdfast.gateways.answers import event_from_snapshot
+from holdfast.gateways.port import Gateway, GatewayEvent, GatewayRefused
+from holdfast.payments.model import RefundStatus
 from holdfast.runtime import Runtime
 from holdfast.values.errors import Rejected, Transient
 from holdfast.values.ids import uuid7
 
-STEPS_MAX: Final = 4
-"""Find, cancel, refund, and a look at the end: no payment needs more in one go."""
-ATTEMPTS_MAX: Final = 12
-RETRY_DELAY_MAX_SECONDS: Final = 3600
+STEPS_MAX: Final = 13
+"""Find, cancel, a refund of each of ten captures, and a look at the end: what needs more goes on in the next run."""
 PENDING_REFUND_LOOK_SECONDS: Final = 3600
 """How often a refund that the gateway has taken and not finished is asked about: its webhook may be lost."""
 ON_ITS_WAY_SECONDS: Final = 60
@@ -53,45 +53,16 @@ class RefundFailed(Rejected):
     code: ClassVar[str] = "refund_failed"
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """A payment whose money goes back: all that is left of it, or one refund."""
-
-    id: UUID
-    order_id: UUID
-    payment_id: UUID
-    refund_id: UUID | None
-    reason: str
-    attempts: int
-
-
 def return_money_owed(runtime: Runtime, organization_id: UUID, order_id: UUID, clock: Callable[[], datetime]) -> None:
     """Carry out what is owed for one order. Failures stay recorded as due: the watchdog resumes them."""
     now = clock()
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
-        operations = _claim_operations(transaction, order_id, now)
-    for operation in operations:
+        claimed = claim_due(transaction, order_id, (Kind.RETURN_MONEY, Kind.REFUND))
+    for operation in claimed:
         _carry_out(runtime, organization_id, operation, clock)
 
 
-def _claim_operations(transaction: Transaction, order_id: UUID, now: datetime) -> list[Operation]:
-    rows = transaction.rows(
-        """
-        UPDATE orders.order_operations
-           SET attempts = attempts + 1, next_attempt_at = :retry_at
-         WHERE organization_id = :organization_id AND order_id = :order_id AND state = 'running'
-           AND operation IN ('return_money', 'refund') AND next_attempt_at <= :now
-        RETURNING id, order_id, payment_id, subject_id, reason, attempts
-        """,
-        organization_id=transaction.tenant,
-        order_id=order_id,
-        now=now,
-        retry_at=now + timedelta(seconds=60),
-    )
-    return [Operation(row.id, row.order_id, row.payment_id, row.subject_id, row.reason, row.attempts) for row in rows]
-
-
-def _carry_out(runtime: Runtime, organization_id: UUID, operation: Operation, clock: Callable[[], datetime]) -> None:
+def _carry_out(runtime: Runtime, organization_id: UUID, operation: Owed, clock: Callable[[], datetime]) -> None:
     try:
         for step in range(STEPS_MAX):
             if not _step(runtime, organization_id, operation, clock, may_look=step == 0):
@@ -102,7 +73,7 @@ def _carry_out(runtime: Runtime, organization_id: UUID, operation: Operation, cl
 
 
 def _step(
-    runtime: Runtime, organization_id: UUID, operation: Operation, clock: Callable[[], datetime], *, may_look: bool
+    runtime: Runtime, organization_id: UUID, operation: Owed, clock: Callable[[], datetime], *, may_look: bool
 ) -> bool:
     """One step towards the money's return; ``False`` when nothing is left to do now. ``may_look``: at a refund that the
     gateway has and has not finished, which is worth one look a run."""
@@ -111,10 +82,10 @@ def _step(
         payment = order.payment(operation.payment_id)
         ask = _next_call(transaction, order, payment, operation, clock)
         if ask is None:
-            _finish(transaction, operation, "done", None)
+            finish(transaction, operation, End.DONE)
             return False
-        if not may_look and _refund_at_gateway(order, payment, operation) is not None:
-            _wait(transaction, operation)
+        if not may_look and ask.func is look_at_refund:
+            wait(transaction, operation, PENDING_REFUND_LOOK_SECONDS)
             return False
     gateway = runtime.gateways.gateway(payment.gateway, payment.secret_reference, payment.merchant_account)
     attempt = attempt_of(organization_id, order, payment)
@@ -129,26 +100,32 @@ def _next_call(
     transaction: Transaction,
     order: LockedOrder,
     payment: LockedPayment,
-    operation: Operation,
+    operation: Owed,
     clock: Callable[[], datetime],
-) -> Callable[[Gateway], GatewayEvent] | None:
+) -> "partial[GatewayEvent] | None":
     """The one call that the payment's state asks for; ``None``: all of it is back. Raises RefundFailed."""
     underway = _refund_at_gateway(order, payment, operation)
-    if operation.refund_id is not None:
-        refund = order.refund(operation.refund_id)
+    if operation.subject_id is not None:
+        refund = order.refund(operation.subject_id)
         if not refund.is_open:
             return None
         return partial(ask_for_refund if underway is None else look_at_refund, payment, refund, clock)
-    if payment.is_open or payment.status is PaymentStatus.AUTHORIZED:
+    if payment.is_open or payment.is_held:
         _wait_for_what_is_on_its_way(transaction, payment)
         return partial(_find_or_cancel, transaction.tenant, order, payment, operation, clock)
     if payment.captured_amount <= payment.refunded_amount + payment.charged_back_amount:
         return None
+    of_payment = [refund for refund in order.refunds if refund.payment_id == payment.id]
+    failed = any(refund.status == "failed" for refund in of_payment)
+    begun = next((refund for refund in of_payment if refund.status == "pending"), None)
+    # Of several captures the next is asked for while the gateway still works on another.
+    if begun is None and payment.returnable > 0 and not failed:
+        begun = _open_refund(transaction, order, payment, operation)
+    if begun is not None:
+        return partial(ask_for_refund, payment, begun, clock)
     if underway is not None:
         return partial(look_at_refund, payment, underway, clock)
-    if any(refund.payment_id == payment.id and refund.status == "failed" for refund in order.refunds):
-        raise RefundFailed(f"the gateway could not refund payment {payment.id}")
-    return partial(ask_for_refund, payment, _open_refund(transaction, order, payment, operation), clock)
+    raise RefundFailed(f"the gateway could not refund payment {payment.id}")
 
 
 def _wait_for_what_is_on_its_way(transaction: Transaction, payment: LockedPayment) -> None:
@@ -170,7 +147,7 @@ def _wait_for_what_is_on_its_way(transaction: Transaction, payment: LockedPaymen
         raise Transient("the charge may be on its way to the gateway")
 
 
-def _refund_at_gateway(order: LockedOrder, payment: LockedPayment, operation: Operation) -> LockedRefund | None:
+def _refund_at_gateway(order: LockedOrder, payment: LockedPayment, operation: Owed) -> LockedRefund | None:
     """A refund of the operation that the gateway has taken and not finished."""
     return next(
         (
@@ -179,21 +156,26 @@ def _refund_at_gateway(order: LockedOrder, payment: LockedPayment, operation: Op
             if refund.payment_id == payment.id
             and refund.is_open
             and refund.gateway_refund_id is not None
-            and operation.refund_id in (None, refund.id)
+            and operation.subject_id in (None, refund.id)
         ),
         None,
     )
 
 
-def _open_refund(
-    transaction: Transaction, order: LockedOrder, payment: LockedPayment, operation: Operation
-) -> LockedRefund:
-    """The refund to ask for: one begun earlier whose answer is missing, or a new one for the rest."""
-    for refund in order.refunds:
-        if refund.payment_id == payment.id and refund.status == "pending":
-            return refund
+def _open_refund(transaction: Transaction, order: LockedOrder, payment: LockedPayment, operation: Owed) -> LockedRefund:
+    """A new refund of the rest, or of what one of its captures has left; committed before it is asked for."""
     reason = operation.reason if operation.reason in _REFUND_REASONS else "other"
-    opened = LockedRefund(uuid7(transaction.now), payment.id, payment.returnable, 0, "pending", reason, None)
+    purse = purses_of(order, payment)[0]
+    opened = LockedRefund(
+        id=uuid7(transaction.now),
+        payment_id=payment.id,
+        amount=purse.left_minor,
+        shipping_amount=0,
+        status="pending",
+        reason=reason,
+        gateway_refund_id=None,
+        gateway_capture_id=purse.gateway_capture_id,
+    )
     row = refund_row(opened, payment, RefundStatus.PENDING, created_by=transaction.actor)
     write(transaction, order, Settlement(order_id=order.id, refunds=(row,)))
     return opened
@@ -206,7 +188,7 @@ def _find_or_cancel(
     organization_id: UUID,
     order: LockedOrder,
     payment: LockedPayment,
-    operation: Operation,
+    operation: Owed,
     clock: Callable[[], datetime],
     gateway: Gateway,
 ) -> GatewayEvent:
@@ -231,56 +213,18 @@ def _find_or_cancel(
     return event_from_snapshot(snapshot, payment.id, clock())
 
 
-def _wait(transaction: Transaction, operation: Operation) -> None:
-    """The rest is the gateway's. Waiting is no failure: the attempts begin anew."""
-    transaction.execute(
-        """
-        UPDATE orders.order_operations SET attempts = 0, next_attempt_at = :look_at, last_error = NULL
-         WHERE organization_id = :organization_id AND id = :id AND state = 'running'
-        """,
-        organization_id=transaction.tenant,
-        id=operation.id,
-        look_at=transaction.now + timedelta(seconds=PENDING_REFUND_LOOK_SECONDS),
-    )
-
-
-def _finish(transaction: Transaction, operation: Operation, state: str, last_error: str | None) -> None:
-    transaction.execute(
-        """
-        UPDATE orders.order_operations SET state = :state, finished_at = :now, last_error = :last_error
-         WHERE organization_id = :organization_id AND id = :id AND state = 'running'
-        """,
-        organization_id=transaction.tenant,
-        id=operation.id,
-        state=state,
-        now=transaction.now,
-        last_error=last_error,
-    )
-
-
-def _postpone(runtime: Runtime, organization_id: UUID, operation: Operation, error: Exception, now: datetime) -> None:
+def _postpone(runtime: Runtime, organization_id: UUID, operation: Owed, error: Exception, now: datetime) -> None:
     """Note the failure and try later; after the last attempt, or where trying again is pointless, call a person."""
     refused = isinstance(error, Rejected) and not (isinstance(error, GatewayRefused) and not error.is_about_attempt)
-    hopeless = refused or operation.attempts >= ATTEMPTS_MAX
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
-        if not hopeless:
-            delay_seconds = min(30 * 2**operation.attempts, RETRY_DELAY_MAX_SECONDS)
-            transaction.execute(
-                """
-                UPDATE orders.order_operations SET next_attempt_at = :retry_at, last_error = :error
-                 WHERE organization_id = :organization_id AND id = :id AND state = 'running'
-                """,
-                organization_id=organization_id,
-                id=operation.id,
-                retry_at=now + timedelta(seconds=delay_seconds),
-                error=f"{type(error).__name__}: {error}",
-            )
+        if not refused and not operation.is_last_attempt:
+            try_later(transaction, operation, reason_of(error))
             return
-        _finish(transaction, operation, "failed", f"{type(error).__name__}: {error}")
+        finish(transaction, operation, End.FAILED, reason_of(error))
         _give_up(transaction, operation, error, refused=refused)
 
 
-def _give_up(transaction: Transaction, operation: Operation, error: Exception, *, refused: bool) -> None:
+def _give_up(transaction: Transaction, operation: Owed, error: Exception, *, refused: bool) -> None:
     """Call a person. A refund that the gateway refused to begin holds no money back any more; should it exist there
     all the same, its webhook finds the row by its id. One that nobody knows the end of goes on holding it."""
     order = lock_order(transaction, operation.order_id)
@@ -292,13 +236,13 @@ def _give_up(transaction: Transaction, operation: Operation, error: Exception, *
         and refund.payment_id == payment.id
         and refund.status == "pending"
         and refund.gateway_refund_id is None
-        and operation.refund_id in (None, refund.id)
+        and operation.subject_id in (None, refund.id)
     )
     payload = {"operation_id": str(operation.id), "payment_id": str(operation.payment_id)}
     failure: tuple[str, str, Mapping[str, Any]]
-    if operation.refund_id is not None:
-        amount = order.refund(operation.refund_id).amount
-        failure = refund_failure(order, payment, amount, str(error), operation.refund_id)
+    if operation.subject_id is not None:
+        amount = order.refund(operation.subject_id).amount
+        failure = refund_failure(order, payment, amount, str(error), operation.subject_id)
     else:
         name = "RefundFailed" if isinstance(error, RefundFailed) else "ReturnMoney"
         failure = (name, f"money owed back could not be returned: {error}", payload)
@@ -309,8 +253,8 @@ def _give_up(transaction: Transaction, operation: Operation, error: Exception, *
             order_id=order.id,
             refunds=refused_rows,
             failures=(failure,),
-            topics=("order.refund_failed",) if refused_rows and operation.refund_id is not None else (),
-            extra={"refund_id": operation.refund_id and str(operation.refund_id)},
+            topics=("order.refund_failed",) if refused_rows and operation.subject_id is not None else (),
+            extra={"refund_id": operation.subject_id and str(operation.subject_id)},
         ),
     )
 

@@ -12,14 +12,16 @@ from uuid import UUID
 
 from holdfast.database.transaction import Transaction
 from holdfast.flows.checkout.payment_means import kept_method
+from holdfast.flows.money.capture_news import told_of_captures
 from holdfast.flows.money.dispute_effects import DisputeEffects, dispute_effects
 from holdfast.flows.money.refund_news import REFUND_NEWS, RefundNews, read_refund_news, step_back
 from holdfast.flows.orders.locked_order import MONEY_STATUSES, LockedOrder, LockedPayment
 from holdfast.orders.lifecycle import TERMINAL, OrderStatus, path_to_confirmed
 from holdfast.orders.model import derive_payment_status
 from holdfast.payments.disputes import DISPUTE_NEWS
+from holdfast.payments.facts_record import to_json
 from holdfast.payments.model import OPEN_STATUSES, PaymentStatus
-from holdfast.payments.state import PaymentFacts, PaymentNews, derive_status, join, to_json
+from holdfast.payments.state import PaymentFacts, PaymentNews, derive_status, join
 from holdfast.values.errors import InvalidInput
 from holdfast.values.ids import uuid7
 from holdfast.values.payment_events import EventType
@@ -85,6 +87,8 @@ class Tidings:
     event_id: UUID | None = None
     gateway_transaction_id: str | None = None
     refund_id: UUID | None = None
+    gateway_capture_id: str | None = None
+    """Of a refund: the capture that it gives back, where the gateway tells."""
     saved_method: Mapping[str, Any] | None = None
     """The method that the gateway keeps, if it keeps one."""
     client_action: Mapping[str, Any] | None = None
@@ -98,7 +102,8 @@ def decide(order: LockedOrder, payment: LockedPayment, tidings: Tidings, now: da
     _refuse_foreign(payment, tidings)
     facts = join(payment.facts, tidings.news)
     status = derive_status(facts)
-    news = read_refund_news(order, payment, facts, tidings.news, tidings.refund_id, now)
+    of_capture = tidings.gateway_capture_id
+    news = read_refund_news(order, payment, facts, tidings.news, tidings.refund_id, now, gateway_capture_id=of_capture)
     settlement = Settlement(
         order_id=order.id,
         event_id=tidings.event_id,
@@ -107,6 +112,7 @@ def decide(order: LockedOrder, payment: LockedPayment, tidings: Tidings, now: da
         payment_status=derive_payment_status(
             status if other.id == payment.id else other.status for other in order.payments
         ),
+        failures=tuple(told_of_captures(order, payment, facts)),
         refunded=_refunded(order, payment, facts),
     )
     disputed = dispute_effects(order, payment, facts, tidings.news.gateway_dispute_id, uuid7(now))
@@ -164,12 +170,6 @@ def _follow(
             return settlement
 
 
-def _covers(facts: PaymentFacts) -> bool:
-    """Whether it is the whole amount. A refund whose capture was not heard of yet does not say how much it was of."""
-    known_minor = max(facts.authorized_minor, facts.captured_minor)
-    return known_minor == 0 or known_minor >= facts.amount_minor
-
-
 def _others(order: LockedOrder, payment: LockedPayment, *, with_money: bool) -> list[LockedPayment]:
     """The order's other attempts that have money; or, without ``with_money``, that have it or still may get it."""
     return [
@@ -183,7 +183,8 @@ def _money_came(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts,
     """Confirm what waits for money; return what comes twice or for an order that is over. Less than the order costs
     confirms nothing, and a person is called."""
     if order.status in TERMINAL:
-        is_spent = 0 < facts.taken_minor == facts.refunded_minor + facts.charged_back_minor
+        is_gone = 0 < facts.taken_minor == facts.refunded_minor + facts.charged_back_minor
+        is_spent = is_gone and facts.remaining_minor == 0
         return settlement if is_spent else replace(settlement, return_money_of=((payment.id, "late_payment"),))
     if any(not other.is_owed_back for other in _others(order, payment, with_money=True)):
         return replace(settlement, return_money_of=((payment.id, "duplicate"),))
@@ -192,9 +193,9 @@ def _money_came(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts,
         return replace(settlement, path=partial, notes="refunded in part", topics=("order.partially_refunded",))
     if order.status not in _WAITING_FOR_MONEY:
         return settlement
-    if not _covers(facts):
+    if not facts.covers_amount:
         detail = f"order {order.order_number} was paid in part: neither confirmed nor returned"
-        return replace(settlement, failures=(("PaidTooLittle", detail, {"payment_id": str(payment.id)}),))
+        return _with_failure(settlement, "PaidTooLittle", detail, payment)
     return confirm(order, settlement) if order.is_held else replace(settlement, needs_stock=True)
 
 
@@ -210,7 +211,11 @@ def _money_went(
     if order.status in TERMINAL or not payment.has_money or payment.is_owed_back:
         return settlement
     detail = f"the money of order {order.order_number} fell through after it was confirmed: {facts.failure_code}"
-    return replace(settlement, failures=(("PaymentFellThrough", detail, {"payment_id": str(payment.id)}),))
+    return _with_failure(settlement, "PaymentFellThrough", detail, payment)
+
+
+def _with_failure(settlement: Settlement, name: str, detail: str, payment: LockedPayment) -> Settlement:
+    return replace(settlement, failures=(*settlement.failures, (name, detail, {"payment_id": str(payment.id)})))
 
 
 def _money_returned(order: LockedOrder, payment: LockedPayment, settlement: Settlement) -> Settlement:
@@ -249,13 +254,14 @@ def cancel_for_lost_stock(order: LockedOrder, payment: LockedPayment, settlement
     waits for money may be cancelled directly.
     """
     detail = f"order {order.order_number} was paid after its hold expired and its stock was sold; the money goes back"
+    told = {"payment_id": str(payment.id), "amount": payment.amount}
     return replace(
         settlement,
         path=(OrderStatus.CANCELLED,),
         notes="paid too late: the stock was gone, the money is returned",
         resolve_holds="cancelled" if order.has_live_holds else None,
         return_money_of=((payment.id, "late_payment"),),
-        failures=(("LatePayment", detail, {"payment_id": str(payment.id), "amount": payment.amount}),),
+        failures=(*settlement.failures, ("LatePayment", detail, told)),
         topics=("order.cancelled",),
         needs_stock=False,
     )
@@ -351,6 +357,7 @@ def _payment_columns(
         "status": status,
         "facts": to_json(facts),
         "captured_amount": facts.taken_minor,
+        "capturable_amount": facts.remaining_minor,
         "refunded_amount": facts.refunded_minor,
         "charged_back_amount": facts.charged_back_minor,
         "gateway_transaction_id": tidings.gateway_transaction_id,

@@ -1,4 +1,5 @@
-"""Held money that is about to run out: taken or held anew while there is time, given up where nobody is to have it.
+"""Held money that is about to run out, all of it or what captures left: taken or held anew while there is time, given
+up where nobody is to have it.
 
 An authorization is looked at once: what is decided about it is committed before the gateway is asked, and one whose
 capture failed for good is with a person, a day before it ends at the latest.
@@ -14,15 +15,20 @@ from uuid import UUID
 
 from holdfast.database.transaction import Transaction
 from holdfast.flows.checkout.charge_payment import GATEWAY_DEADLINE_SECONDS, GatewayAnswer, attempt_of, record
-from holdfast.flows.money.capture_payment import CaptureReason, capture_due, request_capture
+from holdfast.flows.money.capture_payment import (
+    CaptureReason,
+    capture_due,
+    request_capture,
+    what_is_left_to_capture,
+)
 from holdfast.flows.money.return_money import return_money_owed
 from holdfast.flows.money.settlement import Settlement, write
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, lock_order
-from holdfast.gateways.port import RenewsAuthorizations, event_from_snapshot
+from holdfast.gateways.answers import event_from_snapshot
+from holdfast.gateways.port import RenewsAuthorizations
 from holdfast.orders.lifecycle import TERMINAL, OrderStatus
 from holdfast.payments.capture_policy import BEFORE_EXPIRY, Remedy, remedy_before_expiry
-from holdfast.payments.model import PaymentStatus
 from holdfast.runtime import Runtime
 from holdfast.values.errors import Rejected, Transient
 from holdfast.values.money import Money
@@ -60,7 +66,7 @@ def expiring(transaction: Transaction, end: datetime) -> list[tuple[UUID, UUID, 
     rows = transaction.rows(
         """
         SELECT p.organization_id, p.order_id, p.id FROM payments.payments p
-         WHERE p.status = 'authorized' AND p.authorization_expires_at <= :end
+         WHERE p.capturable_amount > 0 AND p.authorization_expires_at <= :end
            AND (SELECT true FROM orders.order_operations x
                  WHERE x.organization_id = p.organization_id AND x.order_id = p.order_id AND x.payment_id = p.id
                    AND (x.state = 'running'
@@ -81,7 +87,7 @@ def _look_after(
     with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
         order = lock_order(transaction, order_id)
         payment = order.payment(payment_id)
-        if payment.status is not PaymentStatus.AUTHORIZED or payment.is_owed_back:
+        if not payment.is_held or payment.is_owed_back:
             return
         if not _is_live(order):
             write(transaction, order, Settlement(order_id=order.id, return_money_of=((payment.id, "other"),)))
@@ -105,6 +111,7 @@ def _renew(
     runtime: Runtime, organization_id: UUID, order: LockedOrder, payment: LockedPayment, clock: Callable[[], datetime]
 ) -> bool:
     """Hold the money anew, where the shop wants it held and the gateway can. ``False``: it ends when it did before.
+    What captures left of it is not held anew: a gateway would hold the whole amount again, or less than it knows.
 
     The key is derived from the end that is to be moved: repeated after a crash, it is the same renewal.
     """
@@ -112,7 +119,7 @@ def _renew(
         gateway = runtime.gateways.gateway(payment.gateway, payment.secret_reference, payment.merchant_account)
         can_renew = isinstance(gateway, RenewsAuthorizations)
         wanted = remedy_before_expiry(order.capture_policy, can_renew=can_renew) is Remedy.RENEW
-        if not wanted or not isinstance(gateway, RenewsAuthorizations):
+        if not wanted or payment.captured_amount > 0 or not isinstance(gateway, RenewsAuthorizations):
             return False
         ends_at = payment.facts.authorization_expires_at or payment.created_at
         begun = time.monotonic()
@@ -140,7 +147,9 @@ def _capture(
     with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
         order = lock_order(transaction, order_id)
         payment = order.payment(payment_id)
-        if payment.status is not PaymentStatus.AUTHORIZED or payment.is_owed_back or not _is_live(order):
+        if not payment.is_held or payment.is_owed_back or not _is_live(order):
             return
-        request_capture(transaction, order, payment, payment.amount, reason=CaptureReason.AUTHORIZATION_EXPIRES)
+        left_minor = what_is_left_to_capture(transaction, order, payment)
+        if left_minor > 0:
+            request_capture(transaction, order, payment, left_minor, reason=CaptureReason.AUTHORIZATION_EXPIRES)
     capture_due(runtime, organization_id, order_id, clock)

@@ -10,8 +10,9 @@ from uuid import UUID
 from holdfast.database.transaction import Transaction
 from holdfast.orders.lifecycle import OrderStatus
 from holdfast.payments.capture_policy import CapturePolicy, policy_of
+from holdfast.payments.facts_record import from_json
 from holdfast.payments.model import OPEN_STATUSES, PaymentStatus
-from holdfast.payments.state import PaymentFacts, from_json
+from holdfast.payments.state import PaymentFacts
 from holdfast.values.coordinates import Coordinates
 from holdfast.values.errors import NotFound
 from holdfast.values.shipping import ShippingPreference
@@ -66,6 +67,11 @@ class LockedPayment:
         return self.status in MONEY_STATUSES
 
     @property
+    def is_held(self) -> bool:
+        """Money is held for it that was not captured: all of it, or what captures left."""
+        return self.facts.remaining_minor > 0
+
+    @property
     def returnable(self) -> int:
         """What was captured and is neither given back nor on its way back, nor lost in a dispute."""
         return self.captured_amount - self.refunded_amount - self.refunding_amount - self.charged_back_amount
@@ -78,6 +84,8 @@ class RefundedItem:
     order_item_id: UUID
     quantity: int
     worth: int
+    unshipped: int = 0
+    """How many of the units had not left when the refund was asked for: they do not leave any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +102,8 @@ class LockedRefund:
     items: tuple[RefundedItem, ...] = ()
     is_given_up: bool = False
     """Nobody asks for it any more: it is with a person."""
+    gateway_capture_id: str | None = None
+    """The capture it gives back, where a refund is one of a capture."""
 
     @property
     def is_open(self) -> bool:
@@ -128,6 +138,8 @@ class Item:
     quantity: int
     worth: int
     """What the shopper paid for all of it: subtotal - discount + tax."""
+    left: int = 0
+    """How many of it have left a warehouse, those left out that failed to arrive and are sent again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +168,8 @@ class LockedOrder:
     refunds: tuple[LockedRefund, ...]
     holds: tuple[Hold, ...]
     items: tuple[Item, ...]
+    leaving: UUID | None = None
+    """The shipment that waits for its money to be taken."""
 
     def payment(self, payment_id: UUID) -> LockedPayment:
         """One of the order's payments. Raises NotFound."""
@@ -250,9 +264,10 @@ def _order_from(document: Mapping[str, Any]) -> LockedOrder:
             for row in document["holds"]
         ),
         items=tuple(
-            Item(UUID(row["id"]), UUID(row["variant_id"]), row["sku"], row["quantity"], row["worth"])
+            Item(UUID(row["id"]), UUID(row["variant_id"]), row["sku"], row["quantity"], row["worth"], row["left"])
             for row in document["items"]
         ),
+        leaving=UUID(order["leaving"]) if order["leaving"] else None,
     )
 
 
@@ -266,8 +281,12 @@ def _refunds_from(rows: Sequence[Mapping[str, Any]]) -> list[LockedRefund]:
             row["status"],
             row["reason"],
             row["gateway_refund_id"],
-            tuple(RefundedItem(UUID(item["order_item_id"]), item["quantity"], item["worth"]) for item in row["items"]),
+            tuple(
+                RefundedItem(UUID(item["order_item_id"]), item["quantity"], item["worth"], item["unshipped"])
+                for item in row["items"]
+            ),
             row["is_given_up"],
+            row["gateway_capture_id"],
         )
         for row in rows
     ]

@@ -27,6 +27,8 @@ _TIMELINE: Final = """
     ), disputed AS MATERIALIZED (
         SELECT d.* FROM attempts a
           JOIN payments.disputes d ON d.organization_id = a.organization_id AND d.payment_id = a.id
+    ), shipped AS MATERIALIZED (
+        SELECT s.* FROM o JOIN fulfillment.shipments s ON s.organization_id = o.organization_id AND s.order_id = o.id
     ), buried AS MATERIALIZED (
         SELECT d.* FROM events e
           JOIN payments.dead_letters d ON d.organization_id = e.organization_id AND d.event_id = e.id
@@ -36,6 +38,7 @@ _TIMELINE: Final = """
         UNION SELECT organization_id, id FROM events
         UNION SELECT organization_id, id FROM refunded
         UNION SELECT organization_id, id FROM disputed
+        UNION SELECT organization_id, id FROM shipped
         UNION SELECT organization_id, id FROM buried
     ), entries AS (
         SELECT created_at AS at, 1 AS rank, 'payment' AS kind, attempt::bigint AS sequence, id::text AS id,
@@ -75,6 +78,14 @@ _TIMELINE: Final = """
                                   'due_at', due_at, 'outcome', outcome)
           FROM disputed
         UNION ALL
+        SELECT created_at, 6, 'shipment', NULL, id::text, 'shipment ' || shipment_number || ' ' || status,
+               jsonb_build_object('warehouse_id', warehouse_id, 'carrier', carrier, 'tracking_number', tracking_number,
+                                  'picked_at', picked_at, 'packed_at', packed_at, 'shipped_at', shipped_at,
+                                  'delivered_at', delivered_at, 'failed_at', failed_at,
+                                  'failure_reason', failure_reason, 'cancelled_at', cancelled_at,
+                                  'cancel_reason', cancel_reason, 'reships_id', reships_id)
+          FROM shipped
+        UNION ALL
         SELECT m.created_at, 7, 'stock_movement', m.level_version, m.id::text, m.type || ' ' || m.quantity,
                jsonb_build_object('warehouse_id', m.warehouse_id, 'variant_id', m.variant_id, 'reason', m.reason,
                                   'on_hand', m.on_hand_after, 'reserved', m.reserved_after,
@@ -90,7 +101,8 @@ _TIMELINE: Final = """
         UNION ALL
         SELECT b.created_at, 9, 'message', b.sequence, b.id::text, b.topic,
                jsonb_build_object('published_at', b.published_at, 'attempts', b.attempts)
-          FROM o JOIN operations.outbox b ON b.organization_id = o.organization_id AND b.aggregate_id = o.id
+          FROM subjects s
+          JOIN operations.outbox b ON b.organization_id = s.organization_id AND b.aggregate_id = s.id
         UNION ALL
         SELECT created_at, 10, 'dead_letter', NULL, id::text, event_type || ' ' || status,
                jsonb_build_object('event_id', event_id, 'priority', priority, 'failure_reason', failure_reason,

@@ -138,11 +138,13 @@ CREATE TABLE orders.order_allocations (
     score double precision NOT NULL,
     created_at timestamptz NOT NULL,
     superseded_at timestamptz,
+    restocked_quantity integer NOT NULL DEFAULT 0, -- how many came back to the warehouse's shelf
     CONSTRAINT order_allocations_pkey PRIMARY KEY (organization_id, id),
     CONSTRAINT order_allocations_item_fkey FOREIGN KEY (organization_id, order_id, order_item_id)
         REFERENCES orders.order_items (organization_id, order_id, id),
     CONSTRAINT order_allocations_warehouse_fkey FOREIGN KEY (organization_id, warehouse_id) REFERENCES inventory.warehouses (organization_id, id),
-    CONSTRAINT order_allocations_quantity_positive CHECK (quantity > 0)
+    CONSTRAINT order_allocations_quantity_positive CHECK (quantity > 0),
+    CONSTRAINT order_allocations_restocked_within_quantity CHECK (restocked_quantity BETWEEN 0 AND quantity)
 );
 -- named query: allocations of an order
 CREATE INDEX order_allocations_of_order ON orders.order_allocations (organization_id, order_id, order_item_id);
@@ -150,7 +152,7 @@ CREATE INDEX order_allocations_of_order ON orders.order_allocations (organizatio
 CREATE INDEX order_allocations_of_warehouse ON orders.order_allocations (organization_id, warehouse_id, order_id);
 CALL tenancy.isolate('orders.order_allocations');
 GRANT SELECT, INSERT ON orders.order_allocations TO holdfast_app, holdfast_system;
-GRANT UPDATE (superseded_at) ON orders.order_allocations TO holdfast_app, holdfast_system;
+GRANT UPDATE (superseded_at, restocked_quantity) ON orders.order_allocations TO holdfast_app, holdfast_system;
 
 -- Holds. load_date is set on exactly one reservation of an order and warehouse: the one that booked the day's load,
 -- and gives it back when it is released.

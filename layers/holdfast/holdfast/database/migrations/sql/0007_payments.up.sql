@@ -15,6 +15,7 @@ CREATE TABLE payments.payments (
     last_four text,
     amount bigint NOT NULL,
     captured_amount bigint NOT NULL DEFAULT 0,
+    capturable_amount bigint NOT NULL DEFAULT 0, -- what is still held: authorized, and neither captured nor let go
     refunded_amount bigint NOT NULL DEFAULT 0,
     refunding_amount bigint NOT NULL DEFAULT 0,
     charged_back_amount bigint NOT NULL DEFAULT 0, -- what lost disputes took of what was captured and not given back
@@ -49,6 +50,7 @@ CREATE TABLE payments.payments (
     CONSTRAINT payments_amount_positive CHECK (amount > 0),
     CONSTRAINT payments_attempt_positive CHECK (attempt > 0),
     CONSTRAINT payments_captured_within_amount CHECK (captured_amount BETWEEN 0 AND amount),
+    CONSTRAINT payments_captures_within_amount CHECK (capturable_amount >= 0 AND captured_amount + capturable_amount <= amount),
     CONSTRAINT payments_refunds_within_captured CHECK (
         refunded_amount >= 0 AND refunding_amount >= 0 AND charged_back_amount >= 0
         AND refunded_amount + refunding_amount + charged_back_amount <= captured_amount),
@@ -63,14 +65,14 @@ CREATE UNIQUE INDEX payments_by_gateway_id ON payments.payments (organization_id
 -- named query: payments pending too long, over all tenants
 CREATE INDEX payments_to_check ON payments.payments (next_check_at) WHERE next_check_at IS NOT NULL;
 -- named query: authorizations about to expire, over all tenants
-CREATE INDEX payments_expiring_authorizations ON payments.payments (authorization_expires_at) WHERE status = 'authorized';
+CREATE INDEX payments_expiring_authorizations ON payments.payments (authorization_expires_at) WHERE capturable_amount > 0;
 CREATE TRIGGER touch BEFORE UPDATE ON payments.payments FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
 CALL tenancy.isolate('payments.payments');
 CALL tenancy.open_to_system('payments.payments', 'select');
 GRANT SELECT, INSERT ON payments.payments TO holdfast_app;
 GRANT SELECT ON payments.payments TO holdfast_system;
-GRANT UPDATE (gateway_transaction_id, gateway_customer_id, method_token, method, brand, last_four, captured_amount, refunded_amount,
-    refunding_amount, charged_back_amount, status, facts, client_action, failure_code, failure_message, metadata, authorization_expires_at, authorized_at,
+GRANT UPDATE (gateway_transaction_id, gateway_customer_id, method_token, method, brand, last_four, captured_amount, capturable_amount,
+    refunded_amount, refunding_amount, charged_back_amount, status, facts, client_action, failure_code, failure_message, metadata, authorization_expires_at, authorized_at,
     captured_at, failed_at, refunded_at, next_check_at, checks, updated_at) ON payments.payments TO holdfast_app, holdfast_system;
 
 -- Append-only but for the processing columns. An event's type and payload are never overwritten.
@@ -132,6 +134,7 @@ CREATE TABLE payments.refunds (
     is_full_refund boolean NOT NULL,
     status text NOT NULL DEFAULT 'pending',
     gateway_refund_id text,
+    gateway_capture_id text, -- the capture it gives back, at a gateway whose refunds are each of one capture
     failure_code text,
     notes text,
     request_key text, -- the Idempotency-Key it was asked for under: an interrupted request finds its refunds by it
@@ -170,10 +173,12 @@ CREATE TABLE payments.refund_items (
     amount bigint NOT NULL, -- what of it goes back: less, where the shop keeps a fee
     restock boolean NOT NULL DEFAULT false,
     restock_reason text, -- NULL: nobody said where the goods are
+    unshipped_quantity integer NOT NULL DEFAULT 0, -- how many of the units had not left when it was asked for: they stay
     CONSTRAINT refund_items_pkey PRIMARY KEY (organization_id, id),
     CONSTRAINT refund_items_refund_fkey FOREIGN KEY (organization_id, refund_id) REFERENCES payments.refunds (organization_id, id),
     CONSTRAINT refund_items_order_item_fkey FOREIGN KEY (organization_id, order_item_id) REFERENCES orders.order_items (organization_id, id),
     CONSTRAINT refund_items_quantity_not_negative CHECK (quantity >= 0),
+    CONSTRAINT refund_items_unshipped_within_quantity CHECK (unshipped_quantity BETWEEN 0 AND quantity),
     CONSTRAINT refund_items_amount_within_worth CHECK (amount BETWEEN 0 AND worth),
     CONSTRAINT refund_items_say_something CHECK (quantity > 0 OR worth > 0),
     CONSTRAINT refund_items_restock_reason CHECK (restock_reason IN ('resellable', 'damaged', 'customer_kept', 'other')),
@@ -223,8 +228,11 @@ CREATE TABLE orders.order_operations (
     order_id uuid NOT NULL,
     payment_id uuid,
     operation text NOT NULL,
-    subject_id uuid, -- what it is about, if not the payment as a whole: a refund
+    subject_id uuid, -- what it is about, if not the payment as a whole: a refund; a shipment, for a capture
     amount bigint, -- how much of the payment, if not all; minor units of its currency
+    is_final boolean NOT NULL DEFAULT true, -- a capture: no other follows, and what is left is let go
+    gateway_id text, -- a capture: what the gateway calls it, once it has said so
+    request_key text, -- the Idempotency-Key it was asked for under: an interrupted request finds its operation by it
     state text NOT NULL DEFAULT 'running',
     reason text,
     requested_by text NOT NULL,
@@ -238,6 +246,8 @@ CREATE TABLE orders.order_operations (
     CONSTRAINT order_operations_order_fkey FOREIGN KEY (organization_id, order_id) REFERENCES orders.orders (organization_id, id),
     CONSTRAINT order_operations_operation CHECK (operation IN ('return_money', 'refund', 'capture')),
     CONSTRAINT order_operations_state CHECK (state IN ('running', 'done', 'failed')),
+    CONSTRAINT order_operations_capture_says_how_much CHECK (
+        operation <> 'capture' OR (payment_id IS NOT NULL AND amount IS NOT NULL AND amount > 0)),
     CONSTRAINT order_operations_finished CHECK ((state = 'running') = (finished_at IS NULL))
 );
 -- named query: operations of an order
@@ -245,6 +255,9 @@ CREATE INDEX order_operations_of_order ON orders.order_operations (organization_
 -- The same step of the same order is owed once at a time. Those that are due are found here too: few are running.
 CREATE UNIQUE INDEX order_operations_one_running ON orders.order_operations (organization_id, order_id, operation, payment_id, subject_id)
     NULLS NOT DISTINCT WHERE state = 'running';
+-- A shipment, or whatever a capture is for, is captured once: also after a crash, and by whoever asks.
+CREATE UNIQUE INDEX order_operations_one_capture_of_a_subject ON orders.order_operations (organization_id, payment_id, subject_id)
+    WHERE operation = 'capture' AND state IN ('running', 'done') AND subject_id IS NOT NULL;
 CREATE TRIGGER touch BEFORE UPDATE ON orders.order_operations FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
 CALL tenancy.isolate('orders.order_operations');
 CALL tenancy.open_to_system('orders.order_operations', 'select');

@@ -29,9 +29,20 @@ BEGIN
                     FROM orders.order_allocations a
                     JOIN inventory.warehouses w ON w.organization_id = a.organization_id AND w.id = a.warehouse_id
                    WHERE a.organization_id = o.organization_id AND a.order_id = o.id AND a.superseded_at IS NULL),
+        'shipments', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
+                      'id', s.id, 'shipment_number', s.shipment_number, 'status', s.status, 'carrier', s.carrier,
+                      'tracking_number', s.tracking_number, 'tracking_url', s.tracking_url,
+                      'estimated_delivery_at', s.estimated_delivery_at, 'shipped_at', s.shipped_at, 'delivered_at', s.actual_delivery_at,
+                      'items', (SELECT COALESCE(jsonb_agg(jsonb_build_object('order_item_id', c.order_item_id, 'quantity', c.quantity)
+                                                          ORDER BY c.order_item_id), '[]')
+                                  FROM (SELECT si.order_item_id, sum(si.quantity) AS quantity FROM fulfillment.shipment_items si
+                                         WHERE si.organization_id = s.organization_id AND si.shipment_id = s.id
+                                         GROUP BY si.order_item_id) AS c)) ORDER BY s.id), '[]')
+                    FROM fulfillment.shipments s
+                   WHERE s.organization_id = o.organization_id AND s.order_id = o.id AND s.status <> 'cancelled'),
         'payments', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
                       'id', p.id, 'attempt', p.attempt, 'gateway', p.gateway, 'status', p.status, 'amount_minor', p.amount,
-                      'captured_minor', p.captured_amount, 'refunded_minor', p.refunded_amount, 'charged_back_minor', p.charged_back_amount, 'currency', p.currency,
+                      'captured_minor', p.captured_amount, 'capturable_minor', p.capturable_amount, 'refunded_minor', p.refunded_amount, 'charged_back_minor', p.charged_back_amount, 'currency', p.currency,
                       'brand', p.brand, 'last_four', p.last_four, 'failure_code', p.failure_code, 'failure_message', p.failure_message,
                       'client_action', p.client_action, 'created_at', p.created_at) ORDER BY p.attempt), '[]')
                     FROM payments.payments p WHERE p.organization_id = o.organization_id AND p.order_id = o.id),
@@ -72,6 +83,8 @@ BEGIN
                     SELECT h.from_status FROM orders.order_status_history h
                      WHERE h.organization_id = o.organization_id AND h.order_id = o.id AND h.to_status = o.status AND NOT h.is_reversal
                      ORDER BY h.sequence DESC LIMIT 1) END,
+                'leaving', (SELECT s.id FROM fulfillment.shipments s
+                             WHERE s.organization_id = o.organization_id AND s.order_id = o.id AND s.leaving_since IS NOT NULL),
                 'deleted', o.deleted_at IS NOT NULL),
             'payments', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
                     'id', p.id, 'attempt', p.attempt, 'gateway', p.gateway, 'gateway_account_id', p.gateway_account_id,
@@ -94,12 +107,13 @@ BEGIN
             'refunds', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
                     'id', r.id, 'payment_id', r.payment_id, 'amount', r.amount, 'shipping_amount', r.shipping_amount,
                     'status', r.status, 'reason', r.reason, 'gateway_refund_id', r.gateway_refund_id,
+                    'gateway_capture_id', r.gateway_capture_id,
                     'is_given_up', EXISTS (SELECT 1 FROM orders.order_operations b
                                             WHERE b.organization_id = r.organization_id AND b.order_id = r.order_id
                                               AND b.payment_id = r.payment_id AND b.state = 'failed'
                                               AND (b.subject_id = r.id OR b.operation = 'return_money')),
                     'items', (SELECT COALESCE(jsonb_agg(jsonb_build_object('order_item_id', i.order_item_id, 'quantity', i.quantity,
-                                                                           'worth', i.worth)), '[]')
+                                                                           'unshipped', i.unshipped_quantity, 'worth', i.worth)), '[]')
                                 FROM payments.refund_items i
                                WHERE i.organization_id = r.organization_id AND i.refund_id = r.id)) ORDER BY r.id), '[]')
                 FROM payments.refunds r WHERE r.organization_id = o.organization_id AND r.order_id = o.id),
@@ -109,8 +123,15 @@ BEGIN
                 FROM inventory.reservations r WHERE r.organization_id = o.organization_id AND r.order_id = o.id),
             'items', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
                     'id', i.id, 'variant_id', i.variant_id, 'sku', i.sku, 'quantity', i.quantity,
-                    'worth', i.subtotal - i.discount + i.tax) ORDER BY i.position), '[]')
-                FROM orders.order_items i WHERE i.organization_id = o.organization_id AND i.order_id = o.id))
+                    'left', COALESCE(l.quantity, 0), 'worth', i.subtotal - i.discount + i.tax) ORDER BY i.position), '[]')
+                FROM orders.order_items i
+                LEFT JOIN (SELECT si.order_item_id, sum(si.quantity) AS quantity
+                             FROM fulfillment.shipment_items si
+                             JOIN fulfillment.shipments s ON s.organization_id = si.organization_id AND s.id = si.shipment_id
+                            WHERE si.organization_id = p_organization_id AND si.order_id = p_order_id
+                              AND s.shipped_at IS NOT NULL AND s.reshipped_at IS NULL
+                            GROUP BY si.order_item_id) AS l ON l.order_item_id = i.id
+               WHERE i.organization_id = o.organization_id AND i.order_id = o.id))
           FROM orders.orders o
          WHERE o.organization_id = p_organization_id AND o.id = p_order_id);
 END
@@ -146,10 +167,11 @@ BEGIN
 END
 $$;
 
--- Takes goods of an order back into stock, to the warehouses they were allocated to: those that refunds which succeeded
--- call resellable; with p_all (a cancellation) all that were sold but those a refund says are lost, and with them the
--- load they booked. Each line remembers how many came back, so that saying it twice moves nothing: also after a refund
--- failed, for its goods have come back all the same. Answers how many levels rose.
+-- Takes goods of an order back into stock: those that refunds which succeeded call resellable; with p_all (a cancellation)
+-- all that were sold but those a refund says are lost, and with them the load they booked. Pieces that never left go back
+-- to a warehouse that holds them back, those that were sent to one that sent them. Line and allocation remember how many
+-- came back, so that saying it twice moves nothing, and no warehouse gets more than it gave: also after a refund failed,
+-- for its goods have come back all the same. Answers how many levels rose.
 CREATE FUNCTION checkout.restock(
     p_organization_id uuid, p_order_id uuid, p_now timestamptz, p_all boolean, p_reason text, p_performed_by text
 ) RETURNS integer
@@ -168,13 +190,14 @@ BEGIN
     END IF;
     WITH told AS (
         SELECT ri.order_item_id, sum(ri.quantity) FILTER (WHERE ri.restock) AS resellable,
+               sum(ri.unshipped_quantity) FILTER (WHERE ri.restock) AS resellable_unshipped,
                sum(ri.quantity) FILTER (WHERE ri.restock_reason <> 'resellable') AS lost
           FROM payments.refunds r
           JOIN payments.refund_items ri ON ri.organization_id = r.organization_id AND ri.refund_id = r.id
          WHERE r.organization_id = p_organization_id AND r.order_id = p_order_id AND r.status = 'succeeded'
          GROUP BY ri.order_item_id
     ), due AS (
-        SELECT i.id, i.restocked_quantity AS before,
+        SELECT i.id, COALESCE(t.resellable_unshipped, 0) AS unshipped, i.restocked_quantity AS before,
                least(i.quantity, CASE WHEN p_all THEN i.quantity - COALESCE(t.lost, 0) ELSE COALESCE(t.resellable, 0) END) AS after
           FROM orders.order_items i LEFT JOIN told t ON t.order_item_id = i.id
          WHERE i.organization_id = p_organization_id AND i.order_id = p_order_id
@@ -182,18 +205,46 @@ BEGIN
         UPDATE orders.order_items i SET restocked_quantity = d.after
           FROM due d
          WHERE i.organization_id = p_organization_id AND i.id = d.id AND d.after > d.before
-    ), placed AS (
-        SELECT a.order_item_id, a.warehouse_id, a.variant_id, a.quantity,
-               sum(a.quantity) OVER (PARTITION BY a.order_item_id ORDER BY a.id) AS up_to
+    ), placed AS ( -- where the line's pieces are: idle ones are on no shipment, sent ones have left
+        SELECT a.id, a.order_item_id, a.warehouse_id, a.variant_id, a.quantity, a.restocked_quantity AS restocked,
+               a.quantity - COALESCE(x.packed, 0) AS idle, COALESCE(x.sent, 0) AS sent
           FROM orders.order_allocations a
+          LEFT JOIN LATERAL (SELECT sum(si.quantity) AS packed, sum(si.quantity) FILTER (WHERE s.shipped_at IS NOT NULL) AS sent
+                               FROM fulfillment.shipment_items si
+                               JOIN fulfillment.shipments s ON s.organization_id = si.organization_id AND s.id = si.shipment_id
+                              WHERE si.organization_id = a.organization_id AND si.allocation_id = a.id AND s.status <> 'cancelled') AS x ON true
          WHERE a.organization_id = p_organization_id AND a.order_id = p_order_id AND a.superseded_at IS NULL
+    ), counted AS ( -- of those that came back before, idle ones came first
+        SELECT p.*, d.before, d.after, least(p.restocked, p.idle) AS idle_before,
+               CASE WHEN p_all THEN d.after - d.before
+                    ELSE greatest(0, least(d.after - d.before,
+                                           d.unshipped - sum(least(p.restocked, p.idle)) OVER (PARTITION BY p.order_item_id))) END AS idle_due
+          FROM placed p JOIN due d ON d.id = p.order_item_id AND d.after > d.before
+    ), first AS ( -- those that never left
+        SELECT c.*, greatest(0, least(c.idle - c.idle_before, c.idle_due - (sum(c.idle - c.idle_before) OVER w - (c.idle - c.idle_before)))) AS taken
+          FROM counted c WINDOW w AS (PARTITION BY c.order_item_id ORDER BY c.id)
+    ), second AS ( -- then those that were sent
+        SELECT f.*, f.after - f.before - sum(f.taken) OVER (PARTITION BY f.order_item_id) AS rest,
+               greatest(0, least(f.quantity - f.restocked - f.taken, f.sent - (f.restocked - f.idle_before))) AS sent_room
+          FROM first f
+    ), third AS ( -- and should that not be all of them, whatever is left of the allocations
+        SELECT s.*, greatest(0, least(s.sent_room, s.rest - (sum(s.sent_room) OVER w - s.sent_room))) AS returned
+          FROM second s WINDOW w AS (PARTITION BY s.order_item_id ORDER BY s.id)
+    ), last AS (
+        SELECT t.*, t.rest - sum(t.returned) OVER (PARTITION BY t.order_item_id) AS left_over,
+               t.quantity - t.restocked - t.taken - t.returned AS room
+          FROM third t
     ), back AS (
-        SELECT p.warehouse_id, p.variant_id, (least(p.up_to, d.after) - greatest(p.up_to - p.quantity, d.before))::integer AS quantity
-          FROM due d JOIN placed p ON p.order_item_id = d.id
-         WHERE least(p.up_to, d.after) > greatest(p.up_to - p.quantity, d.before)
+        SELECT l.id, l.warehouse_id, l.variant_id,
+               (l.taken + l.returned + greatest(0, least(l.room, l.left_over - (sum(l.room) OVER w - l.room))))::integer AS quantity
+          FROM last l WINDOW w AS (PARTITION BY l.order_item_id ORDER BY l.id)
+    ), remembered AS (
+        UPDATE orders.order_allocations a SET restocked_quantity = a.restocked_quantity + b.quantity
+          FROM back b
+         WHERE a.organization_id = p_organization_id AND a.id = b.id AND b.quantity > 0
     )
     SELECT count(*), array_agg(warehouse_id), array_agg(variant_id), array_agg(quantity)
-      INTO risen, warehouses, variants, quantities FROM back;
+      INTO risen, warehouses, variants, quantities FROM back WHERE quantity > 0;
     IF p_all THEN
         INSERT INTO inventory.warehouse_daily_load (organization_id, warehouse_id, load_date, id, orders)
         SELECT p_organization_id, warehouse_id, load_date, tenancy.uuid_v7(p_now), -1
@@ -241,7 +292,7 @@ $$;
 -- p: {now, actor, order_id,
 --     event_id, payment: {id, status, facts, ...} | absent,
 --     refunds: [{id, payment_id, status, gateway_refund_id, amount, shipping_amount, failure_code, created_by, ...}],
---     refund_items: [{id, refund_id, order_item_id, quantity, worth, amount, restock, restock_reason}],
+--     refund_items: [{id, refund_id, order_item_id, quantity, unshipped_quantity, worth, amount, restock, restock_reason}],
 --     dispute: {id, gateway_dispute_id, status, amount, lost_amount, ...} | null,
 --     order: {from, sequence, path: [...], is_reversal, notes, payment_status, refunded, has_open_dispute},
 --     resolve_holds: 'completed' | 'cancelled' | null, return_sold: bool, extend_holds_until,
@@ -260,20 +311,25 @@ DECLARE
 BEGIN
     IF jsonb_array_length(p -> 'refunds') > 0 THEN
         INSERT INTO payments.refunds (organization_id, id, order_id, payment_id, amount, shipping_amount, currency, reason, is_full_refund,
-                                      status, gateway_refund_id, failure_code, notes, request_key, created_by, created_at, completed_at)
+                                      status, gateway_refund_id, gateway_capture_id, failure_code, notes, request_key, created_by,
+                                      created_at, completed_at)
         SELECT p_organization_id, r.id, v_order_id, r.payment_id, r.amount, COALESCE(r.shipping_amount, 0), r.currency, r.reason,
-               r.is_full_refund, r.status, r.gateway_refund_id, r.failure_code, r.notes, r.request_key, r.created_by, v_now,
+               r.is_full_refund, r.status, r.gateway_refund_id, r.gateway_capture_id, r.failure_code, r.notes, r.request_key,
+               r.created_by, v_now,
                CASE WHEN r.status IN ('succeeded', 'failed') THEN v_now END
           FROM jsonb_to_recordset(p -> 'refunds') AS r (id uuid, payment_id uuid, amount bigint, shipping_amount bigint, currency text,
-               reason text, is_full_refund boolean, status text, gateway_refund_id text, failure_code text, notes text,
-               request_key text, created_by text)
+               reason text, is_full_refund boolean, status text, gateway_refund_id text, gateway_capture_id text, failure_code text,
+               notes text, request_key text, created_by text)
         ON CONFLICT ON CONSTRAINT refunds_pkey DO UPDATE
            SET status = excluded.status, gateway_refund_id = COALESCE(excluded.gateway_refund_id, refunds.gateway_refund_id),
+               gateway_capture_id = COALESCE(refunds.gateway_capture_id, excluded.gateway_capture_id),
                failure_code = excluded.failure_code, completed_at = COALESCE(excluded.completed_at, refunds.completed_at);
-        INSERT INTO payments.refund_items (organization_id, id, refund_id, order_item_id, quantity, worth, amount, restock, restock_reason)
-        SELECT p_organization_id, i.id, i.refund_id, i.order_item_id, i.quantity, i.worth, i.amount, i.restock, i.restock_reason
-          FROM jsonb_to_recordset(p -> 'refund_items') AS i (id uuid, refund_id uuid, order_item_id uuid, quantity integer, worth bigint,
-               amount bigint, restock boolean, restock_reason text);
+        INSERT INTO payments.refund_items (organization_id, id, refund_id, order_item_id, quantity, unshipped_quantity, worth, amount,
+                                           restock, restock_reason)
+        SELECT p_organization_id, i.id, i.refund_id, i.order_item_id, i.quantity, COALESCE(i.unshipped_quantity, 0), i.worth, i.amount, i.restock,
+               i.restock_reason
+          FROM jsonb_to_recordset(p -> 'refund_items') AS i (id uuid, refund_id uuid, order_item_id uuid, quantity integer,
+               unshipped_quantity integer, worth bigint, amount bigint, restock boolean, restock_reason text);
         IF m IS NULL THEN
             UPDATE payments.payments y SET refunding_amount = payments.refunding(p_organization_id, y.id)
              WHERE y.organization_id = p_organization_id
@@ -286,6 +342,7 @@ BEGIN
            SET status = m ->> 'status',
                facts = m -> 'facts',
                captured_amount = (m ->> 'captured_amount')::bigint,
+               capturable_amount = (m ->> 'capturable_amount')::bigint,
                refunded_amount = (m ->> 'refunded_amount')::bigint,
                refunding_amount = payments.refunding(p_organization_id, v_payment_id),
                -- A refund that is under way has the money; what a lost dispute takes beyond the rest was lost twice.
@@ -332,9 +389,6 @@ BEGIN
     IF jsonb_array_length(p -> 'refunds') > 0 THEN
         PERFORM checkout.count_refunds(p_organization_id, v_order_id);
     END IF;
-    IF (p ->> 'return_sold')::boolean OR jsonb_array_length(p -> 'refunds') > 0 THEN
-        PERFORM checkout.restock(p_organization_id, v_order_id, v_now, (p ->> 'return_sold')::boolean, o ->> 'notes', v_actor);
-    END IF;
     IF p ->> 'extend_holds_until' IS NOT NULL THEN
         UPDATE inventory.reservations SET expires_at = (p ->> 'extend_holds_until')::timestamptz
          WHERE organization_id = p_organization_id AND order_id = v_order_id AND status = 'active'
@@ -356,6 +410,15 @@ BEGIN
     ELSIF jsonb_array_length(o -> 'path') > 0 THEN
         PERFORM orders.walk_status(p_organization_id, v_order_id, o ->> 'from', (o ->> 'sequence')::integer,
                                    ARRAY(SELECT jsonb_array_elements_text(o -> 'path')), v_actor, o ->> 'notes', v_now);
+    END IF;
+    -- What is confirmed is to ship; what is cancelled, refunded or kept back by a refund is not.
+    IF o #>> '{path,-1}' IN ('confirmed', 'cancelled', 'refunded') OR (o ->> 'is_reversal')::boolean
+        OR jsonb_array_length(p -> 'refunds') > 0
+    THEN
+        PERFORM fulfillment.plan_shipments(p_organization_id, v_order_id, v_now, v_actor);
+    END IF;
+    IF (p ->> 'return_sold')::boolean OR jsonb_array_length(p -> 'refunds') > 0 THEN
+        PERFORM checkout.restock(p_organization_id, v_order_id, v_now, (p ->> 'return_sold')::boolean, o ->> 'notes', v_actor);
     END IF;
 
     INSERT INTO operations.outbox (organization_id, id, topic, aggregate_type, aggregate_id, sequence, payload, created_at)

@@ -1,1 +1,14 @@
+DROP FUNCTION fulfillment.plan_shipments(uuid, uuid, timestamptz, text);
+DROP FUNCTION fulfillment.take_apart(uuid, uuid, timestamptz);
+DROP FUNCTION fulfillment.unplanned(uuid, uuid);
+DROP FUNCTION fulfillment.free_pieces(uuid, uuid);
+DROP FUNCTION fulfillment.withheld(uuid, uuid);
+DROP FUNCTION fulfillment.cancel_shipments(uuid, uuid, uuid[], timestamptz, text);
+DROP FUNCTION fulfillment.project_fulfillment(uuid, uuid);
+DROP FUNCTION fulfillment.status_of(uuid, uuid);
+DROP TABLE fulfillment.shipment_items;
+DROP FUNCTION fulfillment.check_items();
+DROP TABLE fulfillment.shipments;
+DROP FUNCTION fulfillment.check_transition();
+DROP TABLE fulfillment.shipment_transitions;
 DROP SCHEMA fulfillment;

@@ -26,6 +26,8 @@ INSERT INTO archive.parts (position, part, table_name, owner_column, parent, sor
     (40, 'reservations', 'inventory.reservations', 'order_id', NULL, '{id}', '{}', '{}', true),
     (50, 'history', 'orders.order_status_history', 'order_id', NULL, '{sequence}', '{recorded_at}', '{changed_by,notes}', true),
     (60, 'geocode_failures', 'addresses.geocode_failures', 'order_id', NULL, '{id}', '{}', '{address}', true),
+    (70, 'shipments', 'fulfillment.shipments', 'order_id', NULL, '{id}', '{version}', '{tracking_number,tracking_url,failure_notes}', true),
+    (80, 'shipment_items', 'fulfillment.shipment_items', 'order_id', NULL, '{shipment_id,allocation_id}', '{}', '{}', true),
     (100, 'payments', 'payments.payments', 'order_id', NULL, '{attempt}', '{next_check_at,checks}',
      '{method_token,gateway_customer_id,last_four,client_action,metadata}', true),
     (110, 'operations', 'orders.order_operations', 'order_id', NULL, '{id}', '{}', '{reason,requested_by}', true),

@@ -47,6 +47,8 @@ AS $$
                AND h.status = 'active' LIMIT 1) IS NOT NULL
         OR (SELECT true FROM addresses.geocode_failures g WHERE g.organization_id = p_organization_id AND g.order_id = p_order_id
                AND g.resolved_at IS NULL AND g.deadline IS NOT NULL LIMIT 1) IS NOT NULL
+        OR (SELECT true FROM fulfillment.shipments s WHERE s.organization_id = p_organization_id AND s.order_id = p_order_id
+               AND s.status NOT IN ('delivered', 'failed', 'cancelled') LIMIT 1) IS NOT NULL
         OR (SELECT true FROM operations.process_failures f WHERE f.organization_id = p_organization_id AND f.related_id = p_order_id
                AND f.status = 'open' LIMIT 1) IS NOT NULL
         OR (SELECT true FROM payments.payments p WHERE p.organization_id = p_organization_id AND p.order_id = p_order_id
@@ -393,6 +395,74 @@ BEGIN
 END
 $$;
 
+-- Ends what is known of a customer: the key (and with it all that is sealed in the archive), the personal parts of the
+-- orders that are still here, the profile, and what the audit log and the record of calls kept of them. One tombstone
+-- stays. Answers {"outcome": "erased" | "erased_before" | "unknown" | "held" | "under_way", ...}.
+CREATE FUNCTION archive.erase_customer(
+    p_organization_id uuid, p_customer_id uuid, p_now timestamptz, p_tombstone_id uuid, p_reason text, p_requested_by text
+) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    active uuid[];
+    archived_count integer;
+    target record;
+    changes text;
+BEGIN
+    IF p_organization_id IS DISTINCT FROM NULLIF(current_setting('holdfast.organization_id', true), '')::uuid THEN
+        RAISE EXCEPTION 'the customer is of another organization' USING ERRCODE = '42501';
+    END IF;
+    PERFORM 1 FROM tenancy.customers WHERE organization_id = p_organization_id AND id = p_customer_id FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN jsonb_build_object('outcome', 'unknown');
+    END IF;
+    IF EXISTS (SELECT 1 FROM archive.erasures WHERE organization_id = p_organization_id AND customer_id = p_customer_id) THEN
+        RETURN jsonb_build_object('outcome', 'erased_before');
+    END IF;
+    SELECT array_agg(l.id) INTO active
+      FROM (SELECT o.id FROM orders.orders o WHERE o.organization_id = p_organization_id AND o.customer_id = p_customer_id
+             ORDER BY o.id FOR UPDATE) AS l;
+    IF EXISTS (SELECT 1 FROM archive.archive_index x
+                WHERE x.organization_id = p_organization_id AND x.customer_id = p_customer_id AND x.legal_hold) THEN
+        RETURN jsonb_build_object('outcome', 'held');
+    END IF;
+    IF EXISTS (SELECT 1 FROM orders.orders o WHERE o.organization_id = p_organization_id AND o.id = ANY (active)
+                AND (o.status NOT IN ('delivered', 'cancelled', 'refunded', 'partially_refunded')
+                     OR archive.is_unsettled(p_organization_id, o.id))) THEN
+        RETURN jsonb_build_object('outcome', 'under_way');
+    END IF;
+    FOR target IN SELECT part, table_name, owner_column, parent FROM archive.parts WHERE cardinality(personal) > 0 ORDER BY position LOOP
+        SELECT string_agg(format('%I = %s', c.name, CASE WHEN c.required THEN quote_literal(archive.erased_value(c.name, c.type)) ELSE 'NULL' END), ', ')
+          INTO changes FROM archive.columns_of(target.part) c WHERE c.is_personal;
+        EXECUTE CASE WHEN target.parent IS NULL
+            THEN format('UPDATE %s SET %s WHERE organization_id = $1 AND %I = ANY ($2)', target.table_name, changes, target.owner_column)
+            ELSE format('UPDATE %s SET %s WHERE organization_id = $1 AND %I IN (SELECT %I.id FROM %s)', target.table_name, changes,
+                        target.owner_column, target.parent, archive.rows_of(target.parent)) END
+            USING p_organization_id, active;
+    END LOOP;
+    UPDATE operations.audit_log SET old_values = NULL, changed_values = '{"erased": true}'
+     WHERE organization_id = p_organization_id AND table_name = 'orders.orders' AND record_id = ANY (active);
+    UPDATE operations.api_calls SET request = NULL, response = NULL
+     WHERE organization_id = p_organization_id
+       AND related_id IN (SELECT p.id FROM payments.payments p WHERE p.organization_id = p_organization_id AND p.order_id = ANY (active));
+    UPDATE tenancy.customer_addresses SET address = '{}', deleted_at = COALESCE(deleted_at, p_now), is_default = false
+     WHERE organization_id = p_organization_id AND customer_id = p_customer_id;
+    UPDATE tenancy.payment_methods SET deleted_at = COALESCE(deleted_at, p_now), forget_at = p_now, is_default = false
+     WHERE organization_id = p_organization_id AND customer_id = p_customer_id AND deleted_at IS NULL;
+    UPDATE tenancy.customers SET auth_subject = NULL, email = NULL, phone = NULL, first_name = NULL, last_name = NULL, timezone = NULL,
+           status = 'deleted', deleted_at = p_now, version = version + 1
+     WHERE organization_id = p_organization_id AND id = p_customer_id;
+    INSERT INTO archive.customer_keys AS k (organization_id, customer_id, wrapped_key, created_at, destroyed_at)
+    VALUES (p_organization_id, p_customer_id, NULL, p_now, p_now)
+    ON CONFLICT ON CONSTRAINT customer_keys_pkey DO UPDATE SET wrapped_key = NULL, destroyed_at = p_now;
+    SELECT count(*) INTO archived_count FROM archive.archive_index x
+     WHERE x.organization_id = p_organization_id AND x.customer_id = p_customer_id;
+    INSERT INTO archive.erasures (organization_id, id, customer_id, active_orders, archived_orders, reason, requested_by, created_at)
+    VALUES (p_organization_id, p_tombstone_id, p_customer_id, COALESCE(cardinality(active), 0), archived_count, p_reason, p_requested_by, p_now);
+    RETURN jsonb_build_object('outcome', 'erased');
+END
+$$;
+
 -- Puts a document from cold storage back among the archived ones, if it is the one that was sealed. Answers whether it
 -- was not there.
 CREATE FUNCTION archive.refile(p_organization_id uuid, p_order_id uuid, p_version integer, p_document text) RETURNS boolean
@@ -447,6 +517,7 @@ $$;
 GRANT EXECUTE ON FUNCTION archive.leaf_hash(uuid, integer, bytea), archive.merkle_root(bytea[]), archive.merkle_root_of(uuid, uuid),
     archive.batch_root(bytea, bigint, uuid, integer, bytea), archive.break_of(uuid, uuid, bigint, bytea),
     archive.is_unsettled(uuid, uuid), archive.examine(uuid, uuid, uuid[], text[]), archive.bring_back(uuid, uuid, text, jsonb),
+    archive.erase_customer(uuid, uuid, timestamptz, uuid, text, text),
     archive.rows_of(text) TO holdfast_app, holdfast_system;
 GRANT EXECUTE ON FUNCTION archive.claim_orders(uuid, timestamptz, timestamptz, uuid, integer),
     archive.fill_batch(uuid, timestamptz, jsonb, uuid[], text[]), archive.seal_batch(uuid, uuid, timestamptz),

@@ -1,0 +1,121 @@
+"""On the road: a shipment is in transit, arrives, or fails to."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
+from typing import Any, Final
+
+from holdfast.database.transaction import Transaction
+from holdfast.flows.claims.claimed_change import Render, change_once
+from holdfast.flows.claims.idempotency import Answer
+from holdfast.flows.operations.call_person import call_person
+from holdfast.flows.operations.ring_bell import ring_outbox_bell
+from holdfast.flows.shipping.follow_shipments import announce, follow_shipments
+from holdfast.flows.shipping.locked_shipments import LockedParcels, check_version, lock_shipment
+from holdfast.flows.shipping.prepare_shipment import Request
+from holdfast.flows.shipping.read_shipments import shipment_view
+from holdfast.fulfillment.lifecycle import FailureReason, check_step
+from holdfast.runtime import Runtime
+from holdfast.tenancy.access import Operation
+from holdfast.values.errors import InvalidInput
+from holdfast.values.shipping import ShipmentStatus
+
+PROCESS: Final = "ShipmentFailed"
+
+
+def shipment_in_transit(runtime: Runtime, request: Request, now: datetime, render: Render) -> Answer:
+    """The carrier has it. Raises NotFound, Conflict (it changed since) or TransitionRefused."""
+    return _step(runtime, request, Operation.MOVE_SHIPMENT, _in_transit, now, render)
+
+
+def deliver_shipment(
+    runtime: Runtime, request: Request, delivered_at: datetime | None, now: datetime, render: Render
+) -> Answer:
+    """It has arrived, ``delivered_at`` by the carrier's clock; now, if nobody says.
+
+    Raises NotFound, Conflict (it changed since), TransitionRefused, or InvalidInput for a time to come.
+    """
+    return _step(runtime, request, Operation.DELIVER_SHIPMENT, partial(_deliver, at=delivered_at or now), now, render)
+
+
+def fail_shipment(
+    runtime: Runtime, request: Request, reason: FailureReason, notes: str | None, now: datetime, render: Render
+) -> Answer:
+    """It will not arrive. A person decides: it is sent again, or its money goes back. Stock is left alone: what comes
+    back to the warehouse is received there, or by the refund that calls it resellable.
+
+    Raises NotFound, Conflict (it changed since) or TransitionRefused (it never left).
+    """
+    return _step(runtime, request, Operation.FAIL_SHIPMENT, partial(_fail, reason=reason, notes=notes), now, render)
+
+
+def _step(
+    runtime: Runtime,
+    request: Request,
+    operation: Operation,
+    act: Callable[[Transaction, LockedParcels], None],
+    now: datetime,
+    render: Render,
+) -> Answer:
+    def change(transaction: Transaction) -> Mapping[str, Any]:
+        parcels = lock_shipment(transaction, request.shipment_id)
+        check_version(parcels.shipment, request.version)
+        act(transaction, parcels)
+        follow_shipments(transaction, parcels.order)
+        return shipment_view(transaction, request.shipment_id)
+
+    answer = change_once(runtime, request.caller, request.claim, operation, now, change, render)
+    ring_outbox_bell(runtime)
+    return answer
+
+
+def _in_transit(transaction: Transaction, parcels: LockedParcels) -> None:
+    check_step(parcels.shipment.status, ShipmentStatus.IN_TRANSIT)
+    transaction.execute(
+        """
+        UPDATE fulfillment.shipments SET status = 'in_transit', version = version + 1
+         WHERE organization_id = :organization_id AND id = :id
+        """,
+        organization_id=transaction.tenant,
+        id=parcels.shipment.id,
+    )
+
+
+def _deliver(transaction: Transaction, parcels: LockedParcels, at: datetime) -> None:
+    check_step(parcels.shipment.status, ShipmentStatus.DELIVERED)
+    if at > transaction.now:
+        message = "is yet to come"
+        raise InvalidInput(f"delivered_at {message}", errors=[{"field": "delivered_at", "message": message}])
+    transaction.execute(
+        """
+        UPDATE fulfillment.shipments
+           SET status = 'delivered', delivered_at = :now, actual_delivery_at = :at, version = version + 1
+         WHERE organization_id = :organization_id AND id = :id
+        """,
+        organization_id=transaction.tenant,
+        id=parcels.shipment.id,
+        at=at,
+        now=transaction.now,
+    )
+    announce(transaction, "shipment.delivered", parcels.order, parcels.shipment)
+
+
+def _fail(transaction: Transaction, parcels: LockedParcels, reason: FailureReason, notes: str | None) -> None:
+    shipment = parcels.shipment
+    check_step(shipment.status, ShipmentStatus.FAILED)
+    transaction.execute(
+        """
+        UPDATE fulfillment.shipments
+           SET status = 'failed', failed_at = :now, failure_reason = :reason, failure_notes = :notes,
+               version = version + 1
+         WHERE organization_id = :organization_id AND id = :id
+        """,
+        organization_id=transaction.tenant,
+        id=shipment.id,
+        reason=reason,
+        notes=notes,
+        now=transaction.now,
+    )
+    announce(transaction, "shipment.failed", parcels.order, shipment, reason=reason)
+    details = f"shipment {shipment.number} is {reason.replace('_', ' ')}: send it again, or give the money back"
+    call_person(transaction, PROCESS, shipment.id, details, {"order_id": str(shipment.order_id)})

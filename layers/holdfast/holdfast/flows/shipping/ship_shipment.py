@@ -1,0 +1,279 @@
+"""Ship a parcel, or a part of it: its share of the money is taken first, and it has left when that is done.
+
+Three short steps, each of which a crash may follow: the decision is committed (the shipment waits for its money, the
+capture is owed); the gateway is asked outside any transaction; the capture's outcome lets the shipment leave, in the
+transaction that records it, whoever records it. An order that was paid at once skips the first two.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from holdfast.database.transaction import Transaction
+from holdfast.flows.claims.idempotency import (
+    Answer,
+    Claim,
+    Patience,
+    Resume,
+    read_earlier,
+    store_answer_and_commit,
+    take_over,
+)
+from holdfast.flows.money.capture_payment import (
+    CaptureReason,
+    capture_due,
+    request_capture,
+    what_is_left_to_capture,
+)
+from holdfast.flows.operations.ring_bell import ring_outbox_bell
+from holdfast.flows.orders.locked_order import LockedPayment, lock_order
+from holdfast.flows.shipping.follow_shipments import follow_shipments, plan_shipments
+from holdfast.flows.shipping.leave_warehouse import depart, is_first, is_last, leave_if_paid, was_captured_for
+from holdfast.flows.shipping.locked_shipments import (
+    LockedParcels,
+    check_order_ships,
+    check_version,
+    lock_shipment,
+    order_of,
+    paying,
+)
+from holdfast.flows.shipping.read_shipments import shipment_view
+from holdfast.fulfillment.contents import check_may_leave, split, worth_of
+from holdfast.fulfillment.lifecycle import check_step
+from holdfast.fulfillment.tracking import tracking_url
+from holdfast.gateways.registry import GATEWAYS
+from holdfast.payments.capture_policy import Leaving, Share, share_of_shipment
+from holdfast.runtime import Runtime
+from holdfast.tenancy.access import Operation, require
+from holdfast.values.caller import Caller
+from holdfast.values.errors import Conflict
+from holdfast.values.shipping import ShipmentStatus
+
+OPERATION: Final = "ship_shipment"
+
+Render = Callable[[Mapping[str, Any], str | None], Answer]
+"""Turns the shipment and what went wrong with its money into the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShipShipment:
+    """A request of the staff: this leaves, with this carrier. ``items`` names pieces by line, when not all of it
+    leaves; the rest waits in another shipment of the same warehouse."""
+
+    caller: Caller
+    claim: Claim
+    shipment_id: UUID
+    version: int
+    carrier: str
+    tracking_number: str | None = None
+    estimated_delivery_at: datetime | None = None
+    items: Mapping[UUID, int] = field(default_factory=dict)
+
+
+def ship_shipment(runtime: Runtime, command: ShipShipment, clock: Callable[[], datetime], render: Render) -> Answer:
+    """Take the money that goes with it, let it leave, answer with what came of it.
+
+    A shipment that waits for its money already is looked at again, whatever the request says of it. Raises NotFound,
+    Forbidden, InvalidInput, TransitionRefused, Conflict (it changed since; its goods were refunded; the order's money
+    fell through; another one of the order waits for its money), IdempotencyKeyReused or RequestInProgress.
+    """
+    patience = Patience(time.sleep)
+    while True:
+        begun = _begin(runtime, command, clock(), render)
+        match begun:
+            case Answer():
+                ring_outbox_bell(runtime)
+                return begun
+            case UUID():
+                return _finish(runtime, command, begun, clock, render)
+            case Resume() if _is_taken_over(runtime, command, begun.order_id, clock()):
+                return _finish(runtime, command, begun.order_id, clock, render)
+            case _:
+                patience.wait()
+
+
+def _begin(runtime: Runtime, command: ShipShipment, now: datetime, render: Render) -> Answer | Resume | UUID | None:
+    """Decide, and commit with the claim: the answer, where no money is to be taken, else the order's id. ``None``: the
+    key is in use at this moment."""
+    caller = command.caller
+
+    def work(transaction: Transaction) -> Answer | Resume | UUID | None:
+        require(transaction, caller, Operation.SHIP_SHIPMENT)
+        order_id = order_of(transaction, command.shipment_id)
+        earlier = transaction.value(
+            "SELECT orders.claim_key(:organization_id, CAST(:claim AS jsonb), :order_id, :now)",
+            organization_id=caller.organization_id,
+            claim=command.claim.document(now),
+            order_id=order_id,
+            now=now,
+        )
+        if earlier is not None:
+            return None if earlier["outcome"] == "busy" else read_earlier(earlier, command.claim, now)
+        parcels = lock_shipment(transaction, command.shipment_id)
+        if parcels.shipment.is_leaving:
+            return order_id
+        _check(parcels, command)
+        if not _take_money(transaction, _pack(transaction, parcels, command)):
+            answer = render(shipment_view(transaction, command.shipment_id), None)
+            store_answer_and_commit(transaction, command.claim, answer)
+            return answer
+        return order_id
+
+    return runtime.database.transact(caller.organization_id, work, now=now, actor=caller.actor)
+
+
+def _check(parcels: LockedParcels, command: ShipShipment) -> None:
+    check_version(parcels.shipment, command.version)
+    check_step(parcels.shipment.status, ShipmentStatus.SHIPPED)
+    check_order_ships(parcels.order)
+    if parcels.order.leaving is not None:
+        raise Conflict(
+            "another shipment of this order waits for its money: what this one takes depends on it",
+            shipment_id=str(parcels.order.leaving),
+        )
+
+
+def _pack(transaction: Transaction, parcels: LockedParcels, command: ShipShipment) -> LockedParcels:
+    """Write carrier and tracking; leave in the shipment what leaves, and put the rest on its warehouse's plan."""
+    shipment = parcels.shipment
+    leaving = split(shipment.pieces, command.items) if command.items else shipment.pieces
+    check_may_leave(parcels.lines, leaving)
+    own_links = transaction.value(
+        "SELECT g.settings -> 'tracking_links' FROM tenancy.organizations g WHERE g.id = :organization_id",
+        organization_id=transaction.tenant,
+    )
+    links = own_links if isinstance(own_links, dict) else {}
+    transaction.execute(
+        """
+        UPDATE fulfillment.shipments
+           SET status = 'packed', picked_at = COALESCE(picked_at, :now), packed_at = COALESCE(packed_at, :now),
+               carrier = :carrier, tracking_number = :tracking_number, tracking_url = :tracking_url,
+               estimated_delivery_at = :estimated_delivery_at
+         WHERE organization_id = :organization_id AND id = :id
+        """,
+        organization_id=transaction.tenant,
+        id=shipment.id,
+        carrier=command.carrier,
+        tracking_number=command.tracking_number,
+        tracking_url=tracking_url(command.carrier, command.tracking_number, links),
+        estimated_delivery_at=command.estimated_delivery_at,
+        now=transaction.now,
+    )
+    if leaving != shipment.pieces:
+        transaction.execute(
+            """
+            WITH kept AS (
+                SELECT * FROM unnest(CAST(:allocations AS uuid[]), CAST(:quantities AS integer[]))
+                           AS k (allocation_id, quantity)
+            ), taken_out AS (
+                DELETE FROM fulfillment.shipment_items i
+                 WHERE i.organization_id = :organization_id AND i.shipment_id = :id
+                   AND NOT EXISTS (SELECT 1 FROM kept k WHERE k.allocation_id = i.allocation_id)
+            )
+            UPDATE fulfillment.shipment_items i SET quantity = k.quantity FROM kept k
+             WHERE i.organization_id = :organization_id AND i.shipment_id = :id AND i.allocation_id = k.allocation_id
+            """,
+            organization_id=transaction.tenant,
+            id=shipment.id,
+            allocations=[piece.allocation_id for piece in leaving],
+            quantities=[piece.quantity for piece in leaving],
+        )
+        plan_shipments(transaction, parcels.order.id)
+    return lock_shipment(transaction, shipment.id)
+
+
+def _take_money(transaction: Transaction, parcels: LockedParcels) -> bool:
+    """Decide what is captured for the shipment; ``False``: it needs nothing more, and has left.
+
+    Raises Conflict when what is still to be taken cannot be taken any more.
+    """
+    order, shipment = parcels.order, parcels.shipment
+    payment = paying(order)
+    if payment is None:
+        depart(transaction, parcels)
+        return False
+    held_minor = payment.facts.remaining_minor
+    decided_minor = payment.captured_amount + held_minor - what_is_left_to_capture(transaction, order, payment)
+    share = _share(transaction, parcels, payment, decided_minor)
+    if payment.captured_amount >= (needed_minor := decided_minor + share.amount_minor):
+        depart(transaction, parcels)
+        return False
+    transaction.execute(
+        """
+        UPDATE fulfillment.shipments SET leaving_since = :now, captured_when_left = :needed, version = version + 1
+         WHERE organization_id = :organization_id AND id = :id
+        """,
+        organization_id=transaction.tenant,
+        id=shipment.id,
+        needed=needed_minor,
+        now=transaction.now,
+    )
+    if share.amount_minor:
+        request_capture(
+            transaction,
+            order,
+            payment,
+            share.amount_minor,
+            reason=CaptureReason.SHIPMENT,
+            subject_id=shipment.id,
+            is_final=share.is_final,
+        )
+    follow_shipments(transaction, order, f"{shipment.number} packed")
+    return True
+
+
+def _share(transaction: Transaction, parcels: LockedParcels, payment: LockedPayment, decided_minor: int) -> Share:
+    """What of the held money the shipment takes with it. One that is sent again, or for which a capture stands that
+    did not let it leave, has had its share. Money that was let go by a last capture is not owed any more."""
+    order, shipment = parcels.order, parcels.shipment
+    collectable_minor = payment.captured_amount + payment.facts.remaining_minor
+    if payment.facts.expired and collectable_minor < order.total:
+        raise Conflict("what was still held of the order's money ran out: nothing more of it is shipped")
+    shipping_minor = order.shipping if is_first(parcels.all) else 0
+    had_share = shipment.reships_id is not None or was_captured_for(transaction, shipment)
+    worth_minor = 0 if had_share else worth_of(parcels.lines, shipment.pieces, shipping_minor=shipping_minor)
+    return share_of_shipment(
+        order.capture_policy,
+        Leaving(worth_minor, is_last(parcels.all, shipment)),
+        owed_minor=min(order.total, collectable_minor),
+        captured_minor=decided_minor,
+        multiple_captures=GATEWAYS[payment.gateway].multiple_captures,
+    )
+
+
+def _is_taken_over(runtime: Runtime, command: ShipShipment, order_id: UUID, now: datetime) -> bool:
+    caller = command.caller
+    with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
+        lock_order(transaction, order_id)
+        return take_over(transaction, command.claim, now)
+
+
+def _finish(
+    runtime: Runtime, command: ShipShipment, order_id: UUID, clock: Callable[[], datetime], render: Render
+) -> Answer:
+    """Ask the gateway, then answer with the shipment as it is: it has left, waits, or stays for want of its money."""
+    caller = command.caller
+    capture_due(runtime, caller.organization_id, order_id, clock)
+
+    def work(transaction: Transaction) -> Answer:
+        leave_if_paid(transaction, order_id)
+        went_wrong = transaction.value(
+            """
+            SELECT COALESCE(x.last_error, 'the money could not be taken') FROM orders.order_operations x
+             WHERE x.organization_id = :organization_id AND x.order_id = :order_id AND x.operation = 'capture'
+               AND x.state <> 'running'
+             ORDER BY x.id DESC LIMIT 1
+            """,
+            organization_id=transaction.tenant,
+            order_id=order_id,
+        )
+        answer = render(shipment_view(transaction, command.shipment_id), went_wrong)
+        store_answer_and_commit(transaction, command.claim, answer)
+        return answer
+
+    answer = runtime.database.transact(caller.organization_id, work, now=clock(), actor=caller.actor)
+    ring_outbox_bell(runtime)
+    return answer

@@ -1,0 +1,156 @@
+"""The second of several captures, and a refund across them, killed at every point: each takes and gives back once."""
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from holdfast.flows.money.capture_payment import CaptureReason, capture_due, request_capture
+from holdfast.flows.orders.locked_order import lock_order
+from holdfast.payments.refund_plan import Wanted
+from holdfast.runtime import Runtime
+from holdfast.secrets.store import SecretStore
+from holdfast.values.ids import uuid7
+from local.postgres import Address
+from tests.faults.errand import Deed, Trap
+from tests.faults.settings import HEAVY
+from tests.faults.steps import Clock
+from tests.faults.victims import Nursery, Victims
+from tests.flows.actions import last_payment, resume, staff, status
+from tests.flows.test_refold_payments import refolded
+from tests.gateways.stage import Stage
+from tests.refunding import refund_command, run_refund
+from tests.till import Till, open_till
+
+pytestmark = pytest.mark.parametrize("stage", ["paypal", "adyen"], indirect=True)
+FIRST, SECOND = 500, 700
+POINTS_MAX = 100
+EVERY = 1 if HEAVY else 3
+
+
+@pytest.fixture
+def till(stage: Stage, db: Address, aws: str, stripe_url: str, secret_store: SecretStore) -> Iterator[Till]:
+    """A house with an account at a gateway that takes several captures."""
+    with open_till(stage, db, stripe_url, secret_store) as opened:  # type: ignore[arg-type]
+        opened.house.sql(
+            'UPDATE tenancy.organizations SET settings = settings || \'{"capture_policy": "per_shipment"}\''
+        )
+        opened.house.add_variant("MUG", stock=1_000)
+        yield opened
+
+
+@dataclass
+class Shop:
+    """A till, and processes that die for it."""
+
+    till: Till
+    victims: Victims
+
+    def paid_in_part(self) -> str:
+        """A confirmed order whose first shipment took its money."""
+        house = self.till.house
+        order_id: str = self.till.place(items={"MUG": 2})["order"]["id"]
+        self.till.deliver_until(lambda: last_payment(house, order_id)["status"] == "authorized")
+        ship(house.runtime, house.clock, house.organization_id, order_id, uuid7(house.clock()), FIRST)
+        self.until(order_id, captured=FIRST)
+        return order_id
+
+    def until(self, order_id: str, *, captured: int, refunded: int = 0) -> None:
+        """Production goes on until the payment is where it should be, and nothing is owed."""
+        house = self.till.house
+        for _ in range(4):
+            house.clock.advance(seconds=3_700)
+            resume(house)
+            self.till.deliver_until(lambda: self.told(order_id) or self.is_there(order_id, captured, refunded))
+        assert self.is_there(order_id, captured, refunded), last_payment(house, order_id)
+
+    def told(self, order_id: str) -> bool:
+        """Whether everything that the gateway has to tell of this order is known: what it took and gave back."""
+        payment, totals = last_payment(self.till.house, order_id), self.totals(order_id)
+        return (payment["captured_minor"], payment["refunded_minor"]) == totals
+
+    def is_there(self, order_id: str, captured: int, refunded: int) -> bool:
+        payment = last_payment(self.till.house, order_id)
+        return (payment["captured_minor"], payment["refunded_minor"]) == (captured, refunded)
+
+    def totals(self, order_id: str) -> tuple[int, int]:
+        """What the gateway took and gave back of the order's payment."""
+        payment_id = last_payment(self.till.house, order_id)["id"]
+        name = "custom_id" if self.till.gateway == "paypal" else "payment_id"
+        told = self.till.stage.control(
+            "GET", f"/totals?metadata[{name}]={payment_id}&account={self.till.stage.api_key}"
+        )
+        return told["captured"], told["refunded"]
+
+
+@pytest.fixture
+def shop(till: Till, nursery: Nursery) -> Shop:
+    house = till.house
+    return Shop(till, Victims(nursery, till.secret_reference, till.house.queue_url, house.clock))
+
+
+def ship(
+    runtime: Runtime,
+    clock: Clock,
+    organization_id: uuid.UUID,
+    order_id: str,
+    shipment_id: uuid.UUID,
+    amount_minor: int = SECOND,
+) -> None:
+    """What a shipment does before it leaves: decide, commit, carry out."""
+    with runtime.database.transaction(organization_id, now=clock(), actor="shipping") as transaction:
+        order = lock_order(transaction, uuid.UUID(order_id))
+        request_capture(
+            transaction,
+            order,
+            order.payments[-1],
+            amount_minor,
+            reason=CaptureReason.SHIPMENT,
+            subject_id=shipment_id,
+            is_final=amount_minor == SECOND,
+        )
+    capture_due(runtime, organization_id, uuid.UUID(order_id), clock)
+
+
+def test_a_second_capture_killed_at_any_point_takes_its_part_once(shop: Shop) -> None:
+    house, points = shop.till.house, 0
+    for at in range(1, POINTS_MAX, EVERY):
+        order_id, shipment_id = shop.paid_in_part(), uuid7(house.clock())
+        arguments = (house.organization_id, order_id, shipment_id)
+        remains = shop.victims.send(house.runtime, ship, arguments, Trap(at, Deed.KILL_PROCESS))
+        house.clock.advance(seconds=61)
+        # Whoever ships asks again, whether it was decided or not.
+        ship(house.runtime, house.clock, *arguments)
+        shop.until(order_id, captured=FIRST + SECOND)
+        assert shop.totals(order_id) == (FIRST + SECOND, 0), remains
+        assert status(house, order_id) == "confirmed"
+        if remains.trapped_at is None:
+            break
+        points += 1
+    assert points >= 12 // EVERY, points
+    assert house.rows("SELECT state FROM orders.order_operations WHERE state <> 'done'") == []
+    assert house.failures() == []
+    assert house.violations() == []
+    assert refolded(house) == []
+
+
+def test_a_refund_across_captures_killed_at_any_point_gives_back_once(shop: Shop) -> None:
+    house, caller, points = shop.till.house, staff(shop.till.house), 0
+    for at in range(1, POINTS_MAX, EVERY):
+        order_id = shop.paid_in_part()
+        ship(house.runtime, house.clock, house.organization_id, order_id, uuid7(house.clock()))
+        shop.until(order_id, captured=FIRST + SECOND)
+        command = refund_command(order_id, Wanted(amount_minor=900), caller)
+        remains = shop.victims.send(house.runtime, run_refund, (command,), Trap(at, Deed.KILL_PROCESS))
+        house.clock.advance(seconds=61)
+        run_refund(house.runtime, house.clock, command)
+        shop.until(order_id, captured=FIRST + SECOND, refunded=900)
+        assert shop.totals(order_id) == (FIRST + SECOND, 900), remains
+        if remains.trapped_at is None:
+            break
+        points += 1
+    assert points >= 15 // EVERY, points
+    assert house.failures() == []
+    assert house.violations() == []
+    assert refolded(house) == []

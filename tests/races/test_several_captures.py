@@ -1,0 +1,113 @@
+"""Shipments that leave at the same instant want parts of the same held money."""
+
+import uuid
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+
+from holdfast.flows.money.capture_payment import CaptureReason, capture_due, request_capture
+from holdfast.flows.orders.locked_order import lock_order
+from holdfast.secrets.store import SecretStore
+from local.postgres import Address
+from tests.faults.settings import HEAVY
+from tests.flows.actions import last_payment, resume, status
+from tests.gateways.stage import Stage
+from tests.races.crowd import rush, tally
+from tests.till import Till, open_till
+
+pytestmark = pytest.mark.parametrize("stage", ["paypal", "adyen"], indirect=True)
+ROUNDS = 20 if HEAVY else 4
+
+
+@pytest.fixture
+def till(stage: Stage, db: Address, aws: str, stripe_url: str, secret_store: SecretStore) -> Iterator[Till]:
+    """A house with an account at a gateway that takes several captures."""
+    with open_till(stage, db, stripe_url, secret_store) as opened:  # type: ignore[arg-type]
+        opened.house.sql(
+            'UPDATE tenancy.organizations SET settings = settings || \'{"capture_policy": "per_shipment"}\''
+        )
+        opened.house.add_variant("MUG", stock=1_000)
+        yield opened
+
+
+def held(till: Till) -> str:
+    order_id: str = till.place(items={"MUG": 2})["order"]["id"]
+    till.deliver_until(lambda: last_payment(till.house, order_id)["status"] == "authorized")
+    return order_id
+
+
+def ship(till: Till, order_id: str, amount_minor: int, shipment_id: uuid.UUID) -> str:
+    house = till.house
+    with house.runtime.database.transaction(house.organization_id, now=house.clock(), actor="shipping") as transaction:
+        order = lock_order(transaction, uuid.UUID(order_id))
+        decided = request_capture(
+            transaction,
+            order,
+            order.payments[-1],
+            amount_minor,
+            reason=CaptureReason.SHIPMENT,
+            subject_id=shipment_id,
+            is_final=False,
+        )
+    capture_due(house.runtime, house.organization_id, uuid.UUID(order_id), house.clock)
+    return "decided" if decided else "was decided"
+
+
+def taken(till: Till) -> int:
+    told: int = till.stage.control("GET", f"/totals?account={till.stage.api_key}")["captured"]
+    return told
+
+
+def test_shipments_at_once_take_their_parts_and_never_more_than_is_held(till: Till) -> None:
+    house, expected = till.house, 0
+    for _ in range(ROUNDS):
+        order_id = held(till)
+        part = last_payment(house, order_id)["amount_minor"] // 4
+        shipments = [uuid.uuid4() for _ in range(6)]
+        # Each shipment asks twice, as somebody does whose answer was lost.
+        jobs = [partial(ship, till, order_id, part, shipment_id) for shipment_id in (*shipments, *shipments)]
+        outcomes = tally(rush(jobs))
+        assert outcomes["decided"] == 4, outcomes
+        assert outcomes.keys() <= {"decided", "was decided", "Conflict"}, outcomes
+        expected += 4 * part
+        till.deliver_until(partial(is_captured, till, order_id, 4 * part))
+        house.clock.advance(seconds=61)
+        resume(house)
+    assert taken(till) == expected
+    assert house.rows("SELECT state FROM orders.order_operations WHERE state <> 'done'") == []
+    assert house.failures() == []
+    assert house.violations() == []
+
+
+def test_a_shipment_that_meets_a_cancellation_leaves_no_money_behind(till: Till) -> None:
+    house = till.house
+    for _ in range(ROUNDS):
+        order_id = held(till)
+        jobs = [partial(ship, till, order_id, 400, uuid.uuid4()) for _ in range(2)]
+        outcomes = rush([*jobs, partial(house.cancel, order_id)])
+        assert tally(outcomes[:2]).keys() <= {"decided", "Conflict"}, outcomes
+        assert tally(outcomes[2:]).keys() == {"200"}, outcomes
+        for _ in range(6):
+            house.clock.advance(seconds=3_700)
+            resume(house)
+            till.deliver_until(partial(is_told, till, order_id))
+        assert status(house, order_id) == "cancelled"
+    totals = till.stage.control("GET", f"/totals?account={till.stage.api_key}")
+    assert (totals["captured"], totals["held"]) == (totals["refunded"], 0)
+    assert house.rows("SELECT state FROM orders.order_operations WHERE state <> 'done'") == []
+    assert house.failures() == []
+    assert house.violations() == []
+
+
+def is_captured(till: Till, order_id: str, minor: int) -> bool:
+    return bool(last_payment(till.house, order_id)["captured_minor"] == minor)
+
+
+def is_told(till: Till, order_id: str) -> bool:
+    """Whether everything that the gateway did with the order's money is known here."""
+    payment = last_payment(till.house, order_id)
+    name = "custom_id" if till.gateway == "paypal" else "payment_id"
+    told = till.stage.control("GET", f"/totals?metadata[{name}]={payment['id']}&account={till.stage.api_key}")
+    known = (payment["captured_minor"], payment["refunded_minor"], payment["capturable_minor"])
+    return bool(known == (told["captured"], told["refunded"], told["held"]))
