@@ -63,8 +63,14 @@ def test_what_is_verified_is_purged_after_its_grace_and_not_before(house: House)
     assert purge(house).orders == 0
     house.clock.advance(days=8)
     assert purge(house).orders == 2
-    for table in ("orders.orders", "orders.order_items", "payments.payments", "payments.payment_events", "inventory.reservations",
-                  "orders.order_status_history"):
+    for table in (
+        "orders.orders",
+        "orders.order_items",
+        "payments.payments",
+        "payments.payment_events",
+        "inventory.reservations",
+        "orders.order_status_history",
+    ):
         assert house.value(f"SELECT count(*) FROM {table}") == 0, table
     assert len(documents(house)) == 2
     assert purge(house).orders == 0

@@ -89,8 +89,14 @@ def test_a_restored_order_is_what_it_was_and_archiving_it_again_adds_a_version(h
     years_pass(house)
     put_away(house)
     [first] = documents(house).values()
-    assert restore_order(house.runtime, house.organization_id, house.value("SELECT order_id FROM archive.archive_index"),
-                         house.clock(), "system:test", "a test")
+    assert restore_order(
+        house.runtime,
+        house.organization_id,
+        house.value("SELECT order_id FROM archive.archive_index"),
+        house.clock(),
+        "system:test",
+        "a test",
+    )
     assert bookkept(house.order(order_id)) == bookkept(before)
     assert house.violations() == []
     archive(house)

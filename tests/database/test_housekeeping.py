@@ -73,8 +73,7 @@ def test_every_foreign_key_into_an_order_is_from_what_belongs_to_it(shops: TwoSh
 
 
 def test_the_archive_takes_all_of_it_along(shops: TwoShops) -> None:
-    """A table that belongs to an order has its line in ``archive.parts``: it is in the document, or forgotten on purpose,
-    and purged after what refers to it."""
+    """A table that belongs to an order has its line in ``archive.parts``, and is purged after what refers to it."""
     with acting(shops.superuser) as connection:
         rows = connection.run("SELECT table_name::text FROM archive.parts ORDER BY position DESC")
         keys = connection.run(

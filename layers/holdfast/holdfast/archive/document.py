@@ -1,4 +1,4 @@
-"""The canonical document of an order: its bytes, and how it is read. Documents of every schema version are read here."""
+"""The canonical document of an order: its bytes, and how it is read, whatever its schema version."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,11 @@ def canonical_text(value: Any) -> str:
     """
     if isinstance(value, Mapping):
         keys = sorted(value, key=lambda key: (len(key.encode()), key.encode()))
-        return "{" + ", ".join(f"{json.dumps(key, ensure_ascii=False)}: {canonical_text(value[key])}" for key in keys) + "}"
+        return (
+            "{"
+            + ", ".join(f"{json.dumps(key, ensure_ascii=False)}: {canonical_text(value[key])}" for key in keys)
+            + "}"
+        )
     if isinstance(value, list):
         return "[" + ", ".join(canonical_text(item) for item in value) + "]"
     if isinstance(value, _Number):
@@ -84,16 +88,18 @@ def view_of(whole: Mapping[str, Any], warehouse_codes: Mapping[str, str]) -> dic
     """An opened document as ``checkout.order_view`` shows an order; of a customer who was erased it says so."""
     order = whole["order"]
     plain = (
-        "id order_number customer_id status payment_status fulfillment_status currency has_open_dispute tax_lines"
-        " shipping_preference is_split_shipment source"
-    ).split()
+        *("id", "order_number", "customer_id", "status", "payment_status", "fulfillment_status", "currency"),
+        *("has_open_dispute", "tax_lines", "shipping_preference", "is_split_shipment", "source"),
+    )
     return {
         **{name: order.get(name) for name in plain},
         "email": order.get("email", ERASED),
         "shipping_address": order.get("shipping_address", ERASED_ADDRESS),
         "billing_address": order.get("billing_address", ERASED_ADDRESS),
         "notes": order.get("customer_notes"),
-        "amounts": {f"{name}_minor": order[name] for name in ("subtotal", "tax", "shipping", "discount", "total", "refunded")},
+        "amounts": {
+            f"{name}_minor": order[name] for name in ("subtotal", "tax", "shipping", "discount", "total", "refunded")
+        },
         **{name: order.get(name) for name in ("created_at", "confirmed_at", "cancelled_at")},
         "version": 1,
         "items": [_item(row) for row in sorted(whole.get("items", []), key=lambda row: row["position"])],
@@ -129,7 +135,10 @@ def _allocation(row: Mapping[str, Any], warehouse_codes: Mapping[str, str]) -> d
 
 
 def _shipments(whole: Mapping[str, Any]) -> list[dict[str, Any]]:
-    plain = ("id shipment_number status carrier tracking_number tracking_url estimated_delivery_at shipped_at").split()
+    plain = (
+        *("id", "shipment_number", "status", "carrier", "tracking_number", "tracking_url"),
+        *("estimated_delivery_at", "shipped_at"),
+    )
     return [
         {
             **{name: row.get(name) for name in plain},
@@ -150,8 +159,17 @@ def _packed(shipment_id: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[st
 
 
 def _payment(row: Mapping[str, Any]) -> dict[str, Any]:
-    plain = "id attempt gateway status currency brand last_four failure_code failure_message client_action".split()
-    money = {"amount": "amount", "captured": "captured_amount", "capturable": "capturable_amount", "refunded": "refunded_amount", "charged_back": "charged_back_amount"}
+    plain = (
+        *("id", "attempt", "gateway", "status", "currency", "brand", "last_four"),
+        *("failure_code", "failure_message", "client_action"),
+    )
+    money = {
+        "amount": "amount",
+        "captured": "captured_amount",
+        "capturable": "capturable_amount",
+        "refunded": "refunded_amount",
+        "charged_back": "charged_back_amount",
+    }
     return {
         **{name: row.get(name) for name in plain},
         **{f"{name}_minor": row[column] for name, column in money.items()},

@@ -65,8 +65,8 @@ def statement(population: int, sample: int) -> str:
     orders = detectable_orders(population, sample)
     share = 100 * orders / population
     return (
-        f"{sample} of {population} orders were looked at: if {orders} or more ({share:.2f} %) were corrupt, at least one"
-        f" of them is found with {CONFIDENCE_LEVEL:.0%} probability; fewer may stay unseen"
+        f"{sample} of {population} orders were looked at: if {orders} or more ({share:.2f} %) were corrupt, at least"
+        f" one of them is found with {CONFIDENCE_LEVEL:.0%} probability; fewer may stay unseen"
     )
 
 

@@ -143,9 +143,7 @@ class Database:
         """Run ``work`` in a transaction; replay it whole, with jitter, after a serialization failure or a deadlock."""
         for attempt in range(1, REPLAY_MAX_ATTEMPTS + 1):
             try:
-                with self.transaction(
-                    organization_id, now=now, actor=actor, one_snapshot=one_snapshot
-                ) as transaction:
+                with self.transaction(organization_id, now=now, actor=actor, one_snapshot=one_snapshot) as transaction:
                     return work(transaction)
             except SerializationFailure:
                 if attempt == REPLAY_MAX_ATTEMPTS:

@@ -10,7 +10,14 @@ from pydantic import BaseModel, Field
 from holdfast.orders.lifecycle import OrderStatus
 from holdfast.payments.model import RefundReason, RefundStatus, RestockReason
 from holdfast.values.shipping import ShippingPreference
-from holdfast.web import archive_views, dead_letter_views, operations_views, payment_method_views, shipment_views, stock_views
+from holdfast.web import (
+    archive_views,
+    dead_letter_views,
+    operations_views,
+    payment_method_views,
+    shipment_views,
+    stock_views,
+)
 
 
 class Amounts(BaseModel):

@@ -10,7 +10,7 @@ from uuid import UUID
 from holdfast.archive.document import opened, parse, view_of
 from holdfast.archive.merkle import checksum
 from holdfast.archive.policy import Location, ReconciliationType
-from holdfast.database.transaction import Transaction
+from holdfast.database.transaction import Transaction, records
 from holdfast.flows.archive.examine_orders import Finding, Tally, log_look, open_discrepancy
 from holdfast.flows.archive.sealed_parts import open_part
 from holdfast.runtime import Runtime
@@ -80,7 +80,7 @@ def find_entry(transaction: Transaction, reference: str) -> Entry | None:
     order_id = _uuid_or_none(reference)
     row = transaction.row(_ENTRY, organization_id=transaction.tenant, id=order_id, number=reference.upper())
     if row is not None:
-        return _entry(row._mapping)  # noqa: SLF001 -- SQLAlchemy's public name for it
+        return _entry(records([row])[0])
     return _found_without_index(transaction, order_id, reference.upper())
 
 
@@ -95,7 +95,7 @@ def _found_without_index(transaction: Transaction, order_id: UUID | None, number
     row = transaction.row(_UNINDEXED, organization_id=transaction.tenant, first=first, last=last, number=wanted)
     if row is None:
         return None
-    entry = _entry(row._mapping)  # noqa: SLF001
+    entry = _entry(records([row])[0])
     began = time.monotonic()
     transaction.execute(
         _REPAIR,
@@ -132,7 +132,14 @@ def read_document(runtime: Runtime, organization_id: UUID, entry: Entry, now: da
             if text is not None:
                 _mend_location(transaction, entry)
     if text is None:
-        _complain(runtime, organization_id, entry, Finding(entry.order_id, "missing", "the archived document is gone"), now, actor)
+        _complain(
+            runtime,
+            organization_id,
+            entry,
+            Finding(entry.order_id, "missing", "the archived document is gone"),
+            now,
+            actor,
+        )
         raise NotFound("there is no such order")
     if entry.checksum is None or checksum(text) != entry.checksum:
         finding = Finding(entry.order_id, "inconsistent", "the archived document is not the one that was sealed")
@@ -175,21 +182,23 @@ def _complain(
         open_discrepancy(transaction, entry.batch_id, finding)
 
 
-def open_document(transaction: Transaction, runtime: Runtime, text: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
+def open_document(
+    transaction: Transaction, runtime: Runtime, text: str
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """The document and its personal part in the clear (``None`` once its customer was erased). Raises BrokenSeal."""
     document = parse(text)
     return document, open_part(transaction, runtime.keyring, document)
 
 
-def view_archived(
-    runtime: Runtime, organization_id: UUID, entry: Entry, now: datetime, actor: str
-) -> dict[str, Any]:
+def view_archived(runtime: Runtime, organization_id: UUID, entry: Entry, now: datetime, actor: str) -> dict[str, Any]:
     """An archived order as its owner sees an active one."""
     text = read_document(runtime, organization_id, entry, now, actor)
     with runtime.database.transaction(organization_id, now=now, actor=actor) as transaction:
         document, personal = open_document(transaction, runtime, text)
-        codes = transaction.rows("SELECT w.id, w.code FROM inventory.warehouses w WHERE w.organization_id = :o", o=organization_id)
-    return view_of(opened(document, personal), {str(row[0]): row[1] for row in codes})
+        codes = transaction.rows(
+            "SELECT w.id, w.code FROM inventory.warehouses w WHERE w.organization_id = :o", o=organization_id
+        )
+    return view_of(opened(document, personal), {str(row.id): row.code for row in codes})
 
 
 def _uuid_or_none(text: str) -> UUID | None:

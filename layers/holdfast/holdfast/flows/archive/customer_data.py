@@ -17,14 +17,16 @@ EXPORT_MAX_ORDERS: Final = 50
 
 _PROFILE: Final = """
     SELECT c.id, c.email, c.phone, c.first_name, c.last_name, c.timezone, c.status, c.created_at,
-           (SELECT COALESCE(jsonb_agg(jsonb_build_object('type', a.type, 'address', a.address, 'is_default', a.is_default)
-                                      ORDER BY a.id), '[]')
+           (SELECT COALESCE(jsonb_agg(jsonb_build_object('type', a.type, 'address', a.address,
+                                                         'is_default', a.is_default) ORDER BY a.id), '[]')
               FROM tenancy.customer_addresses a
-             WHERE a.organization_id = c.organization_id AND a.customer_id = c.id AND a.deleted_at IS NULL) AS addresses,
-           (SELECT COALESCE(jsonb_agg(jsonb_build_object('gateway', m.gateway, 'brand', m.brand, 'last_four', m.last_four)
-                                      ORDER BY m.id), '[]')
+             WHERE a.organization_id = c.organization_id AND a.customer_id = c.id
+               AND a.deleted_at IS NULL) AS addresses,
+           (SELECT COALESCE(jsonb_agg(jsonb_build_object('gateway', m.gateway, 'brand', m.brand,
+                                                         'last_four', m.last_four) ORDER BY m.id), '[]')
               FROM tenancy.payment_methods m
-             WHERE m.organization_id = c.organization_id AND m.customer_id = c.id AND m.deleted_at IS NULL) AS payment_methods
+             WHERE m.organization_id = c.organization_id AND m.customer_id = c.id
+               AND m.deleted_at IS NULL) AS payment_methods
       FROM tenancy.customers c
      WHERE c.organization_id = :organization_id AND c.id = :customer_id
 """
@@ -64,9 +66,10 @@ def export_customer(
         newest = sorted(found, key=lambda row: UUID(str(row["id"])), reverse=True)[:limit]
         views = {row["id"]: _active_view(transaction, row["id"]) for row in newest if not row["is_archived"]}
     orders = [
-        views[row["id"]] if not row["is_archived"] else _archived_view(runtime, caller, row["id"], now) for row in newest
+        views[row["id"]] if not row["is_archived"] else _archived_view(runtime, caller, row["id"], now)
+        for row in newest
     ]
-    known: Mapping[str, Any] = profile._mapping  # noqa: SLF001 -- SQLAlchemy's public name for it
+    known = records([profile])[0]
     return {
         "customer": {**known, "id": str(known["id"]), "created_at": known["created_at"].isoformat()},
         "orders": orders,

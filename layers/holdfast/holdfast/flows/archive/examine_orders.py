@@ -78,7 +78,7 @@ def examine(
         order_ids=list(order_ids),
         sealed=as_parameter(sealed),
     )
-    findings = [Finding(*row) for row in rows]
+    findings = [Finding(row.order_id, row.kind, row.details) for row in rows]
     _mark(transaction, order_ids, findings)
     resolved = _settle(transaction, batch_id, order_ids, findings)
     return Tally(len(order_ids), resolved, findings)
@@ -103,9 +103,7 @@ def _mark(transaction: Transaction, order_ids: Sequence[UUID], findings: Sequenc
     )
 
 
-def _settle(
-    transaction: Transaction, batch_id: UUID, order_ids: Sequence[UUID], findings: Sequence[Finding]
-) -> int:
+def _settle(transaction: Transaction, batch_id: UUID, order_ids: Sequence[UUID], findings: Sequence[Finding]) -> int:
     tenant = transaction.tenant
     resolved = transaction.execute(
         """

@@ -1,7 +1,7 @@
 """Move whole months of archived orders into cold storage: written, read back and proven before any row goes.
 
-Every step may end anywhere. A file that was begun is in ``archive.cold_files`` before it is in the bucket, under its own
-name, and is never written over: the next run finds it there, proves it and goes on.
+Every step may end anywhere. A file that was begun is in ``archive.cold_files`` before it is in the bucket, under a name
+of its own, and is never written over: the next run finds it there, proves it and goes on.
 """
 
 import json
@@ -121,7 +121,9 @@ def month_of(instant: datetime) -> date:
 def _bounds(month: date) -> tuple[UUID, UUID]:
     """The smallest ids of the month and of the next."""
     following = (month + timedelta(days=32)).replace(day=1)
-    floors = [int(datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp() * 1000) << 80 for day in (month, following)]
+    floors = [
+        int(datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp() * 1000) << 80 for day in (month, following)
+    ]
     return UUID(int=floors[0]), UUID(int=floors[1])
 
 
@@ -175,7 +177,7 @@ def _begin_file(runtime: Runtime, organization_id: UUID, month: date, now: datet
             month=month,
         )
         if begun is not None:
-            return ColdFile(*begun)
+            return ColdFile(begun.id, begun.month, begun.path, begun.manifest_path)
         first, before = _bounds(month)
         bounds = {"organization_id": organization_id, "first": first, "before": before}
         waiting = transaction.value(
@@ -208,9 +210,7 @@ def _begin_file(runtime: Runtime, organization_id: UUID, month: date, now: datet
     return runtime.database.transact(organization_id, work, now=now, actor=ACTOR)
 
 
-def _export_file(
-    runtime: Runtime, organization_id: UUID, cold_file: ColdFile, clock: Callable[[], datetime]
-) -> int:
+def _export_file(runtime: Runtime, organization_id: UUID, cold_file: ColdFile, clock: Callable[[], datetime]) -> int:
     bucket = runtime.archive_bucket
     with tempfile.TemporaryDirectory(prefix="cold-") as folder:
         local = Path(folder) / "orders.parquet"
@@ -305,7 +305,9 @@ def _sealed(
 def _check_columns(row: Mapping[str, Any]) -> None:
     order = json.loads(row["document"])["order"]
     says = (order["id"], order["order_number"], order["status"], order["currency"], order["total"], order["refunded"])
-    columns = tuple(row[name] for name in ("order_id", "order_number", "status", "currency", "total_minor", "refunded_minor"))
+    columns = tuple(
+        row[name] for name in ("order_id", "order_number", "status", "currency", "total_minor", "refunded_minor")
+    )
     if says != columns or datetime.fromisoformat(order["created_at"]) != row["ordered_at"]:
         raise UnprovenFile(f"the columns of order {row['order_id']} say something else than its document")
 
@@ -380,9 +382,7 @@ def _enter(
         )
 
 
-def _give_up(
-    runtime: Runtime, organization_id: UUID, cold_file: ColdFile, error: UnprovenFile, now: datetime
-) -> None:
+def _give_up(runtime: Runtime, organization_id: UUID, cold_file: ColdFile, error: UnprovenFile, now: datetime) -> None:
     """The file is left where it is, for whoever looks into it; the next run writes another."""
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
         transaction.execute(

@@ -107,9 +107,7 @@ def restore_archived_order(
 
 
 def _find_batch(transaction: Transaction, batch_id: UUID) -> Mapping[str, Any]:
-    rows = records(
-        transaction.rows(_ONE_BATCH, organization_id=transaction.tenant, before=None, id=batch_id, limit=1)
-    )
+    rows = records(transaction.rows(_ONE_BATCH, organization_id=transaction.tenant, before=None, id=batch_id, limit=1))
     if not rows:
         raise NotFound("there is no such batch")
     return rows[0]
@@ -120,8 +118,10 @@ def _batch(row: Mapping[str, Any]) -> dict[str, Any]:
     statement = None
     if looked_at is not None:
         sampled = looked_at == row["population"]
-        statement = sampling.statement(row["population"], looked_at) if sampled else sampling.statement(
-            row["population"] - high_value, looked_at - high_value
+        statement = (
+            sampling.statement(row["population"], looked_at)
+            if sampled
+            else sampling.statement(row["population"] - high_value, looked_at - high_value)
         )
     return {**_plain(row), "statement": statement}
 

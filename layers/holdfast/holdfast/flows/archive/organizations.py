@@ -15,10 +15,10 @@ def organizations(runtime: Runtime, now: datetime, actor: str) -> Iterator[tuple
     """Every organization with its policy. One whose settings make no sense is left out, and said to be."""
     with runtime.database.transaction(None, now=now, actor=actor) as transaction:
         rows = transaction.rows("SELECT o.id, o.settings FROM tenancy.organizations o ORDER BY o.id")
-    for organization_id, settings in rows:
+    for row in rows:
         try:
-            policy = policy_from(settings)
+            policy = policy_from(row.settings)
         except (TypeError, ValueError):
-            _logger.exception("the archive settings of organization %s cannot be read", organization_id)
+            _logger.exception("the archive settings of organization %s cannot be read", row.id)
             continue
-        yield organization_id, policy
+        yield row.id, policy

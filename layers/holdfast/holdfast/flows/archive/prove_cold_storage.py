@@ -43,16 +43,16 @@ def prove_cold_storage(
                 """,
                 o=organization_id,
             )
-        for file_id, path, digest, orders in files:
+        for file in files:
             if time_left_seconds() <= 0:
                 proof.finished = False
                 return proof
-            wrong = _what_is_wrong(runtime, organization_id, path, bytes(digest), orders, clock())
-            _record(runtime, organization_id, file_id, path, wrong, clock())
+            wrong = _what_is_wrong(runtime, organization_id, file.path, bytes(file.digest), file.orders, clock())
+            _record(runtime, organization_id, file.id, file.path, wrong, clock())
             proof.files += 1
-            proof.orders += orders
+            proof.orders += file.orders
             if wrong is not None:
-                proof.broken.append(f"{path}: {wrong}")
+                proof.broken.append(f"{file.path}: {wrong}")
     return proof
 
 
@@ -97,7 +97,9 @@ def _record(
         call_person(transaction, PROCESS, file_id, details, {"path": path, "severity": "high"})
 
 
-def restore_month(runtime: Runtime, organization_id: UUID, month: date, clock: Callable[[], datetime], actor: str) -> int:
+def restore_month(
+    runtime: Runtime, organization_id: UUID, month: date, clock: Callable[[], datetime], actor: str
+) -> int:
     """Bring a month back among the archived orders, every document proven; how many were not there."""
     with runtime.database.transaction(organization_id, now=clock(), actor=actor) as transaction:
         transaction.value("SELECT operations.make_partitions(:month, 0)", month=month)

@@ -21,9 +21,7 @@ class Purged:
     finished: bool
 
 
-def purge_orders(
-    runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]
-) -> Purged:
+def purge_orders(runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]) -> Purged:
     """Purge the batches that are due, oldest first, each in a transaction of its own, while there is time."""
     orders = blocked = 0
     for organization_id, policy in organizations(runtime, clock(), ACTOR):
@@ -53,7 +51,7 @@ def _due(runtime: Runtime, organization_id: UUID, verified_before: datetime, now
             """
             SELECT b.id, b.status = 'failed' OR EXISTS (
                        SELECT 1 FROM archive.discrepancies d WHERE d.organization_id = b.organization_id
-                          AND d.batch_id = b.id AND d.resolved_at IS NULL)
+                          AND d.batch_id = b.id AND d.resolved_at IS NULL) AS is_blocked
               FROM archive.archive_batches b
              WHERE b.organization_id = :organization_id AND b.status IN ('verified', 'failed') AND b.purged_at IS NULL
                AND COALESCE(b.verified_at, b.completed_at) <= :verified_before
@@ -62,4 +60,4 @@ def _due(runtime: Runtime, organization_id: UUID, verified_before: datetime, now
             organization_id=organization_id,
             verified_before=verified_before,
         )
-    return [(row[0], row[1]) for row in rows]
+    return [(row.id, row.is_blocked) for row in rows]

@@ -25,9 +25,7 @@ _REFERENCE: Final = """
 _logger = logging.getLogger(__name__)
 
 
-def restore_order(
-    runtime: Runtime, organization_id: UUID, order_id: UUID, now: datetime, actor: str, why: str
-) -> bool:
+def restore_order(runtime: Runtime, organization_id: UUID, order_id: UUID, now: datetime, actor: str, why: str) -> bool:
     """Bring an order back, its document proven and its history replayed; whether there was anything to do.
 
     The archive keeps its copy: archiving the order again adds a version. Raises NotFound for an order that is not
@@ -98,5 +96,9 @@ def recall_for_event(
             payment_id=reference.payment_id,
             id=event_id,
         )
-    return {**claimed, "order_id": str(reference.order_id), "payment_id": str(reference.payment_id), "is_archived": False}
-
+    return {
+        **claimed,
+        "order_id": str(reference.order_id),
+        "payment_id": str(reference.payment_id),
+        "is_archived": False,
+    }

@@ -1,4 +1,4 @@
-"""The personal parts of orders, sealed with their customers' keys: for a copy, and to hold a copy against its source."""
+"""The personal parts of orders, sealed with their customers' keys: for a copy, and to hold it against its source."""
 
 import json
 from collections.abc import Sequence
@@ -28,18 +28,20 @@ def seal_parts(transaction: Transaction, keyring: Keyring, order_ids: Sequence[U
     rows = transaction.rows(_PERSONAL, organization_id=tenant, order_ids=list(order_ids))
     made: dict[UUID, bytes] = {}
     sealed: dict[UUID, str] = {}
-    for order_id, personal, customer_id, wrapped_key, has_key in rows:
-        key = wrapped_key if has_key else made.get(customer_id)
-        if key is None and not has_key:
-            key = made[customer_id] = keyring.new_key(tenant, customer_id)
-        sealed[order_id] = ERASED if key is None else keyring.seal(personal, tenant, customer_id, order_id, key)
+    for row in rows:
+        key = row.wrapped_key if row.has_key else made.get(row.customer_id)
+        if key is None and not row.has_key:
+            key = made[row.customer_id] = keyring.new_key(tenant, row.customer_id)
+        sealed[row.order_id] = (
+            ERASED if key is None else keyring.seal(row.personal, tenant, row.customer_id, row.order_id, key)
+        )
     if made:
         _keep(transaction, made)
     return [sealed.get(order_id) for order_id in order_ids]
 
 
 def _keep(transaction: Transaction, made: dict[UUID, bytes]) -> None:
-    """Without ON CONFLICT: whoever made a key for the same customer meanwhile wins, and this transaction is replayed."""
+    """Whoever made a key for the same customer meanwhile wins: in one snapshot that is a SerializationFailure."""
     transaction.execute(
         """
         INSERT INTO archive.customer_keys (organization_id, customer_id, wrapped_key, created_at)
@@ -64,7 +66,6 @@ def as_parameter(sealed: Sequence[str | None]) -> str:
 
 def open_part(transaction: Transaction, keyring: Keyring, document: dict[str, Any]) -> dict[str, Any] | None:
     """The personal part of a document; ``None`` once its customer was erased. Raises BrokenSeal."""
-
 
     order_id, customer_id = UUID(document["order"]["id"]), UUID(document["order"]["customer_id"])
     wrapped_key = transaction.value(

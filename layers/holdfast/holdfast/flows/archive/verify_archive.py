@@ -1,4 +1,4 @@
-"""Prove that what was archived is there as it was sealed: after each batch, by chance every night, all of it monthly."""
+"""Prove that what was archived is there as it was sealed: each new batch, some by chance nightly, all monthly."""
 
 import logging
 import random
@@ -75,7 +75,8 @@ def verify_batch(
 
     def work(transaction: Transaction) -> tuple[Tally, bool]:
         batch = transaction.row(
-            "SELECT id, strategy, orders FROM archive.archive_batches WHERE organization_id = :o AND id = :id FOR NO KEY UPDATE",
+            "SELECT id, strategy, orders FROM archive.archive_batches"
+            " WHERE organization_id = :o AND id = :id FOR NO KEY UPDATE",
             o=organization_id,
             id=batch_id,
         )
@@ -158,11 +159,13 @@ def _conclude(transaction: Transaction, batch_id: UUID, plan: _Plan, tally: Tall
     transaction.execute(
         """
         UPDATE archive.archive_batches
-           SET status = CASE WHEN :is_failed THEN 'failed' ELSE 'verified' END, strategy = :strategy, population = :population,
+           SET status = CASE WHEN :is_failed THEN 'failed' ELSE 'verified' END,
+               strategy = :strategy, population = :population,
                target_sample_size = :target, sample_size = :looked_at, high_value_verified = :high_value,
                detectable_fraction = CAST(:fraction AS numeric), strata = CAST(:strata AS jsonb),
                confidence_level = CAST(:confidence AS numeric), margin_of_error = CAST(:margin AS numeric),
-               discrepancies = :found, verified_at = CASE WHEN NOT :is_failed THEN COALESCE(verified_at, :now) ELSE verified_at END
+               discrepancies = :found,
+               verified_at = CASE WHEN NOT :is_failed THEN COALESCE(verified_at, :now) ELSE verified_at END
          WHERE organization_id = :organization_id AND id = :batch_id
         """,
         organization_id=transaction.tenant,
@@ -196,7 +199,7 @@ def report(transaction: Transaction, batch_id: UUID, tally: Tally, *, is_failed:
 
 
 def alert(runtime: Runtime, organization_id: UUID, batch_id: UUID, tally: Tally) -> None:
-    """Call people: more than one in a hundred is wrong. The record stands already, so a topic that fails costs no work."""
+    """Call people: more than one in a hundred is wrong. The record stands already: a topic that fails costs nothing."""
     try:
         runtime.alerts.publish(
             "[holdfast] high: archived orders are not as they were sealed",
@@ -253,15 +256,16 @@ def spot_check(
 def _by_chance(transaction: Transaction, orders: int, dice: random.Random) -> list[tuple[UUID, UUID]]:
     bounds = transaction.row(
         """
-        SELECT (SELECT x.order_id FROM archive.archive_index x WHERE x.organization_id = :o ORDER BY x.order_id LIMIT 1),
+        SELECT (SELECT x.order_id FROM archive.archive_index x WHERE x.organization_id = :o
+                 ORDER BY x.order_id LIMIT 1) AS first,
                (SELECT x.order_id FROM archive.archive_index x WHERE x.organization_id = :o
-                 ORDER BY x.order_id DESC LIMIT 1)
+                 ORDER BY x.order_id DESC LIMIT 1) AS last
         """,
         o=transaction.tenant,
     )
-    if bounds is None or bounds[0] is None:
+    if bounds is None or bounds.first is None:
         return []
-    points = [UUID(int=dice.randint(bounds[0].int, bounds[1].int)) for _ in range(orders)]
+    points = [UUID(int=dice.randint(bounds.first.int, bounds.last.int)) for _ in range(orders)]
     rows = transaction.rows(
         """
         SELECT DISTINCT x.order_id, x.batch_id
@@ -274,12 +278,10 @@ def _by_chance(transaction: Transaction, orders: int, dice: random.Random) -> li
         o=transaction.tenant,
         points=points,
     )
-    return [(row[0], row[1]) for row in rows]
+    return [(row.order_id, row.batch_id) for row in rows]
 
 
-def full_scan(
-    runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]
-) -> Verified:
+def full_scan(runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]) -> Verified:
     """Look at every order of every batch, batch by batch; the next run goes on after the last batch of this one."""
     verified = Verified()
     for organization_id, _ in organizations(runtime, clock(), ACTOR):
@@ -309,7 +311,8 @@ def full_scan(
 def _scan(runtime: Runtime, organization_id: UUID, batch_id: UUID, now: datetime) -> Tally:
     def work(transaction: Transaction) -> Tally:
         rows = transaction.rows(
-            "SELECT order_id FROM archive.batch_leaves WHERE organization_id = :o AND batch_id = :b ORDER BY order_id LIMIT :limit",
+            "SELECT order_id FROM archive.batch_leaves WHERE organization_id = :o AND batch_id = :b"
+            " ORDER BY order_id LIMIT :limit",
             o=organization_id,
             b=batch_id,
             limit=BATCH_MAX_ORDERS,
