@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from holdfast.flows.archive.verify_archive import full_scan, spot_check, verify_new_batches
+from holdfast.flows.archive.scan_archive import full_scan, spot_check
+from holdfast.flows.archive.verify_archive import verify_new_batches
 from holdfast.runtime import runtime
 from holdfast.web.clock import utc_now
 from holdfast.web.schedules import time_left

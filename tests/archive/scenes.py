@@ -12,7 +12,8 @@ import boto3
 from holdfast.flows.archive.archive_orders import Archived, archive_orders
 from holdfast.flows.archive.prove_chain import ChainProof, prove_chain
 from holdfast.flows.archive.purge_orders import Purged, purge_orders
-from holdfast.flows.archive.verify_archive import Verified, full_scan, spot_check, verify_new_batches
+from holdfast.flows.archive.scan_archive import full_scan, spot_check
+from holdfast.flows.archive.verify_archive import Verified, verify_new_batches
 from tests import shipping
 from tests.flows.actions import ordered
 from tests.house import House

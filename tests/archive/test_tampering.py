@@ -9,11 +9,13 @@ from holdfast.runtime import Runtime
 from tests.archive.scenes import archive, delivered, prove, purge, scan, spot, verify, years_pass
 from tests.house import House
 
-FIRST = "order_id = (SELECT order_id FROM archive.batch_leaves ORDER BY order_id LIMIT 1)"
+FIRST_ORDER = "(SELECT order_id FROM archive.batch_leaves ORDER BY order_id LIMIT 1)"
+FIRST = f"order_id = {FIRST_ORDER}"
 A_COPY = f"""
     INSERT INTO archive.archived_orders
-    SELECT organization_id, order_id, 2, batch_id, order_number, customer_id, status, payment_status, fulfillment_status,
-           ordered_at, currency, total, refunded, items, document FROM archive.archived_orders WHERE {FIRST}
+    SELECT organization_id, order_id, 2, batch_id, order_number, customer_id, status, payment_status,
+           fulfillment_status, ordered_at, currency, total, refunded, items, document
+      FROM archive.archived_orders WHERE {FIRST}
 """
 TAMPERING: dict[str, tuple[str, str, str]] = {
     "one byte of a document": (
@@ -48,19 +50,17 @@ TAMPERING: dict[str, tuple[str, str, str]] = {
     ),
     "a doubled document": (A_COPY, "duplicate", "there is an archived document that no batch knows"),
     "an order that is active as well": (
-        f"UPDATE orders.orders SET deleted_at = NULL WHERE id = (SELECT order_id FROM archive.batch_leaves WHERE {FIRST})",
+        f"UPDATE orders.orders SET deleted_at = NULL WHERE id = {FIRST_ORDER}",
         "duplicate",
         "the order is both active and archived",
     ),
     "a changed source": (
-        "UPDATE orders.order_items SET sku = 'OTHER' WHERE order_id ="
-        f" (SELECT order_id FROM archive.batch_leaves WHERE {FIRST})",
+        f"UPDATE orders.order_items SET sku = 'OTHER' WHERE {FIRST}",
         "inconsistent",
         "the active rows are not what was archived",
     ),
     "a personal part of the source": (
-        "UPDATE orders.orders SET email = 'other@example.com' WHERE id ="
-        f" (SELECT order_id FROM archive.batch_leaves WHERE {FIRST})",
+        f"UPDATE orders.orders SET email = 'other@example.com' WHERE id = {FIRST_ORDER}",
         "inconsistent",
         "the active rows are not what was archived",
     ),
@@ -106,11 +106,12 @@ def test_it_is_found_named_alerted_and_blocks_the_purge_until_it_is_put_right(fi
     filed.sql(statement)
     verified = verify(filed)
     assert verified.failed_batches == 1
-    assert [(found.kind, found.details) for found in verified.tally.findings] == [(kind, details)]
+    assert (kind, details) in [(found.kind, found.details) for found in verified.tally.findings]
+    assert verified.tally.orders_found == 1
     assert alerts.subjects == ["[holdfast] high: archived orders are not as they were sealed"]
     assert filed.failures() == ["ArchiveVerification"]
     open_ones = filed.rows("SELECT kind, details, order_id FROM archive.discrepancies WHERE resolved_at IS NULL")
-    assert [(row["kind"], row["details"]) for row in open_ones] == [(kind, details)]
+    assert (kind, details) in [(row["kind"], row["details"]) for row in open_ones]
     marked = filed.value("SELECT max(verification) FILTER (WHERE verification <> 'ok') FROM archive.archive_index")
     assert marked == (None if what == "a deleted index row" else kind)
     filed.clock.advance(days=30)
@@ -133,18 +134,18 @@ def test_what_is_right_again_is_resolved_on_the_record_and_purged(filed: House) 
     assert purge(filed).orders == 2
 
 
+REMOVED_EVERYWHERE = f"""
+    WITH gone AS (SELECT {FIRST_ORDER} AS order_id),
+         leaf AS (DELETE FROM archive.batch_leaves l USING gone g WHERE l.order_id = g.order_id),
+         copy AS (DELETE FROM archive.archived_orders a USING gone g WHERE a.order_id = g.order_id)
+    DELETE FROM archive.archive_index x USING gone g WHERE x.order_id = g.order_id
+"""
 CHAIN: dict[str, tuple[str, str]] = {
     "a leaf is altered": (
         f"UPDATE archive.batch_leaves SET checksum = sha256('other') WHERE {FIRST}",
         "its leaves are not those it was sealed with",
     ),
-    "an order is removed everywhere": (
-        "WITH gone AS (DELETE FROM archive.batch_leaves WHERE ctid = (SELECT ctid FROM archive.batch_leaves ORDER BY order_id"
-        " LIMIT 1) RETURNING order_id), a AS (DELETE FROM archive.archived_orders USING gone WHERE"
-        " archived_orders.order_id = gone.order_id) DELETE FROM archive.archive_index USING gone WHERE"
-        " archive_index.order_id = gone.order_id",
-        "the batch has 1 orders and 0 leaves",
-    ),
+    "an order is removed everywhere": (REMOVED_EVERYWHERE, "the batch has 1 orders and 0 leaves"),
     "a batch is sealed anew": (
         "UPDATE archive.archive_batches SET root = sha256('other') WHERE chain_position = 1",
         "its root is not the one of what it holds",

@@ -4,6 +4,10 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from uuid import UUID
 
+from holdfast.flows.archive.archive_orders import Archived, archive_orders
+from holdfast.flows.archive.export_to_cold_storage import export_to_cold_storage
+from holdfast.flows.archive.purge_orders import purge_orders
+from holdfast.flows.archive.verify_archive import verify_new_batches
 from holdfast.flows.checkout import place_order as place_order_module
 from holdfast.flows.checkout.charge_payment import Attempt
 from holdfast.flows.checkout.locate_address import AddressSearch
@@ -100,3 +104,16 @@ def watch(runtime: Runtime, clock: Clock) -> int:
     """A tick of ``payment_watchdog``."""
     looked_at = check_payments(runtime, clock) + resume_returns(runtime, clock) + watch_authorizations(runtime, clock)
     return sweep_payment_events(runtime, clock()) + looked_at
+
+
+def put_away(runtime: Runtime, clock: Clock) -> Archived:
+    """Ticks of ``archival`` and ``archive_verification``: an order a batch, so that there is much to die in."""
+    archived = archive_orders(runtime, clock, lambda: TIME_LEFT_SECONDS, batch_max_orders=1)
+    verify_new_batches(runtime, clock, lambda: TIME_LEFT_SECONDS)
+    purge_orders(runtime, clock, lambda: TIME_LEFT_SECONDS)
+    return archived
+
+
+def export(runtime: Runtime, clock: Clock) -> int:
+    """A tick of ``cold_export``."""
+    return export_to_cold_storage(runtime, clock, lambda: TIME_LEFT_SECONDS).orders
