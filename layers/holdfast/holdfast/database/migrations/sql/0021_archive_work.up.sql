@@ -225,6 +225,7 @@ BEGIN
                a.order_number || ' ' || a.customer_id || ' ' || a.status || ' ' || a.payment_status || ' ' || a.fulfillment_status
                    || ' ' || a.currency || ' ' || a.total || ' ' || a.refunded
                    || ' ' || (to_json(a.ordered_at) #>> '{}') || ' ' || a.items AS columns_say,
+               date_trunc('month', x.ordered_at)::date AS month,
                a.document, sha256(convert_to(a.document, 'UTF8')) AS actual, a.batch_id AS copy_batch_id,
                o.id IS NOT NULL AND o.deleted_at IS NULL AS is_active, o.deleted_at IS NOT NULL AS is_marked
           FROM archive.batch_leaves l
@@ -239,7 +240,10 @@ BEGIN
          CROSS JOIN LATERAL (SELECT CASE WHEN s.document IS NOT NULL AND s.actual = s.checksum THEN s.document::jsonb END AS j OFFSET 0) AS d
          CROSS JOIN LATERAL (VALUES
             (NOT s.is_indexed, 'missing', 'the index does not know the order'),
-            (s.is_indexed AND s.document IS NULL AND s.location <> 'cold_storage', 'missing', 'the archived document is gone'),
+            (s.is_indexed AND s.document IS NULL AND s.location <> 'cold_storage' AND ((s.is_latest AND s.location = 'archived') OR NOT EXISTS (
+                -- An earlier version may lie in a file, which is proven by itself.
+                SELECT 1 FROM archive.cold_files f WHERE f.organization_id = p_organization_id AND f.month = s.month AND f.state = 'verified')),
+             'missing', 'the archived document is gone'),
             (s.actual <> s.checksum, 'inconsistent', 'the archived document is not the one that was sealed'),
             (s.is_latest AND s.index_checksum <> s.checksum, 'inconsistent', 'the checksum in the index is not the one that was sealed'),
             (s.is_latest AND s.document IS NOT NULL AND s.index_says IS DISTINCT FROM s.copy_says, 'inconsistent',
@@ -354,7 +358,7 @@ BEGIN
         END IF;
         j := p_document::jsonb;
         FOR target IN SELECT * FROM archive.parts WHERE in_document AND j ? part ORDER BY position LOOP
-            SELECT jsonb_agg(open.row || COALESCE(sealed.row, '{}') ORDER BY open.place) INTO section
+            SELECT jsonb_agg(open.row || COALESCE(NULLIF(sealed.row, 'null'), '{}') ORDER BY open.place) INTO section
               FROM jsonb_array_elements(CASE target.part WHEN 'order' THEN jsonb_build_array(j -> 'order') ELSE j -> target.part END)
                    WITH ORDINALITY AS open (row, place)
               LEFT JOIN jsonb_array_elements(CASE target.part WHEN 'order' THEN jsonb_build_array(p_personal -> 'order')
@@ -440,8 +444,15 @@ BEGIN
                         target.owner_column, target.parent, archive.rows_of(target.parent)) END
             USING p_organization_id, active;
     END LOOP;
-    UPDATE operations.audit_log SET old_values = NULL, changed_values = '{"erased": true}'
+    UPDATE operations.audit_log SET old_values = NULL, changed_values = '{"erased": true}',
+           actor = CASE WHEN actor LIKE 'customer:%' THEN 'customer:erased' ELSE actor END
      WHERE organization_id = p_organization_id AND table_name = 'orders.orders' AND record_id = ANY (active);
+    DELETE FROM orders.idempotency_keys WHERE organization_id = p_organization_id AND order_id = ANY (active);
+    -- The ledger keeps what moved, and that a customer moved it.
+    UPDATE inventory.stock_movements m SET performed_by = 'customer:erased'
+      FROM (SELECT unnest(active) AS id UNION SELECT x.order_id FROM archive.archive_index x
+             WHERE x.organization_id = p_organization_id AND x.customer_id = p_customer_id) AS o
+     WHERE m.organization_id = p_organization_id AND m.reference_id = o.id AND m.performed_by LIKE 'customer:%';
     UPDATE operations.api_calls SET request = NULL, response = NULL
      WHERE organization_id = p_organization_id
        AND related_id IN (SELECT p.id FROM payments.payments p WHERE p.organization_id = p_organization_id AND p.order_id = ANY (active));
