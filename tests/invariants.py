@@ -134,6 +134,45 @@ INVARIANTS: Final[Mapping[str, str]] = {
                            AND r.status IN ('pending', 'processing', 'succeeded')) promised ON true
          WHERE promised.quantity > i.quantity OR promised.worth > i.subtotal - i.discount + i.tax
     """,
+    "no price difference is more than what was paid beyond the price": """
+        SELECT p.id, p.captured_amount, o.total, r.differences FROM payments.payments p
+          JOIN orders.orders o ON o.organization_id = p.organization_id AND o.id = p.order_id
+          JOIN LATERAL (SELECT COALESCE(sum(amount), 0) AS differences FROM payments.refunds r
+                         WHERE r.organization_id = p.organization_id AND r.payment_id = p.id
+                           AND r.reason = 'price_difference' AND r.status IN ('pending', 'processing', 'succeeded')
+                       ) r ON true
+         WHERE r.differences > GREATEST(p.captured_amount - o.total, 0)
+    """,
+    "what was paid beyond the price is given back, or somebody was told": """
+        SELECT p.id, p.captured_amount, o.total, r.differences FROM payments.payments p
+          JOIN orders.orders o ON o.organization_id = p.organization_id AND o.id = p.order_id
+          JOIN LATERAL (SELECT COALESCE(sum(amount), 0) AS differences FROM payments.refunds r
+                         WHERE r.organization_id = p.organization_id AND r.payment_id = p.id
+                           AND r.reason = 'price_difference') r ON true
+         WHERE o.status NOT IN ('cancelled', 'refunded')
+           AND LEAST(p.captured_amount - o.total - r.differences, p.captured_amount - p.refunded_amount
+                     - p.refunding_amount - p.charged_back_amount) > 0
+           AND NOT EXISTS (SELECT 1 FROM orders.order_operations x WHERE x.organization_id = p.organization_id
+                            AND x.payment_id = p.id AND x.operation = 'return_money')
+    """,
+    "an order costs what it was last given an address for": """
+        SELECT o.id, o.total, v.total_after FROM orders.orders o
+          JOIN LATERAL (SELECT v.total_after FROM orders.order_address_versions v
+                         WHERE v.organization_id = o.organization_id AND v.order_id = o.id
+                         ORDER BY v.version DESC LIMIT 1) v ON true
+         WHERE o.total <> v.total_after
+    """,
+    "goods are set aside where the allocation says": """
+        SELECT COALESCE(a.order_id, r.order_id) AS order_id, a.quantity AS allocated, r.quantity AS set_aside FROM (
+            SELECT order_id, warehouse_id, variant_id, sum(quantity) AS quantity FROM orders.order_allocations a
+             WHERE a.superseded_at IS NULL AND EXISTS (
+                   SELECT 1 FROM inventory.reservations r WHERE r.organization_id = a.organization_id
+                      AND r.order_id = a.order_id AND r.status = 'completed') GROUP BY 1, 2, 3) a
+          FULL JOIN (
+            SELECT order_id, warehouse_id, variant_id, sum(quantity) AS quantity FROM inventory.reservations
+             WHERE status = 'completed' GROUP BY 1, 2, 3) r USING (order_id, warehouse_id, variant_id)
+         WHERE a.quantity IS DISTINCT FROM r.quantity
+    """,
     "what came back into stock is what the movements say": """
         SELECT o.id, moved.quantity, items.restocked FROM orders.orders o
           JOIN LATERAL (SELECT COALESCE(sum(m.quantity), 0) AS quantity FROM inventory.stock_movements m

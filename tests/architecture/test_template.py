@@ -33,6 +33,7 @@ READS_GATEWAY_SECRETS = {
     "PaymentWatchdogFunction",
     "PaymentWebhooksFunction",
     "RefundsFunction",
+    "ShippingAddressesFunction",
 }
 API_GATEWAY_TIMEOUT_SECONDS = 30
 VISIBILITY_PER_TIMEOUT = 6

@@ -239,6 +239,15 @@ INSERT INTO orders.order_operations (organization_id, id, order_id, payment_id, 
            CASE WHEN n % 1000 IN (1, 4) THEN 'running' ELSE 'done' END, 'test', at, at,
            CASE WHEN n % 1000 NOT IN (1, 4) THEN at END FROM placed WHERE n % 5 IN (1, 4);
 
+INSERT INTO orders.reallocations (organization_id, id, order_id, sequence, cause, outcome, old_cost, new_cost, saving, reason,
+                                  reasons, decided_by, created_at)
+    SELECT organization_id, pg_temp.key('035', n, i), id, 1, 'address_change', 'honoured', 600, 500, 100, 'reason', '{{}}', 'test', at
+      FROM placed WHERE n % 5 > 2;
+
+INSERT INTO orders.order_address_versions (organization_id, order_id, version, shipping_address, required_review, cause, total,
+                                           total_anew, total_after, replaced_by, created_at)
+    SELECT organization_id, id, 1, '{{}}', false, 'address_change', 1000, 1000, 1000, 'test', at FROM placed WHERE n % 5 > 2;
+
 INSERT INTO addresses.geocode_reference (country, postal_code, latitude, longitude, quality, data_source, dataset_version, created_at)
     SELECT country, lpad(n::text, 5, '0'), 40, -100, 'centroid', 'test', '1', now()
       FROM generate_series(1, {orders} / 5) AS n, unnest(ARRAY['US', 'DE']) AS country;

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from holdfast.addresses.cache_policy import use_document
-from holdfast.flows.checkout.locate_address import AddressSearch
+from holdfast.flows.addresses.locate_address import AddressSearch
 from holdfast.flows.checkout.payment_methods import forget_methods
 from holdfast.flows.checkout.place_order import PlaceOrder, _try_to_place
 from holdfast.flows.checkout.planning import CheckoutRequest, RequestedItem
@@ -433,6 +433,18 @@ NAMED: dict[str, Named] = {
     "staged rows of an import": Named(
         statement("SELECT line FROM addresses.geocode_import_staging WHERE import_id = :none", none=UUID(int=1)),
         SYSTEM,
+    ),
+    "reallocations of an order": Named(
+        statement(
+            "SELECT sequence FROM orders.reallocations WHERE organization_id = :o AND order_id = :order"
+            " ORDER BY sequence"
+        )
+    ),
+    "earlier addresses of an order": Named(
+        statement(
+            "SELECT version FROM orders.order_address_versions WHERE organization_id = :o AND order_id = :order"
+            " ORDER BY version"
+        )
     ),
     "geocode failures of an order": Named(
         statement("SELECT id FROM addresses.geocode_failures WHERE organization_id = :o AND order_id = :order")

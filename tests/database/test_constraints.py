@@ -86,6 +86,20 @@ REFUSED: dict[str, tuple[str, str] | str] = {
     "error_classes_min_confidence_is_percent": ("payments.error_classes", "min_confidence = 100.1"),
     "gateway_accounts_endpoint_key_form": ("tenancy.gateway_accounts", "endpoint_key = 'a/b/c/d'"),
     "idempotency_keys_done_has_answer": ("orders.idempotency_keys", "response_body = NULL"),
+    "order_address_versions_lower_total_has_price": ("orders.order_address_versions", "total_after = total - 1"),
+    "order_address_versions_total_never_rises": ("orders.order_address_versions", "total_after = total + 1"),
+    "order_address_versions_version_positive": ("orders.order_address_versions", "version = 0"),
+    "reallocations_applied_goes_somewhere": (
+        "orders.reallocations",
+        "outcome = 'applied', cause = 'by_hand', new_cost = NULL, saving = NULL",
+    ),
+    "reallocations_costs_not_negative": ("orders.reallocations", "new_cost = -1, saving = old_cost + 1"),
+    "reallocations_move_for_a_saving": (
+        "orders.reallocations",
+        "outcome = 'applied', cause = 'address_change', old_cost = 400, new_cost = 300, saving = 100",
+    ),
+    "reallocations_saving_adds_up": ("orders.reallocations", "saving = old_cost - new_cost + 1"),
+    "reallocations_sequence_positive": ("orders.reallocations", "sequence = 0"),
     "order_allocations_quantity_positive": ("orders.order_allocations", "quantity = 0"),
     "order_allocations_restocked_within_quantity": ("orders.order_allocations", "restocked_quantity = quantity + 1"),
     "geocode_cache_address_key_form": _ONE_CACHED_PLACE.format("'12 Analytical Way', 39.7, -105.0", "0"),
@@ -117,7 +131,7 @@ REFUSED: dict[str, tuple[str, str] | str] = {
     "orders_amounts_not_negative": ("orders.orders", "tax = -1, total = subtotal + shipping - discount - 1"),
     "orders_currency_form": ("orders.orders", "currency = 'usd'"),
     "orders_refunded_within_total": ("orders.orders", "refunded = total + 1"),
-    "orders_total_adds_up": ("orders.orders", "total = total + 1"),
+    "orders_total_adds_up": ("orders.orders", "total = total - 1"),
     "organizations_publishable_key_form": ("tenancy.organizations", "publishable_key = 'sk_0123456789abcdef'"),
     "organizations_return_url_form": (
         "tenancy.organizations",
@@ -397,3 +411,20 @@ def test_of_two_overlapping_overrides_at_once_one_is_refused(shops: TwoShops) ->
         first.run("SELECT set_config('holdfast.organization_id', :t, true)", t=str(shop.organization_id))
         first.run("DELETE FROM inventory.capacity_overrides WHERE starts_on = '2032-01-01'")
         first.run("COMMIT")
+
+
+def test_the_price_of_an_order_never_rises(shops: TwoShops) -> None:
+    with acting(shops.superuser) as connection:
+        found = refusal(connection, update_of_one_row("orders.orders", "total = total + 1, shipping = shipping + 1"))
+    assert found == (CHECK_VIOLATION, "orders_total_never_rises")
+
+
+def test_a_price_difference_is_what_was_taken_beyond_the_price(shops: TwoShops) -> None:
+    with acting(shops.superuser) as connection:
+        connection.run(
+            "INSERT INTO payments.refunds (organization_id, id, order_id, payment_id, amount, currency, reason,"
+            " is_full_refund, created_by, created_at) SELECT organization_id, gen_random_uuid(), order_id, id, 1,"
+            " 'USD', 'price_difference', false, 'test', now() FROM payments.payments WHERE captured_amount > 0 LIMIT 1"
+        )
+        found = refusal(connection, "SET CONSTRAINTS ALL IMMEDIATE")
+    assert found == (CHECK_VIOLATION, "refunds_difference_within_excess")

@@ -21,6 +21,7 @@ from holdfast.flows.operations.process_failures import FailureStatus
 from holdfast.fulfillment.lifecycle import TRANSITIONS as SHIPMENT_TRANSITIONS
 from holdfast.fulfillment.lifecycle import FailureReason
 from holdfast.inventory.capacity import AlertType
+from holdfast.inventory.reallocation import Cause, Outcome
 from holdfast.inventory.stock_file import ImportMode, ImportStatus
 from holdfast.inventory.transfers import TransferStatus
 from holdfast.inventory.warehouses import WarehouseStatus
@@ -62,6 +63,9 @@ MIRRORS: dict[str, type[StrEnum]] = {
     "geocode_import_staging_quality": GeocodeQuality,
     "geocode_reference_quality": GeocodeQuality,
     "organization_members_role": Role,
+    "order_address_versions_geocode_quality": GeocodeQuality,
+    "reallocations_cause": Cause,
+    "reallocations_outcome": Outcome,
     "orders_status": OrderStatus,
     "orders_payment_status": OrderPaymentStatus,
     "orders_fulfillment_status": FulfillmentStatus,
@@ -93,6 +97,7 @@ ONLY_IN_SQL = {
     "gateway_accounts_status": {"active", "disabled"},
     "geocode_cache_quality": {"rooftop", "range_interpolated", "centroid"},
     "idempotency_keys_state": {"in_progress", "done"},
+    "order_address_versions_cause": {"address_change", "address_review"},
     "order_operations_operation": {"return_money", "refund", "capture"},
     "order_operations_state": {"running", "done", "failed"},
     "organization_members_status": {"invited", "active", "removed"},

@@ -19,12 +19,15 @@ DEFINERS = {
     "archive.erase_customer": "clears what roles may not write, the audit log above all",
     "archive.drop_month": "drops a table whose every order lies in cold storage",
     "orders.project_status": "writes orders.status, which nobody else may",
+    "orders.project_price": "writes what an order costs, which nobody else may",
 }
 INLINED = {"tenancy.clock", "tenancy.uuid_v7", "tenancy.uuid_v7_floor", "checkout.is_abandoned", "archive.is_unsettled"}
 """SQL functions that run with the caller's rights inside a query; a SET clause would keep them from being inlined."""
 
 APPEND_ONLY = {
     "orders.order_status_history": set(),
+    "orders.order_address_versions": set(),
+    "orders.reallocations": set(),
     "inventory.stock_movements": set(),
     "operations.audit_log": set(),
     "archive.archived_orders": set(),

@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from uuid import UUID
 
+from holdfast.flows.addresses.locate_address import AddressSearch
 from holdfast.flows.archive.archive_orders import Archived, archive_orders
 from holdfast.flows.archive.export_to_cold_storage import export_to_cold_storage
 from holdfast.flows.archive.purge_orders import purge_orders
 from holdfast.flows.archive.verify_archive import verify_new_batches
 from holdfast.flows.checkout import place_order as place_order_module
 from holdfast.flows.checkout.charge_payment import Attempt
-from holdfast.flows.checkout.locate_address import AddressSearch
 from holdfast.flows.checkout.pay_order import PayOrder, pay_order
 from holdfast.flows.checkout.place_order import PlaceOrder, place_order
 from holdfast.flows.claims.idempotency import Answer

@@ -143,7 +143,7 @@ class Door:
         method, template = route.split(" ")
         event = sample_events.render("orders/list", now=self.house.clock())
         sent = {"content-type": "application/json"} if body is not None else {}
-        if key is not None and method == "POST":
+        if key is not None and method in {"POST", "PUT"}:
             sent["idempotency-key"] = key or uuid.uuid4().hex
         event["headers"] = {"host": "api.holdfast.example"} | sent | dict(headers or {})
         event["routeKey"], event["rawPath"] = route, template.format(**path)

@@ -29,6 +29,7 @@ BODIES: Final[Mapping[Operation, Any]] = {
     Operation.PAY_ORDER: PAY,
     Operation.COMPLETE_PAYMENT: {},
     Operation.CANCEL_ORDER: {},
+    Operation.CHANGE_SHIPPING_ADDRESS: {"shipping_address": ADDRESS},
     Operation.REFUND_ORDER: {"reason": "customer_request"},
     Operation.ASSIGN_PROCESS_FAILURE: {"version": 1},
     Operation.RESOLVE_PROCESS_FAILURE: {"note": "looked into it", "version": 1},

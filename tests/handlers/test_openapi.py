@@ -89,6 +89,7 @@ def test_headers_are_documented_as_they_are_written() -> None:
         ("POST /v1/checkout", "Idempotency-Key"),
         ("POST /v1/orders/{order_id}/payments", "Idempotency-Key"),
         ("POST /v1/orders/{order_id}/cancel", "Idempotency-Key"),
+        ("PUT /v1/orders/{order_id}/shipping-address", "Idempotency-Key"),
         ("POST /v1/orders/{order_id}/capture", "Idempotency-Key"),
         ("POST /v1/orders/{order_id}/refunds", "Idempotency-Key"),
         ("POST /v1/guest-sessions", "X-Publishable-Key"),

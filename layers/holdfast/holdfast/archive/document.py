@@ -107,6 +107,8 @@ def view_of(whole: Mapping[str, Any], warehouse_codes: Mapping[str, str]) -> dic
             (_allocation(row, warehouse_codes) for row in whole.get("allocations", []) if "superseded_at" not in row),
             key=lambda row: str(row["warehouse"]),
         ),
+        "reallocations": [_reallocation(row) for row in whole.get("reallocations", [])],
+        "address_changes": [_address_change(row) for row in whole.get("address_versions", [])],
         "shipments": _shipments(whole),
         "payments": [_payment(row) for row in whole.get("payments", [])],
         "timeline": [_step(row) for row in whole.get("history", [])],
@@ -132,6 +134,15 @@ def _allocation(row: Mapping[str, Any], warehouse_codes: Mapping[str, str]) -> d
         "quantity": row["quantity"],
         "distance_km": None if distance is None else round(float(distance), 1),
     }
+
+
+def _reallocation(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {**{name: row[name] for name in ("sequence", "cause", "outcome", "reason")}, "at": row["created_at"]}
+
+
+def _address_change(row: Mapping[str, Any]) -> dict[str, Any]:
+    by = row.get("replaced_by", ERASED).partition(":")[0]
+    return {"version": row["version"], "cause": row["cause"], "changed_by": by, "at": row["created_at"]}
 
 
 def _shipments(whole: Mapping[str, Any]) -> list[dict[str, Any]]:

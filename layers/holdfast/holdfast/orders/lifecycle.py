@@ -54,6 +54,19 @@ TRANSITIONS: Final[Mapping[OrderStatus, frozenset[OrderStatus]]] = {
 INITIAL: Final = frozenset({_S.PENDING_PAYMENT, _S.PENDING_ACCEPTANCE})
 """The first status of an order: ``pending_acceptance`` when a marketplace placed it, else ``pending_payment``."""
 
+ADDRESS_CHANGES: Final = frozenset(
+    {
+        _S.PENDING_PAYMENT,
+        _S.PAYMENT_PROCESSING,
+        _S.PAYMENT_FAILED,
+        _S.PAYMENT_CONFIRMED,
+        _S.CONFIRMED,
+        _S.PROCESSING,
+    }
+)
+"""Where an order may be given another shipping address on request; in ``processing`` while nothing is picked. An
+address under review is corrected by its review."""
+
 TERMINAL: Final = frozenset({_S.CANCELLED, _S.REFUNDED})
 """Final for new money: what arrives now is voided or refunded."""
 

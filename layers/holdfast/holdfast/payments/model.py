@@ -60,4 +60,6 @@ class RefundReason(StrEnum):
     PRODUCT_ISSUE = "product_issue"
     DAMAGED = "damaged"
     LATE_PAYMENT = "late_payment"
+    PRICE_DIFFERENCE = "price_difference"
+    """The order costs less than was paid for it: its address was changed. Decided by the system alone."""
     OTHER = "other"

@@ -24,6 +24,7 @@ class Operation(StrEnum):
     LIST_ORDERS = "list_orders"
     FIND_ORDER = "find_order"
     CANCEL_ORDER = "cancel_order"
+    CHANGE_SHIPPING_ADDRESS = "change_shipping_address"
     REFUND_ORDER = "refund_order"
     LIST_REFUNDS = "list_refunds"
     LIST_PROCESS_FAILURES = "list_process_failures"
@@ -127,6 +128,7 @@ WHO_MAY: Final[Mapping[Operation, Access]] = {
     Operation.LIST_ORDERS: Access(_SHOPPERS, staff=Role.VIEWER),
     Operation.FIND_ORDER: Access(_SHOPPERS, staff=Role.VIEWER),
     Operation.CANCEL_ORDER: Access(_SHOPPERS, staff=Role.MANAGER),
+    Operation.CHANGE_SHIPPING_ADDRESS: Access(_SHOPPERS, staff=Role.MANAGER),
     Operation.REFUND_ORDER: _MANAGERS,
     Operation.LIST_REFUNDS: Access(_SHOPPERS, staff=Role.VIEWER),
     Operation.LIST_PROCESS_FAILURES: _MANAGERS,

@@ -16,6 +16,7 @@ OPERATION_OF_ROUTE: Final[Mapping[str, Operation | None]] = {
     "GET /v1/orders": Operation.LIST_ORDERS,
     "GET /v1/orders/{reference}": Operation.FIND_ORDER,
     "POST /v1/orders/{order_id}/cancel": Operation.CANCEL_ORDER,
+    "PUT /v1/orders/{order_id}/shipping-address": Operation.CHANGE_SHIPPING_ADDRESS,
     "POST /v1/orders/{order_id}/refunds": Operation.REFUND_ORDER,
     "GET /v1/orders/{reference}/refunds": Operation.LIST_REFUNDS,
     "GET /v1/ops/gateways": Operation.SHOW_GATEWAYS,

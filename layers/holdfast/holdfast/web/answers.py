@@ -4,12 +4,15 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from holdfast.flows.claims.idempotency import Answer
 from holdfast.web.problems import problem
 from holdfast.web.telemetry import correlation_id
+
+if TYPE_CHECKING:
+    from holdfast.flows.orders.readdress_order import Readdressed
 
 
 def completed_answer(order: Mapping[str, Any], payment_id: UUID) -> Answer:
@@ -34,6 +37,12 @@ def payment_answer(order: Mapping[str, Any], payment_id: UUID) -> Answer:
 def order_answer(order: Mapping[str, Any]) -> Answer:
     """200 with the order."""
     return Answer(int(HTTPStatus.OK), json.dumps({"order": order}))
+
+
+def readdressed_answer(order: Mapping[str, Any], changed: "Readdressed") -> Answer:
+    """200 with the order, where it ships from and why, and what became of its price."""
+    facts = {"order": order, "reallocation": changed.reallocation.to_json(), "price": changed.price.to_json()}
+    return Answer(int(HTTPStatus.OK), json.dumps(facts))
 
 
 def capture_answer(order: Mapping[str, Any], state: str, went_wrong: str | None) -> Answer:

@@ -148,6 +148,13 @@ class CancelBody(Body):
     reason: Annotated[str, _text(500)] | None = None
 
 
+class ShippingAddressBody(Body):
+    """Where an order shall go. ``version`` is the order's as the caller saw it: a change in between is refused."""
+
+    shipping_address: AddressBody
+    version: Annotated[int, Field(ge=1, le=2**31 - 1, strict=True)] | None = None
+
+
 class CaptureBody(Body):
     """How much of the held money to take; all of it if nothing is said."""
 

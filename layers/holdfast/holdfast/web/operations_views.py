@@ -47,6 +47,8 @@ class TimelineEntry(BaseModel):
         "payment_event",
         "api_call",
         "status",
+        "address_change",
+        "reallocation",
         "stock_movement",
         "refund",
         "dispute",

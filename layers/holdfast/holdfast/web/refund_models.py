@@ -1,6 +1,6 @@
 """What the API takes for refunds (see ``web.models``)."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
 from pydantic import Field, model_validator
@@ -9,6 +9,17 @@ from holdfast.flows.checkout.planning import ORDER_LINES_MAX
 from holdfast.payments.model import RefundReason, RestockReason
 from holdfast.payments.refund_plan import Wanted, WantedItem
 from holdfast.web.models import QUANTITY_MAX, Body, Notes
+
+AskedReason = Literal[
+    RefundReason.CUSTOMER_REQUEST,
+    RefundReason.FRAUD,
+    RefundReason.DUPLICATE,
+    RefundReason.PRODUCT_ISSUE,
+    RefundReason.DAMAGED,
+    RefundReason.LATE_PAYMENT,
+    RefundReason.OTHER,
+]
+"""Why staff may give money back: all reasons but a price difference, which follows from the price alone."""
 
 AmountMinor = Annotated[int, Field(ge=1, le=2**53, strict=True)]
 
@@ -34,7 +45,7 @@ class RefundItemBody(Body):
 class RefundBody(Body):
     """Lines, or an amount; shipping beside either or alone. Nothing of it: all that is left."""
 
-    reason: RefundReason
+    reason: AskedReason
     notes: Notes | None = None
     items: Annotated[list[RefundItemBody], Field(min_length=1, max_length=ORDER_LINES_MAX)] | None = None
     amount_minor: AmountMinor | None = None

@@ -11,6 +11,7 @@ from holdfast.orders.lifecycle import OrderStatus
 from holdfast.payments.model import RefundReason, RefundStatus, RestockReason
 from holdfast.values.shipping import ShippingPreference
 from holdfast.web import (
+    address_views,
     archive_views,
     dead_letter_views,
     operations_views,
@@ -154,6 +155,8 @@ class Order(BaseModel):
     cancelled_at: datetime | None
     items: list[OrderItem]
     allocations: list[Allocation]
+    reallocations: list[address_views.ReallocationStep]
+    address_changes: list[address_views.AddressChange]
     shipments: list[shipment_views.Parcel]
     payments: list[Payment]
     timeline: list[Step]
@@ -163,6 +166,14 @@ class OrderAnswer(BaseModel):
     """One order."""
 
     order: Order
+
+
+class ReaddressedOrder(BaseModel):
+    """An order with another shipping address."""
+
+    order: Order
+    reallocation: address_views.Reallocation
+    price: address_views.PriceChange
 
 
 class PaidOrder(BaseModel):
@@ -343,6 +354,7 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     PaidOrder,
     Problem,
     Quote,
+    ReaddressedOrder,
     RefundList,
     RefundedOrder,
     WebhookReceived,

@@ -10,12 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
 from holdfast.flows.money.event_record import captures_told, saved_method_document, store_event, stored_at
-from holdfast.flows.money.settlement import Tidings, decide, write
+from holdfast.flows.money.settlement import Settlement, Tidings, decide, write
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, lock_order
 from holdfast.flows.orders.reserve_again import reserve_again
 from holdfast.flows.shipping.leave_warehouse import leave_if_paid
@@ -186,6 +186,11 @@ class Recorded:
     view: Mapping[str, Any]
     owes_money: bool
 
+    @classmethod
+    def of(cls, view: Mapping[str, Any], settlement: Settlement) -> Self:
+        """With whether the settlement left something to be carried out at a gateway."""
+        return cls(view, bool(settlement.return_money_of or settlement.operations))
+
 
 def record(
     runtime: Runtime, attempt: Attempt, answer: GatewayAnswer, clock: Callable[[], datetime], actor: str
@@ -215,7 +220,7 @@ def record_answer(transaction: Transaction, attempt: Attempt, answer: GatewayAns
     settlement = decide(order, payment, tidings_of(event, event_id, answer.snapshot), transaction.now)
     if settlement.needs_stock:
         settlement = reserve_again(transaction, order, payment, settlement)
-    recorded = Recorded(write(transaction, order, settlement), bool(settlement.return_money_of))
+    recorded = Recorded.of(write(transaction, order, settlement), settlement)
     if order.leaving is not None:
         leave_if_paid(transaction, order.id)
     return recorded

@@ -23,6 +23,7 @@ from holdfast.flows.orders.cancel_order import cancellation
 from holdfast.flows.orders.find_order import order_id_of
 from holdfast.flows.orders.locked_order import LockedOrder, lock_order
 from holdfast.flows.orders.reserve_again import hold_again
+from holdfast.inventory.reallocation import Cause
 from holdfast.orders.lifecycle import TERMINAL, OrderStatus
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation
@@ -148,7 +149,7 @@ def _begin(runtime: Runtime, command: PayOrder, now: datetime) -> Attempt | Answ
         _check_payable(order)
         if not order.is_held:
             try:
-                hold_again(transaction, order)
+                hold_again(transaction, order, Cause.PAID_AGAIN)
             except (OutOfStock, StockContended) as shortage:
                 write(transaction, order, cancellation(order, "paid again too late: the stock was gone", "other"))
                 _forget_claim(transaction, command.claim)

@@ -13,8 +13,8 @@ from uuid import UUID
 
 from holdfast.database.errors import ConnectionLost, StaleFacts
 from holdfast.database.transaction import Transaction
+from holdfast.flows.addresses.locate_address import AddressSearch
 from holdfast.flows.checkout.charge_payment import Attempt
-from holdfast.flows.checkout.locate_address import AddressSearch
 from holdfast.flows.checkout.pay_attempt import Render, pay_attempt, resume_attempt
 from holdfast.flows.checkout.payment_means import PaymentMeans, chosen_of
 from holdfast.flows.checkout.planning import CheckoutPlan, CheckoutRequest, hold_document, plan_checkout, read_facts

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from holdfast.flows.checkout.locate_address import AddressSearch
+from holdfast.flows.addresses.locate_address import AddressSearch
 from holdfast.flows.checkout.planning import CheckoutRequest, plan_checkout, read_facts
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation, require

@@ -117,9 +117,7 @@ def settle_event(transaction: Transaction, claimed: Mapping[str, Any], *, commit
     if settlement.needs_stock:
         settlement = reserve_again(transaction, order, payment, settlement)
     waits = order.leaving is not None
-    recorded = Recorded(
-        write(transaction, order, settlement, commit=commit and not waits), bool(settlement.return_money_of)
-    )
+    recorded = Recorded.of(write(transaction, order, settlement, commit=commit and not waits), settlement)
     if waits:
         leave_if_paid(transaction, order.id)
     return recorded

@@ -39,8 +39,8 @@ Render = Callable[[Mapping[str, Any], str, str | None], Answer]
 
 @dataclass(frozen=True, slots=True)
 class CaptureOrder:
-    """A request to take held money. Without an amount: all that is held. Unless it is the last capture, the rest stays
-    held where the gateway can take it later."""
+    """A request to take held money. Without an amount: all that is held, and no more than the order costs. Unless it is
+    the last capture, the rest stays held where the gateway can take it later."""
 
     caller: Caller
     claim: Claim

@@ -99,7 +99,7 @@ def request_capture(
     ``request_key`` is the Idempotency-Key it was asked for under.
 
     Raises Conflict where no money is held (any more), or what is wanted of it is being captured already, and
-    InvalidInput for more than is held; both say what is left in ``capturable_minor``.
+    InvalidInput for more than is held or than the order costs; both say what is left in ``capturable_minor``.
     """
     if _is_decided(transaction, payment, subject_id):
         return None
@@ -107,11 +107,11 @@ def request_capture(
         raise Conflict("the money of this order is on its way back")
     if not payment.is_held:
         raise Conflict(f"no money is held: the payment is {payment.status}", capturable_minor=0)
-    held_minor, left_minor = payment.facts.remaining_minor, what_is_left_to_capture(transaction, order, payment)
+    held_minor, left_minor = order.capturable(payment), what_is_left_to_capture(transaction, order, payment)
     if not 0 < amount_minor <= held_minor:
         raise InvalidInput(
             f"{amount_minor} of {held_minor} cannot be captured",
-            errors=[{"field": "amount_minor", "message": f"from 1 to {held_minor}, which is what is held"}],
+            errors=[{"field": "amount_minor", "message": f"from 1 to {held_minor}, which is what is held, and owed"}],
             capturable_minor=left_minor,
         )
     if amount_minor > left_minor:
@@ -141,8 +141,8 @@ def request_capture(
 
 
 def what_is_left_to_capture(transaction: Transaction, order: LockedOrder, payment: LockedPayment) -> int:
-    """What a capture can be decided of, in minor units: held, and neither decided about nor under way at the gateway.
-    The caller holds the order's lock, under which every capture is decided."""
+    """What a capture can be decided of, in minor units: held, owed, and neither decided about nor under way at the
+    gateway. The caller holds the order's lock, under which every capture is decided."""
     running = transaction.rows(
         """
         SELECT amount, is_final, gateway_id FROM orders.order_operations
@@ -160,7 +160,7 @@ def what_is_left_to_capture(transaction: Transaction, order: LockedOrder, paymen
     if any(row.is_final for row in unheard) or any(capture.is_final for capture in pending):
         return 0
     decided_minor = sum(int(row.amount) for row in unheard)
-    return max(0, payment.facts.remaining_minor - decided_minor - sum(capture.amount_minor for capture in pending))
+    return max(0, order.capturable(payment) - decided_minor - sum(capture.amount_minor for capture in pending))
 
 
 def capture_due(runtime: Runtime, organization_id: UUID, order_id: UUID, clock: Callable[[], datetime]) -> None:

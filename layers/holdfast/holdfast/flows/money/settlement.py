@@ -14,6 +14,7 @@ from holdfast.database.transaction import Transaction
 from holdfast.flows.checkout.payment_means import kept_method
 from holdfast.flows.money.capture_news import told_of_captures
 from holdfast.flows.money.dispute_effects import DisputeEffects, dispute_effects
+from holdfast.flows.money.price_difference import give_back_difference
 from holdfast.flows.money.refund_news import REFUND_NEWS, RefundNews, read_refund_news, step_back
 from holdfast.flows.orders.locked_order import MONEY_STATUSES, LockedOrder, LockedPayment
 from holdfast.orders.lifecycle import TERMINAL, OrderStatus, path_to_confirmed
@@ -116,7 +117,8 @@ def decide(order: LockedOrder, payment: LockedPayment, tidings: Tidings, now: da
         refunded=_refunded(order, payment, facts),
     )
     disputed = dispute_effects(order, payment, facts, tidings.news.gateway_dispute_id, uuid7(now))
-    return _announce(news, disputed, _follow(order, payment, status, facts, settlement))
+    followed = _follow(order, payment, status, facts, settlement)
+    return _announce(news, disputed, give_back_difference(order, payment, facts, followed, now))
 
 
 def _refunded(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts) -> int:
@@ -188,7 +190,7 @@ def _money_came(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts,
         return settlement if is_spent else replace(settlement, return_money_of=((payment.id, "late_payment"),))
     if any(not other.is_owed_back for other in _others(order, payment, with_money=True)):
         return replace(settlement, return_money_of=((payment.id, "duplicate"),))
-    if order.status is OrderStatus.DELIVERED and facts.refunded_minor > 0:
+    if order.status is OrderStatus.DELIVERED and settlement.refunded:
         partial = (OrderStatus.PARTIALLY_REFUNDED,)
         return replace(settlement, path=partial, notes="refunded in part", topics=("order.partially_refunded",))
     if order.status not in _WAITING_FOR_MONEY:

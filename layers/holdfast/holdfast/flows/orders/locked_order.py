@@ -190,6 +190,11 @@ class LockedOrder:
         """The attempt under way; there is one at the most."""
         return next((payment for payment in self.payments if payment.is_open), None)
 
+    def capturable(self, payment: LockedPayment) -> int:
+        """How much of the money that a payment holds may be taken: no more than the order costs, in all."""
+        owed_minor = self.total - payment.facts.collected_minor
+        return max(0, min(payment.facts.remaining_minor, owed_minor))
+
     @property
     def is_held(self) -> bool:
         """Whether live holds cover every item."""

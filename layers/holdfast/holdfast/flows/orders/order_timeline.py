@@ -32,8 +32,11 @@ _TIMELINE: Final = """
     ), buried AS MATERIALIZED (
         SELECT d.* FROM events e
           JOIN payments.dead_letters d ON d.organization_id = e.organization_id AND d.event_id = e.id
+    ), moved AS MATERIALIZED (
+        SELECT l.* FROM o JOIN orders.reallocations l ON l.organization_id = o.organization_id AND l.order_id = o.id
     ), subjects AS MATERIALIZED (
         SELECT organization_id, id FROM o
+        UNION SELECT organization_id, id FROM moved
         UNION SELECT organization_id, id FROM attempts
         UNION SELECT organization_id, id FROM events
         UNION SELECT organization_id, id FROM refunded
@@ -65,6 +68,19 @@ _TIMELINE: Final = """
                jsonb_build_object('from', h.from_status, 'to', h.to_status, 'changed_by', h.changed_by,
                                   'notes', h.notes)
           FROM o JOIN orders.order_status_history h ON h.organization_id = o.organization_id AND h.order_id = o.id
+        UNION ALL
+        SELECT c.created_at, 4, 'address_change', c.version, o.id || '-address-' || c.version, c.cause,
+               jsonb_build_object('changed_by', c.replaced_by, 'geocode_quality', c.geocode_quality,
+                                  'required_review', c.required_review, 'total_minor', c.total,
+                                  'asked_minor', c.total_anew, 'total_after_minor', c.total_after)
+          FROM o JOIN orders.order_address_versions c
+            ON c.organization_id = o.organization_id AND c.order_id = o.id
+        UNION ALL
+        SELECT created_at, 5, 'reallocation', sequence, id::text, cause || ' ' || outcome,
+               jsonb_build_object('reason', reason, 'old_cost_minor', old_cost, 'new_cost_minor', new_cost,
+                                  'saving_minor', saving, 'from', reasons -> 'from', 'to', reasons -> 'to',
+                                  'decided_by', decided_by)
+          FROM moved
         UNION ALL
         SELECT created_at, 5, 'refund', NULL, id::text, 'refund ' || status,
                jsonb_build_object('payment_id', payment_id, 'amount_minor', amount, 'currency', currency,

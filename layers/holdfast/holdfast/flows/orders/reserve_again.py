@@ -3,18 +3,24 @@
 Warehouses may change. It is all or nothing, inside the caller's transaction, under the order's lock.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
+
+from sqlalchemy import Row
 
 from holdfast.database.errors import StaleFacts, translate
 from holdfast.database.transaction import Transaction
 from holdfast.flows.checkout.planning import RequestedItem, allocate_lines, hold_document, read_facts
 from holdfast.flows.money.settlement import Settlement, cancel_for_lost_stock, confirm
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment
-from holdfast.inventory.allocation import Line
+from holdfast.flows.orders.reallocate import record_reallocation
+from holdfast.inventory.allocation import Line, Plan
+from holdfast.inventory.reallocation import Cause, Outcome
 from holdfast.values.caller import Caller, CallerKind
 from holdfast.values.errors import CapacityExceeded, OutOfStock, StockContended
+from holdfast.values.ids import uuid7
 
 RESERVE_MAX_ATTEMPTS: Final = 3
 
@@ -24,14 +30,14 @@ def reserve_again(
 ) -> Settlement:
     """The late payment: confirm with new stock, or cancel and return the money."""
     try:
-        hold_again(transaction, order)
+        hold_again(transaction, order, Cause.LATE_PAYMENT)
     except (OutOfStock, StockContended, CapacityExceeded):
         return cancel_for_lost_stock(order, payment, settlement)
     return replace(confirm(order, settlement), notes="paid late; the stock was reserved again")
 
 
-def hold_again(transaction: Transaction, order: LockedOrder) -> None:
-    """Give the order new holds. What is left of the old ones is released first.
+def hold_again(transaction: Transaction, order: LockedOrder, cause: Cause) -> None:
+    """Give the order new holds, and write down why it ships from where. What is left of the old ones is released first.
 
     Raises OutOfStock, or StockContended when the stock was snatched away several times; nothing is held then.
     """
@@ -40,7 +46,7 @@ def hold_again(transaction: Transaction, order: LockedOrder) -> None:
     for _ in range(RESERVE_MAX_ATTEMPTS):
         transaction.execute("SAVEPOINT reserve_again")
         try:
-            _release_rest(transaction, order)
+            former = _release_rest(transaction, order)
             facts = read_facts(transaction, system, items)
             plan = allocate_lines(
                 [Line(item.variant_id, item.quantity) for item in order.items],
@@ -64,6 +70,7 @@ def hold_again(transaction: Transaction, order: LockedOrder) -> None:
                     strict_capacity=False,
                 ),
             )
+            _record(transaction, order, cause, former, plan)
         except (OutOfStock, CapacityExceeded):
             transaction.execute("ROLLBACK TO SAVEPOINT reserve_again")
             raise
@@ -76,7 +83,8 @@ def hold_again(transaction: Transaction, order: LockedOrder) -> None:
     raise StockContended("the stock was taken while it was being reserved again")
 
 
-def _release_rest(transaction: Transaction, order: LockedOrder) -> None:
+def _release_rest(transaction: Transaction, order: LockedOrder) -> Sequence[Row[Any]]:
+    """Answers with the warehouses of the allocation that is over, and what a parcel from each was to cost."""
     transaction.value(
         "SELECT inventory.resolve_reservations(:organization_id, :order_id, :now, 'expired', 'reserved again', :actor)",
         organization_id=transaction.tenant,
@@ -84,12 +92,41 @@ def _release_rest(transaction: Transaction, order: LockedOrder) -> None:
         now=transaction.now,
         actor=transaction.actor,
     )
-    transaction.execute(
+    return transaction.rows(
         """
-        UPDATE orders.order_allocations SET superseded_at = :now
-         WHERE organization_id = :organization_id AND order_id = :order_id AND superseded_at IS NULL
+        WITH former AS (
+            UPDATE orders.order_allocations SET superseded_at = :now
+             WHERE organization_id = :organization_id AND order_id = :order_id AND superseded_at IS NULL
+            RETURNING warehouse_id, shipping_cost
+        )
+        SELECT w.code, max(f.shipping_cost) AS shipping_cost
+          FROM former f JOIN inventory.warehouses w ON w.organization_id = :organization_id AND w.id = f.warehouse_id
+         GROUP BY w.code ORDER BY w.code
         """,
         organization_id=transaction.tenant,
         order_id=order.id,
         now=transaction.now,
+    )
+
+
+def _record(transaction: Transaction, order: LockedOrder, cause: Cause, former: Sequence[Row[Any]], plan: Plan) -> None:
+    transaction.execute(
+        "UPDATE orders.orders SET is_split_shipment = :is_split WHERE organization_id = :organization_id AND id = :id",
+        organization_id=transaction.tenant,
+        id=order.id,
+        is_split=plan.is_split,
+    )
+    record_reallocation(
+        transaction,
+        order.id,
+        cause,
+        Outcome.APPLIED,
+        reallocation_id=uuid7(transaction.now),
+        costs_minor=(sum(row.shipping_cost for row in former), plan.shipping_cost_minor),
+        reason="its holds had expired: the stock was reserved again",
+        reasons={
+            "from": [row.code for row in former],
+            "to": sorted(share.code for share in plan.per_warehouse),
+            "decision": plan.reasons,
+        },
     )

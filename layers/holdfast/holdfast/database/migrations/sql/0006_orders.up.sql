@@ -180,7 +180,8 @@ CREATE TABLE inventory.reservations (
     CONSTRAINT reservations_resolved_once CHECK (
         (status = 'active' AND completed_at IS NULL AND released_at IS NULL)
         OR (status = 'completed' AND completed_at IS NOT NULL AND released_at IS NULL)
-        OR (status IN ('expired', 'cancelled', 'reallocated') AND completed_at IS NULL AND released_at IS NOT NULL))
+        OR (status IN ('expired', 'cancelled') AND completed_at IS NULL AND released_at IS NOT NULL)
+        OR (status = 'reallocated' AND released_at IS NOT NULL)) -- goods that were sold already may move too
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
 -- named query: reservations that are due
 CREATE INDEX reservations_due ON inventory.reservations (organization_id, expires_at) WHERE status = 'active';

@@ -147,7 +147,7 @@ CREATE TABLE payments.refunds (
     CONSTRAINT refunds_payment_fkey FOREIGN KEY (organization_id, payment_id) REFERENCES payments.payments (organization_id, id),
     CONSTRAINT refunds_amount_positive CHECK (amount > 0),
     CONSTRAINT refunds_shipping_within_amount CHECK (shipping_amount BETWEEN 0 AND amount),
-    CONSTRAINT refunds_reason CHECK (reason IN ('customer_request', 'fraud', 'duplicate', 'product_issue', 'damaged', 'late_payment', 'other')),
+    CONSTRAINT refunds_reason CHECK (reason IN ('customer_request', 'fraud', 'duplicate', 'product_issue', 'damaged', 'late_payment', 'price_difference', 'other')),
     CONSTRAINT refunds_status CHECK (status IN ('pending', 'processing', 'succeeded', 'failed', 'cancelled'))
 );
 -- named query: refunds of an order

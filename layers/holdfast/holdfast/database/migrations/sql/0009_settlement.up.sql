@@ -29,6 +29,14 @@ BEGIN
                     FROM orders.order_allocations a
                     JOIN inventory.warehouses w ON w.organization_id = a.organization_id AND w.id = a.warehouse_id
                    WHERE a.organization_id = o.organization_id AND a.order_id = o.id AND a.superseded_at IS NULL),
+        'reallocations', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
+                      'sequence', l.sequence, 'cause', l.cause, 'outcome', l.outcome, 'reason', l.reason, 'at', l.created_at)
+                      ORDER BY l.sequence), '[]')
+                    FROM orders.reallocations l WHERE l.organization_id = o.organization_id AND l.order_id = o.id),
+        'address_changes', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
+                      'version', c.version, 'cause', c.cause, 'changed_by', split_part(c.replaced_by, ':', 1), 'at', c.created_at)
+                      ORDER BY c.version), '[]')
+                    FROM orders.order_address_versions c WHERE c.organization_id = o.organization_id AND c.order_id = o.id),
         'shipments', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
                       'id', s.id, 'shipment_number', s.shipment_number, 'status', s.status, 'carrier', s.carrier,
                       'tracking_number', s.tracking_number, 'tracking_url', s.tracking_url,

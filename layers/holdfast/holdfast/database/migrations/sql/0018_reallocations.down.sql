@@ -1,1 +1,11 @@
-DO $$ BEGIN END $$;
+REVOKE UPDATE (resolution_status, resolved_at) ON addresses.geocode_failures FROM holdfast_app;
+DROP FUNCTION checkout.readdress(uuid, jsonb);
+DROP FUNCTION checkout.move_goods(uuid, jsonb);
+DROP FUNCTION checkout.readdress_facts(uuid, uuid, timestamptz);
+DROP TRIGGER difference_within_excess ON payments.refunds;
+DROP FUNCTION payments.refuse_difference_beyond_price();
+DROP TRIGGER total_never_rises ON orders.orders;
+DROP FUNCTION orders.refuse_higher_total();
+DROP TABLE orders.order_address_versions;
+DROP FUNCTION orders.project_price();
+DROP TABLE orders.reallocations;

@@ -339,6 +339,7 @@ DECLARE
     picked text;
     changes text;
     section jsonb;
+    came_down bigint;
 BEGIN
     IF p_organization_id IS DISTINCT FROM NULLIF(current_setting('holdfast.organization_id', true), '')::uuid THEN
         RAISE EXCEPTION 'the order is of another organization' USING ERRCODE = '42501';
@@ -374,6 +375,14 @@ BEGIN
             IF target.part = 'order' THEN
                 section := jsonb_set(section, '{0,status}', j #> '{history,0,to_status}');
                 section := jsonb_set(section, '{0,status_sequence}', '1');
+                -- Earlier addresses lower the price once more, each by its own projection: the order begins at the first price.
+                SELECT (v ->> 'total')::bigint - (j #>> '{order,total}')::bigint INTO came_down
+                  FROM jsonb_array_elements(j -> 'address_versions') AS v
+                 WHERE v ? 'price' ORDER BY (v ->> 'version')::integer LIMIT 1;
+                IF came_down > 0 THEN
+                    section := jsonb_set(section, '{0,total}', to_jsonb((j #>> '{order,total}')::bigint + came_down));
+                    section := jsonb_set(section, '{0,tax}', to_jsonb((j #>> '{order,tax}')::bigint + came_down));
+                END IF;
             END IF;
             -- What must be there and was erased is said to be so.
             SELECT string_agg(quote_ident(c.name), ', ') || names, string_agg(CASE WHEN c.required AND c.is_personal

@@ -70,6 +70,13 @@ class AddressSearch:
             return self._found(unknown, LookupTier.FALLBACK)
         return None
 
+    @property
+    def found(self) -> Location:
+        """The position, once it was looked for. Raises RuntimeError before that."""
+        if self._location is None:
+            raise RuntimeError("the address was not looked for yet")
+        return self._location
+
     def provisional(self) -> Location:
         """A position to decide with whether it is worth asking the geocoder at all."""
         return approximate_location(self._key, GeocodeFailureReason.NOT_FOUND)

@@ -1,0 +1,219 @@
+"""Give an order another shipping address: its goods, its price and its place are decided anew, in one transaction.
+
+The core of every change of address, whoever asks for it. The caller holds the order's row (``lock_order``), has looked
+for the address (``AddressSearch``, outside of any transaction), and says whether the order may change at all; it writes
+the settlement that comes back, with what it has to add, and carries out what is owed once that is committed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from holdfast.checkout.repricing import AgreedLine, AgreedPrice, Repriced, reprice
+from holdfast.checkout.shipping_rates import ShippingRates
+from holdfast.checkout.tax import Destination, TaxTable
+from holdfast.database.transaction import Transaction
+from holdfast.flows.addresses.locate_address import AddressSearch
+from holdfast.flows.money.price_difference import Difference, differences_of
+from holdfast.flows.money.settlement import Settlement
+from holdfast.flows.orders.locked_order import LockedOrder
+from holdfast.flows.orders.reallocate import Reallocated, readdress_facts, reallocate
+from holdfast.inventory.reallocation import Cause
+from holdfast.values.address import Address
+from holdfast.values.errors import Conflict
+
+
+@dataclass(frozen=True, slots=True)
+class NewAddress:
+    """Where the order shall go, and why it changes. ``expected_version``: the order as its reader saw it."""
+
+    address: Address
+    search: AddressSearch
+    cause: Cause
+    expected_version: int | None = None
+
+
+class SettledBy(StrEnum):
+    """What becomes of a price that fell."""
+
+    NOTHING = "nothing"
+    """It did not fall, or less was taken than it fell to."""
+    CHARGING_LESS = "charging_less"
+    """Nothing is paid or under way: the next payment is of the new price."""
+    CAPTURING_LESS = "capturing_less"
+    """The money is held: no more of it is taken than the order costs; should more be taken, the rest is refunded."""
+    REFUND_ONCE_PAID = "refund_once_paid"
+    """A payment of the old price is under way: what it brings beyond the new one is refunded when it comes."""
+    REFUND = "refund"
+    """It is taken: the difference is refunded now."""
+
+
+@dataclass(frozen=True, slots=True)
+class PriceChange:
+    """What the order cost and costs, in minor units of ``currency``."""
+
+    currency: str
+    repriced: Repriced
+    settled_by: SettledBy
+
+    def to_json(self) -> dict[str, Any]:
+        """As the API tells it."""
+        return {
+            "currency": self.currency,
+            "agreed_minor": self.repriced.agreed_minor,
+            "asked_minor": self.repriced.asked_minor,
+            "total_minor": self.repriced.total_minor,
+            "difference_minor": self.repriced.fall_minor,
+            "settled_by": self.settled_by,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Readdressed:
+    """What was done, and what is left to be written."""
+
+    settlement: Settlement
+    reallocation: Reallocated
+    price: PriceChange
+    needs_review: bool
+    """The address was found only approximately, and the shop reviews such addresses."""
+
+
+def readdress(transaction: Transaction, order: LockedOrder, new: NewAddress) -> Readdressed:
+    """Write the new address, keep the old one, lower the price if it falls, and move the goods where that saves enough.
+
+    Raises Conflict for a stale version, and InvalidInput where the shop does not ship to. The address that the order
+    has already changes nothing.
+    """
+    facts = readdress_facts(transaction, order)
+    current = facts["order"]
+    if new.expected_version is not None and new.expected_version != current["version"]:
+        raise Conflict("the order was changed meanwhile: look at it again", version=current["version"])
+    if new.address.to_json() == current["shipping_address"]:
+        return _unchanged(order)
+    repriced = _repriced(transaction, order, facts, new.address)
+    kept = _write_address(transaction, order, facts, new, repriced)
+    lowered = replace(order, total=repriced.total_minor)
+    differences = [
+        difference
+        for payment in order.payments
+        for difference in differences_of(lowered, payment, payment.facts, transaction.now)
+    ]
+    moved = reallocate(transaction, order, facts, new.search.found.coordinates, new.cause)
+    return Readdressed(
+        settlement=Settlement(
+            order_id=order.id,
+            refunds=tuple(difference.refund for difference in differences),
+            operations=tuple(difference.operation for difference in differences),
+            topics=("order.address_changed",),
+            extra={"address_version": kept + 1},
+        ),
+        reallocation=moved,
+        price=PriceChange(order.currency, repriced, _settled_by(order, repriced, differences)),
+        needs_review=_needs_review(facts, new),
+    )
+
+
+def _unchanged(order: LockedOrder) -> Readdressed:
+    repriced = Repriced(agreed_minor=order.total, asked_minor=order.total, price=None)
+    return Readdressed(
+        settlement=Settlement(order_id=order.id),
+        reallocation=Reallocated(None, "the order goes to this address already"),
+        price=PriceChange(order.currency, repriced, SettledBy.NOTHING),
+        needs_review=False,
+    )
+
+
+def _needs_review(facts: Mapping[str, Any], new: NewAddress) -> bool:
+    reviews_addresses = facts["organization"]["settings"].get("address_review") is True
+    return new.search.found.failure is not None and reviews_addresses
+
+
+def _repriced(transaction: Transaction, order: LockedOrder, facts: Mapping[str, Any], address: Address) -> Repriced:
+    settings = facts["organization"]["settings"]
+    counted = [refund for refund in order.refunds if refund.counts]
+    taken = [item for refund in counted for item in refund.items]
+    agreed = AgreedPrice(
+        currency=order.currency,
+        lines=tuple(
+            AgreedLine(
+                order_item_id=UUID(row["id"]),
+                quantity=row["quantity"],
+                taxable_minor=row["unit_price"] * row["quantity"] - row["discount"],
+                tax_minor=row["tax"],
+                tax_code=row["tax_code"],
+                requires_shipping=row["requires_shipping"],
+                taken_quantity=sum(told.quantity for told in taken if told.order_item_id == UUID(row["id"])),
+                taken_minor=sum(told.worth for told in taken if told.order_item_id == UUID(row["id"])),
+            )
+            for row in facts["items"]
+        ),
+        shipping_minor=order.shipping,
+        shipping_taken_minor=sum(refund.shipping_amount for refund in counted),
+    )
+    return reprice(
+        agreed,
+        Destination(address.country, address.region),
+        order.preference,
+        TaxTable.from_settings(settings),
+        ShippingRates.from_settings(settings),
+        on=transaction.now.date(),
+    )
+
+
+def _write_address(
+    transaction: Transaction, order: LockedOrder, facts: Mapping[str, Any], new: NewAddress, repriced: Repriced
+) -> int:
+    """The version that the former address is kept as."""
+    location, price = new.search.found, repriced.price
+    kept: int = transaction.value(
+        "SELECT checkout.readdress(:organization_id, CAST(:change AS jsonb))",
+        organization_id=transaction.tenant,
+        change={
+            "order_id": str(order.id),
+            "now": transaction.now.isoformat(),
+            "actor": transaction.actor,
+            "cause": new.cause,
+            "shipping_address": new.address.to_json(),
+            "latitude": location.coordinates and location.coordinates.latitude,
+            "longitude": location.coordinates and location.coordinates.longitude,
+            "geocode_quality": location.quality,
+            "requires_review": _needs_review(facts, new),
+            "place": new.search.document(order.id, transaction.now),
+            "total_anew": repriced.asked_minor,
+            "total_after": repriced.total_minor,
+            "price": price
+            and {
+                "tax": price.tax_minor,
+                "shipping": price.shipping_minor,
+                "refunded": _refunded(order, price.total_minor),
+                "tax_lines": [line.to_json() for line in price.tax_lines],
+                "items": [{"id": str(item_id), "tax": tax} for item_id, tax in price.taxes.items()],
+            },
+        },
+    )
+    return kept
+
+
+def _refunded(order: LockedOrder, total_minor: int) -> int:
+    """What of the new price was given back so far: what was paid beyond it is given back first."""
+    given = sum(payment.refunded_amount for payment in order.payments)
+    collected = sum(payment.captured_amount for payment in order.payments)
+    return min(total_minor, max(0, given - max(0, collected - total_minor)))
+
+
+def _settled_by(order: LockedOrder, repriced: Repriced, differences: list[Difference]) -> SettledBy:
+    if repriced.fall_minor == 0:
+        return SettledBy.NOTHING
+    if differences:
+        return SettledBy.REFUND
+    paying = [payment for payment in order.payments if not payment.is_owed_back]
+    if any(payment.is_held for payment in paying):
+        return SettledBy.CAPTURING_LESS
+    if any(payment.is_open for payment in paying):
+        return SettledBy.REFUND_ONCE_PAID
+    if any(payment.has_money for payment in paying):
+        return SettledBy.NOTHING
+    return SettledBy.CHARGING_LESS
