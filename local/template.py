@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -205,7 +206,7 @@ class _Reader:
             topics=tuple(self._named("AWS::SNS::Topic")),
             buckets=tuple(self._named("AWS::S3::Bucket")),
             secrets={
-                name: str(self._resolve(spec.get("SecretString", "{}")))
+                name: str(self._resolve(spec.get("SecretString") or _generated(spec)))
                 for name, spec in self._named("AWS::SecretsManager::Secret").items()
             },
         )
@@ -227,6 +228,14 @@ class _Reader:
 
 def _of(events: Mapping[str, Any], kind: str) -> list[tuple[str, Mapping[str, Any]]]:
     return [(name, event) for name, event in events.items() if event["Type"] == kind]
+
+
+def _generated(secret: Mapping[str, Any]) -> str:
+    """What stands here for a value that the cloud makes by chance: the same at every start, as what it sealed stays."""
+    made = secret.get("GenerateSecretString")
+    return (
+        "{}" if made is None else json.dumps({made["GenerateStringKey"]: "only for this machine, known to everybody"})
+    )
 
 
 def _queue(name: str, properties: Mapping[str, Any]) -> Queue:

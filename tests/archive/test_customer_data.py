@@ -128,7 +128,7 @@ def stored(house: House) -> dict[str, bytes]:
 
 
 def left_of(house: House) -> dict[str, str]:
-    """The tables in which something personal is still to be read, with what is; but the rules and the reference data."""
+    """The tables in which something personal is still to be read, with what is; but not the reference data."""
     tables = house.rows(
         "SELECT c.oid::regclass::text AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
         " WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND c.relkind = 'r'"
