@@ -511,16 +511,22 @@ BEGIN
 END
 $$;
 
--- Drops the partition of a month whose orders all lie in cold storage: whatever is still there keeps it.
+-- Drops the partition of a month whose orders all lie in cold storage: whatever is still there keeps it. Of a month that
+-- nobody made a partition for, what lies in cold storage goes row by row. Answers whether the month is empty.
 CREATE FUNCTION archive.drop_month(p_month date) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '3s'
 AS $$
 DECLARE
     partition_name text := format('archive.%I', 'archived_orders' || to_char(p_month, '_YYYY_MM'));
+    lower_bound uuid := tenancy.uuid_v7_floor(date_trunc('month', p_month::timestamp) AT TIME ZONE 'UTC');
+    upper_bound uuid := tenancy.uuid_v7_floor((date_trunc('month', p_month::timestamp) + interval '1 month') AT TIME ZONE 'UTC');
     kept boolean;
 BEGIN
     IF to_regclass(partition_name) IS NULL THEN
-        RETURN false;
+        DELETE FROM archive.archived_orders_default a USING archive.archive_index x
+         WHERE a.order_id >= lower_bound AND a.order_id < upper_bound
+           AND x.organization_id = a.organization_id AND x.order_id = a.order_id AND x.location = 'cold_storage';
+        RETURN NOT EXISTS (SELECT 1 FROM archive.archived_orders_default a WHERE a.order_id >= lower_bound AND a.order_id < upper_bound);
     END IF;
     EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', partition_name);
     EXECUTE format('SELECT EXISTS (SELECT 1 FROM %s a WHERE NOT EXISTS (SELECT 1 FROM archive.archive_index x '
