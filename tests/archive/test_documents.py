@@ -1,7 +1,7 @@
 """Documents of every schema version ever written stay readable, verifiable and restorable.
 
-``documents/`` has a sample of each: a document as it was archived, its checksum, its customer's wrapped key. A new version
-adds a sample (``write_sample``); none is ever changed.
+``documents/`` has a sample of each: a document as it was archived, its checksum, its customer's wrapped key. A new
+version adds a sample (``write_sample``); none is ever changed.
 """
 
 import json
