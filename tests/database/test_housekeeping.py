@@ -84,7 +84,7 @@ def test_the_archive_takes_all_of_it_along(shops: TwoShops) -> None:
     purged = [row[0] for row in rows]
     assert sorted(purged) == sorted(BELONGS_TO_AN_ORDER)
     for child, parent in keys:
-        if child in purged and parent in purged:
+        if child in purged and parent in purged and child != parent:
             assert purged.index(child) < purged.index(parent), f"{child} refers to {parent}"
 
 

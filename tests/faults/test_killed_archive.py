@@ -8,7 +8,7 @@ import pytest
 from holdfast.flows.archive.prove_cold_storage import prove_cold_storage
 from holdfast.secrets.store import SecretStore
 from local.postgres import Address
-from tests.archive.scenes import archive_environment, delivered, plenty, prove, scan
+from tests.archive.scenes import archive_environment, delivered, old_at_once, plenty, prove, scan
 from tests.faults import steps
 from tests.faults.errand import Step, Trap
 from tests.faults.settings import HEAVY
@@ -24,14 +24,7 @@ def house(db: Address, aws: str, stripe_url: str, secret_store: SecretStore) -> 
     """A shop whose orders are old at once: nothing has to wait."""
     with House(db, stripe_url, secret_store, archive_environment()) as made:
         made.add_variant(stock=1_000)
-        figures = {"after_months": 0, "settled_days": 0, "grace_days": 0, "cold_after_months": 0}
-        for name, value in figures.items():
-            made.sql(
-                "UPDATE tenancy.organizations SET settings = settings || jsonb_build_object(CAST(:name AS text),"
-                " CAST(:value AS integer))",
-                name=f"archive_{name}",
-                value=value,
-            )
+        old_at_once(made)
         yield made
 
 

@@ -1,5 +1,6 @@
 """Verify batches: what was archived is there as it was sealed, and as its source has it."""
 
+import json
 import logging
 import random
 import time
@@ -175,7 +176,7 @@ def _conclude(transaction: Transaction, batch_id: UUID, plan: _Plan, tally: Tall
         looked_at=len(plan.order_ids),
         high_value=plan.high_value,
         fraction=str(min(1.0, fraction)),
-        strata=plan.strata,
+        strata=json.dumps(plan.strata),
         confidence=str(sampling.CONFIDENCE_LEVEL),
         margin=str(sampling.MARGIN_OF_ERROR),
         found=len(tally.findings),

@@ -3,10 +3,6 @@
 CREATE SCHEMA archive;
 GRANT USAGE ON SCHEMA archive TO holdfast_app, holdfast_system;
 
--- named query: orders that may be archived, in order
-CREATE INDEX orders_to_archive ON orders.orders (organization_id, id)
-    WHERE deleted_at IS NULL AND status IN ('delivered', 'cancelled', 'refunded', 'partially_refunded');
-
 -- The head of each organization's chain: whoever seals a batch holds this row.
 CREATE TABLE archive.chain_heads (
     organization_id uuid NOT NULL,
