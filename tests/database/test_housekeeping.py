@@ -178,3 +178,26 @@ def test_an_unpublished_row_is_never_too_old(superuser: Address, seeded: tuple[S
         connection.run("UPDATE operations.outbox SET published_at = NULL")
         keep_house(system, lambda: seeded[0].now + timedelta(days=400), lambda: 60.0)
         assert connection.run("SELECT count(*) FROM operations.outbox") == [[400]]
+
+
+def test_months_past_their_retention_and_months_that_the_archive_emptied_are_dropped_whole(
+    superuser: Address, seeded: tuple[Shop, Shop], system: Runtime
+) -> None:
+    now = seeded[0].now
+    with connected(superuser) as connection:
+        for table in ("operations.audit_log", "orders.order_status_history"):
+            for month in ("2001-05-01", "2002-06-01"):
+                connection.run("SELECT operations.make_partition(CAST(:t AS regclass), :m)", t=table, m=month)
+        connection.run("SET session_replication_role = replica")
+        connection.run(
+            "INSERT INTO orders.order_status_history (organization_id, order_id, sequence, to_status, changed_by,"
+            " created_at) VALUES (gen_random_uuid(), tenancy.uuid_v7('2001-05-07'), 1, 'pending_payment', 'test', now())"
+        )
+        connection.run(
+            "INSERT INTO operations.audit_log (id, organization_id, actor, action, table_name, record_id, created_at)"
+            " VALUES (tenancy.uuid_v7('2001-05-07'), gen_random_uuid(), 'test', 'insert', 't', gen_random_uuid(),"
+            " now())"
+        )
+        assert keep_house(system, lambda: now, lambda: 60.0).months_dropped == 3
+        left = connection.run("SELECT relname FROM pg_class WHERE relname ~ '_200[12]_0[56]$' AND relkind = 'r'")
+    assert left == [["order_status_history_2001_05"]]

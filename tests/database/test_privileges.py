@@ -16,6 +16,7 @@ DEFINERS = {
     "operations.audit": "writes the audit log, which nobody may write by hand",
     "archive.purge_batch": "deletes what nobody else may, when the batch is verified and its grace has passed",
     "archive.bring_back": "writes a proven document back, with the statuses its history leads to",
+    "archive.drop_old_months": "drops months of the audit log past their retention, and of the history that are empty",
     "archive.erase_customer": "clears what roles may not write, the audit log above all",
     "archive.drop_month": "drops a table whose every order lies in cold storage",
     "orders.project_status": "writes orders.status, which nobody else may",

@@ -32,10 +32,12 @@ def views(house: House, order_ids: list[str]) -> dict[str, Mapping[str, Any]]:
     return {order_id: {**house.order(order_id), "version": None} for order_id in order_ids}
 
 
-def died_at_every_point(house: House, victims: Victims, step: Step, prepare: Any) -> Iterator[tuple[str, list[str]]]:
+def died_at_every_point(
+    house: House, victims: Victims, step: Step, prepare: Any, share: int = 1
+) -> Iterator[tuple[str, list[str]]]:
     """(where, what is wrong after the next run) for every point, until a run ends by itself."""
     known: dict[str, Mapping[str, Any]] = {}
-    for at in range(1, POINTS_MAX, SHARE):
+    for at in range(1, POINTS_MAX, share):
         known |= prepare(house)
         remains = victims.send(house.system, step, (), Trap(at))
         step(house.system, house.clock)
@@ -64,7 +66,7 @@ def put_away(house: House) -> dict[str, Mapping[str, Any]]:
 
 
 def test_an_archival_killed_at_any_point_is_finished_by_the_next(house: House, victims: Victims) -> None:
-    looked_at = list(died_at_every_point(house, victims, steps.put_away, fresh))
+    looked_at = list(died_at_every_point(house, victims, steps.put_away, fresh, SHARE))
     assert [line for line in looked_at if line[1]] == []
     points = {where for where, _ in looked_at}
     assert len(points) > 10 // SHARE

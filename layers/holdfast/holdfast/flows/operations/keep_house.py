@@ -12,6 +12,9 @@ OUTBOX_RETENTION_DAYS: Final = 7
 API_CALLS_RETENTION_DAYS: Final = 90
 CAPACITY_OVERRIDES_RETENTION_DAYS: Final = 90
 STAGING_RETENTION_DAYS: Final = 1
+AUDIT_RETENTION_DAYS: Final = 3_653
+HISTORY_EMPTY_DAYS: Final = 365
+"""After that an empty month of the history is one that the archive has emptied, not one that is being filled."""
 PURGE_BATCH_MAX_ROWS: Final = 5_000
 ACTOR: Final = "system:housekeeping"
 
@@ -72,6 +75,7 @@ class Kept:
     partitions_made: int
     default_partition_rows: int
     purged: dict[str, int]
+    months_dropped: int
 
 
 def keep_house(runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]) -> Kept:
@@ -86,6 +90,13 @@ def keep_house(runtime: Runtime, clock: Callable[[], datetime], time_left_second
                 months=MONTHS_AHEAD + 1,
             )
         )
+        dropped = int(
+            transaction.value(
+                "SELECT archive.drop_old_months(CAST(:audit AS date), CAST(:history AS date))",
+                audit=now.date() - timedelta(days=AUDIT_RETENTION_DAYS),
+                history=now.date() - timedelta(days=HISTORY_EMPTY_DAYS),
+            )
+        )
     purged = dict.fromkeys(_PURGES, 0)
     for name, (statement, age) in _PURGES.items():
         while time_left_seconds() > 0:
@@ -94,4 +105,4 @@ def keep_house(runtime: Runtime, clock: Callable[[], datetime], time_left_second
             purged[name] += gone
             if gone < PURGE_BATCH_MAX_ROWS:
                 break
-    return Kept(made, strays, purged)
+    return Kept(made, strays, purged, dropped)

@@ -540,6 +540,41 @@ BEGIN
 END
 $$;
 
+-- Drops months whole: of the audit log what is past its retention, of the history what the purge has emptied. A month that
+-- somebody uses is left to the next run. Answers how many it dropped.
+CREATE FUNCTION archive.drop_old_months(p_audit_before date, p_history_before date) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '3s'
+AS $$
+DECLARE
+    month record;
+    is_used boolean;
+    dropped integer := 0;
+BEGIN
+    FOR month IN
+        SELECT i.inhparent = 'orders.order_status_history'::regclass AS must_be_empty, c.oid::regclass::text AS name
+          FROM pg_inherits i
+          JOIN pg_class c ON c.oid = i.inhrelid
+         WHERE i.inhparent IN ('operations.audit_log'::regclass, 'orders.order_status_history'::regclass)
+           AND c.relname ~ '_[0-9]{4}_[0-9]{2}$'
+           AND to_date(right(c.relname, 7), 'YYYY_MM') < CASE i.inhparent WHEN 'operations.audit_log'::regclass
+                                                                THEN p_audit_before ELSE p_history_before END
+         ORDER BY c.relname
+    LOOP
+        BEGIN
+            EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', month.name);
+            EXECUTE format('SELECT EXISTS (SELECT 1 FROM %s)', month.name) INTO is_used;
+            IF NOT (month.must_be_empty AND is_used) THEN
+                EXECUTE format('DROP TABLE %s', month.name);
+                dropped := dropped + 1;
+            END IF;
+        EXCEPTION WHEN lock_not_available THEN
+            CONTINUE;
+        END;
+    END LOOP;
+    RETURN dropped;
+END
+$$;
+
 GRANT EXECUTE ON FUNCTION archive.leaf_hash(uuid, integer, bytea), archive.merkle_root(bytea[]), archive.merkle_root_of(uuid, uuid),
     archive.batch_root(bytea, bigint, uuid, integer, bytea), archive.break_of(uuid, uuid, bigint, bytea),
     archive.is_unsettled(uuid, uuid), archive.examine(uuid, uuid, uuid[], text[]), archive.bring_back(uuid, uuid, text, jsonb),
@@ -547,5 +582,5 @@ GRANT EXECUTE ON FUNCTION archive.leaf_hash(uuid, integer, bytea), archive.merkl
     archive.rows_of(text) TO holdfast_app, holdfast_system;
 GRANT EXECUTE ON FUNCTION archive.claim_orders(uuid, timestamptz, timestamptz, uuid, integer),
     archive.fill_batch(uuid, timestamptz, jsonb, uuid[], text[]), archive.seal_batch(uuid, uuid, timestamptz),
-    archive.purge_batch(uuid, uuid, timestamptz, timestamptz), archive.drop_month(date),
+    archive.purge_batch(uuid, uuid, timestamptz, timestamptz), archive.drop_month(date), archive.drop_old_months(date, date),
     archive.refile(uuid, uuid, integer, text) TO holdfast_system;
