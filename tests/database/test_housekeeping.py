@@ -191,7 +191,8 @@ def test_months_past_their_retention_and_months_that_the_archive_emptied_are_dro
         connection.run("SET session_replication_role = replica")
         connection.run(
             "INSERT INTO orders.order_status_history (organization_id, order_id, sequence, to_status, changed_by,"
-            " created_at) VALUES (gen_random_uuid(), tenancy.uuid_v7('2001-05-07'), 1, 'pending_payment', 'test', now())"
+            " created_at) VALUES (gen_random_uuid(), tenancy.uuid_v7('2001-05-07'), 1, 'pending_payment', 'test',"
+            " now())"
         )
         connection.run(
             "INSERT INTO operations.audit_log (id, organization_id, actor, action, table_name, record_id, created_at)"
