@@ -65,7 +65,8 @@ def test_a_batch_is_verified_by_its_strategy_and_says_what_that_can_promise(crow
     with crowd.engine.connect() as connection:
         connection.execute(
             text(
-                "UPDATE tenancy.organizations SET settings = settings || jsonb_build_object('archive_strategy', CAST(:s AS text))"
+                "UPDATE tenancy.organizations SET settings = settings"
+                " || jsonb_build_object('archive_strategy', CAST(:s AS text))"
             ),
             {"s": strategy.value},
         )
