@@ -86,8 +86,8 @@ lock: ## Pin the newest versions that fit the .in files
 	$(compile) --upgrade layers/dependencies/requirements.in -o layers/dependencies/requirements.txt && \
 	$(compile) --upgrade requirements-dev.in -c layers/dependencies/requirements.txt -o requirements-dev.txt && \
 	$(compile) --upgrade requirements-sam.in -o requirements-sam.txt && \
-	for pinned in functions/migrate:alembic functions/payment_webhooks:cryptography layers/sealing:cryptography layers/parquet:pyarrow; do \
-	  own="$${pinned%%:*}/requirements.txt" && \
+	for pinned in migrate:alembic payment_webhooks:cryptography ../layers/sealing:cryptography ../layers/parquet:pyarrow; do \
+	  own="functions/$${pinned%%:*}/requirements.txt" && \
 	  { sed -n '/^#/p;/^[^#]/q' "$$own" && \
 	    echo "$${pinned##*:}" | $(compile) --no-header --no-annotate -c requirements-dev.txt - ; } >"$$work/own.txt" && \
 	  cp "$$work/own.txt" "$$own" || exit 1; done

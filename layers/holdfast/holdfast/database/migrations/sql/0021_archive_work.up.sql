@@ -523,14 +523,16 @@ DECLARE
     kept boolean;
 BEGIN
     IF to_regclass(partition_name) IS NULL THEN
-        DELETE FROM archive.archived_orders_default a USING archive.archive_index x
+        DELETE FROM archive.archived_orders_default a
          WHERE a.order_id >= lower_bound AND a.order_id < upper_bound
-           AND x.organization_id = a.organization_id AND x.order_id = a.order_id AND x.location = 'cold_storage';
+           AND (SELECT x.location FROM archive.archive_index x
+                 WHERE x.organization_id = a.organization_id AND x.order_id = a.order_id) = 'cold_storage';
         RETURN NOT EXISTS (SELECT 1 FROM archive.archived_orders_default a WHERE a.order_id >= lower_bound AND a.order_id < upper_bound);
     END IF;
     EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', partition_name);
-    EXECUTE format('SELECT EXISTS (SELECT 1 FROM %s a WHERE NOT EXISTS (SELECT 1 FROM archive.archive_index x '
-                   'WHERE x.organization_id = a.organization_id AND x.order_id = a.order_id AND x.location = ''cold_storage''))', partition_name)
+    -- Order by order, by key (a scalar sub-select): statistics are of before the export, and would have the planner join.
+    EXECUTE format('SELECT EXISTS (SELECT 1 FROM %s a WHERE (SELECT x.location FROM archive.archive_index x '
+                   'WHERE x.organization_id = a.organization_id AND x.order_id = a.order_id) IS DISTINCT FROM ''cold_storage'')', partition_name)
         INTO kept;
     IF kept THEN
         RETURN false;
