@@ -200,8 +200,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 rows.append(
                     [name, f"{done:,}{finished}", f"{seconds:.1f}", f"{seconds / orders * 1e6:.0f}", f"{peak_mb:.0f}"]
                 )
-                if name == "purge":
-                    run_sql(engine, "VACUUM ANALYZE")
+                if name in {"archive", "purge"}:
+                    run_sql(engine, "VACUUM ANALYZE")  # days pass, and autovacuum with them
             table(("step", "orders", "seconds", "us an order", "peak MB"), rows)
             writing, reading = pyarrow_seconds(bucket)
             left = count(engine, "SELECT count(*) FROM orders.orders")
