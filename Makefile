@@ -22,7 +22,7 @@ export AWS_DEFAULT_REGION ?= us-east-1
 uv := uv==0.13.8
 compile = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
-.PHONY: help run test check prove audit reset token refold bench build lock clean import-geocodes check-ledger geodata
+.PHONY: help run test check prove audit reset token refold bench build lock clean import-geocodes check-ledger verify-archive geodata
 
 help: ## Show what there is to do
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
@@ -45,6 +45,9 @@ refold: .venv/.current ## Recompute payments from their events, show what differ
 
 check-ledger: .venv/.current ## Replay every stock movement of the local system and compare
 	@$(bin)/python -m local check-ledger
+
+verify-archive: .venv/.current ## Prove the local system's archive: the whole chain, every order, every file of cold storage
+	@$(bin)/python -m local verify-archive
 
 test: .venv/.current ## Run all tests on a real PostgreSQL (ARGS='tests/domains -k money')
 	@$(bin)/python -m pytest -q -n $(JOBS) --dist loadgroup --no-loadscope-reorder $(ARGS)
@@ -71,7 +74,7 @@ squawk = $(bin)/squawk --pg-version 16.0 --assume-in-transaction --reporter gcc 
 comma := ,
 
 audit: .venv/.current ## Ask for known vulnerabilities of what is pinned (needs the network)
-	@for lock in layers/dependencies functions/migrate functions/notifications functions/payment_webhooks; do \
+	@for lock in layers/dependencies layers/sealing layers/parquet functions/migrate functions/notifications functions/payment_webhooks; do \
 	  $(bin)/pip-audit --progress-spinner off --require-hashes --disable-pip -r $$lock/requirements.txt; done
 	@$(bin)/pip-audit --progress-spinner off --require-hashes --disable-pip -r requirements-dev.txt
 
@@ -87,7 +90,7 @@ lock: ## Pin the newest versions that fit the .in files
 	$(compile) --upgrade layers/dependencies/requirements.in -o layers/dependencies/requirements.txt && \
 	$(compile) --upgrade requirements-dev.in -c layers/dependencies/requirements.txt -o requirements-dev.txt && \
 	$(compile) --upgrade requirements-sam.in -o requirements-sam.txt && \
-	for pinned in migrate:alembic notifications:jinja2 payment_webhooks:cryptography; do \
+	for pinned in migrate:alembic notifications:jinja2 payment_webhooks:cryptography ../layers/sealing:cryptography ../layers/parquet:pyarrow; do \
 	  own="functions/$${pinned%%:*}/requirements.txt" && \
 	  { sed -n '/^#/p;/^[^#]/q' "$$own" && \
 	    echo "$${pinned##*:}" | $(compile) --no-header --no-annotate -c requirements-dev.txt - ; } >"$$work/own.txt" && \

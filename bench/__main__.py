@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from bench import capacity, checkout, events, expiry, growth, hot_sku, http, webhooks
+from bench import archive, capacity, checkout, events, expiry, growth, hot_sku, http, webhooks
 
 BENCHMARKS = {
+    "archive": (archive.main, ["--orders", "5000"]),
     "checkout": (checkout.main, ["--rounds", "3", "--orders", "150"]),
     "growth": (growth.main, ["--sizes", "1000", "20000", "--rounds", "2", "--orders", "100"]),
     "hot_sku": (hot_sku.main, ["--rounds", "3", "--seconds", "2"]),

@@ -145,6 +145,21 @@ def check_ledger(options: argparse.Namespace) -> int:
     return 0 if agrees else 1
 
 
+def verify_archive(options: argparse.Namespace) -> int:
+    """Proves the running system's archive; the exit code tells whether all of it is as it was sealed."""
+    from local import archive  # noqa: PLC0415 (the other commands need none of it)
+
+    console = Console(sys.stdout)
+    try:
+        told, proven = archive.verify(LocalSystem.load(options.state))
+    except (ValueError, OSError) as problem:
+        console.problem(str(problem))
+        return 1
+    for line in told:
+        console.note(line)
+    return 0 if proven else 1
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m local", description="Holdfast, whole, on this machine.")
@@ -177,6 +192,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.set_defaults(action=refold)
     command = commands.add_parser("check-ledger", help="replay every stock movement and compare with the levels")
     command.set_defaults(action=check_ledger)
+    command = commands.add_parser("verify-archive", help="prove the chain, every archived order and every cold file")
+    command.set_defaults(action=verify_archive)
     options = parser.parse_args(arguments)
     return int(options.action(options))
 

@@ -13,7 +13,7 @@ from typing import IO
 from holdfast.flows.addresses.import_geocodes import import_geocodes, import_shipped_geocodes
 from holdfast.runtime import Runtime
 from holdfast.settings import settings_from
-from local.system import LocalSystem
+from local.system import ARCHIVE_BUCKET, ARCHIVE_KEY_SECRET, LocalSystem
 
 
 def import_shipped(system: LocalSystem) -> None:
@@ -58,6 +58,8 @@ def system_runtime(system: LocalSystem) -> Iterator[Runtime]:
                 "DATABASE_PASSWORD": role.password or "",
                 "DATABASE_AUTHENTICATION": "password",
                 "DATABASE_TLS": "off",
+                "ARCHIVE_KEY_SECRET": ARCHIVE_KEY_SECRET,
+                "ARCHIVE_BUCKET": ARCHIVE_BUCKET,
             }
         )
     )

@@ -227,6 +227,7 @@ class _Starter:
                 "DATABASE_PASSWORD": system.role_password,
                 "DATABASE_TLS": "off",
                 "GUEST_TOKEN_SOURCE": "development",
+                "COLD_STORAGE_FUNCTION": "",
                 "DEVELOPMENT_ISSUER_URL": system.issuer_url,
                 "AWS_ENDPOINT_URL": system.aws_url,
                 "AWS_ENDPOINT_URL_GEO_PLACES": f"http://127.0.0.1:{self._geocoder_port}",

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from local.model import Plan
 
 SECRET_REFERENCE = "holdfast/local/stripe"  # noqa: S105 (the name of a secret)
+ARCHIVE_KEY_SECRET = "holdfast-archive/local/key"  # noqa: S105 (the name of a secret)
+ARCHIVE_BUCKET = "holdfast-local-archivebucket"
 _FILE = "system.json"
 
 

@@ -348,6 +348,9 @@ INVARIANTS: Final[Mapping[str, str]] = {
                AND (r.status = 'active' OR (r.status = 'completed' AND o.status <> 'cancelled')) GROUP BY 1, 2, 3) b
             USING (organization_id, warehouse_id, load_date)
          WHERE l.orders <> COALESCE(b.booked, 0)
+           AND NOT EXISTS (SELECT 1 FROM archive.archive_index x -- its orders have gone, long after their day
+                            WHERE x.organization_id = l.organization_id AND x.location <> 'restored'
+                              AND x.ordered_at::date BETWEEN l.load_date - 7 AND l.load_date + 1)
     """,
 }
 

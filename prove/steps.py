@@ -9,6 +9,10 @@ from holdfast.flows.addresses.answer_review import AnswerReview, answer_review
 from holdfast.flows.addresses.locate_address import AddressSearch
 from holdfast.flows.addresses.watch_reviews import watch_reviews
 from holdfast.flows.addresses.work_reviews import ReviewRequest, Whole, correct_review
+from holdfast.flows.archive.archive_orders import Archived, archive_orders
+from holdfast.flows.archive.export_to_cold_storage import export_to_cold_storage
+from holdfast.flows.archive.purge_orders import purge_orders
+from holdfast.flows.archive.verify_archive import verify_new_batches
 from holdfast.flows.checkout import place_order as place_order_module
 from holdfast.flows.checkout.charge_payment import Attempt
 from holdfast.flows.checkout.complete_payment import CompletePayment, complete_payment
@@ -294,3 +298,16 @@ _transfer = change_answer("transfer")
 
 def _time_left() -> float:
     return TIME_LEFT_SECONDS
+
+
+def put_away(runtime: Runtime, clock: Clock) -> Archived:
+    """Ticks of ``archival`` and ``archive_verification``: an order a batch, so that there is much to die in."""
+    archived = archive_orders(runtime, clock, lambda: TIME_LEFT_SECONDS, batch_max_orders=1)
+    verify_new_batches(runtime, clock, lambda: TIME_LEFT_SECONDS)
+    purge_orders(runtime, clock, lambda: TIME_LEFT_SECONDS)
+    return archived
+
+
+def export(runtime: Runtime, clock: Clock) -> int:
+    """A tick of ``cold_export``."""
+    return export_to_cold_storage(runtime, clock, lambda: TIME_LEFT_SECONDS).orders

@@ -16,4 +16,8 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         kept = keep_house(runtime(), utc_now, time_left(context))
         count("DefaultPartitionRows", kept.default_partition_rows)
         count("PartitionsMade", kept.partitions_made)
-        return {"partitions_made": kept.partitions_made, "purged": kept.purged}
+        return {
+            "partitions_made": kept.partitions_made,
+            "months_dropped": kept.months_dropped,
+            "purged": kept.purged,
+        }

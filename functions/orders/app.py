@@ -34,11 +34,15 @@ def orders(
     status: Annotated[OrderStatus | None, Query()] = None,
     before: Annotated[UUID | None, Query(description="Only orders older than this one: `next_before`.")] = None,
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX_ROWS)] = 20,
+    include_archived: Annotated[bool, Query(description="Also those that live in the archive.")] = False,
 ) -> Response[Any]:
-    """A shopper's own orders, or the shop's for its staff; `next_before` is the cursor of the next page."""
+    """A shopper's own orders, or the shop's for its staff; `next_before` is the cursor of the next page.
+
+    `has_archived` says whether orders of this page's time or earlier live in the archive.
+    """
     caller = caller_from(app.current_event.raw_event)
-    page = list_orders(runtime(), caller, status=status, before=before, limit=limit, now=utc_now())
-    return json_response(page)
+    page = {"status": status, "before": before, "limit": limit, "include_archived": include_archived}
+    return json_response(list_orders(runtime(), caller, **page, now=utc_now()))
 
 
 @route(

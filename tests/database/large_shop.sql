@@ -307,3 +307,56 @@ INSERT INTO payments.money_differences (organization_id, id, day, kind, subject_
            'USD', CASE WHEN n % 1000 IN (1, 4) THEN 'open' ELSE 'resolved' END, 'details',
            CASE WHEN n % 1000 NOT IN (1, 4) THEN 'gone' END, at, at, CASE WHEN n % 1000 NOT IN (1, 4) THEN at END
       FROM placed WHERE n % 50 IN (1, 4);
+
+-- The archive: a batch of ten orders each, none of them among the active ones.
+CREATE TEMPORARY TABLE filed AS
+    SELECT n, s.id AS organization_id, s.account, at, f.i, pg_temp.key('023', n, f.i) AS id, pg_temp.key('024', n / 10, s.i) AS batch_id,
+           pg_temp.key('003', 1 + n % ({customers} / 2), s.i) AS customer_id
+      FROM generate_series(1, {orders}) AS n
+      JOIN shop s ON s.letter = CASE WHEN n % 50 > 39 THEN 'b' ELSE 'a' END
+     CROSS JOIN LATERAL (SELECT s.base - n * interval '1 minute' AS at) AS t
+     CROSS JOIN LATERAL (SELECT pg_temp.instant(at) AS i OFFSET 0) AS f;
+
+INSERT INTO archive.archive_batches (organization_id, id, cutoff_at, status, strategy, document_schema, orders, chain_position, merkle_root,
+                                     previous_root, root, created_at, completed_at, verified_at)
+    SELECT organization_id, batch_id, min(at), CASE min(n) % 1000 / 10 WHEN 1 THEN 'completed' WHEN 41 THEN 'completed' ELSE 'verified' END, 'full', 1,
+           count(*), row_number() OVER (PARTITION BY organization_id ORDER BY batch_id), sha256(''), sha256(''), sha256(''), min(at), min(at),
+           min(at)
+      FROM filed GROUP BY organization_id, batch_id;
+
+INSERT INTO archive.batch_leaves (organization_id, batch_id, order_id, version, checksum)
+    SELECT organization_id, batch_id, id, 1, sha256('{{}}') FROM filed;
+
+INSERT INTO archive.archive_index (organization_id, order_id, version, order_number, customer_id, status, payment_status, fulfillment_status,
+                                   ordered_at, currency, total, refunded, batch_id, archived_at, tier, checksum, last_verified_at)
+    SELECT organization_id, id, 1, 'A' || n, customer_id, CASE WHEN n % 3 = 0 THEN 'refunded' ELSE 'delivered' END, 'captured', 'delivered', at,
+           'USD', 1000, 0, batch_id, at, 'standard', sha256('{{}}'), at FROM filed;
+
+INSERT INTO archive.archived_orders (organization_id, order_id, version, batch_id, order_number, customer_id, status, payment_status,
+                                     fulfillment_status, ordered_at, currency, total, refunded, items, document)
+    SELECT organization_id, id, 1, batch_id, 'A' || n, customer_id, 'delivered', 'captured', 'delivered', at, 'USD', 1000, 0, 1, '{{}}' FROM filed;
+
+INSERT INTO archive.payment_references (organization_id, payment_id, order_id, gateway_account_id, gateway_transaction_id)
+    SELECT organization_id, pg_temp.key('025', n, i), id, account, 'pi_filed_' || n FROM filed;
+
+INSERT INTO archive.customer_keys (organization_id, customer_id, wrapped_key, created_at)
+    SELECT id, pg_temp.key('003', n, i), sha256('key'), base FROM shop, generate_series(1, {customers} / 2) AS n;
+
+INSERT INTO archive.erasures (organization_id, id, customer_id, active_orders, archived_orders, reason, requested_by, created_at)
+    SELECT id, pg_temp.key('026', n, i), pg_temp.key('003', n, i), 0, 1, 'asked for', 'test', base
+      FROM shop, generate_series(1, {customers} / 10) AS n;
+
+INSERT INTO archive.chain_heads (organization_id, position, root) SELECT id, 1, sha256('') FROM shop;
+
+INSERT INTO archive.reconciliation_log (organization_id, id, type, checked, found, resolved, checksum_failures, is_complete, duration_ms,
+                                        requested_by, created_at)
+    SELECT id, pg_temp.key('027', n, i), CASE WHEN n % 100 = 0 THEN 'full_scan' ELSE 'post_archive' END, 10, 0, 0, 0, true, 1, 'test', base
+      FROM shop, generate_series(1, 12000) AS n;
+
+INSERT INTO archive.discrepancies (organization_id, id, batch_id, order_id, kind, details, found_by, created_at, resolved_at, resolved_by, resolution)
+    SELECT organization_id, pg_temp.key('028', n, i), batch_id, id, 'inconsistent', 'test', 'test', at, CASE WHEN n % 500 > 0 THEN at END,
+           CASE WHEN n % 500 > 0 THEN 'test' END, CASE WHEN n % 500 > 0 THEN 'test' END
+      FROM filed WHERE n % 3 = 0;
+
+INSERT INTO archive.cold_files (organization_id, id, month, path, manifest_path, orders, created_at)
+    SELECT id, pg_temp.key('029', n, i), base::date - n * 31, 'p' || n, 'm' || n, 1, base FROM shop, generate_series(1, 100) AS n;

@@ -15,11 +15,16 @@ from uuid import UUID, uuid4
 
 from holdfast.addresses.cache_policy import use_document
 from holdfast.addresses.model import AddressReviewStatus
+from holdfast.archive.policy import BatchStatus
 from holdfast.flows.addresses.locate_address import AddressSearch
 from holdfast.flows.addresses.read_reviews import list_reviews
 from holdfast.flows.addresses.watch_reviews import _remind, watch_reviews
 from holdfast.flows.allocation.explain_allocation import explain_allocation
 from holdfast.flows.allocation.simulate_allocation import SimulateAllocation, simulate_allocation
+from holdfast.flows.archive import scan_archive
+from holdfast.flows.archive.archived_documents import find_entry
+from holdfast.flows.archive.operate_archive import list_discrepancies
+from holdfast.flows.archive.verify_archive import batches_by_status
 from holdfast.flows.checkout.payment_methods import forget_methods
 from holdfast.flows.checkout.place_order import PlaceOrder, _try_to_place
 from holdfast.flows.checkout.planning import CheckoutRequest, RequestedItem
@@ -526,6 +531,58 @@ NAMED: dict[str, Named] = {
         statement(
             "SELECT step FROM addresses.review_steps WHERE organization_id = :o AND review_id = :order"
             " ORDER BY sequence"
+        )
+    ),
+    # the archive
+    "orders that may be archived, in order": Named(
+        statement("SELECT archive.claim_orders(:o, :now, :now, CAST(:none AS uuid), 50)", none=UUID(int=0)),
+        SYSTEM,
+        20_000,
+        in_functions=True,
+    ),
+    "archived order by id or number": Named(in_tenant(lambda t, _: find_entry(t, "A7"))),
+    "archived orders of a customer, newest first": Named(
+        lambda r, s: list_orders(r, customer(s), status=None, before=None, limit=50, now=s.now, include_archived=True)
+    ),
+    "archived orders by status, newest first": Named(
+        lambda r, s: list_orders(
+            r, staff(s), status=OrderStatus.REFUNDED, before=None, limit=50, now=s.now, include_archived=True
+        )
+    ),
+    "archived orders of a batch": Named(
+        statement(
+            "SELECT e.order_id FROM (SELECT b.id FROM archive.archive_batches b WHERE b.organization_id = :o"
+            " ORDER BY b.chain_position LIMIT 1) AS b, archive.examine(:o, b.id, ARRAY(SELECT l.order_id"
+            " FROM archive.batch_leaves l WHERE l.organization_id = :o AND l.batch_id = b.id),"
+            " ARRAY(SELECT CAST(NULL AS text) FROM generate_series(1, 10))) AS e"
+        ),
+        in_functions=True,
+    ),
+    "archived orders by verification age": Named(
+        statement(
+            "SELECT x.order_id FROM archive.archive_index x WHERE x.organization_id = :o"
+            " ORDER BY x.last_verified_at LIMIT 50"
+        )
+    ),
+    "archive batches by status, oldest first": Named(
+        lambda r, s: batches_by_status(r, s.organization_id, BatchStatus.COMPLETED, s.now, "system:test"), SYSTEM
+    ),
+    "the last full scan of the archive": Named(
+        lambda r, s: scan_archive._continues_after(r, s.organization_id, s.now), SYSTEM
+    ),
+    "discrepancies that stand open": Named(
+        lambda r, s: list_discrepancies(r, manager(s), only_open=True, before=None, limit=50, now=s.now)
+    ),
+    "discrepancies of a batch": Named(
+        statement(
+            "SELECT d.id FROM archive.discrepancies d WHERE d.organization_id = :o AND d.batch_id = ("
+            "SELECT l.batch_id FROM archive.batch_leaves l WHERE l.organization_id = :o LIMIT 1)"
+        )
+    ),
+    "the archived order of a gateway's transaction": Named(
+        statement(
+            "SELECT r.order_id FROM archive.payment_references r WHERE r.organization_id = :o"
+            " AND r.gateway_account_id = :account AND r.gateway_transaction_id = 'pi_filed_7'"
         )
     ),
     # payments

@@ -90,10 +90,12 @@ class RehearsedDatabase:
         self.cost = Cost()
 
     @contextmanager
-    def transaction(self, organization_id: UUID | None, *, now: datetime, actor: str = "system") -> Iterator[Rehearsal]:
+    def transaction(
+        self, organization_id: UUID | None, *, now: datetime, actor: str = "system", one_snapshot: bool = False
+    ) -> Iterator[Rehearsal]:
         with self._engine.connect() as connection:
             raw = cast(Any, connection.connection.dbapi_connection)
-            raw.execute_simple(_begin(organization_id, actor, now))
+            raw.execute_simple(_begin(organization_id, actor, now, one_snapshot=one_snapshot))
             raw.execute_simple(f"SET LOCAL plan_cache_mode = {self._mode}")
             rehearsal = Rehearsal(connection, now, organization_id, actor)
             try:
@@ -109,8 +111,9 @@ class RehearsedDatabase:
         *,
         now: datetime,
         actor: str = "system",
+        one_snapshot: bool = False,
     ) -> Result:
-        with self.transaction(organization_id, now=now, actor=actor) as transaction:
+        with self.transaction(organization_id, now=now, actor=actor, one_snapshot=one_snapshot) as transaction:
             return work(transaction)
 
     def _add_up(self, connection: Connection, rehearsal: Rehearsal) -> None:

@@ -39,6 +39,25 @@ _KEY = "repeat('0a', 32)"
 
 # constraint: (table, what an UPDATE of one row sets), or a whole statement
 REFUSED: dict[str, tuple[str, str] | str] = {
+    "archive_batches_counts_not_negative": ("archive.archive_batches", "discrepancies = -1"),
+    "archive_batches_purged_was_verified": (
+        "archive.archive_batches",
+        "status = 'completed', verified_at = NULL, purged_orders = 1",
+    ),
+    "archive_batches_sealed": ("archive.archive_batches", "root = NULL"),
+    "archive_batches_verified": ("archive.archive_batches", "status = 'verified', verified_at = NULL"),
+    "archive_index_checksum_is_sha256": ("archive.archive_index", "checksum = 'short'"),
+    "archive_index_cold_has_place": ("archive.archive_index", "location = 'cold_storage', cold_path = NULL"),
+    "archive_index_version_positive": ("archive.archive_index", "version = 0"),
+    "batch_leaves_checksum_is_sha256": ("archive.batch_leaves", "checksum = 'short'"),
+    "batch_leaves_version_positive": ("archive.batch_leaves", "version = 0"),
+    "chain_heads_position_not_negative": ("archive.chain_heads", "position = -1"),
+    "chain_heads_root_is_sha256": ("archive.chain_heads", "root = 'short'"),
+    "cold_files_counts_not_negative": ("archive.cold_files", "orders = -1"),
+    "cold_files_verified": ("archive.cold_files", "state = 'verified', digest = NULL"),
+    "customer_keys_destroyed_is_gone": ("archive.customer_keys", "destroyed_at = now()"),
+    "discrepancies_resolved": ("archive.discrepancies", "resolved_at = NULL, resolved_by = 'test'"),
+    "reconciliation_log_counts_not_negative": ("archive.reconciliation_log", "found = -1"),
     "capacity_overrides_hard_limit_positive": ("inventory.capacity_overrides", "hard_capacity_limit = 0"),
     "capacity_overrides_multiplier_positive": ("inventory.capacity_overrides", "capacity_multiplier = 0"),
     "capacity_overrides_range_ordered": ("inventory.capacity_overrides", "ends_on = starts_on - 1"),

@@ -13,6 +13,16 @@ from holdfast.addresses.model import (
     GeocodeFallback,
     GeocodeQuality,
 )
+from holdfast.archive.policy import (
+    BatchStatus,
+    ColdFileState,
+    DiscrepancyKind,
+    Location,
+    ReconciliationType,
+    Strategy,
+    Tier,
+    Verification,
+)
 from holdfast.flows.operations.process_failures import FailureAction, FailureStatus
 from holdfast.fulfillment.lifecycle import TRANSITIONS as SHIPMENT_TRANSITIONS
 from holdfast.fulfillment.lifecycle import FailureReason
@@ -36,6 +46,14 @@ from tests.database.acting import SCHEMAS, acting
 from tests.database.conftest import TwoShops
 
 MIRRORS: dict[str, type[StrEnum]] = {
+    "archive_batches_status": BatchStatus,
+    "archive_batches_strategy": Strategy,
+    "archive_index_location": Location,
+    "archive_index_tier": Tier,
+    "archive_index_verification": Verification,
+    "cold_files_state": ColdFileState,
+    "discrepancies_kind": DiscrepancyKind,
+    "reconciliation_log_type": ReconciliationType,
     "money_differences_kind": DifferenceKind,
     "money_differences_status": DifferenceStatus,
     "disputes_outcome": DisputeOutcome,

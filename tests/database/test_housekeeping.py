@@ -49,6 +49,11 @@ REMEMBERS_AN_ORDER = {
     "operations.process_failures": "a person's inbox",
     "operations.audit_log": "dropped by the month",
     "operations.api_calls": "purged by its own age",
+    "archive.archive_index": "where the order is, once it has gone",
+    "archive.archived_orders": "the order itself, once it has gone",
+    "archive.batch_leaves": "what the chain was made of",
+    "archive.discrepancies": "what was found wrong with the archive",
+    "archive.payment_references": "news of a payment finds its archived order by it",
     "payments.money_differences": "the books of a day outlive its orders",
 }
 """These carry ids of orders and payments as plain values."""
@@ -70,6 +75,20 @@ def test_every_foreign_key_into_an_order_is_from_what_belongs_to_it(shops: TwoSh
         found |= frontier
         frontier = set().union(*(children(shops.superuser, table) for table in frontier)) - found
     assert found | set(WITHOUT_FOREIGN_KEY) == set(BELONGS_TO_AN_ORDER)
+
+
+def test_the_archive_takes_all_of_it_along(shops: TwoShops) -> None:
+    """A table that belongs to an order has its line in ``archive.parts``, and is purged after what refers to it."""
+    with acting(shops.superuser) as connection:
+        rows = connection.run("SELECT table_name::text FROM archive.parts ORDER BY position DESC")
+        keys = connection.run(
+            "SELECT conrelid::regclass::text, confrelid::regclass::text FROM pg_constraint WHERE contype = 'f'"
+        )
+    purged = [row[0] for row in rows]
+    assert sorted(purged) == sorted(BELONGS_TO_AN_ORDER)
+    for child, parent in keys:
+        if child in purged and parent in purged and child != parent:
+            assert purged.index(child) < purged.index(parent), f"{child} refers to {parent}"
 
 
 def test_whatever_carries_an_order_id_is_known(shops: TwoShops) -> None:
@@ -163,3 +182,27 @@ def test_an_unpublished_row_is_never_too_old(superuser: Address, seeded: tuple[S
         connection.run("UPDATE operations.outbox SET published_at = NULL")
         keep_house(system, lambda: seeded[0].now + timedelta(days=400), lambda: 60.0)
         assert connection.run("SELECT count(*) FROM operations.outbox") == [[400]]
+
+
+def test_months_past_their_retention_and_months_that_the_archive_emptied_are_dropped_whole(
+    superuser: Address, seeded: tuple[Shop, Shop], system: Runtime
+) -> None:
+    now = seeded[0].now
+    with connected(superuser) as connection:
+        for table in ("operations.audit_log", "orders.order_status_history"):
+            for month in ("2001-05-01", "2002-06-01"):
+                connection.run("SELECT operations.make_partition(CAST(:t AS regclass), :m)", t=table, m=month)
+        connection.run("SET session_replication_role = replica")
+        connection.run(
+            "INSERT INTO orders.order_status_history (organization_id, order_id, sequence, to_status, changed_by,"
+            " created_at) VALUES (gen_random_uuid(), tenancy.uuid_v7('2001-05-07'), 1, 'pending_payment', 'test',"
+            " now())"
+        )
+        connection.run(
+            "INSERT INTO operations.audit_log (id, organization_id, actor, action, table_name, record_id, created_at)"
+            " VALUES (tenancy.uuid_v7('2001-05-07'), gen_random_uuid(), 'test', 'insert', 't', gen_random_uuid(),"
+            " now())"
+        )
+        assert keep_house(system, lambda: now, lambda: 60.0).months_dropped == 3
+        left = connection.run("SELECT relname FROM pg_class WHERE relname ~ '_200[12]_0[56]$' AND relkind = 'r'")
+    assert left == [["order_status_history_2001_05"]]

@@ -25,6 +25,7 @@ WITHOUT_TENANT = {
     "addresses.geocode_import_staging": "rows of an import under way",
     "fulfillment.shipment_transitions": "the rules of a shipment's lifecycle, the same for all",
     "operations.partitioned_tables": "which tables have partitions",
+    "archive.parts": "which tables an order consists of",
     "orders.status_transitions": "the rules of the lifecycle, the same for all",
 }
 TENANT_COLUMN = {"tenancy.organizations": "id"}

@@ -146,7 +146,9 @@ def test_every_revision_runs_under_timeouts_and_as_the_owner(empty: Address) -> 
         upgrade(empty.url, role_password=ROLE_PASSWORD)
     finally:
         event.remove(Engine, "before_cursor_execute", look)
-    assert seen == [["5s", "10min", "holdfast_owner"]] * len(REVISIONS)
+    files_of_statements = [e for e in files(PACKAGE).joinpath("sql").iterdir() if e.name.endswith(".up.sql")]
+    assert len(files_of_statements) >= len(REVISIONS)
+    assert seen == [["5s", "10min", "holdfast_owner"]] * len(files_of_statements)
 
 
 def test_a_migration_gives_up_instead_of_queueing_before_checkouts(empty: Address) -> None:

@@ -14,7 +14,7 @@ from tests.database.acting import APP, INSUFFICIENT_PRIVILEGE, SYSTEM, acting, a
 ORGANIZATION = UUID("01900000-0000-7000-8000-00000000000a")
 FAR = datetime(2041, 5, 17, tzinfo=UTC)
 """An instant whose month nobody has made."""
-TABLES = ("inventory.stock_movements", "operations.audit_log", "orders.order_status_history")
+TABLES = ("archive.archived_orders", "inventory.stock_movements", "operations.audit_log", "orders.order_status_history")
 
 MOVEMENT = """
     INSERT INTO inventory.stock_movements (organization_id, id, warehouse_id, variant_id, level_version, type, quantity,

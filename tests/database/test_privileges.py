@@ -15,10 +15,15 @@ DEFINERS = {
     "operations.default_partition_rows": "counts over all tenants what it may not read",
     "operations.audit": "writes the audit log, which nobody may write by hand",
     "operations.note_process_failure": "writes the steps of a process failure, which nobody may write by hand",
+    "archive.purge_batch": "deletes what nobody else may, when the batch is verified and its grace has passed",
+    "archive.bring_back": "writes a proven document back, with the statuses its history leads to",
+    "archive.drop_old_months": "drops months of the audit log past their retention, and of the history that are empty",
+    "archive.erase_customer": "clears what roles may not write, the audit log above all",
+    "archive.drop_month": "drops a table whose every order lies in cold storage",
     "orders.project_status": "writes orders.status, which nobody else may",
     "orders.project_price": "writes what an order costs, which nobody else may",
 }
-INLINED = {"tenancy.clock", "tenancy.uuid_v7", "tenancy.uuid_v7_floor", "checkout.is_abandoned"}
+INLINED = {"tenancy.clock", "tenancy.uuid_v7", "tenancy.uuid_v7_floor", "checkout.is_abandoned", "archive.is_unsettled"}
 """SQL functions that run with the caller's rights inside a query; a SET clause would keep them from being inlined."""
 
 APPEND_ONLY = {
@@ -29,6 +34,10 @@ APPEND_ONLY = {
     "orders.reallocations": set(),
     "inventory.stock_movements": set(),
     "operations.audit_log": set(),
+    "archive.archived_orders": set(),
+    "archive.batch_leaves": set(),
+    "archive.erasures": set(),
+    "archive.reconciliation_log": set(),
     "payments.payment_events": {"payment_id", "state", "attempts", "next_attempt_at", "last_error", "processed_at"},
 }
 

@@ -11,6 +11,7 @@ from holdfast.settings import GeocoderChoice, GuestTokenSource, Settings, settin
 if TYPE_CHECKING:
     from holdfast.addresses.lookup_tally import LookupTally
     from holdfast.addresses.warm_places import WarmPlaces
+    from holdfast.archive.sealing import Keyring
     from holdfast.database.transaction import Database
     from holdfast.gateways.registry import GatewayRegistry
     from holdfast.geocoders.bounded import BoundedGeocoder
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from holdfast.messaging.event_bus import EventBus
     from holdfast.messaging.queue import Queue
     from holdfast.secrets.store import SecretStore
+    from holdfast.storage.bucket import Bucket
+    from holdfast.storage.cold_reader import ColdReader
 
 
 @dataclass
@@ -42,6 +45,29 @@ class Runtime:
         from holdfast.secrets.store import SecretStore  # noqa: PLC0415
 
         return SecretStore()
+
+    @cached_property
+    def keyring(self) -> "Keyring":
+        """What seals and opens the personal part of archived orders."""
+        from holdfast.archive.sealing import Keyring  # noqa: PLC0415
+
+        return Keyring(str(self.secrets.read(self.settings.archive_key_secret)["key"]))
+
+    @cached_property
+    def archive_bucket(self) -> "Bucket":
+        """Where cold storage is."""
+        from holdfast.storage.bucket import Bucket  # noqa: PLC0415
+
+        return Bucket(self.settings.archive_bucket)
+
+    @cached_property
+    def cold_reader(self) -> "ColdReader":
+        """Who reads an order out of cold storage."""
+        from holdfast.storage.cold_reader import InvokedReader, OwnReader  # noqa: PLC0415
+
+        if self.settings.cold_storage_function:
+            return InvokedReader(self.settings.cold_storage_function)
+        return OwnReader(self.archive_bucket)
 
     @cached_property
     def gateways(self) -> "GatewayRegistry":

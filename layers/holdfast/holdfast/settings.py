@@ -78,6 +78,12 @@ class Settings:
     """Whom shoppers get mail from; empty: this deployment sends none."""
     mail_configuration_set: str
     """The configuration set of Amazon SES whose events tell of bounces and complaints; empty: none."""
+    archive_key_secret: str
+    """The secret that customers' keys in the archive are wrapped with; empty: nothing is archived or opened."""
+    archive_bucket: str
+    """Where cold storage is; empty: there is none."""
+    cold_storage_function: str
+    """The function that reads cold storage for the others."""
     geocoder: GeocoderChoice
     geocoder_budget_ms: int
     """The most that a lookup may add to a checkout."""
@@ -137,6 +143,9 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         database_master_secret=environment.get("DATABASE_MASTER_SECRET_ARN", ""),
         mail_sender_address=environment.get("MAIL_SENDER_ADDRESS", ""),
         mail_configuration_set=environment.get("MAIL_CONFIGURATION_SET", ""),
+        archive_key_secret=environment.get("ARCHIVE_KEY_SECRET", ""),
+        archive_bucket=environment.get("ARCHIVE_BUCKET", ""),
+        cold_storage_function=environment.get("COLD_STORAGE_FUNCTION", ""),
         geocoder=GeocoderChoice(environment.get("GEOCODER") or "none"),
         geocoder_budget_ms=whole("GEOCODER_BUDGET_MS", "800"),
     )

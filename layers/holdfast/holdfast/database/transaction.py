@@ -84,16 +84,17 @@ class Database:
 
     @contextmanager
     def transaction(
-        self, organization_id: UUID | None, *, now: datetime, actor: str = "system"
+        self, organization_id: UUID | None, *, now: datetime, actor: str = "system", one_snapshot: bool = False
     ) -> Iterator[Transaction]:
         """A transaction that commits at the end of the block and rolls back on any exception.
 
         Begin, tenant, actor and clock are one round trip; the commit is another. ``organization_id`` is ``None`` only
-        for system jobs that look over all tenants and for the lookups before a tenant is known.
+        for system jobs that look over all tenants and for the lookups before a tenant is known. ``one_snapshot``: every
+        statement sees what was there at the first one, and a row that changed since makes it a SerializationFailure.
         Raises the errors of ``database.errors``.
         """
         try:
-            with self._begun(_begin(organization_id, actor, now)) as connection:
+            with self._begun(_begin(organization_id, actor, now, one_snapshot=one_snapshot)) as connection:
                 raw = _raw(connection)
                 transaction = Transaction(connection, now, organization_id, actor)
                 try:
@@ -137,11 +138,12 @@ class Database:
         *,
         now: datetime,
         actor: str = "system",
+        one_snapshot: bool = False,
     ) -> Result:
         """Run ``work`` in a transaction; replay it whole, with jitter, after a serialization failure or a deadlock."""
         for attempt in range(1, REPLAY_MAX_ATTEMPTS + 1):
             try:
-                with self.transaction(organization_id, now=now, actor=actor) as transaction:
+                with self.transaction(organization_id, now=now, actor=actor, one_snapshot=one_snapshot) as transaction:
                     return work(transaction)
             except SerializationFailure:
                 if attempt == REPLAY_MAX_ATTEMPTS:
@@ -170,7 +172,7 @@ def _roll_back(connection: Connection, raw: Any, error: BaseException) -> None:
         connection.invalidate()
 
 
-def _begin(organization_id: UUID | None, actor: str, now: datetime) -> str:
+def _begin(organization_id: UUID | None, actor: str, now: datetime, *, one_snapshot: bool = False) -> str:
     """BEGIN and the transaction's settings as one statement without parameters: one round trip.
 
     The literals cannot carry SQL: a UUID, an instant and an actor of a closed alphabet.
@@ -181,7 +183,8 @@ def _begin(organization_id: UUID | None, actor: str, now: datetime) -> str:
         raise ValueError("now has no timezone")
     tenant = "" if organization_id is None else str(UUID(str(organization_id)))
     return (
-        f"BEGIN; SELECT set_config('holdfast.organization_id', '{tenant}', true), "
+        f"BEGIN{' ISOLATION LEVEL REPEATABLE READ' if one_snapshot else ''};"
+        f" SELECT set_config('holdfast.organization_id', '{tenant}', true), "
         f"set_config('holdfast.actor', '{actor}', true), set_config('holdfast.now', '{now.isoformat()}', true)"
     )
 

@@ -48,6 +48,13 @@ class Operation(StrEnum):
     EXPLAIN_ALLOCATION = "explain_allocation"
     SIMULATE_ALLOCATION = "simulate_allocation"
     SHOW_GATEWAYS = "show_gateways"
+    LIST_ARCHIVE_BATCHES = "list_archive_batches"
+    LIST_ARCHIVE_DISCREPANCIES = "list_archive_discrepancies"
+    RECONCILE_ARCHIVE_BATCH = "reconcile_archive_batch"
+    PROVE_ARCHIVE = "prove_archive"
+    RESTORE_ARCHIVED_ORDER = "restore_archived_order"
+    EXPORT_CUSTOMER = "export_customer"
+    ERASE_CUSTOMER = "erase_customer"
     LIST_DISPUTES = "list_disputes"
     SHOW_MONEY_REPORT = "show_money_report"
     REFOLD_PAYMENTS = "refold_payments"
@@ -124,6 +131,8 @@ _SHOPPERS: Final = frozenset({CallerKind.CUSTOMER, CallerKind.GUEST})
 _CUSTOMERS: Final = Access(frozenset({CallerKind.CUSTOMER}), staff=None)
 _MANAGERS: Final = Access(frozenset(), staff=Role.MANAGER)
 """What the operations team does: no shopper, and no staff below manager."""
+_ADMINS: Final = Access(frozenset(), staff=Role.ADMIN)
+"""What concerns people's data as a whole."""
 _VIEWERS: Final = Access(frozenset(), staff=Role.VIEWER)
 """What all staff may look at, and no shopper."""
 
@@ -146,6 +155,13 @@ WHO_MAY: Final[Mapping[Operation, Access]] = {
     Operation.RESOLVE_PROCESS_FAILURE: _MANAGERS,
     Operation.REOPEN_PROCESS_FAILURE: _MANAGERS,
     Operation.SHOW_GATEWAYS: _MANAGERS,
+    Operation.LIST_ARCHIVE_BATCHES: _MANAGERS,
+    Operation.LIST_ARCHIVE_DISCREPANCIES: _MANAGERS,
+    Operation.RECONCILE_ARCHIVE_BATCH: _MANAGERS,
+    Operation.PROVE_ARCHIVE: _MANAGERS,
+    Operation.RESTORE_ARCHIVED_ORDER: _MANAGERS,
+    Operation.EXPORT_CUSTOMER: _ADMINS,
+    Operation.ERASE_CUSTOMER: _ADMINS,
     Operation.SHOW_ORDER_TIMELINE: _MANAGERS,
     Operation.LIST_MAILS: _MANAGERS,
     Operation.RESEND_MAIL: _MANAGERS,

@@ -34,3 +34,15 @@ def order_number(order_id: UUID) -> str:
     symbols = [_CROCKFORD[value >> (5 * place) & 31] for place in range(_ORDER_NUMBER_LENGTH - 1, -1, -1)]
     text = "".join(symbols)
     return "HF-" + "-".join(text[start : start + 4] for start in range(0, _ORDER_NUMBER_LENGTH, 4))
+
+
+def moment_of(number: str) -> tuple[UUID, UUID] | None:
+    """The smallest and the largest id that an order of this number can have; ``None`` for what is no such number."""
+    symbols = number.removeprefix("HF-").replace("-", "")
+    if len(symbols) != _ORDER_NUMBER_LENGTH or not set(symbols) <= set(_CROCKFORD):
+        return None
+    value = 0
+    for symbol in symbols:
+        value = value << 5 | _CROCKFORD.index(symbol)
+    milliseconds = value >> 32
+    return UUID(int=milliseconds << 80), UUID(int=(milliseconds + 1 << 80) - 1)

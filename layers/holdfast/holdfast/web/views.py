@@ -13,6 +13,7 @@ from holdfast.values.shipping import ShippingPreference
 from holdfast.web import (
     address_views,
     allocation_views,
+    archive_views,
     dead_letter_views,
     mail_views,
     operations_views,
@@ -253,10 +254,12 @@ class OrderSummary(BaseModel):
 
 
 class OrderPage(BaseModel):
-    """Orders, newest first. ``next_before`` is the next page's ``before``; ``null`` on the last page."""
+    """Orders, newest first. ``next_before`` is the next page's ``before``; ``null`` on the last page. ``has_archived``:
+    such orders live in the archive, and ``include_archived=true`` shows them."""
 
     orders: list[OrderSummary]
     next_before: UUID | None
+    has_archived: bool
 
 
 class QuotedItem(BaseModel):
@@ -368,6 +371,7 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     RefundedOrder,
     WebhookReceived,
     *allocation_views.ANSWERS,
+    *archive_views.ANSWERS,
     *dead_letter_views.ANSWERS,
     *mail_views.ANSWERS,
     *operations_views.ANSWERS,

@@ -14,6 +14,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
+from holdfast.flows.archive.restore_order import recall_for_event
 from holdfast.flows.checkout.charge_payment import Recorded
 from holdfast.flows.dead_letters.alert_dead_letters import alert_dead_letter
 from holdfast.flows.dead_letters.classify_dead_letters import error_class_from, hold_classes, match_class, place
@@ -89,17 +90,21 @@ def replay_dead_letter(
         died = ProcessDied("its auto-replay ended with its process")
         return _fail(runtime, organization_id, claimed, died, clock, actor)
 
+    event = claimed.event
+
     def work(transaction: Transaction) -> Recorded | None:
-        recorded = None if claimed.event is None else settle_event(transaction, claimed.event, commit=False)
+        recorded = None if event is None else settle_event(transaction, event, commit=False)
         _resolve(transaction, claimed)
         return recorded
 
     try:
+        if event is not None:
+            event = recall_for_event(runtime, organization_id, event, clock(), actor)
         recorded = runtime.database.transact(organization_id, work, now=clock(), actor=actor)
     except Exception as error:  # noqa: BLE001 -- whatever it was, it is recorded with the dead letter
         return _fail(runtime, organization_id, claimed, error, clock, actor)
-    if recorded is not None and recorded.owes_money and claimed.event is not None:
-        return_money_owed(runtime, organization_id, UUID(claimed.event["order_id"]), clock)
+    if recorded is not None and recorded.owes_money and event is not None:
+        return_money_owed(runtime, organization_id, UUID(event["order_id"]), clock)
     ring_outbox_bell(runtime)
     return ReplayResult(DeadLetterStatus.REPLAYED)
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
+from holdfast.flows.archive.restore_order import recall_for_event
 from holdfast.flows.checkout.charge_payment import Recorded
 from holdfast.flows.dead_letters.alert_dead_letters import alert_dead_letter
 from holdfast.flows.dead_letters.bury_payment_event import bury
@@ -61,6 +62,10 @@ def apply_payment_event(
         died = ProcessDied("every attempt ended with its process")
         return _record_failure(runtime, organization_id, claimed, died, clock())
     try:
+        present = recall_for_event(runtime, organization_id, claimed, clock(), ACTOR)
+        if present is None:
+            return _note_applied_before(runtime, organization_id, event_id, clock())
+        claimed = present
         recorded = runtime.database.transact(
             organization_id, lambda opened: settle_event(opened, claimed, commit=True), now=clock(), actor=ACTOR
         )
@@ -69,6 +74,21 @@ def apply_payment_event(
     if recorded.owes_money:
         return_money_owed(runtime, organization_id, UUID(claimed["order_id"]), clock)
     ring_outbox_bell(runtime)
+    return EventState.PROCESSED
+
+
+def _note_applied_before(runtime: Runtime, organization_id: UUID, event_id: UUID, now: datetime) -> EventState:
+    """The event is in the archive, with what it did: it came once more, years later."""
+    with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
+        transaction.execute(
+            """
+            UPDATE payments.payment_events SET state = 'processed', processed_at = :now
+             WHERE organization_id = :organization_id AND id = :id AND state IN ('pending', 'retry_scheduled')
+            """,
+            organization_id=organization_id,
+            id=event_id,
+            now=now,
+        )
     return EventState.PROCESSED
 
 

@@ -14,6 +14,9 @@ CAPACITY_OVERRIDES_RETENTION_DAYS: Final = 90
 STAGING_RETENTION_DAYS: Final = 1
 MESSAGES_RETENTION_DAYS: Final = 400
 """Longer than the bus' archive keeps events: what is replayed from it finds its mail sent."""
+AUDIT_RETENTION_DAYS: Final = 3_653
+HISTORY_EMPTY_DAYS: Final = 365
+"""After that an empty month of the history is one that the archive has emptied, not one that is being filled."""
 PURGE_BATCH_MAX_ROWS: Final = 5_000
 ACTOR: Final = "system:housekeeping"
 
@@ -81,6 +84,7 @@ class Kept:
     partitions_made: int
     default_partition_rows: int
     purged: dict[str, int]
+    months_dropped: int
 
 
 def keep_house(runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]) -> Kept:
@@ -95,6 +99,13 @@ def keep_house(runtime: Runtime, clock: Callable[[], datetime], time_left_second
                 months=MONTHS_AHEAD + 1,
             )
         )
+        dropped = int(
+            transaction.value(
+                "SELECT archive.drop_old_months(CAST(:audit AS date), CAST(:history AS date))",
+                audit=now.date() - timedelta(days=AUDIT_RETENTION_DAYS),
+                history=now.date() - timedelta(days=HISTORY_EMPTY_DAYS),
+            )
+        )
     purged = dict.fromkeys(_PURGES, 0)
     for name, (statement, age) in _PURGES.items():
         while time_left_seconds() > 0:
@@ -103,4 +114,4 @@ def keep_house(runtime: Runtime, clock: Callable[[], datetime], time_left_second
             purged[name] += gone
             if gone < PURGE_BATCH_MAX_ROWS:
                 break
-    return Kept(made, strays, purged)
+    return Kept(made, strays, purged, dropped)

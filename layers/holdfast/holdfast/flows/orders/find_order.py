@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
+from holdfast.flows.archive.archived_documents import find_entry, view_archived
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation, require
 from holdfast.values.caller import Caller, CallerKind
@@ -13,17 +14,43 @@ from holdfast.values.errors import NotFound
 
 
 def find_order(runtime: Runtime, caller: Caller, reference: str, now: datetime) -> Mapping[str, Any]:
-    """The order's view. Raises NotFound, also for an order that is somebody else's."""
+    """The order's view, wherever the order lives. Raises NotFound, also for an order that is somebody else's."""
+    try:
+        with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
+            order_id = order_id_of(transaction, caller, reference)
+            view: Mapping[str, Any] | None = transaction.execute_and_commit(
+                "SELECT checkout.order_view(:organization_id, :order_id)",
+                organization_id=caller.organization_id,
+                order_id=order_id,
+            )
+    except NotFound:
+        view = None
+    return view if view is not None else _find_archived(runtime, caller, reference, now)
+
+
+def _find_archived(runtime: Runtime, caller: Caller, reference: str, now: datetime) -> Mapping[str, Any]:
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
-        order_id = order_id_of(transaction, caller, reference)
-        view: Mapping[str, Any] | None = transaction.execute_and_commit(
-            "SELECT checkout.order_view(:organization_id, :order_id)",
-            organization_id=caller.organization_id,
-            order_id=order_id,
+        entry = find_entry(transaction, reference)
+        if entry is None or not _may_see(transaction, caller, entry.customer_id):
+            raise NotFound("there is no such order")
+    return view_archived(runtime, caller.organization_id, entry, now, caller.actor)
+
+
+def _may_see(transaction: Transaction, caller: Caller, customer_id: UUID) -> bool:
+    if caller.kind is CallerKind.STAFF:
+        return True
+    return bool(
+        transaction.value(
+            """
+            SELECT c.id = :guest_id OR c.auth_subject = :subject FROM tenancy.customers c
+             WHERE c.organization_id = :organization_id AND c.id = :customer_id AND c.deleted_at IS NULL
+            """,
+            organization_id=transaction.tenant,
+            customer_id=customer_id,
+            subject=caller.subject if caller.kind is CallerKind.CUSTOMER else None,
+            guest_id=caller.guest_id,
         )
-    if view is None:
-        raise NotFound("there is no such order")
-    return view
+    )
 
 
 def order_id_of(

@@ -76,9 +76,12 @@ CREATE INDEX orders_waiting_for_money ON orders.orders (organization_id, status_
 CREATE INDEX orders_needing_address_review ON orders.orders (organization_id, id) WHERE geocode_requires_review;
 -- named query: orders split and unshipped
 CREATE INDEX orders_split_unshipped ON orders.orders (organization_id, id) WHERE is_split_shipment AND shipped_at IS NULL;
+-- named query: orders that may be archived, in order
+CREATE INDEX orders_to_archive ON orders.orders (organization_id, id)
+    WHERE deleted_at IS NULL AND status IN ('delivered', 'cancelled', 'refunded', 'partially_refunded');
 CREATE TRIGGER touch BEFORE UPDATE ON orders.orders FOR EACH ROW EXECUTE FUNCTION tenancy.touch_updated_at();
 -- Statuses have the history as their record; the audit log takes what people change.
-CREATE TRIGGER audit AFTER UPDATE OF email, shipping_address, billing_address, customer_notes, internal_notes, metadata, deleted_at
+CREATE TRIGGER audit AFTER UPDATE OF email, shipping_address, billing_address, customer_notes, internal_notes, metadata
     ON orders.orders FOR EACH ROW EXECUTE FUNCTION operations.audit('organization_id', 'id');
 CALL tenancy.isolate('orders.orders');
 CALL tenancy.open_to_system('orders.orders', 'select');

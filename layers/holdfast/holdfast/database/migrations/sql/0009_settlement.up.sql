@@ -533,7 +533,11 @@ BEGIN
         'id', e.id, 'payment_id', e.payment_id, 'attempts', e.attempts, 'gateway', e.gateway, 'event_type', e.event_type, 'news', e.news,
         'gateway_event_id', e.gateway_event_id, 'gateway_transaction_id', e.gateway_transaction_id,
         'received_at', e.received_at, 'correlation_id', e.correlation_id,
-        'order_id', (SELECT p.order_id FROM payments.payments p WHERE p.organization_id = e.organization_id AND p.id = e.payment_id))
+        'order_id', (SELECT p.order_id FROM payments.payments p WHERE p.organization_id = e.organization_id AND p.id = e.payment_id),
+        -- Its order was archived and is still here: it comes back before the event is applied.
+        'is_archived', (SELECT o.deleted_at IS NOT NULL FROM payments.payments p
+                          JOIN orders.orders o ON o.organization_id = p.organization_id AND o.id = p.order_id
+                         WHERE p.organization_id = e.organization_id AND p.id = e.payment_id))
       INTO claimed;
     RETURN claimed;
 END

@@ -10,6 +10,8 @@ depends_on = None
 
 def upgrade() -> None:
     apply_sql("0021_archive.up.sql")
+    apply_sql("0021_archive_documents.up.sql")
+    apply_sql("0021_archive_work.up.sql")
 
 
 def downgrade() -> None:

@@ -1,0 +1,30 @@
+"""What was archived is there as it was sealed: new batches and a handful by chance daily, everything monthly."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from holdfast.flows.archive.scan_archive import full_scan, spot_check
+from holdfast.flows.archive.verify_archive import verify_new_batches
+from holdfast.runtime import runtime
+from holdfast.web.clock import utc_now
+from holdfast.web.schedules import time_left
+from holdfast.web.telemetry import correlated, count
+
+_LOOKS = {"post_archive": verify_new_batches, "spot_check": spot_check, "full_scan": full_scan}
+
+
+def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+    """The event names the look: ``post_archive`` unless it says otherwise."""
+    look = str(event.get("look", "post_archive"))
+    with correlated(str(event.get("id", look))):
+        verified = _LOOKS[look](runtime(), utc_now, time_left(context))
+        count("ArchivedOrdersVerified", verified.tally.checked)
+        count("ArchiveDiscrepancies", verified.tally.orders_found)
+        count("ArchiveBatchesFailed", verified.failed_batches)
+        return {
+            "look": look,
+            "batches": verified.batches,
+            "checked": verified.tally.checked,
+            "found": verified.tally.orders_found,
+            "finished": verified.finished,
+        }

@@ -1,0 +1,18 @@
+"""Where things lie in cold storage: partitioned by organization and month, as query engines expect it."""
+
+from datetime import date
+from uuid import UUID
+
+
+def file_path(organization_id: UUID, month: date, file_id: UUID) -> str:
+    """The Parquet file."""
+    return f"orders/{_partition(organization_id, month)}/{file_id}.parquet"
+
+
+def manifest_path(organization_id: UUID, month: date, file_id: UUID) -> str:
+    """What the file holds, and how to prove it; apart from the files, so that nobody takes it for one."""
+    return f"manifests/{_partition(organization_id, month)}/{file_id}.json"
+
+
+def _partition(organization_id: UUID, month: date) -> str:
+    return f"organization_id={organization_id}/month={month:%Y-%m}"

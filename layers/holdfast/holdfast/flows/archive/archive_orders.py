@@ -1,0 +1,119 @@
+"""Copy old and settled orders into the archive, batch by batch: copied, indexed, checksummed and marked at once.
+
+Several runs may work at once, and each may end anywhere: a batch is one transaction. Its place in the chain is another,
+short one; a batch that was filled and not sealed is sealed by the next run.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from holdfast.archive.policy import BATCH_MAX_ORDERS, DOCUMENT_SCHEMA, ArchivePolicy
+from holdfast.database.transaction import Transaction
+from holdfast.flows.archive.organizations import organizations
+from holdfast.flows.archive.sealed_parts import as_parameter, seal_parts
+from holdfast.runtime import Runtime
+from holdfast.values.ids import uuid7
+
+ACTOR: Final = "system:archival"
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """What one run did; ``finished`` is false when the time ran out before the orders did."""
+
+    orders: int
+    batches: int
+    finished: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Filled:
+    batch_id: UUID
+    orders: int
+    last_order_id: UUID
+
+
+def archive_orders(
+    runtime: Runtime,
+    clock: Callable[[], datetime],
+    time_left_seconds: Callable[[], float],
+    *,
+    batch_max_orders: int = BATCH_MAX_ORDERS,
+) -> Archived:
+    """Archive whatever may be, organization by organization, while there is time."""
+    orders = batches = 0
+    for organization_id, policy in organizations(runtime, clock(), ACTOR):
+        seal_batches(runtime, organization_id, clock())
+        after = UUID(int=0)
+        while True:
+            if time_left_seconds() <= 0:
+                return Archived(orders, batches, finished=False)
+            filled = _fill(runtime, organization_id, policy, after, batch_max_orders, clock())
+            if filled is None:
+                break
+            _seal(runtime, organization_id, filled.batch_id, clock())
+            orders, batches, after = orders + filled.orders, batches + 1, filled.last_order_id
+    return Archived(orders, batches, finished=True)
+
+
+def _fill(
+    runtime: Runtime, organization_id: UUID, policy: ArchivePolicy, after: UUID, batch_max_orders: int, now: datetime
+) -> _Filled | None:
+    def work(transaction: Transaction) -> _Filled | None:
+        order_ids: list[UUID] | None = transaction.value(
+            "SELECT archive.claim_orders(:organization_id, :placed_before, :settled_before, :after, :limit)",
+            organization_id=organization_id,
+            placed_before=policy.placed_before(now),
+            settled_before=policy.settled_before(now),
+            after=after,
+            limit=batch_max_orders,
+        )
+        if not order_ids:
+            return None
+        sealed = seal_parts(transaction, runtime.keyring, order_ids)
+        batch = {
+            "id": str(uuid7(now)),
+            "cutoff_at": policy.placed_before(now).isoformat(),
+            "strategy": policy.strategy,
+            "document_schema": DOCUMENT_SCHEMA,
+            "high_value_minor": policy.high_value_minor,
+        }
+        transaction.execute_and_commit(
+            """
+            SELECT archive.fill_batch(:organization_id, :now, CAST(:batch AS jsonb), :order_ids,
+                                      string_to_array(:sealed, ',', 'NULL'))
+            """,
+            organization_id=organization_id,
+            now=now,
+            batch=batch,
+            order_ids=order_ids,
+            sealed=as_parameter(sealed),
+        )
+        return _Filled(UUID(str(batch["id"])), len(order_ids), order_ids[-1])
+
+    # One snapshot: what is sealed and what is copied are of the same moment, though two statements read them.
+    return runtime.database.transact(organization_id, work, now=now, actor=ACTOR, one_snapshot=True)
+
+
+def seal_batches(runtime: Runtime, organization_id: UUID, now: datetime) -> int:
+    """Give every filled batch of an organization its place in the chain; how many there were."""
+    with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
+        rows = transaction.rows(
+            "SELECT id FROM archive.archive_batches WHERE organization_id = :o AND status = 'in_progress' ORDER BY id",
+            o=organization_id,
+        )
+    return sum(_seal(runtime, organization_id, row[0], now) for row in rows)
+
+
+def _seal(runtime: Runtime, organization_id: UUID, batch_id: UUID, now: datetime) -> bool:
+    with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
+        position = transaction.execute_and_commit(
+            "SELECT archive.seal_batch(:organization_id, :batch_id, :now)",
+            organization_id=organization_id,
+            batch_id=batch_id,
+            now=now,
+        )
+    return position is not None

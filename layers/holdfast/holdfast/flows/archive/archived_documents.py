@@ -1,0 +1,208 @@
+"""An archived order's document, wherever it lies, proven before anybody reads it; an index that was wrong is mended."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from holdfast.archive.document import opened, parse, view_of
+from holdfast.archive.merkle import checksum
+from holdfast.archive.policy import Location, ReconciliationType
+from holdfast.database.transaction import Transaction, records
+from holdfast.flows.archive.examine_orders import Finding, Tally, log_look, open_discrepancy
+from holdfast.flows.archive.sealed_parts import open_part
+from holdfast.runtime import Runtime
+from holdfast.values.errors import HoldfastError, NotFound
+from holdfast.values.ids import moment_of
+
+_ENTRY: Final = """
+    SELECT x.order_id, x.version, x.customer_id, x.location, x.batch_id, x.cold_path, x.cold_row_group, x.legal_hold,
+           l.checksum
+      FROM archive.archive_index x
+      LEFT JOIN archive.batch_leaves l ON l.organization_id = x.organization_id AND l.order_id = x.order_id
+                                      AND l.version = x.version
+     WHERE x.organization_id = :organization_id AND (x.order_id = :id OR x.order_number = :number)
+       AND x.location <> 'restored'
+"""
+# An order's number says when it was made, to the millisecond: the keys of that millisecond are looked through.
+_UNINDEXED: Final = """
+    SELECT a.order_id, a.version, a.customer_id, 'archived' AS location, l.batch_id, NULL AS cold_path,
+           NULL AS cold_row_group, false AS legal_hold, l.checksum
+      FROM archive.archived_orders a
+      JOIN archive.batch_leaves l ON l.organization_id = a.organization_id AND l.order_id = a.order_id
+                                 AND l.version = a.version
+     WHERE a.organization_id = :organization_id AND a.order_id BETWEEN :first AND :last
+       AND (CAST(:number AS text) IS NULL OR a.order_number = :number)
+       AND NOT EXISTS (SELECT 1 FROM archive.archive_index x WHERE x.organization_id = a.organization_id
+                          AND x.order_id = a.order_id)
+     ORDER BY a.version DESC LIMIT 1
+"""
+_REPAIR: Final = """
+    INSERT INTO archive.archive_index (organization_id, order_id, version, order_number, customer_id, status,
+        payment_status, fulfillment_status, ordered_at, currency, total, refunded, batch_id, archived_at, tier,
+        checksum, last_verified_at)
+    SELECT a.organization_id, a.order_id, a.version, a.order_number, a.customer_id, a.status, a.payment_status,
+           a.fulfillment_status, a.ordered_at, a.currency, a.total, a.refunded, l.batch_id, b.created_at, 'standard',
+           l.checksum, :now
+      FROM archive.archived_orders a
+      JOIN archive.batch_leaves l ON l.organization_id = a.organization_id AND l.order_id = a.order_id
+                                 AND l.version = a.version
+      JOIN archive.archive_batches b ON b.organization_id = l.organization_id AND b.id = l.batch_id
+     WHERE a.organization_id = :organization_id AND a.order_id = :order_id AND a.version = :version
+    ON CONFLICT DO NOTHING
+"""
+
+
+class AlteredDocument(HoldfastError):
+    """What lies in the archive is not what was sealed: it is shown to nobody, and people are called."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An archived order, as the index has it."""
+
+    order_id: UUID
+    version: int
+    customer_id: UUID
+    location: Location
+    batch_id: UUID
+    cold_path: str | None
+    cold_row_group: int | None
+    legal_hold: bool
+    checksum: bytes | None
+
+
+def find_entry(transaction: Transaction, reference: str) -> Entry | None:
+    """The archived order of an id or a number. One that the index forgot is found by its key, and put back into the
+    index, on the record."""
+    order_id = _uuid_or_none(reference)
+    row = transaction.row(_ENTRY, organization_id=transaction.tenant, id=order_id, number=reference.upper())
+    if row is not None:
+        return _entry(records([row])[0])
+    return _found_without_index(transaction, order_id, reference.upper())
+
+
+def _found_without_index(transaction: Transaction, order_id: UUID | None, number: str) -> Entry | None:
+    first = last = order_id
+    if order_id is None:
+        moment = moment_of(number)
+        if moment is None:
+            return None
+        first, last = moment
+    wanted = number if order_id is None else None
+    row = transaction.row(_UNINDEXED, organization_id=transaction.tenant, first=first, last=last, number=wanted)
+    if row is None:
+        return None
+    entry = _entry(records([row])[0])
+    began = time.monotonic()
+    transaction.execute(
+        _REPAIR,
+        organization_id=transaction.tenant,
+        order_id=entry.order_id,
+        version=entry.version,
+        now=transaction.now,
+    )
+    found = Finding(entry.order_id, "missing", "the index does not know the order")
+    tally = Tally(checked=1, resolved=1, findings=[found])
+    duration_ms = int((time.monotonic() - began) * 1000)
+    log_look(transaction, ReconciliationType.LOCATION_REPAIR, tally, duration_ms=duration_ms, batch_id=entry.batch_id)
+    return entry
+
+
+def _entry(row: Mapping[str, Any]) -> Entry:
+    known = dict(row)
+    known["location"] = Location(known["location"])
+    known["checksum"] = None if known["checksum"] is None else bytes(known["checksum"])
+    return Entry(**known)
+
+
+def read_document(runtime: Runtime, organization_id: UUID, entry: Entry, now: datetime, actor: str) -> str:
+    """The document's text, proven. A location that is wrong is mended. Raises NotFound and AlteredDocument."""
+    text: str | None = None
+    if entry.location is Location.ARCHIVED:
+        with runtime.database.transaction(organization_id, now=now, actor=actor) as transaction:
+            text = _archived_text(transaction, entry)
+    if text is None and entry.cold_path is not None and entry.cold_row_group is not None:
+        text = runtime.cold_reader.read_document(entry.cold_path, entry.cold_row_group, entry.order_id, entry.version)
+    if text is None and entry.location is Location.COLD_STORAGE:
+        with runtime.database.transaction(organization_id, now=now, actor=actor) as transaction:
+            text = _archived_text(transaction, entry)
+            if text is not None:
+                _mend_location(transaction, entry)
+    if text is None:
+        _complain(
+            runtime,
+            organization_id,
+            entry,
+            Finding(entry.order_id, "missing", "the archived document is gone"),
+            now,
+            actor,
+        )
+        raise NotFound("there is no such order")
+    if entry.checksum is None or checksum(text) != entry.checksum:
+        finding = Finding(entry.order_id, "inconsistent", "the archived document is not the one that was sealed")
+        _complain(runtime, organization_id, entry, finding, now, actor)
+        raise AlteredDocument(f"the archived order {entry.order_id} is not what was sealed")
+    return text
+
+
+def _archived_text(transaction: Transaction, entry: Entry) -> str | None:
+    text: str | None = transaction.value(
+        """
+        SELECT a.document FROM archive.archived_orders a
+         WHERE a.organization_id = :o AND a.order_id = :id AND a.version = :version
+        """,
+        o=transaction.tenant,
+        id=entry.order_id,
+        version=entry.version,
+    )
+    return text
+
+
+def _mend_location(transaction: Transaction, entry: Entry) -> None:
+    transaction.execute(
+        """
+        UPDATE archive.archive_index SET location = 'archived', cold_path = NULL, cold_row_group = NULL
+         WHERE organization_id = :o AND order_id = :id AND location = 'cold_storage'
+        """,
+        o=transaction.tenant,
+        id=entry.order_id,
+    )
+    finding = Finding(entry.order_id, "inconsistent", "the index names another place")
+    tally = Tally(checked=1, resolved=1, findings=[finding])
+    log_look(transaction, ReconciliationType.LOCATION_REPAIR, tally, duration_ms=0, batch_id=entry.batch_id)
+
+
+def _complain(
+    runtime: Runtime, organization_id: UUID, entry: Entry, finding: Finding, now: datetime, actor: str
+) -> None:
+    with runtime.database.transaction(organization_id, now=now, actor=actor) as transaction:
+        open_discrepancy(transaction, entry.batch_id, finding)
+
+
+def open_document(
+    transaction: Transaction, runtime: Runtime, text: str
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The document and its personal part in the clear (``None`` once its customer was erased). Raises BrokenSeal."""
+    document = parse(text)
+    return document, open_part(transaction, runtime.keyring, document)
+
+
+def view_archived(runtime: Runtime, organization_id: UUID, entry: Entry, now: datetime, actor: str) -> dict[str, Any]:
+    """An archived order as its owner sees an active one."""
+    text = read_document(runtime, organization_id, entry, now, actor)
+    with runtime.database.transaction(organization_id, now=now, actor=actor) as transaction:
+        document, personal = open_document(transaction, runtime, text)
+        codes = transaction.rows(
+            "SELECT w.id, w.code FROM inventory.warehouses w WHERE w.organization_id = :o", o=organization_id
+        )
+    return view_of(opened(document, personal), {str(row.id): row.code for row in codes})
+
+
+def _uuid_or_none(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -1,0 +1,394 @@
+"""Move whole months of archived orders into cold storage: written, read back and proven before any row goes.
+
+Every step may end anywhere. A file that was begun is in ``archive.cold_files`` before it is in the bucket, under a name
+of its own, and is never written over: the next run finds it there, proves it and goes on.
+"""
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+from holdfast.archive.cold_paths import file_path, manifest_path
+from holdfast.archive.merkle import leaf_hash, merkle_root
+from holdfast.archive.policy import DOCUMENT_SCHEMA
+from holdfast.database.transaction import Transaction, records
+from holdfast.flows.archive.organizations import organizations
+from holdfast.flows.operations.call_person import call_person
+from holdfast.runtime import Runtime
+from holdfast.storage.order_files import OrderFileWriter, read_rows
+from holdfast.values.errors import HoldfastError
+from holdfast.values.ids import uuid7, uuid7_time
+
+ACTOR: Final = "system:cold_export"
+PROCESS: Final = "ColdExport"
+FILE_MAX_ORDERS: Final = 100_000
+PAGE_ROWS: Final = 500
+INDEX_PAGE_ORDERS: Final = 5_000
+
+_PAGE: Final = """
+    SELECT a.order_id, a.version, a.order_number, a.status, a.payment_status, a.fulfillment_status, a.ordered_at,
+           a.currency, a.total AS total_minor, a.refunded AS refunded_minor, a.items, a.batch_id,
+           encode(l.checksum, 'hex') AS checksum, a.document
+      FROM archive.archived_orders a
+      JOIN archive.batch_leaves l ON l.organization_id = a.organization_id AND l.order_id = a.order_id
+                                 AND l.version = a.version
+      JOIN archive.archive_index x ON x.organization_id = a.organization_id AND x.order_id = a.order_id
+     WHERE a.organization_id = :organization_id AND a.order_id > :after AND a.order_id < :before
+       AND x.location = 'archived'
+     ORDER BY a.order_id, a.version LIMIT :limit
+"""
+# What keeps a month here: orders that are still among the active ones, not verified, held, or found wrong.
+_UNREADY: Final = """
+    SELECT count(*)
+      FROM archive.archive_index x
+      JOIN archive.archive_batches b ON b.organization_id = x.organization_id AND b.id = x.batch_id
+     WHERE x.organization_id = :organization_id AND x.order_id >= :first AND x.order_id < :before
+       AND x.location <> 'cold_storage'
+       AND (x.location = 'restored' OR x.legal_hold OR x.verification <> 'ok' OR b.status <> 'verified'
+            OR EXISTS (SELECT 1 FROM orders.orders o WHERE o.organization_id = x.organization_id AND o.id = x.order_id)
+            OR EXISTS (SELECT 1 FROM archive.discrepancies d WHERE d.organization_id = x.organization_id
+                          AND d.order_id = x.order_id AND d.resolved_at IS NULL))
+"""
+
+
+class UnprovenFile(HoldfastError):
+    """What came back from the bucket is not what the archive holds: nothing of it goes from here."""
+
+
+@dataclass(slots=True)
+class Exported:
+    """What one run moved, which months wait for something, and whether it came to an end."""
+
+    orders: int = 0
+    files: int = 0
+    months_dropped: int = 0
+    months_waiting: int = 0
+    unproven_files: int = 0
+    finished: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ColdFile:
+    """A file that is being written."""
+
+    id: UUID
+    month: date
+    path: str
+    manifest_path: str
+
+
+@dataclass(slots=True)
+class _Contents:
+    """What a file holds, counted while it is read back."""
+
+    orders: int
+    row_groups: int
+    size_bytes: int
+    digest: str
+    merkle_root: str
+    totals: dict[str, dict[str, int]]
+    places: list[tuple[UUID, int, int]]
+
+
+def export_to_cold_storage(
+    runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]
+) -> Exported:
+    """Export every month that is old enough, file by file, then drop the months that lie in cold storage whole."""
+    exported = Exported()
+    for organization_id, policy in organizations(runtime, clock(), ACTOR):
+        last = month_of(policy.cold_before(clock()))
+        after = UUID(int=0)
+        while (month := _next_month(runtime, organization_id, after, last, clock())) is not None:
+            if time_left_seconds() <= 0:
+                exported.finished = False
+                return exported
+            after = _bounds(month)[1]
+            _export_month(runtime, organization_id, month, clock, time_left_seconds, exported)
+    return exported
+
+
+def month_of(instant: datetime) -> date:
+    """The first day of its month."""
+    return instant.date().replace(day=1)
+
+
+def _bounds(month: date) -> tuple[UUID, UUID]:
+    """The smallest ids of the month and of the next."""
+    following = (month + timedelta(days=32)).replace(day=1)
+    floors = [
+        int(datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp() * 1000) << 80 for day in (month, following)
+    ]
+    return UUID(int=floors[0]), UUID(int=floors[1])
+
+
+def _next_month(runtime: Runtime, organization_id: UUID, after: UUID, last: date, now: datetime) -> date | None:
+    with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
+        oldest: UUID | None = transaction.value(
+            """
+            SELECT a.order_id FROM archive.archived_orders a
+             WHERE a.organization_id = :o AND a.order_id >= :after AND a.order_id < :before ORDER BY a.order_id LIMIT 1
+            """,
+            o=organization_id,
+            after=after,
+            before=_bounds(last)[0],
+        )
+    return None if oldest is None else month_of(uuid7_time(oldest))
+
+
+def _export_month(
+    runtime: Runtime,
+    organization_id: UUID,
+    month: date,
+    clock: Callable[[], datetime],
+    time_left_seconds: Callable[[], float],
+    exported: Exported,
+) -> None:
+    while time_left_seconds() > 0:
+        cold_file = _begin_file(runtime, organization_id, month, clock())
+        if cold_file is None:
+            break
+        try:
+            exported.orders += _export_file(runtime, organization_id, cold_file, clock)
+        except UnprovenFile as error:
+            exported.unproven_files += 1
+            _give_up(runtime, organization_id, cold_file, error, clock())
+            return
+        exported.files += 1
+    with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
+        dropped = transaction.value("SELECT archive.drop_month(:month)", month=month)
+    exported.months_dropped += bool(dropped)
+    exported.months_waiting += not dropped
+
+
+def _begin_file(runtime: Runtime, organization_id: UUID, month: date, now: datetime) -> ColdFile | None:
+    """The file of the month that was begun, or a new one; ``None`` while the month has nothing that may go."""
+
+    def work(transaction: Transaction) -> ColdFile | None:
+        begun = transaction.row(
+            "SELECT id, month, path, manifest_path FROM archive.cold_files"
+            " WHERE organization_id = :o AND month = :month AND state = 'writing'",
+            o=organization_id,
+            month=month,
+        )
+        if begun is not None:
+            return ColdFile(begun.id, begun.month, begun.path, begun.manifest_path)
+        first, before = _bounds(month)
+        bounds = {"organization_id": organization_id, "first": first, "before": before}
+        waiting = transaction.value(
+            """
+            SELECT count(*) FROM archive.archive_index x WHERE x.organization_id = :organization_id
+               AND x.order_id >= :first AND x.order_id < :before AND x.location = 'archived'
+            """,
+            **bounds,
+        )
+        if not waiting or transaction.value(_UNREADY, **bounds):
+            return None
+        file_id = uuid7(now)
+        made = ColdFile(
+            file_id, month, file_path(organization_id, month, file_id), manifest_path(organization_id, month, file_id)
+        )
+        transaction.execute(
+            """
+            INSERT INTO archive.cold_files (organization_id, id, month, path, manifest_path, orders, created_at)
+            VALUES (:o, :id, :month, :path, :manifest_path, 0, :now)
+            """,
+            o=organization_id,
+            id=made.id,
+            month=month,
+            path=made.path,
+            manifest_path=made.manifest_path,
+            now=now,
+        )
+        return made
+
+    return runtime.database.transact(organization_id, work, now=now, actor=ACTOR)
+
+
+def _export_file(runtime: Runtime, organization_id: UUID, cold_file: ColdFile, clock: Callable[[], datetime]) -> int:
+    bucket = runtime.archive_bucket
+    with tempfile.TemporaryDirectory(prefix="cold-") as folder:
+        local = Path(folder) / "orders.parquet"
+        if not bucket.exists(cold_file.path):
+            _write(runtime, organization_id, cold_file, local, clock())
+            with local.open("rb") as body:
+                bucket.put_if_absent(cold_file.path, body, "application/vnd.apache.parquet")
+        back = Path(folder) / "back.parquet"
+        with back.open("wb") as target:
+            bucket.copy_to(cold_file.path, target)
+        contents = prove_file(runtime, organization_id, back, clock())
+    manifest = _manifest(runtime, organization_id, cold_file, contents, clock())
+    bucket.put_if_absent(cold_file.manifest_path, manifest, "application/json")
+    _enter(runtime, organization_id, cold_file, contents, clock)
+    return contents.orders
+
+
+def _write(runtime: Runtime, organization_id: UUID, cold_file: ColdFile, path: Path, now: datetime) -> None:
+    """A page of rows at a time; all versions of an order come into the same file."""
+    first, before = _bounds(cold_file.month)
+    writer = OrderFileWriter(path)
+    after, orders = UUID(int=first.int - 1), 0
+    while orders < FILE_MAX_ORDERS:
+        with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
+            rows = records(
+                transaction.rows(_PAGE, organization_id=organization_id, after=after, before=before, limit=PAGE_ROWS)
+            )
+        if not rows:
+            break
+        if len(rows) == PAGE_ROWS and rows[0]["order_id"] != rows[-1]["order_id"]:
+            # The page may have cut the versions of its last order apart: it begins the next one.
+            rows = [row for row in rows if row["order_id"] != rows[-1]["order_id"]]
+        writer.add([{**row, "order_id": str(row["order_id"]), "batch_id": str(row["batch_id"])} for row in rows])
+        after, orders = rows[-1]["order_id"], orders + len(rows)
+    writer.close()
+
+
+def prove_file(runtime: Runtime, organization_id: UUID, path: Path, now: datetime) -> _Contents:
+    """Read a file and hold every order of it against what was sealed, and against the columns beside it.
+
+    Raises UnprovenFile.
+    """
+    leaves: list[bytes] = []
+    places: list[tuple[UUID, int, int]] = []
+    totals: dict[str, dict[str, int]] = {}
+    row_groups = 0
+    for number, rows in read_rows(path):
+        row_groups = number + 1
+        sealed = _sealed(runtime, organization_id, rows, now)
+        for row in rows:
+            order_id, version = UUID(row["order_id"]), row["version"]
+            checksum = sha256(row["document"].encode()).digest()
+            if sealed.get((order_id, version)) != checksum or row["checksum"] != checksum.hex():
+                raise UnprovenFile(f"order {order_id}, version {version}, is not what was sealed")
+            _check_columns(row)
+            leaves.append(leaf_hash(order_id, version, checksum))
+            places.append((order_id, version, number))
+            total = totals.setdefault(row["currency"], {"orders": 0, "total_minor": 0, "refunded_minor": 0})
+            total["orders"] += 1
+            total["total_minor"] += row["total_minor"]
+            total["refunded_minor"] += row["refunded_minor"]
+    if len(set(places)) != len(places) or len({place[:2] for place in places}) != len(places):
+        raise UnprovenFile("an order is in the file twice")
+    root = merkle_root(leaves).hex()
+    return _Contents(len(places), row_groups, path.stat().st_size, file_digest(path).hex(), root, totals, places)
+
+
+def file_digest(path: Path) -> bytes:
+    """SHA-256 of a file, a piece at a time."""
+    digest = sha256()
+    with path.open("rb") as content:
+        while chunk := content.read(1 << 20):
+            digest.update(chunk)
+    return digest.digest()
+
+
+def _sealed(
+    runtime: Runtime, organization_id: UUID, rows: Sequence[Mapping[str, Any]], now: datetime
+) -> dict[tuple[UUID, int], bytes]:
+    with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
+        leaves = transaction.rows(
+            """
+            SELECT l.order_id, l.version, l.checksum FROM archive.batch_leaves l
+             WHERE l.organization_id = :o AND l.order_id = ANY (:order_ids)
+            """,
+            o=organization_id,
+            order_ids=[UUID(row["order_id"]) for row in rows],
+        )
+    return {(leaf.order_id, leaf.version): bytes(leaf.checksum) for leaf in leaves}
+
+
+def _check_columns(row: Mapping[str, Any]) -> None:
+    order = json.loads(row["document"])["order"]
+    says = (order["id"], order["order_number"], order["status"], order["currency"], order["total"], order["refunded"])
+    columns = tuple(
+        row[name] for name in ("order_id", "order_number", "status", "currency", "total_minor", "refunded_minor")
+    )
+    if says != columns or datetime.fromisoformat(order["created_at"]) != row["ordered_at"]:
+        raise UnprovenFile(f"the columns of order {row['order_id']} say something else than its document")
+
+
+def _manifest(
+    runtime: Runtime, organization_id: UUID, cold_file: ColdFile, contents: _Contents, now: datetime
+) -> bytes:
+    """With the head of the chain in it: under Object Lock, nobody can write another chain up to there."""
+    with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
+        head = transaction.row(
+            "SELECT position, root FROM archive.chain_heads WHERE organization_id = :o", o=organization_id
+        )
+    manifest = {
+        "manifest_schema": 1,
+        "document_schema": DOCUMENT_SCHEMA,
+        "organization_id": str(organization_id),
+        "month": f"{cold_file.month:%Y-%m}",
+        "file": {"path": cold_file.path, "sha256": contents.digest, "size_bytes": contents.size_bytes},
+        "orders": contents.orders,
+        "row_groups": contents.row_groups,
+        "totals": contents.totals,
+        "merkle_root": contents.merkle_root,
+        "chain": None if head is None else {"position": head.position, "root": bytes(head.root).hex()},
+        "created_at": now.isoformat(),
+    }
+    return json.dumps(manifest, indent=2, sort_keys=True).encode()
+
+
+def _enter(
+    runtime: Runtime,
+    organization_id: UUID,
+    cold_file: ColdFile,
+    contents: _Contents,
+    clock: Callable[[], datetime],
+) -> None:
+    """The index learns the places, some thousand orders at a time; the file counts as proven once it knows all."""
+    for begin in range(0, len(contents.places), INDEX_PAGE_ORDERS):
+        page = contents.places[begin : begin + INDEX_PAGE_ORDERS]
+        with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
+            transaction.execute(
+                """
+                UPDATE archive.archive_index x
+                   SET location = 'cold_storage', cold_path = :path, cold_row_group = p.row_group
+                  FROM unnest(CAST(:orders AS uuid[]), CAST(:versions AS integer[]), CAST(:groups AS integer[]))
+                           AS p (order_id, version, row_group)
+                 WHERE x.organization_id = :o AND x.order_id = p.order_id AND x.version = p.version
+                   AND x.location = 'archived'
+                """,
+                o=organization_id,
+                path=cold_file.path,
+                orders=[place[0] for place in page],
+                versions=[place[1] for place in page],
+                groups=[place[2] for place in page],
+            )
+    with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
+        transaction.execute(
+            """
+            UPDATE archive.cold_files
+               SET state = 'verified', orders = :orders, row_groups = :row_groups, size_bytes = :size_bytes,
+                   digest = :digest, merkle_root = :merkle_root, totals = CAST(:totals AS jsonb), verified_at = :now
+             WHERE organization_id = :o AND id = :id AND state = 'writing'
+            """,
+            o=organization_id,
+            id=cold_file.id,
+            orders=contents.orders,
+            row_groups=contents.row_groups,
+            size_bytes=contents.size_bytes,
+            digest=bytes.fromhex(contents.digest),
+            merkle_root=bytes.fromhex(contents.merkle_root),
+            totals=contents.totals,
+            now=transaction.now,
+        )
+
+
+def _give_up(runtime: Runtime, organization_id: UUID, cold_file: ColdFile, error: UnprovenFile, now: datetime) -> None:
+    """The file is left where it is, for whoever looks into it; the next run writes another."""
+    with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
+        transaction.execute(
+            "UPDATE archive.cold_files SET state = 'broken' WHERE organization_id = :o AND id = :id",
+            o=organization_id,
+            id=cold_file.id,
+        )
+        details = f"a file of cold storage was not proven: {error}; severity high"
+        call_person(transaction, PROCESS, cold_file.id, details, {"path": cold_file.path, "severity": "high"})

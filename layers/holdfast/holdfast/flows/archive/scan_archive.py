@@ -1,0 +1,187 @@
+"""Look at the archive again, long after: some orders by chance every night, every order every month."""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from holdfast.archive.policy import ALERT_ABOVE_FRACTION, BATCH_MAX_ORDERS, ReconciliationType
+from holdfast.database.transaction import Transaction
+from holdfast.flows.archive.examine_orders import Tally, examine, log_look
+from holdfast.flows.archive.organizations import organizations
+from holdfast.flows.archive.verify_archive import ACTOR, Verified, alert, report
+from holdfast.runtime import Runtime
+
+SPOT_CHECK_ORDERS: Final = 1_000
+THROWS_MAX: Final = 10
+
+
+def spot_check(
+    runtime: Runtime,
+    clock: Callable[[], datetime],
+    time_left_seconds: Callable[[], float],
+    *,
+    orders: int = SPOT_CHECK_ORDERS,
+    chance: random.Random | None = None,
+) -> Verified:
+    """Look at orders that chance chose, of every organization, by keys and without sorting anything."""
+    verified = Verified()
+    dice = chance or random.Random()  # noqa: S311 -- chance, not a secret
+    for organization_id, _ in organizations(runtime, clock(), ACTOR):
+        if time_left_seconds() <= 0:
+            verified.finished = False
+            break
+        began = time.monotonic()
+
+        def work(transaction: Transaction, began: float = began) -> list[tuple[UUID, Tally]]:
+            by_batch: dict[UUID, list[UUID]] = {}
+            for order_id, batch_id in _by_chance(transaction, orders, dice):
+                by_batch.setdefault(batch_id, []).append(order_id)
+            looks = [
+                (batch_id, examine(transaction, runtime.keyring, batch_id, sorted(ids), against_source=True))
+                for batch_id, ids in sorted(by_batch.items())
+            ]
+            _log_looks(transaction, ReconciliationType.SPOT_CHECK, looks, began)
+            return looks
+
+        looks = runtime.database.transact(organization_id, work, now=clock(), actor=ACTOR, one_snapshot=True)
+        _count(runtime, organization_id, looks, verified)
+    return verified
+
+
+def _by_chance(transaction: Transaction, orders: int, dice: random.Random) -> list[tuple[UUID, UUID]]:
+    """A place in a batch is a batch of the chain and a number below a batch's most orders; where a batch has no such
+    order the throw counts for nothing, so that every order is as likely as any other. A small archive is looked at
+    whole."""
+    everything = transaction.rows(
+        "SELECT l.order_id, l.batch_id FROM archive.batch_leaves l WHERE l.organization_id = :o LIMIT :limit",
+        o=transaction.tenant,
+        limit=orders + 1,
+    )
+    if len(everything) <= orders:
+        return [(row.order_id, row.batch_id) for row in everything]
+    length = transaction.value(
+        "SELECT h.position FROM archive.chain_heads h WHERE h.organization_id = :o", o=transaction.tenant
+    )
+    found: dict[UUID, UUID] = {}
+    for _ in range(THROWS_MAX):
+        throws = [(dice.randint(1, length), dice.randrange(BATCH_MAX_ORDERS)) for _ in range(orders)]
+        rows = transaction.rows(
+            """
+            SELECT x.order_id, x.batch_id
+              FROM unnest(CAST(:positions AS bigint[]), CAST(:places AS integer[])) AS p (position, place)
+              JOIN archive.archive_batches b ON b.organization_id = :o AND b.chain_position = p.position
+             CROSS JOIN LATERAL (
+                 SELECT l.order_id, l.batch_id FROM archive.batch_leaves l
+                  WHERE l.organization_id = :o AND l.batch_id = b.id AND p.place < b.orders
+                  ORDER BY l.order_id OFFSET p.place LIMIT 1) AS x
+            """,
+            o=transaction.tenant,
+            positions=[position for position, _ in throws],
+            places=[place for _, place in throws],
+        )
+        found.update((row.order_id, row.batch_id) for row in rows)
+        if len(found) >= orders:
+            break
+    return dice.sample(sorted(found.items()), min(orders, len(found)))
+
+
+def full_scan(runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]) -> Verified:
+    """Look at every order of every batch, batch by batch; the next run goes on after the last batch of this one."""
+    verified = Verified()
+    for organization_id, _ in organizations(runtime, clock(), ACTOR):
+        after = _continues_after(runtime, organization_id, clock())
+        began = time.monotonic()
+        looks: list[tuple[UUID, Tally]] = []
+        while (batch_id := _next_batch(runtime, organization_id, after, clock())) is not None:
+            if time_left_seconds() <= 0:
+                verified.finished = False
+                break
+            looks.append((batch_id, _scan(runtime, organization_id, batch_id, clock())))
+            after = batch_id
+        with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
+            _log_looks(
+                transaction,
+                ReconciliationType.FULL_SCAN,
+                looks,
+                began,
+                continues_after=None if verified.finished else after,
+            )
+        _count(runtime, organization_id, looks, verified)
+        if not verified.finished:
+            break
+    return verified
+
+
+def _scan(runtime: Runtime, organization_id: UUID, batch_id: UUID, now: datetime) -> Tally:
+    def work(transaction: Transaction) -> Tally:
+        rows = transaction.rows(
+            "SELECT order_id FROM archive.batch_leaves WHERE organization_id = :o AND batch_id = :b"
+            " ORDER BY order_id LIMIT :limit",
+            o=organization_id,
+            b=batch_id,
+            limit=BATCH_MAX_ORDERS,
+        )
+        return examine(transaction, runtime.keyring, batch_id, [row[0] for row in rows], against_source=True)
+
+    return runtime.database.transact(organization_id, work, now=now, actor=ACTOR, one_snapshot=True)
+
+
+def _next_batch(runtime: Runtime, organization_id: UUID, after: UUID, now: datetime) -> UUID | None:
+    with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
+        found: UUID | None = transaction.value(
+            """
+            SELECT b.id FROM archive.archive_batches b
+             WHERE b.organization_id = :o AND b.id > :after AND b.status <> 'in_progress' ORDER BY b.id LIMIT 1
+            """,
+            o=organization_id,
+            after=after,
+        )
+    return found
+
+
+def _continues_after(runtime: Runtime, organization_id: UUID, now: datetime) -> UUID:
+    with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
+        after: UUID | None = transaction.value(
+            """
+            SELECT r.continues_after FROM archive.reconciliation_log r
+             WHERE r.organization_id = :o AND r.type = 'full_scan' ORDER BY r.id DESC LIMIT 1
+            """,
+            o=organization_id,
+        )
+    return after or UUID(int=0)
+
+
+def _log_looks(
+    transaction: Transaction,
+    kind: ReconciliationType,
+    looks: Sequence[tuple[UUID, Tally]],
+    began: float,
+    *,
+    continues_after: UUID | None = None,
+) -> None:
+    total = Tally()
+    for batch_id, tally in looks:
+        total.add(tally)
+        if tally.findings:
+            report(transaction, batch_id, tally, is_failed=tally.orders_found > ALERT_ABOVE_FRACTION * tally.checked)
+    duration_ms = int((time.monotonic() - began) * 1000)
+    log_look(
+        transaction,
+        kind,
+        total,
+        duration_ms=duration_ms,
+        is_complete=continues_after is None,
+        continues_after=continues_after,
+    )
+
+
+def _count(runtime: Runtime, organization_id: UUID, looks: Sequence[tuple[UUID, Tally]], verified: Verified) -> None:
+    for batch_id, tally in looks:
+        verified.batches += 1
+        verified.tally.add(tally)
+        if tally.orders_found > ALERT_ABOVE_FRACTION * max(1, tally.checked):
+            verified.failed_batches += 1
+            alert(runtime, organization_id, batch_id, tally)

@@ -1,0 +1,80 @@
+"""The personal parts of orders, sealed with their customers' keys: for a copy, and to hold it against its source."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from holdfast.archive.sealing import Keyring
+from holdfast.database.transaction import Transaction
+
+ERASED: Final = ""
+"""What stands for the sealed part of a customer whose key is destroyed."""
+
+_PERSONAL: Final = """
+    SELECT p.order_id, p.personal, o.customer_id, k.wrapped_key, k.customer_id IS NOT NULL AS has_key
+      FROM archive.personal_texts(:organization_id, :order_ids) p
+      JOIN orders.orders o ON o.organization_id = :organization_id AND o.id = p.order_id
+      LEFT JOIN archive.customer_keys k ON k.organization_id = :organization_id AND k.customer_id = o.customer_id
+"""
+
+
+def seal_parts(transaction: Transaction, keyring: Keyring, order_ids: Sequence[UUID]) -> list[str | None]:
+    """For each order its sealed part; ``None`` for one that is not in the active tables.
+
+    A customer who has no key yet gets one. The order of the texts is that of the ids.
+    """
+    tenant = transaction.tenant
+    rows = transaction.rows(_PERSONAL, organization_id=tenant, order_ids=list(order_ids))
+    made: dict[UUID, bytes] = {}
+    sealed: dict[UUID, str] = {}
+    for row in rows:
+        key = row.wrapped_key if row.has_key else made.get(row.customer_id)
+        if key is None and not row.has_key:
+            key = made[row.customer_id] = keyring.new_key(tenant, row.customer_id)
+        sealed[row.order_id] = (
+            ERASED if key is None else keyring.seal(row.personal, tenant, row.customer_id, row.order_id, key)
+        )
+    if made:
+        _keep(transaction, made)
+    return [sealed.get(order_id) for order_id in order_ids]
+
+
+def _keep(transaction: Transaction, made: dict[UUID, bytes]) -> None:
+    """Whoever made a key for the same customer meanwhile wins: in one snapshot that is a SerializationFailure."""
+    transaction.execute(
+        """
+        INSERT INTO archive.customer_keys (organization_id, customer_id, wrapped_key, created_at)
+        SELECT :organization_id, k.customer_id, k.wrapped_key, :now
+          FROM unnest(CAST(:customers AS uuid[]), CAST(:keys AS bytea[])) AS k (customer_id, wrapped_key)
+        ON CONFLICT DO NOTHING
+        """,
+        organization_id=transaction.tenant,
+        customers=list(made),
+        keys=list(made.values()),
+        now=transaction.now,
+    )
+
+
+def as_parameter(sealed: Sequence[str | None]) -> str:
+    """Sealed parts as one text, which the driver passes on as it is; base64 knows no comma, and no part reads NULL.
+
+    In SQL: ``string_to_array(:sealed, ',', 'NULL')``.
+    """
+    return ",".join("NULL" if part is None else part for part in sealed)
+
+
+def open_part(transaction: Transaction, keyring: Keyring, document: dict[str, Any]) -> dict[str, Any] | None:
+    """The personal part of a document; ``None`` once its customer was erased. Raises BrokenSeal."""
+
+    order_id, customer_id = UUID(document["order"]["id"]), UUID(document["order"]["customer_id"])
+    wrapped_key = transaction.value(
+        "SELECT wrapped_key FROM archive.customer_keys WHERE organization_id = :o AND customer_id = :customer_id",
+        o=transaction.tenant,
+        customer_id=customer_id,
+    )
+    if wrapped_key is None or document["personal"] == ERASED:
+        return None
+    text = keyring.unseal(document["personal"], transaction.tenant, customer_id, order_id, wrapped_key)
+    personal: dict[str, Any] = json.loads(text)
+    return personal

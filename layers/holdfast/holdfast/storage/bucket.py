@@ -1,0 +1,77 @@
+"""A bucket: whole objects in, whole objects and ranges out. What was written once is never written over."""
+
+from functools import cached_property
+from typing import IO, Any, Final
+
+from holdfast.values.errors import NotFound, Transient
+
+_ABSENT: Final = frozenset({"404", "NoSuchKey", "NotFound"})
+_PRESENT: Final = frozenset({"412", "PreconditionFailed"})
+_COPY_BYTES: Final = 1 << 20
+
+
+class Bucket:
+    """One bucket of S3. Errors of the network and of S3 are Transient."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @cached_property
+    def _client(self) -> Any:
+        import boto3  # noqa: PLC0415 -- only functions that read or write objects pay for it
+
+        return boto3.client("s3")
+
+    def put_if_absent(self, key: str, body: IO[bytes] | bytes, content_type: str) -> bool:
+        """Write an object unless there is one; whether it was written."""
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+        try:
+            self._client.put_object(Bucket=self.name, Key=key, Body=body, ContentType=content_type, IfNoneMatch="*")
+        except ClientError as error:
+            if _code(error) in _PRESENT:
+                return False
+            raise Transient(f"the object {key} was not written: {_code(error)}") from error
+        except BotoCoreError as error:
+            raise Transient(f"the object {key} was not written: {type(error).__name__}") from error
+        return True
+
+    def copy_to(self, key: str, target: IO[bytes]) -> None:
+        """Read a whole object into a file. Raises NotFound."""
+        body = self._get(key)["Body"]
+        while chunk := body.read(_COPY_BYTES):
+            target.write(chunk)
+
+    def exists(self, key: str) -> bool:
+        """Whether there is such an object."""
+        try:
+            self._get(key, "bytes=0-0")
+        except NotFound:
+            return False
+        return True
+
+    def tail(self, key: str, length: int) -> tuple[bytes, int]:
+        """The last bytes of an object, and its size. Raises NotFound."""
+        answer = self._get(key, f"bytes=-{length}")
+        return answer["Body"].read(), int(answer["ContentRange"].rpartition("/")[2])
+
+    def range(self, key: str, start: int, length: int) -> bytes:
+        """``length`` bytes of an object from ``start`` on. Raises NotFound."""
+        found: bytes = self._get(key, f"bytes={start}-{start + length - 1}")["Body"].read()
+        return found
+
+    def _get(self, key: str, ranged: str | None = None) -> Any:
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+        try:
+            return self._client.get_object(Bucket=self.name, Key=key, **({} if ranged is None else {"Range": ranged}))
+        except ClientError as error:
+            if _code(error) in _ABSENT:
+                raise NotFound(f"there is no object {key}") from error
+            raise Transient(f"the object {key} cannot be read: {_code(error)}") from error
+        except BotoCoreError as error:
+            raise Transient(f"the object {key} cannot be read: {type(error).__name__}") from error
+
+
+def _code(error: Any) -> str:
+    return str(error.response["Error"]["Code"])

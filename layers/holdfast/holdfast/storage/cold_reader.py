@@ -1,0 +1,59 @@
+"""One document out of cold storage, for those who do not load pyarrow: the function that does is asked."""
+
+import json
+from functools import cached_property
+from typing import Any, Protocol
+from uuid import UUID
+
+from holdfast.storage.bucket import Bucket
+from holdfast.values.errors import NotFound, Transient
+
+
+class ColdReader(Protocol):
+    """Reads one order's document where the index says it is."""
+
+    def read_document(self, path: str, row_group: int, order_id: UUID, version: int) -> str | None:
+        """The text as it lies there, unproven; ``None`` if the order is not in that row group. Raises Transient."""
+        ...
+
+
+class InvokedReader:
+    """Asks the function of cold storage."""
+
+    def __init__(self, function: str) -> None:
+        self._function = function
+
+    @cached_property
+    def _client(self) -> Any:
+        import boto3  # noqa: PLC0415 -- only who finds an order in cold storage pays for it
+
+        return boto3.client("lambda")
+
+    def read_document(self, path: str, row_group: int, order_id: UUID, version: int) -> str | None:
+        """See the port."""
+        wanted = {"path": path, "row_group": row_group, "order_id": str(order_id), "version": version}
+        try:
+            answer = self._client.invoke(FunctionName=self._function, Payload=json.dumps({"read": wanted}))
+            payload = json.loads(answer["Payload"].read())
+        except Exception as error:
+            raise Transient(f"cold storage did not answer: {type(error).__name__}") from error
+        if "FunctionError" in answer:
+            raise Transient("cold storage could not be read")
+        document: str | None = payload["document"]
+        return document
+
+
+class OwnReader:
+    """Reads the bucket in this process: the function of cold storage itself, and the local system."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+
+    def read_document(self, path: str, row_group: int, order_id: UUID, version: int) -> str | None:
+        """See the port."""
+        from holdfast.storage.order_files import read_document  # noqa: PLC0415 -- pyarrow, which few functions have
+
+        try:
+            return read_document(self._bucket, path, row_group, order_id, version)
+        except NotFound:
+            return None

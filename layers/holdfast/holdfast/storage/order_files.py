@@ -1,0 +1,130 @@
+"""Files of archived orders: Parquet with typed columns for what people filter and sum by, and the document beside them.
+
+Nothing in the columns is anybody's personal data. Only the function of cold storage imports this module.
+"""
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from holdfast.storage.bucket import Bucket
+
+ROW_GROUP_ORDERS: Final = 500
+"""One order is read with its row group: about 1 MB of S3, and few enough groups for a small footer."""
+FOOTER_GUESS_BYTES: Final = 512 * 1024
+SCHEMA: Final = pa.schema(
+    [
+        pa.field("order_id", pa.string(), nullable=False),
+        pa.field("version", pa.int32(), nullable=False),
+        pa.field("order_number", pa.string(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("payment_status", pa.string(), nullable=False),
+        pa.field("fulfillment_status", pa.string(), nullable=False),
+        pa.field("ordered_at", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("currency", pa.string(), nullable=False),
+        pa.field("total_minor", pa.int64(), nullable=False),
+        pa.field("refunded_minor", pa.int64(), nullable=False),
+        pa.field("items", pa.int32(), nullable=False),
+        pa.field("batch_id", pa.string(), nullable=False),
+        pa.field("checksum", pa.string(), nullable=False),
+        pa.field("document", pa.string(), nullable=False),
+    ]
+)
+_REPEATED: Final = ["status", "payment_status", "fulfillment_status", "currency", "batch_id"]
+_SUMMED: Final = [name for name in SCHEMA.names if name not in {"document", "checksum"}]
+
+Row = Mapping[str, Any]
+
+
+class OrderFileWriter:
+    """Writes rows, a row group at a time, to a file on disk: memory holds one group."""
+
+    def __init__(self, path: Path) -> None:
+        self._writer = pq.ParquetWriter(
+            path,
+            SCHEMA,
+            compression="zstd",
+            use_dictionary=_REPEATED,
+            write_statistics=_SUMMED,
+            version="2.6",
+        )
+        self._rows: list[Row] = []
+        self.row_groups = 0
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Take rows, in order of (order, version)."""
+        self._rows.extend(rows)
+        while len(self._rows) >= ROW_GROUP_ORDERS:
+            self._write(self._rows[:ROW_GROUP_ORDERS])
+            del self._rows[:ROW_GROUP_ORDERS]
+
+    def close(self) -> None:
+        """Write what is left, and the footer."""
+        if self._rows:
+            self._write(self._rows)
+            self._rows = []
+        self._writer.close()
+
+    def _write(self, rows: Sequence[Row]) -> None:
+        self._writer.write_table(pa.Table.from_pylist(list(rows), SCHEMA), row_group_size=len(rows))
+        self.row_groups += 1
+
+
+def read_rows(path: Path) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """Every row group of a file with its number."""
+    with pq.ParquetFile(path) as opened:
+        if not opened.schema_arrow.equals(SCHEMA):
+            raise ValueError("the file has another schema")
+        for number in range(opened.num_row_groups):
+            yield number, opened.read_row_group(number).to_pylist()
+
+
+def read_document(bucket: Bucket, key: str, row_group: int, order_id: UUID, version: int) -> str | None:
+    """The document of one order: one read of the footer, one of its row group; ``None`` if it is not in there."""
+    with pq.ParquetFile(pa.PythonFile(_RangedObject(bucket, key), mode="r"), pre_buffer=True) as opened:
+        if row_group >= opened.num_row_groups:
+            return None
+        table = opened.read_row_group(row_group, columns=["order_id", "version", "document"])
+    for row in table.to_pylist():
+        if row["order_id"] == str(order_id) and row["version"] == version:
+            return str(row["document"])
+    return None
+
+
+class _RangedObject(io.RawIOBase):
+    """An object as a file: its end is fetched once and kept, everything else by range."""
+
+    def __init__(self, bucket: Bucket, key: str) -> None:
+        self._bucket, self._key = bucket, key
+        self._end, self._size = bucket.tail(key, FOOTER_GUESS_BYTES)
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        length = min(size if size >= 0 else self._size, self._size - self._at)
+        if length <= 0:
+            return b""
+        begins = self._size - len(self._end)
+        if self._at >= begins:
+            found = self._end[self._at - begins : self._at - begins + length]
+        else:
+            found = self._bucket.range(self._key, self._at, length)
+        self._at += length
+        return found

@@ -1,0 +1,158 @@
+"""What the operations API of the archive answers with, as models; see ``holdfast.web.views``."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from holdfast.archive.policy import BatchStatus, DiscrepancyKind, Location, Strategy
+
+
+class ArchiveStratum(BaseModel):
+    """How many of a month's orders were looked at."""
+
+    month: str
+    orders: int
+    sampled: int
+
+
+class ArchiveBatch(BaseModel):
+    """Orders that were archived together, their place in the chain, and what their last verification came to.
+    ``statement`` says what it can promise. ``totals`` are sums by currency, in minor units."""
+
+    id: UUID
+    status: BatchStatus
+    strategy: Strategy
+    orders: int
+    oldest_order_at: datetime | None
+    newest_order_at: datetime | None
+    totals: dict[str, int]
+    chain_position: int | None
+    root: str | None
+    previous_root: str | None
+    population: int
+    target_sample_size: int | None
+    sample_size: int | None
+    high_value_verified: int
+    strata: list[ArchiveStratum]
+    discrepancies: int
+    purged_orders: int
+    created_at: datetime
+    completed_at: datetime | None
+    verified_at: datetime | None
+    purged_at: datetime | None
+    statement: str | None
+
+
+class ArchiveBatchAnswer(BaseModel):
+    """One batch."""
+
+    batch: ArchiveBatch
+
+
+class ArchiveBatchPage(BaseModel):
+    """Batches, newest first. ``next_before`` is the next page's ``before``; ``null`` on the last page."""
+
+    batches: list[ArchiveBatch]
+    next_before: UUID | None
+
+
+class ArchiveDiscrepancy(BaseModel):
+    """Something that was found wrong; ``order_id`` is the batch's own id where the batch as a whole is wrong."""
+
+    id: UUID
+    batch_id: UUID | None
+    order_id: UUID
+    kind: DiscrepancyKind
+    details: str
+    found_by: str
+    created_at: datetime
+    resolved_at: datetime | None
+    resolved_by: str | None
+    resolution: str | None
+
+
+class ArchiveDiscrepancyPage(BaseModel):
+    """Discrepancies, newest first. ``next_before`` is the next page's ``before``; ``null`` on the last page."""
+
+    discrepancies: list[ArchiveDiscrepancy]
+    next_before: UUID | None
+
+
+class ArchiveProof(BaseModel):
+    """How far the chain was proven, its root there, and its first break. ``finished`` is false when time ran out."""
+
+    batches: int
+    orders: int
+    root: str
+    finished: bool
+    break_position: int | None
+    break_batch_id: UUID | None
+    break_reason: str | None
+
+
+class ArchiveProofAnswer(BaseModel):
+    """The proof."""
+
+    proof: ArchiveProof
+
+
+class RestoredOrderAnswer(BaseModel):
+    """Where the order was; ``restored`` is false when somebody had brought it back before."""
+
+    order_id: UUID
+    was_in: Location
+    restored: bool
+
+
+class ExportedCustomer(BaseModel):
+    """The profile of a customer."""
+
+    id: UUID
+    email: str | None
+    phone: str | None
+    first_name: str | None
+    last_name: str | None
+    timezone: str | None
+    status: str
+    created_at: datetime
+    addresses: list[dict[str, Any]]
+    payment_methods: list[dict[str, Any]]
+
+
+class CustomerExport(BaseModel):
+    """Everything about a customer, a page of orders at a time; an order is as ``GET /v1/orders/{reference}`` has it."""
+
+    customer: ExportedCustomer
+    orders: list[dict[str, Any]]
+    next_before: UUID | None
+
+
+class Erasure(BaseModel):
+    """The tombstone of an erased customer."""
+
+    id: UUID
+    customer_id: UUID
+    active_orders: int
+    archived_orders: int
+    reason: str
+    requested_by: str
+    created_at: datetime
+
+
+class ErasureAnswer(BaseModel):
+    """The tombstone."""
+
+    erasure: Erasure
+
+
+ANSWERS: tuple[type[BaseModel], ...] = (
+    ArchiveBatchAnswer,
+    ArchiveBatchPage,
+    ArchiveDiscrepancyPage,
+    ArchiveProofAnswer,
+    RestoredOrderAnswer,
+    CustomerExport,
+    ErasureAnswer,
+)

@@ -1,0 +1,58 @@
+"""The local system's archive, proven from its first batch to its head, order by order and file by file."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import UTC, datetime
+
+from holdfast.flows.archive.organizations import organizations
+from holdfast.flows.archive.prove_chain import ChainProof, prove_chain
+from holdfast.flows.archive.prove_cold_storage import prove_cold_storage
+from holdfast.flows.archive.scan_archive import full_scan
+from holdfast.runtime import Runtime
+from local.aws import ACCESS
+from local.geocodes import system_runtime
+from local.system import LocalSystem
+
+ACTOR = "system:verify_archive"
+
+
+def verify(system: LocalSystem) -> tuple[list[str], bool]:
+    """What was proven and what was not, in words, and whether all of it was."""
+    os.environ.update(ACCESS | {"AWS_ENDPOINT_URL": system.aws_url})
+    with system_runtime(system) as runtime:
+        return verify_with(runtime)
+
+
+def verify_with(runtime: Runtime) -> tuple[list[str], bool]:
+    """The same, of whatever a runtime of the system's schedules reaches."""
+    begin = time.monotonic()
+    told, proven = [], True
+    for organization_id, _ in organizations(runtime, _now(), ACTOR):
+        proof = prove_chain(runtime, organization_id, _now, _plenty, actor=ACTOR)
+        told.append(f"{organization_id}: {_words(proof)}")
+        proven = proven and proof.break_position is None
+    scanned = full_scan(runtime, _now, _plenty)
+    told.append(f"{scanned.tally.checked} orders in {scanned.batches} batches: {scanned.tally.orders_found} are wrong")
+    told += [f"  order {found.order_id}: {found.kind}, {found.details}" for found in scanned.tally.findings[:20]]
+    cold = prove_cold_storage(runtime, _now, _plenty)
+    told.append(f"{cold.orders} orders in {cold.files} files of cold storage: {len(cold.broken)} files are broken")
+    told += [f"  {broken}" for broken in cold.broken]
+    told.append(f"in {time.monotonic() - begin:.1f} s")
+    return told, proven and not scanned.tally.findings and not cold.broken
+
+
+def _words(proof: ChainProof) -> str:
+    if proof.break_position is None:
+        return f"{proof.batches} batches, {proof.orders} orders, the chain is whole; its root is {proof.root}"
+    batch = f", batch {proof.break_batch_id}" if proof.break_batch_id else ""
+    return f"the chain breaks first at position {proof.break_position}{batch}: {proof.break_reason}"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _plenty() -> float:
+    return 3_600.0

@@ -1,0 +1,173 @@
+"""Months move into Parquet, provably, and are read there one order at a time."""
+
+import io
+import json
+import time
+from datetime import date
+from typing import Any
+
+import boto3
+import duckdb
+import pytest
+
+from holdfast.flows.archive.export_to_cold_storage import Exported, export_to_cold_storage
+from holdfast.flows.archive.prove_cold_storage import ColdProof, prove_cold_storage, restore_month
+from holdfast.flows.archive.restore_order import restore_order
+from tests.archive.scenes import archive, delivered, documents, plenty, prove, put_away, scan, verify, years_pass
+from tests.house import House
+
+
+def export(house: House) -> Exported:
+    return export_to_cold_storage(house.system, house.clock, plenty)
+
+
+def prove_cold(house: House) -> ColdProof:
+    return prove_cold_storage(house.system, house.clock, plenty)
+
+
+def bucket(house: House) -> Any:
+    return boto3.resource("s3").Bucket(house.environment["ARCHIVE_BUCKET"])
+
+
+def objects(house: House) -> dict[str, bytes]:
+    return {entry.key: entry.get()["Body"].read() for entry in bucket(house).objects.all()}
+
+
+def parquet(house: House) -> tuple[str, bytes]:
+    [found] = [(key, body) for key, body in objects(house).items() if key.endswith(".parquet")]
+    return found
+
+
+def cold(house: House, count: int = 3) -> list[str]:
+    order_ids = delivered(house, count)
+    years_pass(house)
+    put_away(house)
+    years_pass(house, 3)
+    return order_ids
+
+
+def test_a_month_goes_to_cold_storage_whole_and_its_orders_are_read_there(house: House) -> None:
+    order_ids = delivered(house, 3)
+    before = [dict(house.order(order_id)) for order_id in order_ids]
+    years_pass(house)
+    put_away(house)
+    assert export(house).files == 0  # not old enough
+    years_pass(house, 3)
+    sealed = documents(house)
+    exported = export(house)
+    assert (exported.orders, exported.files, exported.months_dropped) == (3, 1, 1)
+    assert documents(house) == {}
+    assert house.value("SELECT count(*) FROM archive.archive_index WHERE location = 'cold_storage'") == 3
+    for order_id, view in zip(order_ids, before, strict=True):
+        began = time.monotonic()
+        assert {**house.order(order_id), "version": 0} == {**view, "version": 0}
+        assert time.monotonic() - began < 1
+    assert len(sealed) == 3
+    assert export(house).files == 0
+    assert scan(house).tally.findings == []
+    assert prove(house).break_position is None
+    assert prove_cold(house).broken == []
+
+
+def test_an_order_costs_one_read_of_the_footer_and_one_of_its_row_group(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order_ids = cold(house)
+    export(house)
+    reads: list[str] = []
+    reader = house.runtime.archive_bucket
+    for name in ("tail", "range"):
+        real = getattr(reader, name)
+        monkeypatch.setattr(reader, name, lambda *a, n=name, r=real: (reads.append(n), r(*a))[1])
+    house.order(order_ids[0])
+    assert reads.count("tail") == 1
+    assert reads.count("range") <= 1
+
+
+def test_another_reader_finds_sensible_types_and_the_sums_of_the_manifest(house: House, tmp_path: Any) -> None:
+    cold(house)
+    export(house)
+    key, body = parquet(house)
+    [manifest] = [json.loads(body) for key, body in objects(house).items() if key.endswith(".json")]
+    (tmp_path / "orders.parquet").write_bytes(body)
+    opened = duckdb.read_parquet(str(tmp_path / "orders.parquet"))
+    types = dict(zip(opened.columns, map(str, opened.types), strict=True))
+    assert (types["ordered_at"], types["total_minor"], types["currency"]) == (
+        "TIMESTAMP WITH TIME ZONE",
+        "BIGINT",
+        "VARCHAR",
+    )
+    assert "customer_id" not in types
+    sums = opened.query(
+        "o",
+        "SELECT strftime(ordered_at AT TIME ZONE 'UTC', '%Y-%m'), currency, count(*), sum(total_minor)::BIGINT"
+        " FROM o GROUP BY 1, 2",
+    ).fetchall()
+    assert sums == [(manifest["month"], "USD", 3, manifest["totals"]["USD"]["total_minor"])]
+    assert f"month={manifest['month']}" in key
+    assert manifest["chain"]["root"] == prove(house).root
+
+
+def test_a_cold_order_comes_back_among_the_active_ones_and_a_month_among_the_archived(house: House) -> None:
+    order_ids = cold(house)
+    sealed = documents(house)
+    before = dict(house.order(order_ids[0]))
+    export(house)
+    month = house.value("SELECT month FROM archive.cold_files")
+    assert restore_month(house.system, house.organization_id, month, house.clock, "system:test") == 3
+    assert restore_month(house.system, house.organization_id, month, house.clock, "system:test") == 0
+    assert documents(house) == sealed
+    assert scan(house).tally.findings == []
+    assert export(house).months_dropped == 1
+    [order_id] = [
+        row["order_id"]
+        for row in house.rows("SELECT order_id FROM archive.archive_index")
+        if str(row["order_id"]) == order_ids[0]
+    ]
+    assert restore_order(house.runtime, house.organization_id, order_id, house.clock(), "system:test", "a test")
+    assert {**house.order(order_ids[0]), "version": 0} == {**before, "version": 0}
+    assert house.violations() == []
+    archive(house)
+    assert verify(house).tally.findings == []
+
+
+def test_a_flipped_byte_in_a_file_is_found_and_named(house: House) -> None:
+    cold(house)
+    export(house)
+    key, body = parquet(house)
+    flipped = bytearray(body)
+    flipped[len(body) // 2] ^= 1
+    bucket(house).Object(key).put(Body=bytes(flipped))
+    [broken] = prove_cold(house).broken
+    assert broken == f"{key}: the file is not what it was"
+    assert house.failures() == ["ColdExport"]
+    bucket(house).Object(key).delete()
+    house.sql("UPDATE archive.cold_files SET state = 'verified'")
+    assert prove_cold(house).broken == [f"{key}: the file is gone"]
+
+
+def test_rows_stay_when_what_came_back_is_not_what_was_written(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    cold(house)
+    real = house.system.archive_bucket.put_if_absent
+
+    def put(key: str, body: Any, content_type: str) -> bool:
+        if not key.endswith(".parquet"):
+            return real(key, body, content_type)
+        content = body.read()
+        house.sql("UPDATE archive.batch_leaves SET checksum = sha256('other')")
+        return real(key, io.BytesIO(content), content_type)
+
+    monkeypatch.setattr(house.system.archive_bucket, "put_if_absent", put)
+    exported = export(house)
+    assert (exported.orders, exported.unproven_files) == (0, 1)
+    assert len(documents(house)) == 3
+    assert house.failures() == ["ColdExport"]
+
+
+def test_a_month_waits_for_what_is_not_ready(house: House) -> None:
+    cold(house)
+    house.sql("UPDATE archive.archive_index SET legal_hold = true")
+    assert (export(house).files, export(house).months_waiting) == (0, 1)
+    house.sql("UPDATE archive.archive_index SET legal_hold = false")
+    assert export(house).files == 1
+    assert isinstance(house.value("SELECT month FROM archive.cold_files"), date)

@@ -1,0 +1,142 @@
+"""A customer's data is handed out whole, and ends whole: no archived byte changes."""
+
+import json
+from typing import Any
+from uuid import UUID
+
+import boto3
+import pytest
+
+from holdfast.flows.archive.customer_data import erase_customer, export_customer
+from holdfast.flows.archive.export_to_cold_storage import export_to_cold_storage
+from holdfast.flows.archive.restore_order import restore_order
+from holdfast.flows.orders.find_order import find_order
+from holdfast.values.caller import Caller
+from holdfast.values.errors import Conflict, Forbidden, NotFound
+from tests.archive.scenes import archive, delivered, documents, plenty, prove, put_away, scan, verify, years_pass
+from tests.flows.actions import ordered, staff
+from tests.house import House
+
+PERSONAL = ("ada@", ":ada", "lovelace", "analytical", "80202")
+
+
+def customer_id(house: House) -> UUID:
+    found: UUID = house.value("SELECT id FROM tenancy.customers")
+    return found
+
+
+def exported(house: House, who: Caller, **how: Any) -> dict[str, Any]:
+    page = {"before": None, "limit": 10} | how
+    return export_customer(house.runtime, who, customer_id(house), **page, now=house.clock())
+
+
+def erase(house: House, who: Caller) -> dict[str, Any]:
+    return erase_customer(house.runtime, who, customer_id(house), reason="asked for", now=house.clock())
+
+
+@pytest.fixture
+def tiers(house: House) -> dict[str, str]:
+    """An order in each tier: cold storage, archive (purged), archive (marked), active."""
+    found = {}
+    [found["cold"]] = delivered(house)
+    years_pass(house)
+    put_away(house)
+    years_pass(house, 3)
+    export_to_cold_storage(house.system, house.clock, plenty)
+    [found["archived"]] = delivered(house)
+    years_pass(house)
+    put_away(house)
+    [found["marked"]] = delivered(house)
+    years_pass(house)
+    archive(house)
+    verify(house)
+    [found["active"]] = delivered(house)
+    return found
+
+
+def test_an_export_has_every_order_of_every_tier_page_by_page(house: House, tiers: dict[str, str]) -> None:
+    admin = staff(house, "admin")
+    whole = exported(house, admin)
+    assert [order["id"] for order in whole["orders"]] == [tiers[t] for t in ("active", "marked", "archived", "cold")]
+    assert {order["email"] for order in whole["orders"]} == {"ada@example.com"}
+    assert whole["customer"]["email"] == "ada@example.com"
+    first = exported(house, admin, limit=3)
+    second = exported(house, admin, limit=3, before=UUID(first["next_before"]))
+    assert first["orders"] + second["orders"] == whole["orders"]
+    assert second["next_before"] is None
+
+
+def test_erasure_ends_what_is_personal_in_every_tier_and_changes_no_archived_byte(
+    house: House, tiers: dict[str, str]
+) -> None:
+    admin = staff(house, "admin")
+    before = documents(house), stored(house)
+    tombstone = erase(house, admin)
+    assert (tombstone["active_orders"], tombstone["archived_orders"]) == (2, 3)
+    assert (documents(house), stored(house)) == before
+    assert erase(house, admin) == tombstone
+    for tier, order_id in tiers.items():
+        view = find_order(house.runtime, admin, order_id, house.clock())
+        assert view["email"] == "erased", tier
+        assert not any(word in json.dumps(view).lower() for word in PERSONAL), tier
+    assert left_of(house) == {}
+    assert scan(house).tally.findings == []
+    assert prove(house).break_position is None
+    assert house.value("SELECT wrapped_key FROM archive.customer_keys") is None
+
+
+def test_what_was_erased_can_still_be_restored_and_archived_again(house: House, tiers: dict[str, str]) -> None:
+    admin = staff(house, "admin")
+    erase(house, admin)
+    for tier in ("cold", "archived"):
+        order_id = UUID(tiers[tier])
+        assert restore_order(house.runtime, house.organization_id, order_id, house.clock(), "system:test", "a test")
+    assert find_order(house.runtime, admin, tiers["cold"], house.clock())["email"] == "erased"
+    years_pass(house, 1)
+    archive(house)
+    assert verify(house).tally.findings == []
+    assert scan(house).tally.findings == []
+
+
+def test_nobody_is_erased_while_an_order_is_under_way_or_held(house: House) -> None:
+    admin = staff(house, "admin")
+    order_id = ordered(house)
+    with pytest.raises(Conflict, match="under way"):
+        erase(house, admin)
+    house.cancel(order_id)
+    house.work()
+    years_pass(house)
+    archive(house)
+    house.sql("UPDATE archive.archive_index SET legal_hold = true")
+    with pytest.raises(Conflict, match="legal hold"):
+        erase(house, admin)
+
+
+def test_it_takes_an_admin_and_a_customer(house: House) -> None:
+    ordered(house)
+    with pytest.raises(Forbidden):
+        erase(house, staff(house, "manager"))
+    with pytest.raises(Forbidden):
+        exported(house, staff(house, "manager"))
+    with pytest.raises(NotFound):
+        erase_customer(house.runtime, staff(house, "admin"), UUID(int=1), reason="asked for", now=house.clock())
+
+
+def stored(house: House) -> dict[str, bytes]:
+    bucket = boto3.resource("s3").Bucket(house.environment["ARCHIVE_BUCKET"])
+    return {entry.key: entry.get()["Body"].read() for entry in bucket.objects.all()}
+
+
+def left_of(house: House) -> dict[str, str]:
+    """The tables in which something personal is still to be read, with what is; but not the reference data."""
+    tables = house.rows(
+        "SELECT c.oid::regclass::text AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND c.relkind = 'r'"
+        " AND c.oid <> 'addresses.geocode_reference'::regclass"
+    )
+    found = {}
+    for table in tables:
+        for row in house.rows(f"SELECT lower(t::text) AS said FROM {table['name']} t"):
+            if any(word in row["said"] for word in PERSONAL):
+                found[table["name"]] = row["said"]
+    return found

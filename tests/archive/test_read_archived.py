@@ -1,0 +1,136 @@
+"""An order is found wherever it lives, and looks as it did."""
+
+import pytest
+
+from holdfast.flows.archive.archived_documents import AlteredDocument
+from holdfast.flows.archive.restore_order import restore_order
+from holdfast.flows.orders.find_order import find_order
+from holdfast.flows.orders.list_orders import list_orders
+from holdfast.orders.lifecycle import OrderStatus
+from holdfast.values.caller import Caller
+from holdfast.values.errors import NotFound
+from tests.archive.scenes import archive, delivered, documents, put_away, verify, years_pass
+from tests.flows.actions import guest, ordered, staff
+from tests.house import House
+
+
+def bookkept(view: object) -> object:
+    return {**view, "version": None}  # type: ignore[dict-item]
+
+
+def test_an_archived_order_looks_as_it_did(house: House) -> None:
+    [order_id] = delivered(house)
+    before = dict(house.order(order_id))
+    years_pass(house)
+    archive(house)
+    assert bookkept(house.order(order_id)) == bookkept(before)
+    put_away(house)
+    assert bookkept(house.order(before["order_number"])) == bookkept(before)
+
+
+def test_it_is_seen_by_its_owner_and_by_staff_alone(house: House) -> None:
+    [order_id] = delivered(house)
+    manager = staff(house)
+    years_pass(house)
+    put_away(house)
+    stranger = Caller(house.organization_id, house.customer.kind, "eve", "eve@example.com")
+    for caller in (stranger, guest(house)):
+        with pytest.raises(NotFound):
+            find_order(house.runtime, caller, order_id, house.clock())
+    assert find_order(house.runtime, manager, order_id, house.clock())["email"] == "ada@example.com"
+
+
+def listed(house: House, caller: Caller | None = None, **how: object) -> tuple[list[str], bool]:
+    page = {"status": None, "before": None, "limit": 10} | how
+    found = list_orders(house.runtime, caller or house.customer, **page, now=house.clock())  # type: ignore[arg-type]
+    return [order["id"] for order in found["orders"]], found["has_archived"]
+
+
+def test_lists_say_what_lives_in_the_archive_and_can_include_it(house: House) -> None:
+    newest_first = sorted(delivered(house, 2), reverse=True)
+    manager = staff(house)
+    years_pass(house)
+    put_away(house)
+    young = ordered(house)
+    assert listed(house) == ([young], True)
+    for caller in (house.customer, manager):
+        assert listed(house, caller, include_archived=True) == ([young, *newest_first], True)
+        assert listed(house, caller, include_archived=True, limit=2)[0] == [young, newest_first[0]]
+        assert listed(house, caller, include_archived=True, status=OrderStatus.DELIVERED)[0] == newest_first
+    assert listed(house, guest(house)) == ([], False)
+
+
+def test_an_order_that_the_index_forgot_is_served_and_the_index_mended_on_the_record(house: House) -> None:
+    [order_id] = delivered(house)
+    number = house.order(order_id)["order_number"]
+    years_pass(house)
+    put_away(house)
+    for reference in (order_id, number):
+        house.sql("DELETE FROM archive.archive_index")
+        assert house.order(reference)["id"] == order_id
+        assert house.value("SELECT count(*) FROM archive.archive_index WHERE location = 'archived'") == 1
+    looks = house.rows("SELECT type, found, resolved FROM archive.reconciliation_log WHERE type = 'location_repair'")
+    assert [(look["found"], look["resolved"]) for look in looks] == [(1, 1), (1, 1)]
+
+
+def test_an_altered_document_is_shown_to_nobody(house: House) -> None:
+    [order_id] = delivered(house)
+    years_pass(house)
+    put_away(house)
+    house.sql("UPDATE archive.archived_orders SET document = replace(document, '\"TEE\"', '\"TOE\"')")
+    with pytest.raises(AlteredDocument):
+        house.order(order_id)
+    assert house.value("SELECT count(*) FROM archive.discrepancies WHERE resolved_at IS NULL") == 1
+
+
+def test_a_restored_order_is_what_it_was_and_archiving_it_again_adds_a_version(house: House) -> None:
+    [order_id] = delivered(house)
+    before = dict(house.order(order_id))
+    years_pass(house)
+    put_away(house)
+    [first] = documents(house).values()
+    assert restore_order(
+        house.runtime,
+        house.organization_id,
+        house.value("SELECT order_id FROM archive.archive_index"),
+        house.clock(),
+        "system:test",
+        "a test",
+    )
+    assert bookkept(house.order(order_id)) == bookkept(before)
+    assert house.violations() == []
+    archive(house)
+    versions = house.rows("SELECT version, document FROM archive.archived_orders ORDER BY version")
+    assert [row["version"] for row in versions] == [1, 2]
+    assert [row["document"] for row in versions] == [first, first]
+    assert verify(house).tally.findings == []
+
+
+def test_news_of_a_payment_brings_its_archived_order_back(house: House) -> None:
+    [order_id] = delivered(house)
+    [event] = house.webhooks("payment_intent.succeeded", order_id=order_id)
+    years_pass(house)
+    for _ in range(2):  # marked in the active tables, then gone from them
+        event = {**event, "id": event["id"] + "x", "created": int(house.clock().timestamp())}
+        archive(house)
+        house.deliver(event)
+        house.work()
+        assert house.value("SELECT deleted_at IS NULL FROM orders.orders") is True
+        assert house.value("SELECT location FROM archive.archive_index") == "restored"
+        assert house.violations() == []
+        years_pass(house, 1)
+        put_away(house)
+        assert house.value("SELECT count(*) FROM orders.orders") == 0
+
+
+def test_an_event_that_is_in_the_archive_brings_nothing_back(house: House) -> None:
+    [order_id] = delivered(house)
+    [event] = house.webhooks("payment_intent.succeeded", order_id=order_id)
+    house.deliver(event)
+    house.work()
+    years_pass(house)
+    put_away(house)
+    house.deliver(event)
+    house.work()
+    assert house.value("SELECT state FROM payments.payment_events") == "processed"
+    assert house.value("SELECT count(*) FROM orders.orders") == 0

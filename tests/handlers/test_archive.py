@@ -1,0 +1,102 @@
+"""The archive's functions: what their schedules do, and what the operations team asks of them."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from holdfast.secrets.store import SecretStore
+from holdfast.web import archive_views
+from local.postgres import Address
+from tests.archive.scenes import archive_environment, delivered, old_at_once
+from tests.handlers.door import Door
+from tests.handlers.stock_room import StockRoom
+from tests.handlers.test_openapi import same
+from tests.house import House
+
+SAMPLE_ID = "01930000-0000-7000-8000-0000000000b1"
+SAMPLE_NUMBER = "HF-00ZZ-0000-0000-0000"
+
+
+@pytest.fixture
+def house(db: Address, aws: str, stripe_url: str, secret_store: SecretStore) -> Iterator[House]:
+    with House(db, stripe_url, secret_store, archive_environment()) as made:
+        made.add_variant(stock=10)
+        old_at_once(made)
+        yield made
+
+
+@pytest.fixture
+def filed(door: Door) -> str:
+    """The number of an order that was archived, verified and purged by its schedules."""
+    [order_id] = delivered(door.house)
+    number: str = door.house.order(order_id)["order_number"]
+    assert door.invoke("archival", door.sample("archival/tick"))["archived"] == 1
+    looked = door.invoke("archive_verification", door.sample("archive_verification/post_archive"))
+    assert looked == {"look": "post_archive", "batches": 1, "checked": 1, "found": 0, "finished": True}
+    again = door.invoke("archival", door.sample("archival/tick"))
+    assert again == {"archived": 0, "purged": 1, "blocked_batches": 0, "finished": True}
+    return number
+
+
+def test_schedules_look_at_the_archive_and_move_it(door: Door, filed: str) -> None:
+    for look in ("archive_verification/spot_check", "archive_verification/full_scan"):
+        assert door.invoke("archive_verification", door.sample(look))["checked"] == 1
+    exported = door.invoke("cold_export", door.sample("cold_export/tick"))
+    assert exported["finished"] is True
+    assert exported["broken"] == []
+
+
+def test_the_samples_list_reconcile_prove_and_restore(door: Door, filed: str) -> None:
+    room = StockRoom(door)
+    page = room.sample("archive_operations/list_batches")
+    same(archive_views.ArchiveBatchPage, page.body)
+    [batch] = page.body["batches"]
+    assert batch["statement"] == "all 1 orders were looked at: one that is corrupt is found"
+    ids = {SAMPLE_ID: batch["id"], SAMPLE_NUMBER: filed}
+    reconciled = room.sample("archive_operations/reconcile", **ids)
+    same(archive_views.ArchiveBatchAnswer, reconciled.body)
+    assert reconciled.body["batch"]["status"] == "verified"
+    proof = room.sample("archive_operations/prove")
+    same(archive_views.ArchiveProofAnswer, proof.body)
+    assert (proof.body["proof"]["orders"], proof.body["proof"]["root"]) == (1, batch["root"])
+    found = room.sample("archive_operations/list_discrepancies")
+    assert found.body == {"discrepancies": [], "next_before": None}
+    restored = room.sample("archive_operations/restore", **ids)
+    assert (restored.body["was_in"], restored.body["restored"]) == ("archived", True)
+    assert room.sample("archive_operations/restore", **ids).status == 404  # it is not in the archive any more
+
+
+def test_what_is_wrong_is_listed_and_fails_its_batch(door: Door, filed: str) -> None:
+    room = StockRoom(door)
+    door.house.sql("UPDATE archive.archived_orders SET total = total + 1")
+    [batch] = room.sample("archive_operations/list_batches").body["batches"]
+    reconciled = room.sample("archive_operations/reconcile", **{SAMPLE_ID: batch["id"]})
+    assert (reconciled.body["batch"]["status"], reconciled.body["batch"]["discrepancies"]) == ("failed", 2)
+    page = room.sample("archive_operations/list_discrepancies")
+    same(archive_views.ArchiveDiscrepancyPage, page.body)
+    assert {found["kind"] for found in page.body["discrepancies"]} == {"inconsistent"}
+    unknown = room.sample("archive_operations/reconcile")
+    assert unknown.status == 404
+
+
+def test_the_samples_export_and_erase_a_customer(door: Door, filed: str) -> None:
+    admin = StockRoom(door, "admin")
+    customer_id = str(door.house.value("SELECT id FROM tenancy.customers"))
+    exported = admin.sample("customer_data/export", **{SAMPLE_ID: customer_id})
+    same(archive_views.CustomerExport, exported.body)
+    assert [order["order_number"] for order in exported.body["orders"]] == [filed]
+    erased = admin.sample("customer_data/erase", **{SAMPLE_ID: customer_id})
+    same(archive_views.ErasureAnswer, erased.body)
+    assert erased.body["erasure"]["archived_orders"] == 1
+    assert admin.sample("customer_data/erase", **{SAMPLE_ID: customer_id}).raw == erased.raw
+    assert StockRoom(door).sample("customer_data/erase", **{SAMPLE_ID: customer_id}).status == 403
+    assert admin.sample("customer_data/export").status == 404
+    shown = admin.ask("GET /v1/orders/{reference}", reference=filed)
+    assert shown.body["order"]["email"] == "erased"
+
+
+def test_an_order_in_the_archive_is_found_through_the_door_and_listed_when_asked_for(door: Door, filed: str) -> None:
+    assert door.ask("GET /v1/orders/{reference}", reference=filed).body["order"]["order_number"] == filed
+    assert door.ask("GET /v1/orders").body == {"orders": [], "next_before": None, "has_archived": True}
+    page = door.ask("GET /v1/orders", query={"include_archived": "true"}).body
+    assert [order["order_number"] for order in page["orders"]] == [filed]
