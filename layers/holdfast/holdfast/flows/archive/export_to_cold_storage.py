@@ -20,13 +20,14 @@ from holdfast.archive.policy import DOCUMENT_SCHEMA
 from holdfast.database.transaction import Transaction, records
 from holdfast.flows.archive.organizations import organizations
 from holdfast.flows.operations.call_person import call_person
+from holdfast.flows.operations.process_names import Process
 from holdfast.runtime import Runtime
 from holdfast.storage.order_files import OrderFileWriter, read_rows
 from holdfast.values.errors import HoldfastError
 from holdfast.values.ids import uuid7, uuid7_time
 
 ACTOR: Final = "system:cold_export"
-PROCESS: Final = "ColdExport"
+PROCESS: Final = Process.COLD_EXPORT
 FILE_MAX_ORDERS: Final = 100_000
 PAGE_ROWS: Final = 500
 INDEX_PAGE_ORDERS: Final = 5_000

@@ -22,10 +22,11 @@ from holdfast.database.transaction import Transaction
 from holdfast.flows.archive.examine_orders import Tally, examine, log_look
 from holdfast.flows.archive.organizations import organizations
 from holdfast.flows.operations.call_person import call_person
+from holdfast.flows.operations.process_names import Process
 from holdfast.runtime import Runtime
 
 ACTOR: Final = "system:archive_verification"
-PROCESS: Final = "ArchiveVerification"
+PROCESS: Final = Process.ARCHIVE_VERIFICATION
 
 _logger = logging.getLogger(__name__)
 

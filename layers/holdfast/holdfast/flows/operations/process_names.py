@@ -32,6 +32,8 @@ class Process(StrEnum):
     MAIL_NOT_SENT = "MailNotSent"
     MAIL_SERVICE = "MailService"
     STOCK_LEDGER = "StockLedger"
+    ARCHIVE_VERIFICATION = "ArchiveVerification"
+    COLD_EXPORT = "ColdExport"
     OUTBOX_RELAY = "OutboxRelay"
     MESSAGE_GIVEN_UP = "MessageGivenUp"
 
@@ -57,6 +59,8 @@ MEANING: Final[Mapping[Process, str]] = {
     Process.MAIL_NOT_SENT: "A mail to a shopper was given up.",
     Process.MAIL_SERVICE: "The mail service takes no mail of ours.",
     Process.STOCK_LEDGER: "A stock level is not what its movements add up to.",
+    Process.ARCHIVE_VERIFICATION: "An archived order, or the chain, is not what was sealed.",
+    Process.COLD_EXPORT: "A file of cold storage could not be proven.",
     Process.OUTBOX_RELAY: "The event bus refused a message for good.",
     Process.MESSAGE_GIVEN_UP: "A message crashed its function every time it was delivered.",
 }

@@ -29,6 +29,8 @@ INSERT INTO archive.parts (position, part, table_name, owner_column, parent, sor
     (62, 'reallocations', 'orders.reallocations', 'order_id', NULL, '{sequence}', '{}', '{reasons,decided_by}', true),
     (64, 'address_versions', 'orders.order_address_versions', 'order_id', NULL, '{version}', '{}',
      '{shipping_address,latitude,longitude,replaced_by}', true),
+    (66, 'reviews', 'addresses.reviews', 'order_id', NULL, '{id}', '{version}', '{nonce,resolved_by}', true),
+    (68, 'review_steps', 'addresses.review_steps', 'review_id', 'reviews', '{review_id,sequence}', '{}', '{taken_by,notes}', true),
     (70, 'shipments', 'fulfillment.shipments', 'order_id', NULL, '{id}', '{version}', '{tracking_number,tracking_url,failure_notes}', true),
     (80, 'shipment_items', 'fulfillment.shipment_items', 'order_id', NULL, '{shipment_id,allocation_id}', '{}', '{}', true),
     (100, 'payments', 'payments.payments', 'order_id', NULL, '{attempt}', '{next_check_at,checks}',

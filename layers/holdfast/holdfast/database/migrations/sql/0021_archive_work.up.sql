@@ -45,8 +45,8 @@ AS $$
                AND x.state = 'running' LIMIT 1) IS NOT NULL
         OR (SELECT true FROM inventory.reservations h WHERE h.organization_id = p_organization_id AND h.order_id = p_order_id
                AND h.status = 'active' LIMIT 1) IS NOT NULL
-        OR (SELECT true FROM addresses.geocode_failures g WHERE g.organization_id = p_organization_id AND g.order_id = p_order_id
-               AND g.resolved_at IS NULL AND g.deadline IS NOT NULL LIMIT 1) IS NOT NULL
+        OR (SELECT true FROM addresses.reviews v WHERE v.organization_id = p_organization_id AND v.order_id = p_order_id
+               AND v.resolved_at IS NULL LIMIT 1) IS NOT NULL
         OR (SELECT true FROM fulfillment.shipments s WHERE s.organization_id = p_organization_id AND s.order_id = p_order_id
                AND s.status NOT IN ('delivered', 'failed', 'cancelled') LIMIT 1) IS NOT NULL
         OR (SELECT true FROM operations.process_failures f WHERE f.organization_id = p_organization_id AND f.related_id = p_order_id
@@ -465,6 +465,14 @@ BEGIN
     UPDATE operations.api_calls SET request = NULL, response = NULL
      WHERE organization_id = p_organization_id
        AND related_id IN (SELECT p.id FROM payments.payments p WHERE p.organization_id = p_organization_id AND p.order_id = ANY (active));
+    -- What was told stays, and to whom does not. Whoever gets no mail any more needs no suppression.
+    UPDATE notifications.messages m SET recipient = NULL
+      FROM (SELECT unnest(active) AS id UNION SELECT x.order_id FROM archive.archive_index x
+             WHERE x.organization_id = p_organization_id AND x.customer_id = p_customer_id) AS o
+     WHERE m.organization_id = p_organization_id AND m.order_id = o.id AND m.recipient IS NOT NULL;
+    DELETE FROM notifications.suppressions s USING tenancy.customers c
+     WHERE s.organization_id = p_organization_id AND c.organization_id = p_organization_id AND c.id = p_customer_id
+       AND lower(s.address) = lower(c.email);
     UPDATE tenancy.customer_addresses SET address = '{}', deleted_at = COALESCE(deleted_at, p_now), is_default = false
      WHERE organization_id = p_organization_id AND customer_id = p_customer_id;
     UPDATE tenancy.payment_methods SET deleted_at = COALESCE(deleted_at, p_now), forget_at = p_now, is_default = false
