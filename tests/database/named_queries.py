@@ -576,7 +576,7 @@ NAMED: dict[str, Named] = {
     "discrepancies of a batch": Named(
         statement(
             "SELECT d.id FROM archive.discrepancies d WHERE d.organization_id = :o AND d.batch_id = ("
-            "SELECT l.batch_id FROM archive.batch_leaves l WHERE l.organization_id = :o LIMIT 1)"
+            "SELECT b.id FROM archive.archive_batches b WHERE b.organization_id = :o ORDER BY b.chain_position LIMIT 1)"
         )
     ),
     "the archived order of a gateway's transaction": Named(

@@ -253,7 +253,7 @@ def test_a_shop_that_is_not_there_takes_no_orders(door: Door) -> None:
     who = door.customer("ada", UUID(int=7))
     assert perform(door, Operation.PLACE_ORDER, who).status == 403
     assert perform(door, Operation.QUOTE_ORDER, who).status == 403
-    assert door.ask("GET /v1/orders", who=who).body == {"orders": [], "next_before": None}
+    assert door.ask("GET /v1/orders", who=who).body == {"orders": [], "next_before": None, "has_archived": False}
 
 
 @pytest.mark.parametrize("claims", sorted(SPOILED_CLAIMS))

@@ -184,8 +184,19 @@ def _payment(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{name: row.get(name) for name in plain},
         **{f"{name}_minor": row[column] for name, column in money.items()},
+        "captures": [_capture(each) for each in sorted(row["facts"].get("captures", ()), key=_capture_order)],
         "created_at": row["created_at"],
     }
+
+
+def _capture(fact: Mapping[str, Any]) -> dict[str, Any]:
+    plain = {name: fact[name] for name in ("amount_minor", "status", "is_final")}
+    return plain | {"at": fact["succeeded_at"] or fact["failed_at"]}
+
+
+def _capture_order(fact: Mapping[str, Any]) -> tuple[bool, str, str]:
+    """As ``checkout.order_view`` sorts them: those that never succeeded come last."""
+    return fact["succeeded_at"] is None, fact["succeeded_at"] or "", fact["gateway_capture_id"]
 
 
 def _step(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from uuid import UUID
 from holdfast.archive.policy import ReconciliationType
 from holdfast.database.transaction import Transaction
 from holdfast.flows.archive.examine_orders import Finding, Tally, log_look, open_discrepancy
-from holdfast.flows.archive.verify_archive import PROCESS
 from holdfast.flows.operations.call_person import call_person
+from holdfast.flows.operations.process_names import Process
 from holdfast.runtime import Runtime
 
 GENESIS: Final = bytes(32)
@@ -95,7 +95,7 @@ def _record(transaction: Transaction, proof: ChainProof, began: float) -> ChainP
         open_discrepancy(transaction, proof.break_batch_id, tally.findings[0])
         call_person(
             transaction,
-            PROCESS,
+            Process.ARCHIVE_VERIFICATION,
             subject,
             f"the chain of the archive breaks at position {proof.break_position}: {proof.break_reason}; severity high",
             {"severity": "high", "position": proof.break_position},

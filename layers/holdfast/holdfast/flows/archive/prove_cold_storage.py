@@ -9,9 +9,10 @@ from typing import Final
 from uuid import UUID
 
 from holdfast.flows.archive.examine_orders import Finding, open_discrepancy
-from holdfast.flows.archive.export_to_cold_storage import PROCESS, UnprovenFile, file_digest, prove_file
+from holdfast.flows.archive.export_to_cold_storage import UnprovenFile, file_digest, prove_file
 from holdfast.flows.archive.organizations import organizations
 from holdfast.flows.operations.call_person import call_person
+from holdfast.flows.operations.process_names import Process
 from holdfast.runtime import Runtime
 from holdfast.storage.order_files import read_rows
 from holdfast.values.errors import NotFound
@@ -94,7 +95,7 @@ def _record(
         )
         open_discrepancy(transaction, None, Finding(file_id, "inconsistent", f"{path}: {wrong}"))
         details = f"cold storage is not what it was: {wrong}; severity high"
-        call_person(transaction, PROCESS, file_id, details, {"path": path, "severity": "high"})
+        call_person(transaction, Process.COLD_EXPORT, file_id, details, {"path": path, "severity": "high"})
 
 
 def restore_month(
