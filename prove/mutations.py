@@ -190,6 +190,9 @@ def _new_refund_key_each_time() -> None:
         def __init__(self, gateway: Any) -> None:
             self._gateway = gateway
 
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._gateway, name)
+
         def refund(self, *arguments: Any, **options: Any) -> Any:
             return self._gateway.refund(*arguments, **{**options, "idempotency_key": secrets.token_hex(16)})
 

@@ -34,6 +34,13 @@ _TRANSFERS: Final = """
                AS has_opposite
       FROM inventory.transfers t WHERE t.status = ANY (CAST(:statuses AS text[])) ORDER BY t.created_at, t.id
 """
+_TAKEN: Final = """
+    SELECT o.id FROM orders.orders o
+     WHERE o.status NOT IN ('cancelled', 'refunded')
+       AND EXISTS (SELECT 1 FROM payments.payments p
+                    WHERE p.order_id = o.id AND p.captured_amount > p.refunded_amount + p.refunding_amount)
+     ORDER BY o.created_at, o.id
+"""
 _OPEN_LETTERS: Final = """
     SELECT d.id, d.version, d.status, d.fingerprint, e.gateway_event_id FROM payments.dead_letters d
       JOIN payments.payment_events e ON e.organization_id = d.organization_id AND e.id = d.event_id
@@ -47,7 +54,10 @@ def clerk(stage: Stage) -> Caller:
 
 
 def refund(stage: Stage) -> Task | None:
-    """All that is left, an amount, the shipping, or some of a line."""
+    """All that is left, an amount, the shipping, or some of a line; rather of an order whose money was taken."""
+    if stage.focus.order_id is None and stage.dice.random() < 0.9:
+        taken = stage.choose(stage.world.rows(_TAKEN))
+        stage.focus.order_id = taken and taken["id"]
     order = an_order(stage, _PAID)
     if order is None:
         return None
