@@ -65,7 +65,7 @@ def refund(stage: Stage) -> Task | None:
     items = stage.world.rows(
         "SELECT id, quantity FROM orders.order_items WHERE order_id = :id ORDER BY position", id=order["id"]
     )
-    match dice.randint(1, 5):
+    match dice.randint(1, 7):
         case 1:
             wanted = Wanted()
         case 2:
@@ -74,7 +74,7 @@ def refund(stage: Stage) -> Task | None:
             wanted = Wanted(shipping_minor=dice.choice((100, 300)))
         case _:
             item = dice.choice(items)
-            reason = dice.choice((*RestockReason, None))
+            reason = dice.choice((RestockReason.RESELLABLE, RestockReason.RESELLABLE, *RestockReason, None))
             wanted = Wanted(items=(WantedItem(item["id"], dice.randint(1, item["quantity"]), reason),))
     claim = stage.claim(caller, "refund_order", wanted)
     command = RefundOrder(caller, claim, str(order["id"]), wanted, dice.choice(REFUND_REASONS), None)
