@@ -13,7 +13,7 @@ from typing import Final
 from prove import summary
 from prove.crew import Budget, Caught, run_crew, run_seed
 from prove.house import REPOSITORY, Told
-from prove.mutations import BY_NAME, MUTATIONS
+from prove.mutations import BY_NAME, MUTATIONS, RARE
 
 BUDGET_SECONDS: Final = 120.0
 ROTATING: Final = 3
@@ -55,6 +55,7 @@ def _chosen(wanted: Sequence[str] | None, turn: int, *, is_long: bool) -> list[s
     if wanted is None and is_long:
         return []
     if wanted is None:
+        names = [name for name in names if name not in RARE]
         return [names[(turn * ROTATING + place) % len(names)] for place in range(ROTATING)]
     if list(wanted) == ["all"]:
         return names

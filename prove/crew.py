@@ -14,6 +14,8 @@ from prove.mutations import BY_NAME
 
 _FORK: Final = multiprocessing.get_context("fork")
 MUTATION_SEEDS_MAX: Final = 12
+HUNTING: Final = "guard"
+"""The seeds that mutations are hunted with are the same every day: whether one is caught is no matter of luck."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ def _work(
     logging.disable(logging.CRITICAL)
     for name in mutations:
         # In a process of its own: what a mutation does to the code ends with it.
-        mutant = _FORK.Process(target=_hunt, args=(results, name, base, budget))
+        mutant = _FORK.Process(target=_hunt, args=(results, name, budget))
         mutant.start()
         mutant.join()
         if mutant.exitcode:
@@ -99,7 +101,7 @@ def _work(
                 return
 
 
-def _hunt(results: Connection, name: str, base: str, budget: Budget) -> None:
+def _hunt(results: Connection, name: str, budget: Budget) -> None:
     """Seeds until one of them tells of the mutation."""
     begun = time.monotonic()
     seed, number = "", 0
@@ -107,7 +109,7 @@ def _hunt(results: Connection, name: str, base: str, budget: Budget) -> None:
     with open_house(BY_NAME[name]) as house:
         while number < MUTATION_SEEDS_MAX and time.monotonic() - begun < budget.mutation_seconds:
             number += 1
-            seed = f"{base}-{number}"
+            seed = f"{HUNTING}-{number}"
             told = house.tell(seed)
             by = tuple(finding.sentence for finding in told.violated)
             if by:

@@ -34,6 +34,13 @@ _TRANSFERS: Final = """
                AS has_opposite
       FROM inventory.transfers t WHERE t.status = ANY (CAST(:statuses AS text[])) ORDER BY t.created_at, t.id
 """
+_TAKEN: Final = """
+    SELECT o.id FROM orders.orders o
+     WHERE o.status NOT IN ('cancelled', 'refunded')
+       AND EXISTS (SELECT 1 FROM payments.payments p
+                    WHERE p.order_id = o.id AND p.captured_amount > p.refunded_amount + p.refunding_amount)
+     ORDER BY o.created_at, o.id
+"""
 _OPEN_LETTERS: Final = """
     SELECT d.id, d.version, d.status, d.fingerprint, e.gateway_event_id FROM payments.dead_letters d
       JOIN payments.payment_events e ON e.organization_id = d.organization_id AND e.id = d.event_id
@@ -47,7 +54,10 @@ def clerk(stage: Stage) -> Caller:
 
 
 def refund(stage: Stage) -> Task | None:
-    """All that is left, an amount, the shipping, or some of a line."""
+    """All that is left, an amount, the shipping, or some of a line; rather of an order whose money was taken."""
+    if stage.focus.order_id is None and stage.dice.random() < 0.9:
+        taken = stage.choose(stage.world.rows(_TAKEN))
+        stage.focus.order_id = taken and taken["id"]
     order = an_order(stage, _PAID)
     if order is None:
         return None
@@ -55,7 +65,7 @@ def refund(stage: Stage) -> Task | None:
     items = stage.world.rows(
         "SELECT id, quantity FROM orders.order_items WHERE order_id = :id ORDER BY position", id=order["id"]
     )
-    match dice.randint(1, 5):
+    match dice.randint(1, 7):
         case 1:
             wanted = Wanted()
         case 2:
@@ -64,7 +74,7 @@ def refund(stage: Stage) -> Task | None:
             wanted = Wanted(shipping_minor=dice.choice((100, 300)))
         case _:
             item = dice.choice(items)
-            reason = dice.choice((*RestockReason, None))
+            reason = dice.choice((RestockReason.RESELLABLE, RestockReason.RESELLABLE, *RestockReason, None))
             wanted = Wanted(items=(WantedItem(item["id"], dice.randint(1, item["quantity"]), reason),))
     claim = stage.claim(caller, "refund_order", wanted)
     command = RefundOrder(caller, claim, str(order["id"]), wanted, dice.choice(REFUND_REASONS), None)

@@ -19,6 +19,7 @@ MOVES: Final = 210
 OPENING: Final = 12
 """How many moves it takes until there is something to work on."""
 _DIES_WITH_THE_MONEY: Final = Trap(2, Deed.KILL_PROCESS, Among.COMMITS)
+_UNHEARD: Final = "gateway timeout after"
 CERTAIN: Final[Mapping[int, tuple[str, Trap | None]]] = {
     20: ("poison_event", None),
     24: ("break_event", None),
@@ -28,6 +29,9 @@ CERTAIN: Final[Mapping[int, tuple[str, Trap | None]]] = {
     72: ("write_error_class", None),
     120: ("poison_event", None),
     140: ("break_event", None),
+    # The gateway made it and nobody heard of it.
+    100: ("refund", None),
+    150: ("refund", None),
     # The money is taken, nobody wrote it down, and the first to come after hours is the expiry.
     **dict.fromkeys((60, 160), ("checkout", _DIES_WITH_THE_MONEY)),
     **{start + 1: ("hours_pass", None) for start in (60, 160)},
@@ -282,7 +286,8 @@ def make_plan(seed: str) -> Plan:
 def _move(dice: random.Random, seed: str, number: int) -> Move:
     if number in CERTAIN:
         kind, trap = CERTAIN[number]
-        return Move(number, kind, f"{seed}/{number}", _pause(dice), trap=trap)
+        gateway = _UNHEARD if kind == "refund" else None
+        return Move(number, kind, f"{seed}/{number}", _pause(dice), trap=trap, gateway=gateway)
     if number <= OPENING:
         return _simple(dice, f"{seed}/{number}", number, dice.choice(_OPENING), share=0.3)
     if dice.random() < _TOGETHER_SHARE:
