@@ -36,6 +36,7 @@ STATUS_OF_CODE: Final[Mapping[str, HTTPStatus]] = {
     "refund_failed": HTTPStatus.CONFLICT,
     "capture_failed": HTTPStatus.CONFLICT,
     "refund_exceeds": HTTPStatus.CONFLICT,
+    "refund_too_old": HTTPStatus.CONFLICT,
     "idempotency_key_reused": HTTPStatus.UNPROCESSABLE_ENTITY,
     "not_representable": HTTPStatus.UNPROCESSABLE_ENTITY,
     "gateway_refused": HTTPStatus.UNPROCESSABLE_ENTITY,
