@@ -85,6 +85,39 @@ def test_erasure_ends_what_is_personal_in_every_tier_and_changes_no_archived_byt
     assert house.value("SELECT wrapped_key FROM archive.customer_keys") is None
 
 
+def test_erasure_forgets_to_whom_mails_went_and_sends_none_that_waits(house: House, tiers: dict[str, str]) -> None:
+    sent = {"status": "sent", "at": house.clock(), "due": None, "to": "ada@example.com", "by": "ses-1"}
+    waits = {"status": "pending", "at": None, "due": house.clock(), "to": None, "by": None}
+    for order_id in tiers.values():
+        for kind, mail in (("order_confirmed", sent), ("order_refunded", waits)):
+            house.sql(
+                "INSERT INTO notifications.messages (organization_id, id, subject_id, kind, order_id, recipient,"
+                " status, next_attempt_at, provider_id, sent_at, created_at)"
+                " VALUES (:o, gen_random_uuid(), gen_random_uuid(), :kind, :order_id, :to, :status, :due, :by, :at,"
+                " :now)",
+                o=house.organization_id,
+                kind=kind,
+                order_id=order_id,
+                now=house.clock(),
+                **mail,
+            )
+    house.sql(
+        "INSERT INTO notifications.suppressions (organization_id, id, address, reason, message_id, feedback_id,"
+        " created_at)"
+        " VALUES (:o, gen_random_uuid(), 'ada@example.com', 'bounce', gen_random_uuid(), 'f-1', :now)",
+        o=house.organization_id,
+        now=house.clock(),
+    )
+    erase(house, staff(house, "admin"))
+    assert house.rows(
+        "SELECT DISTINCT kind, status, recipient, next_attempt_at FROM notifications.messages ORDER BY 1"
+    ) == [
+        {"kind": "order_confirmed", "status": "sent", "recipient": None, "next_attempt_at": None},
+        {"kind": "order_refunded", "status": "skipped", "recipient": None, "next_attempt_at": None},
+    ]
+    assert house.value("SELECT count(*) FROM notifications.suppressions") == 0
+
+
 def test_what_was_erased_can_still_be_restored_and_archived_again(house: House, tiers: dict[str, str]) -> None:
     admin = staff(house, "admin")
     erase(house, admin)

@@ -465,11 +465,15 @@ BEGIN
     UPDATE operations.api_calls SET request = NULL, response = NULL
      WHERE organization_id = p_organization_id
        AND related_id IN (SELECT p.id FROM payments.payments p WHERE p.organization_id = p_organization_id AND p.order_id = ANY (active));
-    -- What was told stays, and to whom does not. Whoever gets no mail any more needs no suppression.
-    UPDATE notifications.messages m SET recipient = NULL
+    -- What was told stays, and to whom does not; what was to be told goes to nobody. Whoever gets no mail any more needs no
+    -- suppression.
+    UPDATE notifications.messages m
+       SET recipient = NULL, next_attempt_at = NULL,
+           status = CASE WHEN m.status IN ('pending', 'sending') THEN 'skipped' ELSE m.status END
       FROM (SELECT unnest(active) AS id UNION SELECT x.order_id FROM archive.archive_index x
              WHERE x.organization_id = p_organization_id AND x.customer_id = p_customer_id) AS o
-     WHERE m.organization_id = p_organization_id AND m.order_id = o.id AND m.recipient IS NOT NULL;
+     WHERE m.organization_id = p_organization_id AND m.order_id = o.id
+       AND (m.recipient IS NOT NULL OR m.status IN ('pending', 'sending'));
     DELETE FROM notifications.suppressions s USING tenancy.customers c
      WHERE s.organization_id = p_organization_id AND c.organization_id = p_organization_id AND c.id = p_customer_id
        AND lower(s.address) = lower(c.email);
