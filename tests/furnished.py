@@ -30,20 +30,22 @@ LINKS: Final = 6
 """Orders whose address waits for its shopper."""
 
 THINGS: Final[Mapping[str, str]] = {
-    "order": "SELECT o.id AS order_id, o.id AS reference, o.order_number AS order,"
+    "order": "SELECT o.status || ' ' || p.status AS state, o.id AS order_id, o.id AS reference, o.order_number AS order,"
     " 1 + (SELECT count(*) FROM orders.order_address_versions v WHERE v.order_id = o.id) AS version,"
     " o.total AS amount_minor, i.id AS order_item_id, i.sku, p.id AS payment_id, o.customer_id"
     " FROM orders.orders o JOIN orders.order_items i ON i.order_id = o.id JOIN payments.payments p ON p.order_id = o.id"
     " WHERE o.organization_id = :o ORDER BY o.id, p.id",
     "archived_order": "SELECT order_number AS reference, order_id FROM archive.archive_index WHERE organization_id = :o",
     "customer": "SELECT id AS customer_id FROM tenancy.customers WHERE organization_id = :o ORDER BY id",
-    "shipment": "SELECT id AS shipment_id, version FROM fulfillment.shipments WHERE organization_id = :o ORDER BY id",
-    "review": "SELECT id AS review_id, version FROM addresses.reviews WHERE organization_id = :o ORDER BY id",
+    "shipment": "SELECT status AS state, id AS shipment_id, version FROM fulfillment.shipments"
+    " WHERE organization_id = :o ORDER BY id",
+    "review": "SELECT status AS state, id AS review_id, version FROM addresses.reviews"
+    " WHERE organization_id = :o ORDER BY id",
     "batch": "SELECT id AS batch_id FROM archive.archive_batches WHERE organization_id = :o ORDER BY id",
     "override": "SELECT id AS override_id, version, warehouse_id FROM inventory.capacity_overrides"
     " WHERE organization_id = :o ORDER BY id",
     "group": "SELECT DISTINCT fingerprint FROM payments.dead_letters WHERE organization_id = :o ORDER BY 1",
-    "dead_letter": "SELECT id AS dead_letter_id, id AS ids, version, error_class_id FROM payments.dead_letters"
+    "dead_letter": "SELECT status AS state, id AS dead_letter_id, id AS ids, version, error_class_id FROM payments.dead_letters"
     " WHERE organization_id = :o ORDER BY id",
     "error_class": "SELECT id AS error_class_id, id AS ids, version, match_order FROM payments.error_classes"
     " WHERE organization_id = :o ORDER BY id",
@@ -52,14 +54,15 @@ THINGS: Final[Mapping[str, str]] = {
     " WHERE organization_id = :o ORDER BY id",
     "mail": "SELECT id AS mail_id, order_id FROM notifications.messages WHERE organization_id = :o ORDER BY id",
     "failure": "SELECT id AS failure_id, version FROM operations.process_failures WHERE organization_id = :o ORDER BY id",
-    "transfer": "SELECT id AS transfer_id, quantity AS received_quantity FROM inventory.transfers"
-    " WHERE organization_id = :o ORDER BY id",
+    "transfer": "SELECT status AS state, id AS transfer_id FROM inventory.transfers WHERE organization_id = :o ORDER BY id",
     "warehouse": "SELECT id AS warehouse_id, version FROM inventory.warehouses WHERE organization_id = :o ORDER BY id",
     "level": "SELECT s.warehouse_id, s.variant_id, v.sku, v.product_id, s.warehouse_id AS from_warehouse_id,"
     " (SELECT id FROM inventory.warehouses w WHERE w.organization_id = :o AND w.id <> s.warehouse_id LIMIT 1)"
     " AS to_warehouse_id FROM inventory.stock_levels s JOIN catalog.variants v ON v.id = s.variant_id"
     " WHERE s.organization_id = :o ORDER BY s.warehouse_id, s.variant_id",
     "method": "SELECT id AS payment_method_id FROM tenancy.payment_methods WHERE organization_id = :o ORDER BY id",
+    "member": "SELECT u.auth_subject AS assignee FROM tenancy.organization_members m"
+    " JOIN tenancy.users u ON u.id = m.user_id WHERE m.organization_id = :o ORDER BY m.user_id",
     "endpoint": "SELECT gateway, endpoint_key FROM tenancy.gateway_accounts WHERE organization_id = :o",
 }
 """What there is of a shop, each by the names that paths, queries and bodies call it."""
@@ -106,15 +109,20 @@ class Pantry:
         return [{name: value if isinstance(value, int) else str(value) for name, value in row.items()} for row in rows]
 
     def some(self, parameters: tuple[str, ...], path: str, dice: random.Random) -> dict[str, Any]:
-        """One thing that a path of these parameters names, rather a new one, with everything that belongs to it;
-        empty if there is none."""
+        """One thing that a path of these parameters names, with everything that belongs to it; empty if there is none.
+
+        Every state has the same chance, however many things are in it.
+        """
         if not parameters:
             return {}
         thing = "level" if "variant_id" in parameters else THING_OF_PARAMETER[parameters[-1]]
         if "/archive/orders/" in path:
             thing = "archived_order"
         found = self.all(thing)
-        return found[len(found) - 1 - int(dice.random() ** 2 * len(found))] if found else {}
+        if not found:
+            return {}
+        state = dice.choice(sorted({str(row.get("state")) for row in found}))
+        return dice.choice([row for row in found if str(row.get("state")) == state])
 
     def ids(self) -> set[str]:
         """Every id of the shop that a stranger might be told by mistake."""
@@ -205,6 +213,14 @@ def _given_up(house: House, door: Door) -> None:
         break_events(house, "books_closed", only=event["gateway_event_id"])
         fail_until_given_up(house)
     mend_events(house)
+    for letter in house.rows("SELECT id FROM payments.dead_letters WHERE status = 'pending_review' LIMIT 2"):
+        door.ask(
+            "POST /v1/ops/dead-letters/{dead_letter_id}/investigate",
+            {"version": 1},
+            who=manager,
+            key=None,
+            dead_letter_id=str(letter["id"]),
+        )
 
 
 def _failed(house: House) -> None:
@@ -241,7 +257,9 @@ def _stocked(house: House, door: Door) -> None:
             "quantity": 5,
             "reason": "runs low",
         }
-        door.ask("POST /v1/ops/transfers", asked, who=manager)
+        transfer_id = door.ask("POST /v1/ops/transfers", asked, who=manager).body["transfer"]["id"]
+        if number < 3:
+            door.ask("POST /v1/ops/transfers/{transfer_id}/ship", {}, who=manager, transfer_id=transfer_id)
         day = f"203{number}-11-25"
         override = {"starts_on": day, "ends_on": day, "hard_capacity_limit": 50, "reason": "peak", "warehouse_id": east}
         door.ask("POST /v1/ops/capacity-overrides", override, who=manager)

@@ -12,7 +12,7 @@ import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, Final
 
@@ -85,9 +85,9 @@ class Quiver:
         route = f"{operation.method.upper()} {operation.path}"
         dice = random.Random(f"{self._seed}/{route}")
         welcome = [p for p in self._people if p.may(route) and not p.is_stranger]
-        for spoiled in (0, 0, 1, 1, 2):
+        for spoiled in (0, 0, 0, 1, 1, 2):
             yield self._sample(operation, route, dice, dice.choice(welcome), spoiled)
-        for _ in range(3):
+        for _ in range(2):
             yield self._sample(operation, route, dice, dice.choice(self._people), 0)
         for mode, count in ((GenerationMode.POSITIVE, 4), (GenerationMode.NEGATIVE, 3)):
             for case in _generated(operation, mode, count, f"{self._seed}/{route}/{mode.value}"):
@@ -135,8 +135,8 @@ class Quiver:
         """A thing that the path names, or else something of the stock, and what any body may name beside it."""
         parameters = _parameters(route)
         found = self._pantry.some(parameters, route, dice)
-        beside: dict[str, Any] = {}
-        for thing in ("method", "level", "order"):
+        beside: dict[str, Any] = {"deadline_at": (datetime.now(UTC) + timedelta(days=6)).isoformat()}
+        for thing in ("method", "level", "member", "order"):
             if all_of_it := self._pantry.all(thing):
                 beside |= dice.choice(all_of_it)
         if "ids" not in found and route.endswith(("/replay", "/order")):

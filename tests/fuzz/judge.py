@@ -26,6 +26,9 @@ DOCUMENTED: Final = [
 UNAUTHENTICATED: Final = 401
 REFUSED: Final = 400
 
+STATUSES_THAT_WRITE: Final[Mapping[int, str]] = {
+    402: "a gateway declined: the order stands with its hold and its attempt, so that another means will do",
+}
 WRITES_OF_REFUSALS: Final[Mapping[tuple[str, int], str]] = {
     ("inventory.stock_imports", 422): "a file with bad rows is kept with what is wrong with it, under the id it answers",
 }
@@ -52,7 +55,7 @@ def judge(outcome: Outcome) -> list[str]:
     if outcome.took != outcome.shot.route:
         return []  # it went to another route, or to none: what is documented there is asked when it is its turn
     wrong = _undocumented(outcome) + _let_in(outcome) + _told(outcome)
-    if status >= REFUSED:
+    if status >= REFUSED and status not in STATUSES_THAT_WRITE:
         wrong += [
             f"it was refused with {status} and did {written}"
             for written in sorted(outcome.written, key=str)

@@ -15,7 +15,7 @@ from holdfast.identity.development import DevelopmentGuestTokens
 from local.openapi import DOCUMENT
 from tests.furnished import furnish
 from tests.fuzz.cases import Quiver, Shot
-from tests.fuzz.judge import Outcome, judge
+from tests.fuzz.judge import STATUSES_THAT_WRITE, Outcome, judge
 from tests.fuzz.people import everybody
 from tests.fuzz.stage import Stage
 from tests.fuzz.wire import BASE_URL, Log, Wire
@@ -101,7 +101,7 @@ def _fire(shot: Shot, seed: str, wire: Wire, notebook: Notebook, log: Log, ids: 
     tally.people[shot.person.name] += 1
     if outcome.took == shot.route:
         tally.statuses[shot.route][answer.status_code] += 1
-    if answer.status_code >= 400:
+    if answer.status_code >= 400 and answer.status_code not in STATUSES_THAT_WRITE:
         for written in outcome.written:
             tally.writes_of_refusals[f"{shot.route} {answer.status_code} {written}"] += 1
     for wrong in judge(outcome):
