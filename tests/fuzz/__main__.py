@@ -10,22 +10,12 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final, TextIO
+from typing import TextIO
 
-from tests.fuzz.run import Finding, Tally, operations, run_seed
+from tests.fuzz.run import NEVER_REFUSED, NEVER_SUCCEEDS, Finding, Tally, operations, run_seed
 from tests.fuzz.stage import open_stage
 from tests.fuzz.wire import Log
-
-NEVER_REFUSED: Final[Mapping[str, str]] = {
-    "GET /v1/health": "takes nothing that could be wrong, and no token",
-    "GET /v1/openapi.json": "takes nothing that could be wrong, and no token",
-}
-NEVER_SUCCEEDS: Final[Mapping[str, str]] = {
-    "POST /v1/ops/warehouses/{warehouse_id}/stock/{variant_id}/compensate": "a ledger that replays to its stock has"
-    " nothing to compensate, and nothing that is sent here makes it differ",
-}
 
 
 def main() -> int:
@@ -64,7 +54,9 @@ def report(tally: Tally, voice: TextIO, seconds: float) -> None:
     for finding in tally.findings:
         first.setdefault((finding.route, finding.wrong[:60]), []).append(finding)
     for (route, _), found in first.items():
-        voice.write(f"\nFOUND {len(found)} times, first by {found[0].seed}: {route}: {found[0].wrong}\n{found[0].told}\n")
+        voice.write(
+            f"\nFOUND {len(found)} times, first by {found[0].seed}: {route}: {found[0].wrong}\n{found[0].told}\n"
+        )
     voice.write(f"{len(first)} faults\n")
 
 

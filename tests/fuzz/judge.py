@@ -30,7 +30,10 @@ STATUSES_THAT_WRITE: Final[Mapping[int, str]] = {
     402: "a gateway declined: the order stands with its hold and its attempt, so that another means will do",
 }
 WRITES_OF_REFUSALS: Final[Mapping[tuple[str, int], str]] = {
-    ("inventory.stock_imports", 422): "a file with bad rows is kept with what is wrong with it, under the id it answers",
+    (
+        "inventory.stock_imports",
+        422,
+    ): "a file with bad rows is kept with what is wrong with it, under the id it answers",
 }
 """(a table, a status) -> why a request that is refused with it may write there all the same."""
 
@@ -100,7 +103,9 @@ def _told(outcome: Outcome) -> list[str]:
     request = outcome.answer.request
     sent = f"{request.url} {_text(request.body)}"
     said = _text(outcome.answer.content)
-    return [f"{outcome.shot.person.name} was told {found}" for found in outcome.ids if found in said and found not in sent]
+    return [
+        f"{outcome.shot.person.name} was told {found}" for found in outcome.ids if found in said and found not in sent
+    ]
 
 
 def _text(body: Any) -> str:
