@@ -1,4 +1,4 @@
-"""A shop in which there is something of everything that a route can name, made by the real flows, and where to find it."""
+"""A shop with something of everything that a route can name, made by the real flows, and where to find it."""
 
 import random
 from collections.abc import Mapping
@@ -30,12 +30,13 @@ LINKS: Final = 6
 """Orders whose address waits for its shopper."""
 
 THINGS: Final[Mapping[str, str]] = {
-    "order": "SELECT o.status || ' ' || p.status AS state, o.id AS order_id, o.id AS reference, o.order_number AS order,"
-    " 1 + (SELECT count(*) FROM orders.order_address_versions v WHERE v.order_id = o.id) AS version,"
+    "order": "SELECT o.status || ' ' || p.status AS state, o.id AS order_id, o.id AS reference,"
+    " o.order_number AS order, 1 + (SELECT count(*) FROM orders.order_address_versions v WHERE v.order_id = o.id) AS version,"
     " o.total AS amount_minor, i.id AS order_item_id, i.sku, p.id AS payment_id, o.customer_id"
     " FROM orders.orders o JOIN orders.order_items i ON i.order_id = o.id JOIN payments.payments p ON p.order_id = o.id"
     " WHERE o.organization_id = :o ORDER BY o.id, p.id",
-    "archived_order": "SELECT order_number AS reference, order_id FROM archive.archive_index WHERE organization_id = :o",
+    "archived_order": "SELECT order_number AS reference, order_id FROM archive.archive_index"
+    " WHERE organization_id = :o ORDER BY order_id",
     "customer": "SELECT id AS customer_id FROM tenancy.customers WHERE organization_id = :o ORDER BY id",
     "shipment": "SELECT status AS state, id AS shipment_id, version FROM fulfillment.shipments"
     " WHERE organization_id = :o ORDER BY id",
@@ -45,16 +46,18 @@ THINGS: Final[Mapping[str, str]] = {
     "override": "SELECT id AS override_id, version, warehouse_id FROM inventory.capacity_overrides"
     " WHERE organization_id = :o ORDER BY id",
     "group": "SELECT DISTINCT fingerprint FROM payments.dead_letters WHERE organization_id = :o ORDER BY 1",
-    "dead_letter": "SELECT status AS state, id AS dead_letter_id, id AS ids, version, error_class_id FROM payments.dead_letters"
-    " WHERE organization_id = :o ORDER BY id",
+    "dead_letter": "SELECT status AS state, id AS dead_letter_id, id AS ids, version, error_class_id"
+    " FROM payments.dead_letters WHERE organization_id = :o ORDER BY id",
     "error_class": "SELECT id AS error_class_id, id AS ids, version, match_order FROM payments.error_classes"
     " WHERE organization_id = :o ORDER BY id",
     "group_replay": "SELECT id AS group_replay_id FROM payments.group_replays WHERE organization_id = :o ORDER BY id",
     "suppression": "SELECT id AS suppression_id, address FROM notifications.suppressions"
     " WHERE organization_id = :o ORDER BY id",
     "mail": "SELECT id AS mail_id, order_id FROM notifications.messages WHERE organization_id = :o ORDER BY id",
-    "failure": "SELECT id AS failure_id, version FROM operations.process_failures WHERE organization_id = :o ORDER BY id",
-    "transfer": "SELECT status AS state, id AS transfer_id FROM inventory.transfers WHERE organization_id = :o ORDER BY id",
+    "failure": "SELECT id AS failure_id, version FROM operations.process_failures"
+    " WHERE organization_id = :o ORDER BY id",
+    "transfer": "SELECT status AS state, id AS transfer_id FROM inventory.transfers"
+    " WHERE organization_id = :o ORDER BY id",
     "warehouse": "SELECT id AS warehouse_id, version FROM inventory.warehouses WHERE organization_id = :o ORDER BY id",
     "level": "SELECT s.warehouse_id, s.variant_id, v.sku, v.product_id, s.warehouse_id AS from_warehouse_id,"
     " (SELECT id FROM inventory.warehouses w WHERE w.organization_id = :o AND w.id <> s.warehouse_id LIMIT 1)"
@@ -208,10 +211,10 @@ def _given_up(house: House, door: Door) -> None:
         key=None,
         fingerprint=letters[0]["fingerprint"],
     )
-    for _ in range(4):
+    for _ in range(10):
         event = paid_unheard(house)
         break_events(house, "books_closed", only=event["gateway_event_id"])
-        fail_until_given_up(house)
+    fail_until_given_up(house)
     mend_events(house)
     for letter in house.rows("SELECT id FROM payments.dead_letters WHERE status = 'pending_review' LIMIT 2"):
         door.ask(

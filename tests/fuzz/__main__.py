@@ -44,20 +44,23 @@ def report(tally: Tally, voice: TextIO, seconds: float) -> None:
     """What was sent, what came back, and what must not be."""
     kinds = Counter(status // 100 for counts in tally.statuses.values() for status in counts.elements())
     said = ", ".join(f"{number} {kind}xx" for kind, number in sorted(kinds.items()))
-    voice.write(f"{tally.requests} requests over {len(tally.statuses)} routes in {seconds:.0f} s: {said}\n")
-    voice.write(f"{tally.rounds} whole seeds; kinds: {dict(tally.kinds)}; people: {dict(tally.people)}\n")
+    told = [
+        f"{tally.requests} requests over {len(tally.statuses)} routes in {seconds:.0f} s: {said}",
+        f"{tally.rounds} whole seeds; {_counted(tally.kinds)}; {_counted(tally.people)}",
+    ]
     for line, number in sorted(tally.writes_of_refusals.items()):
-        voice.write(f"  written by a refusal: {line} ({number})\n")
-    for line in uncovered(tally):
-        voice.write(f"NOT REACHED: {line}\n")
+        told.append(f"written by a refusal: {line} ({number})")
+    told += [f"NOT REACHED: {line}" for line in uncovered(tally)]
     first: dict[tuple[str, str], list[Finding]] = {}
     for finding in tally.findings:
         first.setdefault((finding.route, finding.wrong[:60]), []).append(finding)
     for (route, _), found in first.items():
-        voice.write(
-            f"\nFOUND {len(found)} times, first by {found[0].seed}: {route}: {found[0].wrong}\n{found[0].told}\n"
-        )
-    voice.write(f"{len(first)} faults\n")
+        told.append(f"\nFOUND {len(found)} times, first by {found[0].seed}: {route}: {found[0].wrong}\n{found[0].told}")
+    voice.write("\n".join([*told, f"{len(first)} faults", ""]))
+
+
+def _counted(counts: Counter[str]) -> str:
+    return ", ".join(f"{number} {name}" for name, number in counts.most_common())
 
 
 def uncovered(tally: Tally) -> list[str]:
@@ -73,7 +76,7 @@ def uncovered(tally: Tally) -> list[str]:
             ("4xx", any(400 <= s < 500 for s in statuses), route in NEVER_REFUSED),
         ):
             if there == excepted:
-                told.append(f"{route} {'had a' if there else 'had no'} {what}: {dict(statuses)}")
+                told.append(f"{route} had {'a' if there else 'no'} {what}: {dict(statuses)}")
     return told
 
 

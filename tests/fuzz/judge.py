@@ -30,12 +30,12 @@ STATUSES_THAT_WRITE: Final[Mapping[int, str]] = {
     402: "a gateway declined: the order stands with its hold and its attempt, so that another means will do",
 }
 WRITES_OF_REFUSALS: Final[Mapping[tuple[str, int], str]] = {
-    (
-        "inventory.stock_imports",
-        422,
-    ): "a file with bad rows is kept with what is wrong with it, under the id it answers",
+    ("POST /v1/ops/stock/imports", 422): "a file with bad rows is kept, with what is wrong with it, under the id it"
+    " answers",
+    ("POST /v1/orders/{order_id}/payments", 409): "the attempt before is ended at the gateway first; where the gateway"
+    " says that it was paid meanwhile, that is written down, and the order is paid already",
 }
-"""(a table, a status) -> why a request that is refused with it may write there all the same."""
+"""(a route, a status) -> why a request that is refused with it may have written all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def judge(outcome: Outcome) -> list[str]:
         wrong += [
             f"it was refused with {status} and did {written}"
             for written in sorted(outcome.written, key=str)
-            if (written.table, status) not in WRITES_OF_REFUSALS
+            if (outcome.shot.route, status) not in WRITES_OF_REFUSALS
         ]
     return wrong
 

@@ -1,4 +1,4 @@
-"""Who knocks: everybody whom the access table knows, strangers of another shop, and those whose token is worth nothing."""
+"""Who knocks: everybody in the access table, strangers of another shop, and those whose token is worth nothing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

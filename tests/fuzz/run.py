@@ -28,8 +28,8 @@ LOG_TOLD_MAX_CHARACTERS: Final = 6_000
 GOOD_SHOTS_MAX: Final = 40
 """At a route that has not succeeded yet."""
 CONSUMING: Final = (
-    "/v1/ops/dead-letters/replay",
     "/v1/ops/dead-letter-groups/{fingerprint}/replay",
+    "/v1/ops/dead-letters/replay",
     "/v1/ops/dead-letters/{dead_letter_id}/discard",
     "/v1/ops/customers/{customer_id}/erase",
     "/v1/orders/{order_id}/cancel",
@@ -89,7 +89,7 @@ def run_seed(stage: Stage, log: Log, seed: str, tally: Tally, is_over: Callable[
         notebook, ids = Notebook(ours), pantry.ids()
         quiver, routes = Quiver(seed, pantry, people), operations()
         random.Random(seed).shuffle(routes)
-        routes.sort(key=lambda operation: operation.path in CONSUMING)
+        routes.sort(key=lambda operation: CONSUMING.index(operation.path) if operation.path in CONSUMING else -1)
         for operation in routes:
             if is_over():
                 return

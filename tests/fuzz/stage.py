@@ -1,4 +1,4 @@
-"""What a fuzzed shop stands on: a PostgreSQL, Stripe, AWS, a mail service and an issuer, each for itself and throw-away."""
+"""What a fuzzed shop stands on: a PostgreSQL, Stripe, AWS, a mail service and an issuer, all of them throw-away."""
 
 import logging
 import os

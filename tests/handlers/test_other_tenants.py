@@ -171,4 +171,3 @@ def _members(value: Any, components: Mapping[str, Any], seen: set[str]) -> Itera
     elif isinstance(value, list):
         for member in value:
             yield from _members(member, components, seen)
-
