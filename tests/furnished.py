@@ -31,8 +31,9 @@ LINKS: Final = 6
 
 THINGS: Final[Mapping[str, str]] = {
     "order": "SELECT o.status || ' ' || p.status AS state, o.id AS order_id, o.id AS reference,"
-    " o.order_number AS order, 1 + (SELECT count(*) FROM orders.order_address_versions v WHERE v.order_id = o.id) AS version,"
-    " o.total AS amount_minor, i.id AS order_item_id, i.sku, p.id AS payment_id, o.customer_id"
+    " o.order_number AS order, o.total AS amount_minor,"
+    " 1 + (SELECT count(*) FROM orders.order_address_versions v WHERE v.order_id = o.id) AS version,"
+    " i.id AS order_item_id, i.sku, p.id AS payment_id, o.customer_id"
     " FROM orders.orders o JOIN orders.order_items i ON i.order_id = o.id JOIN payments.payments p ON p.order_id = o.id"
     " WHERE o.organization_id = :o ORDER BY o.id, p.id",
     "archived_order": "SELECT order_number AS reference, order_id FROM archive.archive_index"
@@ -190,7 +191,7 @@ def _orders(house: House) -> None:
     for number in range(4):
         gone = Caller(house.organization_id, CallerKind.CUSTOMER, f"gone-{number}", f"gone-{number}@example.com")
         house.cancel(ordered(house, caller=gone), caller=gone)
-    for _ in range(3):
+    for _ in range(6):
         lost = ordered(house, {"MUG": 1})
         shipping.shipped(house, shipping.only(house, lost))
         shipping.fail(house, shipping.only(house, lost))

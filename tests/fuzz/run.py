@@ -32,6 +32,7 @@ CONSUMING: Final = (
     "/v1/ops/dead-letters/replay",
     "/v1/ops/dead-letters/{dead_letter_id}/discard",
     "/v1/ops/customers/{customer_id}/erase",
+    "/v1/orders/{order_id}/refunds",
     "/v1/orders/{order_id}/cancel",
 )
 """Paths that come last, because they leave the others little to do anything with."""

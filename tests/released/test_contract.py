@@ -41,7 +41,7 @@ BREAKS = {
         "orders.orders.internal_notes is not there",
     ),
     "a column that must be given": (
-        "ALTER TABLE catalog.products ADD COLUMN vendor text NOT NULL; GRANT INSERT ON catalog.products TO holdfast_app",
+        "ALTER TABLE catalog.products ADD vendor text NOT NULL; GRANT INSERT ON catalog.products TO holdfast_app",
         "catalog.products.vendor is new and must be given",
     ),
     "a column of another type": (
