@@ -113,6 +113,11 @@ def truncated(delivery: Received) -> Received:
     return replace(delivery, body=delivery.body[:-20])
 
 
+def recoded(delivery: Received) -> Received:
+    """The same text in other bytes: what was signed are the bytes."""
+    return replace(delivery, body=delivery.body.decode().encode("utf-16"))
+
+
 def garbage(delivery: Received) -> Received:
     """A megabyte of it, under the headers of a genuine one."""
     return replace(delivery, body=bytes(range(256)) * 4096)
@@ -149,6 +154,15 @@ def test_what_the_gateway_did_not_sign_is_refused_and_counted(
         till.gateway,
         {401: "signature_invalid", 413: "payload_too_large", 422: "invalid_input"}[status],
     )
+
+
+@pytest.mark.parametrize("stage", ["stripe", "paypal", "square"], indirect=True)
+def test_the_same_text_in_other_bytes_is_not_what_was_signed(till: Till) -> None:
+    """Adyen alone signs the values and not the bytes."""
+    delivery = genuine(till)
+    before = Door(till.house).rows_of_all_tables()
+    reply = knock(till, recoded(delivery))
+    assert (reply.status, Door(till.house).rows_of_all_tables()) == (401, before)
 
 
 def test_the_endpoint_of_another_organization_is_no_place_for_it(
