@@ -42,8 +42,8 @@ def main() -> int:
 
 def report(tally: Tally, voice: TextIO, seconds: float) -> None:
     """What was sent, what came back, and what must not be."""
-    kinds = Counter(status // 100 for counts in tally.statuses.values() for status in counts.elements())
-    said = ", ".join(f"{number} {kind}xx" for kind, number in sorted(kinds.items()))
+    statuses = sum(tally.statuses.values(), Counter[int]())
+    said = ", ".join(f"{number} of {status}" for status, number in sorted(statuses.items()))
     told = [
         f"{tally.requests} requests over {len(tally.statuses)} routes in {seconds:.0f} s: {said}",
         f"{tally.rounds} whole seeds; {_counted(tally.kinds)}; {_counted(tally.people)}",

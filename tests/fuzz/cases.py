@@ -11,7 +11,7 @@ import random
 import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, Final
@@ -27,6 +27,16 @@ from tests.fuzz.people import Person
 from tests.handlers.test_fuzz import ANYTHING, places
 
 WEBHOOKS: Final = ("POST /v1/webhooks/{gateway}/{endpoint_key}", "POST /v1/webhooks/{gateway}")
+TYPES: Final = (
+    "text/plain",
+    "application/xml",
+    "application/json; charset=utf-16",
+    "multipart/form-data",
+    "a/b/c",
+    ";",
+)
+PLACES: Final = ("\x00", "a" * 3_000, "..", "\u2603", "'; --", "%2F", "-1", "9" * 40, "null", "\U0001f600", "{x}")
+"""What may stand in a path or a query and names nothing."""
 HEADERS: Final = ("idempotency-key", "content-type", "x-publishable-key")
 """Of a sample's headers those that are its own, and not the client's."""
 KEYS: Final = ("a-key-that-comes-again", "another-key-that-comes-again")
@@ -89,6 +99,8 @@ class Quiver:
             yield self._sample(operation, route, dice, dice.choice(welcome), spoiled)
         for _ in range(2):
             yield self._sample(operation, route, dice, dice.choice(self._people), 0)
+        for _ in range(2):
+            yield self._bent(operation, route, dice)
         for mode, count in ((GenerationMode.POSITIVE, 4), (GenerationMode.NEGATIVE, 3)):
             for case in _generated(operation, mode, count, f"{self._seed}/{route}/{mode.value}"):
                 person = dice.choice(welcome if dice.random() < 0.7 else self._people)
@@ -140,6 +152,28 @@ class Quiver:
         case = operation.Case(path_parameters=path, query=_filled(dict(sample.query), thing, dice))
         names_ours = bool(parameters) and all(name in thing for name in parameters)
         return Shot(route, f"sample, {spoiled} spoiled", person, case, raw, headers, names_ours)
+
+    def _bent(self, operation: Any, route: str, dice: random.Random) -> Shot:
+        """A good one whose bytes, headers or path are none that a client of the document would send."""
+        good = self._sample(operation, route, dice, dice.choice(self._welcome(route)), 0)
+        bent = replace(good, kind="bent")
+        match dice.choice(("type", "encoding", "bytes", "size", "depth", "path", "query")):
+            case "type":
+                return replace(bent, headers={**good.headers, "Content-Type": dice.choice(TYPES)})
+            case "encoding":
+                return replace(bent, headers={**good.headers, "Content-Encoding": dice.choice(("gzip", "br", "x"))})
+            case "bytes":
+                return replace(bent, raw=dice.randbytes(dice.randrange(1, 400)))
+            case "size":
+                return replace(bent, raw=b'{"notes":"' + b"x" * dice.choice((70_000, 300_000, 1_100_000)) + b'"}')
+            case "depth":
+                return replace(bent, raw=b"[" * 5_000 + b"]" * 5_000)
+            case "path" if _parameters(route):
+                good.case.path_parameters[dice.choice(_parameters(route))] = dice.choice(PLACES)
+                return replace(bent, names_ours=False)
+            case _:
+                good.case.query[dice.choice(("limit", "before", "x", "status"))] = dice.choice(PLACES)
+                return bent
 
     def _thing(self, route: str, dice: random.Random) -> dict[str, Any]:
         """A thing that the path names, or else something of the stock, and what any body may name beside it."""
