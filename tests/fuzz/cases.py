@@ -156,24 +156,24 @@ class Quiver:
     def _bent(self, operation: Any, route: str, dice: random.Random) -> Shot:
         """A good one whose bytes, headers or path are none that a client of the document would send."""
         good = self._sample(operation, route, dice, dice.choice(self._welcome(route)), 0)
-        bent = replace(good, kind="bent")
+        change: dict[str, Any] = {}
         match dice.choice(("type", "encoding", "bytes", "size", "depth", "path", "query")):
             case "type":
-                return replace(bent, headers={**good.headers, "Content-Type": dice.choice(TYPES)})
+                change = {"headers": {**good.headers, "Content-Type": dice.choice(TYPES)}}
             case "encoding":
-                return replace(bent, headers={**good.headers, "Content-Encoding": dice.choice(("gzip", "br", "x"))})
+                change = {"headers": {**good.headers, "Content-Encoding": dice.choice(("gzip", "br", "x"))}}
             case "bytes":
-                return replace(bent, raw=dice.randbytes(dice.randrange(1, 400)))
+                change = {"raw": dice.randbytes(dice.randrange(1, 400))}
             case "size":
-                return replace(bent, raw=b'{"notes":"' + b"x" * dice.choice((70_000, 300_000, 1_100_000)) + b'"}')
+                change = {"raw": b'{"notes":"' + b"x" * dice.choice((70_000, 300_000, 1_100_000)) + b'"}'}
             case "depth":
-                return replace(bent, raw=b"[" * 5_000 + b"]" * 5_000)
+                change = {"raw": b"[" * 5_000 + b"]" * 5_000}
             case "path" if _parameters(route):
                 good.case.path_parameters[dice.choice(_parameters(route))] = dice.choice(PLACES)
-                return replace(bent, names_ours=False)
+                change = {"names_ours": False}
             case _:
                 good.case.query[dice.choice(("limit", "before", "x", "status"))] = dice.choice(PLACES)
-                return bent
+        return replace(good, kind="bent", **change)
 
     def _thing(self, route: str, dice: random.Random) -> dict[str, Any]:
         """A thing that the path names, or else something of the stock, and what any body may name beside it."""
