@@ -64,8 +64,8 @@ def _counted(counts: Counter[str]) -> str:
 
 
 def uncovered(tally: Tally) -> list[str]:
-    """Routes that never succeeded or never refused, and exceptions that are none; asked after a whole seed."""
-    if not tally.rounds:
+    """Routes that never succeeded or never refused, and exceptions that are none; asked after two whole seeds."""
+    if tally.rounds < 2:
         return []
     told = []
     for operation in operations():

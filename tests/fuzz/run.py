@@ -28,6 +28,10 @@ LOG_TOLD_MAX_CHARACTERS: Final = 6_000
 GOOD_SHOTS_MAX: Final = 40
 """At a route that has not succeeded yet."""
 CONSUMING: Final = (
+    "/v1/address-reviews/{token}",
+    "/v1/ops/address-reviews/{review_id}/resolve",
+    "/v1/ops/address-reviews/{review_id}/correct",
+    "/v1/ops/address-reviews/{review_id}/cancel",
     "/v1/ops/dead-letter-groups/{fingerprint}/replay",
     "/v1/ops/dead-letters/replay",
     "/v1/ops/dead-letters/{dead_letter_id}/discard",
