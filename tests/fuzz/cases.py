@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from schemathesis import Case, GenerationMode
+from schemathesis.generation.meta import ParameterLocation
 
 from local import sample_events
 from tests.furnished import THING_OF_PARAMETER, Pantry
@@ -55,6 +56,8 @@ class Shot:
     headers: Mapping[str, str] = field(default_factory=dict)
     names_ours: bool = False
     """Whether its path names a thing of the shop that is knocked at."""
+    is_forbidden: bool = False
+    """Whether the document forbids its body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +128,12 @@ class Quiver:
                 case.path_parameters[name] = thing[name]
         if isinstance(case.query, dict):
             case.query = _filled(case.query, thing, dice)
-        case.body = _filled(case.body, thing, dice)
+        filled = _filled(case.body, thing, dice)
+        is_forbidden = _is_forbidden(case) and filled == case.body
+        case.body = filled
         case.headers.pop("Authorization", None)
-        return Shot(route, mode.value, person, case, names_ours=bool(own) and spare is None)
+        ours = bool(own) and spare is None
+        return Shot(route, mode.value, person, case, names_ours=ours, is_forbidden=is_forbidden)
 
     def _sample(self, operation: Any, route: str, dice: random.Random, person: Person, spoiled: int) -> Shot:
         sample = dice.choice(samples().get(route) or [Sample(None, {}, {})])
@@ -217,6 +223,11 @@ def _generated(operation: Any, mode: GenerationMode, count: int, name: str) -> l
     except Unsatisfiable:
         return []
     return made[:count]
+
+
+def _is_forbidden(case: Case) -> bool:
+    how = case.meta.components.get(ParameterLocation.BODY) if case.meta is not None else None
+    return how is not None and how.mode is GenerationMode.NEGATIVE
 
 
 def _filled(value: Any, thing: Mapping[str, Any], dice: random.Random) -> Any:

@@ -58,6 +58,8 @@ def judge(outcome: Outcome) -> list[str]:
     if outcome.took != outcome.shot.route:
         return []  # it went to another route, or to none: what is documented there is asked when it is its turn
     wrong = _undocumented(outcome) + _let_in(outcome) + _told(outcome)
+    if outcome.shot.is_forbidden and status < REFUSED:
+        wrong.append(f"the document forbids the body, and it was answered {status}")
     if status >= REFUSED and status not in STATUSES_THAT_WRITE:
         wrong += [
             f"it was refused with {status} and did {written}"

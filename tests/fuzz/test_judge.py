@@ -37,9 +37,10 @@ def outcome(
     media: str = "application/json",
     written: Collection[Written] = (),
     names_ours: bool = False,
+    is_forbidden: bool = False,
     took: str = ROUTE,
 ) -> Outcome:
-    shot = Shot(ROUTE, "sample", person, CASE, names_ours=names_ours)
+    shot = Shot(ROUTE, "sample", person, CASE, names_ours=names_ours, is_forbidden=is_forbidden)
     request = requests.Request("GET", "http://api.holdfast.example/v1/orders").prepare()
     answer = Response(
         status,
@@ -71,6 +72,10 @@ FAULTS = {
     "a refusal that writes": (
         outcome(403, PROBLEM, media="application/problem+json", written=[Written("orders.orders", "update")]),
         "it was refused with 403 and did update orders.orders",
+    ),
+    "a body that the document forbids and the function takes": (
+        outcome(200, NO_ORDERS, is_forbidden=True),
+        "the document forbids the body",
     ),
     "a bad token that is let through": (
         outcome(200, NO_ORDERS, person=Person("an expired token", "Bearer x", is_let_through=False)),
