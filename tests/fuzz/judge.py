@@ -1,5 +1,6 @@
 """What must be true of every answer, whatever was asked."""
 
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -29,13 +30,17 @@ REFUSED: Final = 400
 STATUSES_THAT_WRITE: Final[Mapping[int, str]] = {
     402: "a gateway declined: the order stands with its hold and its attempt, so that another means will do",
 }
-WRITES_OF_REFUSALS: Final[Mapping[tuple[str, int], str]] = {
-    ("POST /v1/ops/stock/imports", 422): "a file with bad rows is kept, with what is wrong with it, under the id it"
-    " answers",
-    ("POST /v1/orders/{order_id}/payments", 409): "the attempt before is ended at the gateway first; where the gateway"
-    " says that it was paid meanwhile, that is written down, and the order is paid already",
+WRITES_OF_REFUSALS: Final[Mapping[tuple[str, str], str]] = {
+    ("POST /v1/ops/stock/imports", "invalid_input"): "a file with bad rows is kept, with what is wrong with it, under"
+    " the id it answers",
+    ("POST /v1/orders/{order_id}/payments", "conflict"): "the attempt before is ended at the gateway first; where the"
+    " gateway says that it was paid meanwhile, that is written down, and the order is paid already",
+    ("POST /v1/ops/shipments/{shipment_id}/ship", "capture_failed"): "the decision to ship is committed before the"
+    " gateway is asked for the money; without it the parcel stays packed",
+    ("POST /v1/orders/{order_id}/capture", "capture_failed"): "the capture is committed before the gateway is asked,"
+    " and that it was refused is on the record",
 }
-"""(a route, a status) -> why a request that is refused with it may have written all the same."""
+"""(a route, a problem's code) -> why a request that is refused with it may have written all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +69,17 @@ def judge(outcome: Outcome) -> list[str]:
         wrong += [
             f"it was refused with {status} and did {written}"
             for written in sorted(outcome.written, key=str)
-            if (outcome.shot.route, status) not in WRITES_OF_REFUSALS
+            if (outcome.shot.route, _code(outcome.answer)) not in WRITES_OF_REFUSALS
         ]
     return wrong
+
+
+def _code(answer: Response) -> str:
+    """The code of a problem; nothing for the gateway's own answers."""
+    try:
+        return str(json.loads(answer.content).get("code", ""))
+    except (ValueError, AttributeError):
+        return ""
 
 
 def _undocumented(outcome: Outcome) -> list[str]:
