@@ -62,7 +62,7 @@ def test_a_good_answer_is_well() -> None:
 def test_a_refusal_that_writes_by_design_is_let_be_for_its_code_alone() -> None:
     route = "POST /v1/ops/shipments/{shipment_id}/ship"
     ship = next(o for o in operations() if f"{o.method.upper()} {o.path}" == route)
-    shot = Shot(route, "sample", Person("manager", "x", "manager"), ship.Case())
+    shot = Shot(route, "sample", Person("manager", "x", "manager"), ship.Case(path_parameters={"shipment_id": OURS}))
     for code, wrong in (("capture_failed", False), ("conflict", True)):
         refused = outcome(409, PROBLEM | {"status": 409, "code": code}, media="application/problem+json")
         found = judge(Outcome(shot, route, refused.answer, [Written("orders.orders", "update")], ()))
