@@ -8,7 +8,7 @@ import pytest
 from holdfast.database.migrations.run import upgrade
 from local.postgres import Address, Server
 from local.testing import build_template, database
-from prove import shop, summary
+from prove import post, shop, summary
 from prove.house import House, open_house
 from prove.mutations import MUTATIONS, Mutation
 from prove.plan import ACTIONS_MIN, FAULTS_MIN, KINDS, MASTER_KINDS, TOGETHER, make_plan
@@ -17,6 +17,15 @@ from prove.rules import AREAS
 from prove.run import TASKS
 
 MOVES = 25
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _aws_of_the_simulation() -> Iterator[None]:
+    """What a world writes into the environment is gone with this module: other tests have an AWS of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in post.ENVIRONMENT.items():
+            patch.setenv(name, value)
+        yield
 
 
 @pytest.fixture(scope="module")
