@@ -22,7 +22,7 @@ export AWS_DEFAULT_REGION ?= us-east-1
 uv := uv==0.13.8
 compile = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
-.PHONY: help run test check prove audit reset token refold bench build lock clean import-geocodes check-ledger verify-archive geodata
+.PHONY: help run test check prove audit reset token refold bench build lock clean import-geocodes open-shop check-ledger verify-archive geodata
 
 help: ## Show what there is to do
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
@@ -39,6 +39,9 @@ token: .venv/.current ## Print a token (ROLE=customer|guest|owner|admin|manager|
 
 import-geocodes: .venv/.current ## Import postal codes into the local system (FILE=codes.csv[.gz] SOURCE= VERSION=1)
 	@$(bin)/python -m local import-geocodes '$(FILE)' $(if $(SOURCE),--source '$(SOURCE)') --version '$(or $(VERSION),1)'
+
+open-shop: .venv/.current ## Open a shop in the local system, or bring it to what its file says (FILE=shop.json)
+	@$(bin)/python -m local open-shop '$(FILE)'
 
 refold: .venv/.current ## Recompute payments from their events, show what differs, write nothing (ARGS='--dsn postgresql://...')
 	@$(bin)/python -m local refold $(ARGS)

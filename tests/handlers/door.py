@@ -18,7 +18,7 @@ from uuid import UUID
 
 import jsonschema  # type: ignore[import-untyped]
 
-from holdfast.runtime import use
+from holdfast.runtime import Runtime, use
 from holdfast.values.ids import uuid7
 from local import sample_events
 from local.openapi import DOCUMENT
@@ -191,9 +191,9 @@ class Door:
             assert reply.body["correlation_id"]
         return reply
 
-    def invoke(self, function: str, event: Any, *, seconds: float = 30) -> Any:
-        """Any function with any event, in the role its template gives it."""
-        use(self.house.system if function in SYSTEM_FUNCTIONS else self.house.runtime)
+    def invoke(self, function: str, event: Any, *, seconds: float = 30, runtime: Runtime | None = None) -> Any:
+        """Any function with any event, in the role its template gives it, or with another runtime."""
+        use(runtime or (self.house.system if function in SYSTEM_FUNCTIONS else self.house.runtime))
         context = LambdaContext(
             function_name=function,
             memory_limit_in_mb=1024,
