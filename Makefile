@@ -22,7 +22,7 @@ export AWS_DEFAULT_REGION ?= us-east-1
 uv := uv==0.13.8
 compile = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
-.PHONY: help run test check prove audit reset token refold bench build lock clean import-geocodes open-shop check-ledger verify-archive geodata
+.PHONY: help run test check prove smoke audit reset token refold bench build lock clean import-geocodes open-shop check-ledger verify-archive geodata
 
 help: ## Show what there is to do
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
@@ -75,6 +75,12 @@ squawk = $(bin)/squawk --pg-version 16.0 --assume-in-transaction --reporter gcc 
   --exclude require-lock-timeout$(comma)require-statement-timeout$(comma)prefer-bigint-over-int$(comma)ban-char-field \
   layers/holdfast/holdfast/database/migrations/sql/*.up.sql
 comma := ,
+
+smoke: .venv/.current ## Ask a deployed system if it keeps its promises (URL= KEY= TOKEN= STAFF_TOKEN= OTHER_TOKEN= ENDPOINT_KEY= SKU= STACK=)
+	@TOKEN='$(TOKEN)' KEY='$(KEY)' STAFF_TOKEN='$(STAFF_TOKEN)' OTHER_TOKEN='$(OTHER_TOKEN)' $(bin)/python -m smoke '$(URL)' \
+	  $(if $(GATEWAY),--gateway '$(GATEWAY)') $(if $(ENDPOINT_KEY),--endpoint-key '$(ENDPOINT_KEY)') $(if $(SKU),--sku '$(SKU)') \
+	  $(if $(PAYMENT_TOKEN),--payment-token '$(PAYMENT_TOKEN)') $(if $(WITHIN_SECONDS),--within-seconds $(WITHIN_SECONDS)) \
+	  $(if $(STACK),--stack '$(STACK)')
 
 audit: .venv/.current ## Ask for known vulnerabilities of what is pinned (needs the network)
 	@for lock in layers/dependencies layers/sealing layers/parquet functions/migrate functions/notifications functions/payment_webhooks; do \
