@@ -1,5 +1,7 @@
 """Where seeds are run: a PostgreSQL and a gateway of one process's own, and a world for each seed."""
 
+import os
+import re
 import shutil
 import socket
 import subprocess
@@ -11,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 from local.launch import command
 from local.postgres import Server
@@ -25,7 +27,15 @@ from prove.run import Run
 from prove.world import Gateway, World
 
 REPOSITORY: Final = Path(__file__).parents[1]
-SERVER_SETTINGS: Final = {"synchronous_commit": "on", "deadlock_timeout": "20ms", "autovacuum": "off"}
+SERVER_SETTINGS: Final = {
+    "synchronous_commit": "on",
+    "deadlock_timeout": "20ms",
+    "autovacuum": "off",
+    "log_error_verbosity": "verbose",
+}
+
+_PARTITION: Final = re.compile(r"_\d{4}_?\d{2}")
+"""Of the names of a partition's constraints: its month."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +71,28 @@ class House:
         """Run a seed from its beginning to its report; or only its first moves."""
         begun = time.monotonic()
         plan = make_plan(seed)
+        read_bytes = self._log().tell()
         with self.world(plan) as world:
             run = Run(world, self._server.restart)
             for move in plan.moves[:moves_max]:
                 run.play(move)
             Rest(world).come()
             findings = tuple(examine(world))
-            counts = world.counts + count_transitions(world)
+            counts = world.counts + count_transitions(world) + self._constraints_hit(read_bytes)
         return Told(plan, findings, counts, tuple(world.story), time.monotonic() - begun)
+
+    def _constraints_hit(self, after_bytes: int) -> Counter[str]:
+        """Which constraints of the database refused something, by the server's log since then."""
+        with self._log() as log:
+            log.seek(after_bytes)
+            names = re.findall(r"^CONSTRAINT NAME: +(\S+)$", log.read(), re.MULTILINE)
+        return Counter(f"constraint {_PARTITION.sub('', name)}" for name in names)
+
+    def _log(self) -> TextIO:
+        assert self._server.log is not None
+        log = self._server.log.open(errors="replace")
+        log.seek(0, os.SEEK_END)
+        return log
 
     @contextmanager
     def world(self, plan: Plan) -> Iterator[World]:
