@@ -85,7 +85,7 @@ class House:
         """Which constraints of the database refused something, by the server's log since then."""
         with self._log() as log:
             log.seek(after_bytes)
-            names = re.findall(r"^CONSTRAINT NAME: +(\S+)$", log.read(), re.MULTILINE)
+            names = re.findall(r"CONSTRAINT NAME: +(\S+)$", log.read(), re.MULTILINE)
         return Counter(f"constraint {_PARTITION.sub('', name)}" for name in names)
 
     def _log(self) -> TextIO:
