@@ -21,10 +21,11 @@ from local.testing import database, throw_away_server
 from prove import shop
 from prove.mutations import Mutation
 from prove.plan import Plan, make_plan
-from prove.report import Finding, count_transitions, examine
+from prove.report import Finding, count_transitions, examine, examine_years
 from prove.rest import Rest
 from prove.run import Run
 from prove.world import Gateway, World
+from prove.years import Years
 
 REPOSITORY: Final = Path(__file__).parents[1]
 SERVER_SETTINGS: Final = {
@@ -76,8 +77,11 @@ class House:
             run = Run(world, self._server.restart)
             for move in plan.moves[:moves_max]:
                 run.play(move)
-            Rest(world).come()
+            rest = Rest(world)
+            rest.come()
             findings = tuple(examine(world))
+            if plan.years and not any(finding.is_violated for finding in findings):
+                findings += tuple(examine_years(world, Years(world, rest)))
             counts = world.counts + count_transitions(world) + self._constraints_hit(read_bytes)
         return Told(plan, findings, counts, tuple(world.story), time.monotonic() - begun)
 

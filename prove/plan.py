@@ -239,6 +239,8 @@ class Plan:
     moves: tuple[Move, ...]
     echoes: bool
     """Whether, once all is at rest, every webhook there ever was comes once more."""
+    years: bool
+    """Whether years go by after that."""
 
     def told(self) -> str:
         """The whole plan, to be read or kept."""
@@ -270,6 +272,7 @@ def make_plan(seed: str) -> Plan:
         hold_seconds=dice.choice((300, 900)),
         moves=tuple(_moves(dice, seed)),
         echoes=dice.random() < 0.3,
+        years=dice.random() < 0.5,
     )
 
 

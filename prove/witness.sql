@@ -72,6 +72,9 @@ CREATE TABLE prove.tried_for_ever (event_id uuid NOT NULL, state text NOT NULL, 
 CREATE TABLE prove.acknowledged (gateway_event_id text NOT NULL);
 -- Every message that the bus took.
 CREATE TABLE prove.published (id uuid NOT NULL, aggregate_id uuid NOT NULL, sequence integer NOT NULL, topic text NOT NULL);
+-- Every order there ever was, and those in the archive that a bank asked about.
+CREATE TABLE prove.known_orders (id uuid PRIMARY KEY);
+CREATE TABLE prove.late_news (order_id uuid NOT NULL);
 -- Every answer that a caller got under an Idempotency-Key.
 CREATE TABLE prove.answers (caller text NOT NULL, operation text NOT NULL, key text NOT NULL, status integer NOT NULL, body text NOT NULL);
 -- What a step raised that no caller is told about.
