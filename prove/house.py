@@ -32,7 +32,6 @@ SERVER_SETTINGS: Final = {
     "synchronous_commit": "on",
     "deadlock_timeout": "20ms",
     "autovacuum": "off",
-    "log_error_verbosity": "verbose",
 }
 
 _PARTITION: Final = re.compile(r"_\d{4}_?\d{2}")
@@ -89,7 +88,7 @@ class House:
         """Which constraints of the database refused something, by the server's log since then."""
         with self._log() as log:
             log.seek(after_bytes)
-            names = re.findall(r"CONSTRAINT NAME: +(\S+)$", log.read(), re.MULTILINE)
+            names = re.findall(r'violates \w+ constraint "([^"]+)"', log.read())
         return Counter(f"constraint {_PARTITION.sub('', name)}" for name in names)
 
     def _log(self) -> TextIO:
