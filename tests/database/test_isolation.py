@@ -261,3 +261,46 @@ def test_policies_open_to_the_system_what_is_listed_and_nothing_else(shops: TwoS
         ("owner", "PERMISSIVE"),
         ("begins_at_the_beginning", "RESTRICTIVE"),
     }
+
+
+DEFINERS_OF_ALL = {
+    "operations.make_partition": "partitions are of all tenants",
+    "operations.make_partitions": "partitions are of all tenants",
+    "operations.default_partition_rows": "a count of rows that no partition has, of all tenants",
+    "operations.note_process_failure": "a trigger: it writes beside the row that fired it",
+    "operations.audit": "a trigger: it writes beside the row that fired it",
+    "orders.project_status": "a trigger: it writes the order of the row that fired it",
+    "orders.project_price": "a trigger: it writes the order of the row that fired it",
+    "tenancy.organization_of_publishable_key": "the way in before a tenant is known",
+    "tenancy.gateway_account_of_endpoint": "the way in before a tenant is known",
+    "archive.drop_month": "months are of all tenants",
+    "archive.drop_old_months": "months are of all tenants",
+}
+"""Functions with their owner's rights that are asked about no tenant."""
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_function_with_its_owners_rights_serves_the_tenant_that_is_set_and_no_other(
+    shops: TwoShops, role: str, wrong_setting: str | None
+) -> None:
+    """Row-level security does not bind its owner: the function asks by itself, before anything else."""
+    with acting(shops.superuser) as connection:
+        definers = connection.run(
+            "SELECT p.oid::regproc::text, COALESCE(p.proargnames, '{}'),"
+            " ARRAY(SELECT format_type(t, NULL) FROM unnest(p.proargtypes) AS t)"
+            "  FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace"
+            " WHERE p.prosecdef AND n.nspname = ANY (:schemas) ORDER BY 1",
+            schemas=list(SCHEMAS),
+        )
+    assert {name for name, names, *_ in definers if "p_organization_id" not in names} == set(DEFINERS_OF_ALL)
+    with acting(shops.superuser, role, wrong_setting) as connection:
+        for name, names, types in definers:
+            if name in DEFINERS_OF_ALL:
+                continue
+            arguments = [
+                "CAST(:a AS uuid)" if names[i] == "p_organization_id" else f"CAST(NULL AS {type_})"
+                for i, type_ in enumerate(types)
+            ]
+            found = refusal(connection, f"SELECT {name}({', '.join(arguments)})", a=shops.a.organization_id)
+            assert found is not None, f"{role} called {name} for another tenant"
+            assert found[0] == INSUFFICIENT_PRIVILEGE, f"{name}: {found}"

@@ -225,7 +225,7 @@ def test_another_shops_stock_is_not_there(room: StockRoom, stripe_url: str, secr
             route = f"GET /v1/ops/warehouses/{{warehouse_id}}/{path}"
             assert room.door.ask(route, who=stranger, warehouse_id=level["warehouse_id"]).status == 404
         route = "GET /v1/ops/warehouses/{warehouse_id}/stock/{variant_id}/movements"
-        assert room.door.ask(route, who=stranger, **level).body["movements"] == []
+        assert room.door.ask(route, who=stranger, **level).status == 404
         sku = {"sku": "TEE"}
         assert room.door.ask("GET /v1/ops/stock/availability", who=stranger, query=sku).status == 404
         for route, body in (

@@ -137,7 +137,10 @@ def list_movements(
     limit: int,
     now: datetime,
 ) -> dict[str, Any]:
-    """The ledger of one level, newest first; ``before`` is the last number of the page before. Raises Forbidden."""
+    """The ledger of one level, newest first; ``before`` is the last number of the page before.
+
+    Raises Forbidden, or NotFound where the shop has no such level.
+    """
     limit = min(limit, PAGE_MAX_ROWS)
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.LIST_STOCK_MOVEMENTS)
@@ -159,6 +162,8 @@ def list_movements(
                 limit=limit,
             )
         )
+        if not rows:
+            _must_be(transaction, warehouse_id, variant_id)
     movements = [
         {
             **row,
@@ -180,6 +185,18 @@ def warehouse_code(transaction: Transaction, warehouse_id: UUID) -> str:
     if code is None:
         raise NotFound("there is no such warehouse")
     return str(code)
+
+
+def _must_be(transaction: Transaction, warehouse_id: UUID, variant_id: UUID) -> None:
+    level = transaction.value(
+        "SELECT 1 FROM inventory.stock_levels s"
+        " WHERE s.organization_id = :organization_id AND s.warehouse_id = :warehouse_id AND s.variant_id = :variant_id",
+        organization_id=transaction.tenant,
+        warehouse_id=warehouse_id,
+        variant_id=variant_id,
+    )
+    if level is None:
+        raise NotFound("the warehouse has no such variant")
 
 
 def _level(row: Mapping[str, Any]) -> Mapping[str, Any]:
