@@ -16,12 +16,10 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
-import jsonschema  # type: ignore[import-untyped]
-
 from holdfast.runtime import Runtime, use
 from holdfast.values.ids import uuid7
 from local import sample_events
-from local.openapi import DOCUMENT
+from local.documented import check_documented
 from local.sandbox import LambdaContext
 from tests.architecture.test_template import FUNCTIONS, events, folder, route
 from tests.house import House
@@ -185,7 +183,7 @@ class Door:
         headers = {name.lower(): value for name, value in answer["headers"].items()}
         assert answer["isBase64Encoded"] is False
         reply = Reply(answer["statusCode"], headers["content-type"], answer["body"], headers)
-        check_documented(event["routeKey"], reply)
+        check_documented(event["routeKey"], reply.status, reply.content_type, reply.raw)
         if reply.content_type == PROBLEM:
             assert reply.body["status"] == reply.status
             assert reply.body["correlation_id"]
@@ -227,22 +225,3 @@ def checkout_body(quantity: int = 1, **more: Any) -> dict[str, Any]:
         "shipping_address": ADDRESS,
         "payment": {"gateway": "stripe", "token": "pm_card_visa"},
     } | more
-
-
-def check_documented(route: str, reply: Reply) -> None:
-    """Fails unless the OpenAPI document has this status, content type and form of body for the route."""
-    method, path = route.split(" ")
-    responses = document()["paths"][path][method.lower()]["responses"]
-    assert str(reply.status) in responses, f"{route} answered {reply.status}, which is not documented: {reply.raw}"
-    content = responses[str(reply.status)]["content"]
-    assert reply.content_type in content, f"{route} answered {reply.content_type} with {reply.status}"
-    schema = {**content[reply.content_type]["schema"], "components": document()["components"]}
-    said = reply.raw if reply.content_type == "text/plain" else reply.body
-    jsonschema.Draft202012Validator(schema).validate(said)
-
-
-@cache
-def document() -> dict[str, Any]:
-    """The committed OpenAPI document."""
-    loaded: dict[str, Any] = json.loads(DOCUMENT.read_text())
-    return loaded
