@@ -182,8 +182,8 @@ def nothing_is_open_to_the_internet_but_the_door(template: Template) -> Iterator
 
 @rule(
     lambda template: template.resources.pop("LambdaEndpoint"),
-    lambda template: template.resources.pop("S3Endpoint"),
     lambda template: _properties(template, "SqsEndpoint").update(PrivateDnsEnabled=False),
+    lambda template: _properties(template, "S3Endpoint").pop("PolicyDocument"),
 )
 def every_service_that_the_code_calls_has_an_endpoint_in_the_private_network(template: Template) -> Iterator[str]:
     there = {
@@ -191,6 +191,8 @@ def every_service_that_the_code_calls_has_an_endpoint_in_the_private_network(tem
         for endpoint in template.of_type("AWS::EC2::VPCEndpoint").values()
         if endpoint["VpcEndpointType"] == "Gateway" or endpoint.get("PrivateDnsEnabled") is True
     }
+    if "ArchiveBucket" not in everything(_properties(template, "S3Endpoint").get("PolicyDocument")):
+        yield "S3Endpoint: a policy that leads to ArchiveBucket alone."
     called = {call.service for function in template.functions for call in reach(folder(function)).calls}
     for service in sorted(called - set(WITHOUT_ENDPOINT)):
         endpoint = ENDPOINT_OF.get(service, service)

@@ -15,6 +15,7 @@ PUBLIC_ROUTES: Final = {
     "POST /v1/webhooks/{gateway}",
     "POST /v1/webhooks/{gateway}/{endpoint_key}",
 }
+MAKES_USERS: Final = "POST /v1/guest-sessions"
 API_GATEWAY_TIMEOUT_SECONDS: Final = 30
 
 
@@ -56,6 +57,7 @@ def no_function_works_on_after_its_caller_was_told_that_it_failed(template: Temp
 
 @rule(
     lambda template: _api(template).pop("DefaultRouteSettings"),
+    lambda template: _api(template).pop("RouteSettings"),
     lambda template: _api(template)["CorsConfiguration"].update(AllowOrigins=["*"]),
     lambda template: _api(template).pop("AccessLogSettings"),
     lambda template: _api(template)["AccessLogSettings"].update(Format='{"path":"$context.path"}'),
@@ -64,6 +66,8 @@ def what_comes_in_is_bounded_and_written_down_without_anybodys_data(template: Te
     settings = _api(template).get("DefaultRouteSettings", {})
     if not {"ThrottlingRateLimit", "ThrottlingBurstLimit"} <= set(settings):
         yield "HttpApi: bound requests a second and at once."
+    if "ThrottlingRateLimit" not in _api(template).get("RouteSettings", {}).get(MAKES_USERS, {}):
+        yield f"HttpApi: RouteSettings with a bound of its own for {MAKES_USERS}, which makes something for anybody."
     if "*" in _api(template)["CorsConfiguration"]["AllowOrigins"]:
         yield "HttpApi: name the pages that may call it."
     logged = _api(template).get("AccessLogSettings", {}).get("Format", "")

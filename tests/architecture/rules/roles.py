@@ -56,6 +56,15 @@ SETTINGS_OF: Final = {
 QUEUE_READER: Final = ("sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage")
 """What Lambda needs of a role to feed a queue's messages to its function (AWSLambdaSQSQueueExecutionRole)."""
 
+DATABASE: Final = {
+    "Fn::If": [
+        "WithProxy",
+        {"Fn::Select": [6, {"Fn::Split": [":", {"Fn::GetAtt": "DatabaseProxy.DBProxyArn"}]}]},
+        {"Fn::GetAtt": "DatabaseCluster.DBClusterResourceId"},
+    ]
+}
+"""What a function logs in to: the proxy if there is one."""
+
 IMPLIED: Final = {
     # Without it S3 answers a read of what is not there with 403 instead of 404, and absence would look like trouble.
     ("s3:GetObject", ANY_OBJECT): ("s3:ListBucket", "ArchiveBucket"),
@@ -219,6 +228,25 @@ def a_role_may_use_the_key_just_for_what_its_function_does(template: Template) -
         does, may = needed_of_the_key(needed(template, function)), granted_of_the_key(template, f"{function}Role")
         if does != may:
             yield f"{function}Role, UseTheKey: it needs {sorted(does[0])} by {sorted(does[1])}, and has {may}."
+
+
+def _login(template: Template, role: str) -> Any:
+    return next(each for each in template.statements(role) if each["Action"] == "rds-db:connect")
+
+
+@rule(
+    lambda template: _login(template, "StockFunctionRole")["Resource"]["Fn::Sub"][1].update(Target="*"),
+    lambda template: next(
+        each for each in template.statements("OrdersFunctionRole") if each["Sid"] == "UseTheKey"
+    ).update(Resource="*"),
+)
+def a_role_logs_in_to_our_database_and_uses_our_key(template: Template) -> Iterator[str]:
+    for function in template.functions:
+        for statement in template.statements(f"{function}Role"):
+            if statement["Action"] == "rds-db:connect" and statement["Resource"]["Fn::Sub"][1]["Target"] != DATABASE:
+                yield f"{function}Role, {statement['Sid']}: log in to the proxy, or to the cluster where there is none."
+            if "kms:" in everything(statement["Action"]) and statement["Resource"] != arn("DataKey"):
+                yield f"{function}Role: the key is `!GetAtt DataKey.Arn`."
 
 
 @rule(
