@@ -21,7 +21,7 @@ from holdfast.values.ids import uuid7
 from local import sample_events
 from local.documented import check_documented
 from local.sandbox import LambdaContext
-from tests.architecture.test_template import FUNCTIONS, events, folder, route
+from tests.architecture.template import TEMPLATE, folder, route
 from tests.house import House
 
 HANDLERS: Final = Path(__file__).parents[2] / "functions"
@@ -36,10 +36,12 @@ ADDRESS: Final = {
 }
 SAMPLE_ORGANIZATION: Final = "01930000-0000-7000-8000-000000000001"
 SAMPLE_ORDER: Final = "01930000-0000-7000-8000-0000000000d1"
-FUNCTION_OF_ROUTE: Final = {route(properties): folder(function) for function, _, properties in events("HttpApi")}
+FUNCTION_OF_ROUTE: Final = {
+    route(properties): folder(function) for function, _, properties in TEMPLATE.events("HttpApi")
+}
 SYSTEM_FUNCTIONS: Final = frozenset(
     folder(name)
-    for name, properties in FUNCTIONS.items()
+    for name, properties in TEMPLATE.functions.items()
     if properties.get("Environment", {}).get("Variables", {}).get("DATABASE_USER") == "holdfast_system"
 )
 

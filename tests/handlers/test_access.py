@@ -14,7 +14,8 @@ from holdfast.tenancy.roles import Role, allows
 from holdfast.values.caller import CallerKind
 from holdfast.values.ids import uuid7
 from holdfast.web.access import OPERATION_OF_ROUTE, PUBLIC
-from tests.architecture.test_template import PUBLIC_ROUTES, events, route
+from tests.architecture.rules.door import PUBLIC_ROUTES
+from tests.architecture.template import TEMPLATE, route
 from tests.handlers.door import ADDRESS, FUNCTION_OF_ROUTE, Door, Reply, checkout_body
 from tests.house import House
 
@@ -143,14 +144,14 @@ def perform(door: Door, operation: Operation, who: Mapping[str, Any], order_id: 
 
 
 def test_every_route_of_the_template_is_in_the_table_and_no_other() -> None:
-    assert {route(properties) for _, _, properties in events("HttpApi")} == set(OPERATION_OF_ROUTE)
+    assert {route(properties) for _, _, properties in TEMPLATE.events("HttpApi")} == set(OPERATION_OF_ROUTE)
     assert set(FUNCTION_OF_ROUTE) == set(OPERATION_OF_ROUTE)
 
 
 def test_the_same_routes_are_public_in_the_table_and_in_the_template() -> None:
     open_in_template = {
         route(properties)
-        for _, _, properties in events("HttpApi")
+        for _, _, properties in TEMPLATE.events("HttpApi")
         if properties.get("Auth", {}).get("Authorizer") == "NONE"
     }
     assert {key for key, operation in OPERATION_OF_ROUTE.items() if operation is PUBLIC} == open_in_template
