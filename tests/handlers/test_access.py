@@ -35,6 +35,9 @@ BODIES: Final[Mapping[Operation, Any]] = {
     Operation.RECONCILE_ARCHIVE_BATCH: {},
     Operation.PROVE_ARCHIVE: {},
     Operation.RESTORE_ARCHIVED_ORDER: {"reason": "a dispute by letter"},
+    Operation.RESTORE_ARCHIVED_MONTH: {"reason": "an audit"},
+    Operation.PLACE_LEGAL_HOLD: {"reason": "case 7"},
+    Operation.RELEASE_LEGAL_HOLD: {"reason": "case 7 is over"},
     Operation.ERASE_CUSTOMER: {"reason": "asked for"},
     Operation.CHANGE_SHIPPING_ADDRESS: {"shipping_address": ADDRESS},
     Operation.REFUND_ORDER: {"reason": "customer_request"},
@@ -136,10 +139,8 @@ SPOILED_CLAIMS: Final[Mapping[str, dict[str, Any]]] = {
 def perform(door: Door, operation: Operation, who: Mapping[str, Any], order_id: str = "") -> Reply:
     key = ROUTE_OF[operation]
     # What is not an order is asked for by an id that nobody has: who may not ask is told so before who finds nothing.
-    path = {
-        name: order_id if name in {"reference", "order_id"} else str(uuid7(datetime.now(UTC)))
-        for name in re.findall(r"{(\w+)}", key)
-    }
+    named = {"reference": order_id, "order_id": order_id, "month": "2021-03"}
+    path = {name: named.get(name, str(uuid7(datetime.now(UTC)))) for name in re.findall(r"{(\w+)}", key)}
     return door.ask(key, {**BODIES, **BODIES_OF_STOCK}.get(operation), who=who, **path)
 
 
