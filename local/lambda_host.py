@@ -20,7 +20,7 @@ from types import FrameType
 
 from local.launch import die_with_parent
 from local.model import Plan
-from local.sandbox import LoadedFunction, serve
+from local.sandbox import GUARD, LoadedFunction, serve
 
 BACKLOG = 256
 PRELOADED = ("boto3", "pg8000", "sqlalchemy", "urllib3", "holdfast.runtime")
@@ -95,6 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in PRELOADED:
         with suppress(ImportError):
             importlib.import_module(name)
+    GUARD.install()
     functions = Plan.load(options.plan).groups()[options.group]
     loaded = {function.name: LoadedFunction.load(function, options.logs) for function in functions}
     # What exists now stays shared between the forks: the collector would write into it otherwise.

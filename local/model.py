@@ -47,6 +47,14 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True)
+class Permission:
+    """Actions that a role allows, and the patterns of the resources that it allows them on."""
+
+    actions: tuple[str, ...]
+    resources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Function:
     """A function as it is run here. `name` is its folder's name; `environment` is final."""
 
@@ -63,6 +71,7 @@ class Function:
     routes: tuple[Route, ...] = ()
     queues: tuple[QueueSource, ...] = ()
     schedules: tuple[Schedule, ...] = ()
+    permissions: tuple[Permission, ...] = ()
 
     @property
     def arn(self) -> str:
@@ -180,5 +189,8 @@ def _function(raw: dict[str, Any]) -> Function:
             "routes": tuple(Route(**route) for route in raw["routes"]),
             "queues": tuple(QueueSource(**queue) for queue in raw["queues"]),
             "schedules": tuple(Schedule(**schedule) for schedule in raw["schedules"]),
+            "permissions": tuple(
+                Permission(tuple(each["actions"]), tuple(each["resources"])) for each in raw["permissions"]
+            ),
         }
     )

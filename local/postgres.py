@@ -57,6 +57,8 @@ class Address:
     user: str
     password: str = field(repr=False)
     database: str
+    may_encrypt: bool = False
+    """Whether to ask for TLS: an embedded server has none, and getting ready for it takes longer than all the rest."""
 
     @property
     def url(self) -> str:
@@ -78,12 +80,19 @@ class Address:
             user=unquote(parts.username or SUPERUSER),
             password=unquote(parts.password or ""),
             database=unquote(parts.path.lstrip("/")) or SUPERUSER,
+            may_encrypt=True,
         )
 
     def connect(self) -> pg8000.native.Connection:
         """A plain connection; the caller closes it."""
         return pg8000.native.Connection(
-            self.user, host=self.host, port=self.port, database=self.database, password=self.password, timeout=30
+            self.user,
+            host=self.host,
+            port=self.port,
+            database=self.database,
+            password=self.password,
+            timeout=30,
+            ssl_context=None if self.may_encrypt else False,
         )
 
     def execute(self, *statements: str) -> list[list[Any]]:
@@ -107,6 +116,8 @@ class Server:
     process: subprocess.Popen[bytes] | None = None
     version: str = ""
     relaunch: Callable[[], subprocess.Popen[bytes]] | None = field(default=None, repr=False)
+    log: Path | None = None
+    """Where an embedded server writes what happens to it."""
 
     @property
     def is_embedded(self) -> bool:
@@ -353,7 +364,7 @@ def _start_embedded(folder: Path, *, durable: bool, extra: Mapping[str, str]) ->
                 break
             time.sleep(0.2)
             continue
-        server = Server(admin, replace(admin, user=MASTER), process, relaunch=launch)
+        server = Server(admin, replace(admin, user=MASTER), process, relaunch=launch, log=folder / "postgres.log")
         try:
             server.master = _ensure_master(admin, password)
             server.version = str(admin.execute("SHOW server_version")[0][0])

@@ -26,9 +26,13 @@ from pathlib import Path
 from typing import Any
 
 from local.model import Function
+from local.permissions import Guard
 
 HEADER = struct.Struct("!I")
 FRAME_MAX_BYTES = 64 * 1024 * 1024
+
+GUARD = Guard()
+"""Refuses what the role of the function at work does not allow."""
 
 Handler = Callable[[Any, Any], Any]
 
@@ -138,6 +142,7 @@ def _answer(request: Mapping[str, Any], functions: Mapping[str, LoadedFunction])
         return frame({"error": {"type": "Runtime.ImportModuleError", "message": loaded.problem}})
     os.dup2(loaded.log, sys.stdout.fileno())
     os.dup2(loaded.log, sys.stderr.fileno())
+    GUARD.function = loaded.function
     try:
         payload = loaded.handler(request["event"], _context(loaded.function, request))
         return frame({"payload": payload})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from local.model import (
     REGION,
     Function,
     JwtSettings,
+    Permission,
     Plan,
     Queue,
     QueueSource,
@@ -160,7 +161,20 @@ class _Reader:
             routes=tuple(self._route(event) for _, event in _of(events, "HttpApi")),
             queues=tuple(self._queue_source(event) for _, event in _of(events, "SQS")),
             schedules=tuple(schedule for schedule in schedules if schedule is not None),
+            permissions=tuple(self._permissions(merged.get("Role", {}))),
         )
+
+    def _permissions(self, role: Mapping[str, Any]) -> Iterator[Permission]:
+        """What a role of this template allows. Logins to the database go by password here, so they are left out."""
+        name = str(role.get("Fn::GetAtt", [""])[0])
+        for policy in self._resources.get(name, {}).get("Properties", {}).get("Policies", []):
+            for written in policy["PolicyDocument"]["Statement"]:
+                if written.get("Action") == "rds-db:connect":
+                    continue
+                statement = self._resolve(written)
+                if statement is not NO_VALUE and statement["Effect"] == "Allow":
+                    actions, resources = (_list(statement[key]) for key in ("Action", "Resource"))
+                    yield Permission(actions, resources)
 
     def _variables(self, properties: Mapping[str, Any]) -> dict[str, str]:
         sources = (self._defaults, properties)
@@ -251,6 +265,10 @@ def _rule(name: str, properties: Mapping[str, Any]) -> Rule:
     if strange := [arn for arn in targets.values() if not arn.startswith("arn:aws:sqs:")]:
         raise TemplateError(f"the rule {name} sends events to {strange[0]}: the local system knows queues alone")
     return Rule(name, properties["EventBusName"], properties["EventPattern"], targets)
+
+
+def _list(value: Any) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, list) else (str(value),)
 
 
 def _of(events: Mapping[str, Any], kind: str) -> list[tuple[str, Mapping[str, Any]]]:

@@ -13,7 +13,7 @@ from typing import Final
 from prove import summary
 from prove.crew import Budget, Caught, run_crew, run_seed
 from prove.house import REPOSITORY, Told
-from prove.mutations import BY_NAME, MUTATIONS, RARE
+from prove.mutations import BY_NAME, MUTATIONS
 
 BUDGET_SECONDS: Final = 120.0
 ROTATING: Final = 3
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
         return _replay(given.seed, given.mutate[0] if given.mutate else None)
     mutations = _chosen(given.mutate, given.turn, is_long=given.seeds is not None)
     seconds = given.seconds or (math.inf if given.seeds else BUDGET_SECONDS)
-    budget = Budget(seconds, given.seeds, given.mutation_seconds)
+    budget = Budget(seconds, given.seeds, given.mutation_seconds, given.hunt)
     print(
         f"seeds {given.base}-1, {given.base}-2 ...; guards switched off: {', '.join(mutations) or 'none'}", flush=True
     )
@@ -45,6 +45,7 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--base", default=f"{today:%Y%m%d}", help="what the seeds are called")
     parser.add_argument("--mutate", nargs="*", help="guards to switch off: names, all, or none")
     parser.add_argument("--mutation-seconds", type=float, default=40.0, help="for each of them")
+    parser.add_argument("--hunt", default="guard", help="what the seeds are called that mutations are hunted with")
     parser.add_argument("--turn", type=int, default=today.toordinal(), help="which mutations' turn it is")
     parser.add_argument("--jobs", type=int, default=2)
     return parser.parse_args(arguments)
@@ -55,7 +56,6 @@ def _chosen(wanted: Sequence[str] | None, turn: int, *, is_long: bool) -> list[s
     if wanted is None and is_long:
         return []
     if wanted is None:
-        names = [name for name in names if name not in RARE]
         return [names[(turn * ROTATING + place) % len(names)] for place in range(ROTATING)]
     if list(wanted) == ["all"]:
         return names

@@ -14,8 +14,6 @@ from prove.mutations import BY_NAME
 
 _FORK: Final = multiprocessing.get_context("fork")
 MUTATION_SEEDS_MAX: Final = 12
-HUNTING: Final = "guard"
-"""The seeds that mutations are hunted with are the same every day: whether one is caught is no matter of luck."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +24,8 @@ class Budget:
     seeds: int | None = None
     mutation_seconds: float = 40.0
     """For each mutation."""
+    hunting: str = "guard"
+    """What the seeds are called that mutations are hunted with; the same every day, so that it is no matter of luck."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def _hunt(results: Connection, name: str, budget: Budget) -> None:
     with open_house(BY_NAME[name]) as house:
         while number < MUTATION_SEEDS_MAX and time.monotonic() - begun < budget.mutation_seconds:
             number += 1
-            seed = f"{HUNTING}-{number}"
+            seed = f"{budget.hunting}-{number}"
             told = house.tell(seed)
             by = tuple(finding.sentence for finding in told.violated)
             if by:

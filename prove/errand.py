@@ -52,6 +52,8 @@ class Trap:
     among: Among = Among.ALL
     saying: str = ""
     """Only points with these words are counted."""
+    after: str = ""
+    """Only points after the first with these words are counted."""
 
 
 @dataclass(frozen=True, slots=True)

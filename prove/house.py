@@ -1,5 +1,7 @@
 """Where seeds are run: a PostgreSQL and a gateway of one process's own, and a world for each seed."""
 
+import os
+import re
 import shutil
 import socket
 import subprocess
@@ -11,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 from local.launch import command
 from local.postgres import Server
@@ -19,13 +21,21 @@ from local.testing import database, throw_away_server
 from prove import shop
 from prove.mutations import Mutation
 from prove.plan import Plan, make_plan
-from prove.report import Finding, count_transitions, examine
+from prove.report import Finding, count_transitions, examine, examine_years
 from prove.rest import Rest
 from prove.run import Run
 from prove.world import Gateway, World
+from prove.years import Years
 
 REPOSITORY: Final = Path(__file__).parents[1]
-SERVER_SETTINGS: Final = {"synchronous_commit": "on", "deadlock_timeout": "20ms", "autovacuum": "off"}
+SERVER_SETTINGS: Final = {
+    "synchronous_commit": "on",
+    "deadlock_timeout": "20ms",
+    "autovacuum": "off",
+}
+
+_PARTITION: Final = re.compile(r"_\d{4}_?\d{2}")
+"""Of the names of a partition's constraints: its month."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +71,31 @@ class House:
         """Run a seed from its beginning to its report; or only its first moves."""
         begun = time.monotonic()
         plan = make_plan(seed)
+        read_bytes = self._log().tell()
         with self.world(plan) as world:
             run = Run(world, self._server.restart)
             for move in plan.moves[:moves_max]:
                 run.play(move)
-            Rest(world).come()
+            rest = Rest(world)
+            rest.come()
             findings = tuple(examine(world))
-            counts = world.counts + count_transitions(world)
+            if plan.years and not any(finding.is_violated for finding in findings):
+                findings += tuple(examine_years(world, Years(world, rest)))
+            counts = world.counts + count_transitions(world) + self._constraints_hit(read_bytes)
         return Told(plan, findings, counts, tuple(world.story), time.monotonic() - begun)
+
+    def _constraints_hit(self, after_bytes: int) -> Counter[str]:
+        """Which constraints of the database refused something, by the server's log since then."""
+        with self._log() as log:
+            log.seek(after_bytes)
+            names = re.findall(r'violates \w+ constraint "([^"]+)"', log.read())
+        return Counter(f"constraint {_PARTITION.sub('', name)}" for name in names)
+
+    def _log(self) -> TextIO:
+        assert self._server.log is not None
+        log = self._server.log.open(errors="replace")
+        log.seek(0, os.SEEK_END)
+        return log
 
     @contextmanager
     def world(self, plan: Plan) -> Iterator[World]:

@@ -381,8 +381,4 @@ MUTATIONS: Final[Sequence[Mutation]] = (
         change_code=_marks_before_it_publishes,
     ),
 )
-RARE: Final = frozenset(
-    {"ordered_locks", "order_lock", "expiry_looks_again", "replay_lease", "marked_after_publishing"}
-)
-"""Those that take several seeds to be caught: switched off in long runs, not in the daily turn."""
 BY_NAME: Final = {mutation.name: mutation for mutation in MUTATIONS}

@@ -61,10 +61,7 @@ def refund(stage: Stage) -> Task | None:
     order = an_order(stage, _PAID)
     if order is None:
         return None
-    dice, caller = stage.dice, clerk(stage)
-    items = stage.world.rows(
-        "SELECT id, quantity FROM orders.order_items WHERE order_id = :id ORDER BY position", id=order["id"]
-    )
+    dice = stage.dice
     match dice.randint(1, 7):
         case 1:
             wanted = Wanted()
@@ -73,11 +70,43 @@ def refund(stage: Stage) -> Task | None:
         case 3:
             wanted = Wanted(shipping_minor=dice.choice((100, 300)))
         case _:
-            item = dice.choice(items)
+            item = dice.choice(_lines(stage, order))
             reason = dice.choice((RestockReason.RESELLABLE, RestockReason.RESELLABLE, *RestockReason, None))
             wanted = Wanted(items=(WantedItem(item["id"], dice.randint(1, item["quantity"]), reason),))
+    return _give_back(stage, order, wanted)
+
+
+def refund_all(stage: Stage) -> Task | None:
+    """Whatever is left of it."""
+    order = an_order(stage, _PAID)
+    return order and _give_back(stage, order, Wanted())
+
+
+def refund_amount(stage: Stage) -> Task | None:
+    """For the shopper's trouble."""
+    order = an_order(stage, _PAID)
+    return order and _give_back(stage, order, Wanted(amount_minor=100))
+
+
+def return_piece(stage: Stage) -> Task | None:
+    """One of a line comes back and can be sold again."""
+    order = an_order(stage, _PAID)
+    if order is None:
+        return None
+    item = WantedItem(_lines(stage, order)[0]["id"], 1, RestockReason.RESELLABLE)
+    return _give_back(stage, order, Wanted(items=(item,)))
+
+
+def _lines(stage: Stage, order: dict[str, Any]) -> list[dict[str, Any]]:
+    return stage.world.rows(
+        "SELECT id, quantity FROM orders.order_items WHERE order_id = :id ORDER BY position", id=order["id"]
+    )
+
+
+def _give_back(stage: Stage, order: dict[str, Any], wanted: Wanted) -> Task:
+    caller = clerk(stage)
     claim = stage.claim(caller, "refund_order", wanted)
-    command = RefundOrder(caller, claim, str(order["id"]), wanted, dice.choice(REFUND_REASONS), None)
+    command = RefundOrder(caller, claim, str(order["id"]), wanted, stage.dice.choice(REFUND_REASONS), None)
     return stage.asked(stage.as_app(steps.refund, command), claim)
 
 
@@ -86,12 +115,14 @@ def capture(stage: Stage) -> Task | None:
     rows = stage.world.rows(
         "SELECT p.order_id, p.amount FROM payments.payments p WHERE p.status = 'authorized' ORDER BY p.created_at, p.id"
     )
+    if stage.move.scene:
+        rows = [row for row in rows if row["order_id"] == stage.focus.order_id]
     held = stage.choose(rows, lambda row: bool(row["order_id"] == stage.focus.order_id))
     if held is None:
         return None
     stage.focus.order_id = held["order_id"]
     caller = clerk(stage)
-    amount = None if stage.dice.random() < 0.8 else max(1, held["amount"] - 100)
+    amount = None if stage.move.scene or stage.dice.random() < 0.8 else max(1, held["amount"] - 100)
     claim = stage.claim(caller, "capture_order", (held["order_id"], amount))
     command = CaptureOrder(caller, claim, str(held["order_id"]), amount)
     return stage.asked(stage.as_app(steps.capture, command), claim)
@@ -135,8 +166,9 @@ def request_transfer(stage: Stage) -> Task:
     source, destination = dice.sample(list(shop.WAREHOUSES.values()), 2)
     variant = shop.VARIANTS[stage.focus.sku or dice.choice(shop.SKUS)]
     pending = stage.world.rows(_TRANSFERS, statuses=["pending"])
-    if pending and dice.random() < 0.8:
-        other = dice.choice(pending)
+    known = [other for other in pending if other["id"] == stage.focus.transfer_id]
+    if known or (pending and not stage.move.scene and dice.random() < 0.8):
+        other = dice.choice(known or pending)
         source, destination, variant = other["to_warehouse_id"], other["from_warehouse_id"], other["variant_id"]
     wanted = {
         "variant_id": variant,
@@ -156,6 +188,8 @@ def _transfer(stage: Stage, statuses: list[str]) -> dict[str, Any] | None:
     if first is not None:
         found = stage.choose(rows, lambda row: _is_opposite(row, first)) if first["has_opposite"] else None
         found = found or stage.choose(rows, lambda row: bool(row["id"] == first["id"]))
+    elif stage.focus.transfer_id is not None:
+        found = next((row for row in rows if row["id"] == stage.focus.transfer_id), None)
     elif stage.move.meanwhile:
         found = stage.choose(rows, lambda row: bool(row["has_opposite"]))
     else:
@@ -231,7 +265,10 @@ def drop_override(stage: Stage) -> Task | None:
 
 
 def _letter(stage: Stage) -> dict[str, Any] | None:
-    found = stage.choose(stage.world.rows(_OPEN_LETTERS), lambda row: bool(row["id"] == stage.focus.dead_letter_id))
+    letters = stage.world.rows(_OPEN_LETTERS)
+    if stage.move.scene:
+        letters = [row for row in letters if stage.focus.webhook and row["gateway_event_id"] == stage.focus.webhook.id]
+    found = stage.choose(letters, lambda row: bool(row["id"] == stage.focus.dead_letter_id))
     if found is not None:
         stage.focus.dead_letter_id = found["id"]
         stage.poison = found["gateway_event_id"] in stage.world.memory.poisoned
@@ -243,8 +280,6 @@ def work_on_dead_letter(stage: Stage) -> Task | None:
     found = _letter(stage)
     if found is None:
         return None
-    stage.poison = False
-    caller = clerk(stage)
     action = stage.dice.choice(
         (
             DeadLetterAction.ASSIGNED,
@@ -253,6 +288,18 @@ def work_on_dead_letter(stage: Stage) -> Task | None:
             DeadLetterAction.MADE_READY,
         )
     )
+    return _work_on(stage, found, action)
+
+
+def make_ready(stage: Stage) -> Task | None:
+    """What it failed of has been mended, somebody thinks."""
+    found = _letter(stage)
+    return found and _work_on(stage, found, DeadLetterAction.MADE_READY)
+
+
+def _work_on(stage: Stage, found: dict[str, Any], action: DeadLetterAction) -> Task:
+    stage.poison = False
+    caller = clerk(stage)
     step = Step(
         action,
         found["id"],

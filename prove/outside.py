@@ -51,6 +51,8 @@ def _bring(stage: Stage, *, keep: bool) -> Task | None:
         return None
     cursed = [webhook for webhook in mail if webhook.id in stage.world.memory.cursed]
     chosen = cursed if cursed and stage.dice.random() < CURSED_SHARE else mail
+    if stage.move.scene:
+        chosen = cursed[-1:] or mail[-1:]
     webhook = chosen[int(stage.dice.random() ** 2 * len(chosen))]
     if not keep:
         mail.remove(webhook)
@@ -138,11 +140,13 @@ def work_off_message(stage: Stage) -> Task | None:
     if not due:
         return None
     message = due[int(stage.dice.random() ** 2 * len(due))]
-    if stage.dice.random() < CURSED_SHARE:
+    if stage.move.scene:
+        message = due[-1]
+    elif stage.dice.random() < CURSED_SHARE:
         message = _cursed(world, due) or message
-    if stage.focus.order_id is not None:
+    if stage.focus.order_id is not None and not stage.move.scene:
         message = _about(world, due, stage.focus.order_id) or message
-    if stage.dice.random() < 0.8:
+    if stage.move.scene or stage.dice.random() < 0.8:
         world.memory.queue.remove(message)
     else:
         world.counts["fault: message delivered twice"] += 1
@@ -195,6 +199,11 @@ def poison_event(stage: Stage) -> None:
 def break_event(stage: Stage) -> None:
     """The next news of money cannot be applied, whoever takes it on."""
     stage.world.memory.curses.append(stage.dice.choice(("22021", "22021", "23514")))
+
+
+def break_next_event(stage: Stage) -> None:
+    """The very next one cannot be applied, and no retry will cure it."""
+    stage.world.memory.curses.insert(0, "22021")
 
 
 def mend_events(stage: Stage) -> None:

@@ -5,39 +5,26 @@ to the move, from what there is then; so the same plan over the same system tell
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from prove.errand import Among, Deed, Trap
+from prove.scenes import SCENES, Scene
 
 ACTIONS_MIN: Final = 200
 FAULTS_MIN: Final = 20
-MOVES: Final = 210
-"""A little more than asked for: some find nothing to do."""
+DRAWN: Final = 175
+"""How many moves are drawn; with those of the scenes a few more than are asked for, for some find nothing to do."""
 
 OPENING: Final = 12
 """How many moves it takes until there is something to work on."""
-_DIES_WITH_THE_MONEY: Final = Trap(2, Deed.KILL_PROCESS, Among.COMMITS)
-_UNHEARD: Final = "gateway timeout after"
-CERTAIN: Final[Mapping[int, tuple[str, Trap | None]]] = {
-    20: ("poison_event", None),
-    24: ("break_event", None),
-    28: ("break_event", None),
-    32: ("break_event", None),
-    70: ("break_event", None),
-    72: ("write_error_class", None),
-    120: ("poison_event", None),
-    140: ("break_event", None),
-    # The gateway made it and nobody heard of it.
-    100: ("refund", None),
-    150: ("refund", None),
-    # The money is taken, nobody wrote it down, and the first to come after hours is the expiry.
-    **dict.fromkeys((60, 160), ("checkout", _DIES_WITH_THE_MONEY)),
-    **{start + 1: ("hours_pass", None) for start in (60, 160)},
-    **{start + 2: ("expiry", None) for start in (60, 160)},
+CERTAIN: Final[Mapping[int, str]] = {
+    **dict.fromkeys((20, 100), "poison_event"),
+    **dict.fromkeys((24, 28, 32, 70, 120), "break_event"),
+    72: "write_error_class",
 }
-"""What no seed is without."""
+"""What no seed is without, beside the scenes."""
 _OPENING: Final = ("checkout", "checkout", "checkout", "request_transfer", "work_off_message", "bring_webhook")
 
 KINDS: Final[Mapping[str, float]] = {
@@ -106,7 +93,7 @@ KINDS: Final[Mapping[str, float]] = {
 }
 MASTER_KINDS: Final = frozenset(
     {"shopper_authenticates", "lose_webhook", "refund_comes_back", "refund_arrives", "shopper_disputes", "lose_message",
-     "poison_event", "break_event", "mend_events", "hours_pass", "restart_database"}
+     "poison_event", "break_event", "break_next_event", "mend_events", "hours_pass", "restart_database"}
 )  # fmt: skip
 """What nobody's process does: the world outside, and time."""
 
@@ -228,10 +215,13 @@ class Move:
     aws: str | None = None
     meanwhile: tuple["Move", ...] = field(default=())
     """What happens while this one stands still."""
+    scene: str | None = None
+    """Which one it belongs to: its moves are about the same things."""
 
     def told(self) -> str:
         """As a line of the plan."""
         words = [f"{self.number:03d} +{self.seconds:.1f} s {self.kind}"]
+        words += [f"({self.scene})"] if self.scene else []
         if self.trap:
             words.append(f"[{self.trap.deed} at {self.trap.among} {self.trap.at}]")
         words += [f"[{each}]" for each in (self.gateway, self.aws and f"aws {self.aws}") if each]
@@ -249,6 +239,8 @@ class Plan:
     moves: tuple[Move, ...]
     echoes: bool
     """Whether, once all is at rest, every webhook there ever was comes once more."""
+    years: bool
+    """Whether years go by after that."""
 
     def told(self) -> str:
         """The whole plan, to be read or kept."""
@@ -278,17 +270,41 @@ def make_plan(seed: str) -> Plan:
         seed=seed,
         capture_policy=dice.choice(("at_once", "at_once", "at_first_shipment", "per_shipment")),
         hold_seconds=dice.choice((300, 900)),
-        moves=tuple(_move(dice, seed, number) for number in range(1, MOVES + 1)),
+        moves=tuple(_moves(dice, seed)),
         echoes=dice.random() < 0.3,
+        years=dice.random() < 0.5,
     )
 
 
-def _move(dice: random.Random, seed: str, number: int) -> Move:
-    if number in CERTAIN:
-        kind, trap = CERTAIN[number]
-        gateway = _UNHEARD if kind == "refund" else None
-        return Move(number, kind, f"{seed}/{number}", _pause(dice), trap=trap, gateway=gateway)
-    if number <= OPENING:
+def _moves(dice: random.Random, seed: str) -> Iterator[Move]:
+    """Those that are drawn, and the scenes in between, each somewhere else in every seed."""
+    scenes = dice.sample(SCENES, len(SCENES))
+    places = sorted(dice.sample(range(OPENING, DRAWN), len(scenes)))
+    number = 0
+    for drawn in range(1, DRAWN + 1):
+        number += 1
+        yield _move(dice, seed, number, drawn)
+        while places and places[0] == drawn:
+            places.pop(0)
+            for move in _played(scenes.pop(), seed, number):
+                number = move.number
+                yield move
+
+
+def _played(scene: Scene, seed: str, number: int) -> Iterator[Move]:
+    for at, step in enumerate(scene.steps, start=number + 1):
+        name, meanwhile = f"{seed}/{at}", ()
+        if step.meanwhile is not None:
+            meanwhile = (Move(at, step.meanwhile, f"{name}b", step.seconds, scene=scene.name),)
+        yield Move(
+            at, step.kind, name, step.seconds, 0.0, step.trap, step.gateway, step.aws, meanwhile, scene=scene.name
+        )
+
+
+def _move(dice: random.Random, seed: str, number: int, drawn: int) -> Move:
+    if drawn in CERTAIN:
+        return Move(number, CERTAIN[drawn], f"{seed}/{number}", _pause(dice))
+    if drawn <= OPENING:
         return _simple(dice, f"{seed}/{number}", number, dice.choice(_OPENING), share=0.3)
     if dice.random() < _TOGETHER_SHARE:
         first, second, _ = dice.choices(TOGETHER, [weight for *_, weight in TOGETHER])[0]

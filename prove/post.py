@@ -5,8 +5,10 @@ order, or never) is the plan's business and not the queue's. A message is one li
 is killed has sent it or has not.
 """
 
+import io
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +28,7 @@ EVENTS_QUEUE: Final = "https://sqs.prove/payment-events"
 BELL_QUEUE: Final = "https://sqs.prove/outbox-bell"
 BUS: Final = "prove"
 TOPIC: Final = "arn:aws:sns:us-east-1:000000000000:prove"
+ARCHIVE_BUCKET: Final = "prove-archive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +61,15 @@ class Box:
         self._read_bytes += len(fresh)
         return [Sent(*json.loads(line)) for line in fresh.splitlines()]
 
+    @property
+    def bucket(self) -> Path:
+        """Where the objects of the bucket lie."""
+        return self._path.with_name(f"{self._path.name}-bucket")
+
     def close(self) -> None:
         """And throw it away."""
         os.close(self._descriptor)
+        shutil.rmtree(self.bucket, ignore_errors=True)
         self._path.unlink(missing_ok=True)
 
 
@@ -103,7 +112,47 @@ class Cloud:
                 self._put(Sent("topic", {"subject": arguments["Subject"]}))
                 return {"MessageId": str(uuid4())}
             case _:
+                return self._of_the_bucket(operation, arguments)
+
+    def _of_the_bucket(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        match operation:
+            case "PutObject":
+                self._store(arguments["Key"], arguments["Body"])
+                return {}
+            case "GetObject":
+                return self._fetch(arguments["Key"], arguments.get("Range"))
+            case _:
                 raise NotImplementedError(operation)
+
+    def _store(self, key: str, body: Any) -> None:
+        """Whole or not at all, and never over another: the system asks for that with every object (IfNoneMatch)."""
+        path = self._object(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        begun = path.with_name(f"{path.name}.{uuid4().hex}")
+        begun.write_bytes(body if isinstance(body, bytes) else body.read())
+        try:
+            os.link(begun, path)
+        except FileExistsError:
+            raise _refusal("PreconditionFailed", "PutObject") from None
+        finally:
+            begun.unlink()
+
+    def _fetch(self, key: str, ranged: str | None) -> dict[str, Any]:
+        path = self._object(key)
+        if not path.exists():
+            raise _refusal("NoSuchKey", "GetObject")
+        data = path.read_bytes()
+        if ranged is None:
+            return {"Body": io.BytesIO(data)}
+        first, _, last = ranged.removeprefix("bytes=").partition("-")
+        begins = int(first) if first else max(0, len(data) - int(last))
+        ends = min(int(last), len(data) - 1) if first else len(data) - 1
+        return {"Body": io.BytesIO(data[begins : ends + 1]), "ContentRange": f"bytes {begins}-{ends}/{len(data)}"}
+
+    def _object(self, key: str) -> Path:
+        if self.box is None:
+            raise RuntimeError("no bucket to put objects into")
+        return self.box.bucket / key
 
     def _offer(self, entry: dict[str, Any]) -> dict[str, str]:
         self._offered += 1
@@ -116,6 +165,10 @@ class Cloud:
         if self.box is None:
             raise RuntimeError("no box to put messages into")
         self.box.put(*messages)
+
+
+def _refusal(code: str, operation: str) -> botocore.exceptions.ClientError:
+    return botocore.exceptions.ClientError({"Error": {"Code": code, "Message": "as S3 says it"}}, operation)
 
 
 def _message(queue_url: str, entry: dict[str, Any]) -> Sent:

@@ -1,7 +1,7 @@
 """The report of a world: every invariant, how many rows break it, and the first of them."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,6 +9,7 @@ from holdfast.flows.money.refold_payments import Chosen, refold_all
 from prove import shop
 from prove.rules import AREAS
 from prove.world import World
+from prove.years import Years
 
 SHOWN_MAX: Final = 3
 FOLD: Final = "a payment is the fold of its events"
@@ -37,6 +38,13 @@ def examine(world: World) -> list[Finding]:
         for sentence, query in queries.items()
     ]
     return [*found, _finding("at every instant", FOLD, _refold(world))]
+
+
+def examine_years(world: World, years: Years) -> Iterator[Finding]:
+    """Let the years go by, and ask again."""
+    world.sql("INSERT INTO prove.known_orders SELECT id FROM orders.orders")
+    for sentence, rows in years.go_by().items():
+        yield _finding("after the years", sentence, rows)
 
 
 def _refold(world: World) -> list[object]:

@@ -63,6 +63,12 @@ class Rest:
             self._people_finish()
         world.write_down()
 
+    def hear_everything(self) -> None:
+        """All that is on its way arrives, and what follows from it is done."""
+        self._post_arrives(share=1.0)
+        self._until_quiet()
+        self._people_finish()
+
     def _post_arrives(self, share: float = _HEARD_SHARE) -> None:
         """Most of what is on its way; the rest is lost for ever."""
         world = self._world

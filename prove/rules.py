@@ -183,3 +183,57 @@ AREAS: Final[Mapping[str, Mapping[str, str]]] = {
     "at rest": LIMBO,
     "against what the outside world saw": SEEN,
 }
+
+DISPUTABLE: Final = """
+    SELECT r.order_id, r.gateway_transaction_id FROM archive.payment_references r
+      JOIN archive.archive_index x ON x.organization_id = r.organization_id AND x.order_id = r.order_id
+      JOIN prove.at_gateway g ON g.transaction_id = r.gateway_transaction_id AND g.captured > 0
+     WHERE x.location = :location ORDER BY r.order_id
+"""
+"""Orders of a place in the archive whose money was taken, of which a bank may speak."""
+_REMAINS: Final = (
+    "orders.order_items", "orders.order_status_history", "orders.order_allocations", "orders.order_operations",
+    "orders.order_address_versions", "payments.payments", "payments.refunds", "inventory.reservations",
+    "fulfillment.shipments", "addresses.reviews",
+)  # fmt: skip
+YEARS: Final[Mapping[str, str]] = {
+    "an order is in one place": """
+        SELECT k.id, o.id IS NOT NULL AS is_active, x.location FROM prove.known_orders k
+          LEFT JOIN orders.orders o ON o.id = k.id AND o.deleted_at IS NULL
+          LEFT JOIN archive.archive_index x ON x.order_id = k.id AND x.location <> 'restored'
+         WHERE (o.id IS NULL) = (x.order_id IS NULL)
+    """,
+    "what has been over for years is in the archive, unless something of it is open": """
+        SELECT o.id, o.status FROM orders.orders o
+         WHERE o.status IN ('delivered', 'cancelled', 'refunded', 'partially_refunded')
+           AND NOT archive.is_unsettled(o.organization_id, o.id)
+           AND NOT EXISTS (SELECT 1 FROM prove.late_news n WHERE n.order_id = o.id)
+    """,
+    "nothing of a purged order stays behind": " UNION ALL ".join(
+        f"SELECT '{table}' AS what, t.order_id FROM {table} t"
+        " WHERE NOT EXISTS (SELECT 1 FROM orders.orders o WHERE o.id = t.order_id)"
+        for table in _REMAINS
+    ),
+    "every archived order lies where the index says, as it was sealed": """
+        SELECT x.order_id, x.version, x.location FROM archive.archive_index x
+          LEFT JOIN archive.batch_leaves l ON l.organization_id = x.organization_id AND l.order_id = x.order_id
+               AND l.version = x.version
+          LEFT JOIN archive.archived_orders a ON a.organization_id = x.organization_id AND a.order_id = x.order_id
+               AND a.version = x.version
+         WHERE l.checksum IS DISTINCT FROM x.checksum
+            OR (x.location = 'archived' AND sha256(convert_to(a.document, 'UTF8')) IS DISTINCT FROM l.checksum)
+            OR (x.location = 'cold_storage' AND NOT EXISTS (
+                SELECT 1 FROM archive.cold_files f WHERE f.path = x.cold_path AND f.state = 'verified'))
+    """,
+    "nothing in the archive is found wrong": "SELECT order_id, kind FROM archive.discrepancies",
+    "late news of an order that was put away reached it": """
+        SELECT n.order_id FROM prove.late_news n
+         WHERE NOT EXISTS (SELECT 1 FROM payments.payments p JOIN payments.disputes d ON d.payment_id = p.id
+                            WHERE p.order_id = n.order_id)
+           AND NOT EXISTS (SELECT 1 FROM archive.archive_index x WHERE x.order_id = n.order_id AND x.version > 1)
+    """,
+    "nothing was raised in those years that no caller is told about": """
+        SELECT move, step, error, detail FROM prove.surprises
+    """,
+}
+"""What is asked once years have gone by."""

@@ -1,9 +1,12 @@
 """Plays a plan: move by move, those that meet together, and whatever goes wrong where the plan has it."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
+from uuid import UUID
 
+from holdfast.flows.claims.idempotency import Answer
 from prove import operators, outside, parcels, shoppers, steps
 from prove.actors import Outcome, Task, run_together
 from prove.errand import Deed
@@ -20,6 +23,7 @@ TASKS: Final[Mapping[str, Make]] = {
         make.__name__: make
         for make in (
             shoppers.checkout,
+            shoppers.buy,
             shoppers.repeat_a_request,
             shoppers.reuse_a_key,
             shoppers.pay_again,
@@ -41,6 +45,9 @@ TASKS: Final[Mapping[str, Make]] = {
             parcels.send_parcel_again,
             parcels.change_address,
             operators.refund,
+            operators.refund_all,
+            operators.refund_amount,
+            operators.return_piece,
             operators.capture,
             operators.receive_goods,
             operators.count_goods,
@@ -52,6 +59,7 @@ TASKS: Final[Mapping[str, Make]] = {
             operators.override_capacity,
             operators.drop_override,
             operators.work_on_dead_letter,
+            operators.make_ready,
             operators.replay_dead_letter,
             operators.replay_group,
             operators.write_error_class,
@@ -70,6 +78,7 @@ _OUTSIDE: Final[Mapping[str, Callable[[Stage], None]]] = {
         outside.lose_message,
         outside.poison_event,
         outside.break_event,
+        outside.break_next_event,
         outside.mend_events,
         outside.hours_pass,
     )
@@ -90,16 +99,19 @@ class Run:
     def __init__(self, world: World, restart: Callable[[], None]) -> None:
         self._world = world
         self._restart = restart
+        self._scenes: dict[str, Focus] = {}
 
     def play(self, move: Move) -> None:
         """One move, with all that happens meanwhile."""
         world = self._world
         world.turn(move.seconds)
-        focus = Focus()
+        focus = self._scenes.setdefault(move.scene, Focus()) if move.scene else Focus()
         if move.kind in MASTER_KINDS:
             self._act_outside(move, focus)
             return
         begun = self._begin(move, focus)
+        if begun is None and move.scene:
+            return
         if begun is None:
             begun = self._begin(replace(move, kind=_OTHERWISE.get(move.kind, "checkout"), meanwhile=()), Focus())
         assert begun is not None
@@ -114,7 +126,7 @@ class Run:
         )
         if stood_still and others:
             world.counts["fault: two at once"] += 1
-            world.counts[f"together: {move.kind} + {move.meanwhile[0].kind}"] += 1
+            world.counts[f"together: {move.scene or f'{move.kind} + {move.meanwhile[0].kind}'}"] += 1
         for each, outcome in zip((begun, *others), outcomes, strict=True):
             self._note(each, outcome)
         self._misbehaved(move)
@@ -169,6 +181,8 @@ class Run:
     def _note(self, begun: _Begun, outcome: Outcome) -> None:
         world, move = self._world, begun.stage.move
         world.note(move.number, begun.task, outcome, begun.stage.request)
+        if move.scene:
+            _remember(begun.stage.focus, outcome)
         if (
             begun.task.step is steps.receive
             and outcome.error is None
@@ -188,3 +202,13 @@ class Run:
             world.tell(f"    {begun.task.step.__name__}: {outcome.error}: {outcome.detail[:160]}")
         elif not outcome.killed:
             world.tell(f"    {begun.task.step.__name__}: {short(outcome.result)}")
+
+
+def _remember(focus: Focus, outcome: Outcome) -> None:
+    """What the next step of a scene is about."""
+    if isinstance(outcome.result, Answer) and outcome.result.status < 300:
+        body = json.loads(outcome.result.body)
+        if "order" in body:
+            focus.order_id = UUID(body["order"]["id"])
+        if "transfer" in body:
+            focus.transfer_id = UUID(body["transfer"]["id"])

@@ -33,6 +33,7 @@ _ORDERS: Final = """
       FROM orders.orders o JOIN tenancy.customers c ON c.organization_id = o.organization_id AND c.id = o.customer_id
      WHERE o.status = ANY (CAST(:statuses AS text[])) ORDER BY o.created_at, o.id
 """
+_ORDER: Final = _ORDERS.replace("o.status = ANY (CAST(:statuses AS text[]))", "o.id = CAST(:id AS uuid)")
 _AVAILABLE: Final = """
     SELECT v.sku, COALESCE(sum(s.available), 0)::integer AS available
       FROM catalog.variants v
@@ -67,7 +68,10 @@ def owner_of(order: dict[str, Any]) -> Caller:
 
 
 def an_order(stage: Stage, statuses: list[str]) -> dict[str, Any] | None:
-    """An order in one of these statuses."""
+    """An order in one of these statuses; in a scene the order that it is about, wherever that is."""
+    if stage.move.scene:
+        rows = stage.world.rows(_ORDER, id=stage.focus.order_id)
+        return rows[0] if rows else None
     found = stage.choose(
         stage.world.rows(_ORDERS, statuses=statuses), lambda order: bool(order["id"] == stage.focus.order_id)
     )
@@ -78,17 +82,29 @@ def an_order(stage: Stage, statuses: list[str]) -> dict[str, Any] | None:
 
 def checkout(stage: Stage) -> Task:
     """One to three different goods, a few of each; where two meet they want the same, and all there is of it."""
-    dice = stage.dice
     items = _everything_of_one(stage) if stage.move.meanwhile or stage.focus.sku else _a_few(stage)
     buyer = customer(stage)
-    kept = _kept_method(stage, buyer) if dice.random() < 0.3 else None
-    address, token = dice.choice(shop.ADDRESSES), card(stage)
+    kept = _kept_method(stage, buyer) if stage.dice.random() < 0.3 else None
+    return _place(stage, buyer, items, card(stage), kept, may_wait=stage.dice.random() < 0.8)
+
+
+def buy(stage: Stage) -> Task:
+    """Two pieces of what has just come in, with a card that is good."""
+    items = (RequestedItem(2, sku=stage.focus.sku),)
+    return _place(stage, stage.dice.choice(shop.CUSTOMERS), items, CARDS[0][0], None, may_wait=True)
+
+
+def _place(
+    stage: Stage, buyer: Caller, items: tuple[RequestedItem, ...], token: str, kept: UUID | None, *, may_wait: bool
+) -> Task:
+    dice = stage.dice
+    address = dice.choice(shop.ADDRESSES)
     claim = stage.claim(buyer, "checkout", (items, token, kept))
     command = PlaceOrder(
         caller=buyer,
         claim=claim,
         request=CheckoutRequest(
-            items, address, dice.choice(tuple(ShippingPreference)), allow_capacity_overflow=dice.random() < 0.8
+            items, address, dice.choice(tuple(ShippingPreference)), allow_capacity_overflow=may_wait
         ),
         billing_address=address,
         email=None if buyer.email else "guest@example.com",

@@ -121,6 +121,7 @@ def happenings(counts: Counter[str]) -> Iterator[str]:
         ("together: ", "two at once"),
         ("transition ", "transitions"),
         ("outcome ", "outcomes"),
+        ("constraint ", "constraints of the database that refused something"),
     ):
         chosen = {name.removeprefix(begin): number for name, number in counts.items() if name.startswith(begin)}
         yield f"\n{title}: {sum(chosen.values())}"

@@ -47,6 +47,7 @@ class Wire:
         self._stand_still = stand_still
         self._trap: Trap | None = None
         self._passed = 0
+        self._is_after = False
         self._open: list[str] = []
         self._connection: Any = None
 
@@ -54,6 +55,7 @@ class Wire:
         """Count anew; the deed is done once, at the trap's point. ``database``: as whom, if that has changed."""
         self._trap = trap
         self._passed = 0
+        self._is_after = trap is None or not trap.after
         self._database = database or self._database
 
     def lay(self) -> None:
@@ -107,6 +109,9 @@ class Wire:
     def _pass(self, point: str) -> Deed | None:
         """The deed that is to be done to this very exchange, if it is one that concerns the exchange alone."""
         trap = self._trap
+        if trap is not None and not self._is_after:
+            self._is_after = trap.after in point
+            trap = None
         if trap is None or not _counts(point, trap.among) or trap.saying not in point:
             self._note(point)
             return None
@@ -143,6 +148,7 @@ class Wire:
             port=settings.port,
             database=settings.name,
             password=settings.password,
+            ssl_context=None if settings.verify_tls else False,
         )
         cursor = other.cursor()
         cursor.execute(f"SELECT pg_terminate_backend({self._backend()}, {int(GONE_WAIT_SECONDS * 1000)})")

@@ -20,6 +20,22 @@ BEGIN
 END $$;
 CREATE TRIGGER prove_see AFTER INSERT OR UPDATE ON payments.payments FOR EACH ROW EXECUTE FUNCTION prove.see_payment();
 
+-- At the end of its transaction, for a refund and its payment are written one after the other. What was forgotten here
+-- and is learned again from a webhook was forgotten all the same.
+CREATE FUNCTION prove.see_refunds() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    counted bigint := (SELECT p.refunded_amount FROM payments.payments p WHERE p.organization_id = NEW.organization_id AND p.id = NEW.id);
+    given bigint := (SELECT COALESCE(sum(r.amount), 0) FROM payments.refunds r
+                      WHERE r.organization_id = NEW.organization_id AND r.payment_id = NEW.id AND r.status = 'succeeded');
+BEGIN
+    IF counted <> given THEN
+        INSERT INTO prove.seen VALUES ('a refund was not counted', NEW.id, jsonb_build_object('counted', counted, 'given', given));
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER prove_see_refunds AFTER INSERT OR UPDATE ON payments.payments DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION prove.see_refunds();
+
 CREATE FUNCTION prove.see_level() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF NEW.reserved > NEW.on_hand OR NEW.reserved < 0 OR NEW.on_hand < 0 THEN
@@ -56,6 +72,9 @@ CREATE TABLE prove.tried_for_ever (event_id uuid NOT NULL, state text NOT NULL, 
 CREATE TABLE prove.acknowledged (gateway_event_id text NOT NULL);
 -- Every message that the bus took.
 CREATE TABLE prove.published (id uuid NOT NULL, aggregate_id uuid NOT NULL, sequence integer NOT NULL, topic text NOT NULL);
+-- Every order there ever was, and those in the archive that a bank asked about.
+CREATE TABLE prove.known_orders (id uuid PRIMARY KEY);
+CREATE TABLE prove.late_news (order_id uuid NOT NULL);
 -- Every answer that a caller got under an Idempotency-Key.
 CREATE TABLE prove.answers (caller text NOT NULL, operation text NOT NULL, key text NOT NULL, status integer NOT NULL, body text NOT NULL);
 -- What a step raised that no caller is told about.

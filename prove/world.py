@@ -25,6 +25,7 @@ from holdfast.messaging.queue import Queue
 from holdfast.runtime import Runtime
 from holdfast.secrets.store import SecretStore
 from holdfast.settings import settings_from
+from holdfast.storage.bucket import Bucket
 from local.postgres import Address
 from prove import post, shop
 from prove.actors import Actor, Cast, Outcome, Task
@@ -117,7 +118,12 @@ class World:
         self._superuser = superuser
         self._connection: pg8000.native.Connection | None = None
         self.box = Box(folder / f"box-{plan.seed}")
-        cloud = Cloud({shop.SECRET_REFERENCE: {"api_key": shop.API_KEY, "webhook_secrets": [shop.WEBHOOK_SECRET]}})
+        cloud = Cloud(
+            {
+                shop.SECRET_REFERENCE: {"api_key": shop.API_KEY, "webhook_secrets": [shop.WEBHOOK_SECRET]},
+                shop.ARCHIVE_KEY_REFERENCE: {"key": "a text of chance that no database ever sees: 3c9f0a"},
+            }
+        )
         self._runtimes = {role: self._runtime(database, role, cloud) for role in ("app", "system")}
         cast = Cast(self._runtimes, cloud, self.box)
         self.actors = [Actor(cast) for _ in range(ACTORS)]
@@ -138,6 +144,8 @@ class World:
                     "OUTBOX_BELL_QUEUE_URL": post.BELL_QUEUE,
                     "EVENT_BUS_NAME": post.BUS,
                     "ALERT_TOPIC_ARN": post.TOPIC,
+                    "ARCHIVE_KEY_SECRET": shop.ARCHIVE_KEY_REFERENCE,
+                    "ARCHIVE_BUCKET": post.ARCHIVE_BUCKET,
                 }
             )
         )
@@ -326,6 +334,7 @@ def _ports(cloud: Cloud) -> dict[str, Any]:
             outbox_bell=Queue(post.BELL_QUEUE),
             event_bus=EventBus(post.BUS),
             alerts=AlertTopic(post.TOPIC),
+            archive_bucket=Bucket(post.ARCHIVE_BUCKET),
         )
         for port in _CLIENTS.values():
             port._client  # noqa: B018 -- made on first use

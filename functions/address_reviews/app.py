@@ -48,6 +48,4 @@ def answer_address_review(token: LinkToken, body: AnswerAddressReviewBody) -> Re
 
 
 def _told(review: dict[str, Any]) -> Response[Any]:
-    response = json_response({"address_review": review})
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    return json_response({"address_review": review})

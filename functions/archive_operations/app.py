@@ -1,14 +1,17 @@
-"""The archive, for the operations team: batches, discrepancies, a look now, the chain's proof, an order back."""
+"""The archive, for the operations team: batches, discrepancies, a look now, the chain's proof, orders and months back,
+legal holds."""
 
+from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
+from holdfast.flows.archive import hold_orders, request_month
 from holdfast.flows.archive import operate_archive as flow
 from holdfast.runtime import runtime
-from holdfast.web.archive_models import BatchStatus, ReconcileBody, RestoreBody
+from holdfast.web.archive_models import BatchStatus, HoldBody, Month, ReconcileBody, RestoreBody, RestoreMonthBody
 from holdfast.web.caller import caller_from
 from holdfast.web.clock import utc_now
 from holdfast.web.http import OrderReference, json_response, make_resolver, serve
@@ -91,3 +94,75 @@ def restore_archived_order(reference: OrderReference, body: RestoreBody) -> Resp
     """Its document is proven and its history replayed. The archive keeps its copy; asking twice does it once."""
     caller = caller_from(app.current_event.raw_event)
     return json_response(flow.restore_archived_order(runtime(), caller, reference, reason=body.reason, now=utc_now()))
+
+
+@route(
+    app,
+    "POST /v1/ops/archive/months/{month}/restore",
+    "Bring a month back from cold storage",
+    returns={202: "RestoredMonthAnswer"},
+    refuses=_CHANGE,
+)
+def restore_archived_month(month: Month, body: RestoreMonthBody) -> Response[Any]:
+    """It is begun within five minutes and goes on by itself, every document proven, until the month is whole. Asking
+    again while it is under way answers how far it came."""
+    caller = caller_from(app.current_event.raw_event)
+    first_day, why = date.fromisoformat(f"{month}-01"), {"reason": body.reason, "stays_days": body.stays_days}
+    restore = request_month.request_month(runtime(), caller, first_day, **why, now=utc_now())
+    return json_response({"restore": restore}, 202)
+
+
+@route(
+    app,
+    "GET /v1/ops/archive/restored-months",
+    "List months that were brought back",
+    returns={200: "RestoredMonthPage"},
+    refuses=_LIST,
+)
+def restored_months(
+    before: Annotated[UUID | None, _BEFORE] = None, limit: Annotated[int, _LIMIT] = 20
+) -> Response[Any]:
+    """The latest asked for first, each with how far it came."""
+    caller = caller_from(app.current_event.raw_event)
+    return json_response(request_month.list_months(runtime(), caller, before=before, limit=limit, now=utc_now()))
+
+
+@route(app, "GET /v1/ops/archive/holds", "List legal holds", returns={200: "LegalHoldPage"}, refuses=_LIST)
+def legal_holds(
+    only_open: Annotated[bool, Query()] = True,
+    before: Annotated[UUID | None, _BEFORE] = None,
+    limit: Annotated[int, _LIMIT] = 20,
+) -> Response[Any]:
+    """Newest first; those that stand, unless `only_open=false`."""
+    page = {"only_open": only_open, "before": before, "limit": limit}
+    caller = caller_from(app.current_event.raw_event)
+    return json_response(hold_orders.list_holds(runtime(), caller, **page, now=utc_now()))
+
+
+@route(
+    app,
+    "POST /v1/ops/archive/orders/{reference}/holds",
+    "Place a legal hold on an order",
+    returns={201: "LegalHoldAnswer"},
+    refuses=_CHANGE,
+)
+def place_legal_hold(reference: OrderReference, body: HoldBody) -> Response[Any]:
+    """Wherever the order lives: it is neither archived, purged, exported nor erased until every hold on it is released.
+    The same reason again answers the hold that stands."""
+    caller = caller_from(app.current_event.raw_event)
+    hold = hold_orders.place_hold(runtime(), caller, reference, reason=body.reason, now=utc_now())
+    return json_response({"hold": hold}, 201)
+
+
+@route(
+    app,
+    "POST /v1/ops/archive/holds/{hold_id}/release",
+    "Release a legal hold",
+    returns={200: "LegalHoldAnswer"},
+    refuses=_CHANGE,
+)
+def release_legal_hold(hold_id: UUID, body: HoldBody) -> Response[Any]:
+    """It stays on record, with who released it and why. One that was released before stays as it is."""
+    caller = caller_from(app.current_event.raw_event)
+    hold = hold_orders.release_hold(runtime(), caller, hold_id, reason=body.reason, now=utc_now())
+    return json_response({"hold": hold})

@@ -1,4 +1,4 @@
-"""Brings the database to the newest schema; invoked by the deployment, as the cluster's master user."""
+"""Brings the database to the newest schema, and a shop to what its file says; invoked by hand or by the deployment."""
 
 import json
 import ssl
@@ -9,11 +9,28 @@ import boto3
 from sqlalchemy import URL
 
 from holdfast.database.migrations.run import upgrade
+from holdfast.flows.shops.open_shop import open_shop
+from holdfast.runtime import runtime
 from holdfast.settings import settings
+from holdfast.values.errors import Rejected
+from holdfast.web.clock import utc_now
+from holdfast.web.shop_models import shop_file_from
 
 
-def handler(event: Mapping[str, Any], _context: Any) -> dict[str, str]:
-    """Upgrade to ``revision`` (``head`` if none is named). Safe to invoke twice."""
+def handler(event: Mapping[str, Any], _context: Any) -> dict[str, Any]:
+    """Open the shop of the file, or upgrade to ``revision`` (``head`` if none is named). Safe to invoke twice."""
+    return _open_shop(event) if "shop" in event else _upgrade(str(event.get("revision", "head")))
+
+
+def _open_shop(file: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return {"outcome": "opened", **open_shop(runtime(), shop_file_from(file), utc_now())}
+    except Rejected as refused:
+        return {"outcome": "refused", "code": refused.code, "detail": refused.detail, **refused.facts}
+
+
+def _upgrade(revision: str) -> dict[str, Any]:
+    """As the cluster's master user, who may make roles."""
     database = settings().database
     secret = boto3.client("secretsmanager").get_secret_value(SecretId=settings().database_master_secret)
     master = json.loads(secret["SecretString"])
@@ -21,6 +38,5 @@ def handler(event: Mapping[str, Any], _context: Any) -> dict[str, str]:
         "postgresql+pg8000", master["username"], master["password"], database.host, database.port, database.name
     )
     tls = ssl.create_default_context(cafile=database.ca_file) if database.verify_tls else None
-    revision = str(event.get("revision", "head"))
     upgrade(url, iam=True, revision=revision, ssl_context=tls)
     return {"upgraded_to": revision}

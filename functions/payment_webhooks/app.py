@@ -57,6 +57,7 @@ def _receive(gateway: str, endpoint_key: str) -> Response[Any]:
             runtime(), gateway, endpoint_key, headers, raw_body, utc_now(), correlation_id() or "webhook"
         )
     except Rejected as refusal:
+        count("WebhooksRefused")  # what the alarm watches: one figure, whichever the gateway
         count("WebhookRefused", Gateway=gateway, Reason=refusal.code)
         if isinstance(refusal, SignatureInvalid):
             count("WebhookSignatureInvalid", Gateway=gateway)

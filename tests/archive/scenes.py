@@ -2,20 +2,24 @@
 
 import json
 import uuid
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Mapping
+from datetime import date
 from typing import Any
 from uuid import UUID
 
 import boto3
 
 from holdfast.flows.archive.archive_orders import Archived, archive_orders
+from holdfast.flows.archive.export_to_cold_storage import Exported, export_to_cold_storage
 from holdfast.flows.archive.prove_chain import ChainProof, prove_chain
+from holdfast.flows.archive.prove_cold_storage import ColdProof, prove_cold_storage
 from holdfast.flows.archive.purge_orders import Purged, purge_orders
+from holdfast.flows.archive.request_month import request_month
+from holdfast.flows.archive.restore_month import Restored, restore_months
 from holdfast.flows.archive.scan_archive import full_scan, spot_check
 from holdfast.flows.archive.verify_archive import Verified, verify_new_batches
 from tests import shipping
-from tests.flows.actions import ordered
+from tests.flows.actions import ordered, staff
 from tests.house import House
 
 SECRET = {"key": "a text of chance that no database ever sees: 3c9f0a"}
@@ -107,4 +111,49 @@ def documents(house: House) -> dict[UUID, str]:
     return {row["order_id"]: row["document"] for row in rows}
 
 
-GRACE = timedelta(days=8)
+def export(house: House) -> Exported:
+    """A month's run of ``cold_export``, its first part."""
+    return export_to_cold_storage(house.system, house.clock, plenty)
+
+
+def prove_cold(house: House) -> ColdProof:
+    """And its second."""
+    return prove_cold_storage(house.system, house.clock, plenty)
+
+
+def bucket(house: House) -> Any:
+    """Where cold storage is."""
+    return boto3.resource("s3").Bucket(house.environment["ARCHIVE_BUCKET"])
+
+
+def objects(house: House) -> dict[str, bytes]:
+    """Everything in it."""
+    return {entry.key: entry.get()["Body"].read() for entry in bucket(house).objects.all()}
+
+
+def parquet(house: House) -> tuple[str, bytes]:
+    """The one file of orders, with its name."""
+    [found] = [(key, body) for key, body in objects(house).items() if key.endswith(".parquet")]
+    return found
+
+
+def cold(house: House, count: int = 3) -> list[str]:
+    """Orders that lie in the archive and are old enough for cold storage."""
+    order_ids = delivered(house, count)
+    years_pass(house)
+    put_away(house)
+    years_pass(house, 3)
+    return order_ids
+
+
+def asked_for(house: House, month: date | None = None, *, stays_days: int = 30) -> Mapping[str, Any]:
+    """A month that a manager wants back; the one of the oldest file unless another is named."""
+    month = month or house.value("SELECT min(month) FROM archive.cold_files WHERE state = 'verified'")
+    return request_month(
+        house.runtime, staff(house), month, reason="an audit", stays_days=stays_days, now=house.clock()
+    )
+
+
+def bring_months(house: House, time_left_seconds: Callable[[], float] = plenty) -> Restored:
+    """A run of ``cold_export`` over the months that were asked for."""
+    return restore_months(house.system, house.clock, time_left_seconds)

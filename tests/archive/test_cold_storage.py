@@ -3,47 +3,30 @@
 import io
 import json
 import time
-from datetime import date
 from typing import Any
+from uuid import UUID
 
-import boto3
 import duckdb
 import pytest
 
-from holdfast.flows.archive.export_to_cold_storage import Exported, export_to_cold_storage
-from holdfast.flows.archive.prove_cold_storage import ColdProof, prove_cold_storage, restore_month
 from holdfast.flows.archive.restore_order import restore_order
-from tests.archive.scenes import archive, delivered, documents, plenty, prove, put_away, scan, verify, years_pass
+from tests.archive.scenes import (
+    archive,
+    bucket,
+    cold,
+    delivered,
+    documents,
+    export,
+    objects,
+    parquet,
+    prove,
+    prove_cold,
+    put_away,
+    scan,
+    verify,
+    years_pass,
+)
 from tests.house import House
-
-
-def export(house: House) -> Exported:
-    return export_to_cold_storage(house.system, house.clock, plenty)
-
-
-def prove_cold(house: House) -> ColdProof:
-    return prove_cold_storage(house.system, house.clock, plenty)
-
-
-def bucket(house: House) -> Any:
-    return boto3.resource("s3").Bucket(house.environment["ARCHIVE_BUCKET"])
-
-
-def objects(house: House) -> dict[str, bytes]:
-    return {entry.key: entry.get()["Body"].read() for entry in bucket(house).objects.all()}
-
-
-def parquet(house: House) -> tuple[str, bytes]:
-    [found] = [(key, body) for key, body in objects(house).items() if key.endswith(".parquet")]
-    return found
-
-
-def cold(house: House, count: int = 3) -> list[str]:
-    order_ids = delivered(house, count)
-    years_pass(house)
-    put_away(house)
-    years_pass(house, 3)
-    return order_ids
 
 
 def test_a_month_goes_to_cold_storage_whole_and_its_orders_are_read_there(house: House) -> None:
@@ -108,24 +91,12 @@ def test_another_reader_finds_sensible_types_and_the_sums_of_the_manifest(house:
     assert manifest["chain"]["root"] == prove(house).root
 
 
-def test_a_cold_order_comes_back_among_the_active_ones_and_a_month_among_the_archived(house: House) -> None:
-    order_ids = cold(house)
-    sealed = documents(house)
-    before = dict(house.order(order_ids[0]))
+def test_a_cold_order_comes_back_among_the_active_ones(house: House) -> None:
+    [order_id, _, _] = cold(house)
+    before = dict(house.order(order_id))
     export(house)
-    month = house.value("SELECT month FROM archive.cold_files")
-    assert restore_month(house.system, house.organization_id, month, house.clock, "system:test") == 3
-    assert restore_month(house.system, house.organization_id, month, house.clock, "system:test") == 0
-    assert documents(house) == sealed
-    assert scan(house).tally.findings == []
-    assert export(house).months_dropped == 1
-    [order_id] = [
-        row["order_id"]
-        for row in house.rows("SELECT order_id FROM archive.archive_index")
-        if str(row["order_id"]) == order_ids[0]
-    ]
-    assert restore_order(house.runtime, house.organization_id, order_id, house.clock(), "system:test", "a test")
-    assert {**house.order(order_ids[0]), "version": 0} == {**before, "version": 0}
+    assert restore_order(house.runtime, house.organization_id, UUID(order_id), house.clock(), "system:test", "a test")
+    assert {**house.order(order_id), "version": 0} == {**before, "version": 0}
     assert house.violations() == []
     archive(house)
     assert verify(house).tally.findings == []
@@ -162,12 +133,3 @@ def test_rows_stay_when_what_came_back_is_not_what_was_written(house: House, mon
     assert (exported.orders, exported.unproven_files) == (0, 1)
     assert len(documents(house)) == 3
     assert house.failures() == ["ColdExport"]
-
-
-def test_a_month_waits_for_what_is_not_ready(house: House) -> None:
-    cold(house)
-    house.sql("UPDATE archive.archive_index SET legal_hold = true")
-    assert (export(house).files, export(house).months_waiting) == (0, 1)
-    house.sql("UPDATE archive.archive_index SET legal_hold = false")
-    assert export(house).files == 1
-    assert isinstance(house.value("SELECT month FROM archive.cold_files"), date)

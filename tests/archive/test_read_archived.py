@@ -1,5 +1,7 @@
 """An order is found wherever it lives, and looks as it did."""
 
+from uuid import UUID
+
 import pytest
 
 from holdfast.flows.archive.archived_documents import AlteredDocument
@@ -134,3 +136,38 @@ def test_an_event_that_is_in_the_archive_brings_nothing_back(house: House) -> No
     house.work()
     assert house.value("SELECT state FROM payments.payment_events") == "processed"
     assert house.value("SELECT count(*) FROM orders.orders") == 0
+
+
+def test_an_order_comes_back_though_its_old_news_was_repeated(house: House) -> None:
+    [order_id] = delivered(house)
+    [event] = house.webhooks("payment_intent.succeeded", order_id=order_id)
+    house.deliver(event)
+    house.work()
+    before = house.order(order_id)
+    years_pass(house)
+    put_away(house)
+    house.deliver(event)
+    house.work()
+    assert house.value("SELECT count(*) FROM payments.payment_events") == 1
+    house.deliver({**event, "id": event["id"] + "x", "created": int(house.clock().timestamp())})
+    house.work()
+    assert house.value("SELECT location FROM archive.archive_index") == "restored"
+    assert house.value("SELECT count(*) FROM payments.payment_events WHERE state <> 'processed'") == 0
+    assert bookkept(house.order(order_id)) == bookkept(before)
+    assert house.violations() == []
+
+
+def test_an_order_comes_back_though_a_repeat_of_its_old_news_was_given_up(house: House) -> None:
+    [order_id] = delivered(house)
+    [event] = house.webhooks("payment_intent.succeeded", order_id=order_id)
+    house.deliver(event)
+    house.work()
+    years_pass(house)
+    put_away(house)
+    house.deliver(event)
+    house.sql("UPDATE payments.payment_events SET attempts = 100")  # every attempt ended with its process
+    house.work()
+    assert house.value("SELECT count(*) FROM payments.dead_letters") == 1
+    assert restore_order(house.system, house.organization_id, UUID(order_id), house.clock(), "system:test", "a test")
+    assert house.value("SELECT count(*) FROM payments.dead_letters") == 0
+    assert house.violations() == []

@@ -360,3 +360,12 @@ INSERT INTO archive.discrepancies (organization_id, id, batch_id, order_id, kind
 
 INSERT INTO archive.cold_files (organization_id, id, month, path, manifest_path, orders, created_at)
     SELECT id, pg_temp.key('029', n, i), base::date - n * 31, 'p' || n, 'm' || n, 1, base FROM shop, generate_series(1, 100) AS n;
+
+INSERT INTO archive.legal_holds (organization_id, id, order_id, customer_id, reason, placed_by, created_at, released_at, released_by, release_reason)
+    SELECT organization_id, pg_temp.key('030', n, i), id, customer_id, 'case ' || n, 'test', at, CASE WHEN n % 50 > 0 THEN at END,
+           CASE WHEN n % 50 > 0 THEN 'test' END, CASE WHEN n % 50 > 0 THEN 'over' END
+      FROM filed WHERE n % 5 = 0;
+
+INSERT INTO archive.month_restores (organization_id, id, month, state, stays_until, reason, requested_by, created_at, finished_at)
+    SELECT id, pg_temp.key('031', n, i), date_trunc('month', base - n * interval '31 days')::date, 'done', base, 'an audit', 'test', base, base
+      FROM shop, generate_series(1, 100) AS n;

@@ -23,6 +23,8 @@ from holdfast.flows.allocation.explain_allocation import explain_allocation
 from holdfast.flows.allocation.simulate_allocation import SimulateAllocation, simulate_allocation
 from holdfast.flows.archive import scan_archive
 from holdfast.flows.archive.archived_documents import find_entry
+from holdfast.flows.archive.export_to_cold_storage import _stays
+from holdfast.flows.archive.hold_orders import is_held, list_holds
 from holdfast.flows.archive.operate_archive import list_discrepancies
 from holdfast.flows.archive.verify_archive import batches_by_status
 from holdfast.flows.checkout.payment_methods import forget_methods
@@ -578,6 +580,19 @@ NAMED: dict[str, Named] = {
             "SELECT d.id FROM archive.discrepancies d WHERE d.organization_id = :o AND d.batch_id = ("
             "SELECT b.id FROM archive.archive_batches b WHERE b.organization_id = :o ORDER BY b.chain_position LIMIT 1)"
         )
+    ),
+    "the holds on an order": Named(
+        statement(
+            "SELECT h.id FROM archive.legal_holds h WHERE h.organization_id = :o AND h.order_id = :order"
+            " AND h.released_at IS NULL"
+        )
+    ),
+    "the holds on a customer's orders": Named(in_tenant(lambda t, s: is_held(t, s.customer_id))),
+    "legal holds, newest first": Named(
+        lambda r, s: list_holds(r, manager(s), only_open=True, before=None, limit=50, now=s.now)
+    ),
+    "how long a month stays that was brought back": Named(
+        in_tenant(lambda t, s: _stays(t, s.now.date().replace(day=1))), SYSTEM
     ),
     "the archived order of a gateway's transaction": Named(
         statement(

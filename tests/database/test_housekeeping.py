@@ -53,6 +53,7 @@ REMEMBERS_AN_ORDER = {
     "archive.archived_orders": "the order itself, once it has gone",
     "archive.batch_leaves": "what the chain was made of",
     "archive.discrepancies": "what was found wrong with the archive",
+    "archive.legal_holds": "who wanted it kept, on record for good",
     "archive.payment_references": "news of a payment finds its archived order by it",
     "payments.money_differences": "the books of a day outlive its orders",
 }

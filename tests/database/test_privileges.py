@@ -20,10 +20,18 @@ DEFINERS = {
     "archive.drop_old_months": "drops months of the audit log past their retention, and of the history that are empty",
     "archive.erase_customer": "clears what roles may not write, the audit log above all",
     "archive.drop_month": "drops a table whose every order lies in cold storage",
+    "inventory.drop_month_of_movements": "drops a month of the ledger past its retention, and leaves opening balances",
     "orders.project_status": "writes orders.status, which nobody else may",
     "orders.project_price": "writes what an order costs, which nobody else may",
 }
-INLINED = {"tenancy.clock", "tenancy.uuid_v7", "tenancy.uuid_v7_floor", "checkout.is_abandoned", "archive.is_unsettled"}
+INLINED = {
+    "tenancy.clock",
+    "tenancy.uuid_v7",
+    "tenancy.uuid_v7_floor",
+    "checkout.is_abandoned",
+    "archive.is_unsettled",
+    "archive.is_under_way",
+}
 """SQL functions that run with the caller's rights inside a query; a SET clause would keep them from being inlined."""
 
 APPEND_ONLY = {
@@ -38,6 +46,7 @@ APPEND_ONLY = {
     "archive.batch_leaves": set(),
     "archive.erasures": set(),
     "archive.reconciliation_log": set(),
+    "archive.legal_holds": {"released_at", "released_by", "release_reason"},
     "payments.payment_events": {"payment_id", "state", "attempts", "next_attempt_at", "last_error", "processed_at"},
 }
 

@@ -15,7 +15,7 @@ from holdfast.notifications.retry_policy import LEASE_SECONDS
 from local.mail_server.feedback import event_of
 from prove import steps
 from prove.errand import Deed
-from tests.architecture.test_template import RESOURCES
+from tests.architecture.template import TEMPLATE
 from tests.faults.gauntlet import Gauntlet, Scene
 from tests.faults.production import Production
 from tests.faults.victims import Victims
@@ -33,7 +33,7 @@ class News:
         bus: Any = boto3.client("events")
         name = f"news-{uuid.uuid4().hex}"
         self._url = self._sqs.create_queue(QueueName=name)["QueueUrl"]
-        pattern = RESOURCES["ShopperNewsRule"]["Properties"]["EventPattern"]
+        pattern = TEMPLATE.resources["ShopperNewsRule"]["Properties"]["EventPattern"]
         bus.put_rule(Name=name, EventBusName=house.bus, EventPattern=json.dumps(pattern))
         target = {"Id": "queue", "Arn": f"arn:aws:sqs:us-east-1:123456789012:{name}"}
         bus.put_targets(Rule=name, EventBusName=house.bus, Targets=[target])

@@ -16,14 +16,12 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
-import jsonschema  # type: ignore[import-untyped]
-
-from holdfast.runtime import use
+from holdfast.runtime import Runtime, use
 from holdfast.values.ids import uuid7
 from local import sample_events
-from local.openapi import DOCUMENT
+from local.documented import check_documented
 from local.sandbox import LambdaContext
-from tests.architecture.test_template import FUNCTIONS, events, folder, route
+from tests.architecture.template import TEMPLATE, folder, route
 from tests.house import House
 
 HANDLERS: Final = Path(__file__).parents[2] / "functions"
@@ -38,10 +36,12 @@ ADDRESS: Final = {
 }
 SAMPLE_ORGANIZATION: Final = "01930000-0000-7000-8000-000000000001"
 SAMPLE_ORDER: Final = "01930000-0000-7000-8000-0000000000d1"
-FUNCTION_OF_ROUTE: Final = {route(properties): folder(function) for function, _, properties in events("HttpApi")}
+FUNCTION_OF_ROUTE: Final = {
+    route(properties): folder(function) for function, _, properties in TEMPLATE.events("HttpApi")
+}
 SYSTEM_FUNCTIONS: Final = frozenset(
     folder(name)
-    for name, properties in FUNCTIONS.items()
+    for name, properties in TEMPLATE.functions.items()
     if properties.get("Environment", {}).get("Variables", {}).get("DATABASE_USER") == "holdfast_system"
 )
 
@@ -185,15 +185,15 @@ class Door:
         headers = {name.lower(): value for name, value in answer["headers"].items()}
         assert answer["isBase64Encoded"] is False
         reply = Reply(answer["statusCode"], headers["content-type"], answer["body"], headers)
-        check_documented(event["routeKey"], reply)
+        check_documented(event["routeKey"], reply.status, reply.content_type, reply.raw)
         if reply.content_type == PROBLEM:
             assert reply.body["status"] == reply.status
             assert reply.body["correlation_id"]
         return reply
 
-    def invoke(self, function: str, event: Any, *, seconds: float = 30) -> Any:
-        """Any function with any event, in the role its template gives it."""
-        use(self.house.system if function in SYSTEM_FUNCTIONS else self.house.runtime)
+    def invoke(self, function: str, event: Any, *, seconds: float = 30, runtime: Runtime | None = None) -> Any:
+        """Any function with any event, in the role its template gives it, or with another runtime."""
+        use(runtime or (self.house.system if function in SYSTEM_FUNCTIONS else self.house.runtime))
         context = LambdaContext(
             function_name=function,
             memory_limit_in_mb=1024,
@@ -227,22 +227,3 @@ def checkout_body(quantity: int = 1, **more: Any) -> dict[str, Any]:
         "shipping_address": ADDRESS,
         "payment": {"gateway": "stripe", "token": "pm_card_visa"},
     } | more
-
-
-def check_documented(route: str, reply: Reply) -> None:
-    """Fails unless the OpenAPI document has this status, content type and form of body for the route."""
-    method, path = route.split(" ")
-    responses = document()["paths"][path][method.lower()]["responses"]
-    assert str(reply.status) in responses, f"{route} answered {reply.status}, which is not documented: {reply.raw}"
-    content = responses[str(reply.status)]["content"]
-    assert reply.content_type in content, f"{route} answered {reply.content_type} with {reply.status}"
-    schema = {**content[reply.content_type]["schema"], "components": document()["components"]}
-    said = reply.raw if reply.content_type == "text/plain" else reply.body
-    jsonschema.Draft202012Validator(schema).validate(said)
-
-
-@cache
-def document() -> dict[str, Any]:
-    """The committed OpenAPI document."""
-    loaded: dict[str, Any] = json.loads(DOCUMENT.read_text())
-    return loaded

@@ -14,7 +14,8 @@ from holdfast.tenancy.roles import Role, allows
 from holdfast.values.caller import CallerKind
 from holdfast.values.ids import uuid7
 from holdfast.web.access import OPERATION_OF_ROUTE, PUBLIC
-from tests.architecture.test_template import PUBLIC_ROUTES, events, route
+from tests.architecture.rules.door import PUBLIC_ROUTES
+from tests.architecture.template import TEMPLATE, route
 from tests.handlers.door import ADDRESS, FUNCTION_OF_ROUTE, Door, Reply, checkout_body
 from tests.house import House
 
@@ -34,6 +35,9 @@ BODIES: Final[Mapping[Operation, Any]] = {
     Operation.RECONCILE_ARCHIVE_BATCH: {},
     Operation.PROVE_ARCHIVE: {},
     Operation.RESTORE_ARCHIVED_ORDER: {"reason": "a dispute by letter"},
+    Operation.RESTORE_ARCHIVED_MONTH: {"reason": "an audit"},
+    Operation.PLACE_LEGAL_HOLD: {"reason": "case 7"},
+    Operation.RELEASE_LEGAL_HOLD: {"reason": "case 7 is over"},
     Operation.ERASE_CUSTOMER: {"reason": "asked for"},
     Operation.CHANGE_SHIPPING_ADDRESS: {"shipping_address": ADDRESS},
     Operation.REFUND_ORDER: {"reason": "customer_request"},
@@ -135,22 +139,20 @@ SPOILED_CLAIMS: Final[Mapping[str, dict[str, Any]]] = {
 def perform(door: Door, operation: Operation, who: Mapping[str, Any], order_id: str = "") -> Reply:
     key = ROUTE_OF[operation]
     # What is not an order is asked for by an id that nobody has: who may not ask is told so before who finds nothing.
-    path = {
-        name: order_id if name in {"reference", "order_id"} else str(uuid7(datetime.now(UTC)))
-        for name in re.findall(r"{(\w+)}", key)
-    }
+    named = {"reference": order_id, "order_id": order_id, "month": "2021-03"}
+    path = {name: named.get(name, str(uuid7(datetime.now(UTC)))) for name in re.findall(r"{(\w+)}", key)}
     return door.ask(key, {**BODIES, **BODIES_OF_STOCK}.get(operation), who=who, **path)
 
 
 def test_every_route_of_the_template_is_in_the_table_and_no_other() -> None:
-    assert {route(properties) for _, _, properties in events("HttpApi")} == set(OPERATION_OF_ROUTE)
+    assert {route(properties) for _, _, properties in TEMPLATE.events("HttpApi")} == set(OPERATION_OF_ROUTE)
     assert set(FUNCTION_OF_ROUTE) == set(OPERATION_OF_ROUTE)
 
 
 def test_the_same_routes_are_public_in_the_table_and_in_the_template() -> None:
     open_in_template = {
         route(properties)
-        for _, _, properties in events("HttpApi")
+        for _, _, properties in TEMPLATE.events("HttpApi")
         if properties.get("Auth", {}).get("Authorizer") == "NONE"
     }
     assert {key for key, operation in OPERATION_OF_ROUTE.items() if operation is PUBLIC} == open_in_template

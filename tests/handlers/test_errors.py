@@ -19,7 +19,8 @@ from holdfast.gateways.registry import GATEWAY_NAMES
 from holdfast.values.errors import HoldfastError, Rejected, Transient
 from holdfast.web.models import PaymentBody
 from holdfast.web.problems import CONTENT_TYPE, STATUS_OF_CODE, problem, response_for
-from tests.handlers.door import Door, checkout_body, document
+from local.documented import document
+from tests.handlers.door import Door, checkout_body
 
 
 def subclasses(kind: type[Any]) -> Iterator[type[Any]]:
@@ -178,3 +179,17 @@ def test_a_problem_is_json_that_any_client_reads(door: Door) -> None:
         "code": "not_found",
         "correlation_id": reply.body["correlation_id"],
     }
+
+
+def test_no_answer_is_kept_or_guessed_at_unless_its_route_says_so(door: Door) -> None:
+    answers = [
+        door.ask("GET /v1/orders"),
+        door.ask("POST /v1/checkout", "{", key=str(uuid.uuid4())),
+        door.ask("POST /v1/checkout", checkout_body(colour="red"), key=str(uuid.uuid4())),
+        door.ask("GET /v1/health", who=None),
+    ]
+    assert {answer.status for answer in answers} == {200, 400, 422}
+    for answer in answers:
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["strict-transport-security"].startswith("max-age=")

@@ -170,6 +170,7 @@ def test_every_metric_is_one_that_cloudwatch_reads(run: Run) -> None:
         "WebhookEventsStored",
         "WebhookRefused",
         "WebhookSignatureInvalid",
+        "WebhooksRefused",
     }
     for metric in run.metrics:
         well_formed(metric)

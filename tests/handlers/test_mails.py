@@ -11,7 +11,7 @@ import pytest
 from holdfast.notifications.occasions import KIND_OF_TOPIC
 from holdfast.runtime import use
 from local.mail_server.feedback import event_of
-from tests.architecture.test_template import RESOURCES
+from tests.architecture.template import TEMPLATE
 from tests.flows.actions import ordered
 from tests.flows.mailing import messages, notify, resume
 from tests.handlers.door import Door, Reply
@@ -90,7 +90,7 @@ def test_what_the_alarms_count_is_counted(shop: Door, post: Post, capsys: pytest
     shop.invoke("mail_feedback", bounced(shop, post))
     out = capsys.readouterr().out
     assert '"Kind":"bounced"' in out
-    alarms = {name: RESOURCES[name]["Properties"] for name in ("MailsFailedAlarm", "MailsRefusedAlarm")}
+    alarms = {name: TEMPLATE.resources[name]["Properties"] for name in ("MailsFailedAlarm", "MailsRefusedAlarm")}
     assert [alarm["Dimensions"][0]["Value"] for alarm in alarms.values()] == ["failed", "pending"]
     assert {name for name, _, _ in metrics(capsys)} == set()
 
@@ -257,7 +257,7 @@ def test_a_checkout_says_in_which_language_the_shopper_reads(shop: Door, post: P
 
 
 def test_the_rule_lets_through_what_shoppers_are_told_and_nothing_else() -> None:
-    pattern = RESOURCES["ShopperNewsRule"]["Properties"]["EventPattern"]
+    pattern = TEMPLATE.resources["ShopperNewsRule"]["Properties"]["EventPattern"]
     assert pattern["source"] == ["holdfast"]
     assert sorted(pattern["detail-type"]) == sorted(KIND_OF_TOPIC)
 
@@ -275,7 +275,7 @@ def test_the_bus_of_the_emulation_delivers_what_the_rule_says(shop: Door) -> Non
     """The wiring that the local system makes of the template."""
     queue = boto3.client("sqs").create_queue(QueueName=f"news-{uuid4().hex}")
     arn = boto3.client("sqs").get_queue_attributes(QueueUrl=queue["QueueUrl"], AttributeNames=["QueueArn"])
-    pattern = RESOURCES["ShopperNewsRule"]["Properties"]["EventPattern"]
+    pattern = TEMPLATE.resources["ShopperNewsRule"]["Properties"]["EventPattern"]
     events = boto3.client("events")
     events.put_rule(Name="news", EventBusName=shop.house.bus, EventPattern=json.dumps(pattern))
     target = {"Id": "queue", "Arn": arn["Attributes"]["QueueArn"]}

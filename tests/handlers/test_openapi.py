@@ -9,9 +9,11 @@ from pydantic import BaseModel
 
 from holdfast.web import views
 from holdfast.web.access import OPERATION_OF_ROUTE, PUBLIC
+from local.documented import document
 from local.openapi import DOCUMENT, text
-from tests.architecture.test_template import PUBLIC_ROUTES, events, route
-from tests.handlers.door import Door, checkout_body, document
+from tests.architecture.rules.door import PUBLIC_ROUTES
+from tests.architecture.template import TEMPLATE, route
+from tests.handlers.door import Door, checkout_body
 
 OPERATIONS = {
     f"{method.upper()} {path}": operation
@@ -29,7 +31,7 @@ def test_the_document_is_valid_openapi() -> None:
 
 
 def test_every_route_of_the_template_is_documented_and_no_other() -> None:
-    assert set(OPERATIONS) == {route(properties) for _, _, properties in events("HttpApi")}
+    assert set(OPERATIONS) == {route(properties) for _, _, properties in TEMPLATE.events("HttpApi")}
 
 
 def test_public_routes_are_public_in_the_document_too() -> None:

@@ -14,12 +14,13 @@ from holdfast.secrets.store import SecretStore
 from holdfast.tenancy.access import WHO_MAY
 from holdfast.values.caller import CallerKind
 from holdfast.web.access import OPERATION_OF_ROUTE, PUBLIC
+from local.documented import document
 from local.postgres import Server
 from local.testing import database
 from tests.archive.scenes import archive_environment
 from tests.furnished import THING_OF_PARAMETER, Pantry, furnish
 from tests.fuzz.cases import samples
-from tests.handlers.door import Door, Reply, document
+from tests.handlers.door import Door, Reply
 from tests.house import House
 
 ROUTES: Final = [

@@ -331,6 +331,19 @@ def test_migrating_a_current_database_changes_nothing(door: Door) -> None:
     assert door.house.value("SELECT pg_has_role('holdfast_app', 'rds_iam', 'MEMBER')")
 
 
+def test_the_deployment_opens_a_shop_and_is_told_what_is_wrong_with_its_file(door: Door) -> None:
+    owner = door.house._runtime("holdfast_owner", door.house.runtime.secrets)
+    file = door.sample("migrate/open_shop")
+    told = door.invoke("migrate", file, runtime=owner)
+    assert (told["outcome"], told["rows"]["variants"]["made"]) == ("opened", 2)
+    assert door.invoke("migrate", file, runtime=owner)["rows"]["variants"]["unchanged"] == 2
+    gone = {"stock": [{"warehouse": "CHI", "sku": "GONE", "quantity": 1}]}
+    refused = door.invoke("migrate", file | gone, runtime=owner)
+    assert (refused["outcome"], refused["code"]) == ("refused", "invalid_input")
+    assert refused["errors"] == [{"field": "stock.0", "message": "there is no SKU GONE"}]
+    owner.database.engine.dispose()
+
+
 def test_a_signed_sample_is_good_for_minutes_and_no_more() -> None:
     name = "payment_webhooks/stripe_payment_intent_succeeded"
     signature = sample_events.render(name, now=datetime.now(UTC))["headers"]["stripe-signature"]

@@ -114,8 +114,13 @@ def test_a_bad_signature_leaves_a_count_and_nothing_else(
     reply = deliver(shared_door, json.dumps(EVENT), signature=signature)
     assert (reply.status, reply.body["code"]) == (401, "signature_invalid")
     metrics = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
-    counted = [(metric["WebhookSignatureInvalid"], metric["Gateway"]) for metric in metrics if "Reason" not in metric]
+    counted = [
+        (each["WebhookSignatureInvalid"], each["Gateway"]) for each in metrics if "WebhookSignatureInvalid" in each
+    ]
     assert counted == [([1.0], "stripe")]
+    # The alarm counts them all: it cannot add up what has dimensions.
+    (alarming,) = [metric for metric in metrics if "WebhooksRefused" in metric]
+    assert (alarming["WebhooksRefused"], alarming["_aws"]["CloudWatchMetrics"][0]["Dimensions"]) == ([1.0], [[]])
 
 
 @pytest.mark.usefixtures("unchanged")

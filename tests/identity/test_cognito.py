@@ -13,7 +13,7 @@ from holdfast.identity.cognito import CognitoGuestTokens
 from holdfast.values.caller import CallerKind
 from holdfast.values.errors import Transient
 from holdfast.web.caller import caller_from
-from tests.architecture.test_template import RESOURCES
+from tests.architecture.template import TEMPLATE
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Pool:
 @pytest.fixture
 def pool(aws: str) -> Iterator[Pool]:
     cognito = boto3.client("cognito-idp")
-    own, guests = RESOURCES["UserPool"]["Properties"], RESOURCES["GuestClient"]["Properties"]
+    own, guests = TEMPLATE.resources["UserPool"]["Properties"], TEMPLATE.resources["GuestClient"]["Properties"]
     made = cognito.create_user_pool(
         PoolName=f"pool-{uuid.uuid4().hex}",
         Policies=own["Policies"],

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from local.permissions import DENIED, REFUSED
 from local.pollers import failed_ids
 from local.system import LocalSystem
 
@@ -58,6 +59,15 @@ def test_messages_are_handled_once_and_deleted(system: LocalSystem, tmp_path: Pa
     arn = f"arn:aws:sqs:us-east-1:123456789012:{QUEUE}"
     eventually(lambda: lines(file), sorted(f"ok{number} 1 {arn}" for number in range(12)))
     eventually(lambda: left(system, QUEUE), 0)
+
+
+def test_a_function_is_refused_what_its_role_does_not_allow(system: LocalSystem, tmp_path: Path) -> None:
+    """Its role allows publishing; putting events it would allow only under a condition that does not hold here."""
+    file = tmp_path / "handled"
+    send(system, f"ask {file}")
+    eventually(lambda: [line.split()[0] for line in lines(file)], [f"done,{DENIED}"])
+    log = (system.state / "logs" / "worker.log").read_text()
+    assert f"WorkerFunction {REFUSED} events:PutEvents on resource: arn:aws:events:" in log
 
 
 def test_a_reported_failure_comes_back_and_then_goes_to_the_dead_letters(system: LocalSystem, tmp_path: Path) -> None:

@@ -70,6 +70,14 @@ class ColdFileState(StrEnum):
     BROKEN = "broken"
 
 
+class MonthRestoreState(StrEnum):
+    """A month that is brought back: under way, whole again, or stopped by a file that is not what it was."""
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
 class ReconciliationType(StrEnum):
     """Why somebody looked at the archive."""
 

@@ -16,6 +16,7 @@ from holdfast.values.errors import Conflict, HoldfastError, InvalidInput, Transi
 SERIALIZATION_FAILURES: Final = frozenset({"40001", "40P01"})
 STALE_FACTS: Final = "HF001"
 TRANSITION_REFUSED: Final = "HF002"
+SEAL_REFUSED: Final = "HF003"
 _TIMEOUTS: Final = frozenset({"55P03", "57014", "25P03"})
 _RESTARTING: Final = frozenset({"57P01", "57P02", "57P03", "53300"})
 # NUL, and halves of surrogate pairs: JSON can spell them, PostgreSQL cannot keep them.
@@ -71,6 +72,7 @@ _BY_STATE: Final[Mapping[str, Callable[[str, str], HoldfastError]]] = {
     **dict.fromkeys(_CONSTRAINT_VIOLATIONS, ConstraintViolated),
     STALE_FACTS: lambda _, message: StaleFacts(message, retry_after_seconds=1),
     TRANSITION_REFUSED: ConstraintViolated,
+    SEAL_REFUSED: ConstraintViolated,
 }
 
 

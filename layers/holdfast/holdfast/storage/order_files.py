@@ -5,6 +5,7 @@ Nothing in the columns is anybody's personal data. Only the function of cold sto
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -82,6 +83,15 @@ def read_rows(path: Path) -> Iterator[tuple[int, list[dict[str, Any]]]]:
             raise ValueError("the file has another schema")
         for number in range(opened.num_row_groups):
             yield number, opened.read_row_group(number).to_pylist()
+
+
+def file_digest(path: Path) -> bytes:
+    """SHA-256 of a file, a piece at a time."""
+    digest = sha256()
+    with path.open("rb") as content:
+        while chunk := content.read(1 << 20):
+            digest.update(chunk)
+    return digest.digest()
 
 
 def read_document(bucket: Bucket, key: str, row_group: int, order_id: UUID, version: int) -> str | None:

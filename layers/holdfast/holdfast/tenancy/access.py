@@ -53,6 +53,11 @@ class Operation(StrEnum):
     RECONCILE_ARCHIVE_BATCH = "reconcile_archive_batch"
     PROVE_ARCHIVE = "prove_archive"
     RESTORE_ARCHIVED_ORDER = "restore_archived_order"
+    RESTORE_ARCHIVED_MONTH = "restore_archived_month"
+    LIST_RESTORED_MONTHS = "list_restored_months"
+    LIST_LEGAL_HOLDS = "list_legal_holds"
+    PLACE_LEGAL_HOLD = "place_legal_hold"
+    RELEASE_LEGAL_HOLD = "release_legal_hold"
     EXPORT_CUSTOMER = "export_customer"
     ERASE_CUSTOMER = "erase_customer"
     LIST_DISPUTES = "list_disputes"
@@ -132,7 +137,7 @@ _CUSTOMERS: Final = Access(frozenset({CallerKind.CUSTOMER}), staff=None)
 _MANAGERS: Final = Access(frozenset(), staff=Role.MANAGER)
 """What the operations team does: no shopper, and no staff below manager."""
 _ADMINS: Final = Access(frozenset(), staff=Role.ADMIN)
-"""What concerns people's data as a whole."""
+"""What concerns people's data as a whole, and what the law wants kept."""
 _VIEWERS: Final = Access(frozenset(), staff=Role.VIEWER)
 """What all staff may look at, and no shopper."""
 
@@ -160,6 +165,11 @@ WHO_MAY: Final[Mapping[Operation, Access]] = {
     Operation.RECONCILE_ARCHIVE_BATCH: _MANAGERS,
     Operation.PROVE_ARCHIVE: _MANAGERS,
     Operation.RESTORE_ARCHIVED_ORDER: _MANAGERS,
+    Operation.RESTORE_ARCHIVED_MONTH: _MANAGERS,
+    Operation.LIST_RESTORED_MONTHS: _MANAGERS,
+    Operation.LIST_LEGAL_HOLDS: _MANAGERS,
+    Operation.PLACE_LEGAL_HOLD: _ADMINS,
+    Operation.RELEASE_LEGAL_HOLD: _ADMINS,
     Operation.EXPORT_CUSTOMER: _ADMINS,
     Operation.ERASE_CUSTOMER: _ADMINS,
     Operation.SHOW_ORDER_TIMELINE: _MANAGERS,

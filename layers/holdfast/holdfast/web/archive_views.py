@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from holdfast.archive.policy import BatchStatus, DiscrepancyKind, Location, Strategy
+from holdfast.archive.policy import BatchStatus, DiscrepancyKind, Location, MonthRestoreState, Strategy
 
 
 class ArchiveStratum(BaseModel):
@@ -106,6 +106,63 @@ class RestoredOrderAnswer(BaseModel):
     restored: bool
 
 
+class RestoredMonth(BaseModel):
+    """A month that is brought back, and how far it came: ``row_groups_done`` of ``row_groups``; ``orders`` were not
+    there before. It does not go to cold storage again before ``stays_until``."""
+
+    id: UUID
+    month: str
+    state: MonthRestoreState
+    orders: int
+    row_groups: int
+    row_groups_done: int
+    stays_until: datetime
+    reason: str
+    requested_by: str
+    failure: str | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class RestoredMonthAnswer(BaseModel):
+    """The month."""
+
+    restore: RestoredMonth
+
+
+class RestoredMonthPage(BaseModel):
+    """Months, the latest asked for first. ``next_before`` is the next page's ``before``; ``null`` on the last page."""
+
+    restores: list[RestoredMonth]
+    next_before: UUID | None
+
+
+class LegalHold(BaseModel):
+    """Who wants an order kept, and why; and who let it go."""
+
+    id: UUID
+    order_id: UUID
+    reason: str
+    placed_by: str
+    created_at: datetime
+    released_at: datetime | None
+    released_by: str | None
+    release_reason: str | None
+
+
+class LegalHoldAnswer(BaseModel):
+    """The hold."""
+
+    hold: LegalHold
+
+
+class LegalHoldPage(BaseModel):
+    """Holds, newest first. ``next_before`` is the next page's ``before``; ``null`` on the last page."""
+
+    holds: list[LegalHold]
+    next_before: UUID | None
+
+
 class ExportedCustomer(BaseModel):
     """The profile of a customer."""
 
@@ -153,6 +210,10 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     ArchiveDiscrepancyPage,
     ArchiveProofAnswer,
     RestoredOrderAnswer,
+    RestoredMonthAnswer,
+    RestoredMonthPage,
+    LegalHoldAnswer,
+    LegalHoldPage,
     CustomerExport,
     ErasureAnswer,
 )

@@ -19,6 +19,11 @@ from holdfast.web.telemetry import correlated, correlation_id
 
 ERRORS_MAX: Final = 20
 FIELD_MAX_CHARACTERS: Final = 200
+_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Strict-Transport-Security": "max-age=63072000",
+    "X-Content-Type-Options": "nosniff",
+}
 _logger = logging.getLogger(__name__)
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
@@ -62,8 +67,8 @@ def serve(app: APIGatewayHttpResolver, *, takes_json: bool = True) -> Handler:
                 try:
                     event = with_json_body(event)
                 except Rejected as refusal:
-                    return _as_gateway_answer(_told(refusal))
-            return app.resolve(event, context)
+                    return _with_headers(_as_gateway_answer(_told(refusal)))
+            return _with_headers(app.resolve(event, context))
 
     return handler
 
@@ -91,6 +96,11 @@ def _as_gateway_answer(response: Response[Any]) -> dict[str, Any]:
         "body": response.body,
         "isBase64Encoded": False,
     }
+
+
+def _with_headers(answer: dict[str, Any]) -> dict[str, Any]:
+    """No browser and no proxy keeps an answer, unless its route says so, and none guesses what it is."""
+    return {**answer, "headers": {**_HEADERS, **answer.get("headers", {})}}
 
 
 def _validation_problem(error: RequestValidationError) -> Response[Any]:

@@ -17,6 +17,9 @@ from holdfast.runtime import Runtime
 from holdfast.values.errors import HoldfastError, NotFound
 from holdfast.values.ids import moment_of
 
+MOVES_MAX: Final = 3
+"""An order that is looked for moves to another tier at most so often meanwhile."""
+
 _ENTRY: Final = """
     SELECT x.order_id, x.version, x.customer_id, x.location, x.batch_id, x.cold_path, x.cold_row_group, x.legal_hold,
            l.checksum
@@ -119,7 +122,33 @@ def _entry(row: Mapping[str, Any]) -> Entry:
 
 
 def read_document(runtime: Runtime, organization_id: UUID, entry: Entry, now: datetime, actor: str) -> str:
-    """The document's text, proven. A location that is wrong is mended. Raises NotFound and AlteredDocument."""
+    """The document's text, proven. A location that is wrong is mended. Raises NotFound and AlteredDocument.
+
+    An order that moves to another tier meanwhile is looked for there; one that was brought back is not found.
+    """
+    for _ in range(MOVES_MAX):
+        text = _text_of(runtime, organization_id, entry, now, actor)
+        if text is not None:
+            break
+        with runtime.database.transaction(organization_id, now=now, actor=actor) as transaction:
+            found = find_entry(transaction, str(entry.order_id))
+        if found is None:
+            raise NotFound("there is no such order in the archive")
+        if found == entry:
+            break
+        entry = found
+    if text is None:
+        finding = Finding(entry.order_id, "missing", "the archived document is gone")
+        _complain(runtime, organization_id, entry, finding, now, actor)
+        raise NotFound("there is no such order")
+    if entry.checksum is None or checksum(text) != entry.checksum:
+        finding = Finding(entry.order_id, "inconsistent", "the archived document is not the one that was sealed")
+        _complain(runtime, organization_id, entry, finding, now, actor)
+        raise AlteredDocument(f"the archived order {entry.order_id} is not what was sealed")
+    return text
+
+
+def _text_of(runtime: Runtime, organization_id: UUID, entry: Entry, now: datetime, actor: str) -> str | None:
     text: str | None = None
     if entry.location is Location.ARCHIVED:
         with runtime.database.transaction(organization_id, now=now, actor=actor) as transaction:
@@ -131,20 +160,6 @@ def read_document(runtime: Runtime, organization_id: UUID, entry: Entry, now: da
             text = _archived_text(transaction, entry)
             if text is not None:
                 _mend_location(transaction, entry)
-    if text is None:
-        _complain(
-            runtime,
-            organization_id,
-            entry,
-            Finding(entry.order_id, "missing", "the archived document is gone"),
-            now,
-            actor,
-        )
-        raise NotFound("there is no such order")
-    if entry.checksum is None or checksum(text) != entry.checksum:
-        finding = Finding(entry.order_id, "inconsistent", "the archived document is not the one that was sealed")
-        _complain(runtime, organization_id, entry, finding, now, actor)
-        raise AlteredDocument(f"the archived order {entry.order_id} is not what was sealed")
     return text
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from holdfast.database.transaction import Transaction, records
 from holdfast.flows.archive.archived_documents import find_entry, view_archived
+from holdfast.flows.archive.hold_orders import is_held
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation, require
 from holdfast.values.caller import Caller
@@ -104,6 +105,8 @@ def erase_customer(
 
     def work(transaction: Transaction) -> dict[str, Any]:
         require(transaction, caller, Operation.ERASE_CUSTOMER)
+        if is_held(transaction, customer_id):
+            raise Conflict(_REFUSALS["held"])
         done: Mapping[str, Any] = transaction.value(
             "SELECT archive.erase_customer(:organization_id, :customer_id, :now, :id, :reason, :actor)",
             organization_id=transaction.tenant,

@@ -22,7 +22,7 @@ from holdfast.flows.archive.organizations import organizations
 from holdfast.flows.operations.call_person import call_person
 from holdfast.flows.operations.process_names import Process
 from holdfast.runtime import Runtime
-from holdfast.storage.order_files import OrderFileWriter, read_rows
+from holdfast.storage.order_files import OrderFileWriter, file_digest, read_rows
 from holdfast.values.errors import HoldfastError
 from holdfast.values.ids import uuid7, uuid7_time
 
@@ -188,7 +188,7 @@ def _begin_file(runtime: Runtime, organization_id: UUID, month: date, now: datet
             """,
             **bounds,
         )
-        if not waiting or transaction.value(_UNREADY, **bounds):
+        if not waiting or transaction.value(_UNREADY, **bounds) or _stays(transaction, month):
             return None
         file_id = uuid7(now)
         made = ColdFile(
@@ -209,6 +209,21 @@ def _begin_file(runtime: Runtime, organization_id: UUID, month: date, now: datet
         return made
 
     return runtime.database.transact(organization_id, work, now=now, actor=ACTOR)
+
+
+def _stays(transaction: Transaction, month: date) -> bool:
+    """Whether somebody had the month brought back and still wants it here."""
+    return bool(
+        transaction.value(
+            """
+            SELECT EXISTS (SELECT 1 FROM archive.month_restores r WHERE r.organization_id = :o AND r.month = :month
+                              AND r.stays_until > :now AND r.state <> 'failed')
+            """,
+            o=transaction.tenant,
+            month=month,
+            now=transaction.now,
+        )
+    )
 
 
 def _export_file(runtime: Runtime, organization_id: UUID, cold_file: ColdFile, clock: Callable[[], datetime]) -> int:
@@ -279,15 +294,6 @@ def prove_file(runtime: Runtime, organization_id: UUID, path: Path, now: datetim
     return _Contents(len(places), row_groups, path.stat().st_size, file_digest(path).hex(), root, totals, places)
 
 
-def file_digest(path: Path) -> bytes:
-    """SHA-256 of a file, a piece at a time."""
-    digest = sha256()
-    with path.open("rb") as content:
-        while chunk := content.read(1 << 20):
-            digest.update(chunk)
-    return digest.digest()
-
-
 def _sealed(
     runtime: Runtime, organization_id: UUID, rows: Sequence[Mapping[str, Any]], now: datetime
 ) -> dict[tuple[UUID, int], bytes]:
@@ -355,7 +361,7 @@ def _enter(
                   FROM unnest(CAST(:orders AS uuid[]), CAST(:versions AS integer[]), CAST(:groups AS integer[]))
                            AS p (order_id, version, row_group)
                  WHERE x.organization_id = :o AND x.order_id = p.order_id AND x.version = p.version
-                   AND x.location = 'archived'
+                   AND x.location = 'archived' AND NOT x.legal_hold -- placed since the month was found ready
                 """,
                 o=organization_id,
                 path=cold_file.path,

@@ -65,7 +65,7 @@ def list_discrepancies(
         require(transaction, caller, Operation.LIST_ARCHIVE_DISCREPANCIES)
         page = {"organization_id": transaction.tenant, "before": before, "limit": limit}
         rows = records(transaction.rows(_OPEN if only_open else _ALL, **page))
-    found = [_plain(row) for row in rows]
+    found = [plain(row) for row in rows]
     return {"discrepancies": found, "next_before": found[-1]["id"] if len(found) == limit else None}
 
 
@@ -90,7 +90,7 @@ def prove_archive(
     with runtime.database.transaction(caller.organization_id, now=clock(), actor=caller.actor) as transaction:
         require(transaction, caller, Operation.PROVE_ARCHIVE)
     proof = prove_chain(runtime, caller.organization_id, clock, time_left_seconds, actor=caller.actor)
-    return _plain(asdict(proof))
+    return plain(asdict(proof))
 
 
 def restore_archived_order(
@@ -123,10 +123,11 @@ def _batch(row: Mapping[str, Any]) -> dict[str, Any]:
             if sampled
             else sampling.statement(row["population"] - high_value, looked_at - high_value)
         )
-    return {**_plain(row), "statement": statement}
+    return {**plain(row), "statement": statement}
 
 
-def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+def plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row as an answer has it: instants in ISO 8601, ids as text."""
     return {
         name: value.isoformat() if isinstance(value, datetime) else str(value) if isinstance(value, UUID) else value
         for name, value in row.items()

@@ -1,20 +1,20 @@
-"""Prove cold storage again, long after: every file is what it was when its rows went; and bring its orders back."""
+"""Prove cold storage again, long after: every file is what it was when its rows went."""
 
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 from uuid import UUID
 
 from holdfast.flows.archive.examine_orders import Finding, open_discrepancy
-from holdfast.flows.archive.export_to_cold_storage import UnprovenFile, file_digest, prove_file
+from holdfast.flows.archive.export_to_cold_storage import UnprovenFile, prove_file
 from holdfast.flows.archive.organizations import organizations
 from holdfast.flows.operations.call_person import call_person
 from holdfast.flows.operations.process_names import Process
 from holdfast.runtime import Runtime
-from holdfast.storage.order_files import read_rows
+from holdfast.storage.order_files import file_digest
 from holdfast.values.errors import NotFound
 
 ACTOR: Final = "system:cold_export"
@@ -96,35 +96,3 @@ def _record(
         open_discrepancy(transaction, None, Finding(file_id, "inconsistent", f"{path}: {wrong}"))
         details = f"cold storage is not what it was: {wrong}; severity high"
         call_person(transaction, Process.COLD_EXPORT, file_id, details, {"path": path, "severity": "high"})
-
-
-def restore_month(
-    runtime: Runtime, organization_id: UUID, month: date, clock: Callable[[], datetime], actor: str
-) -> int:
-    """Bring a month back among the archived orders, every document proven; how many were not there."""
-    with runtime.database.transaction(organization_id, now=clock(), actor=actor) as transaction:
-        transaction.value("SELECT operations.make_partitions(:month, 0)", month=month)
-        paths = transaction.rows(
-            "SELECT path FROM archive.cold_files WHERE organization_id = :o AND month = :month AND state = 'verified'",
-            o=organization_id,
-            month=month,
-        )
-    brought = 0
-    for (path,) in paths:
-        with tempfile.TemporaryDirectory(prefix="cold-") as folder:
-            local = Path(folder) / "orders.parquet"
-            with local.open("wb") as target:
-                runtime.archive_bucket.copy_to(path, target)
-            for _, rows in read_rows(local):
-                with runtime.database.transaction(organization_id, now=clock(), actor=actor) as transaction:
-                    for row in rows:
-                        brought += bool(
-                            transaction.value(
-                                "SELECT archive.refile(:o, :order_id, :version, :document)",
-                                o=organization_id,
-                                order_id=UUID(row["order_id"]),
-                                version=row["version"],
-                                document=row["document"],
-                            )
-                        )
-    return brought

@@ -15,6 +15,7 @@ STAGING_RETENTION_DAYS: Final = 1
 MESSAGES_RETENTION_DAYS: Final = 400
 """Longer than the bus' archive keeps events: what is replayed from it finds its mail sent."""
 AUDIT_RETENTION_DAYS: Final = 3_653
+MOVEMENTS_RETENTION_DAYS: Final = 3_653
 HISTORY_EMPTY_DAYS: Final = 365
 """After that an empty month of the history is one that the archive has emptied, not one that is being filled."""
 PURGE_BATCH_MAX_ROWS: Final = 5_000
@@ -106,6 +107,7 @@ def keep_house(runtime: Runtime, clock: Callable[[], datetime], time_left_second
                 history=now.date() - timedelta(days=HISTORY_EMPTY_DAYS),
             )
         )
+    dropped += _drop_movements(runtime, now, time_left_seconds)
     purged = dict.fromkeys(_PURGES, 0)
     for name, (statement, age) in _PURGES.items():
         while time_left_seconds() > 0:
@@ -115,3 +117,17 @@ def keep_house(runtime: Runtime, clock: Callable[[], datetime], time_left_second
             if gone < PURGE_BATCH_MAX_ROWS:
                 break
     return Kept(made, strays, purged, dropped)
+
+
+def _drop_movements(runtime: Runtime, now: datetime, time_left_seconds: Callable[[], float]) -> int:
+    """Months of the ledger past their retention, the oldest first, each leaving its opening balances; how many."""
+    before, dropped = now.date() - timedelta(days=MOVEMENTS_RETENTION_DAYS), 0
+    while time_left_seconds() > 0:
+        with runtime.database.transaction(None, now=now, actor=ACTOR) as transaction:
+            month = transaction.value(
+                "SELECT inventory.drop_month_of_movements(CAST(:before AS date), :now)", before=before, now=now
+            )
+        if month is None:
+            break
+        dropped += 1
+    return dropped

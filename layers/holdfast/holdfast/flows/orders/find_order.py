@@ -15,17 +15,25 @@ from holdfast.values.errors import NotFound
 
 def find_order(runtime: Runtime, caller: Caller, reference: str, now: datetime) -> Mapping[str, Any]:
     """The order's view, wherever the order lives. Raises NotFound, also for an order that is somebody else's."""
-    try:
-        with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
-            order_id = order_id_of(transaction, caller, reference)
-            view: Mapping[str, Any] | None = transaction.execute_and_commit(
-                "SELECT checkout.order_view(:organization_id, :order_id)",
-                organization_id=caller.organization_id,
-                order_id=order_id,
-            )
-    except NotFound:
-        view = None
-    return view if view is not None else _find_archived(runtime, caller, reference, now)
+    for find in (_find_active, _find_archived):
+        try:
+            return find(runtime, caller, reference, now)
+        except NotFound:
+            continue
+    return _find_active(runtime, caller, reference, now)  # brought back while it was looked for in the archive
+
+
+def _find_active(runtime: Runtime, caller: Caller, reference: str, now: datetime) -> Mapping[str, Any]:
+    with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
+        order_id = order_id_of(transaction, caller, reference)
+        view: Mapping[str, Any] | None = transaction.execute_and_commit(
+            "SELECT checkout.order_view(:organization_id, :order_id)",
+            organization_id=caller.organization_id,
+            order_id=order_id,
+        )
+    if view is None:
+        raise NotFound("there is no such order")
+    return view
 
 
 def _find_archived(runtime: Runtime, caller: Caller, reference: str, now: datetime) -> Mapping[str, Any]:

@@ -1,0 +1,91 @@
+"""`python -m artefacts BUILD`: every function in a folder that `sam build` made answers its sample events.
+
+Wrong answers, sizes and imports over budget fail. Cold starts are told beside that of an empty handler, measured in
+the same run under the same load, and never fail.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+from artefacts.budgets import MEGABYTE
+from artefacts.expectations import LANE, SAMPLES
+from artefacts.run import EMPTY, Build, Outcome, Run
+from artefacts.shop import open_shop
+from local import sample_events
+from local.children import ROOT
+from local.emulator import Emulator, binary, gather_runtime
+
+EMPTY_EVERY: Final = 8
+"""So many functions between two starts of the empty handler, which so meets the same load as they do."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 when every sample was answered as expected and nothing is over budget."""
+    parser = argparse.ArgumentParser(prog="artefacts", description=__doc__)
+    parser.add_argument("build", type=Path, help="the folder that `sam build` filled, for this machine's processor")
+    parser.add_argument("--sam", type=Path, default=ROOT / ".venv-sam", help="where the SAM CLI is installed")
+    parser.add_argument("--jobs", type=int, default=2, help="functions that run at once")
+    parser.add_argument("--only", nargs="*", default=[], help="these functions alone")
+    options = parser.parse_args(arguments)
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="holdfast-artefacts-") as folder:
+        work = Path(folder)
+        (work / "logs").mkdir()
+        emulator = Emulator(binary(options.sam), gather_runtime(work / "runtime"), work / "logs")
+        with open_shop(work / "state") as shop:
+            run = Run(shop, Build(options.build), emulator)
+            outcomes, problems = _run(run, options.only, options.jobs, work)
+    print(_table(outcomes))
+    problems += [problem for outcome in outcomes for problem in outcome.problems]
+    answered = sum(outcome.answered for outcome in outcomes)
+    print("\n".join(["", *problems]) if problems else "", end="\n" if problems else "")
+    print(f"{answered} samples answered as expected, {len(problems)} problems, {time.monotonic() - begin:.0f} s")
+    return 1 if problems else 0
+
+
+def _run(run: Run, only: Sequence[str], jobs: int, work: Path) -> tuple[list[Outcome], list[str]]:
+    samples = {f"{function}/{sample.case}" for function, cases in SAMPLES.items() for sample in cases}
+    problems = [f"expectations and events/ differ: {name}" for name in samples ^ set(sample_events.names())]
+    problems += [f"template and expectations differ: {name}" for name in set(run.functions) ^ set(SAMPLES)]
+    chosen = [name for name in run.functions if name in SAMPLES and (not only or name in only)]
+    problems += run.blindfold()
+    run.prepare(chosen)
+    alone = [name for name in LANE if name in chosen]
+    pending: list[Future[Outcome]] = []
+    with ThreadPoolExecutor(jobs) as pool:
+        for number, name in enumerate(each for each in chosen if each not in LANE):
+            if number % EMPTY_EVERY == 0:
+                pending.append(pool.submit(run.empty, work / f"empty-{number}"))
+            pending.append(pool.submit(run.answers, name))
+    # What the archive takes away, the others may still be asked about: it comes after them, one after the other.
+    return [each.result() for each in pending] + [run.answers(name) for name in alone], problems
+
+
+def _table(outcomes: Sequence[Outcome]) -> str:
+    empty = [outcome for outcome in outcomes if outcome.function == EMPTY]
+    base = statistics.median(outcome.cold_ms for outcome in empty)
+    lines = [
+        f"{'function':<24}{'unzipped MB':>12}{'first answer ms':>17}{'x empty':>9}{'import ms':>11}{'peak MB':>9}{'modules':>9}"
+    ]
+    shown = [outcome for outcome in outcomes if outcome.function != EMPTY]
+    middle = sorted(empty, key=lambda outcome: outcome.cold_ms)[len(empty) // 2]
+    lines += [
+        f"{outcome.function:<24}{outcome.size_bytes / MEGABYTE:>12.1f}{outcome.cold_ms:>17.0f}"
+        f"{outcome.cold_ms / base:>9.1f}{outcome.init_ms:>11.0f}{outcome.peak_bytes / MEGABYTE:>9.0f}{outcome.modules:>9}"
+        for outcome in (middle, *sorted(shown, key=lambda outcome: outcome.function))
+    ]
+    spread = f"{min(each.cold_ms for each in empty):.0f} to {max(each.cold_ms for each in empty):.0f} ms"
+    return "\n".join([*lines, f"the empty handler started {len(empty)} times: median {base:.0f} ms, {spread}"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

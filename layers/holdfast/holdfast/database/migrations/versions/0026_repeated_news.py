@@ -1,0 +1,16 @@
+"""An order comes back from the archive though its old news was repeated meanwhile."""
+
+from holdfast.database.migrations.run import apply_sql
+
+revision = "0026"
+down_revision = "0021"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    apply_sql("0026_repeated_news.up.sql")
+
+
+def downgrade() -> None:
+    apply_sql("0026_repeated_news.down.sql")

@@ -1,0 +1,1 @@
+"""Shops: opened, and brought to what their file says."""

@@ -1,0 +1,215 @@
+"""The years after: what is over goes into the archive and out of the active tables, then into cold storage; late news
+and people bring orders back. Schedules die, meet themselves and find AWS away. Whatever an order was, it reads as ever.
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from holdfast.flows.archive.archive_orders import archive_orders
+from holdfast.flows.archive.export_to_cold_storage import export_to_cold_storage
+from holdfast.flows.archive.prove_chain import prove_chain
+from holdfast.flows.archive.prove_cold_storage import prove_cold_storage
+from holdfast.flows.archive.purge_orders import purge_orders
+from holdfast.flows.archive.restore_order import restore_order
+from holdfast.flows.archive.scan_archive import full_scan, spot_check
+from holdfast.flows.archive.verify_archive import verify_new_batches
+from holdfast.flows.orders.find_order import find_order
+from holdfast.runtime import Runtime
+from prove import shop, steps
+from prove.actors import Task, run_together
+from prove.errand import Among, Deed, Step, Trap
+from prove.rest import Rest
+from prove.rules import DISPUTABLE, YEARS
+from prove.steps import TIME_LEFT_SECONDS, Clock
+from prove.world import World
+
+DAY: Final = 86_400
+BATCH_MAX_ORDERS: Final = 5
+"""So that there are several batches to die in."""
+_TROUBLES: Final = (
+    Trap(0, Deed.KILL_PROCESS, Among.ALL),
+    Trap(0, Deed.KILL_PROCESS, Among.COMMITS),
+    Trap(0, Deed.LOSE_ANSWER, Among.COMMITS),
+    Trap(0, Deed.REFUSE_40001, Among.STATEMENTS),
+    Trap(0, Deed.END_CONNECTION, Among.STATEMENTS),
+    Trap(0, Deed.PAUSE, Among.STATEMENTS),
+)
+_POINTS_MAX: Final = {Among.ALL: 24, Among.STATEMENTS: 16, Among.COMMITS: 6}
+Views = Mapping[str, Mapping[str, Any]]
+
+
+def archival(runtime: Runtime, clock: Clock) -> tuple[int, int]:
+    """A tick of ``archival``: how many were purged and archived."""
+    purged = purge_orders(runtime, clock, _plenty)
+    return purged.orders, archive_orders(runtime, clock, _plenty, batch_max_orders=BATCH_MAX_ORDERS).orders
+
+
+def verification(runtime: Runtime, clock: Clock) -> int:
+    """The ticks of ``archive_verification``: new batches, some by chance, and everything."""
+    looks = (verify_new_batches, spot_check, full_scan)
+    return sum(len(look(runtime, clock, _plenty).tally.findings) for look in looks)
+
+
+def cold_export(runtime: Runtime, clock: Clock) -> tuple[int, int]:
+    """A tick of ``cold_export``: how many were moved, how many files are broken."""
+    exported = export_to_cold_storage(runtime, clock, _plenty)
+    return exported.orders, exported.unproven_files + len(prove_cold_storage(runtime, clock, _plenty).broken)
+
+
+def bring_back(runtime: Runtime, clock: Clock, order_id: UUID) -> bool:
+    """``POST /v1/ops/archive/orders/{id}/restore``."""
+    return restore_order(runtime, shop.ORGANIZATION, order_id, clock(), shop.MANAGER.actor, "as the plan has it")
+
+
+def read_orders(runtime: Runtime, clock: Clock, order_ids: Sequence[str]) -> Views:
+    """``GET /v1/orders/{id}``, one by one, but for the version, which counts how often the row was written."""
+    return {each: {**find_order(runtime, shop.MANAGER, each, clock()), "version": None} for each in order_ids}
+
+
+def prove_the_chain(runtime: Runtime, clock: Clock) -> str | None:
+    """Where the chain of batches is broken, and why."""
+    proof = prove_chain(runtime, shop.ORGANIZATION, clock, _plenty, actor="system:archive_verification")
+    return None if proof.break_position is None else f"batch {proof.break_position}: {proof.break_reason}"
+
+
+def _plenty() -> float:
+    return TIME_LEFT_SECONDS
+
+
+class Years:
+    """One world after it came to rest."""
+
+    def __init__(self, world: World, rest: Rest) -> None:
+        self._world = world
+        self._rest = rest
+        self._dice = random.Random(f"years/{world.plan.seed}")
+        self._number = 0
+        self._known: dict[str, Any] = {}
+        self._stirred: set[str] = set()
+        """Orders that something happened to since they were read."""
+
+    def go_by(self) -> dict[str, list[object]]:
+        """Two and a half years, then three more. The rows that break each sentence."""
+        world = self._world
+        rows = world.rows("SELECT id FROM orders.orders ORDER BY id")
+        self._known = dict(self._do("app", read_orders, [str(row["id"]) for row in rows]))
+        other: list[object] = []
+        self._leap(900)
+        self._put_away()
+        other += self._read_again()
+        self._late_news("archived")
+        self._person_restores()
+        other += self._read_again()
+        self._leap(120)
+        self._put_away()
+        self._leap(1_300)
+        self._put_away()
+        self._troubled(cold_export)
+        self._troubled(cold_export)
+        other += self._read_again()
+        self._late_news("cold_storage")
+        other += self._read_again()
+        found: dict[str, list[object]] = {sentence: list(world.rows(query)) for sentence, query in YEARS.items()}
+        broken = self._do("system", prove_the_chain)
+        return {
+            "an old order reads as it always did": other,
+            "the chain of batches is whole": [broken] if broken else [],
+            **found,
+        }
+
+    def _leap(self, days: int) -> None:
+        self._world.turn(days * DAY)
+        self._world.tell(f"{days} days pass")
+        self._world.counts["fault: leap of years" if days > 365 else "fault: leap of months"] += 1
+        self._do("system", steps.keep_the_house)
+
+    def _put_away(self) -> None:
+        """Archived, verified, and purged when the grace is over."""
+        self._troubled(archival)
+        self._troubled(verification)
+        self._world.turn(8 * DAY)
+        self._troubled(archival)
+
+    def _troubled(self, schedule: Step) -> None:
+        """A tick that something happens to, then one that nothing happens to."""
+        world, trap = self._world, self._dice.choice(_TROUBLES)
+        trap = Trap(self._dice.randint(1, _POINTS_MAX[trap.among]), trap.deed, trap.among)
+        aws = "down" if self._dice.random() < 0.2 else None
+        task = self._task("system", schedule, (), trap=trap, aws=aws)
+        world.counts[f"action {schedule.__name__}"] += 1
+        if trap.deed is Deed.PAUSE:
+            other = self._task("system", schedule, ())
+            outcomes, met = run_together((world.actors[0], task), [(world.actors[1], other)], world.somebody_waits)
+            world.counts[f"together: {schedule.__name__} + same"] += met
+        else:
+            world.actors[0].begin(task)
+            outcomes = [world.actors[0].finish()]
+        for outcome in outcomes:
+            world.note(0, task, outcome, None)
+            world.tell(f"{schedule.__name__} [{trap.deed} {outcome.trapped_at}] {outcome.result or outcome.error}")
+        if outcomes[0].trapped_at is not None:
+            world.counts[f"fault: {schedule.__name__}, {trap.deed}"] += 1
+        world.turn(3_600)
+        world.counts[f"action {schedule.__name__}"] += 1
+        world.tell(f"{schedule.__name__}: {self._do('system', schedule)}")
+        world.collect()
+
+    def _late_news(self, location: str) -> None:
+        """The bank of a shopper asks for the money of an order that is put away; and old news is repeated."""
+        world = self._world
+        rows = world.rows(DISPUTABLE, location=location)
+        if not rows:
+            return
+        row = self._dice.choice(rows)
+        world.tell(f"the shopper's bank about an order in {location}: {row['order_id']}")
+        path = f"/_control/payment_intents/{row['gateway_transaction_id']}/dispute"
+        world.gateway.ask("POST", path, {"status": "won"})
+        world.sql("INSERT INTO prove.late_news VALUES (:id)", id=row["order_id"])
+        world.counts[f"outside: late news, {location}"] += 1
+        self._stirred.add(str(row["order_id"]))
+        world.collect()
+        world.memory.mail += self._dice.sample(world.memory.heard, min(3, len(world.memory.heard)))
+        self._rest.hear_everything()
+
+    def _person_restores(self) -> None:
+        rows = self._world.rows(
+            "SELECT order_id FROM archive.archive_index WHERE location = 'archived' ORDER BY order_id"
+        )
+        if rows:
+            order_id = self._dice.choice(rows)["order_id"]
+            self._world.counts["action bring_back"] += 1
+            self._world.tell(f"bring_back {order_id}: {self._do('system', bring_back, order_id)}")
+
+    def _read_again(self) -> list[object]:
+        """Every order, wherever it lies: what differs of those that were put away, but for what something happened to."""
+        rows = self._world.rows("SELECT order_id FROM archive.archive_index")
+        put_away = {str(row["order_id"]) for row in rows} - self._stirred
+        views = self._do("app", read_orders, list(self._known))
+        other: list[object] = []
+        for each, view in views.items():
+            was = self._known[each]
+            names = {name for name in {*was, *view} if was.get(name) != view.get(name)}
+            if names and each in put_away:
+                other.append({"order": each, **{name: (was.get(name), view.get(name)) for name in sorted(names)}})
+        self._known = dict(views)
+        self._stirred.clear()
+        return other
+
+    def _task(
+        self, role: str, step: Step, arguments: tuple[Any, ...], trap: Trap | None = None, aws: str | None = None
+    ) -> Task:
+        self._number += 1
+        dice = f"years/{self._world.plan.seed}/{self._number}"
+        return Task(role, self._world.now, step, arguments, dice, trap, aws)
+
+    def _do(self, role: str, step: Step, *arguments: Any) -> Any:
+        """Raises RuntimeError for what fails though nothing troubles it."""
+        task, actor = self._task(role, step, arguments), self._world.actors[0]
+        actor.begin(task)
+        outcome = actor.finish()
+        self._world.note(0, task, outcome, None)
+        if outcome.error is not None or outcome.killed:
+            raise RuntimeError(f"{step.__name__}: {outcome.error}: {outcome.detail}")
+        return outcome.result

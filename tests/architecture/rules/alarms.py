@@ -1,0 +1,211 @@
+"""Alarms: whatever goes wrong wakes somebody, and tells where to read on."""
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache, partial
+from typing import Any, Final
+
+from tests.architecture.rules.rule import rule
+from tests.architecture.template import ROOT, Template, everything
+
+RUNBOOK: Final = re.compile(r" See docs/operations\.md#(?P<anchor>[a-z]+)$")
+
+WATCHED: Final = {
+    "ArchiveBatchesBlocked": "the archive: batches that an open discrepancy keeps from being purged",
+    "ArchiveDiscrepancies": "the archive: orders that are not as they were sealed",
+    "ColdFilesBroken": "the archive: files of cold storage",
+    "DatabaseConnections": "connections of the database",
+    "DatabaseConnectionsCurrentlySessionPinned": "sessions that RDS Proxy cannot share",
+    "DeadLettersOpen": "payment events that need a person",
+    "DefaultPartitionRows": "months that were not there in time",
+    "DisputesDueSoon": "disputes whose answer is due",
+    "ExpiryUnfinished": "holds that are not released in time",
+    "LedgerDifferences": "stock that its movements do not explain",
+    "MessagesGivenUp": "messages that crashed their function",
+    "MoneyDifferencesOpen": "the money watchdog",
+    "WebhooksRefused": "webhooks that are refused, whatever the gateway",
+}
+"""What an alarm must watch beside every function, queue and schedule."""
+
+MINUTES: Final = {"minute": 1, "minutes": 1, "hour": 60, "hours": 60, "day": 1440, "days": 1440}
+LONGEST_LOOK_BACK_MINUTES: Final = 2 * 1440
+"""Of an alarm, with room for a late tick. What runs less often cannot be missed by one; see WITHOUT_HEARTBEAT."""
+
+WITHOUT_HEARTBEAT: Final = {
+    "ColdExportFunction": "monthly, and an alarm looks back a week at most; ColdFilesBroken tells of what it finds",
+}
+
+
+def metrics(alarm: Any) -> Iterator[tuple[str, str, list[Any], Any]]:
+    """(namespace, name, dimensions, the part that says period and statistic) of what an alarm watches."""
+    if "MetricName" in alarm:
+        yield alarm["Namespace"], alarm["MetricName"], alarm.get("Dimensions", []), alarm
+    for each in alarm.get("Metrics", []):
+        chosen = each["Fn::If"][1] if "Fn::If" in each else each
+        if "MetricStat" in chosen:
+            metric = chosen["MetricStat"]["Metric"]
+            yield metric["Namespace"], metric["MetricName"], metric.get("Dimensions", []), chosen["MetricStat"]
+
+
+def _watched(template: Template, value: Any) -> set[str]:
+    """The names of the metrics that alarms watch with this value of a dimension."""
+    return {
+        metric
+        for alarm in template.alarms.values()
+        for _, metric, dimensions, _ in metrics(alarm)
+        if value in [dimension["Value"] for dimension in dimensions]
+    }
+
+
+@rule(
+    lambda template: template.resources.pop("StockFunctionAlarm"),
+    lambda template: template.alarms["StockFunctionAlarm"]["Metrics"].pop(),
+    lambda template: template.resources.pop("PaymentEventsQueueAgeAlarm"),
+    lambda template: template.resources.pop("ScheduleDeadLetterQueueAlarm"),
+)
+def trouble_with_any_queue_or_function_wakes_somebody(template: Template) -> Iterator[str]:
+    for function in template.functions:
+        missing = {"Errors", "Throttles"} - _watched(template, {"Ref": function})
+        if missing:
+            yield f"Add {function}Alarm: it watches {sorted(missing)}."
+    for queue in template.queues:
+        wanted = {"ApproximateNumberOfMessagesVisible"}
+        if queue not in template.dead_letter_queues:
+            wanted.add("ApproximateAgeOfOldestMessage")
+        missing = wanted - _watched(template, {"Fn::GetAtt": f"{queue}.QueueName"})
+        if missing:
+            yield f"Add an alarm for {queue}: it watches {sorted(missing)}."
+
+
+def _pace_minutes(expression: str) -> int:
+    found = re.fullmatch(r"rate\((\d+) (\w+)\)", expression)
+    assert found, f"{expression}: this rule reads rates alone"
+    return int(found[1]) * MINUTES[found[2]]
+
+
+@rule(
+    lambda template: template.alarms["MinuteSchedulesSilentAlarm"]["Metrics"].pop(),
+    lambda template: template.resources.pop("DailySchedulesSilentAlarm"),
+    lambda template: template.alarms["HourlySchedulesSilentAlarm"].update(TreatMissingData="notBreaching"),
+    lambda template: template.alarms["HourlySchedulesSilentAlarm"].update(EvaluationPeriods=1),
+    lambda template: template.functions["ColdExportFunction"].pop("Events"),
+)
+def a_clock_that_stands_still_wakes_somebody(template: Template) -> Iterator[str]:
+    paces: dict[str, int] = {}
+    for function, _, properties in template.events("ScheduleV2"):
+        pace = _pace_minutes(properties["ScheduleExpression"])
+        paces[function] = min(pace, paces.get(function, pace))
+    looks: dict[str, int] = {}
+    for name, alarm in template.alarms.items():
+        if not name.endswith("SchedulesSilentAlarm"):
+            continue
+        if alarm["TreatMissingData"] != "breaching":
+            yield f"{name}: no data means no invocation, `TreatMissingData: breaching`."
+        for _, _, dimensions, stated in metrics(alarm):
+            looks[dimensions[0]["Value"]["Ref"]] = stated["Period"] * alarm["EvaluationPeriods"] // 60
+    for function in sorted(
+        set(WITHOUT_HEARTBEAT) - {name for name in paces if paces[name] * 2 > LONGEST_LOOK_BACK_MINUTES}
+    ):
+        yield f"{function} needs no excuse any more: take it out of WITHOUT_HEARTBEAT."
+    for function, pace in paces.items():
+        if pace * 2 > LONGEST_LOOK_BACK_MINUTES:
+            if function not in WITHOUT_HEARTBEAT:
+                yield f"{function} runs every {pace} minutes: explain in WITHOUT_HEARTBEAT who misses it."
+        elif function not in looks:
+            yield f"{function}: add it to the ...SchedulesSilentAlarm of its pace."
+        elif looks[function] < pace * 2:
+            yield f"{function}: an alarm over {looks[function]} minutes is raised by one late tick."
+
+
+def _forget(template: Template, metric: str) -> None:
+    for name, alarm in template.alarms.items():
+        if metric in {watched for _, watched, _, _ in metrics(alarm)}:
+            del template.resources[name]
+
+
+@rule(*(partial(_forget, metric=metric) for metric in WATCHED))
+def every_trouble_of_the_product_wakes_somebody(template: Template) -> Iterator[str]:
+    watched = {metric for alarm in template.alarms.values() for _, metric, _, _ in metrics(alarm)}
+    for metric, what in WATCHED.items():
+        if metric not in watched:
+            yield f"Add an alarm on {metric}: {what}."
+
+
+@cache
+def emitted() -> dict[str, set[frozenset[str]]]:
+    """The metrics that the code counts, and with which dimensions."""
+    found: dict[str, set[frozenset[str]]] = {}
+    package = ROOT / "layers" / "holdfast" / "holdfast"
+    for path in [*(ROOT / "functions").glob("*/app.py"), *package.rglob("*.py")]:
+        for part in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(part, ast.Call) and getattr(part.func, "id", "") == "count" and part.args:
+                dimensions = frozenset(str(keyword.arg) for keyword in part.keywords if keyword.arg != "value")
+                if isinstance(part.args[0], ast.Constant):
+                    found.setdefault(str(part.args[0].value), set()).add(dimensions)
+    return found
+
+
+@rule(
+    lambda template: template.alarms["MoneyDifferencesAlarm"].update(MetricName="MoneyDifference"),
+    lambda template: template.alarms["MailsFailedAlarm"].pop("Dimensions"),
+    lambda template: template.alarms["WebhooksRefusedAlarm"].update(
+        Dimensions=[{"Name": "Gateway", "Value": "stripe"}]
+    ),
+)
+def an_alarm_watches_what_the_code_counts(template: Template) -> Iterator[str]:
+    for name, alarm in template.alarms.items():
+        for namespace, metric, dimensions, _ in metrics(alarm):
+            if namespace != "Holdfast":
+                continue
+            wanted = frozenset(dimension["Name"] for dimension in dimensions)
+            if wanted not in emitted().get(metric, set()):
+                yield f"{name}: nobody counts {metric} by {sorted(wanted) or 'nothing'}; the alarm would never ring."
+
+
+@rule(
+    lambda template: template.alarms["StockFunctionAlarm"].pop("AlarmActions"),
+    lambda template: template.alarms["StockFunctionAlarm"].pop("OKActions"),
+    lambda template: template.alarms["StockFunctionAlarm"].pop("TreatMissingData"),
+    lambda template: template.alarms["StockFunctionAlarm"].update(ActionsEnabled=False),
+)
+def an_alarm_tells_people_and_says_what_silence_means(template: Template) -> Iterator[str]:
+    for name, alarm in template.alarms.items():
+        if alarm.get("AlarmActions") != [{"Ref": "AlertTopic"}] or alarm.get("OKActions") != [{"Ref": "AlertTopic"}]:
+            yield f"{name} tells nobody: AlarmActions and OKActions are [!Ref AlertTopic]."
+        if alarm.get("TreatMissingData") not in {"notBreaching", "breaching"}:
+            yield f"{name}: say in TreatMissingData what it means when nothing is counted."
+        if "ActionsEnabled" in alarm:
+            yield f"{name}: an alarm that does nothing is none."
+
+
+def _anchors() -> set[str]:
+    """What can be linked to in docs/operations.md: its headings, as GitHub names them, and its own anchors."""
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return slugs | set(re.findall(r'<a id="([^"]+)"></a>', text))
+
+
+@rule(
+    lambda template: template.alarms["StockFunctionAlarm"].update(AlarmDescription="Something is wrong."),
+    lambda template: template.alarms["StockFunctionAlarm"].update(
+        AlarmDescription="Something is wrong. See docs/operations.md#stockalarm"
+    ),
+    lambda template: template.resources.update(NewAlarm=template.resources["StockFunctionAlarm"]),
+)
+def an_alarm_leads_to_its_runbook(template: Template) -> Iterator[str]:
+    anchors = _anchors()
+    for name, alarm in template.alarms.items():
+        found = RUNBOOK.search(alarm.get("AlarmDescription", ""))
+        if not found or found["anchor"] != name.lower():
+            yield f"{name}: its description ends with `See docs/operations.md#{name.lower()}`."
+        if name.lower() not in anchors:
+            yield f'docs/operations.md: add a section `### {name}`, or a row with `<a id="{name.lower()}"></a>`.'
+
+
+@rule(lambda template: template.resources["AlertTopicPolicy"]["Properties"]["PolicyDocument"]["Statement"].pop(0))
+def alarms_may_publish_alerts(template: Template) -> Iterator[str]:
+    policy = everything(template.resources["AlertTopicPolicy"])
+    if "cloudwatch.amazonaws.com" not in policy or "aws:SourceAccount" not in policy:
+        yield "AlertTopicPolicy: let cloudwatch.amazonaws.com publish, for this account alone."
