@@ -22,7 +22,7 @@ export AWS_DEFAULT_REGION ?= us-east-1
 uv := uv==0.13.8
 compile = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
-.PHONY: help run test check prove smoke audit reset token refold bench build lock clean import-geocodes open-shop check-ledger verify-archive geodata
+.PHONY: help run test check prove smoke audit reset token refold bench build lock clean import-geocodes open-shop check-ledger verify-archive geodata api-docs
 
 help: ## Show what there is to do
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
@@ -104,6 +104,9 @@ lock: ## Pin the newest versions that fit the .in files
 	  { sed -n '/^#/p;/^[^#]/q' "$$own" && \
 	    echo "$${pinned##*:}" | $(compile) --no-header --no-annotate -c requirements-dev.txt - ; } >"$$work/own.txt" && \
 	  cp "$$work/own.txt" "$$own" || exit 1; done
+
+api-docs: .venv/.current ## Write the OpenAPI document and docs/api.md anew from the routes
+	@$(bin)/python -m local.openapi && $(bin)/python -m local.api_page
 
 geodata: .venv/.current ## Extract the postal codes that ship with the code from PyPI packages
 	@work="$$(mktemp -d)"; trap 'rm -rf "$$work"' EXIT; $(PYTHON) -m venv "$$work" && \

@@ -1,10 +1,14 @@
 """The documents agree with what they tell of: alarms, files, links."""
 
+import json
 import re
 from pathlib import Path
 from typing import Final
 
 import pytest
+
+from local import api_page
+from local.openapi import DOCUMENT
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PAGES: Final = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -14,14 +18,14 @@ LINK: Final = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\
 def anchors(page: Path) -> set[str]:
     """What can be linked to in a page: its headings, as GitHub names them, and anchors of its own."""
     text = page.read_text(encoding="utf-8")
-    headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S), re.M)
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
     named = {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
     return named | set(re.findall(r'<a id="([^"]+)">', text))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_leads_somewhere(page: Path) -> None:
-    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     for link in (first or second for first, second in LINK.findall(text)):
         if "://" in link or link.startswith("mailto:"):
             continue
@@ -34,7 +38,17 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 def test_every_alarm_has_its_place_in_the_runbook() -> None:
     template = (ROOT / "template.yaml").read_text(encoding="utf-8")
-    alarms = {name.lower() for name in re.findall(r"^  (\w+):\n    Type: AWS::CloudWatch::Alarm$", template, re.M)}
+    alarms = {
+        name.lower() for name in re.findall(r"^  (\w+):\n    Type: AWS::CloudWatch::Alarm$", template, re.MULTILINE)
+    }
     assert alarms
     missing = sorted(alarms - anchors(ROOT / "docs" / "operations.md"))
     assert missing == [], "add `#### <Alarm>`, or a row with its anchor, under `## Alarms` of docs/operations.md"
+
+
+def test_the_page_of_the_api_is_current() -> None:
+    document = json.loads(DOCUMENT.read_text())
+    current = api_page.page(document, api_page.INTRODUCTION.read_text())
+    assert api_page.PAGE.read_text() == current, "run `make api-docs` and commit docs/api.md"
+    routes = sum(len(operations) for operations in document["paths"].values())
+    assert len(re.findall(r"^### (GET|POST|PUT|DELETE) /", current, re.MULTILINE)) == routes
