@@ -22,7 +22,7 @@ export AWS_DEFAULT_REGION ?= us-east-1
 uv := uv==0.13.8
 compile = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
-.PHONY: help run test check prove smoke audit reset token refold bench build lock clean import-geocodes open-shop check-ledger verify-archive geodata api-docs
+.PHONY: help run test rehearse-restore check prove smoke audit reset token refold bench build lock clean import-geocodes open-shop check-ledger verify-archive geodata api-docs
 
 help: ## Show what there is to do
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
@@ -58,6 +58,9 @@ test: .venv/.current ## Run all tests on a real PostgreSQL (ARGS='tests/domains 
 prove: .venv/.current ## Prove the promises under random trouble (BUDGET_SECONDS=120 SEEDS=1000 SEED=name MUTATE=all|name)
 	@$(bin)/python -m prove --jobs $(JOBS) $(if $(BUDGET_SECONDS),--seconds $(BUDGET_SECONDS)) $(if $(SEEDS),--seeds $(SEEDS)) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(MUTATE),--mutate $(MUTATE)) $(ARGS)
+
+rehearse-restore: .venv/.current ## Restore a cluster to an instant from a base backup and its log, and judge what came back
+	@$(bin)/python -m pytest -q -s tests/database/test_restore.py
 
 check: .venv/.current ## Lint, formatting, types, import contracts, migrations
 	@$(call quietly,lint,$(bin)/ruff check --quiet .)
