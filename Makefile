@@ -22,7 +22,7 @@ export AWS_DEFAULT_REGION ?= us-east-1
 uv := uv==0.13.8
 compile = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
-.PHONY: help run test rehearse-restore check prove smoke audit reset token refold bench build lock clean import-geocodes open-shop check-ledger verify-archive geodata api-docs
+.PHONY: help run test rehearse-restore check prove smoke audit reset token refold bench cost build lock clean import-geocodes open-shop check-ledger verify-archive geodata api-docs
 
 help: ## Show what there is to do
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
@@ -92,6 +92,9 @@ audit: .venv/.current ## Ask for known vulnerabilities of what is pinned (needs 
 
 bench: .venv/.current ## Run all benchmarks briefly
 	@$(bin)/python -m bench $(ARGS)
+
+cost: .venv/.current ## Compute the tables of docs/cost.md anew from what is counted and AWS's list prices
+	@$(bin)/python -m bench.bill
 
 build: .venv-sam/.current ## Build what is deployed, into .aws-sam (ENV=ci|dev|prod)
 	@PATH="$(CURDIR)/$(bin):$$PATH" .venv-sam/bin/sam build --config-env $(or $(ENV),ci)

@@ -7,6 +7,7 @@ from typing import Final
 
 import pytest
 
+from bench import bill
 from local import api_page
 from local.openapi import DOCUMENT
 
@@ -52,3 +53,7 @@ def test_the_page_of_the_api_is_current() -> None:
     assert api_page.PAGE.read_text() == current, "run `make api-docs` and commit docs/api.md"
     routes = sum(len(operations) for operations in document["paths"].values())
     assert len(re.findall(r"^### (GET|POST|PUT|DELETE) /", current, re.MULTILINE)) == routes
+
+
+def test_the_tables_of_the_cost_are_current() -> None:
+    assert bill.PAGE.read_text() == bill.page(), "run `make cost` and commit docs/cost.md"
