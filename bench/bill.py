@@ -196,10 +196,10 @@ def tables() -> str:
         f"**${month:,.0f}**, of it ${mails:,.0f} for mails. After {ACTIVE_MONTHS} months the active tables hold",
         f"{kept_bytes / 1e12:.0f} TB, ${kept:,.0f} a month, which is what `archive_after_months` decides about.",
     ]
-    processors = 230 * DATABASE_CPU_MS / 1000
+    busy = 230 * DATABASE_CPU_MS / 1000
     peak = [
-        f"The peak of 230 a second takes {processors:.1f} processors of the database: {processors / ACU_VCPU:.0f} ACU in",
-        f"full, {processors / ACU_VCPU / ACU_USED:.0f} used to 60 % (`prod` allows 16).",
+        f"The peak of 230 a second takes {busy:.1f} processors of the database: {busy / ACU_VCPU:.0f} ACU in",
+        f"full, {busy / ACU_VCPU / ACU_USED:.0f} used to 60 % (`prod` allows 16).",
     ]
     parts += [
         "",
