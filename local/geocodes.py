@@ -45,9 +45,9 @@ def _now() -> datetime:
 
 
 @contextmanager
-def system_runtime(system: LocalSystem) -> Iterator[Runtime]:
-    """A runtime of the running system, in the role of its schedules."""
-    role = system.database_as("holdfast_system")
+def system_runtime(system: LocalSystem, role_name: str = "holdfast_system") -> Iterator[Runtime]:
+    """A runtime of the running system, in the role of its schedules unless another is named."""
+    role = system.database_as(role_name)
     runtime = Runtime(
         settings_from(
             {

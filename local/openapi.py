@@ -102,7 +102,7 @@ def main() -> int:
     current = text()
     if "--check" in sys.argv[1:]:
         if not DOCUMENT.exists() or DOCUMENT.read_text() != current:
-            print("functions/api_docs/openapi.json is not current: run `make openapi` and commit it", file=sys.stderr)
+            print("functions/api_docs/openapi.json is not current: run `make api-docs` and commit it", file=sys.stderr)
             return 1
         return 0
     DOCUMENT.write_text(current)

@@ -7,34 +7,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from holdfast.flows.shops.open_shop import open_shop
-from holdfast.runtime import Runtime
-from holdfast.settings import settings_from
 from holdfast.values.errors import Rejected
 from holdfast.web.shop_models import shop_file_from
+from local.geocodes import system_runtime
 from local.system import LocalSystem
 
 
 def open_from(system: LocalSystem, path: Path) -> list[str]:
     """What became of it, in words. Raises ``OSError``, ``ValueError`` for no JSON, ``Rejected`` for a wrong file."""
     file = shop_file_from(json.loads(path.read_text(encoding="utf-8")))
-    role = system.database_as("holdfast_owner")
-    runtime = Runtime(
-        settings_from(
-            {
-                "DATABASE_HOST": role.host,
-                "DATABASE_PORT": str(role.port),
-                "DATABASE_NAME": role.database,
-                "DATABASE_USER": role.user,
-                "DATABASE_PASSWORD": role.password or "",
-                "DATABASE_AUTHENTICATION": "password",
-                "DATABASE_TLS": "off",
-            }
-        )
-    )
-    try:
+    with system_runtime(system, "holdfast_owner") as runtime:
         told = open_shop(runtime, file, datetime.now(UTC))
-    finally:
-        runtime.database.engine.dispose()
     rows = [
         f"{kind}: " + ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in counts.items())
         for kind, counts in told["rows"].items()

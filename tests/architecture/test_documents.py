@@ -1,13 +1,21 @@
 """The documents agree with what they tell of: alarms, files, links."""
 
+import json
 import re
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from bench import bill
+from local import api_page, licenses
+from local.openapi import DOCUMENT
+
 ROOT: Final = Path(__file__).resolve().parents[2]
 PAGES: Final = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+MAY_BE_DEPLOYED: Final = re.compile(
+    r"(Apache-2\.0|BSD|BSD-3-Clause|MIT|MIT-0|PSF-2\.0)( (AND|OR) (Apache-2\.0|BSD-3-Clause))?"
+)
 LINK: Final = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -40,3 +48,22 @@ def test_every_alarm_has_its_place_in_the_runbook() -> None:
     assert alarms
     missing = sorted(alarms - anchors(ROOT / "docs" / "operations.md"))
     assert missing == [], "add `#### <Alarm>`, or a row with its anchor, under `## Alarms` of docs/operations.md"
+
+
+def test_the_page_of_the_api_is_current() -> None:
+    document = json.loads(DOCUMENT.read_text())
+    current = api_page.page(document, api_page.INTRODUCTION.read_text())
+    assert api_page.PAGE.read_text() == current, "run `make api-docs` and commit docs/api.md"
+    routes = sum(len(operations) for operations in document["paths"].values())
+    assert len(re.findall(r"^### (GET|POST|PUT|DELETE) /", current, re.MULTILINE)) == routes
+
+
+def test_the_tables_of_the_cost_are_current() -> None:
+    assert bill.PAGE.read_text() == bill.page(), "run `make cost` and commit docs/cost.md"
+
+
+def test_every_deployed_package_is_listed_with_a_license_that_may_be_deployed() -> None:
+    listed = re.findall(r"^\| (\S+) \| (\S+) \| (.+?) \|", licenses.PAGE.read_text(), re.MULTILINE)
+    assert {(name, version) for name, version, _ in listed[1:]} == set(licenses.pinned()), "run `make licenses`"
+    foreign = [row for row in listed[1:] if not MAY_BE_DEPLOYED.fullmatch(row[2])]
+    assert foreign == [], "copyleft and unknown licenses are a decision, not an accident"

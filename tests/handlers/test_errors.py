@@ -87,7 +87,7 @@ def test_every_code_of_the_document_is_in_the_table_under_its_status() -> None:
 def test_a_checkout_takes_the_gateways_that_are_wired_and_no_other() -> None:
     gateway = PaymentBody.model_fields["gateway"].annotation
     named, _none = get_args(gateway)
-    assert set(get_args(named)) == set(GATEWAY_NAMES), "name them in web/models.py, then run `make openapi`"
+    assert set(get_args(named)) == set(GATEWAY_NAMES), "name them in web/models.py, then run `make api-docs`"
 
 
 def test_a_bug_reaches_lambda_and_its_alarm(door: Door) -> None:

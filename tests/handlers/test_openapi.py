@@ -23,7 +23,7 @@ OPERATIONS = {
 
 
 def test_the_committed_document_is_current() -> None:
-    assert DOCUMENT.read_text() == text(), "run `make openapi` and commit functions/api_docs/openapi.json"
+    assert DOCUMENT.read_text() == text(), "run `make api-docs` and commit functions/api_docs/openapi.json"
 
 
 def test_the_document_is_valid_openapi() -> None:
