@@ -56,14 +56,10 @@ SETTINGS_OF: Final = {
 QUEUE_READER: Final = ("sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage")
 """What Lambda needs of a role to feed a queue's messages to its function (AWSLambdaSQSQueueExecutionRole)."""
 
-DATABASE: Final = {
-    "Fn::If": [
-        "WithProxy",
-        {"Fn::Select": [6, {"Fn::Split": [":", {"Fn::GetAtt": "DatabaseProxy.DBProxyArn"}]}]},
-        {"Fn::GetAtt": "DatabaseCluster.DBClusterResourceId"},
-    ]
-}
-"""What a function logs in to: the proxy if there is one."""
+CLUSTER: Final = {"Fn::GetAtt": "DatabaseCluster.DBClusterResourceId"}
+PROXY: Final = {"Fn::Select": [6, {"Fn::Split": [":", {"Fn::GetAtt": "DatabaseProxy.DBProxyArn"}]}]}
+PAST_THE_PROXY: Final = {"Fn::GetAtt": "DatabaseCluster.Endpoint.Address"}
+"""The host of a function that connects to the cluster whether there is a proxy or not."""
 
 IMPLIED: Final = {
     # Without it S3 answers a read of what is not there with 403 instead of 404, and absence would look like trouble.
@@ -230,6 +226,10 @@ def a_role_may_use_the_key_just_for_what_its_function_does(template: Template) -
             yield f"{function}Role, UseTheKey: it needs {sorted(does[0])} by {sorted(does[1])}, and has {may}."
 
 
+def _goes_past_the_proxy(template: Template, function: str) -> bool:
+    return bool(template.variables(function)["DATABASE_HOST"] == PAST_THE_PROXY)
+
+
 def _login(template: Template, role: str) -> Any:
     return next(each for each in template.statements(role) if each["Action"] == "rds-db:connect")
 
@@ -242,9 +242,10 @@ def _login(template: Template, role: str) -> Any:
 )
 def a_role_logs_in_to_our_database_and_uses_our_key(template: Template) -> Iterator[str]:
     for function in template.functions:
+        database = CLUSTER if _goes_past_the_proxy(template, function) else {"Fn::If": ["WithProxy", PROXY, CLUSTER]}
         for statement in template.statements(f"{function}Role"):
-            if statement["Action"] == "rds-db:connect" and statement["Resource"]["Fn::Sub"][1]["Target"] != DATABASE:
-                yield f"{function}Role, {statement['Sid']}: log in to the proxy, or to the cluster where there is none."
+            if statement["Action"] == "rds-db:connect" and statement["Resource"]["Fn::Sub"][1]["Target"] != database:
+                yield f"{function}Role, {statement['Sid']}: log in to the database that DATABASE_HOST names."
             if "kms:" in everything(statement["Action"]) and statement["Resource"] != arn("DataKey"):
                 yield f"{function}Role: the key is `!GetAtt DataKey.Arn`."
 
@@ -359,7 +360,7 @@ def the_proxy_may_log_in_as_every_user_of_the_functions(template: Template) -> I
     users = {
         database_user(template.variables(function)["DATABASE_USER"])
         for function in template.functions
-        if "database" in reach(folder(function)).ports
+        if "database" in reach(folder(function)).ports and not _goes_past_the_proxy(template, function)
     }
     if granted(template, "DatabaseProxyRole") != {("rds-db:connect", user) for user in users}:
         yield f"DatabaseProxyRole: rds-db:connect as {sorted(users)}."
