@@ -19,7 +19,8 @@ from holdfast.gateways.registry import GATEWAY_NAMES
 from holdfast.values.errors import HoldfastError, Rejected, Transient
 from holdfast.web.models import PaymentBody
 from holdfast.web.problems import CONTENT_TYPE, STATUS_OF_CODE, problem, response_for
-from tests.handlers.door import Door, checkout_body, document
+from local.documented import document
+from tests.handlers.door import Door, checkout_body
 
 
 def subclasses(kind: type[Any]) -> Iterator[type[Any]]:

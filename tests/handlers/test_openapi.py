@@ -9,9 +9,10 @@ from pydantic import BaseModel
 
 from holdfast.web import views
 from holdfast.web.access import OPERATION_OF_ROUTE, PUBLIC
+from local.documented import document
 from local.openapi import DOCUMENT, text
 from tests.architecture.test_template import PUBLIC_ROUTES, events, route
-from tests.handlers.door import Door, checkout_body, document
+from tests.handlers.door import Door, checkout_body
 
 OPERATIONS = {
     f"{method.upper()} {path}": operation
