@@ -22,7 +22,7 @@ export AWS_DEFAULT_REGION ?= us-east-1
 uv := uv==0.13.8
 compile = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
-.PHONY: help run test check scan prove fuzz smoke keep-release audit reset token refold bench build lock clean import-geocodes open-shop check-ledger verify-archive geodata rehearse-restore cost api-docs licenses
+.PHONY: help run test check scan prove fuzz smoke keep-release audit reset token refold bench build lock clean import-geocodes open-shop check-ledger verify-archive geodata rehearse-restore cost api-docs licenses artefacts
 
 help: ## Show what there is to do
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
@@ -104,6 +104,12 @@ bench: .venv/.current ## Run all benchmarks briefly
 
 cost: .venv/.current ## Compute the tables of docs/cost.md anew from what is counted and AWS's list prices
 	@$(bin)/python -m bench.bill
+
+artefacts: .venv/.current .venv-sam/.current ## Build for this machine, and let every built function answer its samples
+	@PATH="$(CURDIR)/$(bin):$$PATH" .venv-sam/bin/sam build --config-env ci --build-dir .aws-sam/own --parameter-overrides \
+	  "Environment=ci Runtime=python$$($(bin)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])') \
+	  Architecture=$$(uname -m | sed 's/aarch64/arm64/')" >/dev/null
+	@$(bin)/python -m artefacts .aws-sam/own --jobs $(JOBS) $(ARGS)
 
 build: .venv-sam/.current ## Build what is deployed, into .aws-sam (ENV=ci|dev|prod)
 	@PATH="$(CURDIR)/$(bin):$$PATH" .venv-sam/bin/sam build --config-env $(or $(ENV),ci)

@@ -71,19 +71,17 @@ def _run(run: Run, only: Sequence[str], jobs: int, work: Path) -> tuple[list[Out
 
 
 def _table(outcomes: Sequence[Outcome]) -> str:
-    empty = [outcome for outcome in outcomes if outcome.function == EMPTY]
+    empty = sorted((each for each in outcomes if each.function == EMPTY), key=lambda outcome: outcome.cold_ms)
+    shown = sorted((each for each in outcomes if each.function != EMPTY), key=lambda outcome: outcome.function)
     base = statistics.median(outcome.cold_ms for outcome in empty)
     lines = [
-        f"{'function':<24}{'unzipped MB':>12}{'first answer ms':>17}{'x empty':>9}{'import ms':>11}{'peak MB':>9}{'modules':>9}"
+        f"{'function':<24}{'unzipped MB':>12}{'first answer ms':>17}{'x empty':>9}{'imports ms':>12}{'peak MB':>9}"
     ]
-    shown = [outcome for outcome in outcomes if outcome.function != EMPTY]
-    middle = sorted(empty, key=lambda outcome: outcome.cold_ms)[len(empty) // 2]
-    lines += [
-        f"{outcome.function:<24}{outcome.size_bytes / MEGABYTE:>12.1f}{outcome.cold_ms:>17.0f}"
-        f"{outcome.cold_ms / base:>9.1f}{outcome.init_ms:>11.0f}{outcome.peak_bytes / MEGABYTE:>9.0f}{outcome.modules:>9}"
-        for outcome in (middle, *sorted(shown, key=lambda outcome: outcome.function))
-    ]
-    spread = f"{min(each.cold_ms for each in empty):.0f} to {max(each.cold_ms for each in empty):.0f} ms"
+    for outcome in (empty[len(empty) // 2], *shown):
+        size, peak = outcome.size_bytes / MEGABYTE, outcome.peak_bytes / MEGABYTE
+        times = f"{outcome.cold_ms:>17.0f}{outcome.cold_ms / base:>9.1f}{outcome.init_ms:>12.0f}"
+        lines.append(f"{outcome.function:<24}{size:>12.1f}{times}{peak:>9.0f}")
+    spread = f"{empty[0].cold_ms:.0f} to {empty[-1].cold_ms:.0f} ms"
     return "\n".join([*lines, f"the empty handler started {len(empty)} times: median {base:.0f} ms, {spread}"])
 
 

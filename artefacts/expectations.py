@@ -1,8 +1,8 @@
-"""What every sample event is answered with, and what it stands on: one line a sample, functions by folder; what a sample `keeps` or stands on, the
-later ones of its function have too.
+"""What every sample event is answered with, and what it stands on: one line a sample, functions by folder.
 
-A line is the sample, what its answer must be, and what takes the place of the ids in the sample. HTTP answers have a
-status, and are held against the OpenAPI document beside; other answers are compared whole, or in the named members.
+A line is the sample, what its answer must be, and what takes the place of the ids in the sample; what a sample stands
+on or keeps, the later ones of its function have too. HTTP answers have a status, and are held against the OpenAPI
+document beside; the named members of an answer are compared.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from artefacts.shop import Ids, Shop
 from local import sample_events
 from local.documented import check_documented
 from local.emulator import Artefact, Emulator, NotAnswered, Sandbox
+from local.intrinsics import read_yaml
 from local.model import Function
-from local.template import read_yaml
 
 EMPTY: Final = "an empty handler"
 """What cold starts are compared with: Powertools' resolver with one route, on the same layers."""

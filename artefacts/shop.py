@@ -16,7 +16,6 @@ import urllib3
 
 from holdfast.addresses.review_link import keys_of, make_token
 from local import aws, sample_events
-from local.children import Children
 from local.supervisor import Options, running
 from local.system import SECRET_REFERENCE, LocalSystem
 
