@@ -204,10 +204,9 @@ YEARS: Final[Mapping[str, str]] = {
          WHERE (o.id IS NULL) = (x.order_id IS NULL)
     """,
     "what has been over for years is in the archive, unless something of it is open": """
-        SELECT o.id, o.status FROM orders.orders o
+        SELECT o.id, o.status, o.status_changed_at FROM orders.orders o
          WHERE o.status IN ('delivered', 'cancelled', 'refunded', 'partially_refunded')
            AND NOT archive.is_unsettled(o.organization_id, o.id)
-           AND NOT EXISTS (SELECT 1 FROM prove.late_news n WHERE n.order_id = o.id)
     """,
     "nothing of a purged order stays behind": " UNION ALL ".join(
         f"SELECT '{table}' AS what, t.order_id FROM {table} t"

@@ -15,6 +15,7 @@ from prove.plan import ACTIONS_MIN, FAULTS_MIN, KINDS, MASTER_KINDS, TOGETHER, m
 from prove.report import FOLD, examine
 from prove.rules import AREAS
 from prove.run import TASKS
+from prove.scenes import ACTIONS, SCENES
 
 MOVES = 25
 
@@ -37,8 +38,18 @@ def test_a_plan_has_two_hundred_actions_and_far_more_trouble_than_it_needs() -> 
         assert sum(move.trap is not None or move.gateway is not None for move in moves) >= 2 * FAULTS_MIN
 
 
+def test_no_plan_is_without_a_scene_and_each_has_them_elsewhere() -> None:
+    places = []
+    for seed in ("a", "b"):
+        told = [move.scene for move in make_plan(seed).moves if move.scene]
+        assert list(dict.fromkeys(told)) == [name for at, name in enumerate(told) if at == told.index(name)]
+        assert set(told) == {scene.name for scene in SCENES}
+        places.append(told)
+    assert places[0] != places[1]
+
+
 def test_everything_a_plan_may_ask_for_can_be_done() -> None:
-    asked = set(KINDS) | {kind for first, second, _ in TOGETHER for kind in (first, second)}
+    asked = set(KINDS) | set(ACTIONS) | {kind for first, second, _ in TOGETHER for kind in (first, second)}
     assert asked <= set(TASKS) | MASTER_KINDS
 
 
