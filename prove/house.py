@@ -61,6 +61,7 @@ class House:
         self._server = server
         self._gateway = gateway
         self._folder = folder
+        self._takes_years = mutation is not None and mutation.takes_years
         if mutation is None:
             self._template = shop.build(server)
         else:
@@ -71,6 +72,8 @@ class House:
         """Run a seed from its beginning to its report; or only its first moves."""
         begun = time.monotonic()
         plan = make_plan(seed)
+        if self._takes_years:
+            plan = replace(plan, years=True)
         read_bytes = self._log().tell()
         with self.world(plan) as world:
             run = Run(world, self._server.restart)

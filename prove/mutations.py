@@ -37,6 +37,8 @@ class Mutation:
     """The invariant that is true no longer, by its sentence; others may be the first to tell."""
     change_schema: Callable[[Schema], None] = lambda _: None
     change_code: Callable[[], None] = lambda: None
+    takes_years: bool = False
+    """Whether it is met after years only: every seed that hunts it lets them go by."""
 
 
 def put(owner: object, name: str, replacement: object) -> None:
@@ -239,6 +241,11 @@ def _no_replay_lease() -> None:
     put(replay_dead_letter, "_refuse_unless_replayable", without_lease)
 
 
+def _leaves_orders_in_the_archive() -> None:
+    for module in (apply_payment_event, replay_dead_letter):
+        put(module, "recall_for_event", lambda _runtime, _organization_id, claimed, *_: claimed)
+
+
 def _outbox_after_the_commit(schema: Schema) -> None:
     schema.run(
         "CREATE TABLE prove.later (LIKE operations.outbox INCLUDING DEFAULTS, pid integer DEFAULT pg_backend_pid())"
@@ -379,6 +386,13 @@ MUTATIONS: Final[Sequence[Mutation]] = (
         "the mark in the outbox after the bus has taken the message",
         "every committed message reached the bus",
         change_code=_marks_before_it_publishes,
+    ),
+    Mutation(
+        "late_news_recalls",
+        "the return of an order from the archive for news of its payment",
+        "late news of an order that was put away reached it",
+        change_code=_leaves_orders_in_the_archive,
+        takes_years=True,
     ),
 )
 BY_NAME: Final = {mutation.name: mutation for mutation in MUTATIONS}
