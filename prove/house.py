@@ -19,6 +19,7 @@ from local.launch import command
 from local.postgres import Server
 from local.testing import database, throw_away_server
 from prove import shop
+from prove.mails import Mails
 from prove.mutations import Mutation
 from prove.plan import Plan, make_plan
 from prove.report import Finding, count_transitions, examine, examine_years
@@ -81,6 +82,8 @@ class House:
                 run.play(move)
             rest = Rest(world)
             rest.come()
+            Mails(world).go_out()
+            world.write_down()
             findings = tuple(examine(world))
             if plan.years and not any(finding.is_violated for finding in findings):
                 findings += tuple(examine_years(world, Years(world, rest)))

@@ -61,7 +61,6 @@ class Rest:
             self._post_arrives(share=1.0)
             self._until_quiet()
             self._people_finish()
-        world.write_down()
 
     def hear_everything(self) -> None:
         """All that is on its way arrives, and what follows from it is done."""

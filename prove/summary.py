@@ -65,6 +65,15 @@ OUTCOMES: Final = (
 """Answers that show that a guard was run into: each refusal names one."""
 
 
+OF_MAILS: Final = (
+    "action notify",
+    "together: notify + same",
+    *(f"fault: notify, {deed}" for deed in ("kill the process", "lose the answer", "pause")),
+    *(f"outside: mail {fate}" for fate in ("bounced", "bounced_for_now", "complained")),
+    *(f"transition mail: order_confirmed, {status}" for status in ("sent", "suppressed", "skipped")),
+    "transition mail: order_refunded, sent",
+    "transition mail: order_cancelled, sent",
+)
 IN_YEARS: Final = (
     *(f"action {name}" for name in ("archival", "verification", "cold_export", "bring_back")),
     *(f"fault: archival, {deed}" for deed in ("kill the process", "lose the answer", "end the connection", "pause")),
@@ -83,6 +92,7 @@ def expected() -> list[str]:
     return [
         *(f"action {kind}" for kind in sorted({*KINDS, *ACTIONS})),
         *(f"together: {scene.name}" for scene in SCENES if any(step.meanwhile for step in scene.steps)),
+        *OF_MAILS,
         *IN_YEARS,
         *CONSTRAINTS,
         *(f"fault: {name}" for name in (*process_faults(), *gateway_faults(), *OTHER_FAULTS)),
