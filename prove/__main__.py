@@ -88,6 +88,7 @@ def _gather(results: Iterable[object]) -> tuple[list[Told], list[Caught], list[s
                 print(f"  {seconds:5.0f} s  {result.name}: {verdict} (seed {result.seed})", flush=True)
             case str():
                 broken.append(result)
+                print(result, flush=True)
     if told:
         print(f"\n{len(told)} seeds in {seconds:.0f} s: {60 * len(told) / seconds:.1f} a minute")
     return told, caught, broken

@@ -1,9 +1,11 @@
 """Many seeds at once: processes with a server each, which first look after mutations and then run seeds until the
 budget is used up."""
 
+import itertools
 import logging
 import multiprocessing
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -91,14 +93,25 @@ def _work(
     mine = budget.seeds and len(range(number, budget.seeds, jobs))
     if mine == 0 or time.monotonic() - begun > budget.seconds:
         return
+    names = (f"{base}-{number + 1 + done * jobs}" for done in (range(mine) if mine else itertools.count()))
+    while _tell_while_there_is_time(results, names, budget.seconds - (time.monotonic() - begun)):
+        pass
+
+
+def _tell_while_there_is_time(results: Connection, names: Iterator[str], seconds: float) -> bool:
+    """Seeds in one house; whether others may follow in a new one, for what broke a seed may have broken its house."""
+    begun = time.monotonic()
     with open_house() as house:
-        done = 0
-        while mine is None or done < mine:
-            told = house.tell(f"{base}-{number + 1 + done * jobs}")
+        for name in names:
+            try:
+                told = house.tell(name)
+            except Exception:  # noqa: BLE001 -- whatever it was, it is told, and the other seeds are run
+                results.send(f"{name} could not be told:\n{traceback.format_exc()}")
+                return seconds > time.monotonic() - begun
             results.send(told)
-            done += 1
-            if time.monotonic() - begun + told.seconds / 2 > budget.seconds:
-                return
+            if time.monotonic() - begun + told.seconds / 2 > seconds:
+                return False
+    return False
 
 
 def _hunt(results: Connection, name: str, budget: Budget) -> None:

@@ -1,6 +1,5 @@
 """Where seeds are run: a PostgreSQL and a gateway of one process's own, and a world for each seed."""
 
-import os
 import re
 import shutil
 import socket
@@ -13,12 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final
 
 from local.launch import command
 from local.postgres import Server
 from local.testing import database, throw_away_server
 from prove import shop
+from prove.mails import Mails
 from prove.mutations import Mutation
 from prove.plan import Plan, make_plan
 from prove.report import Finding, count_transitions, examine, examine_years
@@ -61,6 +61,7 @@ class House:
         self._server = server
         self._gateway = gateway
         self._folder = folder
+        self._takes_years = mutation is not None and mutation.takes_years
         if mutation is None:
             self._template = shop.build(server)
         else:
@@ -71,13 +72,17 @@ class House:
         """Run a seed from its beginning to its report; or only its first moves."""
         begun = time.monotonic()
         plan = make_plan(seed)
-        read_bytes = self._log().tell()
+        if self._takes_years:
+            plan = replace(plan, years=True)
+        read_bytes = self._log().stat().st_size
         with self.world(plan) as world:
             run = Run(world, self._server.restart)
             for move in plan.moves[:moves_max]:
                 run.play(move)
             rest = Rest(world)
             rest.come()
+            Mails(world).go_out()
+            world.write_down()
             findings = tuple(examine(world))
             if plan.years and not any(finding.is_violated for finding in findings):
                 findings += tuple(examine_years(world, Years(world, rest)))
@@ -86,16 +91,15 @@ class House:
 
     def _constraints_hit(self, after_bytes: int) -> Counter[str]:
         """Which constraints of the database refused something, by the server's log since then."""
-        with self._log() as log:
+        with self._log().open("rb") as log:
             log.seek(after_bytes)
-            names = re.findall(r'violates \w+ constraint "([^"]+)"', log.read())
+            said = log.read().decode(errors="replace")
+        names = re.findall(r'violates \w+ constraint "([^"]+)"', said)
         return Counter(f"constraint {_PARTITION.sub('', name)}" for name in names)
 
-    def _log(self) -> TextIO:
+    def _log(self) -> Path:
         assert self._server.log is not None
-        log = self._server.log.open(errors="replace")
-        log.seek(0, os.SEEK_END)
-        return log
+        return self._server.log
 
     @contextmanager
     def world(self, plan: Plan) -> Iterator[World]:

@@ -17,6 +17,7 @@ from pg8000.native import Connection as Schema
 from holdfast.flows.checkout import charge_payment, pay_order
 from holdfast.flows.dead_letters import replay_dead_letter
 from holdfast.flows.money import apply_payment_event, refund_at_gateway, refund_order, settlement
+from holdfast.flows.notifications import deliver_message
 from holdfast.flows.operations import relay_outbox
 from holdfast.flows.orders.locked_order import LockedOrder
 from holdfast.flows.stock import change_stock, locked_levels, transfers
@@ -37,6 +38,8 @@ class Mutation:
     """The invariant that is true no longer, by its sentence; others may be the first to tell."""
     change_schema: Callable[[Schema], None] = lambda _: None
     change_code: Callable[[], None] = lambda: None
+    takes_years: bool = False
+    """Whether it is met after years only: every seed that hunts it lets them go by."""
 
 
 def put(owner: object, name: str, replacement: object) -> None:
@@ -239,6 +242,15 @@ def _no_replay_lease() -> None:
     put(replay_dead_letter, "_refuse_unless_replayable", without_lease)
 
 
+def _leaves_orders_in_the_archive() -> None:
+    for module in (apply_payment_event, replay_dead_letter):
+        put(module, "recall_for_event", lambda _runtime, _organization_id, claimed, *_: claimed)
+
+
+def _writes_to_whom_it_should_not() -> None:
+    put(deliver_message, "is_suppressed", lambda *_: False)
+
+
 def _outbox_after_the_commit(schema: Schema) -> None:
     schema.run(
         "CREATE TABLE prove.later (LIKE operations.outbox INCLUDING DEFAULTS, pid integer DEFAULT pg_backend_pid())"
@@ -379,6 +391,19 @@ MUTATIONS: Final[Sequence[Mutation]] = (
         "the mark in the outbox after the bus has taken the message",
         "every committed message reached the bus",
         change_code=_marks_before_it_publishes,
+    ),
+    Mutation(
+        "mail_suppressed",
+        "the look at who takes no more mail",
+        "whose mail came back, or who complained, gets no more",
+        change_code=_writes_to_whom_it_should_not,
+    ),
+    Mutation(
+        "late_news_recalls",
+        "the return of an order from the archive for news of its payment",
+        "late news of an order that was put away reached it",
+        change_code=_leaves_orders_in_the_archive,
+        takes_years=True,
     ),
 )
 BY_NAME: Final = {mutation.name: mutation for mutation in MUTATIONS}

@@ -79,13 +79,13 @@ def refund(stage: Stage) -> Task | None:
 def refund_all(stage: Stage) -> Task | None:
     """Whatever is left of it."""
     order = an_order(stage, _PAID)
-    return order and _give_back(stage, order, Wanted())
+    return None if order is None else _give_back(stage, order, Wanted())
 
 
 def refund_amount(stage: Stage) -> Task | None:
     """For the shopper's trouble."""
     order = an_order(stage, _PAID)
-    return order and _give_back(stage, order, Wanted(amount_minor=100))
+    return None if order is None else _give_back(stage, order, Wanted(amount_minor=100))
 
 
 def return_piece(stage: Stage) -> Task | None:
@@ -294,7 +294,7 @@ def work_on_dead_letter(stage: Stage) -> Task | None:
 def make_ready(stage: Stage) -> Task | None:
     """What it failed of has been mended, somebody thinks."""
     found = _letter(stage)
-    return found and _work_on(stage, found, DeadLetterAction.MADE_READY)
+    return None if found is None else _work_on(stage, found, DeadLetterAction.MADE_READY)
 
 
 def _work_on(stage: Stage, found: dict[str, Any], action: DeadLetterAction) -> Task:

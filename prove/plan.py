@@ -293,7 +293,8 @@ def _moves(dice: random.Random, seed: str) -> Iterator[Move]:
 
 def _played(scene: Scene, seed: str, number: int) -> Iterator[Move]:
     for at, step in enumerate(scene.steps, start=number + 1):
-        name, meanwhile = f"{seed}/{at}", ()
+        name = f"{seed}/{at}"
+        meanwhile: tuple[Move, ...] = ()
         if step.meanwhile is not None:
             meanwhile = (Move(at, step.meanwhile, f"{name}b", step.seconds, scene=scene.name),)
         yield Move(

@@ -17,6 +17,8 @@ from uuid import uuid4
 import botocore.client
 import botocore.exceptions
 
+from holdfast.mail.ses import MESSAGE_TAG
+
 ENVIRONMENT: Final = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_ACCESS_KEY_ID": "nobody",
@@ -112,10 +114,12 @@ class Cloud:
                 self._put(Sent("topic", {"subject": arguments["Subject"]}))
                 return {"MessageId": str(uuid4())}
             case _:
-                return self._of_the_bucket(operation, arguments)
+                return self._of_other_services(operation, arguments)
 
-    def _of_the_bucket(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    def _of_other_services(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
         match operation:
+            case "SendEmail":
+                return self._take(arguments)
             case "PutObject":
                 self._store(arguments["Key"], arguments["Body"])
                 return {}
@@ -123,6 +127,14 @@ class Cloud:
                 return self._fetch(arguments["Key"], arguments.get("Range"))
             case _:
                 raise NotImplementedError(operation)
+
+    def _take(self, mail: dict[str, Any]) -> dict[str, Any]:
+        identifier = str(uuid4())
+        tags = {tag["Name"]: [tag["Value"]] for tag in mail["EmailTags"]}
+        (recipient,) = mail["Destination"]["ToAddresses"]
+        letter = {"id": identifier, "message_id": tags[MESSAGE_TAG][0], "recipient": recipient, "tags": tags}
+        self._put(Sent("mail", letter))
+        return {"MessageId": identifier}
 
     def _store(self, key: str, body: Any) -> None:
         """Whole or not at all, and never over another: the system asks for that with every object (IfNoneMatch)."""

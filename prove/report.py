@@ -77,5 +77,6 @@ _TRANSITIONS: Final = """
     UNION ALL SELECT 'refund', status, count(*) FROM payments.refunds GROUP BY 2
     UNION ALL SELECT 'operation', operation || ', ' || state, count(*) FROM orders.order_operations GROUP BY 2
     UNION ALL SELECT 'person called', process_name, count(*) FROM operations.process_failures GROUP BY 2
+    UNION ALL SELECT 'mail', kind || ', ' || status, count(*) FROM notifications.messages GROUP BY 2
     UNION ALL SELECT 'message', topic, count(*) FROM operations.outbox GROUP BY 2
 """

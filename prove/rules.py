@@ -178,9 +178,36 @@ SEEN: Final[Mapping[str, str]] = {
     """,
 }
 
+TOLD: Final[Mapping[str, str]] = {
+    "no mail waits for ever": """
+        SELECT id, kind, status, attempts FROM notifications.messages WHERE status IN ('pending', 'sending')
+    """,
+    "a mail is taken once, unless its sender could not say so": """
+        SELECT message_id, count(*) AS times FROM prove.mails WHERE NOT is_orphan
+         GROUP BY message_id HAVING count(*) > 1
+    """,
+    "a mail that was taken is on record as sent": """
+        SELECT t.message_id, m.status FROM prove.mails t LEFT JOIN notifications.messages m ON m.id = t.message_id
+         WHERE NOT t.is_orphan AND m.status IS DISTINCT FROM 'sent'
+    """,
+    "a mail that is said to be sent was taken": """
+        SELECT m.id, m.kind FROM notifications.messages m
+         WHERE m.status = 'sent' AND NOT EXISTS (SELECT 1 FROM prove.mails t WHERE t.message_id = m.id)
+    """,
+    "whose mail came back, or who complained, gets no more": """
+        SELECT message_id, recipient FROM prove.mails WHERE is_unwanted
+    """,
+    "a mail that was given up has called a person": """
+        SELECT m.id, m.kind, m.attempts FROM notifications.messages m
+         WHERE m.status = 'failed'
+           AND NOT EXISTS (SELECT 1 FROM operations.process_failures f WHERE f.related_id = m.order_id)
+    """,
+}
+
 AREAS: Final[Mapping[str, Mapping[str, str]]] = {
     "at every instant": INVARIANTS,
     "at rest": LIMBO,
+    "what shoppers are told": TOLD,
     "against what the outside world saw": SEEN,
 }
 
@@ -204,10 +231,9 @@ YEARS: Final[Mapping[str, str]] = {
          WHERE (o.id IS NULL) = (x.order_id IS NULL)
     """,
     "what has been over for years is in the archive, unless something of it is open": """
-        SELECT o.id, o.status FROM orders.orders o
+        SELECT o.id, o.status, o.status_changed_at FROM orders.orders o
          WHERE o.status IN ('delivered', 'cancelled', 'refunded', 'partially_refunded')
            AND NOT archive.is_unsettled(o.organization_id, o.id)
-           AND NOT EXISTS (SELECT 1 FROM prove.late_news n WHERE n.order_id = o.id)
     """,
     "nothing of a purged order stays behind": " UNION ALL ".join(
         f"SELECT '{table}' AS what, t.order_id FROM {table} t"

@@ -22,6 +22,7 @@ ROLE_PASSWORD: Final = "only-for-proof"
 ORGANIZATION: Final = UUID("01930000-0000-7000-8000-00000000d0d0")
 ENDPOINT_KEY: Final = "prove-stripe"
 SECRET_REFERENCE: Final = "holdfast/prove/stripe"
+SENDER: Final = "orders@proof.example"
 ARCHIVE_KEY_REFERENCE: Final = "holdfast/prove/archive"
 API_KEY: Final = "sk_test_prove"
 WEBHOOK_SECRET: Final = "whsec_prove"

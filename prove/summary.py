@@ -8,6 +8,7 @@ from prove.crew import Caught
 from prove.house import Told
 from prove.mutations import BY_NAME
 from prove.plan import ACTIONS_MIN, FAULTS_MIN, KINDS, gateway_faults, process_faults
+from prove.scenes import ACTIONS, SCENES
 
 WHOLE_RUN_SEEDS: Final = 20
 """With so many seeds nothing may be missing."""
@@ -64,10 +65,36 @@ OUTCOMES: Final = (
 """Answers that show that a guard was run into: each refusal names one."""
 
 
+OF_MAILS: Final = (
+    "action notify",
+    "together: notify + same",
+    *(f"fault: notify, {deed}" for deed in ("kill the process", "lose the answer", "pause")),
+    *(f"outside: mail {fate}" for fate in ("bounced", "bounced_for_now", "complained")),
+    *(f"transition mail: order_confirmed, {status}" for status in ("sent", "suppressed", "skipped")),
+    "transition mail: order_refunded, sent",
+    "transition mail: order_cancelled, sent",
+)
+IN_YEARS: Final = (
+    *(f"action {name}" for name in ("archival", "verification", "cold_export", "bring_back")),
+    *(f"fault: archival, {deed}" for deed in ("kill the process", "lose the answer", "end the connection", "pause")),
+    "fault: cold_export, kill the process",
+    "fault: leap of years",
+    "outside: late news, archived",
+    "outside: late news, cold_storage",
+)
+CONSTRAINTS: Final = ("constraint capacity_overrides_do_not_overlap",)
+"""The one that is a rule's only layer. The others stand behind a lock or a look that refuses first; what they would
+refuse is looked for by switching those off."""
+
+
 def expected() -> list[str]:
     """Everything that must have happened in a whole run."""
     return [
-        *(f"action {kind}" for kind in KINDS),
+        *(f"action {kind}" for kind in sorted({*KINDS, *ACTIONS})),
+        *(f"together: {scene.name}" for scene in SCENES if any(step.meanwhile for step in scene.steps)),
+        *OF_MAILS,
+        *IN_YEARS,
+        *CONSTRAINTS,
         *(f"fault: {name}" for name in (*process_faults(), *gateway_faults(), *OTHER_FAULTS)),
         *(f"transition {name}" for name in TRANSITIONS),
         *(f"outcome {name}" for name in OUTCOMES),

@@ -72,6 +72,8 @@ CREATE TABLE prove.tried_for_ever (event_id uuid NOT NULL, state text NOT NULL, 
 CREATE TABLE prove.acknowledged (gateway_event_id text NOT NULL);
 -- Every message that the bus took.
 CREATE TABLE prove.published (id uuid NOT NULL, aggregate_id uuid NOT NULL, sequence integer NOT NULL, topic text NOT NULL);
+-- Every mail that the mail service took: whether its sender could not say so, and whether its shopper had refused more.
+CREATE TABLE prove.mails (message_id uuid NOT NULL, recipient text NOT NULL, is_orphan boolean NOT NULL, is_unwanted boolean NOT NULL);
 -- Every order there ever was, and those in the archive that a bank asked about.
 CREATE TABLE prove.known_orders (id uuid PRIMARY KEY);
 CREATE TABLE prove.late_news (order_id uuid NOT NULL);

@@ -19,6 +19,7 @@ import urllib3
 
 from holdfast.flows.claims.idempotency import Answer
 from holdfast.gateways.calls import connection_pool
+from holdfast.mail.ses import SimpleEmailService
 from holdfast.messaging.alerts import AlertTopic
 from holdfast.messaging.event_bus import EventBus
 from holdfast.messaging.queue import Queue
@@ -56,6 +57,17 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Letter:
+    """A mail that the mail service took. ``is_orphan``: its sender could not write that down."""
+
+    id: str
+    message_id: str
+    recipient: str
+    tags: Mapping[str, Sequence[str]]
+    is_orphan: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """Something asked for under an Idempotency-Key, to be asked again."""
 
@@ -80,6 +92,9 @@ class Memory:
     acknowledged: list[str] = field(default_factory=list)
     published: list[Mapping[str, Any]] = field(default_factory=list)
     alerts: int = 0
+    mails: list[Letter] = field(default_factory=list)
+    unwilling: dict[str, int] = field(default_factory=dict)
+    """Who bounced or complained, and after how many mails."""
     curses: list[str] = field(default_factory=list)
     """What becomes of the next news of money: ``poison``, or the code that it fails with."""
     cursed: set[str] = field(default_factory=set)
@@ -144,6 +159,7 @@ class World:
                     "OUTBOX_BELL_QUEUE_URL": post.BELL_QUEUE,
                     "EVENT_BUS_NAME": post.BUS,
                     "ALERT_TOPIC_ARN": post.TOPIC,
+                    "MAIL_SENDER_ADDRESS": shop.SENDER,
                     "ARCHIVE_KEY_SECRET": shop.ARCHIVE_KEY_REFERENCE,
                     "ARCHIVE_BUCKET": post.ARCHIVE_BUCKET,
                 }
@@ -198,6 +214,8 @@ class World:
                     self.memory.queue.append(Message(sent.body["payment_event_id"], due_at))
                 case post.BELL_QUEUE:
                     self.memory.bells += 1
+                case "mail":
+                    self.memory.mails.append(Letter(**sent.body))
                 case "bus":
                     self.memory.published.append(sent.body)
                 case _:
@@ -268,18 +286,18 @@ class World:
     def write_down(self) -> None:
         """Put what the outside world saw beside the product's tables, for the report to compare."""
         memory = self.memory
-        self._fill("acknowledged", ("gateway_event_id",), [(each,) for each in memory.acknowledged])
-        self._fill(
+        self.fill("acknowledged", ("gateway_event_id",), [(each,) for each in memory.acknowledged])
+        self.fill(
             "published",
             ("id", "aggregate_id", "sequence", "topic"),
             [(each["id"], each["aggregate_id"], each["sequence"], each["topic"]) for each in memory.published],
         )
-        self._fill("answers", ("caller", "operation", "key", "status", "body"), memory.answers)
-        self._fill("surprises", ("move", "step", "error", "detail"), memory.surprises)
+        self.fill("answers", ("caller", "operation", "key", "status", "body"), memory.answers)
+        self.fill("surprises", ("move", "step", "error", "detail"), memory.surprises)
         intents = self.intents()
-        self._fill("at_gateway", _AT_GATEWAY, [_attempt(intent) for intent in intents])
+        self.fill("at_gateway", _AT_GATEWAY, [_attempt(intent) for intent in intents])
         refunds = [refund for intent in intents for refund in intent["refunds"]]
-        self._fill(
+        self.fill(
             "refunds_at_gateway",
             ("id", "refund_id", "amount", "status"),
             [(each["id"], each["metadata"].get("refund_id"), each["amount"], each["status"]) for each in refunds],
@@ -290,7 +308,8 @@ class World:
         found: list[dict[str, Any]] = self.gateway.ask("GET", "/_control/payment_intents")
         return found
 
-    def _fill(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    def fill(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """A table of the outside world anew."""
         self.sql(f"DELETE FROM prove.{table}")
         documents = [dict(zip(columns, row, strict=True)) for row in rows]
         self.sql(
@@ -335,6 +354,7 @@ def _ports(cloud: Cloud) -> dict[str, Any]:
             event_bus=EventBus(post.BUS),
             alerts=AlertTopic(post.TOPIC),
             archive_bucket=Bucket(post.ARCHIVE_BUCKET),
+            mail=SimpleEmailService(shop.SENDER, ""),
         )
         for port in _CLIENTS.values():
             port._client  # noqa: B018 -- made on first use

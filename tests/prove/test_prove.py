@@ -13,8 +13,9 @@ from prove.house import House, open_house
 from prove.mutations import MUTATIONS, Mutation
 from prove.plan import ACTIONS_MIN, FAULTS_MIN, KINDS, MASTER_KINDS, TOGETHER, make_plan
 from prove.report import FOLD, examine
-from prove.rules import AREAS
+from prove.rules import AREAS, YEARS
 from prove.run import TASKS
+from prove.scenes import ACTIONS, SCENES
 
 MOVES = 25
 
@@ -46,8 +47,18 @@ def test_a_plan_has_two_hundred_actions_and_far_more_trouble_than_it_needs() -> 
         assert sum(move.trap is not None or move.gateway is not None for move in moves) >= 2 * FAULTS_MIN
 
 
+def test_no_plan_is_without_a_scene_and_each_has_them_elsewhere() -> None:
+    places = []
+    for seed in ("a", "b"):
+        told = [move.scene for move in make_plan(seed).moves if move.scene]
+        assert list(dict.fromkeys(told)) == [name for at, name in enumerate(told) if at == told.index(name)]
+        assert set(told) == {scene.name for scene in SCENES}
+        places.append(told)
+    assert places[0] != places[1]
+
+
 def test_everything_a_plan_may_ask_for_can_be_done() -> None:
-    asked = set(KINDS) | {kind for first, second, _ in TOGETHER for kind in (first, second)}
+    asked = set(KINDS) | set(ACTIONS) | {kind for first, second, _ in TOGETHER for kind in (first, second)}
     assert asked <= set(TASKS) | MASTER_KINDS
 
 
@@ -92,4 +103,4 @@ def test_a_mutation_finds_the_guard_that_it_switches_off(
             mutation.change_schema(connection)
         finally:
             connection.close()
-    assert mutation.breaks in {sentence for queries in AREAS.values() for sentence in queries} | {FOLD}
+    assert mutation.breaks in {sentence for queries in AREAS.values() for sentence in queries} | {FOLD, *YEARS}
