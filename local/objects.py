@@ -68,7 +68,7 @@ def lay_back(client: Any, folder: Path, buckets: Iterable[str]) -> None:
 
 
 def _emulated() -> Any:
-    from moto.core import DEFAULT_ACCOUNT_ID  # noqa: PLC0415 (0.5 s of imports)
+    from moto.core.models import DEFAULT_ACCOUNT_ID  # noqa: PLC0415 (0.5 s of imports)
     from moto.s3.models import s3_backends  # noqa: PLC0415
 
     return s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
