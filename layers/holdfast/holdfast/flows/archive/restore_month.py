@@ -28,6 +28,9 @@ ACTOR: Final = "system:cold_export"
 LEASE: Final = timedelta(minutes=20)
 """Longer than a run may last: whoever finds an older one finds a run that died."""
 
+DURATION_MAX_MS: Final = 2**31 - 1
+"""The record of looks holds 24 days; a month that took longer has taken that."""
+
 
 class BrokenFile(Exception):
     """A file is not what it was when the rows of its orders went."""
@@ -200,7 +203,7 @@ def _finish(runtime: Runtime, organization_id: UUID, claimed: _Claimed, now: dat
                 transaction,
                 ReconciliationType.RESTORE,
                 Tally(checked=restore["orders"], resolved=restore["orders"]),
-                duration_ms=int((now - restore["created_at"]).total_seconds() * 1000),
+                duration_ms=min(DURATION_MAX_MS, int((now - restore["created_at"]).total_seconds() * 1000)),
                 details={"month": f"{claimed.month:%Y-%m}", "why": restore["reason"], "by": restore["requested_by"]},
             )
 
