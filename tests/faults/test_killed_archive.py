@@ -146,7 +146,7 @@ def test_a_month_that_is_brought_back_and_killed_at_any_point_is_whole_after_the
         asked_for(house, house.value("SELECT max(month) FROM archive.cold_files WHERE state = 'verified'"))
         return made
 
-    looked_at = list(died_at_every_point(house, victims, steps.restore_month, asked, EXPORT_SHARE))
+    looked_at = list(died_at_every_point(house, victims, steps.restore_month, asked))
     assert [line for line in looked_at if line[1]] == []
     points = {where for where, _ in looked_at}
     for words in ("aws GetObject", "archive.refile_orders"):

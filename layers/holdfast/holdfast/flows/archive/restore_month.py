@@ -69,6 +69,8 @@ def restore_months(runtime: Runtime, clock: Callable[[], datetime], time_left_se
             try:
                 done = _bring_month(runtime, organization_id, claimed, clock, time_left_seconds, restored)
             except (BrokenFile, ConstraintViolated) as error:
+                if isinstance(error, ConstraintViolated) and error.constraint != "archive_checksum":
+                    raise
                 _fail(runtime, organization_id, claimed, str(error), clock())
                 restored.failed_months += 1
                 continue
@@ -122,6 +124,8 @@ def _bring_month(
 
 def _files(runtime: Runtime, organization_id: UUID, claimed: _Claimed, now: datetime) -> list[_File]:
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
+        # A run that died may be making the same partition at this moment: whoever comes second finds it made.
+        transaction.execute("SELECT pg_advisory_xact_lock(hashtext('archive.month_restores'))")
         transaction.value("SELECT operations.make_partitions(:month, 0)", month=claimed.month)
         rows = transaction.rows(
             """
