@@ -176,6 +176,21 @@ def verify_archive(options: argparse.Namespace) -> int:
     return 0 if proven else 1
 
 
+def put_away(options: argparse.Namespace) -> int:
+    """Archives what is over in the running system, as if years had passed."""
+    from local import archive  # noqa: PLC0415 (the other commands need none of it)
+
+    console = Console(sys.stdout)
+    try:
+        told = archive.put_away(LocalSystem.load(options.state), options.years)
+    except (ValueError, OSError) as problem:
+        console.problem(str(problem))
+        return 1
+    for line in told:
+        console.note(line)
+    return 0
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m local", description="Holdfast, whole, on this machine.")
@@ -213,6 +228,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.set_defaults(action=check_ledger)
     command = commands.add_parser("verify-archive", help="prove the chain, every archived order and every cold file")
     command.set_defaults(action=verify_archive)
+    command = commands.add_parser("put-away", help="archive what is over, as if years had passed")
+    command.add_argument("--years", type=float, default=6, help="after 2 archived, after 5 moved to cold storage")
+    command.set_defaults(action=put_away)
     options = parser.parse_args(arguments)
     return int(options.action(options))
 

@@ -1,21 +1,47 @@
-"""The local system's archive, proven from its first batch to its head, order by order and file by file."""
+"""The local system's archive: made to see it at once, and proven from its first batch to its head, order by order and
+file by file."""
 
 from __future__ import annotations
 
 import os
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+from holdfast.flows.archive.archive_orders import archive_orders
+from holdfast.flows.archive.export_to_cold_storage import export_to_cold_storage
 from holdfast.flows.archive.organizations import organizations
 from holdfast.flows.archive.prove_chain import ChainProof, prove_chain
 from holdfast.flows.archive.prove_cold_storage import prove_cold_storage
+from holdfast.flows.archive.purge_orders import purge_orders
 from holdfast.flows.archive.scan_archive import full_scan
+from holdfast.flows.archive.verify_archive import verify_new_batches
 from holdfast.runtime import Runtime
 from local.aws import ACCESS
 from local.geocodes import system_runtime
 from local.system import LocalSystem
 
 ACTOR = "system:verify_archive"
+
+
+def put_away(system: LocalSystem, years: float) -> list[str]:
+    """Run the archive's schedules as if so many years had passed: archived, verified, purged after the grace, exported.
+
+    Orders that are over (cancelled, delivered, refunded) go as far as their age takes them.
+    """
+    os.environ.update(ACCESS | {"AWS_ENDPOINT_URL": system.aws_url})
+    with system_runtime(system) as runtime:
+        then = _now() + timedelta(days=365.25 * years)
+        archived = archive_orders(runtime, lambda: then, _plenty)
+        verified = verify_new_batches(runtime, lambda: then, _plenty)
+        later = then + timedelta(days=8)
+        purged = purge_orders(runtime, lambda: later, _plenty)
+        exported = export_to_cold_storage(runtime, lambda: later, _plenty)
+    return [
+        f"archived {archived.orders} orders in {archived.batches} batches",
+        f"verified {verified.tally.checked}: {verified.tally.orders_found} are wrong",
+        f"purged {purged.orders} from the active tables",
+        f"moved {exported.orders} to cold storage in {exported.files} files; {exported.months_waiting} months wait",
+    ]
 
 
 def verify(system: LocalSystem) -> tuple[list[str], bool]:

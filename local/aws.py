@@ -1,6 +1,6 @@
 """The AWS emulation: moto's server in a process of its own, with the resources that the template names.
 
-`python -m local.aws --port N` serves; `create` makes the resources once it answers.
+`python -m local.aws --port N --objects FOLDER` serves; `create` makes the resources once it answers.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ import json
 import logging
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local.model import REGION, Queue, Resources
+from local.objects import KeptObjects, lay_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,9 +57,9 @@ def client(service: str, url: str, *, read_timeout_seconds: float = 60.0) -> Any
         )
 
 
-def create(resources: Resources, url: str) -> None:
-    """Makes queues (dead-letter queues first), buses with their rules, topics with their subscriptions, buckets and
-    secrets. Safe to repeat."""
+def create(resources: Resources, url: str, objects: Path) -> None:
+    """Makes queues (dead-letter queues first), buses with their rules, topics with their subscriptions, buckets with
+    what the folder ``objects`` has of them, and secrets. Safe to repeat."""
     sqs = client("sqs", url)
     for queue in sorted(resources.queues, key=lambda queue: queue.redrive_to is not None):
         sqs.create_queue(QueueName=queue.name, Attributes=_attributes(queue))
@@ -80,6 +82,7 @@ def create(resources: Resources, url: str) -> None:
         s3 = client("s3", url)
         for bucket in resources.buckets:
             s3.create_bucket(Bucket=bucket)
+        lay_back(s3, objects, resources.buckets)
     for name, value in resources.secrets.items():
         put_secret(url, name, value)
 
@@ -120,11 +123,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     parser = argparse.ArgumentParser(prog="local.aws")
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--objects", type=Path, required=True, help="the folder that keeps what is put into buckets")
     options = parser.parse_args(arguments)
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     # Every client of ours keeps its connections; without this each request would pay for a new one.
     WSGIRequestHandler.protocol_version = "HTTP/1.1"
-    server = make_server("127.0.0.1", options.port, _application(), threaded=True)
+    server = make_server("127.0.0.1", options.port, KeptObjects(_application(), options.objects), threaded=True)
     server.serve_forever()
 
 

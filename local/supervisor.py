@@ -153,7 +153,9 @@ class _Starter:
         self._geocoder_port = free_port()
         geocoder = children.start("geocoder", "local.geocoder_server", "--port", str(self._geocoder_port))
         self._mail_port = free_port()
-        emulation = children.start("aws", "local.aws", "--port", str(aws_port))
+        emulation = children.start(
+            "aws", "local.aws", "--port", str(aws_port), "--objects", str(self._state / "objects")
+        )
         gateways = [(self._start_gateway_server(name, port), port) for name, port in gateway_ports.items()]
         system = LocalSystem(
             state=self._state,
@@ -196,7 +198,7 @@ class _Starter:
     def _create_resources(self, system: LocalSystem, emulation: Child, port: int) -> None:
         self._children.wait_for_port(emulation, port)
         if system.plan is not None:
-            aws.create(system.plan.resources, system.aws_url)
+            aws.create(system.plan.resources, system.aws_url, self._state / "objects")
 
     def _seed(self, system: LocalSystem) -> None:
         system.shop = self._options.seed(system)

@@ -10,8 +10,11 @@ from holdfast.flows.addresses.locate_address import AddressSearch
 from holdfast.flows.addresses.watch_reviews import watch_reviews
 from holdfast.flows.addresses.work_reviews import ReviewRequest, Whole, correct_review
 from holdfast.flows.archive.archive_orders import Archived, archive_orders
+from holdfast.flows.archive.customer_data import erase_customer
 from holdfast.flows.archive.export_to_cold_storage import export_to_cold_storage
 from holdfast.flows.archive.purge_orders import purge_orders
+from holdfast.flows.archive.restore_month import restore_months
+from holdfast.flows.archive.restore_order import restore_order
 from holdfast.flows.archive.verify_archive import verify_new_batches
 from holdfast.flows.checkout import place_order as place_order_module
 from holdfast.flows.checkout.charge_payment import Attempt
@@ -306,6 +309,21 @@ def put_away(runtime: Runtime, clock: Clock) -> Archived:
     verify_new_batches(runtime, clock, lambda: TIME_LEFT_SECONDS)
     purge_orders(runtime, clock, lambda: TIME_LEFT_SECONDS)
     return archived
+
+
+def restore(runtime: Runtime, clock: Clock, organization_id: UUID, order_id: UUID) -> bool:
+    """``POST /v1/ops/archive/orders/{reference}/restore``."""
+    return restore_order(runtime, organization_id, order_id, clock(), "staff:test", "a test")
+
+
+def erase(runtime: Runtime, clock: Clock, caller: Caller, customer_id: UUID) -> Mapping[str, Any]:
+    """``POST /v1/ops/customers/{customer_id}/erase``."""
+    return erase_customer(runtime, caller, customer_id, reason="asked for", now=clock())
+
+
+def restore_month(runtime: Runtime, clock: Clock) -> int:
+    """A tick of ``cold_export`` over the months that were asked for."""
+    return restore_months(runtime, clock, lambda: TIME_LEFT_SECONDS).orders
 
 
 def export(runtime: Runtime, clock: Clock) -> int:

@@ -9,10 +9,14 @@ from holdfast.flows.archive.restore_order import restore_order
 from holdfast.flows.orders.find_order import find_order
 from holdfast.flows.orders.list_orders import list_orders
 from holdfast.orders.lifecycle import OrderStatus
+from holdfast.values.address import Address
 from holdfast.values.caller import Caller
 from holdfast.values.errors import NotFound
+from tests import shipping
 from tests.archive.scenes import archive, delivered, documents, put_away, verify, years_pass
+from tests.flows import moving
 from tests.flows.actions import guest, ordered, staff
+from tests.flows.moving import NEWARK, PORTLAND, RENO
 from tests.house import House
 
 
@@ -105,6 +109,32 @@ def test_a_restored_order_is_what_it_was_and_archiving_it_again_adds_a_version(h
     versions = house.rows("SELECT version, document FROM archive.archived_orders ORDER BY version")
     assert [row["version"] for row in versions] == [1, 2]
     assert [row["document"] for row in versions] == [first, first]
+    assert verify(house).tally.findings == []
+
+
+@pytest.mark.parametrize("moves", [(NEWARK, PORTLAND), (RENO, NEWARK, PORTLAND)], ids=["once", "twice"])
+def test_a_restored_order_costs_what_it_came_down_to(house: House, moves: tuple[Address, ...]) -> None:
+    """Its price fell with its address and the difference was refunded; the way back takes the same steps down."""
+    moving.shop(house)
+    house.receive("TEE", "RNO", 10)
+    order_id = ordered(house, {"TEE": 2}, address=moves[0])
+    for address in moves[1:]:
+        moving.readdress(house, order_id, address)
+        house.clock.advance(minutes=1)
+    house.work()
+    shipping.delivered(house, order_id)
+    before = dict(house.order(order_id))
+    assert before["amounts"]["total_minor"] == 4_799
+    assert len(moving.refunds(house, order_id)) == len(moves) - 1
+    years_pass(house)
+    put_away(house)
+    assert house.value("SELECT count(*) FROM orders.orders") == 0
+    [sealed] = documents(house).values()
+    assert restore_order(house.runtime, house.organization_id, UUID(order_id), house.clock(), "system:test", "a test")
+    assert bookkept(house.order(order_id)) == bookkept(before)
+    assert house.violations() == []
+    archive(house)
+    assert [row["document"] for row in house.rows("SELECT document FROM archive.archived_orders")] == [sealed, sealed]
     assert verify(house).tally.findings == []
 
 

@@ -1,12 +1,33 @@
 """Whatever is altered, removed or doubled is found, named, marked, and blocks the purge."""
 
+import io
 from collections.abc import Callable
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
+from holdfast.flows.archive.archived_documents import AlteredDocument
 from holdfast.runtime import Runtime
-from tests.archive.scenes import archive, delivered, prove, purge, scan, spot, verify, years_pass
+from holdfast.storage.order_files import OrderFileWriter
+from holdfast.values.errors import NotFound
+from tests.archive.scenes import (
+    archive,
+    asked_for,
+    bucket,
+    cold,
+    delivered,
+    documents,
+    export,
+    parquet,
+    prove,
+    prove_cold,
+    purge,
+    scan,
+    spot,
+    verify,
+    years_pass,
+)
 from tests.house import House
 
 FIRST_ORDER = "(SELECT order_id FROM archive.batch_leaves ORDER BY order_id LIMIT 1)"
@@ -178,3 +199,66 @@ def test_a_tail_that_was_cut_off_is_missed_by_the_head(house: House) -> None:
         )
     proof = prove(house)
     assert (proof.break_position, proof.break_reason) == (2, "the head stands at position 2, the last batch at 1")
+
+
+def tampered(house: House, body: bytes) -> None:
+    key, _ = parquet(house)
+    bucket(house).Object(key).put(Body=body)
+
+
+def test_a_flipped_byte_in_a_file_is_found_named_alerted_and_keeps_the_months_rows(house: House) -> None:
+    """Between writing and proving: the file is given up and not a row goes. The next run writes another."""
+    cold(house)
+    real = house.system.archive_bucket.put_if_absent
+
+    def put(key: str, body: Any, content_type: str) -> bool:
+        if not key.endswith(".parquet"):
+            return real(key, body, content_type)
+        content = bytearray(body.read())
+        content[len(content) // 2] ^= 1
+        return real(key, io.BytesIO(bytes(content)), content_type)
+
+    house.system.archive_bucket.put_if_absent = put  # type: ignore[method-assign]
+    exported = export(house)
+    assert (exported.orders, exported.unproven_files, exported.months_dropped) == (0, 1, 0)
+    assert len(documents(house)) == 3
+    assert house.value("SELECT count(*) FROM archive.archive_index WHERE location = 'cold_storage'") == 0
+    assert house.failures() == ["ColdExport"]
+    house.system.archive_bucket.put_if_absent = real  # type: ignore[method-assign]
+    assert export(house).months_dropped == 1
+
+
+def test_a_flipped_byte_in_a_file_is_found_long_after_and_no_altered_order_is_shown(house: House) -> None:
+    order_ids = cold(house)
+    export(house)
+    before = {order_id: house.order(order_id) for order_id in order_ids}
+    key, body = parquet(house)
+    at = pq.ParquetFile(io.BytesIO(body)).metadata.row_group(0).column(13)
+    place = at.data_page_offset + at.total_compressed_size // 2  # in the compressed documents
+    tampered(house, body[:place] + bytes([body[place] ^ 1]) + body[place + 1 :])
+    assert prove_cold(house).broken == [f"{key}: the file is not what it was"]
+    assert house.failures() == ["ColdExport"]
+    found = house.rows("SELECT kind, details FROM archive.discrepancies WHERE resolved_at IS NULL")
+    assert found == [{"kind": "inconsistent", "details": f"{key}: the file is not what it was"}]
+    refused = 0
+    for order_id, view in before.items():
+        try:
+            assert house.order(order_id) == view
+        except AlteredDocument:
+            refused += 1
+    assert refused >= 1
+    with pytest.raises(NotFound):
+        asked_for(house)  # a month of which no file is proven any more
+    tampered(house, body)
+    assert prove_cold(house).broken == []
+    scan(house)
+    assert house.value("SELECT count(*) FROM archive.discrepancies WHERE resolved_at IS NULL") == 0
+    assert house.value("SELECT state FROM archive.cold_files") == "verified"
+    assert [house.order(order_id)["id"] for order_id in order_ids] == order_ids
+
+
+def test_an_order_that_is_twice_in_a_file_is_not_let_pass(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    cold(house)
+    real = OrderFileWriter.add
+    monkeypatch.setattr(OrderFileWriter, "add", lambda writer, rows: real(writer, [*rows, rows[-1]]))
+    assert (export(house).unproven_files, len(documents(house))) == (1, 3)

@@ -23,9 +23,9 @@ from holdfast.flows.allocation.explain_allocation import explain_allocation
 from holdfast.flows.allocation.simulate_allocation import SimulateAllocation, simulate_allocation
 from holdfast.flows.archive import scan_archive
 from holdfast.flows.archive.archived_documents import find_entry
-from holdfast.flows.archive.export_to_cold_storage import _stays
 from holdfast.flows.archive.hold_orders import is_held, list_holds
 from holdfast.flows.archive.operate_archive import list_discrepancies
+from holdfast.flows.archive.request_month import stays
 from holdfast.flows.archive.verify_archive import batches_by_status
 from holdfast.flows.checkout.payment_methods import forget_methods
 from holdfast.flows.checkout.place_order import PlaceOrder, _try_to_place
@@ -588,11 +588,11 @@ NAMED: dict[str, Named] = {
         )
     ),
     "the holds on a customer's orders": Named(in_tenant(lambda t, s: is_held(t, s.customer_id))),
-    "legal holds, newest first": Named(
+    "legal holds that stand, newest first": Named(
         lambda r, s: list_holds(r, manager(s), only_open=True, before=None, limit=50, now=s.now)
     ),
     "how long a month stays that was brought back": Named(
-        in_tenant(lambda t, s: _stays(t, s.now.date().replace(day=1))), SYSTEM
+        in_tenant(lambda t, s: stays(t, s.now.date().replace(day=1))), SYSTEM
     ),
     "the archived order of a gateway's transaction": Named(
         statement(

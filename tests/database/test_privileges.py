@@ -46,7 +46,6 @@ APPEND_ONLY = {
     "archive.batch_leaves": set(),
     "archive.erasures": set(),
     "archive.reconciliation_log": set(),
-    "archive.legal_holds": {"released_at", "released_by", "release_reason"},
     "payments.payment_events": {"payment_id", "state", "attempts", "next_attempt_at", "last_error", "processed_at"},
 }
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from holdfast.flows.archive.export_to_cold_storage import export_to_cold_storage
 from holdfast.secrets.store import SecretStore
 from holdfast.web import archive_views
 from local.postgres import Address
@@ -14,6 +15,7 @@ from tests.handlers.test_openapi import same
 from tests.house import House
 
 SAMPLE_ID = "01930000-0000-7000-8000-0000000000b1"
+SAMPLE_HOLD = "01930000-0000-7000-8000-0000000000b2"
 SAMPLE_NUMBER = "HF-00ZZ-0000-0000-0000"
 
 
@@ -63,7 +65,9 @@ def test_the_samples_list_reconcile_prove_and_restore(door: Door, filed: str) ->
     assert found.body == {"discrepancies": [], "next_before": None}
     restored = room.sample("archive_operations/restore", **ids)
     assert (restored.body["was_in"], restored.body["restored"]) == ("archived", True)
-    assert room.sample("archive_operations/restore", **ids).status == 404  # it is not in the archive any more
+    again = room.sample("archive_operations/restore", **ids)
+    assert (again.status, again.body["was_in"], again.body["restored"]) == (200, "restored", False)
+    assert room.sample("archive_operations/restore").status == 404
 
 
 def test_what_is_wrong_is_listed_and_fails_its_batch(door: Door, filed: str) -> None:
@@ -100,3 +104,47 @@ def test_an_order_in_the_archive_is_found_through_the_door_and_listed_when_asked
     assert door.ask("GET /v1/orders").body == {"orders": [], "next_before": None, "has_archived": True}
     page = door.ask("GET /v1/orders", query={"include_archived": "true"}).body
     assert [order["order_number"] for order in page["orders"]] == [filed]
+
+
+def test_the_samples_bring_a_month_back(door: Door, filed: str) -> None:
+    room = StockRoom(door)
+    door.house.clock.advance(days=32)
+    assert room.sample("archive_operations/restore_month").status == 404
+    assert door.invoke("cold_export", door.sample("cold_export/tick"))["exported"] in (0, 1)
+    month = door.house.value("SELECT to_char(min(ordered_at), 'YYYY-MM') FROM archive.archive_index")
+    if door.house.value("SELECT count(*) FROM archive.cold_files") == 0:
+        export_to_cold_storage(door.house.system, door.house.clock, lambda: 60.0)
+    asked = room.sample("archive_operations/restore_month", **{"2021-03": month})
+    assert asked.status == 202, asked.raw
+    same(archive_views.RestoredMonthAnswer, asked.body)
+    assert (asked.body["restore"]["month"], asked.body["restore"]["state"]) == (month, "running")
+    done = door.invoke("cold_export", door.sample("cold_export/restore_months"))
+    assert done == {"orders": 1, "months": 1, "finished": True}
+    page = room.sample("archive_operations/list_restored_months")
+    same(archive_views.RestoredMonthPage, page.body)
+    assert [(each["state"], each["orders"], each["row_groups_done"]) for each in page.body["restores"]] == [
+        ("done", 1, 1)
+    ]
+    assert room.sample("archive_operations/restore_month", **{"2021-03": "2021-13"}).status == 422
+
+
+def test_the_samples_place_list_and_release_a_hold(door: Door, filed: str) -> None:
+    admin, manager = StockRoom(door, "admin"), StockRoom(door)
+    assert manager.sample("archive_operations/place_hold", **{SAMPLE_NUMBER: filed}).status == 403
+    assert admin.sample("archive_operations/place_hold").status == 404
+    placed = admin.sample("archive_operations/place_hold", **{SAMPLE_NUMBER: filed})
+    assert placed.status == 201, placed.raw
+    same(archive_views.LegalHoldAnswer, placed.body)
+    assert admin.sample("archive_operations/place_hold", **{SAMPLE_NUMBER: filed}).raw == placed.raw
+    customer_id = str(door.house.value("SELECT id FROM tenancy.customers"))
+    assert admin.sample("customer_data/erase", **{SAMPLE_ID: customer_id}).status == 409
+    page = manager.sample("archive_operations/list_holds")
+    same(archive_views.LegalHoldPage, page.body)
+    assert page.body["holds"] == [placed.body["hold"]]
+    ids = {SAMPLE_HOLD: placed.body["hold"]["id"]}
+    released = admin.sample("archive_operations/release_hold", **ids)
+    assert (released.status, released.body["hold"]["release_reason"]) == (200, "the case is over")
+    assert admin.sample("archive_operations/release_hold", **ids).raw == released.raw
+    assert admin.sample("archive_operations/release_hold").status == 404
+    assert manager.sample("archive_operations/list_holds").body["holds"] == []
+    assert admin.sample("customer_data/erase", **{SAMPLE_ID: customer_id}).status == 200

@@ -4,6 +4,7 @@ Nothing in the columns is anybody's personal data. Only the function of cold sto
 """
 
 import io
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -40,6 +41,8 @@ _REPEATED: Final = ["status", "payment_status", "fulfillment_status", "currency"
 _SUMMED: Final = [name for name in SCHEMA.names if name not in {"document", "checksum"}]
 
 Row = Mapping[str, Any]
+
+_logger = logging.getLogger(__name__)
 
 
 class OrderFileWriter:
@@ -95,12 +98,19 @@ def file_digest(path: Path) -> bytes:
 
 
 def read_document(bucket: Bucket, key: str, row_group: int, order_id: UUID, version: int) -> str | None:
-    """The document of one order: one read of the footer, one of its row group; ``None`` if it is not in there."""
-    with pq.ParquetFile(pa.PythonFile(_RangedObject(bucket, key), mode="r"), pre_buffer=True) as opened:
-        if row_group >= opened.num_row_groups:
-            return None
-        table = opened.read_row_group(row_group, columns=["order_id", "version", "document"])
-    for row in table.to_pylist():
+    """The document of one order: one read of the footer, one of its row group; ``None`` if it is not in there.
+
+    What cannot be read any more is the empty text, which is no order's document: whoever proves it will say so.
+    """
+    try:
+        with pq.ParquetFile(pa.PythonFile(_RangedObject(bucket, key), mode="r"), pre_buffer=True) as opened:
+            if row_group >= opened.num_row_groups:
+                return None
+            rows = opened.read_row_group(row_group, columns=["order_id", "version", "document"]).to_pylist()
+    except (OSError, pa.ArrowException, UnicodeDecodeError):
+        _logger.exception("the file %s cannot be read", key)
+        return ""
+    for row in rows:
         if row["order_id"] == str(order_id) and row["version"] == version:
             return str(row["document"])
     return None

@@ -80,7 +80,7 @@ class Entry:
 def find_entry(transaction: Transaction, reference: str) -> Entry | None:
     """The archived order of an id or a number. One that the index forgot is found by its key, and put back into the
     index, on the record."""
-    order_id = _uuid_or_none(reference)
+    order_id = uuid_or_none(reference)
     row = transaction.row(_ENTRY, organization_id=transaction.tenant, id=order_id, number=reference.upper())
     if row is not None:
         return _entry(records([row])[0])
@@ -216,7 +216,8 @@ def view_archived(runtime: Runtime, organization_id: UUID, entry: Entry, now: da
     return view_of(opened(document, personal), {str(row.id): row.code for row in codes})
 
 
-def _uuid_or_none(text: str) -> UUID | None:
+def uuid_or_none(text: str) -> UUID | None:
+    """The id that a reference is; ``None`` for one that is a number."""
     try:
         return UUID(text)
     except ValueError:

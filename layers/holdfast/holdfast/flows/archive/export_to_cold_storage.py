@@ -19,6 +19,7 @@ from holdfast.archive.merkle import leaf_hash, merkle_root
 from holdfast.archive.policy import DOCUMENT_SCHEMA
 from holdfast.database.transaction import Transaction, records
 from holdfast.flows.archive.organizations import organizations
+from holdfast.flows.archive.request_month import stays
 from holdfast.flows.operations.call_person import call_person
 from holdfast.flows.operations.process_names import Process
 from holdfast.runtime import Runtime
@@ -188,7 +189,7 @@ def _begin_file(runtime: Runtime, organization_id: UUID, month: date, now: datet
             """,
             **bounds,
         )
-        if not waiting or transaction.value(_UNREADY, **bounds) or _stays(transaction, month):
+        if not waiting or transaction.value(_UNREADY, **bounds) or stays(transaction, month):
             return None
         file_id = uuid7(now)
         made = ColdFile(
@@ -209,21 +210,6 @@ def _begin_file(runtime: Runtime, organization_id: UUID, month: date, now: datet
         return made
 
     return runtime.database.transact(organization_id, work, now=now, actor=ACTOR)
-
-
-def _stays(transaction: Transaction, month: date) -> bool:
-    """Whether somebody had the month brought back and still wants it here."""
-    return bool(
-        transaction.value(
-            """
-            SELECT EXISTS (SELECT 1 FROM archive.month_restores r WHERE r.organization_id = :o AND r.month = :month
-                              AND r.stays_until > :now AND r.state <> 'failed')
-            """,
-            o=transaction.tenant,
-            month=month,
-            now=transaction.now,
-        )
-    )
 
 
 def _export_file(runtime: Runtime, organization_id: UUID, cold_file: ColdFile, clock: Callable[[], datetime]) -> int:

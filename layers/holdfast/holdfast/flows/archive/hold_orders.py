@@ -5,7 +5,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction, records
-from holdfast.flows.archive.archived_documents import find_entry
+from holdfast.flows.archive.archived_documents import find_entry, uuid_or_none
 from holdfast.flows.archive.operate_archive import PAGE_MAX_ROWS, plain
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation, require
@@ -64,7 +64,7 @@ def place_hold(runtime: Runtime, caller: Caller, reference: str, *, reason: str,
 
 def _locked_order(transaction: Transaction, reference: str) -> tuple[UUID, UUID]:
     active = transaction.row(
-        _ACTIVE_ORDER, organization_id=transaction.tenant, id=_uuid_or_none(reference), number=reference.upper()
+        _ACTIVE_ORDER, organization_id=transaction.tenant, id=uuid_or_none(reference), number=reference.upper()
     )
     if active is not None:
         return active.id, active.customer_id
@@ -123,10 +123,3 @@ def is_held(transaction: Transaction, customer_id: UUID) -> bool:
             customer_id=customer_id,
         )
     )
-
-
-def _uuid_or_none(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

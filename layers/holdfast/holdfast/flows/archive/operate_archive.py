@@ -7,9 +7,9 @@ from typing import Any, Final
 from uuid import UUID
 
 from holdfast.archive import sampling
-from holdfast.archive.policy import BatchStatus, Strategy
+from holdfast.archive.policy import BatchStatus, Location, Strategy
 from holdfast.database.transaction import Transaction, records
-from holdfast.flows.archive.archived_documents import find_entry
+from holdfast.flows.archive.archived_documents import find_entry, uuid_or_none
 from holdfast.flows.archive.prove_chain import prove_chain
 from holdfast.flows.archive.restore_order import restore_order
 from holdfast.flows.archive.verify_archive import Verified, verify_batch
@@ -100,10 +100,28 @@ def restore_archived_order(
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.RESTORE_ARCHIVED_ORDER)
         entry = find_entry(transaction, reference)
+        back = None if entry is not None else _brought_back(transaction, reference)
+    if back is not None:
+        return {"order_id": str(back), "was_in": Location.RESTORED, "restored": False}
     if entry is None:
         raise NotFound("there is no such order in the archive")
     restored = restore_order(runtime, caller.organization_id, entry.order_id, now, caller.actor, reason)
     return {"order_id": str(entry.order_id), "was_in": entry.location, "restored": restored}
+
+
+def _brought_back(transaction: Transaction, reference: str) -> UUID | None:
+    """The order, if it was in the archive and is among the active ones again."""
+    order_id: UUID | None = transaction.value(
+        """
+        SELECT x.order_id FROM archive.archive_index x
+         WHERE x.organization_id = :o AND x.location = 'restored'
+           AND (x.order_id = :id OR x.order_number = :number)
+        """,
+        o=transaction.tenant,
+        id=uuid_or_none(reference),
+        number=reference.upper(),
+    )
+    return order_id
 
 
 def _find_batch(transaction: Transaction, batch_id: UUID) -> Mapping[str, Any]:

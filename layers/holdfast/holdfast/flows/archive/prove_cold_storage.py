@@ -33,14 +33,17 @@ class ColdProof:
 def prove_cold_storage(
     runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]
 ) -> ColdProof:
-    """Read every file of cold storage, oldest proof first, and hold it against its digest and against the chain."""
+    """Read every file of cold storage, oldest proof first, and hold it against its digest and against the chain.
+
+    One that was broken and is again what it was (the bucket keeps versions) counts as proven again, on the record.
+    """
     proof = ColdProof(0, 0, [], finished=True)
     for organization_id, _ in organizations(runtime, clock(), ACTOR):
         with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
             files = transaction.rows(
                 """
                 SELECT id, path, digest, orders FROM archive.cold_files
-                 WHERE organization_id = :o AND state = 'verified' ORDER BY verified_at, id
+                 WHERE organization_id = :o AND verified_at IS NOT NULL ORDER BY verified_at, id
                 """,
                 o=organization_id,
             )
@@ -82,10 +85,24 @@ def _record(
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
         if wrong is None:
             transaction.execute(
-                "UPDATE archive.cold_files SET verified_at = :now WHERE organization_id = :o AND id = :id",
+                """
+                UPDATE archive.cold_files SET state = 'verified', verified_at = :now
+                 WHERE organization_id = :o AND id = :id
+                """,
                 o=organization_id,
                 id=file_id,
                 now=now,
+            )
+            transaction.execute(
+                """
+                UPDATE archive.discrepancies SET resolved_at = :now, resolved_by = :actor,
+                       resolution = 'the file was read again: it is what it was'
+                 WHERE organization_id = :o AND order_id = :id AND resolved_at IS NULL
+                """,
+                o=organization_id,
+                id=file_id,
+                now=now,
+                actor=transaction.actor,
             )
             return
         transaction.execute(

@@ -77,3 +77,18 @@ def list_months(runtime: Runtime, caller: Caller, *, before: UUID | None, limit:
         rows = records(transaction.rows(_NEWEST, organization_id=transaction.tenant, before=before, limit=limit))
     months = [plain(row) for row in rows]
     return {"restores": months, "next_before": months[-1]["id"] if len(months) == limit else None}
+
+
+def stays(transaction: Transaction, month: date) -> bool:
+    """Whether somebody had the month brought back and still wants it here."""
+    return bool(
+        transaction.value(
+            """
+            SELECT EXISTS (SELECT 1 FROM archive.month_restores r WHERE r.organization_id = :o AND r.month = :month
+                              AND r.stays_until > :now AND r.state <> 'failed')
+            """,
+            o=transaction.tenant,
+            month=month,
+            now=transaction.now,
+        )
+    )

@@ -28,6 +28,9 @@ ACTOR: Final = "system:cold_export"
 LEASE: Final = timedelta(minutes=20)
 """Longer than a run may last: whoever finds an older one finds a run that died."""
 
+DURATION_MAX_MS: Final = 2**31 - 1
+"""The record of looks holds 24 days; a month that took longer has taken that."""
+
 
 class BrokenFile(Exception):
     """A file is not what it was when the rows of its orders went."""
@@ -66,6 +69,8 @@ def restore_months(runtime: Runtime, clock: Callable[[], datetime], time_left_se
             try:
                 done = _bring_month(runtime, organization_id, claimed, clock, time_left_seconds, restored)
             except (BrokenFile, ConstraintViolated) as error:
+                if isinstance(error, ConstraintViolated) and error.constraint != "archive_checksum":
+                    raise
                 _fail(runtime, organization_id, claimed, str(error), clock())
                 restored.failed_months += 1
                 continue
@@ -119,6 +124,8 @@ def _bring_month(
 
 def _files(runtime: Runtime, organization_id: UUID, claimed: _Claimed, now: datetime) -> list[_File]:
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
+        # A run that died may be making the same partition at this moment: whoever comes second finds it made.
+        transaction.execute("SELECT pg_advisory_xact_lock(hashtext('archive.month_restores'))")
         transaction.value("SELECT operations.make_partitions(:month, 0)", month=claimed.month)
         rows = transaction.rows(
             """
@@ -200,7 +207,7 @@ def _finish(runtime: Runtime, organization_id: UUID, claimed: _Claimed, now: dat
                 transaction,
                 ReconciliationType.RESTORE,
                 Tally(checked=restore["orders"], resolved=restore["orders"]),
-                duration_ms=int((now - restore["created_at"]).total_seconds() * 1000),
+                duration_ms=min(DURATION_MAX_MS, int((now - restore["created_at"]).total_seconds() * 1000)),
                 details={"month": f"{claimed.month:%Y-%m}", "why": restore["reason"], "by": restore["requested_by"]},
             )
 

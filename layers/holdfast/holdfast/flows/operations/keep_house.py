@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 
 from holdfast.runtime import Runtime
@@ -103,11 +103,10 @@ def keep_house(runtime: Runtime, clock: Callable[[], datetime], time_left_second
         dropped = int(
             transaction.value(
                 "SELECT archive.drop_old_months(CAST(:audit AS date), CAST(:history AS date))",
-                audit=now.date() - timedelta(days=AUDIT_RETENTION_DAYS),
-                history=now.date() - timedelta(days=HISTORY_EMPTY_DAYS),
+                audit=_month_of(now, AUDIT_RETENTION_DAYS),
+                history=_month_of(now, HISTORY_EMPTY_DAYS),
             )
         )
-    dropped += _drop_movements(runtime, now, time_left_seconds)
     purged = dict.fromkeys(_PURGES, 0)
     for name, (statement, age) in _PURGES.items():
         while time_left_seconds() > 0:
@@ -116,12 +115,13 @@ def keep_house(runtime: Runtime, clock: Callable[[], datetime], time_left_second
             purged[name] += gone
             if gone < PURGE_BATCH_MAX_ROWS:
                 break
+    dropped += _drop_movements(runtime, now, time_left_seconds)
     return Kept(made, strays, purged, dropped)
 
 
 def _drop_movements(runtime: Runtime, now: datetime, time_left_seconds: Callable[[], float]) -> int:
     """Months of the ledger past their retention, the oldest first, each leaving its opening balances; how many."""
-    before, dropped = now.date() - timedelta(days=MOVEMENTS_RETENTION_DAYS), 0
+    before, dropped = _month_of(now, MOVEMENTS_RETENTION_DAYS), 0
     while time_left_seconds() > 0:
         with runtime.database.transaction(None, now=now, actor=ACTOR) as transaction:
             month = transaction.value(
@@ -131,3 +131,8 @@ def _drop_movements(runtime: Runtime, now: datetime, time_left_seconds: Callable
             break
         dropped += 1
     return dropped
+
+
+def _month_of(now: datetime, days_ago: int) -> date:
+    """The first of the month so many days ago: every month before it is past that age to its last day."""
+    return (now.date() - timedelta(days=days_ago)).replace(day=1)

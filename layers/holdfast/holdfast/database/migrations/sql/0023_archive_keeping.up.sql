@@ -22,6 +22,8 @@ CREATE TABLE archive.legal_holds (
 CREATE UNIQUE INDEX legal_holds_once ON archive.legal_holds (organization_id, order_id, reason) WHERE released_at IS NULL;
 -- named query: the holds on a customer's orders
 CREATE INDEX legal_holds_of_customer ON archive.legal_holds (organization_id, customer_id);
+-- named query: legal holds that stand, newest first
+CREATE INDEX legal_holds_open ON archive.legal_holds (organization_id, id) WHERE released_at IS NULL;
 CALL tenancy.isolate('archive.legal_holds');
 GRANT SELECT, INSERT ON archive.legal_holds TO holdfast_app;
 GRANT UPDATE (released_at, released_by, release_reason) ON archive.legal_holds TO holdfast_app;
