@@ -114,7 +114,7 @@ class _Plan:
     strategy: Strategy
     population: int
     target: int | None
-    order_ids: Sequence[UUID]
+    order_ids: Sequence[str]
     high_value: int
     strata: list[dict[str, Any]]
 
@@ -122,27 +122,28 @@ class _Plan:
 def _plan(transaction: Transaction, batch_id: UUID, strategy: Strategy, chance: random.Random) -> _Plan:
     """Which orders of the batch are looked at. An order that the index does not know counts as one of high value: it is
     looked at whatever the strategy."""
-    rows = transaction.rows(
+    text: str | None = transaction.value(
         """
-        SELECT l.order_id, COALESCE(x.tier, 'high_value') AS tier,
-               to_char(COALESCE(x.ordered_at, 'epoch') AT TIME ZONE 'UTC', 'YYYY-MM') AS month
+        SELECT string_agg(l.order_id || ' ' || COALESCE(x.tier, 'high_value') || ' '
+                          || to_char(COALESCE(x.ordered_at, 'epoch') AT TIME ZONE 'UTC', 'YYYY-MM'), ','
+                          ORDER BY l.order_id)
           FROM archive.batch_leaves l
           LEFT JOIN archive.archive_index x ON x.organization_id = l.organization_id AND x.order_id = l.order_id
          WHERE l.organization_id = :organization_id AND l.batch_id = :batch_id
-         ORDER BY l.order_id
         """,
         organization_id=transaction.tenant,
         batch_id=batch_id,
     )
-    high_value = [row.order_id for row in rows if row.tier == Tier.HIGH_VALUE]
+    rows = [line.split(" ") for line in text.split(",")] if text else []
+    high_value = [order_id for order_id, tier, _ in rows if tier == Tier.HIGH_VALUE]
     if strategy is Strategy.FULL:
-        return _Plan(strategy, len(rows), None, [row.order_id for row in rows], len(high_value), [])
+        return _Plan(strategy, len(rows), None, [order_id for order_id, _, _ in rows], len(high_value), [])
     if strategy is Strategy.HIGH_VALUE_ONLY:
         return _Plan(strategy, len(rows), None, high_value, len(high_value), [])
-    months: dict[str, list[UUID]] = {}
-    for row in rows:
-        if row.tier != Tier.HIGH_VALUE:
-            months.setdefault(row.month, []).append(row.order_id)
+    months: dict[str, list[str]] = {}
+    for order_id, tier, month in rows:
+        if tier != Tier.HIGH_VALUE:
+            months.setdefault(month, []).append(order_id)
     target = sampling.sample_size(len(rows) - len(high_value))
     sample, shares = sampling.stratified(months, target, chance)
     strata = [{"month": month, "orders": len(months[month]), "sampled": shares[month]} for month in sorted(months)]
