@@ -261,7 +261,7 @@ $$;
 
 -- Takes orders of a verified batch out of the active tables. It holds every condition itself, whoever calls: verified,
 -- the grace over, nothing found wrong, the document there and as sealed, the order marked and nothing going on. The order
--- rows are held before the rest is asked.
+-- rows are held before the rest is asked. A batch that another run works on is left to it.
 CREATE OR REPLACE FUNCTION archive.purge_batch(p_organization_id uuid, p_batch_id uuid, p_verified_before timestamptz, p_now timestamptz) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
@@ -276,7 +276,8 @@ BEGIN
     IF p_organization_id IS DISTINCT FROM NULLIF(current_setting('holdfast.organization_id', true), '')::uuid THEN
         RAISE EXCEPTION 'the batch is of another organization' USING ERRCODE = '42501';
     END IF;
-    SELECT * INTO batch FROM archive.archive_batches WHERE organization_id = p_organization_id AND id = p_batch_id FOR NO KEY UPDATE;
+    SELECT * INTO batch FROM archive.archive_batches
+     WHERE organization_id = p_organization_id AND id = p_batch_id FOR NO KEY UPDATE SKIP LOCKED;
     IF batch.status IS DISTINCT FROM 'verified' OR batch.verified_at > p_verified_before OR p_verified_before > p_now OR batch.purged_at IS NOT NULL
         OR EXISTS (SELECT 1 FROM archive.discrepancies d
                     WHERE d.organization_id = p_organization_id AND d.batch_id = p_batch_id AND d.resolved_at IS NULL)
