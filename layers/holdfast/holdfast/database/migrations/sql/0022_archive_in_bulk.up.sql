@@ -319,3 +319,13 @@ BEGIN
     RETURN COALESCE(cardinality(gone), 0);
 END
 $$;
+
+-- lz4 packs a document as small as PostgreSQL's own way does, in a fifth of the time. Not every build has it.
+DO $$
+BEGIN
+    IF EXISTS (SELECT 1 FROM pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)) THEN
+        ALTER FUNCTION archive.fill_batch(uuid, timestamptz, jsonb, uuid[], text[]) SET default_toast_compression = 'lz4';
+        ALTER FUNCTION archive.refile(uuid, uuid, integer, text) SET default_toast_compression = 'lz4';
+    END IF;
+END
+$$;
