@@ -102,8 +102,8 @@ def run_step(database: Address, bucket: str, step: Step, workers: int) -> Done:
     """The step in processes of their own, as functions have them; all begin at once."""
     workers = workers if step.in_parallel else 1
     context = multiprocessing.get_context("spawn")
-    with context.Pool(workers) as pool:
-        pool.map(_warm, [step.function] * workers, chunksize=1)
+    with context.Pool(workers, initializer=_warm, initargs=(step.function,)) as pool:
+        pool.map(_is_warm, range(workers * 4), chunksize=1)
         begin = time.perf_counter()
         done = pool.starmap(_in_process, [(database, bucket, step)] * workers, chunksize=1)
         seconds = time.perf_counter() - begin
@@ -116,6 +116,10 @@ def run_step(database: Address, bucket: str, step: Step, workers: int) -> Done:
 def _warm(function: str) -> None:
     import_module(f"functions.{function}.app")
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 -- metrics, for as long as the process lives
+
+
+def _is_warm(_: int) -> None:
+    """Answered by whoever has started."""
 
 
 def _in_process(database: Address, bucket: str, step: Step) -> Done:
