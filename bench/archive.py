@@ -1,23 +1,28 @@
 """Archiving old orders: copied, checksummed and all verified; purged; moved to Parquet, proven, and read one by one.
 
-``python -m bench.archive [--orders 100000]``
+``python -m bench.archive [--orders 1000 10000 100000] [--workers 1 2]``
 
-The limits are the smallest things that move the same bytes: INSERT ... SELECT of the same rows into tables without an
-index, and pyarrow writing and reading the same table.
+The steps are the functions' own handlers. A run has a quarter of an hour; one that ends before its work does is
+repeated, as its schedule would. The limits are the smallest things that move the same rows, and what they cost with the
+keys that the tables have.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import logging
 import multiprocessing
 import os
 import random
-import resource
+import sys
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,23 +32,18 @@ import boto3
 import pyarrow.parquet as pq
 from moto.server import ThreadedMotoServer
 
-from bench.cluster import SYSTEM_ROLE, cluster, connected, run_sql
+from bench.cluster import SYSTEM_ROLE, Cluster, cluster, connected, run_sql
 from bench.old_orders import seed_old_orders
 from bench.report import Spread, heading, table
 from bench.shop import ORGANIZATION_ID, make_runtime, open_shop
 from bench.statements import count
 from holdfast.archive.sealing import Keyring
-from holdfast.flows.archive.archive_orders import archive_orders
 from holdfast.flows.archive.archived_documents import find_entry, read_document
-from holdfast.flows.archive.export_to_cold_storage import export_to_cold_storage
-from holdfast.flows.archive.prove_cold_storage import prove_cold_storage
-from holdfast.flows.archive.purge_orders import purge_orders
-from holdfast.flows.archive.verify_archive import verify_new_batches
-from holdfast.runtime import Runtime
+from holdfast.runtime import Runtime, use
 from local.postgres import Address
 
-DATABASE = "bench_archive"
-LIMIT_MINUTES = 15
+SEEDED = "bench_archive_seeded"
+LIMIT_SECONDS = 15 * 60
 READS = 30
 COPIED = (
     "orders.orders",
@@ -54,53 +54,109 @@ COPIED = (
     "payments.payments",
     "payments.payment_events",
 )
-Step = Callable[[Runtime, datetime], Any]
+KEPT = ("archive.archived_orders", "archive.archive_index", "archive.batch_leaves", "archive.payment_references")
 
 
-def time_box() -> Callable[[], float]:
-    """What is left of a run's quarter of an hour."""
-    ends = time.monotonic() + LIMIT_MINUTES * 60
-    return lambda: ends - time.monotonic()
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A function's run: its handler, its event, and which count of its answer says how many orders it did."""
+
+    name: str
+    function: str
+    event: dict[str, str]
+    counts: str
+    in_parallel: bool = True
 
 
-def _archive(runtime: Runtime, now: datetime) -> Any:
-    return archive_orders(runtime, lambda: now, time_box()).orders
+STEPS = (
+    Step("archive", "archival", {"id": "bench"}, "archived"),
+    Step("verify all", "archive_verification", {"id": "bench", "look": "post_archive"}, "checked"),
+    Step("purge", "archival", {"id": "bench"}, "purged"),
+    Step("export, read back, prove again", "cold_export", {"id": "bench"}, "exported", in_parallel=False),
+)
 
 
-def _verify(runtime: Runtime, now: datetime) -> Any:
-    verified = verify_new_batches(runtime, lambda: now, time_box())
-    assert not verified.tally.findings
-    return verified.tally.checked
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a step came to: seconds of the wall clock, the largest process, how many runs it took, orders."""
+
+    seconds: float
+    peak_mb: float
+    runs: int
+    orders: int
+    parts: dict[str, float]
 
 
-def _purge(runtime: Runtime, now: datetime) -> Any:
-    return purge_orders(runtime, lambda: now + timedelta(days=8), time_box()).orders
+class Context:
+    """What Lambda hands a function: how much of its quarter of an hour is left."""
+
+    def __init__(self) -> None:
+        self._ends = time.monotonic() + LIMIT_SECONDS
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int((self._ends - time.monotonic()) * 1000)
 
 
-def _export(runtime: Runtime, now: datetime) -> Any:
-    return export_to_cold_storage(runtime, lambda: now + timedelta(days=8), time_box()).orders
-
-
-def _prove(runtime: Runtime, now: datetime) -> Any:
-    proof = prove_cold_storage(runtime, lambda: now + timedelta(days=8), time_box())
-    assert not proof.broken
-    return proof.orders
-
-
-STEPS: dict[str, Step] = {
-    "archive": _archive,
-    "verify all": _verify,
-    "purge": _purge,
-    "export, read back": _export,
-    "prove again": _prove,
-}
-
-
-def run_step(database: Address, bucket: str, name: str, now: datetime) -> tuple[float, float, Any]:
-    """Seconds, peak MB and orders of one step, in a process of its own, as a function has it."""
+def run_step(database: Address, bucket: str, step: Step, workers: int) -> Done:
+    """The step in processes of their own, as functions have them; all begin at once."""
+    workers = workers if step.in_parallel else 1
     context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
-        return pool.apply(_in_process, (database, bucket, name, now))
+    with context.Pool(workers, initializer=_warm, initargs=(step.function,)) as pool:
+        pool.map(_is_warm, range(workers * 4), chunksize=1)
+        begin = time.perf_counter()
+        done = pool.starmap(_in_process, [(database, bucket, step)] * workers, chunksize=1)
+        seconds = time.perf_counter() - begin
+    parts = {name: each for one in done for name, each in one.parts.items()}
+    return Done(
+        seconds, max(one.peak_mb for one in done), max(one.runs for one in done), sum(one.orders for one in done), parts
+    )
+
+
+def _warm(function: str) -> None:
+    import_module(f"functions.{function}.app")
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 -- metrics, for as long as the process lives
+
+
+def _is_warm(_: int) -> None:
+    """Answered by whoever has started."""
+
+
+def _in_process(database: Address, bucket: str, step: Step) -> Done:
+    runtime = runtime_of(database, bucket)
+    use(runtime)
+    module = import_module(f"functions.{step.function}.app")
+    parts: dict[str, float] = {}
+    for name in ("export_to_cold_storage", "prove_cold_storage"):
+        if hasattr(module, name):
+            setattr(module, name, _timed(name, getattr(module, name), parts))
+    begin = time.perf_counter()
+    runs = orders = 0
+    while True:
+        answer = module.handler(step.event, Context())
+        runs, orders = runs + 1, orders + int(answer[step.counts])
+        assert not any(answer.get(name) for name in ("found", "broken", "blocked_batches")), answer
+        if answer["finished"]:
+            break
+    seconds = time.perf_counter() - begin
+    runtime.database.engine.dispose()
+    return Done(seconds, _peak_mb(), runs, orders, parts)
+
+
+def _peak_mb() -> float:
+    """The most this process ever held. The kernel's getrusage counts the parent in, whose memory it began with."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def _timed(name: str, flow: Any, parts: dict[str, float]) -> Any:
+    def call(*arguments: Any) -> Any:
+        begin = time.perf_counter()
+        try:
+            return flow(*arguments)
+        finally:
+            parts[name] = parts.get(name, 0.0) + time.perf_counter() - begin
+
+    return call
 
 
 def runtime_of(database: Address, bucket: str) -> Runtime:
@@ -111,23 +167,20 @@ def runtime_of(database: Address, bucket: str) -> Runtime:
     return runtime
 
 
-def _in_process(database: Address, bucket: str, name: str, now: datetime) -> tuple[float, float, Any]:
-    runtime = runtime_of(database, bucket)
+def copying_seconds(engine: Any, names: Sequence[str], *, with_keys: bool) -> float:
+    """Copy all rows of some tables into tables without an index, or with the keys, indexes and checks they have."""
+    copies = {name: f"copy_of_{name.replace('.', '_')}" for name in names}
+    for name, copy in copies.items():
+        keys = "INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES" if with_keys else ""
+        run_sql(engine, f"CREATE TABLE {copy} (LIKE {name} {keys})")
+    run_sql(engine, "CHECKPOINT")
     begin = time.perf_counter()
-    done = STEPS[name](runtime, now)
+    for name, copy in copies.items():
+        run_sql(engine, f"INSERT INTO {copy} SELECT * FROM {name}")
     seconds = time.perf_counter() - begin
-    runtime.database.engine.dispose()
-    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, done
-
-
-def insert_select_seconds(engine: Any) -> float:
-    """Copy the same rows, table by table, into tables without an index."""
-    begin = time.perf_counter()
-    for name in COPIED:
-        run_sql(engine, f"CREATE TABLE copy_of_{name.replace('.', '_')} AS SELECT * FROM {name}")
-    seconds = time.perf_counter() - begin
-    for name in COPIED:
-        run_sql(engine, f"DROP TABLE copy_of_{name.replace('.', '_')}")
+    for copy in copies.values():
+        run_sql(engine, f"DROP TABLE {copy}")
+    run_sql(engine, "CHECKPOINT")
     return seconds
 
 
@@ -160,17 +213,10 @@ def read_one_by_one(runtime: Runtime, order_ids: Sequence[UUID], now: datetime) 
     return Spread.of(taken)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(prog="bench.archive", description=__doc__)
-    parser.add_argument("--orders", type=int, default=20_000)
-    options = parser.parse_args(arguments)
-    orders: int = options.orders
-    heading(
-        f"archive: {orders:,} orders of 3 lines, 7 history rows, 2 payment events, six years old",
-        "each step by its real flow in a process of its own, one client, a quarter of an hour at most",
-        "limits: CREATE TABLE AS of the same rows; pyarrow writing and reading the same tables",
-    )
+@contextmanager
+def storage() -> Iterator[None]:
+    """An S3 of this process."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -179,48 +225,87 @@ def main(arguments: Sequence[str] | None = None) -> None:
         AWS_DEFAULT_REGION="us-east-1",
         AWS_ACCESS_KEY_ID="bench",
         AWS_SECRET_ACCESS_KEY="bench",
+        POWERTOOLS_SERVICE_NAME="bench",
     )
+    try:
+        yield
+    finally:
+        server.stop()
+
+
+def measure(running: Cluster, orders: int, workers: int, now: datetime) -> None:
+    """All steps on a copy of the seeded database, and what they are measured against."""
+    database = running.create(f"bench_archive_{orders}_{workers}", template=SEEDED)
     bucket = f"bench-{uuid.uuid4().hex}"
     boto3.client("s3").create_bucket(Bucket=bucket)
-    now = datetime.now(UTC)
-    with cluster() as running:
-        database = running.create(DATABASE)
-        with connected(database) as engine:
-            open_shop(engine)
-            seed_old_orders(engine, orders, oldest=now - timedelta(days=2_280), newest=now - timedelta(days=2_200))
-            run_sql(engine, "VACUUM ANALYZE")
-            run_sql(engine, "CHECKPOINT")
-            copying = insert_select_seconds(engine)
-            run_sql(engine, "CHECKPOINT")
-            rows, taken = [], {}
-            for name in STEPS:
-                seconds, peak_mb, done = run_step(database, bucket, name, now)
-                taken[name] = seconds
-                finished = "" if done == orders else f" of {orders:,}"
-                rows.append(
-                    [name, f"{done:,}{finished}", f"{seconds:.1f}", f"{seconds / orders * 1e6:.0f}", f"{peak_mb:.0f}"]
-                )
-                if name in {"archive", "purge"}:
-                    run_sql(engine, "VACUUM ANALYZE")  # days pass, and autovacuum with them
-            table(("step", "orders", "seconds", "us an order", "peak MB"), rows)
-            writing, reading = pyarrow_seconds(bucket)
-            left = count(engine, "SELECT count(*) FROM orders.orders")
-            with engine.connect() as connection:
-                known = [row[0] for row in connection.exec_driver_sql("SELECT order_id FROM archive.archive_index")]
-        runtime = runtime_of(database, bucket)
-        reads = read_one_by_one(runtime, random.sample(known, min(READS, len(known))), now)
-        runtime.database.engine.dispose()
-    server.stop()
+    done: dict[str, Done] = {}
+    with connected(database) as engine:
+        plain = copying_seconds(engine, COPIED, with_keys=False)
+        keyed = copying_seconds(engine, COPIED, with_keys=True)
+        for step in STEPS:
+            done[step.name] = run_step(database, bucket, step, workers)
+            if step.function == "archival":
+                run_sql(engine, "VACUUM ANALYZE")  # days pass, and autovacuum with them
+            if step.name == "verify all":
+                own = copying_seconds(engine, KEPT, with_keys=True)
+        left = count(engine, "SELECT count(*) FROM orders.orders")
+        with engine.connect() as connection:
+            known = [row[0] for row in connection.exec_driver_sql("SELECT order_id FROM archive.archive_index")]
+    writing, reading = pyarrow_seconds(bucket)
+    runtime = runtime_of(database, bucket)
+    reads = read_one_by_one(runtime, random.sample(known, min(READS, len(known))), now)
+    runtime.database.engine.dispose()
+    running.drop(database.database)
+    print(f"\n   {orders:,} orders, {workers} at once")
     table(
-        ("ratio", "ours s", "limit s", "limit / ours"),
+        ("step", "orders", "runs", "seconds", "us an order", "peak MB of a process"),
         [
-            ["archive + verify all : copying", f"{taken['archive'] + taken['verify all']:.1f}", f"{copying:.1f}",
-             f"{copying / (taken['archive'] + taken['verify all']):.2f}"],
-            ["export, read back : pyarrow", f"{taken['export, read back']:.1f}", f"{writing + reading:.1f}",
-             f"{(writing + reading) / taken['export, read back']:.2f}"],
+            [name, f"{one.orders:,}", f"{one.runs}", f"{one.seconds:.1f}", f"{one.seconds / orders * 1e6:.0f}",
+             f"{one.peak_mb:.0f}"]
+            for name, one in done.items()
         ],
     )  # fmt: skip
+    ours = done["archive"].seconds + done["verify all"].seconds
+    parts = done[STEPS[-1].name].parts
+    exporting, proving = parts["export_to_cold_storage"], parts["prove_cold_storage"]
+    limits = (
+        ("archive + verify all : INSERT ... SELECT of the same rows, no index", ours, plain),
+        ("archive + verify all : the same with the tables' keys and indexes", ours, keyed),
+        ("archive + verify all : INSERT ... SELECT of the archive's own rows, with keys", ours, own),
+        ("export, read back : pyarrow writing and reading", exporting, writing + reading),
+        ("prove again : pyarrow reading", proving, reading),
+    )
+    table(
+        ("ratio", "ours s", "limit s", "limit / ours"),
+        [[name, f"{taken:.1f}", f"{limit:.1f}", f"{limit / taken:.2f}"] for name, taken, limit in limits],
+    )
     print(f"   one order out of cold storage: {reads:.0f} ms; left in the active tables: {left}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="bench.archive", description=__doc__)
+    parser.add_argument("--orders", type=int, nargs="+", default=[20_000])
+    parser.add_argument("--workers", type=int, nargs="+", default=[1], help="archival and verification runs at once")
+    options = parser.parse_args(arguments)
+    heading(
+        "archive: old orders of 3 lines, 7 history rows, 2 payment events, six years old",
+        "each step by its function's handler in a process of its own, a quarter of an hour a run",
+        "limits: INSERT ... SELECT without and with keys; pyarrow writing and reading the same tables",
+    )
+    now = datetime.now(UTC)
+    with storage(), cluster() as running:
+        for orders in options.orders:
+            database = running.create(SEEDED)
+            with connected(database) as engine:
+                open_shop(engine)
+                seed_old_orders(engine, orders, oldest=now - timedelta(days=2_280), newest=now - timedelta(days=2_200))
+                # What is verified is purged by the next run: no grace has to pass.
+                run_sql(engine, "UPDATE tenancy.organizations SET settings = settings || '{\"archive_grace_days\": 0}'")
+                run_sql(engine, "VACUUM ANALYZE")
+            for workers in options.workers:
+                measure(running, orders, workers, now)
+            running.drop(SEEDED)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,18 @@
-"""Hundreds of old orders at once: sampled verification, and the sums of what lies in cold storage."""
+"""Hundreds of old orders at once: what a batch costs, sampled verification, the sums of what lies in cold storage."""
 
 import json
 import random
-from collections.abc import Iterator
+import tracemalloc
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import boto3
 import duckdb
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, Row, text
 
 from bench.cluster import SYSTEM_ROLE, connected
 from bench.old_orders import seed_old_orders
@@ -24,7 +26,7 @@ from holdfast.flows.archive.purge_orders import purge_orders
 from holdfast.flows.archive.verify_archive import verify_new_batches
 from holdfast.runtime import Runtime
 from local.postgres import Address, Server
-from tests.archive.scenes import SECRET, archive_environment, plenty
+from tests.archive.scenes import SECRET, archive_environment, plenty, runs
 from tests.house import ROLE_PASSWORD
 
 ORDERS = 400
@@ -42,6 +44,10 @@ class Crowd:
     def row(self, statement: str) -> dict[str, object]:
         with self.engine.connect() as connection:
             return dict(connection.execute(text(statement)).one()._mapping)
+
+    def rows(self, statement: str) -> list[Row[Any]]:
+        with self.engine.connect() as connection:
+            return list(connection.execute(text(statement)).all())
 
 
 @pytest.fixture
@@ -116,3 +122,79 @@ def test_the_sums_of_cold_storage_agree_with_its_manifests_by_month_and_currency
     assert {(month, currency): (orders, total) for month, currency, orders, total in sums} == manifests
     assert {currency for _, currency in manifests} == {"EUR", "USD"}
     assert sum(orders for orders, _ in manifests.values()) == ORDERS
+
+
+def round_trips(crowd: Crowd, work: Callable[[], object]) -> int:
+    """How often a run waits for the server; the pool has one connection."""
+
+    def so_far() -> int:
+        connection = crowd.runtime.database.engine.raw_connection()
+        try:
+            assert connection.dbapi_connection is not None
+            return int(connection.dbapi_connection.round_trips)
+        finally:
+            connection.close()
+
+    before = so_far()
+    work()
+    return so_far() - before
+
+
+def archive_one_batch(crowd: Crowd, orders: int) -> None:
+    done = archive_orders(crowd.runtime, lambda: crowd.now, runs(1), batch_max_orders=orders)
+    assert (done.orders, done.batches) == (orders, 1)
+
+
+def verify_one_batch(crowd: Crowd) -> int:
+    verified = verify_new_batches(crowd.runtime, lambda: crowd.now, runs(1))
+    assert (verified.batches, verified.tally.findings) == (1, [])
+    return verified.tally.checked
+
+
+def test_a_batch_takes_as_many_round_trips_whatever_its_size(crowd: Crowd) -> None:
+    assert round_trips(crowd, lambda: archive_one_batch(crowd, 10)) <= 15
+    small = round_trips(crowd, lambda: archive_one_batch(crowd, 20))
+    large = round_trips(crowd, lambda: archive_one_batch(crowd, 300))
+    assert large == small
+    looks = {}
+    for _ in range(3):
+        checked: list[int] = []
+        trips = round_trips(crowd, lambda into=checked: into.append(verify_one_batch(crowd)))
+        looks[checked[0]] = trips
+    assert looks[300] == looks[20] == looks[10] <= 16
+    later = crowd.now + timedelta(days=8)
+    purges = [round_trips(crowd, lambda: purge_orders(crowd.runtime, lambda: later, runs(1))) for _ in range(3)]
+    assert len(set(purges)) == 1
+
+
+def test_memory_holds_a_batch_and_not_the_archive(crowd: Crowd) -> None:
+    archive_one_batch(crowd, 40)
+    verify_one_batch(crowd)  # what is imported and cached is there
+    peaks = []
+    tracemalloc.start()
+    try:
+        for batches in (1, 7):
+            tracemalloc.reset_peak()
+            held, _ = tracemalloc.get_traced_memory()
+            archive_orders(crowd.runtime, lambda: crowd.now, runs(batches), batch_max_orders=40)
+            verify_new_batches(crowd.runtime, lambda: crowd.now, plenty)
+            peaks.append(tracemalloc.get_traced_memory()[1] - held)
+    finally:
+        tracemalloc.stop()
+    one, seven = peaks
+    assert one < 4 * 2**20
+    assert seven < one + 2**19
+
+
+def test_runs_of_verification_at_once_share_the_batches(crowd: Crowd) -> None:
+    archive_orders(crowd.runtime, lambda: crowd.now, plenty, batch_max_orders=100)
+    [first, *_] = (row[0] for row in crowd.rows("SELECT id FROM archive.archive_batches ORDER BY id"))
+    with crowd.engine.connect() as other:
+        other.exec_driver_sql("BEGIN")
+        other.execute(text("SELECT 1 FROM archive.archive_batches WHERE id = :id FOR NO KEY UPDATE"), {"id": first})
+        assert verify_new_batches(crowd.runtime, lambda: crowd.now, plenty).batches == 3
+        later = crowd.now + timedelta(days=8)
+        assert purge_orders(crowd.runtime, lambda: later, plenty).orders == 300
+        other.exec_driver_sql("ROLLBACK")
+    assert verify_new_batches(crowd.runtime, lambda: crowd.now, plenty).batches == 1
+    assert crowd.row("SELECT count(*) AS looks FROM archive.reconciliation_log")["looks"] == 4

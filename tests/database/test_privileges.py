@@ -30,7 +30,6 @@ INLINED = {
     "tenancy.uuid_v7_floor",
     "checkout.is_abandoned",
     "archive.is_unsettled",
-    "archive.is_under_way",
 }
 """SQL functions that run with the caller's rights inside a query; a SET clause would keep them from being inlined."""
 

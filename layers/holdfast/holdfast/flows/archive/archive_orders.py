@@ -13,7 +13,7 @@ from uuid import UUID
 from holdfast.archive.policy import BATCH_MAX_ORDERS, DOCUMENT_SCHEMA, ArchivePolicy
 from holdfast.database.transaction import Transaction
 from holdfast.flows.archive.organizations import organizations
-from holdfast.flows.archive.sealed_parts import as_parameter, seal_parts
+from holdfast.flows.archive.sealed_parts import as_array, as_parameter, seal_parts
 from holdfast.runtime import Runtime
 from holdfast.values.ids import uuid7
 
@@ -33,7 +33,7 @@ class Archived:
 class _Filled:
     batch_id: UUID
     orders: int
-    last_order_id: UUID
+    last_order_id: str
 
 
 def archive_orders(
@@ -47,7 +47,7 @@ def archive_orders(
     orders = batches = 0
     for organization_id, policy in organizations(runtime, clock(), ACTOR):
         seal_batches(runtime, organization_id, clock())
-        after = UUID(int=0)
+        after = str(UUID(int=0))
         while True:
             if time_left_seconds() <= 0:
                 return Archived(orders, batches, finished=False)
@@ -60,19 +60,23 @@ def archive_orders(
 
 
 def _fill(
-    runtime: Runtime, organization_id: UUID, policy: ArchivePolicy, after: UUID, batch_max_orders: int, now: datetime
+    runtime: Runtime, organization_id: UUID, policy: ArchivePolicy, after: str, batch_max_orders: int, now: datetime
 ) -> _Filled | None:
     def work(transaction: Transaction) -> _Filled | None:
-        order_ids: list[UUID] | None = transaction.value(
-            "SELECT archive.claim_orders(:organization_id, :placed_before, :settled_before, :after, :limit)",
+        claimed: str | None = transaction.value(
+            """
+            SELECT array_to_string(archive.claim_orders(
+                :organization_id, :placed_before, :settled_before, CAST(:after AS uuid), :limit), ',')
+            """,
             organization_id=organization_id,
             placed_before=policy.placed_before(now),
             settled_before=policy.settled_before(now),
             after=after,
             limit=batch_max_orders,
         )
-        if not order_ids:
+        if not claimed:
             return None
+        order_ids = claimed.split(",")
         sealed = seal_parts(transaction, runtime.keyring, order_ids)
         batch = {
             "id": str(uuid7(now)),
@@ -83,13 +87,13 @@ def _fill(
         }
         transaction.execute_and_commit(
             """
-            SELECT archive.fill_batch(:organization_id, :now, CAST(:batch AS jsonb), :order_ids,
+            SELECT archive.fill_batch(:organization_id, :now, CAST(:batch AS jsonb), CAST(:order_ids AS uuid[]),
                                       string_to_array(:sealed, ',', 'NULL'))
             """,
             organization_id=organization_id,
             now=now,
             batch=batch,
-            order_ids=order_ids,
+            order_ids=as_array(order_ids),
             sealed=as_parameter(sealed),
         )
         return _Filled(UUID(str(batch["id"])), len(order_ids), order_ids[-1])

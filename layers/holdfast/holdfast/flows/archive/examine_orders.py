@@ -7,7 +7,7 @@ from uuid import UUID
 
 from holdfast.archive.sealing import Keyring
 from holdfast.database.transaction import Transaction
-from holdfast.flows.archive.sealed_parts import as_parameter, seal_parts
+from holdfast.flows.archive.sealed_parts import as_array, as_parameter, seal_parts
 from holdfast.values.ids import uuid7
 
 CHECKSUM_FAILURES: Final = frozenset(
@@ -57,34 +57,38 @@ class Tally:
 
 
 def examine(
-    transaction: Transaction, keyring: Keyring, batch_id: UUID, order_ids: Sequence[UUID], *, against_source: bool
+    transaction: Transaction, keyring: Keyring, batch_id: UUID, order_ids: Sequence[str], *, against_source: bool
 ) -> Tally:
     """Hold orders of a batch against what was sealed; with ``against_source`` also against their active rows.
+
+    ``order_ids`` are written as PostgreSQL writes them, each once.
 
     What is wrong is marked in the index and stands open as a discrepancy; what stood open and is right again is
     resolved, on the record, by whoever acts.
     """
+    array = as_array(order_ids)
     sealed: list[str | None] = [None] * len(order_ids)
     if against_source:
         sealed = seal_parts(transaction, keyring, order_ids)
     rows = transaction.rows(
         """
         SELECT order_id, kind, details
-          FROM archive.examine(:organization_id, :batch_id, :order_ids, string_to_array(:sealed, ',', 'NULL'))
+          FROM archive.examine(:organization_id, :batch_id, CAST(:order_ids AS uuid[]),
+                               string_to_array(:sealed, ',', 'NULL'))
          ORDER BY order_id, kind, details
         """,
         organization_id=transaction.tenant,
         batch_id=batch_id,
-        order_ids=list(order_ids),
+        order_ids=array,
         sealed=as_parameter(sealed),
     )
     findings = [Finding(row.order_id, row.kind, row.details) for row in rows]
-    _mark(transaction, order_ids, findings)
-    resolved = _settle(transaction, batch_id, order_ids, findings)
+    _mark(transaction, array, findings)
+    resolved = _settle(transaction, batch_id, array, findings)
     return Tally(len(order_ids), resolved, findings)
 
 
-def _mark(transaction: Transaction, order_ids: Sequence[UUID], findings: Sequence[Finding]) -> None:
+def _mark(transaction: Transaction, order_ids: str, findings: Sequence[Finding]) -> None:
     """The index says of each order what was found, the worst first: missing, duplicate, inconsistent."""
     transaction.execute(
         """
@@ -93,23 +97,24 @@ def _mark(transaction: Transaction, order_ids: Sequence[UUID], findings: Sequenc
                    SELECT f.kind FROM unnest(CAST(:found AS uuid[]), CAST(:kinds AS text[])) AS f (order_id, kind)
                     WHERE f.order_id = x.order_id
                     ORDER BY array_position(ARRAY['missing', 'duplicate', 'inconsistent'], f.kind) LIMIT 1), 'ok')
-         WHERE x.organization_id = :organization_id AND x.order_id = ANY (:order_ids)
+         WHERE x.organization_id = :organization_id AND x.order_id = ANY (CAST(:order_ids AS uuid[]))
         """,
         organization_id=transaction.tenant,
         now=transaction.now,
         found=[finding.order_id for finding in findings],
         kinds=[finding.kind for finding in findings],
-        order_ids=list(order_ids),
+        order_ids=order_ids,
     )
 
 
-def _settle(transaction: Transaction, batch_id: UUID, order_ids: Sequence[UUID], findings: Sequence[Finding]) -> int:
+def _settle(transaction: Transaction, batch_id: UUID, order_ids: str, findings: Sequence[Finding]) -> int:
     tenant = transaction.tenant
     resolved = transaction.execute(
         """
         UPDATE archive.discrepancies d
            SET resolved_at = :now, resolved_by = :actor, resolution = 'looked at again: it is no longer so'
-         WHERE d.organization_id = :organization_id AND d.resolved_at IS NULL AND d.order_id = ANY (:order_ids)
+         WHERE d.organization_id = :organization_id AND d.resolved_at IS NULL
+           AND d.order_id = ANY (CAST(:order_ids AS uuid[]))
            AND NOT EXISTS (
                SELECT 1 FROM unnest(CAST(:found AS uuid[]), CAST(:kinds AS text[]), CAST(:details AS text[]))
                           AS f (order_id, kind, details)
@@ -118,7 +123,7 @@ def _settle(transaction: Transaction, batch_id: UUID, order_ids: Sequence[UUID],
         organization_id=tenant,
         now=transaction.now,
         actor=transaction.actor,
-        order_ids=list(order_ids),
+        order_ids=order_ids,
         found=[finding.order_id for finding in findings],
         kinds=[finding.kind for finding in findings],
         details=[finding.details for finding in findings],

@@ -8,7 +8,7 @@ import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -20,10 +20,11 @@ from holdfast.archive.policy import DOCUMENT_SCHEMA
 from holdfast.database.transaction import Transaction, records
 from holdfast.flows.archive.organizations import organizations
 from holdfast.flows.archive.request_month import stays
+from holdfast.flows.archive.sealed_parts import as_array
 from holdfast.flows.operations.call_person import call_person
 from holdfast.flows.operations.process_names import Process
 from holdfast.runtime import Runtime
-from holdfast.storage.order_files import OrderFileWriter, file_digest, read_rows
+from holdfast.storage.order_files import OrderFileWriter, file_digest, orders_said, read_rows
 from holdfast.values.errors import HoldfastError
 from holdfast.values.ids import uuid7, uuid7_time
 
@@ -32,16 +33,19 @@ PROCESS: Final = Process.COLD_EXPORT
 FILE_MAX_ORDERS: Final = 100_000
 PAGE_ROWS: Final = 500
 INDEX_PAGE_ORDERS: Final = 5_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
 
 _PAGE: Final = """
-    SELECT a.order_id, a.version, a.order_number, a.status, a.payment_status, a.fulfillment_status, a.ordered_at,
-           a.currency, a.total AS total_minor, a.refunded AS refunded_minor, a.items, a.batch_id,
+    SELECT a.order_id::text, a.version, a.order_number, a.status, a.payment_status, a.fulfillment_status,
+           (extract(epoch FROM a.ordered_at) * 1000000)::bigint AS ordered_at,
+           a.currency, a.total AS total_minor, a.refunded AS refunded_minor, a.items, a.batch_id::text,
            encode(l.checksum, 'hex') AS checksum, a.document
       FROM archive.archived_orders a
       JOIN archive.batch_leaves l ON l.organization_id = a.organization_id AND l.order_id = a.order_id
                                  AND l.version = a.version
       JOIN archive.archive_index x ON x.organization_id = a.organization_id AND x.order_id = a.order_id
-     WHERE a.organization_id = :organization_id AND a.order_id > :after AND a.order_id < :before
+     WHERE a.organization_id = :organization_id AND a.order_id > CAST(:after AS uuid) AND a.order_id < :before
        AND x.location = 'archived'
      ORDER BY a.order_id, a.version LIMIT :limit
 """
@@ -234,7 +238,7 @@ def _write(runtime: Runtime, organization_id: UUID, cold_file: ColdFile, path: P
     """A page of rows at a time; all versions of an order come into the same file."""
     first, before = _bounds(cold_file.month)
     writer = OrderFileWriter(path)
-    after, orders = UUID(int=first.int - 1), 0
+    after, orders = str(UUID(int=first.int - 1)), 0
     while orders < FILE_MAX_ORDERS:
         with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
             rows = records(
@@ -245,7 +249,7 @@ def _write(runtime: Runtime, organization_id: UUID, cold_file: ColdFile, path: P
         if len(rows) == PAGE_ROWS and rows[0]["order_id"] != rows[-1]["order_id"]:
             # The page may have cut the versions of its last order apart: it begins the next one.
             rows = [row for row in rows if row["order_id"] != rows[-1]["order_id"]]
-        writer.add([{**row, "order_id": str(row["order_id"]), "batch_id": str(row["batch_id"])} for row in rows])
+        writer.add(rows)
         after, orders = rows[-1]["order_id"], orders + len(rows)
     writer.close()
 
@@ -265,44 +269,42 @@ def prove_file(runtime: Runtime, organization_id: UUID, path: Path, now: datetim
         for row in rows:
             order_id, version = UUID(row["order_id"]), row["version"]
             checksum = sha256(row["document"].encode()).digest()
-            if sealed.get((order_id, version)) != checksum or row["checksum"] != checksum.hex():
+            if f"{order_id} {version} {checksum.hex()}" not in sealed or row["checksum"] != checksum.hex():
                 raise UnprovenFile(f"order {order_id}, version {version}, is not what was sealed")
-            _check_columns(row)
             leaves.append(leaf_hash(order_id, version, checksum))
             places.append((order_id, version, number))
             total = totals.setdefault(row["currency"], {"orders": 0, "total_minor": 0, "refunded_minor": 0})
             total["orders"] += 1
             total["total_minor"] += row["total_minor"]
             total["refunded_minor"] += row["refunded_minor"]
+        _check_columns(rows)
     if len(set(places)) != len(places) or len({place[:2] for place in places}) != len(places):
         raise UnprovenFile("an order is in the file twice")
     root = merkle_root(leaves).hex()
     return _Contents(len(places), row_groups, path.stat().st_size, file_digest(path).hex(), root, totals, places)
 
 
-def _sealed(
-    runtime: Runtime, organization_id: UUID, rows: Sequence[Mapping[str, Any]], now: datetime
-) -> dict[tuple[UUID, int], bytes]:
+def _sealed(runtime: Runtime, organization_id: UUID, rows: Sequence[Mapping[str, Any]], now: datetime) -> set[str]:
+    """Order, version and checksum of every leaf that the chain has of these orders."""
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
-        leaves = transaction.rows(
+        leaves: str | None = transaction.value(
             """
-            SELECT l.order_id, l.version, l.checksum FROM archive.batch_leaves l
-             WHERE l.organization_id = :o AND l.order_id = ANY (:order_ids)
+            SELECT string_agg(l.order_id || ' ' || l.version || ' ' || encode(l.checksum, 'hex'), ',')
+              FROM archive.batch_leaves l
+             WHERE l.organization_id = :o AND l.order_id = ANY (CAST(:order_ids AS uuid[]))
             """,
             o=organization_id,
-            order_ids=[UUID(row["order_id"]) for row in rows],
+            order_ids=as_array(UUID(row["order_id"]) for row in rows),
         )
-    return {(leaf.order_id, leaf.version): bytes(leaf.checksum) for leaf in leaves}
+    return set(leaves.split(",")) if leaves else set()
 
 
-def _check_columns(row: Mapping[str, Any]) -> None:
-    order = json.loads(row["document"])["order"]
-    says = (order["id"], order["order_number"], order["status"], order["currency"], order["total"], order["refunded"])
-    columns = tuple(
-        row[name] for name in ("order_id", "order_number", "status", "currency", "total_minor", "refunded_minor")
-    )
-    if says != columns or datetime.fromisoformat(order["created_at"]) != row["ordered_at"]:
-        raise UnprovenFile(f"the columns of order {row['order_id']} say something else than its document")
+def _check_columns(rows: Sequence[Mapping[str, Any]]) -> None:
+    names = ("order_id", "order_number", "status", "currency", "total_minor", "refunded_minor")
+    for row, (*says, created_at) in zip(rows, orders_said([row["document"] for row in rows]), strict=True):
+        placed_after = datetime.fromisoformat(created_at) - _EPOCH
+        if says != [row[name] for name in names] or placed_after // _MICROSECOND != row["ordered_at"]:
+            raise UnprovenFile(f"the columns of order {row['order_id']} say something else than its document")
 
 
 def _manifest(

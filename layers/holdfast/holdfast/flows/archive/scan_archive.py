@@ -36,9 +36,9 @@ def spot_check(
         began = time.monotonic()
 
         def work(transaction: Transaction, began: float = began) -> list[tuple[UUID, Tally]]:
-            by_batch: dict[UUID, list[UUID]] = {}
+            by_batch: dict[UUID, list[str]] = {}
             for order_id, batch_id in _by_chance(transaction, orders, dice):
-                by_batch.setdefault(batch_id, []).append(order_id)
+                by_batch.setdefault(batch_id, []).append(str(order_id))
             looks = [
                 (batch_id, examine(transaction, runtime.keyring, batch_id, sorted(ids), against_source=True))
                 for batch_id, ids in sorted(by_batch.items())
@@ -124,7 +124,7 @@ def _scan(runtime: Runtime, organization_id: UUID, batch_id: UUID, now: datetime
             b=batch_id,
             limit=BATCH_MAX_ORDERS,
         )
-        return examine(transaction, runtime.keyring, batch_id, [row[0] for row in rows], against_source=True)
+        return examine(transaction, runtime.keyring, batch_id, [str(row[0]) for row in rows], against_source=True)
 
     return runtime.database.transact(organization_id, work, now=now, actor=ACTOR, one_snapshot=True)
 

@@ -28,6 +28,15 @@ from holdfast.runtime import Runtime
 ACTOR: Final = "system:archive_verification"
 PROCESS: Final = Process.ARCHIVE_VERIFICATION
 
+_BATCH: Final = """
+    SELECT b.id, b.strategy FROM archive.archive_batches b
+     WHERE b.organization_id = :organization_id AND b.id = :batch_id FOR NO KEY UPDATE
+"""
+_NEW_BATCH: Final = """
+    SELECT b.id, b.strategy FROM archive.archive_batches b
+     WHERE b.organization_id = :organization_id AND b.id = :batch_id AND b.status = 'completed'
+       FOR NO KEY UPDATE SKIP LOCKED
+"""
 _logger = logging.getLogger(__name__)
 
 
@@ -48,14 +57,14 @@ def verify_new_batches(
     *,
     chance: random.Random | None = None,
 ) -> Verified:
-    """Verify every sealed batch that nobody looked at yet, by its strategy."""
+    """Verify every sealed batch that nobody looked at yet, by its strategy; several runs share the batches."""
     verified = Verified()
     for organization_id, _ in organizations(runtime, clock(), ACTOR):
         for batch_id in batches_by_status(runtime, organization_id, BatchStatus.COMPLETED, clock(), ACTOR):
             if time_left_seconds() <= 0:
                 verified.finished = False
                 return verified
-            verify_batch(runtime, organization_id, batch_id, clock(), ACTOR, verified, chance=chance)
+            verify_batch(runtime, organization_id, batch_id, clock(), ACTOR, verified, only_new=True, chance=chance)
     return verified
 
 
@@ -68,18 +77,20 @@ def verify_batch(
     verified: Verified,
     *,
     strategy: Strategy | None = None,
+    only_new: bool = False,
     chance: random.Random | None = None,
 ) -> Tally:
-    """Verify one batch by its own strategy, or another one; what it says of itself afterwards is what was found."""
+    """Verify one batch by its own strategy, or another one; what it says of itself afterwards is what was found.
+
+    With ``only_new`` a batch that another run looks at, or has looked at, is left to it. Raises LookupError for a batch
+    that does not exist.
+    """
     began = time.monotonic()
 
-    def work(transaction: Transaction) -> tuple[Tally, bool]:
-        batch = transaction.row(
-            "SELECT id, strategy, orders FROM archive.archive_batches"
-            " WHERE organization_id = :o AND id = :id FOR NO KEY UPDATE",
-            o=organization_id,
-            id=batch_id,
-        )
+    def work(transaction: Transaction) -> tuple[Tally, bool] | None:
+        batch = transaction.row(_NEW_BATCH if only_new else _BATCH, organization_id=organization_id, batch_id=batch_id)
+        if batch is None and only_new:
+            return None
         if batch is None:
             raise LookupError("there is no such batch")
         plan = _plan(transaction, batch_id, strategy or Strategy(batch.strategy), chance or random.Random())  # noqa: S311 -- chance, not a secret
@@ -100,7 +111,10 @@ def verify_batch(
             report(transaction, batch_id, tally, is_failed=is_failed)
         return tally, is_failed
 
-    tally, is_failed = runtime.database.transact(organization_id, work, now=now, actor=actor, one_snapshot=True)
+    looked = runtime.database.transact(organization_id, work, now=now, actor=actor, one_snapshot=True)
+    if looked is None:
+        return Tally()
+    tally, is_failed = looked
     if is_failed:
         alert(runtime, organization_id, batch_id, tally)
     verified.batches += 1
@@ -114,7 +128,7 @@ class _Plan:
     strategy: Strategy
     population: int
     target: int | None
-    order_ids: Sequence[UUID]
+    order_ids: Sequence[str]
     high_value: int
     strata: list[dict[str, Any]]
 
@@ -122,27 +136,28 @@ class _Plan:
 def _plan(transaction: Transaction, batch_id: UUID, strategy: Strategy, chance: random.Random) -> _Plan:
     """Which orders of the batch are looked at. An order that the index does not know counts as one of high value: it is
     looked at whatever the strategy."""
-    rows = transaction.rows(
+    text: str | None = transaction.value(
         """
-        SELECT l.order_id, COALESCE(x.tier, 'high_value') AS tier,
-               to_char(COALESCE(x.ordered_at, 'epoch') AT TIME ZONE 'UTC', 'YYYY-MM') AS month
+        SELECT string_agg(l.order_id || ' ' || COALESCE(x.tier, 'high_value') || ' '
+                          || to_char(COALESCE(x.ordered_at, 'epoch') AT TIME ZONE 'UTC', 'YYYY-MM'), ','
+                          ORDER BY l.order_id)
           FROM archive.batch_leaves l
           LEFT JOIN archive.archive_index x ON x.organization_id = l.organization_id AND x.order_id = l.order_id
          WHERE l.organization_id = :organization_id AND l.batch_id = :batch_id
-         ORDER BY l.order_id
         """,
         organization_id=transaction.tenant,
         batch_id=batch_id,
     )
-    high_value = [row.order_id for row in rows if row.tier == Tier.HIGH_VALUE]
+    rows = [line.split(" ") for line in text.split(",")] if text else []
+    high_value = [order_id for order_id, tier, _ in rows if tier == Tier.HIGH_VALUE]
     if strategy is Strategy.FULL:
-        return _Plan(strategy, len(rows), None, [row.order_id for row in rows], len(high_value), [])
+        return _Plan(strategy, len(rows), None, [order_id for order_id, _, _ in rows], len(high_value), [])
     if strategy is Strategy.HIGH_VALUE_ONLY:
         return _Plan(strategy, len(rows), None, high_value, len(high_value), [])
-    months: dict[str, list[UUID]] = {}
-    for row in rows:
-        if row.tier != Tier.HIGH_VALUE:
-            months.setdefault(row.month, []).append(row.order_id)
+    months: dict[str, list[str]] = {}
+    for order_id, tier, month in rows:
+        if tier != Tier.HIGH_VALUE:
+            months.setdefault(month, []).append(order_id)
     target = sampling.sample_size(len(rows) - len(high_value))
     sample, shares = sampling.stratified(months, target, chance)
     strata = [{"month": month, "orders": len(months[month]), "sampled": shares[month]} for month in sorted(months)]

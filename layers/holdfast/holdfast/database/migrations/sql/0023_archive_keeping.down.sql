@@ -62,8 +62,8 @@ END
 $$;
 GRANT EXECUTE ON FUNCTION archive.refile(uuid, uuid, integer, text) TO holdfast_system;
 DROP TABLE archive.month_restores;
-DROP FUNCTION archive.is_unsettled(uuid, uuid);
-ALTER FUNCTION archive.is_under_way(uuid, uuid) RENAME TO is_unsettled;
+DROP FUNCTION archive.unsettled(uuid, uuid[]);
+ALTER FUNCTION archive.under_way(uuid, uuid[]) RENAME TO unsettled;
 DROP TABLE archive.legal_holds;
 DROP FUNCTION archive.project_hold();
 UPDATE archive.archive_index SET legal_hold = false WHERE legal_hold;

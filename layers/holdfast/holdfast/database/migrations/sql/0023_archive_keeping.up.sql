@@ -44,17 +44,19 @@ END
 $$;
 CREATE TRIGGER project_hold AFTER INSERT OR UPDATE ON archive.legal_holds FOR EACH ROW EXECUTE FUNCTION archive.project_hold();
 
--- An order that is held is not settled: archiving and purging ask this.
+-- An order that is held is not settled: archiving, purging and erasing ask this.
 -- squawk-ignore renaming-object -- in this transaction another one takes its name
-ALTER FUNCTION archive.is_unsettled(uuid, uuid) RENAME TO is_under_way;
-CREATE FUNCTION archive.is_unsettled(p_organization_id uuid, p_order_id uuid) RETURNS boolean
-LANGUAGE sql STABLE
+ALTER FUNCTION archive.unsettled(uuid, uuid[]) RENAME TO under_way;
+CREATE FUNCTION archive.unsettled(p_organization_id uuid, p_order_ids uuid[]) RETURNS uuid[]
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
-    SELECT archive.is_under_way(p_organization_id, p_order_id)
-        OR (SELECT true FROM archive.legal_holds h WHERE h.organization_id = p_organization_id AND h.order_id = p_order_id
-               AND h.released_at IS NULL LIMIT 1) IS NOT NULL
+BEGIN
+    RETURN archive.under_way(p_organization_id, p_order_ids)
+        || ARRAY(SELECT h.order_id FROM archive.legal_holds h WHERE h.organization_id = p_organization_id AND h.order_id = ANY (p_order_ids)
+                    AND h.released_at IS NULL);
+END
 $$;
-GRANT EXECUTE ON FUNCTION archive.is_unsettled(uuid, uuid) TO holdfast_app, holdfast_system;
+GRANT EXECUTE ON FUNCTION archive.unsettled(uuid, uuid[]) TO holdfast_app, holdfast_system;
 
 -- Months that somebody wants back among the archived orders. A month is many files, and a file many row groups: a run
 -- does what it has time for, and the place where it ended is committed with the orders up to there.
@@ -126,6 +128,13 @@ BEGIN
 END
 $$;
 GRANT EXECUTE ON FUNCTION archive.refile_orders(uuid, uuid[], integer[], json) TO holdfast_system;
+DO $$
+BEGIN
+    IF EXISTS (SELECT 1 FROM pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)) THEN
+        ALTER FUNCTION archive.refile_orders(uuid, uuid[], integer[], json) SET default_toast_compression = 'lz4';
+    END IF;
+END
+$$;
 
 -- Drops the oldest month of the ledger that is past its retention, whole. Every level that has something in it leaves an
 -- opening balance in the month that is then the oldest: a movement that moves nothing and carries what the level was, so

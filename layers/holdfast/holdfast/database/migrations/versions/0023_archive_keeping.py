@@ -3,7 +3,7 @@
 from holdfast.database.migrations.run import apply_sql
 
 revision = "0023"
-down_revision = "0021"
+down_revision = "0022"
 branch_labels = None
 depends_on = None
 
