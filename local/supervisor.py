@@ -20,12 +20,11 @@ from local.gateway_accounts import ACCOUNTS, PAYPAL_ROOTS_FILE, Connected, DemoA
 from local.issuer import AUDIENCE, Issuer
 from local.model import Function, Plan
 from local.people import Shop
-from local.pollers import CONCURRENCY_MAX
+from local.pollers import concurrency_of
 from local.postgres import free_port
 from local.system import LocalSystem
 
 DATABASE = "holdfast"
-SCHEDULE_SANDBOXES = 1
 
 
 class AlreadyRunning(RuntimeError):
@@ -278,9 +277,7 @@ class _Starter:
 
 def _sandboxes(functions: Sequence[Function], http: int) -> int:
     """As many as may be busy at once: HTTP requests, batches of each queue, and the schedules."""
-    batches = sum(min(CONCURRENCY_MAX, queue.max_concurrency) for function in functions for queue in function.queues)
-    ticks = sum(SCHEDULE_SANDBOXES for function in functions for _ in function.schedules)
-    return batches + ticks + (http if any(function.routes for function in functions) else 0)
+    return concurrency_of(functions) + (http if any(function.routes for function in functions) else 0)
 
 
 def _database(server: postgres.Server) -> postgres.Address:
