@@ -138,6 +138,7 @@ def _answer(request: Mapping[str, Any], functions: Mapping[str, LoadedFunction])
         return frame({"error": {"type": "Runtime.ImportModuleError", "message": loaded.problem}})
     os.dup2(loaded.log, sys.stdout.fileno())
     os.dup2(loaded.log, sys.stderr.fileno())
+    begin = time.monotonic()
     try:
         payload = loaded.handler(request["event"], _context(loaded.function, request))
         return frame({"payload": payload})
@@ -147,6 +148,8 @@ def _answer(request: Mapping[str, Any], functions: Mapping[str, LoadedFunction])
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
+        milliseconds = (time.monotonic() - begin) * 1000
+        os.write(loaded.log, f"REPORT RequestId: {request['request_id']}\tDuration: {milliseconds:.2f} ms\n".encode())
 
 
 def _context(function: Function, request: Mapping[str, Any]) -> LambdaContext:
