@@ -25,6 +25,8 @@ from local.postgres import free_port
 from local.system import LocalSystem
 
 DATABASE = "holdfast"
+WEBHOOK_LAG_SECONDS = 0.2
+"""A gateway's webhooks follow its answer by this, as they do from afar. That they may be faster, tests command."""
 
 
 class AlreadyRunning(RuntimeError):
@@ -184,8 +186,9 @@ class _Starter:
         return system
 
     def _start_gateway_server(self, name: str, port: int) -> Child:
-        arguments = ("--port", str(port), "--state", str(self._state / f"{name}.json"))
-        return self._children.start(name, f"local.{name}_server", *arguments)
+        where = ("--port", str(port), "--state", str(self._state / f"{name}.json"))
+        lag = ("--webhook-lag-seconds", str(WEBHOOK_LAG_SECONDS))
+        return self._children.start(name, f"local.{name}_server", *where, *lag)
 
     def _start_mail_server(self, plan: Plan, aws_url: str) -> Child:
         topics = [f"--feedback={name}={topic}" for name, topic in plan.resources.mail_feedback.items()]
