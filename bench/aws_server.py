@@ -27,10 +27,10 @@ Document = dict[str, Any]
 Send = Callable[[Document], Awaitable[None]]
 Receive = Callable[[], Awaitable[Document]]
 
-_CREATE_TOPIC: Final = (
-    '<CreateTopicResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><CreateTopicResult>'
-    f"<TopicArn>arn:aws:sns:{REGION}:{ACCOUNT}:%s</TopicArn></CreateTopicResult><ResponseMetadata>"
-    "<RequestId>bench</RequestId></ResponseMetadata></CreateTopicResponse>"
+_SNS_ANSWER: Final = (
+    '<{0}Response xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><{0}Result>'
+    f"<TopicArn>arn:aws:sns:{REGION}:{ACCOUNT}:{{1}}</TopicArn></{{0}}Result><ResponseMetadata>"
+    "<RequestId>bench</RequestId></ResponseMetadata></{0}Response>"
 )
 
 
@@ -109,6 +109,21 @@ class Queue:
         return {"ready": len(self.ready), "in_flight": len(self.taken), "delayed": self.delayed}
 
 
+@dataclass(slots=True)
+class Rule:
+    """Which events of a bus go to which queues: by their source and their detail type."""
+
+    bus: str
+    sources: frozenset[str]
+    detail_types: frozenset[str]
+    targets: list[str] = field(default_factory=list)
+
+    def takes(self, entry: Document) -> bool:
+        """Whether an entry of PutEvents is one of its events."""
+        is_of_bus = entry.get("EventBusName", "default") == self.bus
+        return is_of_bus and entry["Source"] in self.sources and entry["DetailType"] in self.detail_types
+
+
 class Emulation:
     """The ASGI application."""
 
@@ -117,6 +132,7 @@ class Emulation:
         self._queues: dict[str, Queue] = {}
         self._secrets: dict[str, str] = {}
         self._buses = ["default"]
+        self._rules: dict[str, Rule] = {}
         self._calls: Counter[str] = Counter()
 
     async def __call__(self, scope: Document, receive: Receive, send: Send) -> None:
@@ -133,8 +149,9 @@ class Emulation:
                 answer = json.dumps(await self._call(target.rpartition(".")[2], json.loads(body or b"{}")))
             elif scope["path"] == "/_state":
                 answer = json.dumps(self._state())
-            elif b"Action=CreateTopic" in body:
-                answer, content_type = _CREATE_TOPIC % parse_qs(body.decode())["Name"][0], "text/xml"
+            elif b"Action=CreateTopic" in body or b"Action=Subscribe" in body:  # nothing is published to a topic
+                asked = {name: values[0] for name, values in parse_qs(body.decode()).items()}
+                answer, content_type = _SNS_ANSWER.format(asked["Action"], asked.get("Name", "")), "text/xml"
             else:
                 answer = ""  # S3: the bucket is made
         except Refused as refused:
@@ -160,6 +177,8 @@ class Emulation:
             "GetQueueAttributes": self._attributes,
             "PutEvents": self._put_events,
             "CreateEventBus": self._create_bus,
+            "PutRule": self._put_rule,
+            "PutTargets": self._put_targets,
             "ListEventBuses": lambda _: {"EventBuses": [{"Name": name} for name in self._buses]},
             "CreateSecret": self._create_secret,
             "PutSecretValue": self._put_secret,
@@ -186,9 +205,29 @@ class Emulation:
         return {"Attributes": {"ApproximateNumberOfMessages": str(len(self._queue(request).ready))}}
 
     def _put_events(self, request: Document) -> Document:
-        entries = [{"EventId": str(uuid.uuid4())} for _ in request["Entries"]]
-        self._calls["events published"] += len(entries)
+        self._calls["events published"] += len(request["Entries"])
+        entries = []
+        for entry in request["Entries"]:
+            identifier = str(uuid.uuid4())
+            entries.append({"EventId": identifier})
+            for rule in self._rules.values():
+                if rule.takes(entry):
+                    for target in rule.targets:
+                        self._queues[target].put(Message(identifier, _delivered(entry, identifier), time.time()))
         return {"FailedEntryCount": 0, "Entries": entries}
+
+    def _put_rule(self, request: Document) -> Document:
+        pattern = json.loads(request["EventPattern"])
+        if pattern.keys() != {"source", "detail-type"}:
+            raise Refused("InvalidEventPatternException")  # nothing else is understood here
+        name, bus = request["Name"], request.get("EventBusName", "default")
+        self._rules[name] = Rule(bus, frozenset(pattern["source"]), frozenset(pattern["detail-type"]))
+        return {"RuleArn": f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{bus}/{name}"}
+
+    def _put_targets(self, request: Document) -> Document:
+        queues = [target["Arn"].rpartition(":")[2] for target in request["Targets"]]
+        self._rules[request["Rule"]].targets += [queue for queue in queues if queue in self._queues]
+        return {"FailedEntryCount": 0, "FailedEntries": []}
 
     def _create_bus(self, request: Document) -> Document:
         self._buses.append(request["Name"])
@@ -236,6 +275,23 @@ class Emulation:
 
     def _state(self) -> Document:
         return {"queues": {name: queue.state() for name, queue in self._queues.items()}, "calls": dict(self._calls)}
+
+
+def _delivered(entry: Document, identifier: str) -> str:
+    """An entry of PutEvents as a rule hands it to its targets."""
+    return json.dumps(
+        {
+            "version": "0",
+            "id": identifier,
+            "detail-type": entry["DetailType"],
+            "source": entry["Source"],
+            "account": ACCOUNT,
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(entry.get("Time"))),
+            "region": REGION,
+            "resources": [],
+            "detail": json.loads(entry["Detail"]),
+        }
+    )
 
 
 def _received(receipt: str, message: Message) -> Document:

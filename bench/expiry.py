@@ -18,7 +18,7 @@ from typing import Any
 
 from bench import pgbench, statements
 from bench.cluster import SYSTEM_ROLE, Cluster, cluster, connected, run_sql, run_statements
-from bench.report import Spread, heading, percentile, ratios
+from bench.report import Spread, heading, percentile, ratios, table
 from bench.shop import ORGANIZATION_ID, Shopper, make_runtime, open_shop, utc_now
 from holdfast.flows.orders.expire_reservations import BATCH_MAX_ROWS, expire_reservations
 from local.postgres import Address
@@ -220,13 +220,20 @@ def report(
     theirs = [holds / seconds for seconds in limits]
     slowing = [run.last_tenth_seconds / run.first_tenth_seconds for run in ours]
     peak, grown = Spread.of([run.peak_mb for run in ours]), Spread.of([run.grown_mb for run in ours])
-    print(f"   ours            {Spread.of(mine):,.0f} rows/s")
-    print(f"   limit           {Spread.of(theirs):,.0f} rows/s")
-    print(f"   of the limit    {ratios(mine, theirs):.2f}")
-    print(f"   last tenth took {Spread.of(slowing):.2f} times the first tenth's time")
-    print(f"   memory          {peak:.1f} MB peak of the process, {grown:.1f} MB of it grown by the drain")
-    print(f"   checkout p95    {Spread.of(quiet):.1f} ms quiet, {Spread.of(busy):.1f} ms during the drain")
-    print(f"   p95 ratio       {ratios(busy, quiet):.2f}")
+    table(
+        ("", "median [min .. max]"),
+        [
+            ["the real flow, rows/s", f"{Spread.of(mine):,.0f}"],
+            ["the smallest SQL with the same writes, rows/s", f"{Spread.of(theirs):,.0f}"],
+            ["of the limit", f"{ratios(mine, theirs):.2f}"],
+            ["time of the last tenth to the first", f"{Spread.of(slowing):.2f}"],
+            ["memory of the process at its peak, MB", f"{peak:.1f}"],
+            ["of it grown by the drain, MB", f"{grown:.1f}"],
+            ["p95 of checkouts without the drain, ms", f"{Spread.of(quiet):.1f}"],
+            ["p95 of checkouts during the drain, ms", f"{Spread.of(busy):.1f}"],
+            ["ratio of the two", f"{ratios(busy, quiet):.2f}"],
+        ],
+    )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import random
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,12 +36,18 @@ from local.system import LocalSystem
 SHOPPERS = 50
 STOCK = 1_000_000
 WARM_UP_SECONDS = 3.0
+PRODUCT = ("functions", "PostgreSQL")
+"""What the product itself is. The other parts play the cloud, the gateways and the shoppers on the same cores."""
 BACKLOG_TIMEOUT_SECONDS = 300.0
 POLL_SECONDS = 0.25
 BEST_OF_OTHERS_PER_SECOND = 15.0
 """Vendure 3.7, the fastest of the open-source servers measured on two cores of such a machine."""
 _PENDING_EVENTS = "SELECT count(*) FROM payments.payment_events WHERE state IN ('pending', 'retry_scheduled')"
 _UNPUBLISHED = "SELECT count(*) FROM operations.outbox WHERE published_at IS NULL"
+_CONFIRMED_UNTOLD = """
+    SELECT (SELECT count(*) FROM orders.orders WHERE status = 'confirmed')
+         - (SELECT count(*) FROM notifications.messages WHERE kind = 'order_confirmed' AND status = 'sent')
+"""
 _CONFIRMED = "SELECT count(*) FROM orders.orders WHERE status = 'confirmed'"
 
 
@@ -79,8 +85,9 @@ class Stretch:
     cpu: Mapping[str, float]
     left_events: int
     left_rows: int
+    left_mails: int
     settled_seconds: float | None
-    """Until no payment event and no outbox row was waiting; ``None``: not within the bound."""
+    """Until no payment event, outbox row or mail was waiting; ``None``: not within the bound."""
 
     @property
     def placed(self) -> int:
@@ -151,17 +158,17 @@ def requests(running: LocalSystem, skus: Sequence[str], lines: int) -> Callable[
     return request
 
 
-def settle(engine: Engine) -> tuple[int, int, float | None]:
+def settle(engine: Engine) -> tuple[int, int, int, float | None]:
     """What was waiting at the end of the load, and the seconds until nothing was."""
     begin = time.perf_counter()
-    first: tuple[int, int] | None = None
+    first: tuple[int, int, int] | None = None
     while (passed := time.perf_counter() - begin) < BACKLOG_TIMEOUT_SECONDS:
-        waiting = count(engine, _PENDING_EVENTS), count(engine, _UNPUBLISHED)
+        waiting = count(engine, _PENDING_EVENTS), count(engine, _UNPUBLISHED), count(engine, _CONFIRMED_UNTOLD)
         first = first or waiting
-        if waiting == (0, 0):
+        if waiting == (0, 0, 0):
             return *first, passed
         time.sleep(POLL_SECONDS)
-    return *(first or (0, 0)), None
+    return *(first or (0, 0, 0)), None
 
 
 def stretch(
@@ -170,10 +177,10 @@ def stretch(
     """One stretch of load, until its last consequence is settled; CPU counts to that end."""
     before = cpu_by_part(_Watched.parts)
     load = generate(running.api_url, request, clients=clients, seconds=seconds)
-    events, rows, settled = settle(engine)
+    events, rows, mails, settled = settle(engine)
     after = cpu_by_part(_Watched.parts)
     cpu = {name: after[name] - before[name] for name in after} | {"generator": load.cpu_seconds}
-    return Stretch(clients, load, cpu, events, rows, settled)
+    return Stretch(clients, load, cpu, events, rows, mails, settled)
 
 
 def report(stretches: Sequence[Stretch]) -> None:
@@ -189,23 +196,32 @@ def report(stretches: Sequence[Stretch]) -> None:
                 f"{per_second:.0f}",
                 f"{per_second / BEST_OF_OTHERS_PER_SECOND:.0f}x",
                 *percentiles,
-                f"{run.left_events} + {run.left_rows}",
+                f"{run.left_events} + {run.left_rows} + {run.left_mails}",
                 "not empty" if run.settled_seconds is None else f"{run.settled_seconds:.1f}",
                 f"{run.placed / done:.0f}",
             ]
         )
     head = ("", "orders/s", "of 15/s", "p50 ms", "p95", "p99", "left waiting", "s to empty", "all done/s")
     table(head, rows)
-    print("   left waiting: payment events not applied + outbox rows not published when the load ended")
+    print(
+        "   left waiting: payment events not applied + outbox rows not published + mails not sent when the load ended"
+    )
     parts = sorted(stretches[-1].cpu, key=lambda name: -stretches[-1].cpu[name])
     table(
         ("CPU ms an order", *(f"{run.clients} clients" for run in stretches)),
         [[name, *(f"{run.cpu[name] * 1000 / max(1, run.placed):.2f}" for run in stretches)] for name in parts]
-        + [["all", *(f"{sum(run.cpu.values()) * 1000 / max(1, run.placed):.2f}" for run in stretches)]],
+        + [
+            ["the product: functions and PostgreSQL", *(_cpu_ms(run, PRODUCT) for run in stretches)],
+            ["all", *(_cpu_ms(run, run.cpu) for run in stretches)],
+        ],
     )
     for run in stretches:
         if run.load.statuses.keys() - {201}:
             print(f"   {run.clients} clients: statuses {dict(run.load.statuses)}; one body: {run.load.refusal[:300]!r}")
+
+
+def _cpu_ms(run: Stretch, parts: Iterable[str]) -> str:
+    return f"{sum(run.cpu[part] for part in parts) * 1000 / max(1, run.placed):.2f}"
 
 
 def aws_state(running: LocalSystem) -> str:
@@ -242,7 +258,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise RuntimeError("the seed made no shop")
         request = requests(running, fill(engine, shop.organization_id), options.lines)
         already = count(engine, _CONFIRMED)
-        warm_up = stretch(running, engine, request, 8, WARM_UP_SECONDS)
+        warm_up = stretch(running, engine, request, max(8, *options.clients), WARM_UP_SECONDS)
         run_sql(engine, "VACUUM ANALYZE")
         stretches = [stretch(running, engine, request, clients, options.seconds) for clients in options.clients]
         report(stretches)

@@ -21,6 +21,8 @@ class Load:
     """CPU of the generator itself."""
     latencies: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
+    bytes_read: int = 0
+    """Of the answers' bodies."""
     refusal: bytes = b""
     """One body that was no success, to see what went wrong."""
 
@@ -68,6 +70,7 @@ async def _client(
             length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
             body = await reader.readexactly(length)
             load.latencies.append(time.perf_counter() - begin)
+            load.bytes_read += length
             status = int(head[9:12])
             load.statuses[status] += 1
             if not 200 <= status < 300:

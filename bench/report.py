@@ -56,8 +56,27 @@ def heading(title: str, *method: str, say: Callable[[str], None] = print) -> Non
         say(f"   {line}")
 
 
+def write_as_markdown() -> None:
+    """From now on tables are those of Markdown, to be put into a document as they are."""
+    _form.is_markdown = True
+
+
+@dataclass(slots=True)
+class _Form:
+    is_markdown: bool = False
+
+
+_form = _Form()
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, say: Callable[[str], None] = print) -> None:
     """Columns as wide as their widest cell; the first one to the left, the others to the right."""
+    if _form.is_markdown:
+        say("")
+        for row in (head, ["---"] * len(head), *rows):
+            say(f"| {' | '.join(row)} |")
+        say("")
+        return
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     for row in (head, ["-" * width for width in widths], *rows):
         cells = [

@@ -18,8 +18,9 @@ from typing import Any
 from local.activity import Activity
 from local.aws import client
 from local.clock import Ticker
+from local.lambda_client import Invoker
 from local.model import Plan
-from local.pollers import Poller
+from local.pollers import Poller, concurrency_of
 
 GRACE_SECONDS = 3.0
 
@@ -43,12 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     loops: list[Callable[[], None]] = []
     for group, functions in Plan.load(options.plan).groups().items():
-        socket = options.sockets / f"{group}.sock"
+        sandboxes = Invoker(options.sockets / f"{group}.sock", max(1, concurrency_of(functions)))
         for function in functions:
-            loops += [Poller(function, source, socket, sqs, stop, activity).run for source in function.queues]
+            loops += [Poller(function, source, sandboxes, sqs, stop, activity).run for source in function.queues]
             if not options.without_clock:
                 loops += [
-                    Ticker(function, item, socket, stop, activity, send_failure, options.pace).run
+                    Ticker(function, item, sandboxes, stop, activity, send_failure, options.pace).run
                     for item in function.schedules
                 ]
     for loop in loops:

@@ -10,12 +10,11 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from local.activity import Activity
-from local.lambda_client import FunctionError, invoke
+from local.lambda_client import FunctionError, Invoker
 from local.model import ACCOUNT, REGION, Function, Schedule
 
 FIRST_FIRE_SECONDS = 2
@@ -138,7 +137,7 @@ class Ticker:
 
     function: Function
     schedule: Schedule
-    socket: Path
+    sandboxes: Invoker
     stop: threading.Event
     activity: Activity
     send_failure: Callable[[str, dict[str, Any]], None]
@@ -178,7 +177,7 @@ class Ticker:
             if attempt and self.stop.wait(RETRY_DELAY_SECONDS * attempt):
                 return
             try:
-                invoke(self.socket, self.function, event, request_id)
+                self.sandboxes.invoke(self.function, event, request_id)
             except FunctionError as problem:
                 sys.stdout.write(f"{self.function.name}: {problem}\n")
                 failure = problem

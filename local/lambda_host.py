@@ -17,14 +17,17 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from local.launch import die_with_parent
 from local.model import Plan
 from local.sandbox import GUARD, LoadedFunction, serve
 
 BACKLOG = 256
-PRELOADED = ("boto3", "pg8000", "sqlalchemy", "urllib3", "holdfast.runtime")
+PRELOADED = ("boto3", "pg8000", "sqlalchemy.dialects.postgresql.pg8000", "urllib3", "holdfast.runtime")
 """What nearly every sandbox would import at its first event; imported before the forks, it is paid and held once."""
+DESCRIBED_SERVICES = ("sqs", "secretsmanager", "events", "sesv2")
+"""AWS services that the functions talk to: reading botocore's descriptions of them takes longer than an order."""
 
 
 class Host:
@@ -95,6 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in PRELOADED:
         with suppress(ImportError):
             importlib.import_module(name)
+    _read_descriptions()
     GUARD.install()
     functions = Plan.load(options.plan).groups()[options.group]
     loaded = {function.name: LoadedFunction.load(function, options.logs) for function in functions}
@@ -102,6 +106,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     gc.collect()
     gc.freeze()
     Host(listener, loaded, options.sandboxes).run()
+
+
+def _read_descriptions() -> None:
+    """Makes a client of each service, for what botocore's session remembers of it; none has connected to anything."""
+    with suppress(Exception):  # whoever needs one finds out what is wrong
+        client: Any = importlib.import_module("boto3").client
+        for service in DESCRIBED_SERVICES:
+            client(service)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,10 @@ import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from local.activity import Activity
-from local.lambda_client import FunctionError, invoke
+from local.lambda_client import FunctionError, Invoker
 from local.model import REGION, Function, QueueSource
 
 WAIT_SECONDS = 20
@@ -24,6 +23,13 @@ RECEIVE_MAX_MESSAGES = 10
 CONCURRENCY_MAX = 4
 """Batches at once of one queue on this machine, whatever the template allows in the cloud."""
 ERROR_PAUSE_SECONDS = 1.0
+SCHEDULE_SANDBOXES = 1
+
+
+def concurrency_of(functions: Sequence[Function]) -> int:
+    """How many sandboxes a group's queues and schedules may keep busy at once."""
+    batches = sum(min(CONCURRENCY_MAX, queue.max_concurrency) for function in functions for queue in function.queues)
+    return batches + sum(SCHEDULE_SANDBOXES for function in functions for _ in function.schedules)
 
 
 def records(source: QueueSource, messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -74,7 +80,7 @@ class Poller:
 
     function: Function
     source: QueueSource
-    socket: Path
+    sandboxes: Invoker
     sqs: Any
     stop: threading.Event
     activity: Activity
@@ -122,7 +128,9 @@ class Poller:
         """Invokes the function with one batch and deletes the messages that it handled."""
         ids = [message["MessageId"] for message in messages]
         try:
-            answer = invoke(self.socket, self.function, {"Records": records(self.source, messages)}, str(uuid.uuid4()))
+            answer = self.sandboxes.invoke(
+                self.function, {"Records": records(self.source, messages)}, str(uuid.uuid4())
+            )
         except FunctionError as problem:
             sys.stdout.write(f"{self.function.name}: {problem}; {len(ids)} messages return to the queue\n")
             return

@@ -143,6 +143,7 @@ def _answer(request: Mapping[str, Any], functions: Mapping[str, LoadedFunction])
     os.dup2(loaded.log, sys.stdout.fileno())
     os.dup2(loaded.log, sys.stderr.fileno())
     GUARD.function = loaded.function
+    begin = time.monotonic()
     try:
         payload = loaded.handler(request["event"], _context(loaded.function, request))
         return frame({"payload": payload})
@@ -152,6 +153,8 @@ def _answer(request: Mapping[str, Any], functions: Mapping[str, LoadedFunction])
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
+        milliseconds = (time.monotonic() - begin) * 1000
+        os.write(loaded.log, f"REPORT RequestId: {request['request_id']}\tDuration: {milliseconds:.2f} ms\n".encode())
 
 
 def _context(function: Function, request: Mapping[str, Any]) -> LambdaContext:

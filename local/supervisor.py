@@ -20,12 +20,13 @@ from local.gateway_accounts import ACCOUNTS, PAYPAL_ROOTS_FILE, Connected, DemoA
 from local.issuer import AUDIENCE, Issuer
 from local.model import Function, Plan
 from local.people import Shop
-from local.pollers import CONCURRENCY_MAX
+from local.pollers import concurrency_of
 from local.postgres import free_port
 from local.system import LocalSystem
 
 DATABASE = "holdfast"
-SCHEDULE_SANDBOXES = 1
+WEBHOOK_LAG_SECONDS = 0.2
+"""A gateway's webhooks follow its answer by this, as they do from afar. That they may be faster, tests command."""
 
 
 class AlreadyRunning(RuntimeError):
@@ -187,8 +188,9 @@ class _Starter:
         return system
 
     def _start_gateway_server(self, name: str, port: int) -> Child:
-        arguments = ("--port", str(port), "--state", str(self._state / f"{name}.json"))
-        return self._children.start(name, f"local.{name}_server", *arguments)
+        where = ("--port", str(port), "--state", str(self._state / f"{name}.json"))
+        lag = ("--webhook-lag-seconds", str(WEBHOOK_LAG_SECONDS))
+        return self._children.start(name, f"local.{name}_server", *where, *lag)
 
     def _start_mail_server(self, plan: Plan, aws_url: str) -> Child:
         topics = [f"--feedback={name}={topic}" for name, topic in plan.resources.mail_feedback.items()]
@@ -280,9 +282,7 @@ class _Starter:
 
 def _sandboxes(functions: Sequence[Function], http: int) -> int:
     """As many as may be busy at once: HTTP requests, batches of each queue, and the schedules."""
-    batches = sum(min(CONCURRENCY_MAX, queue.max_concurrency) for function in functions for queue in function.queues)
-    ticks = sum(SCHEDULE_SANDBOXES for function in functions for _ in function.schedules)
-    return batches + ticks + (http if any(function.routes for function in functions) else 0)
+    return concurrency_of(functions) + (http if any(function.routes for function in functions) else 0)
 
 
 def _database(server: postgres.Server) -> postgres.Address:

@@ -1,11 +1,11 @@
--- ORDERS finished orders of two lines each, in every table that placing writes; for the curve of time per order.
+-- MISSING finished orders of two lines each, in every table that placing writes; for the curve of time per order.
 -- Written without triggers and foreign keys.
 SET session_replication_role = replica;
 CREATE TEMPORARY TABLE present AS
 SELECT n, uuidv7(interval '-1 day') AS order_id, ('01930000-0000-7000-9000-' || lpad(to_hex(1 + mod(n, 1000)), 12, '0'))::uuid AS customer_id,
        (ARRAY(SELECT id FROM inventory.warehouses ORDER BY code))[1 + mod(n, 3)] AS warehouse_id,
        (SELECT id FROM tenancy.gateway_accounts LIMIT 1) AS gateway_account_id
-  FROM generate_series(1, ORDERS) AS n;
+  FROM generate_series(1, MISSING) AS n;
 CREATE TEMPORARY TABLE line AS
 SELECT present.*, uuidv7(interval '-1 day') AS item_id, line,
        ('01930000-0000-7000-8000-' || lpad(to_hex(1 + mod(n * 7 + line * 13, 1000)), 12, '0'))::uuid AS variant_id

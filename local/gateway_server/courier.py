@@ -77,6 +77,8 @@ class Courier:
         self._client = HttpClient()
         self._queues: dict[str, asyncio.Queue[list[Delivery]]] = {}
         self._workers: list[asyncio.Task[None]] = []
+        self.lag_seconds = 0.0
+        """How long after the call's answer its events leave. A vendor's own webhooks come that late at the earliest."""
         self.pending: dict[str, Delivery] = {}
         self.finished: deque[Delivery] = deque(maxlen=DELIVERIES_KEPT_MAX)
 
@@ -100,8 +102,7 @@ class Courier:
             chosen = not manner.only or event.type in manner.only
             deliveries = self._deliveries(event, 1 + manner.duplicates if chosen else 1)
             (special if chosen else ordinary).extend(deliveries)
-        for delivery in ordinary:
-            self._put([delivery])
+        self._put_later(ordinary)
         if manner.reverse:
             special.reverse()
         if manner.drop:
@@ -115,7 +116,14 @@ class Courier:
         elif manner.reverse:
             self._put(special)
         else:
-            for delivery in special:
+            self._put_later(special)
+
+    def _put_later(self, deliveries: list[Delivery]) -> None:
+        """Queue deliveries that nothing is commanded about."""
+        for delivery in deliveries:
+            if self.lag_seconds:
+                asyncio.get_running_loop().call_later(self.lag_seconds, self._put, [delivery])
+            else:
                 self._put([delivery])
 
     def forget(self) -> None:

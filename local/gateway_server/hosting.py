@@ -46,7 +46,10 @@ def main(name: str, create_app: Callable[[Path | None, float], GatewayServer]) -
     parser.add_argument(
         "--refund-delay-seconds", type=float, default=1.0, help="until the gateway decides what it decides later"
     )
+    parser.add_argument("--webhook-lag-seconds", type=float, default=0.0, help="between a call's answer and its events")
     given = parser.parse_args()
-    config = configuration(create_app(given.state, given.refund_delay_seconds), given.port or 0, host=given.host)
+    application = create_app(given.state, given.refund_delay_seconds)
+    application.courier.lag_seconds = given.webhook_lag_seconds
+    config = configuration(application, given.port or 0, host=given.host)
     inherited = None if given.fd is None else [socket.socket(fileno=given.fd)]
     uvicorn.Server(config).run(sockets=inherited)

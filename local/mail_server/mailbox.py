@@ -7,7 +7,7 @@ import email
 import email.policy
 import json
 import threading
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Final
@@ -28,11 +28,11 @@ class StoredMail:
     raw: str
     fate: str = "delivered"
     """`delivered`, `bounced`, `complained` or `suppressed`: what the mailbox simulator makes of it."""
-    parsed: EmailMessage = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        message = email.message_from_string(self.raw, policy=email.policy.default)
-        object.__setattr__(self, "parsed", message)
+    @property
+    def parsed(self) -> EmailMessage:
+        """Parsed when somebody looks at it: most mails of a busy shop are never read here."""
+        return email.message_from_string(self.raw, policy=email.policy.default)
 
     @property
     def subject(self) -> str:
@@ -46,9 +46,8 @@ class StoredMail:
 
     def document(self) -> dict[str, object]:
         """For the control surface: everything, with the headers and both bodies decoded."""
-        plain = {name: value for name, value in asdict(self).items() if name != "parsed"}
         headers = {name: str(value) for name, value in self.parsed.items()}
-        return plain | {
+        return asdict(self) | {
             "subject": self.subject,
             "headers": headers,
             "text": self.body("plain"),
@@ -72,7 +71,7 @@ class Mailbox:
         """Keeps a mail."""
         with self._lock:
             self._mails[mail.id] = mail
-            kept = {name: value for name, value in asdict(mail).items() if name not in ("raw", "parsed")}
+            kept = {name: value for name, value in asdict(mail).items() if name != "raw"}
             path = self._folder / mail.id
             path.with_suffix(".eml").write_text(mail.raw)
             path.with_suffix(".json").write_text(json.dumps(kept))

@@ -11,9 +11,11 @@ from holdfast.secrets.store import SecretStore
 from holdfast.values.address import Address as PostalAddress
 from holdfast.values.coordinates import Coordinates
 from local.postgres import Address
-from tests.database.acting import APP
+from tests.database.acting import APP, SYSTEM
 from tests.database.round_trips import Proxy
+from tests.flows.mailing import events, notify
 from tests.house import DENVER, House
+from tests.mail.stage import Post
 
 PLACING = [
     ["BEGIN; SELECT set_config("],
@@ -140,3 +142,52 @@ def test_a_repeated_request_is_two_reads(house: House, wire: Proxy) -> None:
     before = len(wire.trips(APP))
     assert house.place({"SKU-1": 1}, key="again") == first
     assert len(wire.trips(APP)) - before <= 3
+
+
+KNOWN_WEBHOOK = [
+    ["BEGIN; SELECT set_config("],
+    ["SELECT p.facts, p.amount"],
+    ["SELECT payments.store_event(", "COMMIT"],
+]
+MAIL = [
+    ["BEGIN; SELECT set_config("],
+    ["INSERT INTO notifications.messages", "COMMIT"],
+    ["BEGIN; SELECT set_config("],
+    ["SELECT notifications.order_facts(", "COMMIT"],
+    ["BEGIN; SELECT set_config("],
+    ["WITH recorded AS (", "COMMIT"],
+]
+
+
+def test_a_webhook_that_says_what_the_answer_said_is_three_round_trips_and_leaves_nothing_to_do(
+    house: House, wire: Proxy
+) -> None:
+    house.clock.advance(minutes=1)  # no later than the gateway's own clock, which dates the webhook
+    order_ids = [house.rows("SELECT id FROM orders.orders ORDER BY id DESC LIMIT 1")[0]["id"] for _ in placed(house)]
+    first, second = (house.webhooks("payment_intent.succeeded", order_id=str(order_id))[0] for order_id in order_ids)
+    house.deliver(first)  # whose endpoint it is is known from now on
+    before = len(wire.trips(APP))
+    house.deliver(second)
+    trips = wire.trips(APP)[before:]
+    assert shortened(trips, KNOWN_WEBHOOK) == KNOWN_WEBHOOK
+    assert len(trips) == len(KNOWN_WEBHOOK)
+    assert house.work() == []
+
+
+def placed(house: House) -> Iterator[None]:
+    """Two orders, each there while the caller looks."""
+    for _ in range(2):
+        assert house.place({"SKU-1": 1}).status == 201
+        yield
+
+
+def test_a_mail_is_six_round_trips(house: House, wire: Proxy, post: Post) -> None:
+    assert house.place({"SKU-1": 1}).status == 201
+    (first, second) = events(house, "order.confirmed")
+    notify(house, "order.confirmed", order_id=first[1]["order_id"])
+    before = len(wire.trips(SYSTEM))
+    notify(house, "order.confirmed", order_id=second[1]["order_id"])
+    trips = wire.trips(SYSTEM)[before:]
+    assert shortened(trips, MAIL) == MAIL
+    assert len(trips) == len(MAIL)
+    assert len(post.mails()) == 2

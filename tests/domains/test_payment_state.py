@@ -1,5 +1,6 @@
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 from itertools import permutations
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from holdfast.payments.captures import CaptureFact
 from holdfast.payments.facts_record import from_json, to_json
 from holdfast.payments.model import PaymentStatus, RefundStatus
-from holdfast.payments.state import PaymentFacts, PaymentNews, RefundFact, derive_status, join
+from holdfast.payments.state import PaymentFacts, PaymentNews, RefundFact, derive_status, is_known, join
 from holdfast.values.errors import InvalidInput
 from holdfast.values.payment_events import DisputeOutcome, EventType
 
@@ -175,6 +176,31 @@ def test_a_later_state_is_never_undone_by_another_event(history, event):
     if event.event_type in {EventType.CAPTURE_SUCCEEDED, EventType.AUTHORIZATION_SUCCEEDED} and before.refunded_minor:
         return  # more captured, or held, than was known may turn "refunded" into "partially refunded"
     assert PROGRESS.index(derive_status(after)) >= PROGRESS.index(derive_status(before))
+
+
+@given(histories, any_news, histories)
+def test_news_that_is_known_changes_nothing_now_or_after_whatever_else_comes(history, event, more):
+    facts = facts_of(history)
+    if is_known(facts, event):
+        later = facts_of([*history, *more])
+        assert join(facts, event) == facts
+        assert join(later, event) == later
+
+
+def test_what_a_webhook_says_of_money_is_known_unless_it_says_more():
+    taken = facts_of([captured()])
+    assert is_known(taken, captured())
+    assert is_known(taken, replace(captured(), occurred_at=captured().occurred_at - timedelta(seconds=1)))
+    assert not is_known(taken, replace(captured(), occurred_at=captured().occurred_at + timedelta(seconds=1)))
+    assert not is_known(facts_of([HELD]), captured())
+    assert not is_known(NEW, HELD)
+    assert not is_known(facts_of([HELD]), captured(2_000)), "more than the payment is for"
+
+
+def test_news_that_takes_money_back_is_never_taken_for_known():
+    for event in (refund("succeeded"), dispute("opened"), news("authorization_failed"), fell()):
+        history = [captured(), event]
+        assert not is_known(facts_of(history), event)
 
 
 @given(histories)

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from holdfast.flows.money import apply_payment_event as flow
+from holdfast.flows.orders.locked_order import lock_order
 from holdfast.payments.retry_policy import RETRIES_MAX
 from tests.flows.actions import (
     announced,
@@ -46,14 +47,52 @@ def event(house: House) -> Mapping[str, Any]:
 
 def test_a_webhook_that_repeats_the_answer_changes_nothing(house: House) -> None:
     house.add_variant(stock=10)
+    house.clock.advance(minutes=1)  # the gateway's own clock dates the webhook, and no later than the answer came
     order = document(house.place({"TEE": 2}))["order"]
     (webhook,) = house.webhooks("payment_intent.succeeded")
     assert house.deliver(webhook) == 1
     assert house.deliver(webhook) == 0
-    assert house.work() == ["processed"]
+    assert (event(house)["state"], announced(house)) == ("processed", [])
+    assert house.work() == []
     assert house.timeline(order["id"])[-1] == "confirmed"
     assert house.stock() == {"EWR": (8, 0)}
     assert house.charges()["charges_captured"] == 1
+    assert house.violations() == []
+
+
+def test_a_webhook_that_is_known_by_the_time_it_is_worked_on_changes_nothing_but_is_done(house: House) -> None:
+    house.add_variant(stock=10)
+    stored = paid_unheard(house)
+    (webhook,) = house.webhooks("payment_intent.succeeded", order_id=stored["order_id"])
+    house.deliver(changed(webhook))
+    assert house.work() == ["processed", "processed"]
+    assert movements(house, "sale") == [-1]
+    assert house.value("SELECT count(*) FROM operations.outbox WHERE topic = 'order.confirmed'") == 1
+    assert house.violations() == []
+
+
+def test_a_webhook_that_says_more_than_the_answer_did_is_worked_on(house: House) -> None:
+    house.add_variant(stock=10)
+    house.place({"TEE": 2})
+    (webhook,) = house.webhooks("payment_intent.succeeded")
+    later = house.clock() + timedelta(minutes=2)
+    house.deliver({**webhook, "id": "evt_later", "created": int(later.timestamp())})
+    assert event(house)["state"] == "pending"
+    assert len(announced(house)) == 1
+    assert house.work() == ["processed"]
+    assert house.violations() == []
+
+
+def test_a_webhook_of_an_order_in_other_hands_waits_for_nobody_and_is_left_to_the_worker(house: House) -> None:
+    house.add_variant(stock=10)
+    house.clock.advance(minutes=1)
+    order = document(house.place({"TEE": 2}))["order"]
+    (webhook,) = house.webhooks("payment_intent.succeeded")
+    with house.runtime.database.transaction(house.organization_id, now=house.clock()) as transaction:
+        lock_order(transaction, UUID(order["id"]))
+        house.deliver(webhook)
+    assert event(house)["state"] == "pending"
+    assert house.work() == ["processed"]
     assert house.violations() == []
 
 
@@ -189,10 +228,7 @@ def test_less_money_than_the_order_costs_confirms_nothing_until_the_rest_is_know
 
 def test_an_event_that_kills_its_process_every_time_ends_as_a_dead_letter(house: House) -> None:
     house.add_variant(stock=10)
-    ordered(house)
-    (webhook,) = house.webhooks("payment_intent.succeeded")
-    house.deliver(webhook)
-    event_id = event(house)["id"]
+    event_id = paid_unheard(house)["id"]
     for _ in range(RETRIES_MAX + 1):
         claimed = house.value(
             "SELECT payments.claim_event(:o, :id, :now, :lease)",
@@ -227,9 +263,7 @@ def test_a_bell_that_comes_before_its_event_is_due_changes_nothing_and_the_sweep
 
 def test_a_stored_event_without_a_message_is_announced_by_the_sweep_and_only_when_due(house: House) -> None:
     house.add_variant(stock=10)
-    ordered(house)
-    (webhook,) = house.webhooks("payment_intent.succeeded")
-    house.deliver(webhook)
+    paid_unheard(house)
     announced(house)
     assert sweep(house) == 0
     house.clock.advance(seconds=21)

@@ -9,7 +9,7 @@ from holdfast.flows.money.receive_webhook import receive_webhook
 from holdfast.secrets.store import SecretStore
 from holdfast.values.errors import InvalidInput, NotFound, SignatureInvalid
 from local.postgres import Address
-from tests.flows.actions import announced, at_once, ordered, status, sweep
+from tests.flows.actions import announced, at_once, authenticate, ordered, status, sweep
 from tests.house import House
 
 ASKS = "pm_card_authenticationRequired"
@@ -25,7 +25,7 @@ def stored(house: House) -> int:
 
 def test_a_new_event_is_stored_and_announced_and_a_repeated_one_is_neither(house: House) -> None:
     house.add_variant(stock=5)
-    ordered(house)
+    authenticate(house, ordered(house, token=ASKS))
     (webhook,) = house.webhooks("payment_intent.succeeded")
     assert [house.deliver(webhook) for _ in range(3)] == [1, 0, 0]
     assert stored(house) == 1
@@ -34,7 +34,7 @@ def test_a_new_event_is_stored_and_announced_and_a_repeated_one_is_neither(house
 
 def test_the_same_event_several_times_at_once_is_stored_once(house: House) -> None:
     house.add_variant(stock=5)
-    ordered(house)
+    authenticate(house, ordered(house, token=ASKS))
     (webhook,) = house.webhooks("payment_intent.succeeded")
     assert sorted(at_once(*[lambda: house.deliver(webhook)] * 4)) == [0, 0, 0, 1]
     assert (stored(house), len(announced(house))) == (1, 1)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.flows.actions import authenticate, ordered
 from tests.flows.dead_lettering import buried
 from tests.handlers.door import Door
-from tests.house import document
 
 
 def batch(door: Door, *bodies: Any) -> dict[str, Any]:
@@ -29,9 +29,9 @@ def announced(door: Door, event_id: Any) -> dict[str, str]:
 
 
 def waiting_event(door: Door) -> str:
-    """An authorized order whose capture Stripe has told and nobody has worked on yet."""
+    """An order whose money came as only Stripe's webhook says, which nobody has worked on yet."""
     door.house.add_variant(stock=10)
-    document(door.house.place())
+    authenticate(door.house, ordered(door.house, token="pm_card_authenticationRequired"))
     (event,) = door.house.webhooks("payment_intent.succeeded")
     assert door.house.deliver(event) == 1
     return str(door.house.value("SELECT id FROM payments.payment_events WHERE state = 'pending'"))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from holdfast.messaging.alerts import AlertTopic
     from holdfast.messaging.event_bus import EventBus
     from holdfast.messaging.queue import Queue
+    from holdfast.payments.webhook_endpoints import KnownEndpoints
     from holdfast.secrets.store import SecretStore
     from holdfast.storage.bucket import Bucket
     from holdfast.storage.cold_reader import ColdReader
@@ -101,6 +102,13 @@ class Runtime:
         from holdfast.addresses.lookup_tally import LookupTally  # noqa: PLC0415
 
         return LookupTally()
+
+    @cached_property
+    def webhook_endpoints(self) -> "KnownEndpoints":
+        """Whose the webhook endpoints are that this process heard from a moment ago."""
+        from holdfast.payments.webhook_endpoints import KnownEndpoints  # noqa: PLC0415
+
+        return KnownEndpoints(time.monotonic)
 
     @cached_property
     def payment_events_queue(self) -> "Queue":

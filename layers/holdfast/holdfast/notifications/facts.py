@@ -94,6 +94,8 @@ class Facts:
     recipient: str
     language: str
     timezone: str
+    is_suppressed: bool = False
+    """Whether the recipient's address takes no mail."""
     refund: RefundFacts | None = None
     shipment: ShipmentFacts | None = None
     review: ReviewFacts | None = None

@@ -37,6 +37,7 @@ from holdfast.values.payment_events import DisputeOutcome, EventType
 
 _IN_PROGRESS: Final = frozenset({EventType.AUTHORIZATION_REQUESTED, EventType.PAYMENT_PROCESSING})
 _MONEY_HELD: Final = frozenset({EventType.AUTHORIZATION_SUCCEEDED, EventType.CAPTURE_SUCCEEDED})
+_HAS_MONEY: Final = frozenset({PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURED, PaymentStatus.PARTIALLY_REFUNDED})
 _FAILURES: Final = frozenset({EventType.AUTHORIZATION_FAILED, EventType.CAPTURE_FAILED})
 _REFUND_STATUS: Final[Mapping[EventType, RefundStatus]] = {
     EventType.REFUND_REQUESTED: RefundStatus.PENDING,
@@ -221,6 +222,19 @@ def join(facts: PaymentFacts, news: PaymentNews) -> PaymentFacts:
     """
     _refuse_impossible(facts, news)
     return _merge(facts, _told_by(news, facts.amount_minor))
+
+
+def is_known(facts: PaymentFacts, news: PaymentNews) -> bool:
+    """Whether the news says that money is held or taken, and the facts have that money and all that is said of it.
+
+    Facts only grow, so what is known now stays known: such news can be put down as done without anybody's lock.
+    """
+    if news.event_type not in _MONEY_HELD or derive_status(facts) not in _HAS_MONEY:
+        return False
+    try:
+        return join(facts, news) == facts
+    except InvalidInput:
+        return False
 
 
 def derive_status(facts: PaymentFacts) -> PaymentStatus:

@@ -18,6 +18,7 @@ from holdfast.flows.dead_letters.alert_dead_letters import alert_dead_letter
 from holdfast.flows.dead_letters.bury_payment_event import bury
 from holdfast.flows.dead_letters.dead_letter_record import reason_of
 from holdfast.flows.money.event_record import tidings_from
+from holdfast.flows.money.known_news import settles_nothing
 from holdfast.flows.money.return_money import return_money_owed
 from holdfast.flows.money.settlement import Tidings, decide, write
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
@@ -36,6 +37,12 @@ MATCH_WINDOW_SECONDS: Final = 120
 """How long after its arrival an event's payment may still be written down: our call, and the first look of the
 watchdog after a crash of it. An event of a payment that is unknown then is given up at once."""
 ACTOR: Final = "system:payment_events"
+
+_MARK_PROCESSED: Final = """
+    UPDATE payments.payment_events SET state = 'processed', processed_at = :now, last_error = NULL
+     WHERE organization_id = :organization_id AND id = :id AND state IN ('pending', 'retry_scheduled')
+    RETURNING id
+"""
 
 _logger = logging.getLogger(__name__)
 
@@ -80,15 +87,7 @@ def apply_payment_event(
 def _note_applied_before(runtime: Runtime, organization_id: UUID, event_id: UUID, now: datetime) -> EventState:
     """The event is in the archive, with what it did: it came once more, years later."""
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
-        transaction.execute(
-            """
-            UPDATE payments.payment_events SET state = 'processed', processed_at = :now
-             WHERE organization_id = :organization_id AND id = :id AND state IN ('pending', 'retry_scheduled')
-            """,
-            organization_id=organization_id,
-            id=event_id,
-            now=now,
-        )
+        transaction.execute_and_commit(_MARK_PROCESSED, **_marked(transaction, event_id))
     return EventState.PROCESSED
 
 
@@ -113,7 +112,11 @@ def settle_event(transaction: Transaction, claimed: Mapping[str, Any], *, commit
         raise PaymentUnknown(f"no payment here is {claimed['gateway_transaction_id']}")
     order = lock_order(transaction, UUID(claimed["order_id"]))
     payment = order.payment(UUID(claimed["payment_id"]))
-    settlement = decide(order, payment, _tidings(claimed), transaction.now)
+    tidings = _tidings(claimed)
+    if commit and order.leaving is None and settles_nothing(payment, tidings):
+        transaction.execute_and_commit(_MARK_PROCESSED, **_marked(transaction, UUID(claimed["id"])))
+        return Recorded({}, owes_money=False)
+    settlement = decide(order, payment, tidings, transaction.now)
     if settlement.needs_stock:
         settlement = reserve_again(transaction, order, payment, settlement)
     waits = order.leaving is not None
@@ -124,6 +127,10 @@ def settle_event(transaction: Transaction, claimed: Mapping[str, Any], *, commit
     if settlement.is_reversal:
         follow_after_reversal(transaction, order.id)
     return recorded
+
+
+def _marked(transaction: Transaction, event_id: UUID) -> dict[str, Any]:
+    return {"organization_id": transaction.tenant, "id": event_id, "now": transaction.now}
 
 
 def _tidings(claimed: Mapping[str, Any]) -> Tidings:

@@ -34,9 +34,11 @@ def store_event(
     gateway_account_id: UUID,
     correlation_id: str | None = None,
     call: Mapping[str, Any] | None = None,
+    is_done: bool = False,
     commit: bool = False,
 ) -> UUID | None:
-    """Store an event once; its id, or ``None`` when it was stored before. ``commit`` lets COMMIT travel with it."""
+    """Store an event once; its id, or ``None`` when it was stored before. ``is_done``: nothing of it is left to be
+    settled. ``commit`` lets COMMIT travel with it."""
     run = transaction.execute_and_commit if commit else transaction.value
     stored: UUID | None = run(
         "SELECT payments.store_event(:organization_id, CAST(:event AS jsonb))",
@@ -56,7 +58,7 @@ def store_event(
                 "occurred_at": event.occurred_at.isoformat(),
                 "received_at": transaction.now.isoformat(),
                 "correlation_id": correlation_id or current_correlation_id(),
-                "state": "ignored" if event.event_type is None else "pending",
+                "state": "ignored" if event.event_type is None else "processed" if is_done else "pending",
             }
             | ({} if call is None else {"call": dict(call)})
         ),

@@ -1,32 +1,25 @@
-"""A webhook in three moves: verify, store once, answer. The work is done later, from what was stored."""
+"""A webhook in three moves: verify, store once, answer. The work is done later, from what was stored; most events
+leave none, for they say what the gateway's own answer said."""
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from holdfast.database.transaction import Transaction
+from holdfast.flows.checkout.charge_payment import tidings_of
 from holdfast.flows.money.event_record import store_event
+from holdfast.flows.money.known_news import is_told_before
 from holdfast.gateways.port import GatewayEvent
+from holdfast.payments.webhook_endpoints import Endpoint
 from holdfast.runtime import Runtime
-from holdfast.values.errors import NotFound
+from holdfast.values.errors import NotFound, Rejected
 
 _logger = logging.getLogger(__name__)
 
 BODY_MAX_BYTES: Final = 512 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Whose webhook endpoint it is, and where the secrets to verify with are."""
-
-    organization_id: UUID
-    gateway_account_id: UUID
-    secret_reference: str
-    merchant_account: str | None
-    webhook_id: str | None
-    notification_url: str | None
 
 
 def receive_webhook(
@@ -47,8 +40,47 @@ def receive_webhook(
     cannot be stored keeps none of the others back. Its error is raised at the end, so that the gateway delivers the
     whole again, and what is stored already is recognized then.
     """
+    endpoint, events = _verified(runtime, gateway, endpoint_key, headers, raw_body, now)
+    fresh = 0
+    to_settle: list[UUID] = []
+    failed: list[Exception] = []
+    for event in events:
+        try:
+            stored, is_done = _store(runtime, gateway, endpoint, event, now, correlation_id)
+        except Exception as error:  # noqa: BLE001 -- whatever it is, it is raised below
+            failed.append(error)
+            continue
+        if stored is not None and event.event_type is not None:
+            fresh += 1
+            to_settle += [] if is_done else [stored]
+    _ring(runtime, endpoint.organization_id, to_settle)
+    if failed:
+        raise failed[0]
+    return fresh
+
+
+def _verified(
+    runtime: Runtime, gateway: str, endpoint_key: str, headers: Mapping[str, str], raw_body: bytes, now: datetime
+) -> tuple[Endpoint, Sequence[GatewayEvent]]:
+    """Whose endpoint it is, and the events that were proven to come from its gateway.
+
+    An endpoint is remembered for a while. What it does not accept is judged once more by the endpoint as it is now: a
+    shop that changes its account waits for nobody's memory.
+    """
+    known = runtime.webhook_endpoints.find(gateway, endpoint_key)
+    if known is not None:
+        with suppress(Rejected):
+            return known, _parsed(runtime, gateway, known, headers, raw_body, now)
     endpoint = _endpoint(runtime, gateway, endpoint_key, now)
-    events = runtime.gateways.verify_and_parse_webhook(
+    events = _parsed(runtime, gateway, endpoint, headers, raw_body, now)
+    runtime.webhook_endpoints.keep(gateway, endpoint_key, endpoint)
+    return endpoint, events
+
+
+def _parsed(
+    runtime: Runtime, gateway: str, endpoint: Endpoint, headers: Mapping[str, str], raw_body: bytes, now: datetime
+) -> Sequence[GatewayEvent]:
+    return runtime.gateways.verify_and_parse_webhook(
         gateway,
         endpoint.secret_reference,
         endpoint.merchant_account,
@@ -58,34 +90,30 @@ def receive_webhook(
         webhook_id=endpoint.webhook_id,
         notification_url=endpoint.notification_url,
     )
-    fresh: list[UUID] = []
-    failed: list[Exception] = []
-    for event in events:
-        try:
-            stored = _store(runtime, gateway, endpoint, event, now, correlation_id)
-        except Exception as error:  # noqa: BLE001 -- whatever it is, it is raised below
-            failed.append(error)
-            continue
-        if stored is not None and event.event_type is not None:
-            fresh.append(stored)
-    _ring(runtime, endpoint.organization_id, fresh)
-    if failed:
-        raise failed[0]
-    return len(fresh)
 
 
 def _store(
     runtime: Runtime, gateway: str, endpoint: Endpoint, event: GatewayEvent, now: datetime, correlation_id: str
-) -> UUID | None:
+) -> tuple[UUID | None, bool]:
+    """The id of an event that was new, and whether nothing of it is left to be settled."""
     with runtime.database.transaction(endpoint.organization_id, now=now, actor=f"webhook:{gateway}") as transaction:
-        return store_event(
+        is_done = _is_told_before(transaction, endpoint, event)
+        stored = store_event(
             transaction,
             event,
             gateway=gateway,
             gateway_account_id=endpoint.gateway_account_id,
             correlation_id=correlation_id,
+            is_done=is_done,
             commit=True,
         )
+    return stored, is_done
+
+
+def _is_told_before(transaction: Transaction, endpoint: Endpoint, event: GatewayEvent) -> bool:
+    if event.event_type is None or event.payment_id is None:
+        return False
+    return is_told_before(transaction, endpoint.gateway_account_id, event.payment_id, tidings_of(event, None))
 
 
 def _endpoint(runtime: Runtime, gateway: str, endpoint_key: str, now: datetime) -> Endpoint:

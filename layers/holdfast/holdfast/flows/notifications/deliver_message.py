@@ -30,6 +30,9 @@ ACTOR: Final = "system:notifications"
 PROCESS: Final = Process.MAIL_NOT_SENT
 SERVICE_PROCESS: Final = Process.MAIL_SERVICE
 
+_NOTED: Final = frozenset({MailKind.ADDRESS_CHECK, MailKind.SHIPMENT_SHIPPED})
+"""Mails that what they are about says were sent."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -68,13 +71,16 @@ def deliver_message(
     """Send a mail that is due; ``None``: it is not, or somebody else is sending it."""
     with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
         claimed = _claim(transaction, message_id)
-    if claimed is None:
-        return None
+    return None if claimed is None else deliver_claimed(runtime, organization_id, claimed, clock)
+
+
+def deliver_claimed(runtime: Runtime, organization_id: UUID, claimed: Claimed, clock: Callable[[], datetime]) -> Result:
+    """Send a mail whose claim is committed, and record what became of it."""
     try:
         result = _attempt(runtime, organization_id, claimed, clock)
     except Exception as error:
         # Written down like any other failure: it is tried again, and a person is called after the last time.
-        _logger.exception("mail %s could not be written", message_id)
+        _logger.exception("mail %s could not be written", claimed.id)
         result = _after(claimed, f"it could not be written: {type(error).__name__}")
     now = clock()
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
@@ -116,7 +122,7 @@ def _attempt(runtime: Runtime, organization_id: UUID, claimed: Claimed, clock: C
             return Result(MessageStatus.SKIPPED, "the order is no longer here")
         if (reason := no_longer_true(claimed.kind, facts)) is not None:
             return Result(MessageStatus.SKIPPED, reason)
-        if is_suppressed(transaction, facts.recipient):
+        if facts.is_suppressed:
             return Result(MessageStatus.SUPPRESSED, "the address takes no mail", recipient=facts.recipient)
     return _outcome(claimed, facts, runtime.mail.send(_written(organization_id, claimed, facts, clock())))
 
@@ -159,8 +165,11 @@ def _after(claimed: Claimed, reason: str) -> Result:
 
 def _record(transaction: Transaction, claimed: Claimed, result: Result) -> None:
     delay = next_delay(claimed.attempts) if result.is_refused_for_now else None
-    changed = transaction.execute(
+    follows = _follows(claimed, result)
+    run = transaction.value if follows else transaction.execute_and_commit
+    changed = run(
         """
+        WITH recorded AS (
         UPDATE notifications.messages
            SET status = :status, last_error = CAST(:error AS text), next_attempt_at = CAST(:next_at AS timestamptz),
                provider_id = COALESCE(CAST(:provider_id AS text), provider_id),
@@ -168,6 +177,8 @@ def _record(transaction: Transaction, claimed: Claimed, result: Result) -> None:
                language = COALESCE(CAST(:language AS text), language),
                sent_at = CASE WHEN :status = 'sent' THEN CAST(:now AS timestamptz) ELSE sent_at END
          WHERE organization_id = :organization_id AND id = :id AND status = 'sending' AND attempts = :attempts
+        RETURNING 1)
+        SELECT count(*) FROM recorded
         """,
         organization_id=transaction.tenant,
         id=claimed.id,
@@ -182,7 +193,17 @@ def _record(transaction: Transaction, claimed: Claimed, result: Result) -> None:
     )
     if not changed:
         _logger.warning("mail %s was taken over before attempt %s ended", claimed.id, claimed.attempts)
-        return
+    elif follows:
+        _follow(transaction, claimed, result)
+
+
+def _follows(claimed: Claimed, result: Result) -> bool:
+    """Whether more than the mail's own row is to be written."""
+    is_noted = result.status is MessageStatus.SENT and claimed.kind in _NOTED
+    return is_noted or result.status is MessageStatus.FAILED or result.calls_about_service
+
+
+def _follow(transaction: Transaction, claimed: Claimed, result: Result) -> None:
     if result.status is MessageStatus.SENT:
         _note_told(transaction, claimed)
     if result.status is MessageStatus.FAILED:

@@ -1,13 +1,14 @@
 """What an event tells the shopper: the mail is written down once, and sent at once."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
-from holdfast.flows.notifications.deliver_message import ACTOR, Result, deliver_message
+from holdfast.flows.notifications.deliver_message import ACTOR, Claimed, Result, deliver_claimed, deliver_message
 from holdfast.notifications.occasions import Occasion, occasion_of
+from holdfast.notifications.retry_policy import LEASE_SECONDS
 from holdfast.runtime import Runtime
 from holdfast.values.ids import uuid7
 
@@ -24,17 +25,30 @@ def notify_shopper(
         return None
     organization_id = UUID(event["organization_id"])
     with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
-        message_id = _owed(transaction, occasion)
-    return deliver_message(runtime, organization_id, message_id, clock)
+        made = _written_down(transaction, occasion)
+    if made is not None:
+        return deliver_claimed(runtime, organization_id, made, clock)
+    with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
+        known: UUID = transaction.value(
+            """
+            SELECT m.id FROM notifications.messages m
+             WHERE m.organization_id = :organization_id AND m.subject_id = :subject_id AND m.kind = :kind
+            """,
+            organization_id=transaction.tenant,
+            subject_id=occasion.subject_id,
+            kind=str(occasion.kind),
+        )
+    return deliver_message(runtime, organization_id, known, clock)
 
 
-def _owed(transaction: Transaction, occasion: Occasion) -> UUID:
-    """The mail's row: a new one, or the one that is there when the event came before."""
-    made: UUID | None = transaction.value(
+def _written_down(transaction: Transaction, occasion: Occasion) -> Claimed | None:
+    """The mail's row, made and claimed at once; ``None``: the event came before. Commits."""
+    made: UUID | None = transaction.execute_and_commit(
         """
         INSERT INTO notifications.messages (organization_id, id, subject_id, kind, order_id, shipment_id, refund_id,
-                                            next_attempt_at, created_at)
-        VALUES (:organization_id, :id, :subject_id, :kind, :order_id, :shipment_id, :refund_id, :now, :now)
+                                            status, attempts, next_attempt_at, created_at)
+        VALUES (:organization_id, :id, :subject_id, :kind, :order_id, :shipment_id, :refund_id,
+                'sending', 1, :lease_until, :now)
         ON CONFLICT ON CONSTRAINT messages_once DO NOTHING
         RETURNING id
         """,
@@ -45,17 +59,9 @@ def _owed(transaction: Transaction, occasion: Occasion) -> UUID:
         order_id=occasion.order_id,
         shipment_id=occasion.shipment_id,
         refund_id=occasion.refund_id,
+        lease_until=transaction.now + timedelta(seconds=LEASE_SECONDS),
         now=transaction.now,
     )
-    if made is not None:
-        return made
-    known: UUID = transaction.value(
-        """
-        SELECT m.id FROM notifications.messages m
-         WHERE m.organization_id = :organization_id AND m.subject_id = :subject_id AND m.kind = :kind
-        """,
-        organization_id=transaction.tenant,
-        subject_id=occasion.subject_id,
-        kind=str(occasion.kind),
-    )
-    return known
+    if made is None:
+        return None
+    return Claimed(made, occasion.kind, occasion.order_id, occasion.shipment_id, occasion.refund_id, attempts=1)

@@ -27,49 +27,7 @@ from holdfast.values.return_url import return_url_of
 
 _OF_REVIEW: Final = (MailKind.ADDRESS_CHECK, MailKind.ADDRESS_REMINDER)
 
-# What is returned with a cancellation is what was taken and had not gone back before it; with a late payment it is that
-# payment alone.
-_READ: Final = """
-    SELECT jsonb_build_object(
-        'shop', jsonb_build_object('name', g.name, 'settings', g.settings),
-        'order', jsonb_build_object(
-            'number', o.order_number, 'status', o.status, 'email', o.email, 'language', o.language,
-            'currency', o.currency, 'subtotal', o.subtotal, 'discount', o.discount, 'shipping', o.shipping,
-            'tax', o.tax, 'total', o.total, 'refunded', o.refunded, 'address', o.shipping_address,
-            'created_at', o.created_at),
-        'timezone', c.timezone,
-        'parcels', (SELECT count(*) FROM fulfillment.shipments s
-                     WHERE s.organization_id = o.organization_id AND s.order_id = o.id
-                       AND s.status NOT IN ('cancelled', 'failed')),
-        'lines', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
-                             'name', i.name, 'option_values', i.option_values, 'quantity', i.quantity,
-                             'amount', i.subtotal) ORDER BY i.position), '[]')
-                    FROM orders.order_items i WHERE i.organization_id = o.organization_id AND i.order_id = o.id),
-        'money', (SELECT jsonb_build_object(
-                             'taken', COALESCE(sum(p.captured_amount - p.charged_back_amount), 0)
-                                      - COALESCE(sum(b.returned), 0),
-                             'was_held', COALESCE(bool_or(p.authorized_at IS NOT NULL
-                                                          OR p.status IN ('authorized', 'processing')), false))
-                    FROM payments.payments p
-                   CROSS JOIN LATERAL (
-                         SELECT sum(r.amount) AS returned FROM payments.refunds r
-                          WHERE r.organization_id = p.organization_id AND r.order_id = p.order_id
-                            AND r.payment_id = p.id AND r.status = 'succeeded' AND r.completed_at < o.cancelled_at) AS b
-                   WHERE p.organization_id = o.organization_id AND p.order_id = o.id
-                     AND (NOT CAST(:late AS boolean) OR EXISTS (
-                         SELECT 1 FROM orders.order_operations x
-                          WHERE x.organization_id = p.organization_id AND x.order_id = p.order_id
-                            AND x.payment_id = p.id AND x.operation = 'return_money' AND x.reason = 'late_payment'))),
-        'refund', (SELECT jsonb_build_object('amount', r.amount, 'currency', r.currency, 'status', r.status)
-                     FROM payments.refunds r WHERE r.organization_id = o.organization_id AND r.id = :refund_id),
-        'review', (SELECT jsonb_build_object('deadline', v.deadline_at)
-                     FROM addresses.reviews v
-                    WHERE v.organization_id = o.organization_id AND v.order_id = o.id AND v.resolved_at IS NULL))
-      FROM orders.orders o
-      JOIN tenancy.organizations g ON g.id = o.organization_id
-      LEFT JOIN tenancy.customers c ON c.organization_id = o.organization_id AND c.id = o.customer_id
-     WHERE o.organization_id = :organization_id AND o.id = :order_id AND o.deleted_at IS NULL
-"""
+_READ: Final = "SELECT notifications.order_facts(:organization_id, :order_id, CAST(:refund_id AS uuid), :late)"
 
 
 def read_facts(
@@ -82,7 +40,10 @@ def read_facts(
     refund_id: UUID | None,
 ) -> Facts | None:
     """What a mail of this kind speaks of; ``None``: the order is gone, moved to the archive or deleted."""
-    read: Mapping[str, Any] | None = transaction.value(
+    # Whatever else is to be read for a mail is read before the transaction ends.
+    reads_more = shipment_id is not None or kind in _OF_REVIEW
+    run = transaction.value if reads_more else transaction.execute_and_commit
+    read: Mapping[str, Any] | None = run(
         _READ,
         organization_id=transaction.tenant,
         order_id=order_id,
@@ -113,6 +74,7 @@ def read_facts(
         ),
         money=MoneyFacts(Money(max(0, int(read["money"]["taken"])), currency), bool(read["money"]["was_held"])),
         recipient=order["email"],
+        is_suppressed=read["is_suppressed"],
         language=language_of((order["language"], settings.get("language"))),
         timezone=_wall_clock(read["timezone"], order["address"], settings.get("timezone")),
         refund=_refund(read["refund"]),

@@ -3,7 +3,7 @@
 from holdfast.database.migrations.run import apply_sql
 
 revision = "0026"
-down_revision = "0023"
+down_revision = "0024"
 branch_labels = None
 depends_on = None
 
