@@ -132,13 +132,14 @@ def refold(options: argparse.Namespace) -> int:
 
     from holdfast.flows.money.refold_payments import Chosen  # noqa: PLC0415 (likewise)
     from local import refold as tool  # noqa: PLC0415 (likewise)
+    from local.runtimes import runtime_over  # noqa: PLC0415 (likewise)
 
     try:
         if options.dsn:
-            runtime = tool.runtime_over(Address.parse(options.dsn), verify_tls=not options.no_tls)
+            runtime = runtime_over(Address.parse(options.dsn), verify_tls=not options.no_tls)
         else:
             database = LocalSystem.load(options.state).database_as("holdfast_system")
-            runtime = tool.runtime_over(database, verify_tls=False)
+            runtime = runtime_over(database)
         chosen = Chosen(options.payment, options.since)
         return tool.refold(runtime, chosen, options.organization, datetime.now(UTC), print)
     except (ValueError, PostgresUnavailable, HoldfastError, DBAPIError) as problem:
