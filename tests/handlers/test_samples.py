@@ -156,8 +156,8 @@ def test_the_inbox_of_failures_and_the_timeline_are_for_managers(shop: Door) -> 
     assert as_manager("process_failures/unassign").body["process_failure"]["assigned_to"] is None
     assert as_manager("process_failures/reopen").body["detail"] == "the failure is open already"
     assert len(as_manager("process_failures/counts").body["processes"]) > 10
-    assert as_manager("operations/show_gateways").body["gateways"][0]["calls"]["count"] >= 1
-    assert as_manager("operations/order_timeline").body["order_id"] == order_id
+    assert as_manager("money/gateways").body["gateways"][0]["calls"]["count"] >= 1
+    assert as_manager("order_timeline/show").body["order_id"] == order_id
 
 
 def test_the_books_disputes_and_the_refold_are_for_managers(shop: Door) -> None:
