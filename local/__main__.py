@@ -19,7 +19,8 @@ from local.children import ROOT, Child, ChildEnded, Children, Stopped
 from local.console import Console, welcome
 from local.intrinsics import TemplateError
 from local.people import ROLES
-from local.postgres import Address, PostgresUnavailable
+from local.postgres import Address
+from local.postgres_cluster import PostgresUnavailable
 from local.supervisor import AlreadyRunning, Options, only_one, running
 from local.system import LocalSystem
 

@@ -19,7 +19,8 @@ from holdfast.database.migrations.run import upgrade
 from holdfast.flows.stock.check_ledger import check_ledger
 from holdfast.secrets.store import SecretStore
 from local.archive import verify_with
-from local.postgres import Server, find_binaries, running
+from local.postgres import Server, running
+from local.postgres_cluster import find_binaries
 from local.testing import _memory
 from tests.archive.scenes import archive, archive_environment, delivered, old_at_once, plenty
 from tests.house import ROLE_PASSWORD, House, _url, make_partitions_around_now
