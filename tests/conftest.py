@@ -11,7 +11,8 @@ from holdfast.secrets.store import SecretStore
 from local.postgres import Address, Server
 from local.testing import build_template, database, throw_away_server
 from tests.gateways.stripe_stage import running_stripe_server
-from tests.house import ROLE_PASSWORD, House, make_partitions_around_now
+from tests.house import House
+from tests.premises import ROLE_PASSWORD, make_partitions_around_now
 
 pytest_plugins = ("tests.gateways.fixtures", "tests.mail.fixtures")
 

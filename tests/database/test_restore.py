@@ -23,7 +23,8 @@ from local.postgres import Server, running
 from local.postgres_cluster import find_binaries
 from local.testing import _memory
 from tests.archive.scenes import archive, archive_environment, delivered, old_at_once, plenty
-from tests.house import ROLE_PASSWORD, House, _url, make_partitions_around_now
+from tests.house import House
+from tests.premises import ROLE_PASSWORD, make_partitions_around_now, url_of
 
 ARCHIVED_MAX_SECONDS: Final = 20.0
 
@@ -102,7 +103,7 @@ def moved(house: House, server: Server) -> Iterator[None]:
     """The house over another cluster, for a while."""
     before = house.owner, house.engine, house.runtime, house.system
     house.owner = server.master_of("shop")
-    house.engine = create_engine(_url(house.owner), isolation_level="AUTOCOMMIT")
+    house.engine = create_engine(url_of(house.owner), isolation_level="AUTOCOMMIT")
     house.runtime = house._runtime("holdfast_app", before[2].secrets)
     house.system = house._runtime("holdfast_system", before[2].secrets)
     try:

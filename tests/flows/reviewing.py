@@ -16,7 +16,8 @@ from holdfast.values.caller import Caller
 from holdfast.web.answers import change_answer
 from tests.flows import moving
 from tests.flows.moving import RENO
-from tests.house import DENVER, House, document
+from tests.house import House, document
+from tests.premises import DENVER
 
 NOWHERE_NEAR: Final = replace(DENVER, postal_code="80299")
 """Known to be in Denver, and no better."""

@@ -25,7 +25,8 @@ from tests.flows.reviewing import (
     token,
     watch,
 )
-from tests.house import DENVER, House, document
+from tests.house import House, document
+from tests.premises import DENVER
 
 
 @pytest.fixture

@@ -22,7 +22,8 @@ from tests.flows.reviewing import (
     token,
     watch,
 )
-from tests.house import DENVER, House
+from tests.house import House
+from tests.premises import DENVER
 
 
 @pytest.fixture
