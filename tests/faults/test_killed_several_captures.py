@@ -21,7 +21,7 @@ from tests.faults.settings import HEAVY
 from tests.faults.victims import Nursery, Victims
 from tests.flows.actions import last_payment, resume, staff, status
 from tests.flows.test_refold_payments import refolded
-from tests.gateways.stage import Stage
+from tests.gateways.served import ServedStage
 from tests.refunding import refund_command, run_refund
 from tests.till import Till, open_till
 
@@ -35,9 +35,9 @@ EVERY = 1 if HEAVY else 3
 
 
 @pytest.fixture
-def till(stage: Stage, db: Address, aws: str, stripe_url: str, secret_store: SecretStore) -> Iterator[Till]:
+def till(stage: ServedStage, db: Address, aws: str, stripe_url: str, secret_store: SecretStore) -> Iterator[Till]:
     """A house with an account at a gateway that takes several captures."""
-    with open_till(stage, db, stripe_url, secret_store) as opened:  # type: ignore[arg-type]
+    with open_till(stage, db, stripe_url, secret_store) as opened:
         opened.house.sql(
             'UPDATE tenancy.organizations SET settings = settings || \'{"capture_policy": "per_shipment"}\''
         )

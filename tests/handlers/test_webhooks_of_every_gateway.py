@@ -19,7 +19,7 @@ from holdfast.values.ids import uuid7
 from local.postgres import Address
 from local.sample_events import stripe_signature
 from tests.gateways.receiver import Received
-from tests.gateways.stage import Stage
+from tests.gateways.served import ServedStage
 from tests.handlers.door import Door, Reply
 from tests.house import House
 from tests.till import Till, open_till
@@ -35,9 +35,9 @@ Spoil = Callable[[Received], Received]
 
 
 @pytest.fixture
-def till(stage: Stage, db: Address, aws: str, stripe_url: str, secret_store: SecretStore) -> Iterator[Till]:
+def till(stage: ServedStage, db: Address, aws: str, stripe_url: str, secret_store: SecretStore) -> Iterator[Till]:
     """A house with an account at each of the gateways in turn."""
-    with open_till(stage, db, stripe_url, secret_store) as opened:  # type: ignore[arg-type]
+    with open_till(stage, db, stripe_url, secret_store) as opened:
         yield opened
         use(None)
 

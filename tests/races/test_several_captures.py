@@ -14,7 +14,7 @@ from holdfast.secrets.store import SecretStore
 from local.postgres import Address
 from tests.faults.settings import HEAVY
 from tests.flows.actions import last_payment, resume, status
-from tests.gateways.stage import Stage
+from tests.gateways.served import ServedStage
 from tests.races.crowd import rush, tally
 from tests.till import Till, open_till
 
@@ -24,9 +24,9 @@ ROUNDS = 20 if HEAVY else 4
 
 
 @pytest.fixture
-def till(stage: Stage, db: Address, aws: str, stripe_url: str, secret_store: SecretStore) -> Iterator[Till]:
+def till(stage: ServedStage, db: Address, aws: str, stripe_url: str, secret_store: SecretStore) -> Iterator[Till]:
     """A house with an account at a gateway that takes several captures."""
-    with open_till(stage, db, stripe_url, secret_store) as opened:  # type: ignore[arg-type]
+    with open_till(stage, db, stripe_url, secret_store) as opened:
         opened.house.sql(
             'UPDATE tenancy.organizations SET settings = settings || \'{"capture_policy": "per_shipment"}\''
         )
