@@ -4,7 +4,8 @@ from typing import Any
 from uuid import uuid4
 
 from holdfast.flows.money.owed_operations import Kind, claim_due
-from holdfast.flows.money.settlement import Settlement, write
+from holdfast.flows.money.settlement import write
+from holdfast.flows.money.settlement_document import Settlement
 from holdfast.flows.money.watch_authorizations import watch_authorizations
 from holdfast.flows.money.watch_payments import check_payments, resume_returns, sweep_payment_events
 from holdfast.flows.orders.locked_order import lock_order

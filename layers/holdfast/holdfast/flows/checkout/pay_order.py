@@ -17,7 +17,8 @@ from holdfast.flows.checkout.pay_attempt import Render, pay_attempt, resume_atte
 from holdfast.flows.checkout.payment_means import PaymentMeans, choose
 from holdfast.flows.claims.idempotency import Answer, Claim, Earlier, InUse, Patience, Resume, claim_key
 from holdfast.flows.money.return_money import return_money_owed
-from holdfast.flows.money.settlement import FIRST_CHECK_SECONDS, Settlement, write
+from holdfast.flows.money.settlement import FIRST_CHECK_SECONDS, write
+from holdfast.flows.money.settlement_document import Settlement
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
 from holdfast.flows.orders.cancel_order import cancellation
 from holdfast.flows.orders.find_order import order_id_of

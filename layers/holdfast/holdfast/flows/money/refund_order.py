@@ -16,7 +16,8 @@ from holdfast.flows.claims.idempotency import Answer, Claim, Earlier, claim_key,
 from holdfast.flows.money.list_refunds import refunds_of
 from holdfast.flows.money.refund_purses import purses_of
 from holdfast.flows.money.return_money import return_money_owed
-from holdfast.flows.money.settlement import Settlement, write
+from holdfast.flows.money.settlement import write
+from holdfast.flows.money.settlement_document import Settlement
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
 from holdfast.flows.orders.decide_and_finish import decide_and_finish
 from holdfast.flows.orders.find_order import order_id_of

@@ -10,7 +10,8 @@ from uuid import UUID
 from holdfast.database.transaction import Transaction
 from holdfast.flows.claims.idempotency import Answer, Claim, Patience, claim_key, store_answer_and_commit
 from holdfast.flows.money.return_money import return_money_owed
-from holdfast.flows.money.settlement import Settlement, write
+from holdfast.flows.money.settlement import write
+from holdfast.flows.money.settlement_document import Settlement
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
 from holdfast.flows.orders.find_order import order_id_of
 from holdfast.flows.orders.locked_order import LockedOrder, lock_order

@@ -17,7 +17,8 @@ from holdfast.flows.addresses.locate_address import AddressSearch
 from holdfast.flows.checkout.planning import read_facts
 from holdfast.flows.claims.idempotency import Answer, Claim, Patience, claim_key, store_answer_and_commit
 from holdfast.flows.money.return_money import return_money_owed
-from holdfast.flows.money.settlement import Settlement, write
+from holdfast.flows.money.settlement import write
+from holdfast.flows.money.settlement_document import Settlement
 from holdfast.flows.operations.call_person import call_person
 from holdfast.flows.operations.process_names import Process
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
