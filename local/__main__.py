@@ -9,7 +9,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -100,15 +100,12 @@ def import_geocodes(options: argparse.Namespace) -> int:
     """Imports a file of postal codes into the running system, or the codes that ship with the code."""
     from local import geocodes  # noqa: PLC0415 (the other commands need none of it)
 
-    console = Console(sys.stdout)
-    try:
-        told = geocodes.import_file(LocalSystem.load(options.state), options.file, options.source, options.version)
-    except (ValueError, OSError) as problem:
-        console.problem(str(problem))
-        return 1
-    for line in told:
-        console.note(line)
-    return 0
+    return _report(
+        lambda: (
+            geocodes.import_file(LocalSystem.load(options.state), options.file, options.source, options.version),
+            True,
+        )
+    )
 
 
 def open_shop(options: argparse.Namespace) -> int:
@@ -152,45 +149,34 @@ def check_ledger(options: argparse.Namespace) -> int:
     """Replays every stock movement of the running system; the exit code tells whether all levels agree."""
     from local import ledger  # noqa: PLC0415 (the other commands need none of it)
 
-    console = Console(sys.stdout)
-    try:
-        told, agrees = ledger.check(LocalSystem.load(options.state))
-    except (ValueError, OSError) as problem:
-        console.problem(str(problem))
-        return 1
-    for line in told:
-        console.note(line)
-    return 0 if agrees else 1
+    return _report(lambda: ledger.check(LocalSystem.load(options.state)))
 
 
 def verify_archive(options: argparse.Namespace) -> int:
     """Proves the running system's archive; the exit code tells whether all of it is as it was sealed."""
     from local import archive  # noqa: PLC0415 (the other commands need none of it)
 
-    console = Console(sys.stdout)
-    try:
-        told, proven = archive.verify(LocalSystem.load(options.state))
-    except (ValueError, OSError) as problem:
-        console.problem(str(problem))
-        return 1
-    for line in told:
-        console.note(line)
-    return 0 if proven else 1
+    return _report(lambda: archive.verify(LocalSystem.load(options.state)))
 
 
 def put_away(options: argparse.Namespace) -> int:
     """Archives what is over in the running system, as if years had passed."""
     from local import archive  # noqa: PLC0415 (the other commands need none of it)
 
+    return _report(lambda: (archive.put_away(LocalSystem.load(options.state), options.years), True))
+
+
+def _report(work: Callable[[], tuple[list[str], bool]]) -> int:
+    """Prints what became of it, line by line; the exit code tells whether it is well."""
     console = Console(sys.stdout)
     try:
-        told = archive.put_away(LocalSystem.load(options.state), options.years)
+        told, is_well = work()
     except (ValueError, OSError) as problem:
         console.problem(str(problem))
         return 1
     for line in told:
         console.note(line)
-    return 0
+    return 0 if is_well else 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

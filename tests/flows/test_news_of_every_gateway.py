@@ -6,7 +6,7 @@ and a retold one could not be signed. ``test_webhook_permutations.py`` does more
 """
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import permutations
 from typing import Any
@@ -16,12 +16,10 @@ import pytest
 
 from holdfast.flows.money.event_record import store_event
 from holdfast.gateways.port import AuthorizeRequest, GatewayEvent
-from holdfast.secrets.store import SecretStore
 from holdfast.values.money import Money
-from local.postgres import Address
 from tests.flows.actions import killed_before_the_gateway_was_asked, last_payment
 from tests.gateways.served import ServedStage
-from tests.till import Till, open_till
+from tests.till import Till
 
 ALL_ORDERS_MAX_EVENTS = 3
 """Up to this many events every order is told: 6, and each of them with everything told twice."""
@@ -31,11 +29,10 @@ TEE_WITH_SHIPPING = 2857
 
 
 @pytest.fixture
-def till(stage: ServedStage, db: Address, aws: str, stripe_url: str, secret_store: SecretStore) -> Iterator[Till]:
+def till(till: Till) -> Till:
     """A house with plenty of tees and an account at each of the gateways in turn."""
-    with open_till(stage, db, stripe_url, secret_store) as opened:
-        opened.house.receive("TEE", "EWR", 1_000)
-        yield opened
+    till.house.receive("TEE", "EWR", 1_000)
+    return till
 
 
 def key() -> dict[str, Any]:
