@@ -85,7 +85,7 @@ def _pace_minutes(expression: str) -> int:
     lambda template: template.resources.pop("DailySchedulesSilentAlarm"),
     lambda template: template.alarms["HourlySchedulesSilentAlarm"].update(TreatMissingData="notBreaching"),
     lambda template: template.alarms["HourlySchedulesSilentAlarm"].update(EvaluationPeriods=1),
-    lambda template: next(template.events("ScheduleV2"))[2].update(ScheduleExpression="rate(3 days)"),
+    lambda template: template.functions["ColdExportFunction"]["Events"].pop("EveryFiveMinutes"),
 )
 def a_clock_that_stands_still_wakes_somebody(template: Template) -> Iterator[str]:
     paces: dict[str, int] = {}
