@@ -204,13 +204,11 @@ SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
     "money": (
         Sample("money_report", 200, {"differences": []}),
         Sample("disputes", 200, {"disputes": []}),
+        Sample("gateways", 200, {"gateways.0.status": "active"}),
         Sample("refold", 200, {"differences": []}),
     ),
     "money_watchdog": (Sample("tick", says={"organizations": 1, "differences": 0}),),
-    "operations": (
-        Sample("order_timeline", 200, {"entries.0.kind": "payment"}, ids=order),
-        Sample("show_gateways", 200, {"gateways.0.status": "active"}),
-    ),
+    "order_timeline": (Sample("show", 200, {"entries.0.kind": "payment"}, ids=order),),
     "process_failures": (
         Sample("list", 200, {"process_failures.0.status": "open"}, ids=one(FAILURE, Shop.process_failure)),
         Sample("counts", 200, {"processes.0.process_name": "LatePayment"}),

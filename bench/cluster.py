@@ -20,6 +20,7 @@ from sqlalchemy.pool import NullPool
 from holdfast.database.migrations.run import upgrade
 from local import postgres
 from local.postgres import Address, Server
+from local.postgres_cluster import find_binaries
 
 ROLE_PASSWORD: Final = "only-for-benchmarks"
 APP_ROLE: Final = "holdfast_app"
@@ -77,7 +78,7 @@ def cluster(**settings: str) -> Iterator[Cluster]:
     folder = Path(tempfile.mkdtemp(prefix="holdfast-bench-"))
     try:
         with postgres.running(folder, durable=True, settings=SETTINGS | settings) as server:
-            yield Cluster(server, postgres.find_binaries())
+            yield Cluster(server, find_binaries())
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -9,7 +9,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -19,7 +19,8 @@ from local.children import ROOT, Child, ChildEnded, Children, Stopped
 from local.console import Console, welcome
 from local.intrinsics import TemplateError
 from local.people import ROLES
-from local.postgres import Address, PostgresUnavailable
+from local.postgres import Address
+from local.postgres_cluster import PostgresUnavailable
 from local.supervisor import AlreadyRunning, Options, only_one, running
 from local.system import LocalSystem
 
@@ -99,15 +100,12 @@ def import_geocodes(options: argparse.Namespace) -> int:
     """Imports a file of postal codes into the running system, or the codes that ship with the code."""
     from local import geocodes  # noqa: PLC0415 (the other commands need none of it)
 
-    console = Console(sys.stdout)
-    try:
-        told = geocodes.import_file(LocalSystem.load(options.state), options.file, options.source, options.version)
-    except (ValueError, OSError) as problem:
-        console.problem(str(problem))
-        return 1
-    for line in told:
-        console.note(line)
-    return 0
+    return _report(
+        lambda: (
+            geocodes.import_file(LocalSystem.load(options.state), options.file, options.source, options.version),
+            True,
+        )
+    )
 
 
 def open_shop(options: argparse.Namespace) -> int:
@@ -132,13 +130,14 @@ def refold(options: argparse.Namespace) -> int:
 
     from holdfast.flows.money.refold_payments import Chosen  # noqa: PLC0415 (likewise)
     from local import refold as tool  # noqa: PLC0415 (likewise)
+    from local.runtimes import runtime_over  # noqa: PLC0415 (likewise)
 
     try:
         if options.dsn:
-            runtime = tool.runtime_over(Address.parse(options.dsn), verify_tls=not options.no_tls)
+            runtime = runtime_over(Address.parse(options.dsn), verify_tls=not options.no_tls)
         else:
             database = LocalSystem.load(options.state).database_as("holdfast_system")
-            runtime = tool.runtime_over(database, verify_tls=False)
+            runtime = runtime_over(database)
         chosen = Chosen(options.payment, options.since)
         return tool.refold(runtime, chosen, options.organization, datetime.now(UTC), print)
     except (ValueError, PostgresUnavailable, HoldfastError, DBAPIError) as problem:
@@ -150,45 +149,34 @@ def check_ledger(options: argparse.Namespace) -> int:
     """Replays every stock movement of the running system; the exit code tells whether all levels agree."""
     from local import ledger  # noqa: PLC0415 (the other commands need none of it)
 
-    console = Console(sys.stdout)
-    try:
-        told, agrees = ledger.check(LocalSystem.load(options.state))
-    except (ValueError, OSError) as problem:
-        console.problem(str(problem))
-        return 1
-    for line in told:
-        console.note(line)
-    return 0 if agrees else 1
+    return _report(lambda: ledger.check(LocalSystem.load(options.state)))
 
 
 def verify_archive(options: argparse.Namespace) -> int:
     """Proves the running system's archive; the exit code tells whether all of it is as it was sealed."""
     from local import archive  # noqa: PLC0415 (the other commands need none of it)
 
-    console = Console(sys.stdout)
-    try:
-        told, proven = archive.verify(LocalSystem.load(options.state))
-    except (ValueError, OSError) as problem:
-        console.problem(str(problem))
-        return 1
-    for line in told:
-        console.note(line)
-    return 0 if proven else 1
+    return _report(lambda: archive.verify(LocalSystem.load(options.state)))
 
 
 def put_away(options: argparse.Namespace) -> int:
     """Archives what is over in the running system, as if years had passed."""
     from local import archive  # noqa: PLC0415 (the other commands need none of it)
 
+    return _report(lambda: (archive.put_away(LocalSystem.load(options.state), options.years), True))
+
+
+def _report(work: Callable[[], tuple[list[str], bool]]) -> int:
+    """Prints what became of it, line by line; the exit code tells whether it is well."""
     console = Console(sys.stdout)
     try:
-        told = archive.put_away(LocalSystem.load(options.state), options.years)
+        told, is_well = work()
     except (ValueError, OSError) as problem:
         console.problem(str(problem))
         return 1
     for line in told:
         console.note(line)
-    return 0
+    return 0 if is_well else 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -17,7 +17,7 @@ from holdfast.flows.archive.scan_archive import full_scan
 from holdfast.flows.archive.verify_archive import verify_new_batches
 from holdfast.runtime import Runtime
 from local.aws import ACCESS
-from local.geocodes import system_runtime
+from local.runtimes import runtime_of
 from local.system import LocalSystem
 
 ACTOR = "system:verify_archive"
@@ -29,7 +29,7 @@ def put_away(system: LocalSystem, years: float) -> list[str]:
     Orders that are over (cancelled, delivered, refunded) go as far as their age takes them.
     """
     os.environ.update(ACCESS | {"AWS_ENDPOINT_URL": system.aws_url})
-    with system_runtime(system) as runtime:
+    with runtime_of(system) as runtime:
         then = _now() + timedelta(days=365.25 * years)
         archived = archive_orders(runtime, lambda: then, _plenty)
         verified = verify_new_batches(runtime, lambda: then, _plenty)
@@ -47,7 +47,7 @@ def put_away(system: LocalSystem, years: float) -> list[str]:
 def verify(system: LocalSystem) -> tuple[list[str], bool]:
     """What was proven and what was not, in words, and whether all of it was."""
     os.environ.update(ACCESS | {"AWS_ENDPOINT_URL": system.aws_url})
-    with system_runtime(system) as runtime:
+    with runtime_of(system) as runtime:
         return verify_with(runtime)
 
 

@@ -6,14 +6,14 @@ import time
 from datetime import UTC, datetime
 
 from holdfast.flows.stock.check_ledger import check_ledger
-from local.geocodes import system_runtime
+from local.runtimes import runtime_of
 from local.system import LocalSystem
 
 
 def check(system: LocalSystem) -> tuple[list[str], bool]:
     """What the replay found, in words, and whether every level agrees with its movements."""
     begin = time.monotonic()
-    with system_runtime(system) as runtime:
+    with runtime_of(system) as runtime:
         found = check_ledger(runtime, lambda: datetime.now(UTC), lambda: 1.0, whole=True)
     seconds = time.monotonic() - begin
     told = [f"{found.organizations} organizations in {seconds:.1f} s: {found.differences} levels differ"]

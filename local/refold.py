@@ -12,25 +12,6 @@ from uuid import UUID
 
 from holdfast.flows.money.refold_payments import Chosen, refold_all
 from holdfast.runtime import Runtime
-from holdfast.settings import settings_from
-from local.postgres import Address
-
-
-def runtime_over(database: Address, *, verify_tls: bool) -> Runtime:
-    """A runtime that has this database and nothing else."""
-    return Runtime(
-        settings_from(
-            {
-                "DATABASE_HOST": database.host,
-                "DATABASE_PORT": str(database.port),
-                "DATABASE_NAME": database.database,
-                "DATABASE_USER": database.user,
-                "DATABASE_PASSWORD": database.password or "",
-                "DATABASE_AUTHENTICATION": "password",
-                "DATABASE_TLS": "verify" if verify_tls else "off",
-            }
-        )
-    )
 
 
 def refold(

@@ -9,14 +9,14 @@ from pathlib import Path
 from holdfast.flows.shops.open_shop import open_shop
 from holdfast.values.errors import Rejected
 from holdfast.web.shop_models import shop_file_from
-from local.geocodes import system_runtime
+from local.runtimes import runtime_of
 from local.system import LocalSystem
 
 
 def open_from(system: LocalSystem, path: Path) -> list[str]:
     """What became of it, in words. Raises ``OSError``, ``ValueError`` for no JSON, ``Rejected`` for a wrong file."""
     file = shop_file_from(json.loads(path.read_text(encoding="utf-8")))
-    with system_runtime(system, "holdfast_owner") as runtime:
+    with runtime_of(system, "holdfast_owner") as runtime:
         told = open_shop(runtime, file, datetime.now(UTC))
     rows = [
         f"{kind}: " + ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in counts.items())

@@ -201,7 +201,6 @@ class _Reader:
             queue_url=self._names.queue_url(properties["Queue"]),
             queue_arn=properties["Queue"],
             batch_size=int(properties.get("BatchSize", 10)),
-            window_seconds=int(properties.get("MaximumBatchingWindowInSeconds", 0)),
             reports_item_failures="ReportBatchItemFailures" in properties.get("FunctionResponseTypes", []),
             max_concurrency=int(concurrency),
         )

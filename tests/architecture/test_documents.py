@@ -40,6 +40,15 @@ def test_every_link_leads_somewhere(page: Path) -> None:
             assert anchor in anchors(target), f"{page.name} links to {link}: there is no such heading"
 
 
+def test_decisions_are_counted_once_and_called_by_their_number() -> None:
+    numbers = [page.name[:4] for page in PAGES if page.parent.name == "decisions"]
+    assert len(set(numbers)) == len(numbers) > 0
+    for page in PAGES:
+        if page.parent.name == "decisions":
+            title = page.read_text(encoding="utf-8").splitlines()[0]
+            assert title.startswith(f"# {int(page.name[:4])}. "), f"{page.name} is titled {title!r}"
+
+
 def test_every_alarm_has_its_place_in_the_runbook() -> None:
     template = (ROOT / "template.yaml").read_text(encoding="utf-8")
     alarms = {

@@ -27,7 +27,7 @@ from holdfast.flows.archive.verify_archive import verify_new_batches
 from holdfast.runtime import Runtime
 from local.postgres import Address, Server
 from tests.archive.scenes import SECRET, archive_environment, plenty, runs
-from tests.house import ROLE_PASSWORD
+from tests.premises import ROLE_PASSWORD
 
 ORDERS = 400
 HIGH_VALUE = 10

@@ -9,7 +9,7 @@ from pg8000.exceptions import DatabaseError
 from pg8000.native import Connection
 
 from local.postgres import Address
-from tests.house import ROLE_PASSWORD
+from tests.premises import ROLE_PASSWORD
 
 APP = "holdfast_app"
 SYSTEM = "holdfast_system"

@@ -13,7 +13,7 @@ from holdfast.runtime import Runtime
 from holdfast.settings import settings_from
 from local.postgres import Address
 from tests.database.acting import APP, connected
-from tests.house import ROLE_PASSWORD
+from tests.premises import ROLE_PASSWORD
 
 NOW = datetime(2031, 2, 3, 4, 5, 6, tzinfo=UTC)
 NOTE = "INSERT INTO public.notes (text) VALUES (:text)"

@@ -20,7 +20,7 @@ from local.postgres import Address, Server
 from local.testing import database
 from tests.database.acting import APP, SCHEMAS, SYSTEM, as_role, connected, refusal
 from tests.database.large_shop import seed
-from tests.house import ROLE_PASSWORD, make_partitions_around_now
+from tests.premises import ROLE_PASSWORD, make_partitions_around_now
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "holdfast.database.migrations"

@@ -6,9 +6,22 @@ import pytest
 
 from tests.database.acting import SCHEMAS, acting
 from tests.database.conftest import TwoShops
-from tests.database.named_queries import NAMED, Named
+from tests.database.named_queries import (
+    addresses,
+    archive,
+    customers,
+    dead_letters,
+    operations,
+    orders,
+    payments,
+    shipments,
+    stock,
+)
+from tests.database.named_queries.asking import Named
 from tests.database.rehearsal import LARGE_TABLE_MIN_ROWS, Cost, cost_of, rehearsing
 
+SUBJECTS = (orders, stock, shipments, addresses, archive, payments, dead_letters, operations, customers)
+NAMED = {name: named for subject in SUBJECTS for name, named in subject.NAMED.items()}
 TOO_SMALL_TO_NEED_THEIRS = {"tenancy.gateway_accounts_of_gateway"}
 """A shop has one account at a gateway: here the table is read as it is."""
 
@@ -43,6 +56,10 @@ def large_tables(shops: TwoShops) -> list[str]:
             schemas=list(SCHEMAS),
         )
     return [row[0] for row in rows]
+
+
+def test_no_name_is_given_twice() -> None:
+    assert len(NAMED) == sum(len(subject.NAMED) for subject in SUBJECTS)
 
 
 def test_the_tables_that_grow_are_large_here(large_shops: TwoShops) -> None:

@@ -19,10 +19,12 @@ from holdfast.database.migrations.run import upgrade
 from holdfast.flows.stock.check_ledger import check_ledger
 from holdfast.secrets.store import SecretStore
 from local.archive import verify_with
-from local.postgres import Server, find_binaries, running
+from local.postgres import Server, running
+from local.postgres_cluster import find_binaries
 from local.testing import _memory
 from tests.archive.scenes import archive, archive_environment, delivered, old_at_once, plenty
-from tests.house import ROLE_PASSWORD, House, _url, make_partitions_around_now
+from tests.house import House
+from tests.premises import ROLE_PASSWORD, make_partitions_around_now, url_of
 
 ARCHIVED_MAX_SECONDS: Final = 20.0
 
@@ -101,7 +103,7 @@ def moved(house: House, server: Server) -> Iterator[None]:
     """The house over another cluster, for a while."""
     before = house.owner, house.engine, house.runtime, house.system
     house.owner = server.master_of("shop")
-    house.engine = create_engine(_url(house.owner), isolation_level="AUTOCOMMIT")
+    house.engine = create_engine(url_of(house.owner), isolation_level="AUTOCOMMIT")
     house.runtime = house._runtime("holdfast_app", before[2].secrets)
     house.system = house._runtime("holdfast_system", before[2].secrets)
     try:

@@ -14,8 +14,9 @@ from local.postgres import Address
 from tests.database.acting import APP, SYSTEM
 from tests.database.round_trips import Proxy
 from tests.flows.mailing import events, notify
-from tests.house import DENVER, House
+from tests.house import House
 from tests.mail.stage import Post
+from tests.premises import DENVER
 
 PLACING = [
     ["BEGIN; SELECT set_config("],

@@ -7,9 +7,8 @@ from pg8000.native import Connection
 
 from holdfast.orders.model import derive_fulfillment_status
 from holdfast.values.shipping import ShipmentStatus
-from tests.database.acting import acting
+from tests.database.acting import acting, refusal
 from tests.database.conftest import TwoShops
-from tests.database.test_constraints import refusal
 
 SHIPMENT = """
     INSERT INTO fulfillment.shipments (organization_id, id, order_id, warehouse_id, shipment_number, cost, status,

@@ -1,94 +1,32 @@
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from functools import reduce
+from datetime import timedelta
 from itertools import permutations
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast.payments.captures import CaptureFact
 from holdfast.payments.facts_record import from_json, to_json
 from holdfast.payments.model import PaymentStatus, RefundStatus
-from holdfast.payments.state import PaymentFacts, PaymentNews, RefundFact, derive_status, is_known, join
+from holdfast.payments.state import PaymentNews, RefundFact, derive_status, is_known, join
 from holdfast.values.errors import InvalidInput
 from holdfast.values.payment_events import DisputeOutcome, EventType
-
-NOON = datetime(2025, 11, 20, 12, 0, tzinfo=UTC)
-NEW = PaymentFacts(amount_minor=1_000)
-
-
-def news(kind: str, minutes: int = 0, **fields: object) -> PaymentNews:
-    return PaymentNews(event_type=EventType(kind), occurred_at=NOON + timedelta(minutes=minutes), **fields)
-
-
-def captured(captured_minor: int = 1_000, minutes: int = 0) -> PaymentNews:
-    return news("capture_succeeded", minutes, captured_minor=captured_minor)
-
-
-def named(
-    capture_id: str = "cap_1",
-    amount_minor: int = 600,
-    *,
-    succeeded: int | None = None,
-    failed: int | None = None,
-    is_final: bool = False,
-) -> CaptureFact:
-    """A capture by its name; when it succeeded and failed, in minutes after noon."""
-    return CaptureFact(
-        gateway_capture_id=capture_id,
-        amount_minor=amount_minor,
-        is_final=is_final,
-        succeeded_at=None if succeeded is None else NOON + timedelta(minutes=succeeded),
-        failed_at=None if failed is None else NOON + timedelta(minutes=failed),
-    )
-
-
-def took(
-    capture_id: str = "cap_1", amount_minor: int = 600, minutes: int = 0, *, is_final: bool = False
-) -> PaymentNews:
-    """A capture that the gateway names succeeded."""
-    return news("capture_succeeded", captures=(named(capture_id, amount_minor, succeeded=minutes, is_final=is_final),))
-
-
-def fell(capture_id: str = "cap_1", amount_minor: int = 600, minutes: int = 90) -> PaymentNews:
-    """A capture that the gateway names failed."""
-    return news("capture_failed", captures=(named(capture_id, amount_minor, failed=minutes),))
-
-
-def asked(capture_id: str = "cap_1", amount_minor: int = 600, *, is_final: bool = False) -> PaymentNews:
-    """A capture that the gateway took and has not decided."""
-    return news("payment_processing", captures=(named(capture_id, amount_minor, is_final=is_final),))
-
-
-HELD = news("authorization_succeeded")
-
-
-def refund(kind: str, amount_minor: int = 1_000, refund_id: str = "re_1") -> PaymentNews:
-    return news(f"refund_{kind}", amount_minor=amount_minor, gateway_refund_id=refund_id)
-
-
-def dispute(word: str, minutes: int = 0, *, lost: bool = False, amount_minor: int = 1_000) -> PaymentNews:
-    closed = word == "closed"
-    return news(
-        f"dispute_{word}",
-        minutes,
-        gateway_dispute_id="du_1",
-        amount_minor=amount_minor,
-        dispute_outcome=(DisputeOutcome.LOST if lost else DisputeOutcome.WON) if closed else None,
-        dispute_lost_minor=amount_minor if lost else 0,
-    )
-
-
-def facts_of(events: Iterable[PaymentNews]) -> PaymentFacts:
-    return reduce(join, events, NEW)
-
-
-def status_of(*events: PaymentNews) -> PaymentStatus:
-    return derive_status(facts_of(events))
-
+from tests.domains.payment_news import (
+    HELD,
+    NEW,
+    NOON,
+    asked,
+    captured,
+    dispute,
+    facts_of,
+    fell,
+    news,
+    refund,
+    status_of,
+    took,
+)
 
 amounts = st.integers(1, NEW.amount_minor)
 minutes = st.integers(0, 3)
@@ -267,57 +205,6 @@ def test_the_strongest_fact_decides_the_status(events: Sequence[PaymentNews], st
 def test_the_gateways_two_words_for_one_capture_count_once():
     assert facts_of([captured(700), captured(700)]).captured_minor == 700
     assert facts_of([captured(1_000), captured(700)]).captured_minor == 1_000
-
-
-def test_captures_with_names_add_up_and_one_that_is_told_twice_counts_once():
-    for order in permutations([HELD, asked(), took(), took("cap_2", 300), took()]):
-        facts = facts_of(order)
-        assert (facts.taken_minor, facts.remaining_minor, facts.is_capture_final) == (900, 100, False)
-        assert [capture.status for capture in facts.captures] == ["succeeded", "succeeded"]
-
-
-def test_a_capture_that_falls_through_takes_back_itself_and_is_not_held_again():
-    for order in permutations([HELD, took(), took("cap_2", 300), fell("cap_2", 300)]):
-        facts = facts_of(order)
-        assert (facts.taken_minor, facts.lost_minor, facts.remaining_minor) == (600, 300, 100)
-
-
-def test_a_named_capture_and_its_failure_of_the_same_second_is_a_failure():
-    assert facts_of([HELD, took(minutes=5), fell(minutes=5)]).taken_minor == 0
-
-
-def test_a_capture_that_was_refused_leaves_its_money_to_the_next():
-    facts = facts_of([HELD, asked(is_final=True), fell(), took("cap_2", 300)])
-    assert (facts.taken_minor, facts.lost_minor, facts.remaining_minor) == (300, 0, 700)
-
-
-def test_a_capture_that_the_gateway_repeats_after_its_failure_stands():
-    for order in permutations([HELD, took(), fell(minutes=30), took(minutes=60)]):
-        assert (facts_of(order).taken_minor, derive_status(facts_of(order))) == (600, PaymentStatus.CAPTURED)
-
-
-@pytest.mark.parametrize(
-    "last",
-    [
-        took("cap_2", 300, is_final=True),
-        news("cancellation_succeeded"),
-        news("authorization_expired"),
-        news("capture_succeeded", captures=(named(succeeded=0),), is_capture_final=True),
-    ],
-)
-def test_after_the_last_capture_nothing_is_held(last: PaymentNews):
-    for order in permutations([HELD, took(), last]):
-        assert (facts_of(order).is_capture_final, facts_of(order).remaining_minor) == (True, 0)
-
-
-def test_a_final_capture_under_way_or_refused_is_not_the_end():
-    assert facts_of([HELD, took(), asked("cap_2", 300, is_final=True)]).remaining_minor == 400
-    assert facts_of([HELD, took(), asked("cap_2", 300, is_final=True), fell("cap_2", 300)]).remaining_minor == 400
-
-
-def test_captures_of_more_than_the_payment_are_told_and_counted_as_the_payment():
-    facts = facts_of([HELD, took(), took("cap_2", 600)])
-    assert (facts.taken_minor, facts.overcaptured_minor, facts.remaining_minor) == (1_000, 200, 0)
 
 
 def test_a_capture_that_falls_through_later_leaves_the_payment_failed_whatever_arrives_first():

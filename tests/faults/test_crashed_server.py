@@ -14,7 +14,8 @@ from tests.faults.production import Production
 from tests.faults.scenes import cancellation_of_a_paid_order, checkout, event_of_a_payment
 from tests.faults.settings import HEAVY
 from tests.faults.victims import Nursery, Victims
-from tests.house import ROLE_PASSWORD, House, make_partitions_around_now
+from tests.house import House
+from tests.premises import ROLE_PASSWORD, make_partitions_around_now
 
 EVERY = 1 if HEAVY else 5
 

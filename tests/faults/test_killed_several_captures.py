@@ -2,7 +2,6 @@
 
 import time
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,18 +11,15 @@ from holdfast.flows.money.capture_payment import CaptureReason, capture_due, req
 from holdfast.flows.orders.locked_order import lock_order
 from holdfast.payments.refund_plan import Wanted
 from holdfast.runtime import Runtime
-from holdfast.secrets.store import SecretStore
 from holdfast.values.ids import uuid7
-from local.postgres import Address
 from prove.errand import Deed, Trap
 from prove.steps import Clock
 from tests.faults.settings import HEAVY
 from tests.faults.victims import Nursery, Victims
 from tests.flows.actions import last_payment, resume, staff, status
 from tests.flows.test_refold_payments import refolded
-from tests.gateways.stage import Stage
 from tests.refunding import refund_command, run_refund
-from tests.till import Till, open_till
+from tests.till import Till
 
 pytestmark = pytest.mark.parametrize("stage", ["paypal", "adyen"], indirect=True)
 ROUNDS: Final = 4
@@ -35,14 +31,11 @@ EVERY = 1 if HEAVY else 3
 
 
 @pytest.fixture
-def till(stage: Stage, db: Address, aws: str, stripe_url: str, secret_store: SecretStore) -> Iterator[Till]:
+def till(till: Till) -> Till:
     """A house with an account at a gateway that takes several captures."""
-    with open_till(stage, db, stripe_url, secret_store) as opened:  # type: ignore[arg-type]
-        opened.house.sql(
-            'UPDATE tenancy.organizations SET settings = settings || \'{"capture_policy": "per_shipment"}\''
-        )
-        opened.house.add_variant("MUG", stock=1_000)
-        yield opened
+    till.house.sql('UPDATE tenancy.organizations SET settings = settings || \'{"capture_policy": "per_shipment"}\'')
+    till.house.add_variant("MUG", stock=1_000)
+    return till
 
 
 @dataclass

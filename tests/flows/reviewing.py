@@ -14,8 +14,10 @@ from holdfast.flows.addresses.work_reviews import ReviewRequest
 from holdfast.flows.claims.idempotency import Claim, fingerprint_of
 from holdfast.values.caller import Caller
 from holdfast.web.answers import change_answer
+from tests.flows import moving
 from tests.flows.moving import RENO
-from tests.house import DENVER, House, document
+from tests.house import House, document
+from tests.premises import DENVER
 
 NOWHERE_NEAR: Final = replace(DENVER, postal_code="80299")
 """Known to be in Denver, and no better."""
@@ -26,6 +28,15 @@ WEDNESDAY_AT_FOUR: Final = datetime(2026, 12, 2, 23, tzinfo=UTC)
 TO_RENO: Final = CorrectedAddress(RENO.line1, RENO.city, RENO.postal_code, RENO.country, region=RENO.region)
 ALSO_UNKNOWN: Final = CorrectedAddress("1 Nowhere", "Denver", "80298", "US", region="CO")
 render = change_answer("address_review")
+
+
+def reviewing_shop(house: House) -> House:
+    """A house on a Friday at 16:00 of Denver's wall clock, whose parcels from Reno cost a third of those from Newark.
+    The tees lie in both, and an address in the middle of Denver ships from Newark."""
+    house.clock.now = FRIDAY_AT_FOUR
+    moving.shop(house)
+    house.add_variant(stock={"EWR": 10})
+    return house
 
 
 def in_review(house: House, **how: Any) -> str:

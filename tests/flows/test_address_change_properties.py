@@ -13,7 +13,8 @@ from tests.faults.settings import HEAVY
 from tests.flows.actions import authenticate, expire, intents, ordered
 from tests.flows.moving import BERLIN, NEWARK, NOWHERE, PORTLAND, RENO, readdress, settings, shop
 from tests.flows.reviewing import ALSO_UNKNOWN, TO_RENO, answer, token, watch
-from tests.house import DENVER, House
+from tests.house import House
+from tests.premises import DENVER
 from tests.refunding import refund, units
 
 ADDRESSES = (DENVER, NEWARK, RENO, PORTLAND, BERLIN, NOWHERE)

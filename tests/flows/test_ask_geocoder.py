@@ -23,7 +23,8 @@ from holdfast.values.errors import OutOfStock
 from holdfast.values.shipping import ShippingPreference
 from tests.flows.reviewing import answer, in_review, token
 from tests.geocoders.stage import Stage, ready, running_geocoder
-from tests.house import DENVER, House, document
+from tests.house import House, document
+from tests.premises import DENVER
 
 BUDGET_SECONDS = 0.3
 TORONTO = Address("Ada Lovelace", "12 Analytical Way", "Toronto", "M5V 2T6", "CA", region="ON")

@@ -14,7 +14,8 @@ from holdfast.addresses.postal_code import address_key
 from holdfast.flows.operations.keep_house import keep_house
 from holdfast.values.address import Address
 from holdfast.values.errors import OutOfStock
-from tests.house import DENVER, House, document
+from tests.house import House, document
+from tests.premises import DENVER
 
 NOWHERE_NEAR = replace(DENVER, postal_code="80299")
 BERLIN = Address("Konrad Zuse", "Methfesselstraße 7", "Berlin", "10965", "DE")

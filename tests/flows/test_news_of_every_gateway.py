@@ -6,7 +6,7 @@ and a retold one could not be signed. ``test_webhook_permutations.py`` does more
 """
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import permutations
 from typing import Any
@@ -16,12 +16,10 @@ import pytest
 
 from holdfast.flows.money.event_record import store_event
 from holdfast.gateways.port import AuthorizeRequest, GatewayEvent
-from holdfast.secrets.store import SecretStore
 from holdfast.values.money import Money
-from local.postgres import Address
 from tests.flows.actions import killed_before_the_gateway_was_asked, last_payment
-from tests.gateways.stage import Stage
-from tests.till import Till, open_till
+from tests.gateways.served import ServedStage
+from tests.till import Till
 
 ALL_ORDERS_MAX_EVENTS = 3
 """Up to this many events every order is told: 6, and each of them with everything told twice."""
@@ -31,56 +29,55 @@ TEE_WITH_SHIPPING = 2857
 
 
 @pytest.fixture
-def till(stage: Stage, db: Address, aws: str, stripe_url: str, secret_store: SecretStore) -> Iterator[Till]:
+def till(till: Till) -> Till:
     """A house with plenty of tees and an account at each of the gateways in turn."""
-    with open_till(stage, db, stripe_url, secret_store) as opened:  # type: ignore[arg-type]
-        opened.house.receive("TEE", "EWR", 1_000)
-        yield opened
+    till.house.receive("TEE", "EWR", 1_000)
+    return till
 
 
 def key() -> dict[str, Any]:
     return {"idempotency_key": str(uuid4()), "deadline_seconds": 5.0}
 
 
-def paid(stage: Stage, request: AuthorizeRequest) -> list[GatewayEvent]:
+def paid(stage: ServedStage, request: AuthorizeRequest) -> list[GatewayEvent]:
     stage.gateway.authorize(request, deadline_seconds=5)
     return stage.events_until("capture_succeeded")
 
 
-def captured_later(stage: Stage, request: AuthorizeRequest) -> list[GatewayEvent]:
+def captured_later(stage: ServedStage, request: AuthorizeRequest) -> list[GatewayEvent]:
     payment = stage.gateway.authorize(request, deadline_seconds=5).gateway_transaction_id
     stage.gateway.capture(payment, request.amount, **key())
     return stage.events_until("authorization_succeeded", "capture_succeeded")
 
 
-def refused(stage: Stage, request: AuthorizeRequest) -> list[GatewayEvent]:
+def refused(stage: ServedStage, request: AuthorizeRequest) -> list[GatewayEvent]:
     stage.gateway.authorize(request, deadline_seconds=5)
     return stage.events_until("authorization_failed")
 
 
-def refunded_in_part(stage: Stage, request: AuthorizeRequest) -> list[GatewayEvent]:
+def refunded_in_part(stage: ServedStage, request: AuthorizeRequest) -> list[GatewayEvent]:
     return _given_back(stage, request, 700)
 
 
-def refunded(stage: Stage, request: AuthorizeRequest) -> list[GatewayEvent]:
+def refunded(stage: ServedStage, request: AuthorizeRequest) -> list[GatewayEvent]:
     return _given_back(stage, request, request.amount.amount_minor)
 
 
-def refunded_and_returned(stage: Stage, request: AuthorizeRequest) -> list[GatewayEvent]:
+def refunded_and_returned(stage: ServedStage, request: AuthorizeRequest) -> list[GatewayEvent]:
     _given_back(stage, request, 700)
     (refund_id,) = {e.gateway_refund_id for e in stage.events_until("refund_succeeded") if e.gateway_refund_id}
     stage.fail_refund(str(refund_id))
     return stage.events_until("capture_succeeded", "refund_succeeded", "refund_failed")
 
 
-def _given_back(stage: Stage, request: AuthorizeRequest, amount_minor: int) -> list[GatewayEvent]:
+def _given_back(stage: ServedStage, request: AuthorizeRequest, amount_minor: int) -> list[GatewayEvent]:
     payment = stage.gateway.authorize(request, deadline_seconds=5).gateway_transaction_id
     stage.events_until("capture_succeeded")
     stage.gateway.refund(payment, Money(amount_minor, "USD"), refund_id=uuid4(), **key())
     return stage.events_until("capture_succeeded", "refund_succeeded")
 
 
-Story = Callable[[Stage, AuthorizeRequest], list[GatewayEvent]]
+Story = Callable[[ServedStage, AuthorizeRequest], list[GatewayEvent]]
 STORIES: dict[Story, tuple[str, str, tuple[int, int]]] = {
     paid: ("confirmed", "captured", (-1, 0)),
     captured_later: ("confirmed", "captured", (-1, 0)),

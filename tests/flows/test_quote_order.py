@@ -9,7 +9,8 @@ from holdfast.values.errors import CapacityExceeded, InvalidInput, OutOfStock, P
 from holdfast.values.shipping import ShippingPreference
 from local.postgres import Address
 from tests.flows.actions import ordered
-from tests.house import DENVER, House, document
+from tests.house import House, document
+from tests.premises import DENVER
 
 
 def quote(house: House, *items: RequestedItem, allow_capacity_overflow: bool = True) -> dict[str, Any]:

@@ -17,9 +17,10 @@ from local.postgres import Address, Server
 from local.testing import build_template, database, throw_away_server
 from tests.archive.scenes import archive_environment
 from tests.gateways.stripe_stage import running_stripe_server
-from tests.house import ROLE_PASSWORD, House, make_partitions_around_now
+from tests.house import House
 from tests.identity.issuer_server import IssuerServer
 from tests.mail.stage import running_post
+from tests.premises import ROLE_PASSWORD, make_partitions_around_now
 
 QUIET = {"autovacuum": "off", "statement_timeout": "20s"}
 

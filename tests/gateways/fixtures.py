@@ -10,9 +10,8 @@ from holdfast.gateways.calls import connection_pool
 from tests.gateways.adyen_stage import AdyenStage
 from tests.gateways.paypal_stage import PayPalStage
 from tests.gateways.receiver import Receiver
-from tests.gateways.served import running_server
+from tests.gateways.served import ServedStage, running_server
 from tests.gateways.square_stage import SquareStage
-from tests.gateways.stage import Stage
 from tests.gateways.stripe_stage import StripeStage, running_stripe_server
 
 
@@ -94,7 +93,7 @@ def adyen_stage(adyen_server: str, pool: urllib3.PoolManager, receiver: Receiver
 
 
 @pytest.fixture(params=["stripe", "paypal", "square", "adyen"])
-def stage(request: pytest.FixtureRequest) -> Stage:
+def stage(request: pytest.FixtureRequest) -> ServedStage:
     """Every gateway in turn."""
-    chosen: Stage = request.getfixturevalue(f"{request.param}_stage")
+    chosen: ServedStage = request.getfixturevalue(f"{request.param}_stage")
     return chosen

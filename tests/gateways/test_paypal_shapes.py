@@ -21,8 +21,8 @@ from holdfast.gateways.paypal_access import AccessTokens
 from holdfast.gateways.port import GatewayCredentials
 from holdfast.values.money import Money
 from tests.gateways import paypal_shapes as shapes
-from tests.gateways.paypal_shapes import differences
 from tests.gateways.paypal_stage import PayPalStage
+from tests.gateways.published_shape import differences
 
 KEY: dict[str, Any] = {"idempotency_key": "key", "deadline_seconds": 5.0}
 USD = Money(1999, "USD")

@@ -8,6 +8,7 @@ from holdfast.runtime import use
 from holdfast.secrets.store import SecretStore
 from local.postgres import Server
 from local.testing import database
+from tests.handlers.dead_letter_desk import Desk
 from tests.handlers.door import Door
 from tests.house import House
 from tests.identity.conftest import issuer, issuer_for_session
@@ -20,6 +21,14 @@ def door(house: House) -> Iterator[Door]:
     """A door into a house of this test's own."""
     yield Door(house)
     use(None)
+
+
+@pytest.fixture
+def desk(door: Door) -> Iterator[Desk]:
+    """A manager at the dead letters of a shop with fifty TEE."""
+    door.house.add_variant("TEE", stock=50)
+    yield Desk(door)
+    assert door.house.violations() == []
 
 
 @pytest.fixture(scope="module")

@@ -345,36 +345,6 @@ def test_the_other_bodies_are_as_strict(shared_door: Door) -> None:
         refused(shared_door.ask(route, {}, headers=text, **path), 415, "unsupported_media_type")
 
 
-def test_a_checkout_takes_what_people_are_called(door: Door) -> None:
-    door.house.add_variant(stock=10)
-    names = [
-        "Zo\u00eb \u00d8stergaard",
-        "\u5f20\u4f1f",
-        "\u0645\u062d\u0645\u062f",
-        "\U0001f469\u200d\U0001f680",
-        "Z\u0351\u0340\u0300",
-    ]
-    for name in names:
-        reply = door.ask(CHECKOUT, address(name=name))
-        assert reply.status == 201
-        assert reply.body["order"]["shipping_address"]["name"] == name
-
-
-def test_a_base64_body_and_a_missing_content_type_are_fine(door: Door) -> None:
-    door.house.add_variant(stock=10)
-    text = base64.b64encode(json.dumps(checkout_body()).encode()).decode()
-    encoded = door.ask(CHECKOUT, text, base64_encoded=True, headers={"Content-Type": "Application/JSON; charset=UTF-8"})
-    assert encoded.status == 201
-
-
-def test_the_same_variant_twice_is_one_line(door: Door) -> None:
-    variant = door.house.add_variant(stock=10)
-    twice = [{"sku": "TEE", "quantity": 2}, {"variant_id": str(variant), "quantity": 3}]
-    reply = door.ask(CHECKOUT, checkout_body(items=twice))
-    assert [line["quantity"] for line in reply.body["order"]["items"]] == [5]
-    assert door.house.violations() == []
-
-
 @pytest.mark.parametrize(
     "body",
     [

@@ -40,7 +40,7 @@ ONLINE = [
     "mail_feedback",
     "mails",
     "notifications",
-    "operations",
+    "order_timeline",
     "process_failures",
     "allocation",
     "dead_letters",

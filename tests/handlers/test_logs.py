@@ -15,7 +15,7 @@ import pytest
 from holdfast.web.telemetry import correlated, correlation_id, count
 from local.sample_events import stripe_signature
 from tests.handlers.door import ADDRESS, Door
-from tests.house import ROLE_PASSWORD
+from tests.premises import ROLE_PASSWORD
 
 ROOT: Final = Path(__file__).parents[2]
 CARD: Final = "4242 4242 4242 4242"

@@ -1,5 +1,7 @@
 """Every sample event of events/ does to its function what its name says."""
 
+import base64
+import gzip
 import json
 import time
 import uuid
@@ -13,6 +15,7 @@ import pytest
 from holdfast.flows.operations import keep_house
 from holdfast.settings import settings
 from local import sample_events
+from local.openapi import DOCUMENT
 from tests.flows.actions import authenticate
 from tests.handlers.door import PROBLEM, Door, Reply, checkout_body
 from tests.house import House
@@ -156,8 +159,8 @@ def test_the_inbox_of_failures_and_the_timeline_are_for_managers(shop: Door) -> 
     assert as_manager("process_failures/unassign").body["process_failure"]["assigned_to"] is None
     assert as_manager("process_failures/reopen").body["detail"] == "the failure is open already"
     assert len(as_manager("process_failures/counts").body["processes"]) > 10
-    assert as_manager("operations/show_gateways").body["gateways"][0]["calls"]["count"] >= 1
-    assert as_manager("operations/order_timeline").body["order_id"] == order_id
+    assert as_manager("money/gateways").body["gateways"][0]["calls"]["count"] >= 1
+    assert as_manager("order_timeline/show").body["order_id"] == order_id
 
 
 def test_the_books_disputes_and_the_refold_are_for_managers(shop: Door) -> None:
@@ -297,6 +300,17 @@ def test_the_document_and_the_health_are_open_to_all(shop: Door) -> None:
     assert document.body["openapi"] == "3.1.0"
     assert document.headers["cache-control"] == "public, max-age=300"
     assert send(shop, "api_docs/health").body == {"status": "ok"}
+
+
+def test_the_document_is_served_without_its_indentation_and_packed_for_whoever_unpacks_it(shop: Door) -> None:
+    plain = send(shop, "api_docs/openapi_document")
+    assert plain.body == json.loads(DOCUMENT.read_text(encoding="utf-8"))
+    assert len(plain.raw) < DOCUMENT.stat().st_size / 2
+    event = shop.sample("api_docs/openapi_document")
+    event["headers"]["accept-encoding"] = "gzip, br"
+    packed = shop.invoke("api_docs", event)
+    assert packed["headers"]["Content-Encoding"] == "gzip"
+    assert gzip.decompress(base64.b64decode(packed["body"])).decode() == plain.raw
 
 
 @pytest.fixture

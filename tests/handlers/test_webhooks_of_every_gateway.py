@@ -16,13 +16,11 @@ from holdfast.gateways.registry import GATEWAYS
 from holdfast.runtime import use
 from holdfast.secrets.store import SecretStore
 from holdfast.values.ids import uuid7
-from local.postgres import Address
 from local.sample_events import stripe_signature
 from tests.gateways.receiver import Received
-from tests.gateways.stage import Stage
 from tests.handlers.door import Door, Reply
 from tests.house import House
-from tests.till import Till, open_till
+from tests.till import Till
 
 WEBHOOK = "POST /v1/webhooks/{gateway}/{endpoint_key}"
 SIGNATURES = (
@@ -35,11 +33,10 @@ Spoil = Callable[[Received], Received]
 
 
 @pytest.fixture
-def till(stage: Stage, db: Address, aws: str, stripe_url: str, secret_store: SecretStore) -> Iterator[Till]:
+def till(till: Till) -> Iterator[Till]:
     """A house with an account at each of the gateways in turn."""
-    with open_till(stage, db, stripe_url, secret_store) as opened:  # type: ignore[arg-type]
-        yield opened
-        use(None)
+    yield till
+    use(None)
 
 
 def genuine(till: Till) -> Received:

@@ -17,7 +17,7 @@ from local.permissions import REFUSED
 from local.supervisor import Options, running
 from local.system import LocalSystem
 from prove.invariants import violations
-from tests.house import _url
+from tests.premises import url_of
 
 WAIT_MAX_SECONDS = 30.0
 PACE = 6
@@ -48,7 +48,7 @@ class City:
     def __init__(self, system: LocalSystem) -> None:
         self.system = system
         self.http = urllib3.PoolManager(maxsize=128, retries=False, timeout=urllib3.Timeout(connect=5, read=60))
-        self.engine = create_engine(_url(system.database), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        self.engine = create_engine(url_of(system.database), poolclass=NullPool, isolation_level="AUTOCOMMIT")
         self.token = system.token("customer")
 
     def call(

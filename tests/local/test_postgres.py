@@ -8,7 +8,7 @@ from pathlib import Path
 import pg8000.exceptions
 import pytest
 
-from local import postgres, testing
+from local import postgres, postgres_cluster, testing
 
 ROOT = Path(__file__).resolve().parents[2]
 HOLDER = """
@@ -153,7 +153,7 @@ def test_database_url_is_used_and_not_stopped(monkeypatch: pytest.MonkeyPatch, t
 
 def test_a_database_url_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DATABASE_URL", f"postgresql://nobody:x@127.0.0.1:{postgres.free_port()}/x")
-    with pytest.raises(postgres.PostgresUnavailable, match="does not answer"):
+    with pytest.raises(postgres_cluster.PostgresUnavailable, match="does not answer"):
         postgres.start(tmp_path)
 
 
@@ -161,7 +161,7 @@ def test_a_database_url_that_does_not_answer_is_named(monkeypatch: pytest.Monkey
 def test_as_root_without_user_namespaces_the_server_runs_as_nobody_and_root_can_follow(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    binaries = postgres.find_binaries()
+    binaries = postgres_cluster.find_binaries()
     closed = [parent for parent in binaries.parents if not parent.stat().st_mode & stat.S_IXOTH]
     if closed:
         pytest.skip(f"nobody may not reach the server's programs: {closed[-1]} is closed to others")
@@ -169,7 +169,7 @@ def test_as_root_without_user_namespaces_the_server_runs_as_nobody_and_root_can_
     try:
         with postgres.running(folder, durable=False) as server:
             server.create_database("kept")
-        monkeypatch.setattr(postgres, "ROOT_IDENTITIES", postgres.ROOT_IDENTITIES[1:])
+        monkeypatch.setattr(postgres_cluster, "ROOT_IDENTITIES", postgres_cluster.ROOT_IDENTITIES[1:])
         with postgres.running(folder, durable=False) as server:
             assert server.has_database("kept")
         monkeypatch.undo()
@@ -184,6 +184,6 @@ def test_as_root_without_user_namespaces_the_server_runs_as_nobody_and_root_can_
 def test_when_nothing_will_do_the_message_says_what_was_tried(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
-    monkeypatch.setattr(postgres, "ROOT_IDENTITIES", postgres.ROOT_IDENTITIES[1:])
-    with pytest.raises(postgres.PostgresUnavailable, match=r"as nobody: .*[Pp]ermission denied"):
+    monkeypatch.setattr(postgres_cluster, "ROOT_IDENTITIES", postgres_cluster.ROOT_IDENTITIES[1:])
+    with pytest.raises(postgres_cluster.PostgresUnavailable, match=r"as nobody: .*[Pp]ermission denied"):
         postgres.start(closed / "postgres", durable=False)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.house import ROLE_PASSWORD, House
+from tests.house import House
+from tests.premises import ROLE_PASSWORD
 
 ROOT = Path(__file__).resolve().parents[2]
 

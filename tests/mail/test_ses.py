@@ -19,8 +19,8 @@ from holdfast.mail.ses import SimpleEmailService, outcome_of
 from holdfast.mail.ses_feedback import read_feedback
 from holdfast.notifications.model import Feedback
 from local.mail_server.feedback import event_of
-from tests.house import SENDER
 from tests.mail.stage import Post
+from tests.premises import SENDER
 
 ORGANIZATION = UUID("01930000-0000-7000-8000-000000000001")
 MESSAGE = UUID("01930000-0000-7000-8000-0000000f1001")

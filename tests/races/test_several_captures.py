@@ -2,7 +2,6 @@
 
 import time
 import uuid
-from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
@@ -10,13 +9,10 @@ import pytest
 
 from holdfast.flows.money.capture_payment import CaptureReason, capture_due, request_capture
 from holdfast.flows.orders.locked_order import lock_order
-from holdfast.secrets.store import SecretStore
-from local.postgres import Address
 from tests.faults.settings import HEAVY
 from tests.flows.actions import last_payment, resume, status
-from tests.gateways.stage import Stage
 from tests.races.crowd import rush, tally
-from tests.till import Till, open_till
+from tests.till import Till
 
 pytestmark = pytest.mark.parametrize("stage", ["paypal", "adyen"], indirect=True)
 WAIT_MAX_SECONDS: Final = 60.0
@@ -24,14 +20,11 @@ ROUNDS = 20 if HEAVY else 4
 
 
 @pytest.fixture
-def till(stage: Stage, db: Address, aws: str, stripe_url: str, secret_store: SecretStore) -> Iterator[Till]:
+def till(till: Till) -> Till:
     """A house with an account at a gateway that takes several captures."""
-    with open_till(stage, db, stripe_url, secret_store) as opened:  # type: ignore[arg-type]
-        opened.house.sql(
-            'UPDATE tenancy.organizations SET settings = settings || \'{"capture_policy": "per_shipment"}\''
-        )
-        opened.house.add_variant("MUG", stock=1_000)
-        yield opened
+    till.house.sql('UPDATE tenancy.organizations SET settings = settings || \'{"capture_policy": "per_shipment"}\'')
+    till.house.add_variant("MUG", stock=1_000)
+    return till
 
 
 def held(till: Till) -> str:

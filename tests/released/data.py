@@ -13,7 +13,7 @@ from pg8000.native import Connection
 from holdfast.database.migrations.run import upgrade
 from local.postgres import Address, Server
 from tests.database.acting import connected, tables
-from tests.house import ROLE_PASSWORD
+from tests.premises import ROLE_PASSWORD
 
 FOLDER: Final = Path(__file__).parent
 ROWS: Final = FOLDER / "rows.json.gz"

@@ -17,7 +17,8 @@ from local.testing import database
 from tests import shipping
 from tests.archive.scenes import archive, archive_environment, bucket, prove, prove_cold, purge, verify
 from tests.flows.actions import expire, status
-from tests.house import ROLE_PASSWORD, House, make_partitions_around_now
+from tests.house import House
+from tests.premises import ROLE_PASSWORD, make_partitions_around_now
 from tests.refunding import refund
 from tests.released.data import ROWS, read, restore
 

@@ -30,9 +30,7 @@ WATCHED: Final = {
 
 MINUTES: Final = {"minute": 1, "minutes": 1, "hour": 60, "hours": 60, "day": 1440, "days": 1440}
 LONGEST_LOOK_BACK_MINUTES: Final = 2 * 1440
-"""Of an alarm, with room for a late tick. What runs less often cannot be missed by one; see WITHOUT_HEARTBEAT."""
-
-WITHOUT_HEARTBEAT: Final[dict[str, str]] = {}
+"""Of an alarm, with room for a late tick. What ran less often could not be missed by one."""
 
 
 def metrics(alarm: Any) -> Iterator[tuple[str, str, list[Any], Any]]:
@@ -102,14 +100,9 @@ def a_clock_that_stands_still_wakes_somebody(template: Template) -> Iterator[str
             yield f"{name}: no data means no invocation, `TreatMissingData: breaching`."
         for _, _, dimensions, stated in metrics(alarm):
             looks[dimensions[0]["Value"]["Ref"]] = stated["Period"] * alarm["EvaluationPeriods"] // 60
-    for function in sorted(
-        set(WITHOUT_HEARTBEAT) - {name for name in paces if paces[name] * 2 > LONGEST_LOOK_BACK_MINUTES}
-    ):
-        yield f"{function} needs no excuse any more: take it out of WITHOUT_HEARTBEAT."
     for function, pace in paces.items():
         if pace * 2 > LONGEST_LOOK_BACK_MINUTES:
-            if function not in WITHOUT_HEARTBEAT:
-                yield f"{function} runs every {pace} minutes: explain in WITHOUT_HEARTBEAT who misses it."
+            yield f"{function} runs every {pace} minutes: no alarm looks back far enough to miss it."
         elif function not in looks:
             yield f"{function}: add it to the ...SchedulesSilentAlarm of its pace."
         elif looks[function] < pace * 2:

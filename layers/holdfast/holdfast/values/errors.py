@@ -5,7 +5,7 @@
     │   ├── InvalidInput          ├── NotFound            ├── Unauthenticated     ├── Forbidden
     │   ├── Conflict              ├── OutOfStock          ├── StockContended      ├── CapacityExceeded
     │   ├── PriceChanged          ├── TransitionRefused   ├── IdempotencyKeyReused ├── RequestInProgress
-    │   ├── PaymentDeclined       ├── NotRepresentable    ├── RefundExceeds       └── SignatureInvalid
+    │   ├── RefundExceeds         ├── NotRepresentable    └── SignatureInvalid
     └── Transient                 nobody's fault: the same request may succeed a little later
 
 No error carries an HTTP status: ``web.problems`` is the one place that knows how each is told over HTTP.
@@ -99,12 +99,6 @@ class RequestInProgress(Rejected):
     """The first request with this Idempotency-Key is still running. Facts: ``retry_after_seconds``."""
 
     code = "request_in_progress"
-
-
-class PaymentDeclined(Rejected):
-    """The gateway refused the payment method. Facts: ``failure_code`` and, at checkout, the ``order`` it left."""
-
-    code = "payment_declined"
 
 
 class RefundExceeds(Rejected):

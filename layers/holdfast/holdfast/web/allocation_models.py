@@ -89,14 +89,16 @@ class WarehouseChangeBody(Body):
 
     def to_change(self) -> WarehouseChange:
         """The domain's value."""
-        moved = self.latitude is not None and self.longitude is not None
         return WarehouseChange(
             is_active=self.active,
             shipping_cost_base_minor=self.shipping_cost_base_minor,
             priority=self.priority,
-            location=Coordinates(self.latitude, self.longitude) if moved else None,  # type: ignore[arg-type]
+            location=self._place(),
             daily_capacity=self.daily_capacity if "daily_capacity" in self.model_fields_set else AS_RECORDED,
         )
+
+    def _place(self) -> Coordinates | None:
+        return None if self.latitude is None or self.longitude is None else Coordinates(self.latitude, self.longitude)
 
 
 class AdditionalWarehouseBody(Body):

@@ -16,7 +16,8 @@ from holdfast.flows.addresses.locate_address import AddressSearch
 from holdfast.flows.addresses.locked_review import LockedReview
 from holdfast.flows.addresses.review_of_step import ReviewEnding
 from holdfast.flows.checkout.planning import read_facts
-from holdfast.flows.money.settlement import Settlement, write
+from holdfast.flows.money.settlement import write
+from holdfast.flows.money.settlement_document import Settlement
 from holdfast.flows.orders.readdress_order import NewAddress, readdress
 from holdfast.inventory.reallocation import Cause
 from holdfast.orders.lifecycle import OrderStatus, check_transition

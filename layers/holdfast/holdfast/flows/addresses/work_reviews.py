@@ -19,7 +19,8 @@ from holdfast.flows.addresses.settle_address import Correction, look_for, settle
 from holdfast.flows.claims.claimed_change import Render, change_once
 from holdfast.flows.claims.idempotency import Answer, Claim
 from holdfast.flows.money.return_money import return_money_owed
-from holdfast.flows.money.settlement import Settlement, write
+from holdfast.flows.money.settlement import write
+from holdfast.flows.money.settlement_document import Settlement
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
 from holdfast.flows.orders.cancel_order import cancellation
 from holdfast.runtime import Runtime

@@ -21,7 +21,7 @@ MOVES_MAX: Final = 3
 """An order that is looked for moves to another tier at most so often meanwhile."""
 
 _ENTRY: Final = """
-    SELECT x.order_id, x.version, x.customer_id, x.location, x.batch_id, x.cold_path, x.cold_row_group, x.legal_hold,
+    SELECT x.order_id, x.version, x.customer_id, x.location, x.batch_id, x.cold_path, x.cold_row_group,
            l.checksum
       FROM archive.archive_index x
       LEFT JOIN archive.batch_leaves l ON l.organization_id = x.organization_id AND l.order_id = x.order_id
@@ -32,7 +32,7 @@ _ENTRY: Final = """
 # An order's number says when it was made, to the millisecond: the keys of that millisecond are looked through.
 _UNINDEXED: Final = """
     SELECT a.order_id, a.version, a.customer_id, 'archived' AS location, l.batch_id, NULL AS cold_path,
-           NULL AS cold_row_group, false AS legal_hold, l.checksum
+           NULL AS cold_row_group, l.checksum
       FROM archive.archived_orders a
       JOIN archive.batch_leaves l ON l.organization_id = a.organization_id AND l.order_id = a.order_id
                                  AND l.version = a.version
@@ -73,7 +73,6 @@ class Entry:
     batch_id: UUID
     cold_path: str | None
     cold_row_group: int | None
-    legal_hold: bool
     checksum: bytes | None
 
 

@@ -15,7 +15,8 @@ from uuid import UUID
 
 from holdfast.database.transaction import Transaction
 from holdfast.flows.money.event_record import captures_told, saved_method_document, store_event, stored_at
-from holdfast.flows.money.settlement import Settlement, Tidings, decide, write
+from holdfast.flows.money.settlement import Tidings, decide, write
+from holdfast.flows.money.settlement_document import Settlement
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, lock_order
 from holdfast.flows.orders.reserve_again import reserve_again
 from holdfast.flows.shipping.leave_warehouse import follow_after_reversal, leave_if_paid

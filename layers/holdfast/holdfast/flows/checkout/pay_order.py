@@ -15,9 +15,10 @@ from holdfast.database.transaction import Transaction
 from holdfast.flows.checkout.charge_payment import Attempt, AttemptTooOld, Question, ask_gateway, attempt_of, record
 from holdfast.flows.checkout.pay_attempt import Render, pay_attempt, resume_attempt
 from holdfast.flows.checkout.payment_means import PaymentMeans, choose
-from holdfast.flows.claims.idempotency import Answer, Claim, Patience, Resume, read_earlier
+from holdfast.flows.claims.idempotency import Answer, Claim, Earlier, InUse, Patience, Resume, claim_key
 from holdfast.flows.money.return_money import return_money_owed
-from holdfast.flows.money.settlement import FIRST_CHECK_SECONDS, Settlement, write
+from holdfast.flows.money.settlement import FIRST_CHECK_SECONDS, write
+from holdfast.flows.money.settlement_document import Settlement
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
 from holdfast.flows.orders.cancel_order import cancellation
 from holdfast.flows.orders.find_order import order_id_of
@@ -75,7 +76,7 @@ def pay_order(runtime: Runtime, command: PayOrder, clock: Callable[[], datetime]
     while True:
         begun = _begin(runtime, command, clock())
         match begun:
-            case None:
+            case InUse():
                 patience.wait()
             case Answer():
                 return begun
@@ -129,22 +130,15 @@ def _earlier(transaction: Transaction, claim: Claim) -> object:
     )
 
 
-def _begin(runtime: Runtime, command: PayOrder, now: datetime) -> Attempt | Answer | Resume | OutOfStock | None:
-    """Commit the new attempt; or the order's end, when its hold had expired and the goods are gone. ``None``: the key
-    is in use at this moment."""
+def _begin(runtime: Runtime, command: PayOrder, now: datetime) -> Attempt | Earlier | OutOfStock:
+    """Commit the new attempt; or the order's end, when its hold had expired and the goods are gone."""
     caller = command.caller
 
-    def work(transaction: Transaction) -> Attempt | Answer | Resume | OutOfStock | None:
+    def work(transaction: Transaction) -> Attempt | Earlier | OutOfStock:
         order_id = order_id_of(transaction, caller, command.reference, Operation.PAY_ORDER)
-        earlier = transaction.value(
-            "SELECT orders.claim_key(:organization_id, CAST(:claim AS jsonb), :order_id, :now)",
-            organization_id=caller.organization_id,
-            claim=command.claim.document(now),
-            order_id=order_id,
-            now=now,
-        )
+        earlier = claim_key(transaction, command.claim, order_id)
         if earlier is not None:
-            return None if earlier["outcome"] == "busy" else read_earlier(earlier, command.claim, now)
+            return earlier
         order = lock_order(transaction, order_id)
         _check_payable(order)
         if not order.is_held:

@@ -19,7 +19,7 @@ from holdfast.flows.checkout.charge_payment import Attempt
 from holdfast.flows.checkout.pay_attempt import Render, pay_attempt, resume_attempt
 from holdfast.flows.checkout.payment_means import PaymentMeans, chosen_of
 from holdfast.flows.checkout.planning import CheckoutPlan, CheckoutRequest, hold_document, plan_checkout, read_facts
-from holdfast.flows.claims.idempotency import Answer, Claim, Patience, Resume, read_earlier
+from holdfast.flows.claims.idempotency import Answer, Claim, Earlier, InUse, Patience, Resume, read_earlier
 from holdfast.payments.capture_policy import CapturePolicy, policy_of
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation, require_kind
@@ -93,7 +93,7 @@ def place_order(runtime: Runtime, command: PlaceOrder, clock: Callable[[], datet
                 raise
             continue
         match placed:
-            case None:
+            case InUse():
                 patience.wait()
             case Unlocated():
                 search.asked(clock())
@@ -113,11 +113,11 @@ def place_order(runtime: Runtime, command: PlaceOrder, clock: Callable[[], datet
 
 def _try_to_place(
     runtime: Runtime, command: PlaceOrder, search: AddressSearch, now: datetime, tried: dict[UUID, Attempt]
-) -> Attempt | Answer | Resume | Unlocated | None:
-    """One decision on fresh facts. ``None``: the key is in use now. ``tried`` are the orders of this very request."""
+) -> Attempt | Earlier | Unlocated:
+    """One decision on fresh facts. ``tried`` are the orders of this very request."""
     caller = command.caller
 
-    def work(transaction: Transaction) -> Attempt | Answer | Resume | Unlocated | None:
+    def work(transaction: Transaction) -> Attempt | Earlier | Unlocated:
         facts = read_facts(
             transaction,
             caller,
@@ -144,14 +144,14 @@ def _try_to_place(
         )
         if result["outcome"] == "placed":
             return attempt
-        return None if result["outcome"] == "busy" else _of_earlier(result, command, now, tried)
+        return InUse() if result["outcome"] == "busy" else _of_earlier(result, command, now, tried)
 
     return runtime.database.transact(caller.organization_id, work, now=now, actor=caller.actor)
 
 
 def _of_earlier(
     earlier: Mapping[str, Any], command: PlaceOrder, now: datetime, tried: Mapping[UUID, Attempt]
-) -> Attempt | Answer | Resume | None:
+) -> Attempt | Earlier:
     """What the stored claim means; one for an order of this very request is a COMMIT whose answer was lost."""
     return tried.get(UUID(earlier["order_id"])) or read_earlier(earlier, command.claim, now)
 

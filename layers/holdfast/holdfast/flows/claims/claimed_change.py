@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from holdfast.database.transaction import Transaction
-from holdfast.flows.claims.idempotency import Answer, Claim, Patience, read_earlier, store_answer_and_commit
+from holdfast.flows.claims.idempotency import Answer, Claim, Patience, claim_key, store_answer_and_commit
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation, require
 from holdfast.values.caller import Caller
@@ -26,15 +26,9 @@ def change_once(
 
     def work(transaction: Transaction) -> Answer | None:
         require(transaction, caller, operation)
-        earlier = transaction.value(
-            "SELECT orders.claim_key(:organization_id, CAST(:claim AS jsonb), NULL, :now)",
-            organization_id=transaction.tenant,
-            claim=claim.document(now),
-            now=now,
-        )
+        earlier = claim_key(transaction, claim)
         if earlier is not None:
-            answer = None if earlier["outcome"] == "busy" else read_earlier(earlier, claim, now)
-            return answer if isinstance(answer, Answer) else None
+            return earlier if isinstance(earlier, Answer) else None
         answer = render(change(transaction))
         store_answer_and_commit(transaction, claim, answer)
         return answer

@@ -64,8 +64,34 @@ class Resume:
     order_id: UUID
 
 
-def read_earlier(earlier: Mapping[str, Any], claim: Claim, now: datetime) -> Answer | Resume | None:
-    """What an earlier use of the key means: its answer, an order to finish, or ``None`` while it is still running.
+@dataclass(frozen=True, slots=True)
+class InUse:
+    """The first request is running at this moment."""
+
+
+Earlier = Answer | Resume | InUse
+"""What an earlier use of a key means for whoever comes with it again."""
+
+
+def claim_key(transaction: Transaction, claim: Claim, order_id: UUID | None = None) -> Earlier | None:
+    """Claim the key for what this transaction does, about this order. ``None``: nobody had it, and it is ours.
+
+    Raises IdempotencyKeyReused when the earlier request was another one.
+    """
+    earlier = transaction.value(
+        "SELECT orders.claim_key(:organization_id, CAST(:claim AS jsonb), :order_id, :now)",
+        organization_id=transaction.tenant,
+        claim=claim.document(transaction.now),
+        order_id=order_id,
+        now=transaction.now,
+    )
+    if earlier is None:
+        return None
+    return InUse() if earlier["outcome"] == "busy" else read_earlier(earlier, claim, transaction.now)
+
+
+def read_earlier(earlier: Mapping[str, Any], claim: Claim, now: datetime) -> Earlier:
+    """What the row of an earlier use of the key means.
 
     Raises IdempotencyKeyReused when the earlier request was another one.
     """
@@ -75,7 +101,7 @@ def read_earlier(earlier: Mapping[str, Any], claim: Claim, now: datetime) -> Ans
         return Answer(int(earlier["status"]), str(earlier["body"]))
     if datetime.fromisoformat(earlier["lease_until"]) <= now and earlier["order_id"] is not None:
         return Resume(UUID(earlier["order_id"]))
-    return None
+    return InUse()
 
 
 class Patience:

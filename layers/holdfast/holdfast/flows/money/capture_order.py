@@ -1,22 +1,14 @@
 """Staff take the held money of an order by hand: all of it, or a part, and the rest is released."""
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
-from holdfast.flows.claims.idempotency import (
-    Answer,
-    Claim,
-    Patience,
-    Resume,
-    read_earlier,
-    store_answer_and_commit,
-    take_over,
-)
+from holdfast.flows.claims.idempotency import Answer, Claim, Earlier, claim_key, store_answer_and_commit
 from holdfast.flows.money.capture_payment import (
     CaptureFailed,
     CaptureReason,
@@ -24,6 +16,7 @@ from holdfast.flows.money.capture_payment import (
     request_capture,
     what_is_left_to_capture,
 )
+from holdfast.flows.orders.decide_and_finish import decide_and_finish
 from holdfast.flows.orders.find_order import order_id_of
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, lock_order
 from holdfast.runtime import Runtime
@@ -55,35 +48,12 @@ def capture_order(runtime: Runtime, command: CaptureOrder, clock: Callable[[], d
     Raises NotFound, Forbidden, Conflict (nothing is held, or a capture is under way), InvalidInput (more than is held),
     IdempotencyKeyReused or RequestInProgress.
     """
-    patience = Patience(time.sleep)
-    while True:
-        begun = _begin(runtime, command, clock())
-        match begun:
-            case Answer():
-                return begun
-            case UUID():
-                return _finish(runtime, command, begun, clock, render)
-            case Resume() if _is_taken_over(runtime, command, begun.order_id, clock()):
-                return _finish(runtime, command, begun.order_id, clock, render)
-            case _:
-                patience.wait()
 
-
-def _begin(runtime: Runtime, command: CaptureOrder, now: datetime) -> Answer | Resume | UUID | None:
-    """Commit the decision with its claim; the order's id. ``None``: the key is in use at this moment."""
-    caller = command.caller
-
-    def work(transaction: Transaction) -> Answer | Resume | UUID | None:
-        order_id = order_id_of(transaction, caller, command.reference, Operation.CAPTURE_ORDER)
-        earlier = transaction.value(
-            "SELECT orders.claim_key(:organization_id, CAST(:claim AS jsonb), :order_id, :now)",
-            organization_id=caller.organization_id,
-            claim=command.claim.document(now),
-            order_id=order_id,
-            now=now,
-        )
+    def decide(transaction: Transaction) -> UUID | Earlier:
+        order_id = order_id_of(transaction, command.caller, command.reference, Operation.CAPTURE_ORDER)
+        earlier = claim_key(transaction, command.claim, order_id)
         if earlier is not None:
-            return None if earlier["outcome"] == "busy" else read_earlier(earlier, command.claim, now)
+            return earlier
         order = lock_order(transaction, order_id)
         payment = _held(order)
         amount_minor = command.amount_minor
@@ -102,7 +72,8 @@ def _begin(runtime: Runtime, command: CaptureOrder, now: datetime) -> Answer | R
             raise Conflict("a capture of this payment is under way")
         return order_id
 
-    return runtime.database.transact(caller.organization_id, work, now=now, actor=caller.actor)
+    finish = partial(_finish, runtime, command, clock, render)
+    return decide_and_finish(runtime, command.caller, command.claim, clock, decide, finish)
 
 
 def _held(order: LockedOrder) -> LockedPayment:
@@ -113,15 +84,8 @@ def _held(order: LockedOrder) -> LockedPayment:
     raise Conflict("no money of this order is held: there is nothing to capture")
 
 
-def _is_taken_over(runtime: Runtime, command: CaptureOrder, order_id: UUID, now: datetime) -> bool:
-    caller = command.caller
-    with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
-        lock_order(transaction, order_id)
-        return take_over(transaction, command.claim, now)
-
-
 def _finish(
-    runtime: Runtime, command: CaptureOrder, order_id: UUID, clock: Callable[[], datetime], render: Render
+    runtime: Runtime, command: CaptureOrder, clock: Callable[[], datetime], render: Render, order_id: UUID
 ) -> Answer:
     caller = command.caller
     capture_due(runtime, caller.organization_id, order_id, clock)

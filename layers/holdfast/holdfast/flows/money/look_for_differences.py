@@ -12,7 +12,8 @@ from uuid import UUID
 from holdfast.database.transaction import Transaction, records
 from holdfast.flows.money.money_differences import close_differences, record_differences
 from holdfast.flows.money.return_money import return_money_owed
-from holdfast.flows.money.settlement import Settlement, write
+from holdfast.flows.money.settlement import write
+from holdfast.flows.money.settlement_document import Settlement
 from holdfast.flows.orders.locked_order import lock_order
 from holdfast.orders.lifecycle import TERMINAL
 from holdfast.payments.reconciliation import FROM_GATEWAY, DifferenceKind

@@ -9,19 +9,17 @@ that carries it out with their own transaction: the gateway is asked afterwards,
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from holdfast.flows.money.refund_news import refund_row
 from holdfast.flows.money.refund_purses import purses_of
+from holdfast.flows.money.settlement_document import Settlement
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, LockedRefund
 from holdfast.orders.lifecycle import TERMINAL
 from holdfast.payments.model import RefundReason, RefundStatus
 from holdfast.payments.price_difference import owed_minor
 from holdfast.payments.state import PaymentFacts
 from holdfast.values.ids import uuid7
-
-if TYPE_CHECKING:
-    from holdfast.flows.money.settlement import Settlement
 
 ACTOR: Final = "system:price_difference"
 
@@ -35,8 +33,8 @@ class Difference:
 
 
 def give_back_difference(
-    order: LockedOrder, payment: LockedPayment, facts: PaymentFacts, settlement: "Settlement", now: datetime
-) -> "Settlement":
+    order: LockedOrder, payment: LockedPayment, facts: PaymentFacts, settlement: Settlement, now: datetime
+) -> Settlement:
     """With what the payment took beyond the price of an order that goes on; one that is over gives all of it back."""
     if (settlement.path or (order.status,))[-1] in TERMINAL or settlement.return_money_of:
         return settlement

@@ -4,28 +4,22 @@ Under the order's lock, so that two requests at the same instant see each other'
 planned on what the first has left. What a refund does to lines, stock and status is done when the gateway confirms it.
 """
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
-from holdfast.flows.claims.idempotency import (
-    Answer,
-    Claim,
-    Patience,
-    Resume,
-    read_earlier,
-    store_answer_and_commit,
-    take_over,
-)
+from holdfast.flows.claims.idempotency import Answer, Claim, Earlier, claim_key, store_answer_and_commit
 from holdfast.flows.money.list_refunds import refunds_of
 from holdfast.flows.money.refund_purses import purses_of
 from holdfast.flows.money.return_money import return_money_owed
-from holdfast.flows.money.settlement import Settlement, write
+from holdfast.flows.money.settlement import write
+from holdfast.flows.money.settlement_document import Settlement
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
+from holdfast.flows.orders.decide_and_finish import decide_and_finish
 from holdfast.flows.orders.find_order import order_id_of
 from holdfast.flows.orders.locked_order import LockedOrder, lock_order
 from holdfast.flows.shipping.follow_shipments import follow_shipments
@@ -70,34 +64,12 @@ def refund_order(runtime: Runtime, command: RefundOrder, clock: Callable[[], dat
     Raises NotFound, Forbidden, RefundExceeds, InvalidInput, Conflict (nothing was captured yet, or all of it is going
     back already), IdempotencyKeyReused or RequestInProgress.
     """
-    patience = Patience(time.sleep)
-    while True:
-        begun = _begin(runtime, command, clock())
-        match begun:
-            case Answer():
-                return begun
-            case UUID():
-                return _finish(runtime, command, begun, clock, render)
-            case Resume() if _take_over(runtime, command, clock()):
-                return _finish(runtime, command, begun.order_id, clock, render)
-        patience.wait()
 
-
-def _begin(runtime: Runtime, command: RefundOrder, now: datetime) -> UUID | Answer | Resume | None:
-    """Commit the refunds and that they are owed; the order's id. ``None``: the key is in use at this moment."""
-    caller = command.caller
-
-    def work(transaction: Transaction) -> UUID | Answer | Resume | None:
-        order_id = order_id_of(transaction, caller, command.reference, Operation.REFUND_ORDER)
-        earlier = transaction.value(
-            "SELECT orders.claim_key(:organization_id, CAST(:claim AS jsonb), :order_id, :now)",
-            organization_id=caller.organization_id,
-            claim=command.claim.document(now),
-            order_id=order_id,
-            now=now,
-        )
+    def decide(transaction: Transaction) -> UUID | Earlier:
+        order_id = order_id_of(transaction, command.caller, command.reference, Operation.REFUND_ORDER)
+        earlier = claim_key(transaction, command.claim, order_id)
         if earlier is not None:
-            return None if earlier["outcome"] == "busy" else read_earlier(earlier, command.claim, now)
+            return earlier
         order = lock_order(transaction, order_id)
         planned = plan(what_is_left(order), command.wanted)
         write(transaction, order, _decided(transaction, order, planned, command))
@@ -105,17 +77,12 @@ def _begin(runtime: Runtime, command: RefundOrder, now: datetime) -> UUID | Answ
         follow_shipments(transaction, order)
         return order_id
 
-    return runtime.database.transact(caller.organization_id, work, now=now, actor=caller.actor)
-
-
-def _take_over(runtime: Runtime, command: RefundOrder, now: datetime) -> bool:
-    caller = command.caller
-    with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
-        return take_over(transaction, command.claim, now)
+    finish = partial(_finish, runtime, command, clock, render)
+    return decide_and_finish(runtime, command.caller, command.claim, clock, decide, finish)
 
 
 def _finish(
-    runtime: Runtime, command: RefundOrder, order_id: UUID, clock: Callable[[], datetime], render: Render
+    runtime: Runtime, command: RefundOrder, clock: Callable[[], datetime], render: Render, order_id: UUID
 ) -> Answer:
     """Ask the gateway, then answer with the request's refunds as they are."""
     caller = command.caller

@@ -27,7 +27,8 @@ from holdfast.flows.money.owed_operations import End, Kind, Owed, claim_due, fin
 from holdfast.flows.money.refund_at_gateway import RefundTooOld, ask_for_refund, look_at_refund
 from holdfast.flows.money.refund_news import refund_failure, refund_row
 from holdfast.flows.money.refund_purses import purses_of
-from holdfast.flows.money.settlement import Settlement, write
+from holdfast.flows.money.settlement import write
+from holdfast.flows.money.settlement_document import Settlement
 from holdfast.flows.operations.process_names import Call, Process
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, LockedRefund, lock_order
 from holdfast.gateways.answers import event_from_snapshot

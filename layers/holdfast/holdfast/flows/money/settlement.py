@@ -5,20 +5,19 @@ never at which event came, so that repetition and order of arrival cannot matter
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
-from holdfast.flows.addresses.review_of_step import ReviewEnding
 from holdfast.flows.checkout.payment_means import kept_method
 from holdfast.flows.money.capture_news import told_of_captures
 from holdfast.flows.money.dispute_effects import DisputeEffects, dispute_effects
 from holdfast.flows.money.price_difference import give_back_difference
 from holdfast.flows.money.refund_news import REFUND_NEWS, RefundNews, read_refund_news, step_back
-from holdfast.flows.money.settlement_document import settlement_document
-from holdfast.flows.operations.process_names import Call, Process
+from holdfast.flows.money.settlement_document import Settlement, settlement_document
+from holdfast.flows.operations.process_names import Process
 from holdfast.flows.orders.locked_order import MONEY_STATUSES, LockedOrder, LockedPayment
 from holdfast.orders.lifecycle import TERMINAL, OrderStatus, path_to_confirmed
 from holdfast.orders.model import derive_payment_status
@@ -51,37 +50,6 @@ _SHIPPED: Final = frozenset(
     }
 )
 _CAPTURE_NEWS: Final = frozenset({EventType.CAPTURE_REQUESTED, EventType.CAPTURE_SUCCEEDED, EventType.CAPTURE_FAILED})
-
-
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """What is to be written about one order, in one statement."""
-
-    order_id: UUID
-    path: tuple[OrderStatus, ...] = ()
-    is_reversal: bool = False
-    """The path is the one step back that a refund which failed later takes."""
-    notes: str | None = None
-    payment: Mapping[str, Any] | None = None
-    refunds: tuple[Mapping[str, Any], ...] = ()
-    refund_items: tuple[Mapping[str, Any], ...] = ()
-    event_id: UUID | None = None
-    payment_status: str | None = None
-    refunded: int | None = None
-    resolve_holds: str | None = None
-    return_sold: bool = False
-    extend_holds_until: datetime | None = None
-    return_money_of: tuple[tuple[UUID, str], ...] = ()
-    operations: tuple[Mapping[str, Any], ...] = ()
-    """Other things to be carried out at a gateway, as rows."""
-    failures: tuple[Call, ...] = ()
-    topics: tuple[str, ...] = ()
-    disputed: DisputeEffects | None = None
-    review_ending: ReviewEnding | None = None
-    """How the review of the address ended, where the path leads out of one and does not say it by itself."""
-    needs_stock: bool = False
-    """The money is there and the holds are gone: reserve again, or give the money back."""
-    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,52 @@
-"""A settlement as ``checkout.settle`` takes it: one document, so that writing it is one statement."""
+"""A settlement, and how ``checkout.settle`` takes it: one document, so that writing it is one statement."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
 
 from holdfast.database.transaction import Transaction
-from holdfast.flows.addresses.review_of_step import review_of_step
+from holdfast.flows.addresses.review_of_step import ReviewEnding, review_of_step
+from holdfast.flows.money.dispute_effects import DisputeEffects
+from holdfast.flows.operations.process_names import Call
 from holdfast.flows.orders.locked_order import LockedOrder
+from holdfast.orders.lifecycle import OrderStatus
 from holdfast.values.ids import uuid7
 
-if TYPE_CHECKING:
-    from holdfast.flows.money.settlement import Settlement
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What is to be written about one order, in one statement."""
+
+    order_id: UUID
+    path: tuple[OrderStatus, ...] = ()
+    is_reversal: bool = False
+    """The path is the one step back that a refund which failed later takes."""
+    notes: str | None = None
+    payment: Mapping[str, Any] | None = None
+    refunds: tuple[Mapping[str, Any], ...] = ()
+    refund_items: tuple[Mapping[str, Any], ...] = ()
+    event_id: UUID | None = None
+    payment_status: str | None = None
+    refunded: int | None = None
+    resolve_holds: str | None = None
+    return_sold: bool = False
+    extend_holds_until: datetime | None = None
+    return_money_of: tuple[tuple[UUID, str], ...] = ()
+    operations: tuple[Mapping[str, Any], ...] = ()
+    """Other things to be carried out at a gateway, as rows."""
+    failures: tuple[Call, ...] = ()
+    topics: tuple[str, ...] = ()
+    disputed: DisputeEffects | None = None
+    review_ending: ReviewEnding | None = None
+    """How the review of the address ended, where the path leads out of one and does not say it by itself."""
+    needs_stock: bool = False
+    """The money is there and the holds are gone: reserve again, or give the money back."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-def settlement_document(transaction: Transaction, order: LockedOrder, settlement: "Settlement") -> dict[str, Any]:
+def settlement_document(transaction: Transaction, order: LockedOrder, settlement: Settlement) -> dict[str, Any]:
     """What is to be written, with what the step means for the review of the order's address."""
     now = transaction.now
     review, review_failures = review_of_step(
@@ -54,7 +88,7 @@ def settlement_document(transaction: Transaction, order: LockedOrder, settlement
     }
 
 
-def _messages(transaction: Transaction, order: LockedOrder, settlement: "Settlement") -> list[dict[str, Any]]:
+def _messages(transaction: Transaction, order: LockedOrder, settlement: Settlement) -> list[dict[str, Any]]:
     """Each has a number of its own: that of the step it tells of, the last message of the last step."""
     before_first = order.sequence + len(settlement.path) - len(settlement.topics)
     status = settlement.path[-1] if settlement.path else order.status
@@ -70,7 +104,7 @@ def _messages(transaction: Transaction, order: LockedOrder, settlement: "Settlem
     ]
 
 
-def _operations(transaction: Transaction, settlement: "Settlement") -> list[Mapping[str, Any]]:
+def _operations(transaction: Transaction, settlement: Settlement) -> list[Mapping[str, Any]]:
     """What is owed back first, then what else is to be carried out at a gateway."""
     owed: list[Mapping[str, Any]] = [
         {

@@ -29,7 +29,8 @@ from holdfast.flows.money.capture_payment import (
     what_is_left_to_capture,
 )
 from holdfast.flows.money.return_money import return_money_owed
-from holdfast.flows.money.settlement import Settlement, write
+from holdfast.flows.money.settlement import write
+from holdfast.flows.money.settlement_document import Settlement
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, lock_order
 from holdfast.gateways.answers import event_from_snapshot

@@ -89,7 +89,7 @@ def _wall_clock(customer: str | None, address: Mapping[str, Any], shop: str | No
 
 
 def _refund(row: Mapping[str, Any] | None) -> RefundFacts | None:
-    return row and RefundFacts(Money(int(row["amount"]), row["currency"]), row["status"])  # type: ignore[return-value]
+    return None if row is None else RefundFacts(Money(int(row["amount"]), row["currency"]), row["status"])
 
 
 def _review(

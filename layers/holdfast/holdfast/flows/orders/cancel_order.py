@@ -8,9 +8,10 @@ from typing import Any
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
-from holdfast.flows.claims.idempotency import Answer, Claim, Patience, read_earlier, store_answer_and_commit
+from holdfast.flows.claims.idempotency import Answer, Claim, Patience, claim_key, store_answer_and_commit
 from holdfast.flows.money.return_money import return_money_owed
-from holdfast.flows.money.settlement import Settlement, write
+from holdfast.flows.money.settlement import write
+from holdfast.flows.money.settlement_document import Settlement
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
 from holdfast.flows.orders.find_order import order_id_of
 from holdfast.flows.orders.locked_order import LockedOrder, lock_order
@@ -46,16 +47,9 @@ def cancel_order(
 
     def work(transaction: Transaction) -> tuple[UUID | None, Answer] | None:
         order_id = order_id_of(transaction, caller, command.reference, Operation.CANCEL_ORDER)
-        earlier = transaction.value(
-            "SELECT orders.claim_key(:organization_id, CAST(:claim AS jsonb), :order_id, :now)",
-            organization_id=caller.organization_id,
-            claim=command.claim.document(now),
-            order_id=order_id,
-            now=now,
-        )
+        earlier = claim_key(transaction, command.claim, order_id)
         if earlier is not None:
-            answer = None if earlier["outcome"] == "busy" else read_earlier(earlier, command.claim, now)
-            return (None, answer) if isinstance(answer, Answer) else None
+            return (None, earlier) if isinstance(earlier, Answer) else None
         view = _cancel(transaction, order_id, command.reason)
         answer = render(view)
         store_answer_and_commit(transaction, command.claim, answer)

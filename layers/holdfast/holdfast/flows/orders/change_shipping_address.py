@@ -15,9 +15,10 @@ from uuid import UUID
 from holdfast.database.transaction import Transaction
 from holdfast.flows.addresses.locate_address import AddressSearch
 from holdfast.flows.checkout.planning import read_facts
-from holdfast.flows.claims.idempotency import Answer, Claim, Patience, read_earlier, store_answer_and_commit
+from holdfast.flows.claims.idempotency import Answer, Claim, Patience, claim_key, store_answer_and_commit
 from holdfast.flows.money.return_money import return_money_owed
-from holdfast.flows.money.settlement import Settlement, write
+from holdfast.flows.money.settlement import write
+from holdfast.flows.money.settlement_document import Settlement
 from holdfast.flows.operations.call_person import call_person
 from holdfast.flows.operations.process_names import Process
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
@@ -65,16 +66,9 @@ def change_shipping_address(
 
     def work(transaction: Transaction) -> tuple[UUID | None, Answer] | None:
         order_id = order_id_of(transaction, caller, command.reference, Operation.CHANGE_SHIPPING_ADDRESS)
-        earlier = transaction.value(
-            "SELECT orders.claim_key(:organization_id, CAST(:claim AS jsonb), :order_id, :now)",
-            organization_id=caller.organization_id,
-            claim=command.claim.document(now),
-            order_id=order_id,
-            now=now,
-        )
+        earlier = claim_key(transaction, command.claim, order_id)
         if earlier is not None:
-            answer = None if earlier["outcome"] == "busy" else read_earlier(earlier, command.claim, now)
-            return (None, answer) if isinstance(answer, Answer) else None
+            return (None, earlier) if isinstance(earlier, Answer) else None
         order = lock_order(transaction, order_id)
         _refuse_unless_changeable(order.status)
         _refuse_picked(transaction, order)

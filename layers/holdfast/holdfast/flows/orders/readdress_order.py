@@ -18,7 +18,7 @@ from holdfast.checkout.tax import Destination, TaxTable
 from holdfast.database.transaction import Transaction
 from holdfast.flows.addresses.locate_address import AddressSearch
 from holdfast.flows.money.price_difference import Difference, differences_of
-from holdfast.flows.money.settlement import Settlement
+from holdfast.flows.money.settlement_document import Settlement
 from holdfast.flows.orders.locked_order import LockedOrder
 from holdfast.flows.orders.reallocate import Reallocated, readdress_facts, reallocate
 from holdfast.inventory.reallocation import Cause

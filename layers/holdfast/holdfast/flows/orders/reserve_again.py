@@ -13,7 +13,8 @@ from sqlalchemy import Row
 from holdfast.database.errors import StaleFacts, translate
 from holdfast.database.transaction import Transaction
 from holdfast.flows.checkout.planning import RequestedItem, allocate_lines, hold_document, read_facts
-from holdfast.flows.money.settlement import Settlement, cancel_for_lost_stock, confirm
+from holdfast.flows.money.settlement import cancel_for_lost_stock, confirm
+from holdfast.flows.money.settlement_document import Settlement
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment
 from holdfast.flows.orders.reallocate import record_reallocation
 from holdfast.inventory.allocation import Line, Plan

@@ -1,20 +1,17 @@
 """On the road: a shipment is in transit, arrives, or fails to."""
 
-from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from holdfast.database.transaction import Transaction
-from holdfast.flows.claims.claimed_change import Render, change_once
+from holdfast.flows.claims.claimed_change import Render
 from holdfast.flows.claims.idempotency import Answer
 from holdfast.flows.operations.call_person import call_person
 from holdfast.flows.operations.process_names import Process
-from holdfast.flows.operations.ring_bell import ring_outbox_bell
 from holdfast.flows.shipping.follow_shipments import announce, follow_shipments
-from holdfast.flows.shipping.locked_shipments import LockedParcels, check_version, lock_shipment
-from holdfast.flows.shipping.prepare_shipment import Request
-from holdfast.flows.shipping.read_shipments import shipment_view
+from holdfast.flows.shipping.locked_shipments import LockedParcels
+from holdfast.flows.shipping.prepare_shipment import Request, take_step
 from holdfast.fulfillment.lifecycle import FailureReason, check_step
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation
@@ -26,7 +23,7 @@ PROCESS: Final = Process.SHIPMENT_FAILED
 
 def shipment_in_transit(runtime: Runtime, request: Request, now: datetime, render: Render) -> Answer:
     """The carrier has it. Raises NotFound, Conflict (it changed since) or TransitionRefused."""
-    return _step(runtime, request, Operation.MOVE_SHIPMENT, _in_transit, now, render)
+    return take_step(runtime, request, Operation.MOVE_SHIPMENT, _in_transit, now, render)
 
 
 def deliver_shipment(
@@ -36,7 +33,9 @@ def deliver_shipment(
 
     Raises NotFound, Conflict (it changed since), TransitionRefused, or InvalidInput for a time to come.
     """
-    return _step(runtime, request, Operation.DELIVER_SHIPMENT, partial(_deliver, at=delivered_at or now), now, render)
+    return take_step(
+        runtime, request, Operation.DELIVER_SHIPMENT, partial(_deliver, at=delivered_at or now), now, render
+    )
 
 
 def fail_shipment(
@@ -47,27 +46,7 @@ def fail_shipment(
 
     Raises NotFound, Conflict (it changed since) or TransitionRefused (it never left).
     """
-    return _step(runtime, request, Operation.FAIL_SHIPMENT, partial(_fail, reason=reason, notes=notes), now, render)
-
-
-def _step(
-    runtime: Runtime,
-    request: Request,
-    operation: Operation,
-    act: Callable[[Transaction, LockedParcels], None],
-    now: datetime,
-    render: Render,
-) -> Answer:
-    def change(transaction: Transaction) -> Mapping[str, Any]:
-        parcels = lock_shipment(transaction, request.shipment_id)
-        check_version(parcels.shipment, request.version)
-        act(transaction, parcels)
-        follow_shipments(transaction, parcels.order)
-        return shipment_view(transaction, request.shipment_id)
-
-    answer = change_once(runtime, request.caller, request.claim, operation, now, change, render)
-    ring_outbox_bell(runtime)
-    return answer
+    return take_step(runtime, request, Operation.FAIL_SHIPMENT, partial(_fail, reason=reason, notes=notes), now, render)
 
 
 def _in_transit(transaction: Transaction, parcels: LockedParcels) -> None:
@@ -80,6 +59,7 @@ def _in_transit(transaction: Transaction, parcels: LockedParcels) -> None:
         organization_id=transaction.tenant,
         id=parcels.shipment.id,
     )
+    follow_shipments(transaction, parcels.order)
 
 
 def _deliver(transaction: Transaction, parcels: LockedParcels, at: datetime) -> None:
@@ -99,6 +79,7 @@ def _deliver(transaction: Transaction, parcels: LockedParcels, at: datetime) -> 
         now=transaction.now,
     )
     announce(transaction, "shipment.delivered", parcels.order, parcels.shipment)
+    follow_shipments(transaction, parcels.order)
 
 
 def _fail(transaction: Transaction, parcels: LockedParcels, reason: FailureReason, notes: str | None) -> None:
@@ -120,3 +101,4 @@ def _fail(transaction: Transaction, parcels: LockedParcels, reason: FailureReaso
     announce(transaction, "shipment.failed", parcels.order, shipment, reason=reason)
     details = f"shipment {shipment.number} is {reason.replace('_', ' ')}: send it again, or give the money back"
     call_person(transaction, PROCESS, shipment.id, details, {"order_id": str(shipment.order_id)})
+    follow_shipments(transaction, parcels.order)

@@ -4,7 +4,8 @@ from typing import Any
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
-from holdfast.flows.money.settlement import Settlement, write
+from holdfast.flows.money.settlement import write
+from holdfast.flows.money.settlement_document import Settlement
 from holdfast.flows.orders.locked_order import LockedOrder
 from holdfast.flows.shipping.locked_shipments import LockedShipment
 from holdfast.orders.lifecycle import path_following

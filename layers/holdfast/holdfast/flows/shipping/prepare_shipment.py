@@ -38,29 +38,7 @@ class Request:
     version: int
 
 
-def pick_shipment(runtime: Runtime, request: Request, now: datetime, render: Render) -> Answer:
-    """Its goods are off the shelf. With the first, the order is being processed and its address stays as it is.
-
-    Raises NotFound, Conflict (it changed since; the order's money fell through) or TransitionRefused.
-    """
-    return _step(runtime, request, Operation.PICK_SHIPMENT, partial(_prepare, to=ShipmentStatus.PICKED), now, render)
-
-
-def pack_shipment(runtime: Runtime, request: Request, now: datetime, render: Render) -> Answer:
-    """It is ready to leave. Raises NotFound, Conflict or TransitionRefused."""
-    return _step(runtime, request, Operation.PACK_SHIPMENT, partial(_prepare, to=ShipmentStatus.PACKED), now, render)
-
-
-def cancel_shipment(runtime: Runtime, request: Request, reason: str, now: datetime, render: Render) -> Answer:
-    """Its goods go back to the shelf and wait in a new pending shipment: what was bought is always on its way.
-
-    Raises NotFound, TransitionRefused (it has left), or Conflict (it changed since; it waits for its money, which may
-    be taken at this moment).
-    """
-    return _step(runtime, request, Operation.CANCEL_SHIPMENT, partial(_call_off, reason=reason), now, render)
-
-
-def _step(
+def take_step(
     runtime: Runtime,
     request: Request,
     operation: Operation,
@@ -68,6 +46,12 @@ def _step(
     now: datetime,
     render: Render,
 ) -> Answer:
+    """Do something to one shipment as the caller saw it, once under their key; the answer shows what became of it.
+
+    ``act`` moves the shipment, and whatever follows it. Raises NotFound, Forbidden, Conflict (it changed since), and
+    whatever it raises.
+    """
+
     def change(transaction: Transaction) -> Mapping[str, Any]:
         parcels = lock_shipment(transaction, request.shipment_id)
         check_version(parcels.shipment, request.version)
@@ -77,6 +61,32 @@ def _step(
     answer = change_once(runtime, request.caller, request.claim, operation, now, change, render)
     ring_outbox_bell(runtime)
     return answer
+
+
+def pick_shipment(runtime: Runtime, request: Request, now: datetime, render: Render) -> Answer:
+    """Its goods are off the shelf. With the first, the order is being processed and its address stays as it is.
+
+    Raises NotFound, Conflict (it changed since; the order's money fell through) or TransitionRefused.
+    """
+    return take_step(
+        runtime, request, Operation.PICK_SHIPMENT, partial(_prepare, to=ShipmentStatus.PICKED), now, render
+    )
+
+
+def pack_shipment(runtime: Runtime, request: Request, now: datetime, render: Render) -> Answer:
+    """It is ready to leave. Raises NotFound, Conflict or TransitionRefused."""
+    return take_step(
+        runtime, request, Operation.PACK_SHIPMENT, partial(_prepare, to=ShipmentStatus.PACKED), now, render
+    )
+
+
+def cancel_shipment(runtime: Runtime, request: Request, reason: str, now: datetime, render: Render) -> Answer:
+    """Its goods go back to the shelf and wait in a new pending shipment: what was bought is always on its way.
+
+    Raises NotFound, TransitionRefused (it has left), or Conflict (it changed since; it waits for its money, which may
+    be taken at this moment).
+    """
+    return take_step(runtime, request, Operation.CANCEL_SHIPMENT, partial(_call_off, reason=reason), now, render)
 
 
 def _prepare(transaction: Transaction, parcels: LockedParcels, to: ShipmentStatus) -> None:

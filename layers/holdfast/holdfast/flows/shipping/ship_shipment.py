@@ -5,23 +5,15 @@ capture is owed); the gateway is asked outside any transaction; the capture's ou
 transaction that records it, whoever records it. An order that was paid at once skips the first two.
 """
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
-from holdfast.flows.claims.idempotency import (
-    Answer,
-    Claim,
-    Patience,
-    Resume,
-    read_earlier,
-    store_answer_and_commit,
-    take_over,
-)
+from holdfast.flows.claims.idempotency import Answer, Claim, Earlier, claim_key, store_answer_and_commit
 from holdfast.flows.money.capture_payment import (
     CaptureReason,
     capture_due,
@@ -29,7 +21,8 @@ from holdfast.flows.money.capture_payment import (
     what_is_left_to_capture,
 )
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
-from holdfast.flows.orders.locked_order import LockedPayment, lock_order
+from holdfast.flows.orders.decide_and_finish import decide_and_finish
+from holdfast.flows.orders.locked_order import LockedPayment
 from holdfast.flows.shipping.follow_shipments import follow_shipments, plan_shipments
 from holdfast.flows.shipping.leave_warehouse import depart, is_first, is_last, leave_if_paid, was_captured_for
 from holdfast.flows.shipping.locked_shipments import (
@@ -80,38 +73,13 @@ def ship_shipment(runtime: Runtime, command: ShipShipment, clock: Callable[[], d
     Forbidden, InvalidInput, TransitionRefused, Conflict (it changed since; its goods were refunded; the order's money
     fell through; another one of the order waits for its money), IdempotencyKeyReused or RequestInProgress.
     """
-    patience = Patience(time.sleep)
-    while True:
-        begun = _begin(runtime, command, clock(), render)
-        match begun:
-            case Answer():
-                ring_outbox_bell(runtime)
-                return begun
-            case UUID():
-                return _finish(runtime, command, begun, clock, render)
-            case Resume() if _is_taken_over(runtime, command, begun.order_id, clock()):
-                return _finish(runtime, command, begun.order_id, clock, render)
-            case _:
-                patience.wait()
 
-
-def _begin(runtime: Runtime, command: ShipShipment, now: datetime, render: Render) -> Answer | Resume | UUID | None:
-    """Decide, and commit with the claim: the answer, where no money is to be taken, else the order's id. ``None``: the
-    key is in use at this moment."""
-    caller = command.caller
-
-    def work(transaction: Transaction) -> Answer | Resume | UUID | None:
-        require(transaction, caller, Operation.SHIP_SHIPMENT)
+    def decide(transaction: Transaction) -> UUID | Earlier:
+        require(transaction, command.caller, Operation.SHIP_SHIPMENT)
         order_id = order_of(transaction, command.shipment_id)
-        earlier = transaction.value(
-            "SELECT orders.claim_key(:organization_id, CAST(:claim AS jsonb), :order_id, :now)",
-            organization_id=caller.organization_id,
-            claim=command.claim.document(now),
-            order_id=order_id,
-            now=now,
-        )
+        earlier = claim_key(transaction, command.claim, order_id)
         if earlier is not None:
-            return None if earlier["outcome"] == "busy" else read_earlier(earlier, command.claim, now)
+            return earlier
         parcels = lock_shipment(transaction, command.shipment_id)
         if parcels.shipment.is_leaving:
             return order_id
@@ -122,7 +90,10 @@ def _begin(runtime: Runtime, command: ShipShipment, now: datetime, render: Rende
             return answer
         return order_id
 
-    return runtime.database.transact(caller.organization_id, work, now=now, actor=caller.actor)
+    finish = partial(_finish, runtime, command, clock, render)
+    answer = decide_and_finish(runtime, command.caller, command.claim, clock, decide, finish)
+    ring_outbox_bell(runtime)
+    return answer
 
 
 def _check(parcels: LockedParcels, command: ShipShipment) -> None:
@@ -244,15 +215,8 @@ def _share(transaction: Transaction, parcels: LockedParcels, payment: LockedPaym
     )
 
 
-def _is_taken_over(runtime: Runtime, command: ShipShipment, order_id: UUID, now: datetime) -> bool:
-    caller = command.caller
-    with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
-        lock_order(transaction, order_id)
-        return take_over(transaction, command.claim, now)
-
-
 def _finish(
-    runtime: Runtime, command: ShipShipment, order_id: UUID, clock: Callable[[], datetime], render: Render
+    runtime: Runtime, command: ShipShipment, clock: Callable[[], datetime], render: Render, order_id: UUID
 ) -> Answer:
     """Ask the gateway, then answer with the shipment as it is: it has left, waits, or stays for want of its money."""
     caller = command.caller
@@ -274,6 +238,4 @@ def _finish(
         store_answer_and_commit(transaction, command.claim, answer)
         return answer
 
-    answer = runtime.database.transact(caller.organization_id, work, now=clock(), actor=caller.actor)
-    ring_outbox_bell(runtime)
-    return answer
+    return runtime.database.transact(caller.organization_id, work, now=clock(), actor=caller.actor)

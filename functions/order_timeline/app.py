@@ -1,10 +1,9 @@
-"""What the operations team looks at: all that happened to an order, and how the gateways do."""
+"""All that happened to an order, for the operations team."""
 
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
-from holdfast.flows.money.gateway_health import gateway_health
 from holdfast.flows.orders.order_timeline import order_timeline
 from holdfast.runtime import runtime
 from holdfast.web.caller import caller_from
@@ -27,9 +26,3 @@ def timeline(reference: OrderReference) -> Response[Any]:
     """Status, payments and their events, refunds, disputes, stock, calls, operations, messages and failures by time."""
     caller = caller_from(app.current_event.raw_event)
     return json_response(order_timeline(runtime(), caller, reference, utc_now()))
-
-
-@route(app, "GET /v1/ops/gateways", "Show how the gateways do", returns={200: "GatewayHealth"}, refuses=DATABASE)
-def gateways() -> Response[Any]:
-    """Each account with its calls of the last hour, its last webhook, and what waits to be processed or decided."""
-    return json_response(gateway_health(runtime(), caller_from(app.current_event.raw_event), utc_now()))

@@ -1,0 +1,44 @@
+"""A runtime for what is asked of a system from outside its functions: by a command, or of a database by its URL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from holdfast.runtime import Runtime
+from holdfast.settings import settings_from
+from local.postgres import Address
+from local.system import ARCHIVE_BUCKET, ARCHIVE_KEY_SECRET, LocalSystem
+
+
+def runtime_over(database: Address, *, verify_tls: bool = False, settings: Mapping[str, str] | None = None) -> Runtime:
+    """A runtime that has this database, and nothing else but what ``settings`` name."""
+    return Runtime(
+        settings_from(
+            {
+                "DATABASE_HOST": database.host,
+                "DATABASE_PORT": str(database.port),
+                "DATABASE_NAME": database.database,
+                "DATABASE_USER": database.user,
+                "DATABASE_PASSWORD": database.password or "",
+                "DATABASE_AUTHENTICATION": "password",
+                "DATABASE_TLS": "verify" if verify_tls else "off",
+                **(settings or {}),
+            }
+        )
+    )
+
+
+@contextmanager
+def runtime_of(system: LocalSystem, role: str = "holdfast_system") -> Iterator[Runtime]:
+    """A runtime of the running system, in the role of its schedules unless another is named."""
+    settings = {
+        "ARCHIVE_KEY_SECRET": ARCHIVE_KEY_SECRET,
+        "ARCHIVE_BUCKET": ARCHIVE_BUCKET,
+        "STRIPE_BASE_URL": system.stripe_url,
+    }
+    runtime = runtime_over(system.database_as(role), settings=settings)
+    try:
+        yield runtime
+    finally:
+        runtime.database.engine.dispose()
