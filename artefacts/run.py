@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from artefacts.budgets import breaches
+from artefacts.bytecode import compiled_anew
 from artefacts.expectations import SAMPLES, Sample
 from artefacts.shop import Ids, Shop
 from local import sample_events
@@ -126,6 +127,8 @@ class Run:
                     outcome.problems += [f"{name}/{sample.case}: {problem}"] if problem else []
                 outcome.measure(sandbox)
                 outcome.problems += breaches(name, artefact.size_bytes, sandbox.imported_at_init, sandbox.imported)
+                anew = compiled_anew((artefact.folder, *artefact.layers), sandbox.imported)
+                outcome.problems += [f"{name} compiles at every start: {what}" for what in anew]
         except NotAnswered as problem:
             outcome.problems.append(str(problem))
         return outcome
