@@ -32,9 +32,7 @@ MINUTES: Final = {"minute": 1, "minutes": 1, "hour": 60, "hours": 60, "day": 144
 LONGEST_LOOK_BACK_MINUTES: Final = 2 * 1440
 """Of an alarm, with room for a late tick. What runs less often cannot be missed by one; see WITHOUT_HEARTBEAT."""
 
-WITHOUT_HEARTBEAT: Final = {
-    "ColdExportFunction": "monthly, and an alarm looks back a week at most; ColdFilesBroken tells of what it finds",
-}
+WITHOUT_HEARTBEAT: Final[dict[str, str]] = {}
 
 
 def metrics(alarm: Any) -> Iterator[tuple[str, str, list[Any], Any]]:
