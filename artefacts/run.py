@@ -20,6 +20,8 @@ from local.model import Function
 
 EMPTY: Final = "an empty handler"
 """What cold starts are compared with: Powertools' resolver with one route, on the same layers."""
+STACK: Final = "the packages alone"
+"""The same with validation, and with the packages that an API function of ours cannot do without."""
 _EMPTY_APP: Final = """
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
 
@@ -34,6 +36,11 @@ def health():
 def handler(event, context):
     return app.resolve(event, context)
 """
+_STACK_APP: Final = (
+    "import pg8000.dbapi, pydantic, sqlalchemy, urllib3\n"
+    "from aws_lambda_powertools.event_handler.openapi import params\n"
+    + _EMPTY_APP.replace("Resolver()", "Resolver(enable_validation=True)")
+)
 _MISSING: Final = object()
 
 
@@ -78,11 +85,11 @@ class Build:
             memory_mb=function.memory_mb,
         )
 
-    def empty(self, like: Artefact, folder: Path) -> Artefact:
-        """A function that does nothing, with the layers of another."""
+    def bare(self, name: str, like: Artefact, folder: Path) -> Artefact:
+        """EMPTY or STACK: a function that does nothing, with the layers of another."""
         folder.mkdir(exist_ok=True)
-        (folder / "app.py").write_text(_EMPTY_APP)
-        return Artefact(EMPTY, folder, like.layers, "app.handler", like.timeout_seconds, like.memory_mb)
+        (folder / "app.py").write_text(_EMPTY_APP if name == EMPTY else _STACK_APP)
+        return Artefact(name, folder, like.layers, "app.handler", like.timeout_seconds, like.memory_mb)
 
     @staticmethod
     def _name(layer: Any) -> str:
@@ -156,12 +163,20 @@ class Run:
         kept |= {stands: str(_at(body, path)) for stands, path in sample.keeps.items()}
         return f"it says {_shown(wrong)}, not {dict(sample.says)}: {body}" if wrong else ""
 
-    def empty(self, folder: Path) -> Outcome:
+    def bare(self, name: str, folder: Path) -> Outcome:
         """A cold start of a function that does nothing."""
-        artefact = self._build.empty(self._artefact("api_docs")[0], folder)
-        outcome = Outcome(EMPTY, artefact.size_bytes)
-        with self._emulator.running(artefact, {}) as sandbox:
-            sandbox.invoke(sample_events.render("api_docs/health", now=self._shop.now()))
+        artefact = self._build.bare(name, self._artefact("api_docs")[0], folder)
+        return self._cold(artefact, {}, sample_events.render("api_docs/health", now=self._shop.now()))
+
+    def cold(self, name: str) -> Outcome:
+        """A cold start of a function, asked by its first sample alone."""
+        event = self._shop.render(f"{name}/{SAMPLES[name][0].case}", self._prepared[name][0])
+        return self._cold(*self._artefact(name), event)
+
+    def _cold(self, artefact: Artefact, environment: Mapping[str, str], event: Any) -> Outcome:
+        outcome = Outcome(artefact.name, artefact.size_bytes)
+        with self._emulator.running(artefact, environment) as sandbox:
+            sandbox.invoke(event)
             outcome.measure(sandbox)
         return outcome
 
