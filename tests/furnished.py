@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from holdfast.flows.archive.hold_orders import place_hold
 from holdfast.values.caller import Caller, CallerKind
 from holdfast.values.ids import uuid7
 from tests import shipping
-from tests.archive.scenes import archive, delivered, purge, verify
+from tests.archive.scenes import archive, delivered, export, purge, verify
 from tests.flows import moving, reviewing
 from tests.flows.actions import guest, ordered, relay
 from tests.flows.dead_lettering import (
@@ -20,12 +21,14 @@ from tests.flows.dead_lettering import (
     mend_events,
     paid_unheard,
 )
+from tests.flows.letters import manager
 from tests.flows.mailing import messages, notify
 from tests.handlers.door import Door
 from tests.house import House
 
 SKUS: Final = ("TEE", "TEE-BLK-M", "MUG")
 PICKED, PACKED, SHIPPED, MOVED = (shipping.pick,), (shipping.pack,), (shipping.ship,), (shipping.in_transit,)
+DAYS_OF_A_MONTH_THAT_IS_OVER: Final = 45
 LINKS: Final = 14
 """Orders whose address waits for its shopper."""
 
@@ -43,6 +46,9 @@ THINGS: Final[Mapping[str, str]] = {
     " WHERE organization_id = :o ORDER BY id",
     "review": "SELECT status AS state, id AS review_id, version FROM addresses.reviews"
     " WHERE organization_id = :o ORDER BY id",
+    "hold": "SELECT id AS hold_id FROM archive.legal_holds WHERE organization_id = :o ORDER BY id",
+    "month": "SELECT DISTINCT to_char(month, 'YYYY-MM') AS month FROM archive.cold_files"
+    " WHERE organization_id = :o ORDER BY 1",
     "batch": "SELECT id AS batch_id FROM archive.archive_batches WHERE organization_id = :o ORDER BY id",
     "override": "SELECT id AS override_id, version, warehouse_id FROM inventory.capacity_overrides"
     " WHERE organization_id = :o ORDER BY id",
@@ -77,6 +83,8 @@ THING_OF_PARAMETER: Final[Mapping[str, str]] = {
     "customer_id": "customer",
     "shipment_id": "shipment",
     "review_id": "review",
+    "hold_id": "hold",
+    "month": "month",
     "batch_id": "batch",
     "override_id": "override",
     "fingerprint": "group",
@@ -159,14 +167,20 @@ def furnish(house: House) -> Pantry:
 
 
 def _archived(house: House) -> None:
-    """Orders in the archive, one batch of them and one purged."""
-    names = ("archive_after_months", "archive_settled_days", "archive_grace_days")
+    """Orders in the archive, of a month that lies in cold storage, and of today; one of those is held."""
+    names = ("archive_after_months", "archive_settled_days", "archive_grace_days", "archive_cold_after_months")
     moving.settings(house, **dict.fromkeys(names, 0))
-    delivered(house, 3, items={"MUG": 1})
-    house.clock.advance(minutes=1)
-    archive(house)
-    verify(house)
-    purge(house)
+    boss = manager(house, "keeper", "admin")
+    for days_ago in (DAYS_OF_A_MONTH_THAT_IS_OVER, 0):
+        house.clock.advance(days=-days_ago)
+        order_ids = delivered(house, 3, items={"MUG": 1})
+        house.clock.advance(minutes=1)
+        archive(house)
+        verify(house)
+        purge(house)
+        house.clock.advance(days=days_ago)
+    place_hold(house.runtime, boss, str(order_ids[0]), reason="a lawsuit", now=house.clock())
+    export(house)
     house.sql(
         "UPDATE tenancy.organizations SET settings = settings - CAST(:names AS text[]) WHERE id = :o",
         names=list(names),

@@ -275,6 +275,7 @@ DEFINERS_OF_ALL = {
     "tenancy.gateway_account_of_endpoint": "the way in before a tenant is known",
     "archive.drop_month": "months are of all tenants",
     "archive.drop_old_months": "months are of all tenants",
+    "inventory.drop_month_of_movements": "months are of all tenants",
 }
 """Functions with their owner's rights that are asked about no tenant."""
 

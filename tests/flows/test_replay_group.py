@@ -20,8 +20,16 @@ from holdfast.payments.dead_letters import DeadLetterStatus
 from holdfast.payments.group_replays import GroupReplayState
 from holdfast.values.caller import Caller
 from holdfast.values.errors import Conflict, NotFound
-from tests.flows.actions import ordered
-from tests.flows.dead_lettering import add_class, break_events, fail_until_given_up, mend_events, replay, steps
+from tests.flows.actions import authenticate, ordered
+from tests.flows.dead_lettering import (
+    ASKS,
+    add_class,
+    break_events,
+    fail_until_given_up,
+    mend_events,
+    replay,
+    steps,
+)
 from tests.flows.letters import group_replays, letter, manager, put_letter
 from tests.house import House
 
@@ -39,7 +47,8 @@ class Ward:
 
     def fill(self, number: int) -> Sequence[UUID]:
         """So many dead letters of one trouble, which is over."""
-        order_id = ordered(self.house)
+        order_id = ordered(self.house, token=ASKS)
+        authenticate(self.house, order_id)
         (webhook,) = self.house.webhooks("payment_intent.succeeded", order_id=order_id)
         break_events(self.house)
         for each in range(number):

@@ -1,14 +1,16 @@
 """``python -m tests.released``: keep what is released now, to hold the next release against it.
 
 Three files beside this one: the OpenAPI document, what the roles of the application may call and write in the database,
-and the rows of a furnished shop. Run by whoever makes a release (``make keep-release``), in the commit that is tagged,
-and at no other time: it forgives every break since the last one.
+and the rows and cold files of a furnished shop. Run by whoever makes a release (``make keep-release``), in the commit
+that is tagged, and at no other time: it forgives every break since the last one.
 """
 
+import base64
 import json
 from dataclasses import replace
 
 from local.openapi import DOCUMENT as CURRENT_DOCUMENT
+from tests.archive.scenes import objects
 from tests.database.acting import connected
 from tests.furnished import furnish
 from tests.fuzz.stage import open_stage
@@ -28,6 +30,7 @@ def main() -> None:
                 "made_at": house.clock.now.isoformat(),
                 "organization_id": str(house.organization_id),
                 "rows": rows_of(connection),
+                "cold_storage": {key: base64.b64encode(body).decode() for key, body in objects(house).items()},
             }
             keep(ROWS, release)
             keep(CONTRACT, contract_of(connection))

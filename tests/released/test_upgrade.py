@@ -1,5 +1,6 @@
 """What the last release has left in a database goes through the newer migrations and goes on."""
 
+import base64
 import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -14,7 +15,7 @@ from holdfast.values.caller import Caller, CallerKind
 from local.postgres import Server
 from local.testing import database
 from tests import shipping
-from tests.archive.scenes import archive, archive_environment, prove, purge, verify
+from tests.archive.scenes import archive, archive_environment, bucket, prove, prove_cold, purge, verify
 from tests.flows.actions import expire, status
 from tests.house import ROLE_PASSWORD, House, make_partitions_around_now
 from tests.refunding import refund
@@ -30,6 +31,8 @@ def upgraded(postgres: Server, aws: str, stripe_url: str, secret_store: SecretSt
         upgrade(owner.url, role_password=ROLE_PASSWORD)
         make_partitions_around_now(owner)
         with House(owner, stripe_url, secret_store, archive_environment()) as house:
+            for key, body in release["cold_storage"].items():
+                bucket(house).put_object(Key=key, Body=base64.b64decode(body))
             _move_in(house, release)
             yield house
 
@@ -79,6 +82,11 @@ def test_orders_are_listed_and_read_the_archived_ones_too(upgraded: House) -> No
         assert upgraded.order(str(row["id"]))["items"]
     for row in upgraded.rows("SELECT order_number FROM archive.archive_index"):
         assert upgraded.order(row["order_number"])["order_number"] == row["order_number"]
+
+
+def test_a_file_of_the_release_in_cold_storage_is_proven(upgraded: House) -> None:
+    found = prove_cold(upgraded)
+    assert (found.files, found.orders, found.broken) == (1, 3, [])
 
 
 def test_an_order_whose_card_was_declined_is_paid_shipped_and_refunded(upgraded: House) -> None:

@@ -87,7 +87,7 @@ def _pace_minutes(expression: str) -> int:
     lambda template: template.resources.pop("DailySchedulesSilentAlarm"),
     lambda template: template.alarms["HourlySchedulesSilentAlarm"].update(TreatMissingData="notBreaching"),
     lambda template: template.alarms["HourlySchedulesSilentAlarm"].update(EvaluationPeriods=1),
-    lambda template: template.functions["ColdExportFunction"].pop("Events"),
+    lambda template: template.functions["ColdExportFunction"]["Events"].pop("EveryFiveMinutes"),
 )
 def a_clock_that_stands_still_wakes_somebody(template: Template) -> Iterator[str]:
     paces: dict[str, int] = {}
