@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
@@ -176,8 +177,10 @@ class Run:
     def _cold(self, artefact: Artefact, environment: Mapping[str, str], event: Any) -> Outcome:
         outcome = Outcome(artefact.name, artefact.size_bytes)
         with self._emulator.running(artefact, environment) as sandbox:
-            sandbox.invoke(event)
+            answer = sandbox.invoke(event)
             outcome.measure(sandbox)
+        if isinstance(answer, dict) and answer.get("statusCode", 0) >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise NotAnswered(f"{artefact.name} answered {answer['statusCode']}: {answer['body']}")
         return outcome
 
     def blindfold(self) -> Iterator[str]:
