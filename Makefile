@@ -109,13 +109,13 @@ cost: .venv/.current ## Compute the tables of docs/cost.md anew from what is cou
 	@$(bin)/python -m bench.bill
 
 artefacts: .venv/.current .venv-sam/.current ## Build for this machine, and let every built function answer its samples
-	@PATH="$(CURDIR)/$(bin):$$PATH" .venv-sam/bin/sam build --config-env ci --build-dir .aws-sam/own --parameter-overrides \
+	@PATH="$(CURDIR)/$(bin):$$PATH" .venv-sam/bin/python -m artefacts.build --config-env ci --build-dir .aws-sam/own --parameter-overrides \
 	  "Environment=ci Runtime=python$$($(bin)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])') \
 	  Architecture=$$(uname -m | sed 's/aarch64/arm64/')" >/dev/null
 	@$(bin)/python -m artefacts .aws-sam/own --jobs $(JOBS) $(ARGS)
 
 build: .venv-sam/.current ## Build what is deployed, into .aws-sam (ENV=ci|dev|prod)
-	@PATH="$(CURDIR)/$(bin):$$PATH" .venv-sam/bin/sam build --config-env $(or $(ENV),ci)
+	@PATH="$(CURDIR)/$(bin):$$PATH" .venv-sam/bin/python -m artefacts.build --config-env $(or $(ENV),ci)
 
 lock: ## Pin the newest versions that fit the .in files
 	@work="$$(mktemp -d)"; trap 'rm -rf "$$work"' EXIT; \

@@ -1,7 +1,7 @@
 """`python -m artefacts BUILD`: every function in a folder that `sam build` made answers its sample events.
 
-Wrong answers, sizes and imports over budget fail. Cold starts are told beside that of an empty handler, measured in
-the same run under the same load, and never fail.
+Wrong answers, sizes and imports over budget, and what would be compiled at every start, fail. Cold starts are told
+beside that of an empty handler, measured in the same run under the same load, and never fail.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from artefacts.budgets import MEGABYTE
 from artefacts.expectations import LANE, SAMPLES
-from artefacts.run import EMPTY, Build, Outcome, Run
+from artefacts.run import EMPTY, STACK, Build, Outcome, Run
 from artefacts.shop import open_shop
 from local import sample_events
 from local.children import ROOT
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sam", type=Path, default=ROOT / ".venv-sam", help="where the SAM CLI is installed")
     parser.add_argument("--jobs", type=int, default=2, help="functions that run at once")
     parser.add_argument("--only", nargs="*", default=[], help="these functions alone")
+    parser.add_argument("--rounds", type=int, default=0, help="only start them cold, in turns, so many times each")
     options = parser.parse_args(arguments)
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="holdfast-artefacts-") as folder:
@@ -43,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         emulator = Emulator(binary(options.sam), gather_runtime(work / "runtime"), work / "logs")
         with open_shop(work / "state") as shop:
             run = Run(shop, Build(options.build), emulator)
+            if options.rounds:
+                print(_rounds(run, options.only or run.functions, options.rounds, work))
+                return 0
             outcomes, problems = _run(run, options.only, options.jobs, work)
     print(_table(outcomes))
     problems += [problem for outcome in outcomes for problem in outcome.problems]
@@ -64,10 +69,43 @@ def _run(run: Run, only: Sequence[str], jobs: int, work: Path) -> tuple[list[Out
     with ThreadPoolExecutor(jobs) as pool:
         for number, name in enumerate(each for each in chosen if each not in LANE):
             if number % EMPTY_EVERY == 0:
-                pending.append(pool.submit(run.empty, work / f"empty-{number}"))
+                pending.append(pool.submit(run.bare, EMPTY, work / f"empty-{number}"))
             pending.append(pool.submit(run.answers, name))
     # What the archive takes away, the others may still be asked about: it comes after them, one after the other.
     return [each.result() for each in pending] + [run.answers(name) for name in alone], problems
+
+
+def _rounds(run: Run, names: Sequence[str], rounds: int, work: Path) -> str:
+    """Cold starts one at a time, everyone once a round, so that all meet the same load."""
+    run.prepare(list(names))
+    starts: dict[str, Callable[[], Outcome]] = {
+        EMPTY: partial(run.bare, EMPTY, work / "empty"),
+        STACK: partial(run.bare, STACK, work / "stack"),
+        **{name: partial(run.cold, name) for name in names},
+    }
+    done: dict[str, list[Outcome]] = {name: [] for name in starts}
+    for _ in range(rounds):
+        for name, start in starts.items():
+            done[name].append(start())
+    base = [each.cold_ms for each in done[EMPTY]]
+    lines = [
+        f"{'function':<24}{'unzipped MB':>12}{'first answer ms':>24}{'x empty':>20}{'imports ms':>12}{'modules':>9}"
+    ]
+    for name, outcomes in done.items():
+        first, imports = [each.cold_ms for each in outcomes], [each.init_ms for each in outcomes]
+        ratios = [mine / empty for mine, empty in zip(first, base, strict=True)]
+        lines.append(
+            f"{name:<24}{outcomes[0].size_bytes / MEGABYTE:>12.1f}{_spread(first, 0):>24}{_spread(ratios, 1):>20}"
+            f"{statistics.median(imports):>12.0f}{outcomes[0].modules:>9}"
+        )
+    return "\n".join(
+        [*lines, f"median [smallest .. largest] of {rounds} rounds; a ratio is to the same round's empty handler"]
+    )
+
+
+def _spread(figures: Sequence[float], digits: int) -> str:
+    low, high = min(figures), max(figures)
+    return f"{statistics.median(figures):.{digits}f} [{low:.{digits}f} .. {high:.{digits}f}]"
 
 
 def _table(outcomes: Sequence[Outcome]) -> str:

@@ -17,6 +17,7 @@ WAREHOUSE, VARIANT, ELSEWHERE = (sample_id(end) for end in ("a1", "a2", "a3"))
 ORDER, PAYMENT, SHIPMENT = (sample_id(end) for end in ("d1", "f1", "c1"))
 OVERRIDE = REVIEW = SHIPMENT
 TRANSFER = CUSTOMER = BATCH = sample_id("b1")
+HOLD: Final = sample_id("b2")
 METHOD = PAYMENT
 FAILURE, ERROR_CLASS = sample_id("e1"), sample_id("e3")
 MAIL, SUPPRESSION = sample_id("f1001"), sample_id("f2001")
@@ -257,8 +258,17 @@ SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
         Sample("prove", 200, {"proof.finished": True}),
         Sample("list_discrepancies", 200, {"discrepancies": []}),
         Sample("restore", 200, {"was_in": "archived", "restored": True}, ids=one(NUMBER, Shop.archivable)),
+        Sample("place_hold", 201, {"hold.released_at": None}, keeps={HOLD: "hold.id"}),
+        Sample("list_holds", 200, {"holds.0.released_at": None}),
+        Sample("release_hold", 200, {"hold.released_by": f"staff:{STAFF}"}),
+        # The demo shop is not as old as that.
+        Sample("restore_month", 404, {"detail": "nothing of this month lies in cold storage"}),
+        Sample("list_restored_months", 200, {"restores": []}),
     ),
-    "cold_export": (Sample("tick", says={"broken": [], "finished": True}),),
+    "cold_export": (
+        Sample("tick", says={"broken": [], "finished": True}),
+        Sample("restore_months", says={"months": 0, "finished": True}),
+    ),
     "customer_data": (
         Sample("export", 200, {"customer.status": "active"}, ids=one(CUSTOMER, Shop.customer)),
         Sample("erase", 200, {"erasure.active_orders": 1}),
@@ -273,8 +283,11 @@ SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
         Sample("shipped", says={"outcome": "already_there"}),
         Sample("file", says={"outcome": "imported", "rows": 3, "added": 2, "bad": 1}),
     ),
-    "migrate": (Sample("upgrade", says={"upgraded_to": "head"}),),
+    "migrate": (
+        Sample("upgrade", says={"upgraded_to": "head"}),
+        Sample("open_shop", says={"outcome": "opened", "rows.stock.levels_made": 2}),
+    ),
 }
 
-LANE: Final = ("archival", "archive_verification", "archive_operations", "cold_export")
-"""Functions that stand on what the one before them did; what one of them keeps, the next has."""
+LANE: Final = ("archival", "archive_verification", "archive_operations", "cold_export", "migrate")
+"""Functions that stand on what the one before them did, and the one that opens another shop, which others would see."""

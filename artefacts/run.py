@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
 from artefacts.budgets import breaches
+from artefacts.bytecode import compiled_anew
 from artefacts.expectations import SAMPLES, Sample
 from artefacts.shop import Ids, Shop
 from local import sample_events
@@ -19,6 +21,8 @@ from local.model import Function
 
 EMPTY: Final = "an empty handler"
 """What cold starts are compared with: Powertools' resolver with one route, on the same layers."""
+STACK: Final = "the packages alone"
+"""The same with validation, and with the packages that an API function of ours cannot do without."""
 _EMPTY_APP: Final = """
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
 
@@ -33,6 +37,11 @@ def health():
 def handler(event, context):
     return app.resolve(event, context)
 """
+_STACK_APP: Final = (
+    "import pg8000.dbapi, pydantic, sqlalchemy, urllib3\n"
+    "from aws_lambda_powertools.event_handler.openapi import params\n"
+    + _EMPTY_APP.replace("Resolver()", "Resolver(enable_validation=True)")
+)
 _MISSING: Final = object()
 
 
@@ -77,11 +86,11 @@ class Build:
             memory_mb=function.memory_mb,
         )
 
-    def empty(self, like: Artefact, folder: Path) -> Artefact:
-        """A function that does nothing, with the layers of another."""
+    def bare(self, name: str, like: Artefact, folder: Path) -> Artefact:
+        """EMPTY or STACK: a function that does nothing, with the layers of another."""
         folder.mkdir(exist_ok=True)
-        (folder / "app.py").write_text(_EMPTY_APP)
-        return Artefact(EMPTY, folder, like.layers, "app.handler", like.timeout_seconds, like.memory_mb)
+        (folder / "app.py").write_text(_EMPTY_APP if name == EMPTY else _STACK_APP)
+        return Artefact(name, folder, like.layers, "app.handler", like.timeout_seconds, like.memory_mb)
 
     @staticmethod
     def _name(layer: Any) -> str:
@@ -126,6 +135,8 @@ class Run:
                     outcome.problems += [f"{name}/{sample.case}: {problem}"] if problem else []
                 outcome.measure(sandbox)
                 outcome.problems += breaches(name, artefact.size_bytes, sandbox.imported_at_init, sandbox.imported)
+                anew = compiled_anew((artefact.folder, *artefact.layers), sandbox.imported)
+                outcome.problems += [f"{name} compiles at every start: {what}" for what in anew]
         except NotAnswered as problem:
             outcome.problems.append(str(problem))
         return outcome
@@ -153,13 +164,23 @@ class Run:
         kept |= {stands: str(_at(body, path)) for stands, path in sample.keeps.items()}
         return f"it says {_shown(wrong)}, not {dict(sample.says)}: {body}" if wrong else ""
 
-    def empty(self, folder: Path) -> Outcome:
+    def bare(self, name: str, folder: Path) -> Outcome:
         """A cold start of a function that does nothing."""
-        artefact = self._build.empty(self._artefact("api_docs")[0], folder)
-        outcome = Outcome(EMPTY, artefact.size_bytes)
-        with self._emulator.running(artefact, {}) as sandbox:
-            sandbox.invoke(sample_events.render("api_docs/health", now=self._shop.now()))
+        artefact = self._build.bare(name, self._artefact("api_docs")[0], folder)
+        return self._cold(artefact, {}, sample_events.render("api_docs/health", now=self._shop.now()))
+
+    def cold(self, name: str) -> Outcome:
+        """A cold start of a function, asked by its first sample alone."""
+        event = self._shop.render(f"{name}/{SAMPLES[name][0].case}", self._prepared[name][0])
+        return self._cold(*self._artefact(name), event)
+
+    def _cold(self, artefact: Artefact, environment: Mapping[str, str], event: Any) -> Outcome:
+        outcome = Outcome(artefact.name, artefact.size_bytes)
+        with self._emulator.running(artefact, environment) as sandbox:
+            answer = sandbox.invoke(event)
             outcome.measure(sandbox)
+        if isinstance(answer, dict) and answer.get("statusCode", 0) >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise NotAnswered(f"{artefact.name} answered {answer['statusCode']}: {answer['body']}")
         return outcome
 
     def blindfold(self) -> Iterator[str]:

@@ -2,8 +2,8 @@
 
 The process sees what Lambda would show it and nothing else: the function's folder, its layers, and the packages that
 Lambda itself brings (the runtime client and boto3). The repository and the developer's environment are out of its
-sight, so that a package that was left out of an artefact is missing here too. Nothing is compiled ahead: `/var/task`
-and `/opt` are read-only in Lambda, and every cold start there compiles what it imports.
+sight, so that a package that was left out of an artefact is missing here too. No bytecode is written: `/var/task` and
+`/opt` are read-only in Lambda, and every cold start there compiles what came without.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from holdfast.runtime import runtime
 from holdfast.web.archive_models import BatchStatus, HoldBody, Month, ReconcileBody, RestoreBody, RestoreMonthBody
 from holdfast.web.caller import caller_from
 from holdfast.web.clock import utc_now
+from holdfast.web.fields import Body
 from holdfast.web.http import OrderReference, json_response, make_resolver, serve
-from holdfast.web.models import Body
 from holdfast.web.routes import DATABASE, JSON_BODY, route
 from holdfast.web.schedules import time_left
 

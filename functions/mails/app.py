@@ -13,9 +13,9 @@ from holdfast.runtime import runtime
 from holdfast.web.answers import change_answer
 from holdfast.web.caller import caller_from
 from holdfast.web.clock import utc_now
+from holdfast.web.fields import Body, EmailAddress
 from holdfast.web.http import IdempotencyKey, json_response, make_resolver, serve
 from holdfast.web.mail_models import LiftBody
-from holdfast.web.models import Body, EmailAddress
 from holdfast.web.problems import stored_response
 from holdfast.web.routes import DATABASE, IDEMPOTENT, JSON_BODY, route
 

@@ -15,7 +15,7 @@ from holdfast.runtime import runtime
 from holdfast.web.caller import caller_from
 from holdfast.web.clock import utc_now
 from holdfast.web.http import json_response, make_resolver, serve
-from holdfast.web.operations_models import RefoldBody
+from holdfast.web.money_models import RefoldBody
 from holdfast.web.routes import DATABASE, JSON_BODY, route
 
 app = make_resolver()

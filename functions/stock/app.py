@@ -13,8 +13,8 @@ from holdfast.runtime import runtime
 from holdfast.web.answers import change_answer
 from holdfast.web.caller import caller_from
 from holdfast.web.clock import utc_now
+from holdfast.web.fields import Body
 from holdfast.web.http import IdempotencyKey, json_response, make_resolver, serve
-from holdfast.web.models import Body
 from holdfast.web.problems import stored_response
 from holdfast.web.routes import DATABASE, IDEMPOTENT, JSON_BODY, route
 from holdfast.web.stock_models import AdjustmentBody, ReceiptBody, SafetyStockBody

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import urllib3
 
-from holdfast.flows.checkout.charge_payment import tidings_of
+from holdfast.flows.money.event_record import tidings_of
 from holdfast.gateways.adyen import AdyenGateway
 from holdfast.gateways.adyen_webhooks import WEBHOOK_ANSWER, verify_and_parse_webhook
 from holdfast.gateways.port import (

@@ -4,7 +4,7 @@ from itertools import permutations
 
 import pytest
 
-from holdfast.flows.checkout.charge_payment import tidings_of
+from holdfast.flows.money.event_record import tidings_of
 from holdfast.gateways.port import GatewayEvent
 from holdfast.payments.state import PaymentFacts, join
 from holdfast.values.payment_events import DisputeOutcome

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from holdfast.flows.checkout.charge_payment import tidings_of
+from holdfast.flows.money.event_record import tidings_of
 from holdfast.gateways.answers import event_from_refund_snapshot, event_from_snapshot
 from holdfast.gateways.port import AuthorizeRequest, GatewayEvent, PaymentSnapshot
 from holdfast.payments.model import PaymentStatus

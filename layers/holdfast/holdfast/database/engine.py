@@ -80,11 +80,12 @@ def _password_source(database: DatabaseSettings) -> Callable[[], str | None]:
     if database.authentication is DatabaseAuthentication.PASSWORD:
         return lambda: database.password
 
+    import boto3  # noqa: PLC0415 -- costs 90 ms that a password login does not need
+
+    client = boto3.client("rds")  # once: it reads the service's model, and every connection needs a token of it
+
     def iam_token() -> str:
         # A token is valid for 15 minutes and only needed while connecting: one is made for each connection.
-        import boto3  # noqa: PLC0415 -- costs 90 ms that a password login does not need
-
-        client = boto3.client("rds")
         return str(
             client.generate_db_auth_token(DBHostname=database.host, Port=database.port, DBUsername=database.user)
         )

@@ -7,8 +7,7 @@ from pydantic import AwareDatetime, StrictBool, StringConstraints, model_validat
 
 from holdfast.addresses.review_link import TOKEN_MAX_CHARACTERS
 from holdfast.flows.addresses.answer_review import CorrectedAddress
-from holdfast.web.models import Body, Line, Name, text
-from holdfast.web.operations_models import Note, Version
+from holdfast.web.fields import Body, Line, Name, Note, Version, text
 
 LinkToken = Annotated[
     str, Path(max_length=TOKEN_MAX_CHARACTERS, description="What the link in the mail carries. It is a secret.")

@@ -13,7 +13,7 @@ from holdfast.inventory.simulation import AS_RECORDED, AdditionalWarehouse, Ware
 from holdfast.values.caller import Caller
 from holdfast.values.coordinates import Coordinates
 from holdfast.values.shipping import ShippingPreference
-from holdfast.web.models import Body
+from holdfast.web.fields import Body
 from holdfast.web.stock_models import PIECES_MAX, Timezone
 
 CHANGES_MAX = 50

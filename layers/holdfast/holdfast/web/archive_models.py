@@ -6,8 +6,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Path
 from pydantic import Field
 
 from holdfast.archive.policy import BatchStatus, Strategy
-from holdfast.web.models import Body
-from holdfast.web.operations_models import Note
+from holdfast.web.fields import Body, Note
 
 __all__ = ["BatchStatus", "EraseBody", "HoldBody", "Month", "ReconcileBody", "RestoreBody", "RestoreMonthBody"]
 

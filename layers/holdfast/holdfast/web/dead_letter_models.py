@@ -14,8 +14,7 @@ from holdfast.flows.dead_letters.replay_group import Rate
 from holdfast.payments.dead_letters import DeadLetterPriority, DeadLetterStatus
 from holdfast.payments.group_replays import PER_MINUTE_MAX, REPLAYS_MAX
 from holdfast.values.payment_events import EventType
-from holdfast.web.models import Body, Name, Notes
-from holdfast.web.operations_models import Note, Version
+from holdfast.web.fields import Body, Name, Note, Notes, Version
 
 CLASS_DELAY_MAX_SECONDS: Final = 86_400
 KEYWORDS_MAX: Final = 10

@@ -1,6 +1,6 @@
 """What the operations API takes about mails."""
 
-from holdfast.web.models import Body
+from holdfast.web.fields import Body
 from holdfast.web.stock_models import Reason
 
 

@@ -1,52 +1,22 @@
 """What the API takes, as Pydantic models: unknown fields are refused, every size is bounded."""
 
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints, model_validator
+from pydantic import Field, StrictBool, StringConstraints, model_validator
 
 from holdfast.flows.checkout.planning import ORDER_LINES_MAX, CheckoutRequest, RequestedItem
 from holdfast.values.address import Address
 from holdfast.values.shipping import ShippingPreference
+from holdfast.web.fields import QUANTITY_MAX, Body, EmailAddress, Language, Line, Name, Notes, Sku, text
 
-QUANTITY_MAX: Final = 10_000
-NOTES_MAX_CHARACTERS: Final = 2_000
 TOKEN_MAX_CHARACTERS: Final = 8_000
 DETAILS_MAX: Final = 16
 DETAIL_MAX_CHARACTERS: Final = 16_000
 
-# PostgreSQL text cannot hold NUL, and no name, street or SKU has control characters.
-_PRINTABLE: Final = r"^[^\x00-\x1f\x7f]*$"
-
-
-def text(maximum: int, minimum: int = 1) -> Any:
-    """A line of text of so many characters, without control characters."""
-    return StringConstraints(min_length=minimum, max_length=maximum, strip_whitespace=True, pattern=_PRINTABLE)
-
-
-Name = Annotated[str, text(200)]
-Line = Annotated[str, text(200)]
-Sku = Annotated[str, text(100)]
-EmailAddress = Annotated[
-    str, StringConstraints(max_length=254, pattern=r"^[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+\.[^@\s\x00-\x1f]+$")
-]
-Language = Annotated[
-    str,
-    StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Z]{2})?$"),
-    Field(description="What the shopper is written in, as BCP 47 has it: `de`, `fr-CA`. Without it the shop's own."),
-]
-Notes = Annotated[str, StringConstraints(max_length=NOTES_MAX_CHARACTERS, pattern=r"^[^\x00]*$")]
-
-
 Token = Annotated[str, StringConstraints(min_length=1, max_length=TOKEN_MAX_CHARACTERS, pattern=r"^[\x20-\x7e]+$")]
 """A gateway's name for a shopper's method: a word of Stripe's, PayPal's or Square's (Square's may be followed by a
 space and a verification token), or the JSON that Adyen's library makes, with the card encrypted in it."""
-
-
-class Body(BaseModel):
-    """Base of every body."""
-
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
 
 class AddressBody(Body):
@@ -146,7 +116,7 @@ class CompletePaymentBody(Body):
     """What the shopper's client brought back from an action: Adyen's `redirectResult` for one; empty where the gateway
     is asked (Stripe, PayPal)."""
 
-    details: Annotated[dict[DetailName, DetailValue], Field(max_length=DETAILS_MAX)] = {}
+    details: Annotated[dict[DetailName, DetailValue], Field(max_length=DETAILS_MAX)] = {}  # noqa: RUF012 -- Pydantic copies it
 
 
 class CancelBody(Body):

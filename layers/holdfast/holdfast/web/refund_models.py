@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from holdfast.flows.checkout.planning import ORDER_LINES_MAX
 from holdfast.payments.model import RefundReason, RestockReason
 from holdfast.payments.refund_plan import Wanted, WantedItem
-from holdfast.web.models import QUANTITY_MAX, Body, Notes
+from holdfast.web.fields import QUANTITY_MAX, Body, Notes
 
 AskedReason = Literal[
     RefundReason.CUSTOMER_REQUEST,

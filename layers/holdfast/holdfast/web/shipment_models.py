@@ -7,8 +7,7 @@ from pydantic import AwareDatetime, Field, StringConstraints, model_validator
 
 from holdfast.flows.checkout.planning import ORDER_LINES_MAX
 from holdfast.fulfillment.lifecycle import FailureReason
-from holdfast.web.models import QUANTITY_MAX, Body
-from holdfast.web.operations_models import Version
+from holdfast.web.fields import QUANTITY_MAX, Body, Version
 from holdfast.web.stock_models import Reason
 
 Carrier = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9 .&_\-]{0,49}$")]

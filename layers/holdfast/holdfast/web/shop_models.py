@@ -15,7 +15,7 @@ from holdfast.flows.shops.open_shop import ShopFile
 from holdfast.payments.capture_policy import CapturePolicy
 from holdfast.tenancy.roles import Role
 from holdfast.values.errors import InvalidInput
-from holdfast.web.models import Body, EmailAddress, Language, Line, Name, Sku, text
+from holdfast.web.fields import Body, EmailAddress, Language, Line, Name, Sku, text
 from holdfast.web.stock_models import PIECES_MAX, NewWarehouseBody, Timezone
 
 ROWS_MAX: Final = 5_000

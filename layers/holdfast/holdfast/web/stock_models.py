@@ -12,8 +12,7 @@ from holdfast.flows.stock.change_stock import LINES_MAX, StockLine
 from holdfast.inventory.stock import ChangeType
 from holdfast.inventory.warehouses import WarehouseFacts, WarehouseStatus
 from holdfast.values.coordinates import Coordinates
-from holdfast.web.models import Body, Line, Name, Sku
-from holdfast.web.operations_models import Version
+from holdfast.web.fields import Body, Line, Name, Sku, Version
 
 PIECES_MAX = 1_000_000
 Pieces = Annotated[int, Field(ge=1, le=PIECES_MAX, strict=True)]

@@ -14,15 +14,15 @@ from typing import Any, ClassVar, Final, Self
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
-from holdfast.flows.money.event_record import captures_told, saved_method_document, store_event, stored_at
-from holdfast.flows.money.settlement import Tidings, decide, write
+from holdfast.flows.money.event_record import store_event, stored_at, tidings_of
+from holdfast.flows.money.settlement import decide, write
 from holdfast.flows.money.settlement_document import Settlement
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, lock_order
 from holdfast.flows.orders.reserve_again import reserve_again
 from holdfast.flows.shipping.leave_warehouse import follow_after_reversal, leave_if_paid
 from holdfast.gateways.answers import event_from_snapshot
 from holdfast.gateways.port import AuthorizeRequest, Gateway, GatewayEvent, GatewayRefused, Outcome, PaymentSnapshot
-from holdfast.payments.state import PaymentNews, derive_status, join
+from holdfast.payments.state import derive_status, join
 from holdfast.runtime import Runtime
 from holdfast.values.errors import InvalidInput, Rejected, Transient
 from holdfast.values.ids import uuid7
@@ -243,42 +243,6 @@ def _said_again(
     anew = replace(event, gateway_event_id=f"{event.gateway_event_id}:{uuid7(transaction.now)}")
     account = attempt.gateway_account_id
     return anew, store_event(transaction, anew, gateway=attempt.gateway, gateway_account_id=account)
-
-
-def tidings_of(event: GatewayEvent, event_id: UUID | None, snapshot: PaymentSnapshot | None = None) -> Tidings:
-    """A gateway's event in the domain's words."""
-    if event.event_type is None:
-        raise ValueError("an event of no known type says nothing")
-    return Tidings(
-        news=PaymentNews(
-            event_type=event.event_type,
-            occurred_at=event.occurred_at,
-            amount_minor=event.amount_minor,
-            authorized_minor=event.authorized_minor,
-            captured_minor=event.captured_minor,
-            captures=captures_told(event),
-            is_capture_final=event.is_capture_final,
-            gateway_refund_id=event.gateway_refund_id,
-            authorization_expires_at=event.authorization_expires_at,
-            failure_code=event.failure_code,
-            failure_message=event.failure_message,
-            gateway_dispute_id=event.gateway_dispute_id,
-            dispute_reason=event.dispute_reason,
-            dispute_due_at=event.dispute_due_at,
-            dispute_outcome=event.dispute_outcome,
-            dispute_lost_minor=event.dispute_lost_minor,
-        ),
-        currency=event.currency,
-        event_id=event_id,
-        gateway_transaction_id=event.gateway_transaction_id,
-        refund_id=event.refund_id,
-        gateway_capture_id=event.gateway_capture_id,
-        saved_method=saved_method_document(event.saved_method),
-        client_action=snapshot.client_action if snapshot else None,
-        method=snapshot.method if snapshot else None,
-        brand=snapshot.brand if snapshot else None,
-        last_four=snapshot.last_four if snapshot else None,
-    )
 
 
 def attempt_of(organization_id: UUID, order: LockedOrder, payment: LockedPayment) -> Attempt:

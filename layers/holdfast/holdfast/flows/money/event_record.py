@@ -9,8 +9,8 @@ from typing import Any, Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
-from holdfast.flows.money.settlement import Tidings
-from holdfast.gateways.port import CaptureOutcome, CaptureSnapshot, GatewayEvent, SavedMethod
+from holdfast.flows.money.tidings import Tidings
+from holdfast.gateways.port import CaptureOutcome, CaptureSnapshot, GatewayEvent, PaymentSnapshot, SavedMethod
 from holdfast.payments import captures
 from holdfast.payments.captures import CaptureFact
 from holdfast.payments.state import PaymentNews
@@ -158,6 +158,42 @@ def saved_method_document(saved: SavedMethod | None) -> dict[str, Any] | None:
         "last_four": saved.last_four if saved.last_four and _LAST_FOUR.fullmatch(saved.last_four) else None,
         "expires_on": saved.expires_on and saved.expires_on.isoformat(),
     }
+
+
+def tidings_of(event: GatewayEvent, event_id: UUID | None, snapshot: PaymentSnapshot | None = None) -> Tidings:
+    """A gateway's event in the domain's words."""
+    if event.event_type is None:
+        raise ValueError("an event of no known type says nothing")
+    return Tidings(
+        news=PaymentNews(
+            event_type=event.event_type,
+            occurred_at=event.occurred_at,
+            amount_minor=event.amount_minor,
+            authorized_minor=event.authorized_minor,
+            captured_minor=event.captured_minor,
+            captures=captures_told(event),
+            is_capture_final=event.is_capture_final,
+            gateway_refund_id=event.gateway_refund_id,
+            authorization_expires_at=event.authorization_expires_at,
+            failure_code=event.failure_code,
+            failure_message=event.failure_message,
+            gateway_dispute_id=event.gateway_dispute_id,
+            dispute_reason=event.dispute_reason,
+            dispute_due_at=event.dispute_due_at,
+            dispute_outcome=event.dispute_outcome,
+            dispute_lost_minor=event.dispute_lost_minor,
+        ),
+        currency=event.currency,
+        event_id=event_id,
+        gateway_transaction_id=event.gateway_transaction_id,
+        refund_id=event.refund_id,
+        gateway_capture_id=event.gateway_capture_id,
+        saved_method=saved_method_document(event.saved_method),
+        client_action=snapshot.client_action if snapshot else None,
+        method=snapshot.method if snapshot else None,
+        brand=snapshot.brand if snapshot else None,
+        last_four=snapshot.last_four if snapshot else None,
+    )
 
 
 def tidings_from(row: Mapping[str, Any]) -> Tidings:

@@ -7,7 +7,7 @@ the facts have already leads nowhere, now or later. It is stored like any other 
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
-from holdfast.flows.money.settlement import Tidings
+from holdfast.flows.money.tidings import Tidings
 from holdfast.flows.orders.locked_order import LockedPayment
 from holdfast.payments.facts_record import from_json
 from holdfast.payments.state import PaymentFacts, is_known

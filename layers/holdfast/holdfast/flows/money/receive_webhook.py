@@ -9,8 +9,7 @@ from typing import Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
-from holdfast.flows.checkout.charge_payment import tidings_of
-from holdfast.flows.money.event_record import store_event
+from holdfast.flows.money.event_record import store_event, tidings_of
 from holdfast.flows.money.known_news import is_told_before
 from holdfast.gateways.port import GatewayEvent
 from holdfast.payments.webhook_endpoints import Endpoint

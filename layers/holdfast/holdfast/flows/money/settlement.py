@@ -4,11 +4,9 @@ Webhooks, answers and fetched truths all come down this road. The decision looks
 never at which event came, so that repetition and order of arrival cannot matter.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
-from uuid import UUID
 
 from holdfast.database.transaction import Transaction
 from holdfast.flows.checkout.payment_means import kept_method
@@ -17,6 +15,7 @@ from holdfast.flows.money.dispute_effects import DisputeEffects, dispute_effects
 from holdfast.flows.money.price_difference import give_back_difference
 from holdfast.flows.money.refund_news import REFUND_NEWS, RefundNews, read_refund_news, step_back
 from holdfast.flows.money.settlement_document import Settlement, settlement_document
+from holdfast.flows.money.tidings import Tidings
 from holdfast.flows.operations.process_names import Process
 from holdfast.flows.orders.locked_order import MONEY_STATUSES, LockedOrder, LockedPayment
 from holdfast.orders.lifecycle import TERMINAL, OrderStatus, path_to_confirmed
@@ -24,7 +23,7 @@ from holdfast.orders.model import derive_payment_status
 from holdfast.payments.disputes import DISPUTE_NEWS
 from holdfast.payments.facts_record import to_json
 from holdfast.payments.model import OPEN_STATUSES, PaymentStatus
-from holdfast.payments.state import PaymentFacts, PaymentNews, derive_status, join
+from holdfast.payments.state import PaymentFacts, derive_status, join
 from holdfast.values.errors import InvalidInput
 from holdfast.values.ids import uuid7
 from holdfast.values.payment_events import EventType
@@ -50,25 +49,6 @@ _SHIPPED: Final = frozenset(
     }
 )
 _CAPTURE_NEWS: Final = frozenset({EventType.CAPTURE_REQUESTED, EventType.CAPTURE_SUCCEEDED, EventType.CAPTURE_FAILED})
-
-
-@dataclass(frozen=True, slots=True)
-class Tidings:
-    """News of one payment with what comes along with it."""
-
-    news: PaymentNews
-    currency: str | None = None
-    event_id: UUID | None = None
-    gateway_transaction_id: str | None = None
-    refund_id: UUID | None = None
-    gateway_capture_id: str | None = None
-    """Of a refund: the capture that it gives back, where the gateway tells."""
-    saved_method: Mapping[str, Any] | None = None
-    """The method that the gateway keeps, if it keeps one."""
-    client_action: Mapping[str, Any] | None = None
-    method: str | None = None
-    brand: str | None = None
-    last_four: str | None = None
 
 
 def decide(order: LockedOrder, payment: LockedPayment, tidings: Tidings, now: datetime) -> Settlement:
