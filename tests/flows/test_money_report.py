@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from holdfast.flows.money.money_report import Watched, watch_money
-from holdfast.flows.money.reconcile_payments import SILENCES_MAX, sweep_day
+from holdfast.flows.money.reconcile_payments import COMMITTED_SECONDS, SILENCES_MAX, Swept, sweep_day, sweep_days
 from holdfast.values.ids import uuid7
 from tests.flows.actions import at_once, intents, killed_before_the_gateway_was_asked, last_payment, ordered
 from tests.house import House
@@ -22,8 +22,13 @@ def watch(house: House) -> Watched:
 
 
 def on_the_next_day(house: House) -> None:
-    """The orders of this test are yesterday's. What ran out meanwhile has run out."""
-    house.clock.advance(days=1)
+    """The orders of this test are yesterday's, and it is noon. What ran out meanwhile has run out."""
+    days_later(house, 1)
+
+
+def days_later(house: House, days: int) -> None:
+    """It is noon, so many days after the orders of this test."""
+    house.clock.now = house.clock.now.replace(hour=12, minute=0, second=0) + timedelta(days=days)
 
 
 def open_differences(house: House) -> list[tuple[str, int]]:
@@ -217,6 +222,52 @@ def test_a_gateway_that_is_down_is_not_asked_for_ever_and_the_next_run_goes_on(h
     house.stripe_behaves(match={"operation": "payment_intents.retrieve"}, http_status=503, times=times)
     assert sweep_day(house.system, house.organization_id, day, house.clock, lambda: 60.0) == 0
     assert sweep_day(house.system, house.organization_id, day, house.clock, lambda: 60.0) == 2
+
+
+def test_a_day_on_which_nothing_ran_is_not_left_out(house: House) -> None:
+    """A refund that its bank sent back, whose webhooks were lost; and the schedule was away for days."""
+    order_id = ordered(house, token="pm_card_refundFail")
+    amount = captured(house, order_id)
+    house.cancel(order_id)
+    (intent,) = intents(house, order_id)
+    (refund,) = intent["refunds"]
+    house.stripe("POST", f"/refunds/{refund['id']}/fail")
+    days_later(house, 3)
+    house.clock.advance(hours=1)
+    assert watch(house).asked == 1
+    assert open_differences(house) == [("refunded_differs", amount)]
+    assert house.failures() == ["MoneyDifference"]
+    days = house.rows("SELECT day, finished_at IS NOT NULL AS is_finished FROM payments.money_sweeps ORDER BY day")
+    assert [(house.clock().date() - row["day"]).days for row in days] == [3, 2, 1]
+    assert all(row["is_finished"] for row in days)
+    assert totals(house)["asked"] == 1
+
+
+def test_a_day_is_finished_before_the_next_is_begun(house: House) -> None:
+    ordered(house), ordered(house)
+    first = house.clock().date()
+    on_the_next_day(house)
+    ordered(house)
+    second = house.clock().date()
+    house.clock.advance(days=1)
+    for left in ([1.0, 1.0], [1.0, 1.0]):
+        seconds = iter(left)
+        swept = sweep_days(house.system, house.organization_id, house.clock, lambda seconds=seconds: next(seconds, 0.0))  # type: ignore[misc]
+        assert swept == Swept(1, (first,))
+    assert sweep_days(house.system, house.organization_id, house.clock, lambda: 60.0) == Swept(1, (first, second))
+    assert sweep_days(house.system, house.organization_id, house.clock, lambda: 60.0) == Swept(0, ())
+
+
+def test_a_day_whose_last_news_may_not_be_committed_is_not_finished(house: House) -> None:
+    ordered(house)
+    midnight = house.clock.now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    finished = "SELECT finished_at IS NOT NULL FROM payments.money_sweeps WHERE day = :day"
+    house.clock.now = midnight + timedelta(seconds=COMMITTED_SECONDS - 1)
+    assert watch(house).asked == 1
+    assert not house.value(finished, day=midnight.date() - timedelta(days=1))
+    house.clock.advance(seconds=1)
+    assert watch(house).asked == 0
+    assert house.value(finished, day=midnight.date() - timedelta(days=1))
 
 
 def test_one_organizations_trouble_does_not_keep_the_others_waiting(house: House) -> None:

@@ -1,8 +1,10 @@
-"""Ask the gateways about the payments of a day, and compare what they say with what is known here.
+"""Ask the gateways about the payments of each day, and compare what they say with what is known here.
 
-One call at a time, outside any transaction, bounded by count and by time; the cursor (the last event whose payment was
-looked at) moves in the transaction that notes what was found, so that a run that dies goes on where it was and counts
-nothing twice. What is clear is settled like any other news; the rest is written down for a person.
+A day is asked about when it is over, and none is left out: what was not finished, because no run came, a gateway was
+away or there was too much of it, is gone on with before the next day is begun. One call at a time, outside any
+transaction, bounded by count and by time; the cursor (the last event whose payment was looked at) moves in the
+transaction that notes what was found, so that a run that dies goes on where it was and counts nothing twice. What is
+clear is settled like any other news; the rest is written down for a person.
 """
 
 import logging
@@ -31,6 +33,10 @@ ASKED_PER_RUN_MAX: Final = 1_000
 RECHECKED_PER_RUN_MAX: Final = 100
 PAGE_MAX_ROWS: Final = 100
 SILENCES_MAX: Final = 3
+DAYS_BACK_MAX: Final = 30
+"""How long ago a day may be that is still gone on with: as long as the money of an order is looked after."""
+COMMITTED_SECONDS: Final = 600
+"""How long after midnight the last news of a day is surely committed: only then is the day finished."""
 _OVER: Final = frozenset({Outcome.DECLINED, Outcome.CANCELLED})
 
 _logger = logging.getLogger(__name__)
@@ -47,12 +53,37 @@ class Told:
     found: tuple[Mismatch, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """``days``: that were gone on with, oldest first; all of them but perhaps the last are finished."""
+
+    asked: int
+    days: tuple[date, ...]
+
+
+def sweep_days(
+    runtime: Runtime, organization_id: UUID, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]
+) -> Swept:
+    """Go on asking about every day (UTC) that is over and not finished, the oldest first."""
+    asked, days = 0, []
+    with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
+        unfinished = _unfinished_days(transaction)
+    for day in unfinished:
+        asked += sweep_day(runtime, organization_id, day, clock, time_left_seconds, ASKED_PER_RUN_MAX - asked)
+        days.append(day)
+        with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
+            if not _is_finished(transaction, day):
+                break
+    return Swept(asked, tuple(days))
+
+
 def sweep_day(
     runtime: Runtime,
     organization_id: UUID,
     day: date,
     clock: Callable[[], datetime],
     time_left_seconds: Callable[[], float],
+    asked_max: int = ASKED_PER_RUN_MAX,
 ) -> int:
     """Go on asking about the payments that had news on ``day`` (UTC); answers how many were asked about.
 
@@ -60,9 +91,9 @@ def sweep_day(
     next one goes on from there.
     """
     asked = silences = 0
-    while asked < ASKED_PER_RUN_MAX and time_left_seconds() > 0:
+    while asked < asked_max and time_left_seconds() > 0:
         with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
-            rows = _next_page(transaction, day)
+            rows = _next_page(transaction, day, min(PAGE_MAX_ROWS, asked_max - asked))
         if not rows:
             return asked
         for event_id, payment_id, order_id in rows:
@@ -103,9 +134,46 @@ def recheck_differences(
     return asked
 
 
-def _next_page(transaction: Transaction, day: date) -> list[tuple[UUID, UUID, UUID]]:
-    """(event, payment, order): each payment of the day once, at its last event of that day."""
+def _unfinished_days(transaction: Transaction) -> list[date]:
+    """Days that are over, oldest first, from the first that has news; yesterday in any case."""
+    yesterday = transaction.now.date() - timedelta(days=1)
+    rows = transaction.rows(
+        """
+        SELECT CAST(d.day AS date) AS day
+          FROM generate_series(
+                   LEAST(CAST(:yesterday AS timestamp), (
+                       SELECT date_trunc('day', e.received_at AT TIME ZONE 'UTC') FROM payments.payment_events e
+                        WHERE e.organization_id = :organization_id AND e.id >= tenancy.uuid_v7_floor(:begin)
+                        ORDER BY e.id LIMIT 1)),
+                   CAST(:yesterday AS timestamp), interval '1 day') AS d (day)
+          LEFT JOIN payments.money_sweeps s
+            ON s.organization_id = :organization_id AND s.day = CAST(d.day AS date)
+         WHERE s.finished_at IS NULL ORDER BY d.day
+        """,
+        organization_id=transaction.tenant,
+        yesterday=yesterday.isoformat(),
+        begin=datetime.combine(yesterday - timedelta(days=DAYS_BACK_MAX - 1), time_of_day(), transaction.now.tzinfo),
+    )
+    return [row.day for row in rows]
+
+
+def _is_finished(transaction: Transaction, day: date) -> bool:
+    return bool(
+        transaction.value(
+            """
+            SELECT finished_at IS NOT NULL FROM payments.money_sweeps
+             WHERE organization_id = :organization_id AND day = CAST(:day AS date)
+            """,
+            organization_id=transaction.tenant,
+            day=day.isoformat(),
+        )
+    )
+
+
+def _next_page(transaction: Transaction, day: date, limit: int) -> list[tuple[UUID, UUID, UUID]]:
+    """(event, payment, order): each payment of the day once, at its last event of that day. None: it is finished."""
     begin = datetime.combine(day, time_of_day(), tzinfo=transaction.now.tzinfo)
+    end = begin + timedelta(days=1)
     transaction.execute(
         """
         INSERT INTO payments.money_sweeps (organization_id, day, after_event_id, created_at)
@@ -132,10 +200,10 @@ def _next_page(transaction: Transaction, day: date) -> list[tuple[UUID, UUID, UU
         """,
         organization_id=transaction.tenant,
         day=day.isoformat(),
-        day_end=begin + timedelta(days=1),
-        limit=PAGE_MAX_ROWS,
+        day_end=end,
+        limit=limit,
     )
-    if not rows:
+    if not rows and transaction.now >= end + timedelta(seconds=COMMITTED_SECONDS):
         transaction.execute(
             """
             UPDATE payments.money_sweeps SET finished_at = COALESCE(finished_at, :now)
