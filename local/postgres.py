@@ -37,6 +37,7 @@ STOP_TIMEOUT_SECONDS = 8.0
 POLL_SECONDS = 0.02
 PORT_ATTEMPTS = 5
 MAX_CONNECTIONS = 200
+LOG_MAX_LINES = 12
 SUPERUSER = "postgres"
 MASTER = "holdfast_master"
 ROOT_IDENTITIES = ((Identity.NAMESPACE, 0), (Identity.NOBODY, NOBODY_ID))
@@ -316,11 +317,8 @@ def _start(program: list[str], admin: Address, log: Path) -> subprocess.Popen[by
             return process
     process.kill()
     process.wait()
-    raise PostgresUnavailable(f"PostgreSQL did not start:\n{_tail(log)}\n(the whole log: {log})")
-
-
-def _tail(log: Path, lines: int = 12) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+    said = "\n".join(log.read_text(errors="replace").splitlines()[-LOG_MAX_LINES:])
+    raise PostgresUnavailable(f"PostgreSQL did not start:\n{said}\n(the whole log: {log})")
 
 
 def kept_password(path: Path) -> str:
