@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 
 from holdfast.flows.money.money_report import Watched, watch_money
-from holdfast.flows.money.reconcile_payments import COMMITTED_SECONDS, SILENCES_MAX, Swept, sweep_day, sweep_days
+from holdfast.flows.money.reconcile_payments import (
+    COMMITTED_SECONDS,
+    REFUND_LOOK_DAYS,
+    SILENCES_MAX,
+    Swept,
+    sweep_day,
+    sweep_days,
+)
 from holdfast.values.ids import uuid7
 from tests.flows.actions import at_once, intents, killed_before_the_gateway_was_asked, last_payment, ordered
 from tests.house import House
@@ -241,6 +248,27 @@ def test_a_day_on_which_nothing_ran_is_not_left_out(house: House) -> None:
     assert [(house.clock().date() - row["day"]).days for row in days] == [3, 2, 1]
     assert all(row["is_finished"] for row in days)
     assert totals(house)["asked"] == 1
+
+
+@pytest.mark.parametrize("days", REFUND_LOOK_DAYS)
+def test_a_refund_that_comes_back_weeks_later_is_found_though_nobody_told_of_it(house: House, days: int) -> None:
+    kept, given_back = ordered(house), ordered(house)
+    house.cancel(given_back)
+    on_the_next_day(house)
+    assert watch(house).asked == 2
+    house.clock.advance(days=days - 1)
+    watch(house)
+    (refund,) = intents(house, given_back)[0]["refunds"]
+    house.stripe("POST", f"/refunds/{refund['id']}/fail")
+    before = totals(house)
+    watch(house)
+    assert open_differences(house) == []
+    house.clock.advance(days=1)
+    watch(house)
+    assert open_differences(house) == [("refunded_differs", captured(house, given_back))]
+    assert house.failures() == ["MoneyDifference"]
+    assert totals(house) == before, "its own day has been added up"
+    assert captured(house, kept)
 
 
 def test_a_day_is_finished_before_the_next_is_begun(house: House) -> None:

@@ -5,6 +5,9 @@ away or there was too much of it, is gone on with before the next day is begun. 
 transaction, bounded by count and by time; the cursor (the last event whose payment was looked at) moves in the
 transaction that notes what was found, so that a run that dies goes on where it was and counts nothing twice. What is
 clear is settled like any other news; the rest is written down for a person.
+
+Banks send refunds back days and weeks after they were made, and the news of it may be lost like any other: with a day
+go the payments of refunds that were made a week and a month before it.
 """
 
 import logging
@@ -35,6 +38,8 @@ PAGE_MAX_ROWS: Final = 100
 SILENCES_MAX: Final = 3
 DAYS_BACK_MAX: Final = 30
 """How long ago a day may be that is still gone on with: as long as the money of an order is looked after."""
+REFUND_LOOK_DAYS: Final = (30, 7)
+"""How many days after it was made a refund is looked at again; gateways send one back within thirty days."""
 COMMITTED_SECONDS: Final = 600
 """How long after midnight the last news of a day is surely committed: only then is the day finished."""
 _OVER: Final = frozenset({Outcome.DECLINED, Outcome.CANCELLED})
@@ -96,7 +101,7 @@ def sweep_day(
             rows = _next_page(transaction, day, min(PAGE_MAX_ROWS, asked_max - asked))
         if not rows:
             return asked
-        for event_id, payment_id, order_id in rows:
+        for event_id, payment_id, order_id, is_of_day in rows:
             if time_left_seconds() <= 0:
                 return asked
             told = None
@@ -109,7 +114,8 @@ def sweep_day(
             with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
                 if _move_cursor(transaction, day, event_id) and told is not None:
                     _note(transaction, told)
-                    _add_up(transaction, day, told)
+                    if is_of_day:
+                        _add_up(transaction, day, told)
                     asked += 1
     return asked
 
@@ -135,16 +141,17 @@ def recheck_differences(
 
 
 def _unfinished_days(transaction: Transaction) -> list[date]:
-    """Days that are over, oldest first, from the first that has news; yesterday in any case."""
+    """Days that are over, oldest first, from the first whose news is looked at; yesterday in any case."""
     yesterday = transaction.now.date() - timedelta(days=1)
+    first = yesterday - timedelta(days=DAYS_BACK_MAX - 1)
     rows = transaction.rows(
         """
         SELECT CAST(d.day AS date) AS day
           FROM generate_series(
-                   LEAST(CAST(:yesterday AS timestamp), (
+                   GREATEST(CAST(:first AS timestamp), LEAST(CAST(:yesterday AS timestamp), (
                        SELECT date_trunc('day', e.received_at AT TIME ZONE 'UTC') FROM payments.payment_events e
-                        WHERE e.organization_id = :organization_id AND e.id >= tenancy.uuid_v7_floor(:begin)
-                        ORDER BY e.id LIMIT 1)),
+                        WHERE e.organization_id = :organization_id AND e.id >= tenancy.uuid_v7_floor(:oldest)
+                        ORDER BY e.id LIMIT 1))),
                    CAST(:yesterday AS timestamp), interval '1 day') AS d (day)
           LEFT JOIN payments.money_sweeps s
             ON s.organization_id = :organization_id AND s.day = CAST(d.day AS date)
@@ -152,7 +159,8 @@ def _unfinished_days(transaction: Transaction) -> list[date]:
         """,
         organization_id=transaction.tenant,
         yesterday=yesterday.isoformat(),
-        begin=datetime.combine(yesterday - timedelta(days=DAYS_BACK_MAX - 1), time_of_day(), transaction.now.tzinfo),
+        first=first.isoformat(),
+        oldest=datetime.combine(first - timedelta(days=max(REFUND_LOOK_DAYS)), time_of_day(), transaction.now.tzinfo),
     )
     return [row.day for row in rows]
 
@@ -170,37 +178,50 @@ def _is_finished(transaction: Transaction, day: date) -> bool:
     )
 
 
-def _next_page(transaction: Transaction, day: date, limit: int) -> list[tuple[UUID, UUID, UUID]]:
-    """(event, payment, order): each payment of the day once, at its last event of that day. None: it is finished."""
+def _next_page(transaction: Transaction, day: date, limit: int) -> list[tuple[UUID, UUID, UUID, bool]]:
+    """(event, payment, order, is of the day): refunds of earlier days, then each payment of the day once, at its last
+    event of that day. When there is none left the day is finished."""
     begin = datetime.combine(day, time_of_day(), tzinfo=transaction.now.tzinfo)
     end = begin + timedelta(days=1)
     transaction.execute(
         """
         INSERT INTO payments.money_sweeps (organization_id, day, after_event_id, created_at)
-        VALUES (:organization_id, CAST(:day AS date), tenancy.uuid_v7_floor(:day_begin), :now)
+        VALUES (:organization_id, CAST(:day AS date), tenancy.uuid_v7_floor(:oldest), :now)
         ON CONFLICT ON CONSTRAINT money_sweeps_pkey DO NOTHING
         """,
         organization_id=transaction.tenant,
         day=day.isoformat(),
-        day_begin=begin,
+        oldest=begin - timedelta(days=max(REFUND_LOOK_DAYS)),
         now=transaction.now,
     )
     rows = transaction.rows(
         """
-        SELECT e.id, e.payment_id, p.order_id
+        SELECT e.id, e.payment_id, e.order_id, l.days_before = 0 AS is_of_day
           FROM payments.money_sweeps s
-          JOIN payments.payment_events e ON e.organization_id = s.organization_id AND e.id > s.after_event_id
-          JOIN payments.payments p ON p.organization_id = e.organization_id AND p.id = e.payment_id
+         CROSS JOIN (
+            SELECT b.days_before, tenancy.uuid_v7_floor(d.begin - b.days_before * interval '24 hours') AS after,
+                   tenancy.uuid_v7_floor(d.begin - (b.days_before - 1) * interval '24 hours') AS until
+              FROM unnest(CAST(:days_before AS integer[])) AS b (days_before),
+                   (SELECT CAST(:day_begin AS timestamptz) AS begin) d) l
+         CROSS JOIN LATERAL (
+            SELECT e.id, e.payment_id, p.order_id FROM payments.payment_events e
+              JOIN payments.payments p ON p.organization_id = e.organization_id AND p.id = e.payment_id
+             WHERE e.organization_id = s.organization_id AND e.id > GREATEST(s.after_event_id, l.after)
+               AND e.id < l.until AND (l.days_before = 0 OR e.event_type = 'refund_succeeded')
+               AND p.gateway_transaction_id IS NOT NULL
+               AND NOT EXISTS (
+                   SELECT 1 FROM payments.payment_events later
+                    WHERE later.organization_id = e.organization_id AND later.payment_id = e.payment_id
+                      AND later.id > e.id AND later.id < l.until
+                      AND (l.days_before = 0 OR later.event_type = 'refund_succeeded'))
+             ORDER BY e.id LIMIT :limit) e
          WHERE s.organization_id = :organization_id AND s.day = CAST(:day AS date) AND s.finished_at IS NULL
-           AND e.id < tenancy.uuid_v7_floor(:day_end) AND p.gateway_transaction_id IS NOT NULL
-           AND NOT EXISTS (SELECT 1 FROM payments.payment_events later
-                            WHERE later.organization_id = e.organization_id AND later.payment_id = e.payment_id
-                              AND later.id > e.id AND later.id < tenancy.uuid_v7_floor(:day_end))
          ORDER BY e.id LIMIT :limit
         """,
         organization_id=transaction.tenant,
         day=day.isoformat(),
-        day_end=end,
+        day_begin=begin,
+        days_before=[*REFUND_LOOK_DAYS, 0],
         limit=limit,
     )
     if not rows and transaction.now >= end + timedelta(seconds=COMMITTED_SECONDS):
@@ -213,7 +234,7 @@ def _next_page(transaction: Transaction, day: date, limit: int) -> list[tuple[UU
             day=day.isoformat(),
             now=transaction.now,
         )
-    return [(row.id, row.payment_id, row.order_id) for row in rows]
+    return [(row.id, row.payment_id, row.order_id, row.is_of_day) for row in rows]
 
 
 def _move_cursor(transaction: Transaction, day: date, event_id: UUID) -> bool:
