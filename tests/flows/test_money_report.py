@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from holdfast.flows.money.money_report import Watched, watch_money
-from holdfast.flows.money.reconcile_payments import (
+from holdfast.flows.money.sweep_days import (
     COMMITTED_SECONDS,
     REFUND_LOOK_DAYS,
     SILENCES_MAX,
+    SILENT_DAYS_MAX,
     Swept,
     sweep_day,
     sweep_days,
@@ -220,15 +221,44 @@ def test_a_sweep_goes_on_where_its_time_ran_out_and_counts_nothing_twice(house: 
     assert house.value("SELECT finished_at IS NOT NULL FROM payments.money_sweeps")
 
 
-def test_a_gateway_that_is_down_is_not_asked_for_ever_and_the_next_run_goes_on(house: House) -> None:
+@pytest.mark.parametrize("http_status", [503, 401])
+def test_a_gateway_that_is_down_is_not_asked_for_ever_and_the_next_run_goes_on(house: House, http_status: int) -> None:
     for _ in range(SILENCES_MAX + 2):
         ordered(house)
     on_the_next_day(house)
     day = house.clock().date() - timedelta(days=1)
     times = SILENCES_MAX + 1
+    house.stripe_behaves(match={"operation": "payment_intents.retrieve"}, http_status=http_status, times=times)
+    assert sweep_day(house.system, house.organization_id, day, house.clock, lambda: 60.0) == 0
+    assert sweep_day(house.system, house.organization_id, day, house.clock, lambda: 60.0) == SILENCES_MAX + 2
+    assert house.failures() == []
+
+
+def test_a_gateway_that_stays_down_leaves_its_payments_to_a_person(house: House) -> None:
+    for _ in range(SILENCES_MAX + 2):
+        ordered(house)
+    days_later(house, 1 + SILENT_DAYS_MAX)
+    day = house.clock().date() - timedelta(days=1 + SILENT_DAYS_MAX)
+    times = SILENCES_MAX + 1
     house.stripe_behaves(match={"operation": "payment_intents.retrieve"}, http_status=503, times=times)
     assert sweep_day(house.system, house.organization_id, day, house.clock, lambda: 60.0) == 0
-    assert sweep_day(house.system, house.organization_id, day, house.clock, lambda: 60.0) == 2
+    assert house.failures() == ["MoneyDifference"] * times
+    assert sweep_day(house.system, house.organization_id, day, house.clock, lambda: 60.0) == 1
+
+
+@pytest.mark.parametrize(("times", "told"), [(1, []), (2, ["MoneyDifference"])])
+def test_a_payment_without_an_answer_is_asked_about_again_and_then_left_to_a_person(
+    house: House, times: int, told: list[str]
+) -> None:
+    orders = [ordered(house) for _ in range(3)]
+    (intent,) = intents(house, orders[0])
+    on_the_next_day(house)
+    day = house.clock().date() - timedelta(days=1)
+    match = {"operation": "payment_intents.retrieve", "payment": intent["id"]}
+    house.stripe_behaves(match=match, http_status=503, times=times)
+    assert sweep_day(house.system, house.organization_id, day, house.clock, lambda: 60.0) == 3 - len(told)
+    assert house.failures() == told
+    assert house.value("SELECT finished_at IS NOT NULL FROM payments.money_sweeps")
 
 
 def test_a_day_on_which_nothing_ran_is_not_left_out(house: House) -> None:

@@ -10,7 +10,8 @@ from uuid import UUID
 
 from holdfast.database.transaction import Transaction, records
 from holdfast.flows.money.look_for_differences import ACTOR, look_for_differences
-from holdfast.flows.money.reconcile_payments import recheck_differences, sweep_days
+from holdfast.flows.money.reconcile_payments import recheck_differences
+from holdfast.flows.money.sweep_days import sweep_days
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation, require
 from holdfast.values.caller import Caller
