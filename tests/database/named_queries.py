@@ -44,6 +44,7 @@ from holdfast.flows.money.money_report import show_money_report
 from holdfast.flows.money.owed_operations import Kind, claim_due
 from holdfast.flows.money.refold_payments import Chosen, refold_for
 from holdfast.flows.money.settlement import Settlement, write
+from holdfast.flows.money.sweep_days import REFUND_LOOK_DAYS, _next_page, sweep_days
 from holdfast.flows.money.watch_authorizations import watch_authorizations
 from holdfast.flows.money.watch_payments import check_payments, resume_returns, sweep_payment_events
 from holdfast.flows.notifications.deliver_message import is_suppressed
@@ -707,6 +708,15 @@ NAMED: dict[str, Named] = {
     ),
     "differences of a day": Named(
         lambda r, s: show_money_report(r, manager(s), (s.now - timedelta(days=9)).date(), s.now), rows_max=2_000
+    ),
+    "days that are over and not compared with the gateways": Named(
+        lambda r, s: sweep_days(r, s.organization_id, lambda: s.now, lambda: 0.0), SYSTEM
+    ),
+    "payments to ask about of a day": Named(in_tenant(lambda t, s: _next_page(t, s.now.date(), 100)), SYSTEM, 4_000),
+    "refunds to look at again": Named(
+        in_tenant(lambda t, s: _next_page(t, s.now.date() + timedelta(days=max(REFUND_LOOK_DAYS)), 100)),
+        SYSTEM,
+        2_000,
     ),
     "everything about one order, by time": Named(
         lambda r, s: order_timeline(r, manager(s), str(s.order_id), s.now), in_functions=True
