@@ -41,6 +41,7 @@ from local.postgres_cluster import (
 START_TIMEOUT_SECONDS = 30.0
 PORT_ATTEMPTS = 5
 MAX_CONNECTIONS = 200
+LOG_MAX_LINES = 12
 MASTER = "holdfast_master"
 _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
@@ -217,11 +218,8 @@ def _start(program: list[str], admin: Address, log: Path) -> subprocess.Popen[by
             return process
     process.kill()
     process.wait()
-    raise PostgresUnavailable(f"PostgreSQL did not start:\n{_tail(log)}\n(the whole log: {log})")
-
-
-def _tail(log: Path, lines: int = 12) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+    said = "\n".join(log.read_text(errors="replace").splitlines()[-LOG_MAX_LINES:])
+    raise PostgresUnavailable(f"PostgreSQL did not start:\n{said}\n(the whole log: {log})")
 
 
 def kept_password(path: Path) -> str:

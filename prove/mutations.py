@@ -6,7 +6,6 @@ more is an error, so that a mutation cannot silently become none.
 """
 
 import secrets
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -25,7 +24,7 @@ from holdfast.orders.lifecycle import OrderStatus, path_to_confirmed
 from holdfast.payments.refund_plan import Left, Line, Purse
 from holdfast.runtime import Runtime
 from prove import steps
-from prove.schema import edit
+from prove.replacing import edit, everywhere, put
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,26 +39,6 @@ class Mutation:
     change_code: Callable[[], None] = lambda: None
     takes_years: bool = False
     """Whether it is met after years only: every seed that hunts it lets them go by."""
-
-
-def put(owner: object, name: str, replacement: object) -> None:
-    """In the place of what is there. Raises LookupError for a name that is not there any more."""
-    if not hasattr(owner, name):
-        raise LookupError(f"{owner} has no {name} any more")
-    setattr(owner, name, replacement)
-
-
-def everywhere(name: str, replacement: object) -> None:
-    """Under this name, in every module of the product that has taken it over."""
-    taken = [
-        module
-        for module in list(sys.modules.values())
-        if getattr(module, "__name__", "").startswith("holdfast.") and name in vars(module)
-    ]
-    if not taken:
-        raise LookupError(f"nothing is called {name} any more")
-    for module in taken:
-        setattr(module, name, replacement)
 
 
 # --- stock ------------------------------------------------------------------------------------------------------------

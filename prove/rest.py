@@ -14,7 +14,9 @@ TURNS_SECONDS: Final = (61, 91, 200, 600, 2_000, 3_700, 3_700, 7_300, 7_300, 30_
 """Past the leases of events and returns, the first looks at a payment, the end of a hold and its grace, the age at
 which an unpaid order is cancelled, and the days whose books are compared with the gateway's."""
 ROUNDS_MAX: Final = 4
-_DAYS_MIN: Final = 2
+_DAYS: Final = 9
+"""A day on which the books are compared, one more for what came of that, and the week after which refunds are looked at
+again. One by one: held money is taken before it runs out."""
 _HEARD_SHARE: Final = 0.6
 
 _WAITING: Final = """
@@ -141,7 +143,7 @@ class Rest:
 
     def _books_are_compared(self) -> None:
         """What no webhook told, the comparison with the gateway finds."""
-        for _ in range(_DAYS_MIN):
+        for _ in range(_DAYS):
             self._world.turn(86_400)
             self._do("system", steps.watch_the_books)
             self._world.collect()

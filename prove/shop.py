@@ -15,7 +15,7 @@ from holdfast.values.address import Address as PostalAddress
 from holdfast.values.caller import Caller, CallerKind
 from local.postgres import Address, Server
 from local.testing import build_template
-from prove.schema import edit
+from prove.replacing import edit
 
 WITNESSES: Final = Path(__file__).parent / "witness.sql"
 ROLE_PASSWORD: Final = "only-for-proof"

@@ -27,7 +27,7 @@ TRANSITIONS: Final = (
     *(f"payment: {status}" for status in ("captured", "partially_refunded", "refunded", "failed", "cancelled")),
     "hold: completed, paid",
     "hold: expired, hold expired",
-    "hold: expired, reserved again",
+    "hold: completed, paid late; the stock was reserved again",
     "hold: cancelled, cancelled on request",
     *(f"refund: {status}" for status in ("succeeded", "failed")),
     *(f"operation: {name}, done" for name in ("return_money", "refund", "capture")),

@@ -23,7 +23,7 @@ from prove.errand import Among, Deed, Step, Trap
 from prove.rest import Rest
 from prove.rules import DISPUTABLE, YEARS
 from prove.steps import TIME_LEFT_SECONDS, Clock
-from prove.world import World
+from prove.world import Webhook, World
 
 DAY: Final = 86_400
 BATCH_MAX_ORDERS: Final = 5
@@ -173,8 +173,21 @@ class Years:
         world.counts[f"outside: late news, {location}"] += 1
         self._stirred.add(str(row["order_id"]))
         world.collect()
-        world.memory.mail += self._dice.sample(world.memory.heard, min(3, len(world.memory.heard)))
+        repeated = self._dice.sample(world.memory.heard, min(3, len(world.memory.heard)))
+        self._stirred |= self._orders_it_is_new_to(repeated)
+        world.memory.mail += repeated
         self._rest.hear_everything()
+
+    def _orders_it_is_new_to(self, webhooks: Sequence[Webhook]) -> set[str]:
+        """Whose news was lost when it was young: what it tells now, nobody had heard before."""
+        acknowledged = set(self._world.memory.acknowledged)
+        payments = [webhook.payment for webhook in webhooks if webhook.id not in acknowledged]
+        rows = self._world.rows(
+            "SELECT order_id FROM archive.payment_references WHERE gateway_transaction_id = ANY (CAST(:p AS text[]))"
+            " UNION SELECT order_id FROM payments.payments WHERE gateway_transaction_id = ANY (CAST(:p AS text[]))",
+            p=payments,
+        )
+        return {str(row["order_id"]) for row in rows}
 
     def _person_restores(self) -> None:
         rows = self._world.rows(

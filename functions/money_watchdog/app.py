@@ -1,4 +1,4 @@
-"""The keeper of the books: looks for differences of money, asks the gateways about yesterday, adds it up."""
+"""The keeper of the books: looks for differences of money, asks the gateways about past days, adds them up."""
 
 from collections.abc import Mapping
 from dataclasses import asdict

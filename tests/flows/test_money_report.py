@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 
 from holdfast.flows.money.money_report import Watched, watch_money
-from holdfast.flows.money.reconcile_payments import SILENCES_MAX, sweep_day
+from holdfast.flows.money.sweep_days import (
+    COMMITTED_SECONDS,
+    REFUND_LOOK_DAYS,
+    SILENCES_MAX,
+    SILENT_DAYS_MAX,
+    Swept,
+    sweep_day,
+    sweep_days,
+)
 from holdfast.values.ids import uuid7
 from tests.flows.actions import at_once, intents, killed_before_the_gateway_was_asked, last_payment, ordered
 from tests.house import House
@@ -22,8 +30,13 @@ def watch(house: House) -> Watched:
 
 
 def on_the_next_day(house: House) -> None:
-    """The orders of this test are yesterday's. What ran out meanwhile has run out."""
-    house.clock.advance(days=1)
+    """The orders of this test are yesterday's, and it is noon. What ran out meanwhile has run out."""
+    days_later(house, 1)
+
+
+def days_later(house: House, days: int) -> None:
+    """It is noon, so many days after the orders of this test."""
+    house.clock.now = house.clock.now.replace(hour=12, minute=0, second=0) + timedelta(days=days)
 
 
 def open_differences(house: House) -> list[tuple[str, int]]:
@@ -208,15 +221,111 @@ def test_a_sweep_goes_on_where_its_time_ran_out_and_counts_nothing_twice(house: 
     assert house.value("SELECT finished_at IS NOT NULL FROM payments.money_sweeps")
 
 
-def test_a_gateway_that_is_down_is_not_asked_for_ever_and_the_next_run_goes_on(house: House) -> None:
+@pytest.mark.parametrize("http_status", [503, 401])
+def test_a_gateway_that_is_down_is_not_asked_for_ever_and_the_next_run_goes_on(house: House, http_status: int) -> None:
     for _ in range(SILENCES_MAX + 2):
         ordered(house)
     on_the_next_day(house)
     day = house.clock().date() - timedelta(days=1)
     times = SILENCES_MAX + 1
+    house.stripe_behaves(match={"operation": "payment_intents.retrieve"}, http_status=http_status, times=times)
+    assert sweep_day(house.system, house.organization_id, day, house.clock, lambda: 60.0) == 0
+    assert sweep_day(house.system, house.organization_id, day, house.clock, lambda: 60.0) == SILENCES_MAX + 2
+    assert house.failures() == []
+
+
+def test_a_gateway_that_stays_down_leaves_its_payments_to_a_person(house: House) -> None:
+    for _ in range(SILENCES_MAX + 2):
+        ordered(house)
+    days_later(house, 1 + SILENT_DAYS_MAX)
+    day = house.clock().date() - timedelta(days=1 + SILENT_DAYS_MAX)
+    times = SILENCES_MAX + 1
     house.stripe_behaves(match={"operation": "payment_intents.retrieve"}, http_status=503, times=times)
     assert sweep_day(house.system, house.organization_id, day, house.clock, lambda: 60.0) == 0
-    assert sweep_day(house.system, house.organization_id, day, house.clock, lambda: 60.0) == 2
+    assert house.failures() == ["MoneyDifference"] * times
+    assert sweep_day(house.system, house.organization_id, day, house.clock, lambda: 60.0) == 1
+
+
+@pytest.mark.parametrize(("times", "told"), [(1, []), (2, ["MoneyDifference"])])
+def test_a_payment_without_an_answer_is_asked_about_again_and_then_left_to_a_person(
+    house: House, times: int, told: list[str]
+) -> None:
+    orders = [ordered(house) for _ in range(3)]
+    (intent,) = intents(house, orders[0])
+    on_the_next_day(house)
+    day = house.clock().date() - timedelta(days=1)
+    match = {"operation": "payment_intents.retrieve", "payment": intent["id"]}
+    house.stripe_behaves(match=match, http_status=503, times=times)
+    assert sweep_day(house.system, house.organization_id, day, house.clock, lambda: 60.0) == 3 - len(told)
+    assert house.failures() == told
+    assert house.value("SELECT finished_at IS NOT NULL FROM payments.money_sweeps")
+
+
+def test_a_day_on_which_nothing_ran_is_not_left_out(house: House) -> None:
+    """A refund that its bank sent back, whose webhooks were lost; and the schedule was away for days."""
+    order_id = ordered(house, token="pm_card_refundFail")
+    amount = captured(house, order_id)
+    house.cancel(order_id)
+    (intent,) = intents(house, order_id)
+    (refund,) = intent["refunds"]
+    house.stripe("POST", f"/refunds/{refund['id']}/fail")
+    days_later(house, 3)
+    house.clock.advance(hours=1)
+    assert watch(house).asked == 1
+    assert open_differences(house) == [("refunded_differs", amount)]
+    assert house.failures() == ["MoneyDifference"]
+    days = house.rows("SELECT day, finished_at IS NOT NULL AS is_finished FROM payments.money_sweeps ORDER BY day")
+    assert [(house.clock().date() - row["day"]).days for row in days] == [3, 2, 1]
+    assert all(row["is_finished"] for row in days)
+    assert totals(house)["asked"] == 1
+
+
+@pytest.mark.parametrize("days", REFUND_LOOK_DAYS)
+def test_a_refund_that_comes_back_weeks_later_is_found_though_nobody_told_of_it(house: House, days: int) -> None:
+    kept, given_back = ordered(house), ordered(house)
+    house.cancel(given_back)
+    on_the_next_day(house)
+    assert watch(house).asked == 2
+    house.clock.advance(days=days - 1)
+    watch(house)
+    (refund,) = intents(house, given_back)[0]["refunds"]
+    house.stripe("POST", f"/refunds/{refund['id']}/fail")
+    before = totals(house)
+    watch(house)
+    assert open_differences(house) == []
+    house.clock.advance(days=1)
+    watch(house)
+    assert open_differences(house) == [("refunded_differs", captured(house, given_back))]
+    assert house.failures() == ["MoneyDifference"]
+    assert totals(house) == before, "its own day has been added up"
+    assert captured(house, kept)
+
+
+def test_a_day_is_finished_before_the_next_is_begun(house: House) -> None:
+    ordered(house), ordered(house)
+    first = house.clock().date()
+    on_the_next_day(house)
+    ordered(house)
+    second = house.clock().date()
+    house.clock.advance(days=1)
+    for left in ([1.0, 1.0], [1.0, 1.0]):
+        seconds = iter(left)
+        swept = sweep_days(house.system, house.organization_id, house.clock, lambda seconds=seconds: next(seconds, 0.0))  # type: ignore[misc]
+        assert swept == Swept(1, (first,))
+    assert sweep_days(house.system, house.organization_id, house.clock, lambda: 60.0) == Swept(1, (first, second))
+    assert sweep_days(house.system, house.organization_id, house.clock, lambda: 60.0) == Swept(0, ())
+
+
+def test_a_day_whose_last_news_may_not_be_committed_is_not_finished(house: House) -> None:
+    ordered(house)
+    midnight = house.clock.now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    finished = "SELECT finished_at IS NOT NULL FROM payments.money_sweeps WHERE day = :day"
+    house.clock.now = midnight + timedelta(seconds=COMMITTED_SECONDS - 1)
+    assert watch(house).asked == 1
+    assert not house.value(finished, day=midnight.date() - timedelta(days=1))
+    house.clock.advance(seconds=1)
+    assert watch(house).asked == 0
+    assert house.value(finished, day=midnight.date() - timedelta(days=1))
 
 
 def test_one_organizations_trouble_does_not_keep_the_others_waiting(house: House) -> None:

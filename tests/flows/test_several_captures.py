@@ -16,7 +16,7 @@ from holdfast.flows.money.capture_payment import (
     what_is_left_to_capture,
 )
 from holdfast.flows.money.look_for_differences import look_for_differences
-from holdfast.flows.money.reconcile_payments import sweep_day
+from holdfast.flows.money.sweep_days import sweep_day
 from holdfast.flows.orders.locked_order import lock_order
 from holdfast.flows.orders.order_timeline import order_timeline
 from holdfast.payments.refund_plan import Wanted

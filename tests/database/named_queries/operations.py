@@ -9,6 +9,7 @@ from holdfast.flows.money.gateway_health import gateway_health
 from holdfast.flows.money.list_disputes import DisputeStatus, list_disputes
 from holdfast.flows.money.money_report import show_money_report
 from holdfast.flows.money.refold_payments import Chosen, refold_for
+from holdfast.flows.money.sweep_days import REFUND_LOOK_DAYS, _next_page, sweep_days
 from holdfast.flows.notifications.deliver_message import is_suppressed
 from holdfast.flows.notifications.read_facts import read_facts
 from holdfast.flows.notifications.resume_messages import resume_messages
@@ -129,6 +130,15 @@ NAMED: dict[str, Named] = {
     ),
     "differences of a day": Named(
         lambda r, s: show_money_report(r, manager(s), (s.now - timedelta(days=9)).date(), s.now), rows_max=2_000
+    ),
+    "days that are over and not compared with the gateways": Named(
+        lambda r, s: sweep_days(r, s.organization_id, lambda: s.now, lambda: 0.0), SYSTEM
+    ),
+    "payments to ask about of a day": Named(in_tenant(lambda t, s: _next_page(t, s.now.date(), 100)), SYSTEM, 4_000),
+    "refunds to look at again": Named(
+        in_tenant(lambda t, s: _next_page(t, s.now.date() + timedelta(days=max(REFUND_LOOK_DAYS)), 100)),
+        SYSTEM,
+        2_000,
     ),
     "everything about one order, by time": Named(
         lambda r, s: order_timeline(r, manager(s), str(s.order_id), s.now), in_functions=True

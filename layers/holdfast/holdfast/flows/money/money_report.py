@@ -10,7 +10,8 @@ from uuid import UUID
 
 from holdfast.database.transaction import Transaction, records
 from holdfast.flows.money.look_for_differences import ACTOR, look_for_differences
-from holdfast.flows.money.reconcile_payments import recheck_differences, sweep_day
+from holdfast.flows.money.reconcile_payments import recheck_differences
+from holdfast.flows.money.sweep_days import sweep_days
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation, require
 from holdfast.values.caller import Caller
@@ -34,7 +35,7 @@ class Watched:
 
 
 def watch_money(runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]) -> Watched:
-    """Look for differences, ask gateways about yesterday and about what differed before, add yesterday up.
+    """Look for differences, ask gateways about what differed before and about the days that are over, add those up.
 
     Safe to run at any time and as often as wanted: an organization whose day is finished costs a few statements. What
     a run does not get to, the next one does; nobody is always last, for the order changes with the hour.
@@ -70,9 +71,10 @@ def _watch(
     yesterday = clock().date() - timedelta(days=1)
     look_for_differences(runtime, organization_id, clock)
     asked = recheck_differences(runtime, organization_id, clock, time_left_seconds)
-    asked += sweep_day(runtime, organization_id, yesterday, clock, time_left_seconds)
+    swept = sweep_days(runtime, organization_id, clock, time_left_seconds)
     with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
-        compute_report(transaction, yesterday)
+        for day in sorted({*swept.days, yesterday}):
+            compute_report(transaction, day)
         left = transaction.row(
             """
             SELECT (SELECT count(*) FROM payments.money_differences
@@ -83,7 +85,7 @@ def _watch(
             organization_id=organization_id,
             soon=clock() + timedelta(seconds=DISPUTE_DUE_SOON_SECONDS),
         )
-    return (asked, left.differences, left.disputes) if left else (asked, 0, 0)
+    return (asked + swept.asked, left.differences, left.disputes) if left else (asked + swept.asked, 0, 0)
 
 
 def compute_report(transaction: Transaction, day: date) -> None:

@@ -1,17 +1,14 @@
-"""Ask the gateways about the payments of a day, and compare what they say with what is known here.
+"""Ask a gateway about a payment, and compare what it says with what is known here.
 
-One call at a time, outside any transaction, bounded by count and by time; the cursor (the last event whose payment was
-looked at) moves in the transaction that notes what was found, so that a run that dies goes on where it was and counts
-nothing twice. What is clear is settled like any other news; the rest is written down for a person.
+One call at a time, outside any transaction. What is clear is settled like any other news; the rest is written down for
+a person.
 """
 
-import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from datetime import time as time_of_day
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -27,13 +24,8 @@ from holdfast.payments.reconciliation import FROM_GATEWAY, Books, DifferenceKind
 from holdfast.runtime import Runtime
 from holdfast.values.errors import Rejected, Transient
 
-ASKED_PER_RUN_MAX: Final = 1_000
 RECHECKED_PER_RUN_MAX: Final = 100
-PAGE_MAX_ROWS: Final = 100
-SILENCES_MAX: Final = 3
 _OVER: Final = frozenset({Outcome.DECLINED, Outcome.CANCELLED})
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,42 +37,6 @@ class Told:
     truth: Truth | None
     """None: the gateway does not know it."""
     found: tuple[Mismatch, ...]
-
-
-def sweep_day(
-    runtime: Runtime,
-    organization_id: UUID,
-    day: date,
-    clock: Callable[[], datetime],
-    time_left_seconds: Callable[[], float],
-) -> int:
-    """Go on asking about the payments that had news on ``day`` (UTC); answers how many were asked about.
-
-    A payment whose gateway is silent is passed over; after a few of them the run ends, for the gateway is down, and the
-    next one goes on from there.
-    """
-    asked = silences = 0
-    while asked < ASKED_PER_RUN_MAX and time_left_seconds() > 0:
-        with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
-            rows = _next_page(transaction, day)
-        if not rows:
-            return asked
-        for event_id, payment_id, order_id in rows:
-            if time_left_seconds() <= 0:
-                return asked
-            told = None
-            try:
-                told = _told(runtime, organization_id, order_id, payment_id, clock)
-            except Transient:
-                silences += 1
-                if silences > SILENCES_MAX:
-                    return asked
-            with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
-                if _move_cursor(transaction, day, event_id) and told is not None:
-                    _note(transaction, told)
-                    _add_up(transaction, day, told)
-                    asked += 1
-    return asked
 
 
 def recheck_differences(
@@ -95,75 +51,15 @@ def recheck_differences(
             break
         told = None
         with suppress(Transient):
-            told = _told(runtime, organization_id, row["order_id"], row["payment_id"], clock)
+            told = ask_about(runtime, organization_id, row["order_id"], row["payment_id"], clock)
         if told is not None:
             with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
-                _note(transaction, told)
+                note(transaction, told)
             asked += 1
     return asked
 
 
-def _next_page(transaction: Transaction, day: date) -> list[tuple[UUID, UUID, UUID]]:
-    """(event, payment, order): each payment of the day once, at its last event of that day."""
-    begin = datetime.combine(day, time_of_day(), tzinfo=transaction.now.tzinfo)
-    transaction.execute(
-        """
-        INSERT INTO payments.money_sweeps (organization_id, day, after_event_id, created_at)
-        VALUES (:organization_id, CAST(:day AS date), tenancy.uuid_v7_floor(:day_begin), :now)
-        ON CONFLICT ON CONSTRAINT money_sweeps_pkey DO NOTHING
-        """,
-        organization_id=transaction.tenant,
-        day=day.isoformat(),
-        day_begin=begin,
-        now=transaction.now,
-    )
-    rows = transaction.rows(
-        """
-        SELECT e.id, e.payment_id, p.order_id
-          FROM payments.money_sweeps s
-          JOIN payments.payment_events e ON e.organization_id = s.organization_id AND e.id > s.after_event_id
-          JOIN payments.payments p ON p.organization_id = e.organization_id AND p.id = e.payment_id
-         WHERE s.organization_id = :organization_id AND s.day = CAST(:day AS date) AND s.finished_at IS NULL
-           AND e.id < tenancy.uuid_v7_floor(:day_end) AND p.gateway_transaction_id IS NOT NULL
-           AND NOT EXISTS (SELECT 1 FROM payments.payment_events later
-                            WHERE later.organization_id = e.organization_id AND later.payment_id = e.payment_id
-                              AND later.id > e.id AND later.id < tenancy.uuid_v7_floor(:day_end))
-         ORDER BY e.id LIMIT :limit
-        """,
-        organization_id=transaction.tenant,
-        day=day.isoformat(),
-        day_end=begin + timedelta(days=1),
-        limit=PAGE_MAX_ROWS,
-    )
-    if not rows:
-        transaction.execute(
-            """
-            UPDATE payments.money_sweeps SET finished_at = COALESCE(finished_at, :now)
-             WHERE organization_id = :organization_id AND day = CAST(:day AS date)
-            """,
-            organization_id=transaction.tenant,
-            day=day.isoformat(),
-            now=transaction.now,
-        )
-    return [(row.id, row.payment_id, row.order_id) for row in rows]
-
-
-def _move_cursor(transaction: Transaction, day: date, event_id: UUID) -> bool:
-    """``False``: another run was here first."""
-    return bool(
-        transaction.execute(
-            """
-            UPDATE payments.money_sweeps SET after_event_id = :event_id
-             WHERE organization_id = :organization_id AND day = CAST(:day AS date) AND after_event_id < :event_id
-            """,
-            organization_id=transaction.tenant,
-            day=day.isoformat(),
-            event_id=event_id,
-        )
-    )
-
-
-def _told(
+def ask_about(
     runtime: Runtime, organization_id: UUID, order_id: UUID, payment_id: UUID, clock: Callable[[], datetime]
 ) -> Told | None:
     """Ask about one payment, settle what is clear; ``None``: there is nobody to ask. Raises Transient."""
@@ -177,10 +73,11 @@ def _told(
         gateway = runtime.gateways.gateway(payment.gateway, payment.secret_reference, payment.merchant_account)
         snapshot = gateway.fetch(payment.gateway_transaction_id, deadline_seconds=GATEWAY_DEADLINE_SECONDS)
     except GatewayRefused as refused:
-        return Told(payment, order_id, None, ()) if refused.is_about_attempt else None
+        if refused.is_about_attempt:
+            return Told(payment, order_id, None, ())
+        raise Transient(f"it refuses to be asked: {refused}") from refused
     except Rejected as refused:
-        _logger.warning("payment %s could not be asked about: %s", payment_id, refused)
-        return None
+        raise Transient(f"it could not be asked: {refused}") from refused
     truth = _truth(snapshot)
     if is_clear(_books(payment), truth):
         event = event_from_snapshot(snapshot, payment.id, clock())
@@ -214,7 +111,7 @@ def _truth(snapshot: PaymentSnapshot) -> Truth:
     )
 
 
-def _note(transaction: Transaction, told: Told) -> None:
+def note(transaction: Transaction, told: Told) -> None:
     """Write down what differs, close what differs no more."""
     payment = told.payment
     found = told.found
@@ -245,28 +142,3 @@ def _row(told: Told, mismatch: Mismatch) -> Found:
         "currency": payment.currency,
         "details": details,
     }
-
-
-def _add_up(transaction: Transaction, day: date, told: Told) -> None:
-    transaction.execute(
-        """
-        INSERT INTO payments.money_report_daily AS r (
-            organization_id, day, currency, asked, asked_captured, asked_refunded, gateway_captured, gateway_refunded,
-            computed_at)
-        VALUES (:organization_id, CAST(:day AS date), :currency, 1, :captured, :refunded, :their_captured,
-                :their_refunded, :now)
-        ON CONFLICT ON CONSTRAINT money_report_daily_pkey DO UPDATE
-           SET asked = r.asked + 1, asked_captured = r.asked_captured + excluded.asked_captured,
-               asked_refunded = r.asked_refunded + excluded.asked_refunded,
-               gateway_captured = r.gateway_captured + excluded.gateway_captured,
-               gateway_refunded = r.gateway_refunded + excluded.gateway_refunded
-        """,
-        organization_id=transaction.tenant,
-        day=day.isoformat(),
-        currency=told.payment.currency,
-        captured=told.payment.captured_amount,
-        refunded=told.payment.refunded_amount,
-        their_captured=told.truth.captured if told.truth else 0,
-        their_refunded=told.truth.refunded if told.truth else 0,
-        now=transaction.now,
-    )
