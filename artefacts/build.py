@@ -53,7 +53,7 @@ def interpreter_of(runtime: str) -> str:
                 return found
     raise LookupError(
         f"no {runtime} on the PATH: bytecode of another Python is worthless to the runtime, and what is built now has"
-        " none. It works, and starts cold in twice the time. Install that Python, or pass its folder in PATH."
+        " none. It works, and takes three times as long to start cold. Install that Python, or pass its folder in PATH."
     )
 
 
