@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from email.header import decode_header, make_header
 from typing import Any
 from uuid import UUID
 
@@ -197,9 +198,10 @@ def test_words_that_are_not_ascii_are_split_into_encoded_words_and_ids_never_fol
     words = re.findall(rb"=\?utf-8\?[bq]\?[^?]*\?=", head)
     assert len(words) > 4
     assert max(map(len, words)) <= 75
-    parsed = headers_of(replace(MAIL, sender_name=name, subject=subject))
-    assert parsed["Subject"] == subject.strip()
-    assert parsed["From"].addresses[0].display_name == name.strip()
+    # (Python's newer parser leaves the folds between the words of a name in it.)
+    told = email.message_from_bytes(raw)
+    assert str(make_header(decode_header(told["Subject"]))) == subject.strip()
+    assert str(make_header(decode_header(told["From"]))) == f"{name.strip()} <orders@{'a' * 60}.example>"
 
 
 # --- feedback -------------------------------------------------------------------------------------------------------

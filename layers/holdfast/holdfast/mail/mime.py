@@ -20,8 +20,8 @@ OWN_ID_HEADER: Final = "X-Holdfast-Message-Id"
 """Amazon SES replaces ``Message-ID`` by one of its own; this header stays, and is the same for every attempt."""
 
 _WIRE: Final = compat32.clone(linesep="\r\n", max_line_length=998)
-"""Headers are written as they are set, and an id is never folded. The newer policies parse each header into a tree, which
-takes longer than all the rest of a mail."""
+"""Headers are written as they are set, and an id is never folded. The newer policies parse each header into a tree,
+which takes longer than all the rest of a mail."""
 _UTF8: Final = Charset("utf-8")
 _UTF8.body_encoding = QP
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
