@@ -5,7 +5,7 @@ from email.charset import QP, Charset
 from email.header import Header
 from email.headerregistry import Address
 from email.mime.multipart import MIMEMultipart
-from email.mime.text import MIMEText
+from email.mime.nonmultipart import MIMENonMultipart
 from email.policy import compat32
 from email.utils import format_datetime, formataddr
 from typing import Final
@@ -72,9 +72,15 @@ def compose(mail: Mail, sender_address: str) -> bytes:
     message["Auto-Submitted"] = "auto-generated"
     message["X-Auto-Response-Suppress"] = "All"
     message["Content-Language"] = one_line(mail.language, LANGUAGE_MAX_CHARACTERS)
-    message.attach(MIMEText(mail.text, "plain", _UTF8, policy=_WIRE))
-    message.attach(MIMEText(mail.html, "html", _UTF8, policy=_WIRE))
+    message.attach(_part("plain", mail.text))
+    message.attach(_part("html", mail.html))
     return message.as_bytes()
+
+
+def _part(subtype: str, text: str) -> MIMENonMultipart:
+    part = MIMENonMultipart("text", subtype, policy=_WIRE)
+    part.set_payload(text, _UTF8)
+    return part
 
 
 def _words(header: str, text: str) -> str:
