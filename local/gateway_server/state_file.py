@@ -4,7 +4,6 @@ import json
 import logging
 from collections import OrderedDict
 from dataclasses import fields
-from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,9 +65,4 @@ class StateFile:
 
 
 def _as_mapping(item: Any) -> dict[str, Any]:
-    return {name: getattr(item, name) for name in _names(type(item))}
-
-
-@cache
-def _names(kind: Any) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind))
+    return {field.name: getattr(item, field.name) for field in fields(item)}
