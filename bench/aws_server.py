@@ -2,7 +2,7 @@
 
 moto's server takes 60 to 170 messages a second, which would be what a load test measures. This one keeps queues with
 visibility, delay, long polls and redrive in memory and speaks exactly the calls that the system makes; ``/_state``
-tells what is in it. ``python -m bench.aws_server --port N`` takes the place of ``python -m local.aws --port N``.
+tells what is in it. ``python -m bench.aws_server`` takes the place of ``python -m local.aws``, and its options.
 """
 
 from __future__ import annotations
@@ -324,6 +324,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Serve on 127.0.0.1 until SIGTERM."""
     parser = argparse.ArgumentParser(prog="bench.aws_server")
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--objects", help="not used: no order of the load puts an object into a bucket")
     options = parser.parse_args(arguments)
     uvicorn.run(Emulation(), host="127.0.0.1", port=options.port, lifespan="off", access_log=False, log_level="warning")
 

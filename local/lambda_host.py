@@ -24,7 +24,7 @@ from local.model import Plan
 from local.sandbox import GUARD, LoadedFunction, serve
 
 BACKLOG = 256
-PRELOADED = ("boto3", "pg8000", "sqlalchemy.dialects.postgresql.pg8000", "urllib3", "holdfast.runtime")
+PRELOADED = ("boto3", "jinja2", "pg8000", "sqlalchemy.dialects.postgresql.pg8000", "urllib3", "holdfast.runtime")
 """What nearly every sandbox would import at its first event; imported before the forks, it is paid and held once."""
 DESCRIBED_SERVICES = ("sqs", "secretsmanager", "events", "sesv2")
 """AWS services that the functions talk to: reading botocore's descriptions of them takes longer than an order."""

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections import OrderedDict
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,13 +41,13 @@ class StateFile:
         self._saved_changes = self._ledger.changes
         ledger = self._ledger
         state = {
-            **{name: [asdict(item) for item in getattr(ledger, name).values()] for name in ledger.TABLES},
-            "answers": {name: asdict(answer) for name, answer in ledger.answers.items() if answer.body is not None},
-            "events": [asdict(event) for event in ledger.events],
-            "pending": [asdict(delivery) for delivery in self._courier.pending.values()],
+            **{name: list(getattr(ledger, name).values()) for name in ledger.TABLES},
+            "answers": {name: answer for name, answer in ledger.answers.items() if answer.body is not None},
+            "events": list(ledger.events),
+            "pending": list(self._courier.pending.values()),
         }
         written = self._path.with_suffix(".new")
-        written.write_text(json.dumps(state))
+        written.write_text(json.dumps(state, default=_as_mapping))
         written.replace(self._path)
 
     def _take(self, state: dict[str, Any]) -> None:
@@ -62,3 +62,7 @@ class StateFile:
         ledger.answers.update(answers)
         ledger.events.extend(events)
         self._courier.pending.update(pending)
+
+
+def _as_mapping(item: Any) -> dict[str, Any]:
+    return {field.name: getattr(item, field.name) for field in fields(item)}

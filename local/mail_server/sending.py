@@ -15,9 +15,9 @@ import email.policy
 import email.utils
 import re
 import secrets
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from email.message import EmailMessage
 from functools import cache
 from typing import Any, Final
 
@@ -33,6 +33,8 @@ ONLY_ONCE: Final = (
     "Auto-Submitted", "Content-Language", "Content-Type", "Date", "From", "Message-ID", "MIME-Version", "Reply-To",
     "Subject", "To",
 )  # fmt: skip
+_AS_IT_IS: Final = email.policy.compat32.clone(linesep="\r\n", max_line_length=None)
+"""Headers are neither parsed nor folded anew."""
 SIMULATOR: Final = "simulator.amazonses.com"
 _FATES: Final = {
     "bounce": "bounced",
@@ -107,11 +109,12 @@ def _raw_of(request: Mapping[str, Any]) -> bytes:
 def _as_sent(raw: bytes, identifier: str, now: datetime) -> str:
     """The message as it leaves, with the service's own Message-ID and Date. Raises Refusal for one it does not take."""
     # The headers alone: what is in the parts is the sender's affair.
-    message = email.parser.BytesHeaderParser(policy=email.policy.SMTP).parsebytes(raw)
-    if not isinstance(message, EmailMessage) or message["From"] is None or message["To"] is None:
+    message = email.parser.BytesHeaderParser(policy=_AS_IT_IS).parsebytes(raw)
+    headers = Counter(name.casefold() for name in message)
+    if not headers["from"] or not headers["to"]:
         raise Refusal("BadRequestException", "Missing required header 'From' or 'To'.")
     for name in ONLY_ONCE:
-        if len(message.get_all(name, [])) > 1:
+        if headers[name.casefold()] > 1:
             raise Refusal("BadRequestException", f"Duplicate header '{name}'.")
     if any(len(line) > LINE_MAX_CHARACTERS for line in raw.splitlines()):
         raise Refusal("BadRequestException", "A line of the message is longer than 998 characters.")

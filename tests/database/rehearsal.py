@@ -14,6 +14,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, Row, text
 
+from holdfast.database.driver import PipelinedConnection
 from holdfast.database.transaction import Database, Result, Transaction, _begin
 from holdfast.runtime import Runtime
 from local.postgres import Address
@@ -51,13 +52,15 @@ class Cost:
 class Rehearsal(Transaction):
     """A transaction that explains each statement before it runs it, and never commits."""
 
-    def __init__(self, connection: Connection, now: datetime, organization_id: UUID | None, actor: str) -> None:
+    def __init__(
+        self, connection: PipelinedConnection, now: datetime, organization_id: UUID | None, actor: str
+    ) -> None:
         super().__init__(connection, now, organization_id, actor)
         self.plans: list[str] = []
 
     def _explain(self, statement: str, parameters: Mapping[str, Any]) -> None:
         if _EXPLAINABLE.match(statement):
-            rows = self._connection.execute(text(f"EXPLAIN (COSTS OFF) {statement}"), parameters).all()
+            rows = super().rows(f"EXPLAIN (COSTS OFF) {statement}", **parameters)
             self.plans.append("\n".join(row[0] for row in rows))
 
     def rows(self, statement: str, **parameters: Any) -> Sequence[Row[Any]]:
@@ -97,7 +100,7 @@ class RehearsedDatabase:
             raw = cast(Any, connection.connection.dbapi_connection)
             raw.execute_simple(_begin(organization_id, actor, now, one_snapshot=one_snapshot))
             raw.execute_simple(f"SET LOCAL plan_cache_mode = {self._mode}")
-            rehearsal = Rehearsal(connection, now, organization_id, actor)
+            rehearsal = Rehearsal(raw, now, organization_id, actor)
             try:
                 yield rehearsal
                 self._add_up(connection, rehearsal)

@@ -28,7 +28,7 @@ SETTLING = [
     ["SELECT payments.store_event("],
     ["SELECT checkout.lock_order("],
     ["SELECT checkout.settle("],
-    ["WITH stored AS (", "COMMIT"],
+    ["SELECT orders.store_answer(", "COMMIT"],
 ]
 
 
@@ -147,7 +147,7 @@ def test_a_repeated_request_is_two_reads(house: House, wire: Proxy) -> None:
 
 KNOWN_WEBHOOK = [
     ["BEGIN; SELECT set_config("],
-    ["SELECT p.facts, p.amount"],
+    ["SELECT * FROM payments.facts_at_rest("],
     ["SELECT payments.store_event(", "COMMIT"],
 ]
 MAIL = [
@@ -156,7 +156,7 @@ MAIL = [
     ["BEGIN; SELECT set_config("],
     ["SELECT notifications.order_facts(", "COMMIT"],
     ["BEGIN; SELECT set_config("],
-    ["WITH recorded AS (", "COMMIT"],
+    ["SELECT notifications.record_attempt(", "COMMIT"],
 ]
 
 

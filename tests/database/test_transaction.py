@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, MultipleResultsFound, ResourceClosedError
 
 from holdfast.database.errors import (
     ConnectionLost,
@@ -64,6 +64,39 @@ def shared(shops: TwoShops) -> Iterator[Database]:
 def test_a_value_comes_back_as_it_went(shared: Database, type_: str, value: Any) -> None:
     with shared.transaction(None, now=NOW) as transaction:
         assert transaction.value(f"SELECT CAST(:value AS {type_})", value=value) == value
+
+
+@pytest.mark.parametrize("told", ["infinity", "-infinity", "20000-01-01 00:00:00+00", "0044-03-15 00:00:00+00 BC"])
+def test_an_instant_that_python_does_not_have_comes_as_its_text(shared: Database, told: str) -> None:
+    with shared.transaction(None, now=NOW) as transaction:
+        assert transaction.value("SELECT CAST(CAST(:told AS text) AS timestamptz)", told=told) == told
+
+
+def test_a_name_in_two_places_has_the_type_of_each(shared: Database) -> None:
+    with shared.transaction(None, now=NOW) as transaction:
+        row = transaction.row("SELECT CAST(:it AS text) AS said, CAST(:it AS integer) + 1 AS next", it="1")
+    assert row is not None
+    assert (row.said, row.next, row._mapping["next"], tuple(row)) == ("1", 2, 2, ("1", 2))
+
+
+def test_one_row_is_asked_for_and_two_are_a_mistake(shared: Database) -> None:
+    for ask in (Transaction.row, Transaction.value):
+        with pytest.raises(MultipleResultsFound), shared.transaction(None, now=NOW) as transaction:
+            ask(transaction, "SELECT generate_series(1, CAST(:rows AS integer))", rows=2)
+        with shared.transaction(None, now=NOW) as transaction:
+            assert ask(transaction, "SELECT generate_series(1, CAST(:rows AS integer))", rows=0) is None
+
+
+def test_a_statement_without_rows_has_no_value(shared: Database) -> None:
+    with pytest.raises(ResourceClosedError), shared.transaction(None, now=NOW) as transaction:
+        transaction.value("SET LOCAL lock_timeout = '1s'")
+
+
+def test_an_error_shows_the_statement_and_none_of_its_parameters(shared: Database) -> None:
+    with pytest.raises(DBAPIError) as found, shared.transaction(None, now=NOW) as transaction:
+        transaction.value("SELECT 1 / CAST(:zero AS integer), CAST(:address AS text)", zero=0, address="1 Main Street")
+    assert "CAST($1 AS integer)" in str(found.value)
+    assert "Main" not in str(found.value)
 
 
 def test_a_list_for_jsonb_travels_as_its_text(shared: Database) -> None:

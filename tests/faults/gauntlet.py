@@ -64,7 +64,6 @@ class Gauntlet:
             problems = _unlike(deed, remains)
             if deed is Deed.CRASH_SERVER:
                 self._production.until_the_database_answers()
-            self._production.until_the_dead_have_let_go()
             self._go_on(scene)
             problems += scene.check()
             self._production.until_quiet()

@@ -40,11 +40,6 @@ _WAITING: Final = """
          + (SELECT count(*) FROM inventory.reservations WHERE status = 'active')
 """
 
-_IN_A_TRANSACTION: Final = """
-    SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
-     WHERE d.datname = current_database() AND l.pid <> pg_backend_pid()
-"""
-
 
 class Production:
     """The schedules, the queue of payment events and the shoppers of one house."""
@@ -115,14 +110,6 @@ class Production:
             else:
                 break
         self.house.engine.dispose()
-
-    def until_the_dead_have_let_go(self) -> None:
-        """Wait until PostgreSQL has noticed that a client is gone. Whoever comes before passes by what it holds, and in
-        production there is a next minute; here the clock may not turn once more."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while self.house.value(_IN_A_TRANSACTION):
-            assert time.monotonic() < deadline, "somebody is still in a transaction"
-            time.sleep(0.005)  # nothing to await: the server tells nobody
 
     # --- what shoppers ask ------------------------------------------------------------------------------------------
 

@@ -2,11 +2,13 @@
 
 import os
 import pickle
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,6 +17,7 @@ from local.launch import command
 from prove.errand import Errand, Remains, Step, Trap
 
 REPOSITORY = Path(__file__).parents[2]
+PATIENCE_SECONDS = 10.0
 
 
 class Nursery:
@@ -52,6 +55,33 @@ class Victims:
         self._clock = clock
 
     def send(self, runtime: Runtime, step: Step, arguments: Sequence[Any] = (), trap: Trap | None = None) -> Remains:
-        """Let a fresh process do the step with the runtime's settings."""
+        """Let a fresh process do the step with the runtime's settings.
+
+        One that was killed has let go of everything when this returns: PostgreSQL notices a moment later that its
+        client is gone, whoever comes before passes by what it holds, and production has a next minute for that.
+        """
         settings = replace(runtime.settings, outbox_bell_queue_url=self._bell_url)
-        return self._nursery.send(Errand(settings, self._secret_reference, self._clock(), step, tuple(arguments), trap))
+        errand = Errand(settings, self._secret_reference, self._clock(), step, tuple(arguments), trap)
+        remains = self._nursery.send(errand)
+        if remains.signal == signal.SIGKILL:
+            _wait_until_let_go(runtime)
+        return remains
+
+
+def _wait_until_let_go(runtime: Runtime) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while _locks(runtime):
+        assert time.monotonic() < deadline, "the dead still hold something"
+        time.sleep(0.005)  # nothing to await: the server tells nobody
+
+
+def _locks(runtime: Runtime) -> int:
+    with runtime.database.transaction(None, now=datetime.now(UTC), actor="system:test") as transaction:
+        return int(
+            transaction.value(
+                """
+                SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+                 WHERE d.datname = current_database() AND l.pid <> pg_backend_pid()
+                """
+            )
+        )

@@ -250,7 +250,10 @@ def test_a_gateway_that_stays_down_leaves_its_payments_to_a_person(house: House)
 def test_a_payment_without_an_answer_is_asked_about_again_and_then_left_to_a_person(
     house: House, times: int, told: list[str]
 ) -> None:
-    orders = [ordered(house) for _ in range(3)]
+    orders = []
+    for _ in range(3):
+        orders.append(ordered(house))
+        house.clock.advance(seconds=1)
     (intent,) = intents(house, orders[0])
     on_the_next_day(house)
     day = house.clock().date() - timedelta(days=1)

@@ -73,7 +73,7 @@ SETTLES_NOTHING = [
     "mail_feedback",
     "mails",
     "notifications",
-    "operations",
+    "order_timeline",
     "outbox_relay",
     "payment_methods",
     "payment_webhooks",

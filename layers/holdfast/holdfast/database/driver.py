@@ -6,11 +6,14 @@ together up to one Sync, and lets a plain COMMIT travel behind the Sync
 server skips to the Sync and turns the COMMIT into a rollback, so the pair is as safe as two trips.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import lru_cache
 from struct import pack
 from typing import Any, Final
 
+from pg8000.converters import timestamptz_in
 from pg8000.core import Context, make_params
 from pg8000.dbapi import Connection, Cursor, convert_paramstyle
 from pg8000.exceptions import InterfaceError
@@ -20,12 +23,29 @@ _DESCRIBE_UNNAMED_PORTAL: Final = b"D\x00\x00\x00\x06P\x00"
 _EXECUTE_UNNAMED_PORTAL: Final = b"E\x00\x00\x00\x09\x00\x00\x00\x00\x00"
 _COMMIT: Final = b"Q\x00\x00\x00\x0bCOMMIT\x00"
 _STATEMENT_CACHE_MAX_ENTRIES: Final = 512
+_TIMESTAMPTZ: Final = 1184
 
 
 @lru_cache(maxsize=_STATEMENT_CACHE_MAX_ENTRIES)
-def _numbered(operation: str) -> str:
+def numbered(operation: str) -> str:
     """``%s`` placeholders as ``$1, $2 ...``. The conversion scans character by character, so it is done once."""
     return str(convert_paramstyle("format", operation, ())[0])
+
+
+@lru_cache(maxsize=_STATEMENT_CACHE_MAX_ENTRIES)
+def _parse_message(statement: str, oids: Sequence[int], encoding: str) -> bytes:
+    """The message that has the server read a statement. ``oids``: the types of its first parameters, -1 for unknown."""
+    body = b"\x00" + statement.encode(encoding) + b"\x00" + pack("!h", len(oids))
+    body += b"".join(pack("!i", 0 if oid == -1 else oid) for oid in oids)
+    return b"P" + pack("!i", len(body) + 4) + body
+
+
+def _instant(text: str) -> Any:
+    """A timestamptz. pg8000 reads each by ``strptime``, which takes a hundred times as long."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:  # infinity, and years that Python does not have
+        return timestamptz_in(text)
 
 
 class PipelinedCursor(Cursor):  # type: ignore[misc]
@@ -44,7 +64,7 @@ class PipelinedCursor(Cursor):  # type: ignore[misc]
         if not connection._in_transaction and not connection.autocommit:  # noqa: SLF001 -- as the parent class does
             connection.execute_simple("begin transaction")
         oids, self._input_oids = self._input_oids, ()
-        self._context = connection.execute_unnamed(_numbered(operation), vals=args, oids=oids)
+        self._context = connection.execute_unnamed(numbered(operation), vals=args, oids=oids)
         self._row_iter = None if self._context.rows is None else iter(self._context.rows)
         self.input_types = []
         return self
@@ -60,6 +80,11 @@ class PipelinedConnection(Connection):  # type: ignore[misc]
     """Answers of the server that were asked for and not read to their end. Above zero while nothing is being read, the
     next answer would be taken for another statement's: such a connection is only good for closing."""
 
+    def __init__(self, **parameters: Any) -> None:
+        self._descriptions: dict[bytes, tuple[Any, Any]] = {}
+        super().__init__(**parameters)
+        self.register_in_adapter(_TIMESTAMPTZ, _instant)
+
     def cursor(self) -> PipelinedCursor:
         return PipelinedCursor(self)
 
@@ -72,6 +97,17 @@ class PipelinedConnection(Connection):  # type: ignore[misc]
             if stream is not None:
                 with suppress(OSError):
                     stream.close()
+
+    def handle_ROW_DESCRIPTION(self, data: bytes, context: Context) -> None:  # noqa: N802 -- the name is pg8000's
+        known = self._descriptions.get(data)
+        if known is None:
+            super().handle_ROW_DESCRIPTION(data, context)
+            if len(self._descriptions) < _STATEMENT_CACHE_MAX_ENTRIES:
+                self._descriptions[data] = context.columns, context.input_funcs
+            return
+        context.columns, context.input_funcs = known
+        if context.rows is None:
+            context.rows = []
 
     def execute_simple(self, statement: str) -> Context:
         self.round_trips += 1
@@ -116,8 +152,6 @@ class PipelinedConnection(Connection):  # type: ignore[misc]
 
     def _send(self, statement: str, vals: Any, oids: Any, committing: bool) -> None:
         encoding = self._client_encoding
-        parse = b"\x00" + statement.encode(encoding) + b"\x00" + pack("!h", len(oids))
-        parse += b"".join(pack("!i", 0 if oid == -1 else oid) for oid in oids)
         params = make_params(self.py_types, vals)
         bind = bytearray(b"\x00\x00\x00\x00" + pack("!H", len(params)))
         for value in params:
@@ -129,7 +163,7 @@ class PipelinedConnection(Connection):  # type: ignore[misc]
         bind += b"\x00\x00"
         message = b"".join(
             (
-                b"P" + pack("!i", len(parse) + 4) + parse,
+                _parse_message(statement, tuple(oids), encoding),
                 b"B" + pack("!i", len(bind) + 4) + bytes(bind),
                 _DESCRIBE_UNNAMED_PORTAL,
                 _EXECUTE_UNNAMED_PORTAL,

@@ -6,18 +6,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, Row, TextClause, text
+from sqlalchemy import Engine, PoolProxiedConnection, Row
 
+from holdfast.database import statement as sql
+from holdfast.database.driver import PipelinedConnection
 from holdfast.database.errors import ConnectionLost, SerializationFailure, translate
 
 REPLAY_MAX_ATTEMPTS: Final = 4
 REPLAY_BASE_DELAY_SECONDS: Final = 0.02
 _ACTOR_FORM: Final = re.compile(r"[A-Za-z0-9:_.@|-]{1,200}")
-_STATEMENT_CACHE_MAX_ENTRIES: Final = 512
 _HAS_SERVED: Final = "holdfast.has_served"
 """A mark on a connection that was begun on before: it has lain in the pool since."""
 
@@ -28,7 +28,9 @@ class Transaction:
     """An open transaction: runs statements, hands back rows. It never commits by itself, but for the last statement
     of ``execute_and_commit``."""
 
-    def __init__(self, connection: Connection, now: datetime, organization_id: UUID | None, actor: str) -> None:
+    def __init__(
+        self, connection: PipelinedConnection, now: datetime, organization_id: UUID | None, actor: str
+    ) -> None:
         self._connection = connection
         self._committed = False
         self.now = now
@@ -44,31 +46,28 @@ class Transaction:
 
     def rows(self, statement: str, **parameters: Any) -> Sequence[Row[Any]]:
         """All rows of a statement; parameters are named ``:name`` in it."""
-        return self._connection.execute(_clause(statement), parameters).all()
+        return sql.rows(sql.run(self._connection, statement, parameters))
 
     def row(self, statement: str, **parameters: Any) -> Row[Any] | None:
         """The one row of a statement, or ``None``."""
-        return self._connection.execute(_clause(statement), parameters).one_or_none()
+        return sql.row(sql.run(self._connection, statement, parameters))
 
     def value(self, statement: str, **parameters: Any) -> Any:
         """The first column of the one row of a statement, or ``None``."""
-        return self._connection.execute(_clause(statement), parameters).scalar_one_or_none()
+        return sql.value(sql.run(self._connection, statement, parameters))
 
     def execute(self, statement: str, **parameters: Any) -> int:
         """How many rows a statement changed."""
-        return int(self._connection.execute(_clause(statement), parameters).rowcount)
+        return int(sql.run(self._connection, statement, parameters).row_count)
 
     def execute_and_commit(self, statement: str, **parameters: Any) -> Any:
         """The value of the transaction's last statement, whose COMMIT travels with it in one round trip.
 
         If the statement fails, the COMMIT is a rollback. Nothing may be asked of the transaction afterwards.
         """
-        raw = self._connection.connection.dbapi_connection
-        if raw is None:
-            raise ConnectionLost("the connection is gone")
-        raw.commit_follows = True
+        self._connection.commit_follows = True
         self._committed = True
-        return self._connection.execute(_clause(statement), parameters).scalar_one_or_none()
+        return sql.value(sql.run(self._connection, statement, parameters))
 
     @property
     def committed(self) -> bool:
@@ -94,9 +93,10 @@ class Database:
         Raises the errors of ``database.errors``.
         """
         try:
-            with self._begun(_begin(organization_id, actor, now, one_snapshot=one_snapshot)) as connection:
+            connection = self._begun(_begin(organization_id, actor, now, one_snapshot=one_snapshot))
+            try:
                 raw = _raw(connection)
-                transaction = Transaction(connection, now, organization_id, actor)
+                transaction = Transaction(raw, now, organization_id, actor)
                 try:
                     yield transaction
                     if not transaction.committed:
@@ -105,20 +105,22 @@ class Database:
                     # A connection in an unknown state is not given back to the pool.
                     _roll_back(connection, raw, error)
                     raise
+            finally:
+                connection.close()
         except Exception as error:
             translated = translate(error)
             if translated is error:
                 raise
             raise translated from error
 
-    def _begun(self, begin: str) -> Connection:
+    def _begun(self, begin: str) -> PoolProxiedConnection:
         """A connection with the transaction begun on it.
 
         One from the pool may have died while it lay there (a failover, an idle timeout). Nothing was asked of it yet,
         so it is dropped and the next takes its place; one that was just opened and is lost is the caller's news.
         """
         while True:
-            connection = self.engine.connect()
+            connection = self.engine.raw_connection()
             has_served = _HAS_SERVED in connection.info
             try:
                 _raw(connection).execute_simple(begin)
@@ -152,14 +154,14 @@ class Database:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def _raw(connection: Connection) -> Any:
-    raw = connection.connection.dbapi_connection
-    if raw is None:
+def _raw(connection: PoolProxiedConnection) -> PipelinedConnection:
+    raw = connection.dbapi_connection
+    if not isinstance(raw, PipelinedConnection):
         raise ConnectionLost("the connection is gone")
     return raw
 
 
-def _roll_back(connection: Connection, raw: Any, error: BaseException) -> None:
+def _roll_back(connection: PoolProxiedConnection, raw: PipelinedConnection, error: BaseException) -> None:
     raw.commit_follows = False
     if raw.answers_due or isinstance(translate(error), ConnectionLost):
         # Left in the middle of an answer, or lost: rolling back would take one answer for another, or succeed without
@@ -187,11 +189,6 @@ def _begin(organization_id: UUID | None, actor: str, now: datetime, *, one_snaps
         f" SELECT set_config('holdfast.organization_id', '{tenant}', true), "
         f"set_config('holdfast.actor', '{actor}', true), set_config('holdfast.now', '{now.isoformat()}', true)"
     )
-
-
-@lru_cache(maxsize=_STATEMENT_CACHE_MAX_ENTRIES)
-def _clause(statement: str) -> TextClause:
-    return text(statement)
 
 
 def records(rows: Sequence[Row[Any]]) -> list[Mapping[str, Any]]:

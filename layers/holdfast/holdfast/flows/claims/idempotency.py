@@ -141,13 +141,7 @@ def take_over(transaction: Transaction, claim: Claim, now: datetime) -> bool:
     return taken == 1
 
 
-_STORE_ANSWER: Final = """
-    WITH stored AS (
-        UPDATE orders.idempotency_keys SET state = 'done', response_status = :status, response_body = :body
-         WHERE organization_id = :organization_id AND caller = :caller AND operation = :operation AND key = :key
-        RETURNING 1)
-    SELECT count(*) FROM stored
-"""
+_STORE_ANSWER: Final = "SELECT orders.store_answer(:organization_id, :caller, :operation, :key, :status, :body)"
 
 
 def store_answer_and_commit(transaction: Transaction, claim: Claim, answer: Answer) -> None:

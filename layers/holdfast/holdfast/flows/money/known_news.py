@@ -12,14 +12,7 @@ from holdfast.flows.orders.locked_order import LockedPayment
 from holdfast.payments.facts_record import from_json
 from holdfast.payments.state import PaymentFacts, is_known
 
-_PAYMENT_OF = """
-    SELECT p.facts, p.amount, p.currency, p.gateway_transaction_id
-      FROM payments.payments p
-      JOIN orders.orders o ON o.organization_id = p.organization_id AND o.id = p.order_id
-     WHERE p.organization_id = :organization_id AND p.id = :payment_id AND p.gateway_account_id = :gateway_account_id
-       AND p.facts <> '{}' AND o.deleted_at IS NULL
-       FOR SHARE OF o SKIP LOCKED
-"""
+_PAYMENT_OF = "SELECT * FROM payments.facts_at_rest(:organization_id, :payment_id, :gateway_account_id)"
 """The order's row is shared until the event is stored, so that no archive is made of the order without it. One that
 somebody works on is not waited for: its event is left to the worker."""
 

@@ -168,27 +168,18 @@ def _record(transaction: Transaction, claimed: Claimed, result: Result) -> None:
     follows = _follows(claimed, result)
     run = transaction.value if follows else transaction.execute_and_commit
     changed = run(
-        """
-        WITH recorded AS (
-        UPDATE notifications.messages
-           SET status = :status, last_error = CAST(:error AS text), next_attempt_at = CAST(:next_at AS timestamptz),
-               provider_id = COALESCE(CAST(:provider_id AS text), provider_id),
-               recipient = COALESCE(CAST(:recipient AS text), recipient),
-               language = COALESCE(CAST(:language AS text), language),
-               sent_at = CASE WHEN :status = 'sent' THEN CAST(:now AS timestamptz) ELSE sent_at END
-         WHERE organization_id = :organization_id AND id = :id AND status = 'sending' AND attempts = :attempts
-        RETURNING 1)
-        SELECT count(*) FROM recorded
-        """,
+        "SELECT notifications.record_attempt(:organization_id, :id, :attempts, CAST(:result AS jsonb), :now)",
         organization_id=transaction.tenant,
         id=claimed.id,
         attempts=claimed.attempts,
-        status=str(result.status),
-        error=result.error,
-        next_at=None if delay is None else transaction.now + delay,
-        provider_id=result.provider_id,
-        recipient=result.recipient,
-        language=result.language,
+        result={
+            "status": str(result.status),
+            "error": result.error,
+            "next_at": None if delay is None else (transaction.now + delay).isoformat(),
+            "provider_id": result.provider_id,
+            "recipient": result.recipient,
+            "language": result.language,
+        },
         now=transaction.now,
     )
     if not changed:
