@@ -75,12 +75,13 @@ def test_nobody_answers_and_the_clock_cancels_the_order(city: City) -> None:
             " deadline_at = now(), reminder_at = now() - interval '1 day' WHERE resolved_at IS NULL"
         )
 
-    def status() -> str:
-        return str(city.call("GET", f"/v1/orders/{order['id']}").body["order"]["status"])
+    def says(name: str) -> str:
+        return str(city.call("GET", f"/v1/orders/{order['id']}").body["order"][name])
 
-    city.wait_until(lambda: status() == "cancelled", "the watch ticks every minute", seconds=90)
+    city.wait_until(lambda: says("status") == "cancelled", "the watch ticks every minute", seconds=90)
     refused = asked(city, "POST", token, {"address": DENVER})
     assert (refused.status, refused.body["code"]) == (410, "link_used")
+    city.wait_until(lambda: says("payment_status") == "refunded", "the money goes back after the cancellation")
     city.wait_until_quiet()
     found = city.call("GET", f"/v1/orders/{order['id']}").body["order"]
     assert (found["payment_status"], found["amounts"]["refunded_minor"]) == (

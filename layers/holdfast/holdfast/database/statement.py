@@ -52,8 +52,16 @@ def run(connection: PipelinedConnection, statement: str, parameters: Mapping[str
             return connection.execute_simple(prepared.sql)
         return connection.execute_unnamed(prepared.sql, vals=[parameters[name] for name in prepared.names])
     except Error as error:
-        # Errors end up in logs, and parameters are people's addresses.
-        raise DBAPIError.instance(prepared.sql, None, error, Error, hide_parameters=True, dialect=_DIALECT) from error
+        raise wrapped(error, prepared.sql) from error
+
+
+def wrapped(error: Error, statement: str | None = None) -> BaseException:
+    """SQLAlchemy's error for one of the driver's.
+
+    Errors end up in logs, and parameters are people's addresses: it shows none of them.
+    """
+    made: BaseException = DBAPIError.instance(statement, None, error, Error, hide_parameters=True, dialect=_DIALECT)
+    return made
 
 
 def rows(answer: Context) -> list[Row[Any]]:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
+from pg8000.exceptions import Error
 from sqlalchemy import Engine, PoolProxiedConnection, Row
 
 from holdfast.database import statement as sql
@@ -120,7 +121,10 @@ class Database:
         so it is dropped and the next takes its place; one that was just opened and is lost is the caller's news.
         """
         while True:
-            connection = self.engine.raw_connection()
+            try:
+                connection = self.engine.raw_connection()
+            except Error as error:  # nobody can log in like this, or nobody can at all
+                raise sql.wrapped(error) from error
             has_served = _HAS_SERVED in connection.info
             try:
                 _raw(connection).execute_simple(begin)
