@@ -14,7 +14,7 @@ from holdfast.database.errors import (
     ConstraintViolated,
 )
 from holdfast.database.transaction import Database, Transaction
-from local.postgres import Address
+from local.postgres import Address, Server
 from tests.database.acting import APP, connected
 from tests.database.driving import (
     COMMITTING_NOTE,
@@ -223,3 +223,18 @@ def test_a_real_deadlock_is_replayed_until_both_are_done(wire: Proxy) -> None:
     database.engine.dispose()
     assert len(runs) == 3, "one of the two was the victim and ran again"
     assert sorted(len(text.split("+")) for text in notes(wire.target)) == [3, 3]
+
+
+def test_a_lost_connection_is_closed_without_another_error(
+    database: Database, postgres: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever used it is told; the pool, which closes it, has nothing to add to the log."""
+
+    def lose_it(transaction: Transaction) -> None:
+        pid = transaction.value("SELECT pg_backend_pid()")
+        postgres.admin.execute(f"SELECT pg_terminate_backend({pid}, 5000)")
+
+    with pytest.raises(ConnectionLost):
+        attempt(database, lose_it, note("lost"))
+    assert [record.message for record in caplog.records if record.name.startswith("sqlalchemy")] == []
+    attempt(database, note("the next one"))

@@ -92,7 +92,8 @@ class PipelinedConnection(Connection):  # type: ignore[misc]
         """End the session. The socket is closed also when the server is gone and cannot be told."""
         stream = self._sock
         try:
-            super().close()
+            with suppress(InterfaceError):  # whoever used it has been told that the connection is lost
+                super().close()
         finally:
             if stream is not None:
                 with suppress(OSError):
