@@ -19,7 +19,7 @@ from tests import shipping
 from tests.archive.scenes import archive, delivered, documents, plenty, prove, purge, put_away, scan, verify, years_pass
 from tests.flows.actions import check, ordered, staff
 from tests.flows.dead_lettering import buried, mend_events
-from tests.flows.moving import NOWHERE
+from tests.flows.moving import NOWHERE, RENO, readdress, shop
 from tests.flows.reviewing import answer, token
 from tests.house import House, document
 
@@ -135,6 +135,26 @@ def test_what_was_erased_can_still_be_restored_and_archived_again(house: House, 
     archive(house)
     assert verify(house).tally.findings == []
     assert scan(house).tally.findings == []
+
+
+@pytest.mark.parametrize("is_archived", [False, True])
+def test_the_audit_log_forgets_where_an_order_went_before_it_was_sent_elsewhere(
+    house: House, is_archived: bool
+) -> None:
+    shop(house)
+    order_id = ordered(house)
+    house.work()
+    readdress(house, order_id, RENO)
+    house.work()
+    shipping.delivered(house, order_id)
+    years_pass(house)
+    if is_archived:
+        put_away(house)
+    assert "operations.audit_log" in {name.partition("_20")[0] for name in left_of(house)}
+    erase(house, staff(house, "admin"))
+    assert left_of(house) == {}
+    if not is_archived:
+        assert house.value("SELECT count(*) FROM operations.audit_log a WHERE a::text LIKE '%1Z999%'") == 0
 
 
 def test_what_people_did_about_an_order_is_erased_with_it_and_it_still_comes_back(house: House) -> None:
