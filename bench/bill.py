@@ -51,40 +51,42 @@ PRICES: Final = {
 }
 """US dollars, us-east-1, by memory of 2025: **look each up again**."""
 
-# function: (invocations an order, milliseconds billed, MB). Invocations are counted; the time of `checkout` is an
-# assumption (a card payment at a gateway), that of the others their work here plus a millisecond a round trip.
+# function: (invocations an order, milliseconds billed, MB). Invocations are counted, those of relay and mails as of
+# orders that come one by one: of many a second they share them. No worker hears of the webhook, which says what the
+# answer said (decision 25). The time of `checkout` is an assumption (a card payment at a gateway), that of the others
+# their work here plus a millisecond a round trip.
 INVOCATIONS: Final = {
     "checkout (order)": (1.0, 700, 1769),
     "checkout (quote)": (1.0, 40, 1769),
     "orders (shown once)": (1.0, 25, 1024),
-    "payment_webhooks": (1.0, 25, 1024),
-    "payment_events": (1.5, 30, 1024),
+    "payment_webhooks": (1.0, 17, 1024),
     "outbox_relay": (1.0, 40, 1024),
-    "notifications (two mails)": (2.0, 80, 1024),
+    "notifications (two mails)": (2.0, 72, 1024),
 }
 HTTP_REQUESTS: Final = 4.0
 """Quote, order, the order shown, the webhook."""
-MESSAGES: Final = 4.5
-"""1.5 payment events, 1 bell, 2 news for shoppers; each is sent, received and deleted."""
+MESSAGES: Final = 3.0
+"""1 bell, 2 news for shoppers; each is sent, received and deleted."""
 EVENTS: Final = 4.0
 """Counted: 3 until it is confirmed, and 1 when its parcel leaves."""
 MAILS: Final = 2.0
-LOG_BYTES: Final = 1_382 + 8.5 * 620 + HTTP_REQUESTS * 300
+LOG_BYTES: Final = 819 + sum(count for count, _, _ in INVOCATIONS.values()) * 620 + HTTP_REQUESTS * 300
 """Counted lines of ours, Lambda's own three lines an invocation (620 bytes), the access log."""
 NAT_BYTES: Final = 30_000
 """Assumed: TLS to the gateway, SQS, EventBridge and SES, without interface endpoints."""
-DATABASE_CPU_MS: Final = 9.8
-"""Backend processor time of an order until nothing of it is left to do (docs/performance.md)."""
+DATABASE_CPU_MS: Final = 10.7
+"""Backend processor time of an order until nothing of it is left to do, one client (docs/performance.md)."""
 ACU_VCPU: Final = 0.25
 ACU_USED: Final = 0.6
 """An ACU taken as a quarter of a processor, used to 60 %."""
-WRITES: Final = 16.0
-"""I/Os of Aurora: 62 KB of write-ahead log counted, in units of 4 KB."""
-TABLE_BYTES: Final = 33_600
+WRITES: Final = 10.0
+"""I/Os of Aurora: 40 KB of write-ahead log counted, in units of 4 KB."""
+TABLE_BYTES: Final = 33_400
 """Counted, with indexes."""
 ACTIVE_MONTHS: Final = 24
 TRACED: Final = 0.05
-APPLICATION_CPU_MS: Final = 13.7 + 3.1
+APPLICATION_CPU_MS: Final = 12.5
+"""Processor time of an order in the functions, counted like the database's."""
 
 
 @dataclass(frozen=True, slots=True)

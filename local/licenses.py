@@ -33,7 +33,7 @@ _INTRODUCTION: Final = """\
 
 What is deployed, pinned and hashed in the `requirements.txt` beside it, with the license that each package states
 (`make licenses`). boto3 and botocore come with the Lambda runtime (Apache-2.0). Data that ships with the code is named
-in [NOTICE](../NOTICE). What only development needs is in `requirements-dev.txt`.
+in [NOTICE](../NOTICE). What only development needs is in `requirements-*.txt`.
 
 | package | version | license | in |
 |---|---|---|---|"""

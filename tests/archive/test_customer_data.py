@@ -10,12 +10,18 @@ import pytest
 from holdfast.flows.archive.customer_data import erase_customer, export_customer
 from holdfast.flows.archive.export_to_cold_storage import export_to_cold_storage
 from holdfast.flows.archive.restore_order import restore_order
+from holdfast.flows.dead_letters.work_dead_letters import Step, take_step
 from holdfast.flows.orders.find_order import find_order
+from holdfast.payments.dead_letters import DeadLetterAction
 from holdfast.values.caller import Caller
 from holdfast.values.errors import Conflict, Forbidden, NotFound
-from tests.archive.scenes import archive, delivered, documents, plenty, prove, put_away, scan, verify, years_pass
-from tests.flows.actions import ordered, staff
-from tests.house import House
+from tests import shipping
+from tests.archive.scenes import archive, delivered, documents, plenty, prove, purge, put_away, scan, verify, years_pass
+from tests.flows.actions import check, ordered, staff
+from tests.flows.dead_lettering import buried, mend_events
+from tests.flows.moving import NOWHERE, RENO, readdress, shop
+from tests.flows.reviewing import answer, token
+from tests.house import House, document
 
 PERSONAL = ("ada@", ":ada", "lovelace", "analytical", "80202")
 
@@ -128,6 +134,56 @@ def test_what_was_erased_can_still_be_restored_and_archived_again(house: House, 
     years_pass(house, 1)
     archive(house)
     assert verify(house).tally.findings == []
+    assert scan(house).tally.findings == []
+
+
+@pytest.mark.parametrize("is_archived", [False, True])
+def test_the_audit_log_forgets_where_an_order_went_before_it_was_sent_elsewhere(
+    house: House, is_archived: bool
+) -> None:
+    shop(house)
+    order_id = ordered(house)
+    house.work()
+    readdress(house, order_id, RENO)
+    house.work()
+    shipping.delivered(house, order_id)
+    years_pass(house)
+    if is_archived:
+        put_away(house)
+    assert "operations.audit_log" in {name.partition("_20")[0] for name in left_of(house)}
+    erase(house, staff(house, "admin"))
+    assert left_of(house) == {}
+    if not is_archived:
+        assert house.value("SELECT count(*) FROM operations.audit_log a WHERE a::text LIKE '%1Z999%'") == 0
+
+
+def test_what_people_did_about_an_order_is_erased_with_it_and_it_still_comes_back(house: House) -> None:
+    """A review that was answered, and a dead letter that was discarded: the database's own rules ask who, and why."""
+    admin = staff(house, "admin")
+    reviewed = document(house.place(address=NOWHERE))["order"]["id"]
+    answer(house, token(house, reviewed), confirm=True)
+    letter = buried(house)
+    mend_events(house)
+    discard = Step(DeadLetterAction.DISCARDED, letter["id"], letter["version"], note="for Ada Lovelace")
+    take_step(house.runtime, staff(house, "manager"), discard, house.clock())
+    check(house)
+    orders = [reviewed, letter["order_id"]]
+    for order_id in orders:
+        shipping.delivered(house, order_id)
+    years_pass(house)
+    archive(house)
+    verify(house)
+    tombstone = erase(house, admin)
+    assert (tombstone["active_orders"], tombstone["archived_orders"]) == (2, 2)
+    assert left_of(house) == {}
+    house.clock.advance(days=8)
+    purge(house)
+    for order_id in orders:
+        back = UUID(order_id)
+        assert restore_order(house.runtime, house.organization_id, back, house.clock(), "system:test", "a test")
+        assert find_order(house.runtime, admin, order_id, house.clock())["email"] == "erased"
+    assert house.value("SELECT resolved_by FROM addresses.reviews") is None
+    assert house.value("SELECT resolution_notes FROM payments.dead_letters") is None
     assert scan(house).tally.findings == []
 
 
