@@ -205,6 +205,7 @@ def _orders(house: House) -> None:
     for number in range(4):
         gone = Caller(house.organization_id, CallerKind.CUSTOMER, f"gone-{number}", f"gone-{number}@example.com")
         house.cancel(ordered(house, caller=gone), caller=gone)
+        house.cancel(reviewing.in_review(house, caller=gone), caller=gone)
     for _ in range(6):
         lost = ordered(house, {"MUG": 1})
         shipping.shipped(house, shipping.only(house, lost))

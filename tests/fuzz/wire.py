@@ -5,6 +5,7 @@ function is shorter. A function's log goes to a file, so that a fault can be tol
 """
 
 import asyncio
+import gzip
 import json
 import os
 import sys
@@ -94,6 +95,8 @@ class Wire:
         named: dict[str, list[str]] = {}
         for name, value in headers:
             named.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+        if named.get("content-encoding") == ["gzip"]:
+            content = gzip.decompress(content)  # as every client does that says it takes it
         return Response(status, named, content, request, elapsed=0.0, verify=False, http_version="1.1")
 
     async def _exchange(self, request: requests.PreparedRequest) -> tuple[int, Headers, bytes]:
