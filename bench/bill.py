@@ -74,7 +74,7 @@ LOG_BYTES: Final = 819 + sum(count for count, _, _ in INVOCATIONS.values()) * 62
 """Counted lines of ours, Lambda's own three lines an invocation (620 bytes), the access log."""
 NAT_BYTES: Final = 30_000
 """Assumed: TLS to the gateway, SQS, EventBridge and SES, without interface endpoints."""
-DATABASE_CPU_MS: Final = 10.7
+DATABASE_CPU_MS: Final = 8.7
 """Backend processor time of an order until nothing of it is left to do, one client (docs/performance.md)."""
 ACU_VCPU: Final = 0.25
 ACU_USED: Final = 0.6
@@ -85,7 +85,7 @@ TABLE_BYTES: Final = 33_400
 """Counted, with indexes."""
 ACTIVE_MONTHS: Final = 24
 TRACED: Final = 0.05
-APPLICATION_CPU_MS: Final = 12.5
+APPLICATION_CPU_MS: Final = 10.0
 """Processor time of an order in the functions, counted like the database's."""
 
 
