@@ -88,7 +88,7 @@ def _fill(
         transaction.execute_and_commit(
             """
             SELECT archive.fill_batch(:organization_id, :now, CAST(:batch AS jsonb), CAST(:order_ids AS uuid[]),
-                                      string_to_array(:sealed, ',', 'NULL'))
+                                      CAST(:sealed AS text[]))
             """,
             organization_id=organization_id,
             now=now,

@@ -74,7 +74,7 @@ def examine(
         """
         SELECT order_id, kind, details
           FROM archive.examine(:organization_id, :batch_id, CAST(:order_ids AS uuid[]),
-                               string_to_array(:sealed, ',', 'NULL'))
+                               CAST(:sealed AS text[]))
          ORDER BY order_id, kind, details
         """,
         organization_id=transaction.tenant,

@@ -76,11 +76,11 @@ def as_array(order_ids: Iterable[UUID | str]) -> str:
 
 
 def as_parameter(sealed: Sequence[str | None]) -> str:
-    """Sealed parts as one text, which the driver passes on as it is; base64 knows no comma, and no part reads NULL.
+    """Sealed parts as the text of an array; base64 has nothing that must be quoted, and no part reads NULL.
 
-    In SQL: ``string_to_array(:sealed, ',', 'NULL')``.
+    In SQL: ``CAST(:sealed AS text[])``.
     """
-    return ",".join("NULL" if part is None else part for part in sealed)
+    return "{" + ",".join("NULL" if part is None else part or '""' for part in sealed) + "}"
 
 
 def open_part(transaction: Transaction, keyring: Keyring, document: dict[str, Any]) -> dict[str, Any] | None:
