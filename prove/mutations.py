@@ -16,7 +16,6 @@ from pg8000.native import Connection as Schema
 from holdfast.flows.checkout import charge_payment, pay_order
 from holdfast.flows.dead_letters import replay_dead_letter
 from holdfast.flows.money import apply_payment_event, refund_at_gateway, refund_order, settlement
-from holdfast.flows.notifications import deliver_message
 from holdfast.flows.operations import relay_outbox
 from holdfast.flows.orders.locked_order import LockedOrder
 from holdfast.flows.stock import change_stock, locked_levels, transfers
@@ -226,8 +225,8 @@ def _leaves_orders_in_the_archive() -> None:
         put(module, "recall_for_event", lambda _runtime, _organization_id, claimed, *_: claimed)
 
 
-def _writes_to_whom_it_should_not() -> None:
-    put(deliver_message, "is_suppressed", lambda *_: False)
+def _writes_to_whom_it_should_not(schema: Schema) -> None:
+    edit(schema, "notifications.order_facts", ("AND s.lifted_at IS NULL", "AND false"))
 
 
 def _outbox_after_the_commit(schema: Schema) -> None:
@@ -375,7 +374,7 @@ MUTATIONS: Final[Sequence[Mutation]] = (
         "mail_suppressed",
         "the look at who takes no more mail",
         "whose mail came back, or who complained, gets no more",
-        change_code=_writes_to_whom_it_should_not,
+        _writes_to_whom_it_should_not,
     ),
     Mutation(
         "late_news_recalls",

@@ -1,6 +1,8 @@
 """Changes to a database of the proof's own and to the code of its process. What is to be replaced has to be there."""
 
 import sys
+from collections.abc import Iterator
+from types import CodeType, FunctionType, ModuleType
 
 from pg8000.native import Connection as Schema
 
@@ -23,9 +25,13 @@ def edit(schema: Schema, function: str, *changes: tuple[str, str]) -> None:
 
 
 def put(owner: object, name: str, replacement: object) -> None:
-    """In the place of what is there. Raises LookupError for a name that is not there any more."""
+    """In the place of what is there. Raises LookupError for a name that is not there any more, or that the module has
+    and does not use itself: to replace that would change nothing.
+    """
     if not hasattr(owner, name):
         raise LookupError(f"{owner} has no {name} any more")
+    if isinstance(owner, ModuleType) and not any(name in code.co_names for code in _codes_of(owner)):
+        raise LookupError(f"{owner.__name__} does not use {name} any more")
     setattr(owner, name, replacement)
 
 
@@ -40,3 +46,18 @@ def everywhere(name: str, replacement: object) -> None:
         raise LookupError(f"nothing is called {name} any more")
     for module in taken:
         setattr(module, name, replacement)
+
+
+def _codes_of(module: ModuleType) -> Iterator[CodeType]:
+    """Of the functions and methods that the module defines, and of what they enclose."""
+    owners: list[object] = [module, *(each for each in vars(module).values() if isinstance(each, type))]
+    waiting = [
+        function.__code__
+        for owner in owners
+        for function in vars(owner).values()
+        if isinstance(function, FunctionType) and function.__module__ == module.__name__
+    ]
+    while waiting:
+        code = waiting.pop()
+        yield code
+        waiting += [constant for constant in code.co_consts if isinstance(constant, CodeType)]

@@ -1,7 +1,10 @@
 """The proof itself: plans are what their seeds say, what is broken is told, every mutation still finds its guard."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from types import ModuleType
 
 import pytest
 
@@ -9,9 +12,10 @@ from holdfast.database.migrations.run import upgrade
 from local.postgres import Address, Server
 from local.testing import build_template, database
 from prove import post, shop, summary
-from prove.house import House, open_house
+from prove.house import REPOSITORY, House, open_house
 from prove.mutations import MUTATIONS, Mutation
 from prove.plan import ACTIONS_MIN, FAULTS_MIN, KINDS, MASTER_KINDS, TOGETHER, make_plan
+from prove.replacing import put
 from prove.report import FOLD, examine
 from prove.rules import AREAS, YEARS
 from prove.run import TASKS
@@ -104,3 +108,19 @@ def test_a_mutation_finds_the_guard_that_it_switches_off(
         finally:
             connection.close()
     assert mutation.breaks in {sentence for queries in AREAS.values() for sentence in queries} | {FOLD, *YEARS}
+
+
+def test_the_code_that_a_mutation_replaces_is_code_that_is_used() -> None:
+    """In a process of its own, which they stay in."""
+    program = "from prove.mutations import MUTATIONS\nfor mutation in MUTATIONS: mutation.change_code()"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=REPOSITORY)
+
+
+def test_what_a_module_has_and_does_not_use_is_not_replaced() -> None:
+    module = ModuleType("module")
+    exec("def used(): ...\ndef unused(): ...\ndef user(): return [used() for _ in '.']", vars(module))
+    for function in ("used", "unused", "user"):
+        vars(module)[function].__module__ = "module"
+    put(module, "used", None)
+    with pytest.raises(LookupError, match="does not use unused any more"):
+        put(module, "unused", None)

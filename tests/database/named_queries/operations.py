@@ -10,10 +10,9 @@ from holdfast.flows.money.list_disputes import DisputeStatus, list_disputes
 from holdfast.flows.money.money_report import show_money_report
 from holdfast.flows.money.refold_payments import Chosen, refold_for
 from holdfast.flows.money.sweep_days import REFUND_LOOK_DAYS, _next_page, sweep_days
-from holdfast.flows.notifications.deliver_message import is_suppressed
 from holdfast.flows.notifications.read_facts import read_facts
 from holdfast.flows.notifications.resume_messages import resume_messages
-from holdfast.flows.notifications.work_messages import list_messages, list_suppressions
+from holdfast.flows.notifications.work_messages import is_suppressed, list_messages, list_suppressions
 from holdfast.flows.operations import keep_house as house_keeping
 from holdfast.flows.operations.process_failures import (
     FailureStatus,

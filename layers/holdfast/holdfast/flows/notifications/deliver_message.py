@@ -220,16 +220,3 @@ def _note_told(transaction: Transaction, claimed: Claimed) -> None:
         id=claimed.shipment_id,
         now=transaction.now,
     )
-
-
-def is_suppressed(transaction: Transaction, address: str) -> bool:
-    """Whether the address takes no mail of this organization."""
-    found = transaction.value(
-        """
-        SELECT s.id FROM notifications.suppressions s
-         WHERE s.organization_id = :organization_id AND s.address = lower(:address) AND s.lifted_at IS NULL
-        """,
-        organization_id=transaction.tenant,
-        address=address,
-    )
-    return found is not None

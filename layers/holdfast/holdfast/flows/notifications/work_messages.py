@@ -9,7 +9,6 @@ from uuid import UUID
 from holdfast.database.transaction import Transaction, records
 from holdfast.flows.claims.claimed_change import Render, change_once
 from holdfast.flows.claims.idempotency import Answer, Claim
-from holdfast.flows.notifications.deliver_message import is_suppressed
 from holdfast.notifications.model import MessageStatus
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation, require
@@ -190,3 +189,16 @@ def _shown(row: Mapping[str, Any]) -> Mapping[str, Any]:
 def _suppression(row: Mapping[str, Any]) -> Mapping[str, Any]:
     instants = {name: row[name] and row[name].isoformat() for name in ("created_at", "lifted_at")}
     return {**row, **instants, "id": str(row["id"]), "message_id": str(row["message_id"])}
+
+
+def is_suppressed(transaction: Transaction, address: str) -> bool:
+    """Whether the address takes no mail of this organization."""
+    found = transaction.value(
+        """
+        SELECT s.id FROM notifications.suppressions s
+         WHERE s.organization_id = :organization_id AND s.address = lower(:address) AND s.lifted_at IS NULL
+        """,
+        organization_id=transaction.tenant,
+        address=address,
+    )
+    return found is not None
