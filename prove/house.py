@@ -1,6 +1,5 @@
 """Where seeds are run: a PostgreSQL and a gateway of one process's own, and a world for each seed."""
 
-import re
 import shutil
 import socket
 import subprocess
@@ -24,6 +23,7 @@ from prove.plan import Plan, make_plan
 from prove.report import Finding, count_transitions, examine, examine_years
 from prove.rest import Rest
 from prove.run import Run
+from prove.server_log import ServerLog
 from prove.world import Gateway, World
 from prove.years import Years
 
@@ -33,9 +33,6 @@ SERVER_SETTINGS: Final = {
     "deadlock_timeout": "20ms",
     "autovacuum": "off",
 }
-
-_PARTITION: Final = re.compile(r"_\d{4}_?\d{2}")
-"""Of the names of a partition's constraints: its month."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +71,8 @@ class House:
         plan = make_plan(seed)
         if self._takes_years:
             plan = replace(plan, years=True)
-        read_bytes = self._log().stat().st_size
         with self.world(plan) as world:
-            run = Run(world, self._server.restart)
+            run = Run(world, self.restart)
             for move in plan.moves[:moves_max]:
                 run.play(move)
             rest = Rest(world)
@@ -86,27 +82,22 @@ class House:
             findings = tuple(examine(world))
             if plan.years and not any(finding.is_violated for finding in findings):
                 findings += tuple(examine_years(world, Years(world, rest)))
-            counts = world.counts + count_transitions(world) + self._constraints_hit(read_bytes)
+            refusals = {f"constraint {name}": number for name, number in world.log.refusals().items()}
+            counts = world.counts + count_transitions(world) + Counter(refusals)
         return Told(plan, findings, counts, tuple(world.story), time.monotonic() - begun)
 
-    def _constraints_hit(self, after_bytes: int) -> Counter[str]:
-        """Which constraints of the database refused something, by the server's log since then."""
-        with self._log().open("rb") as log:
-            log.seek(after_bytes)
-            said = log.read().decode(errors="replace")
-        names = re.findall(r'violates \w+ constraint "([^"]+)"', said)
-        return Counter(f"constraint {_PARTITION.sub('', name)}" for name in names)
-
-    def _log(self) -> Path:
-        assert self._server.log is not None
-        return self._server.log
+    def restart(self) -> None:
+        """Stop the server at once, as if it had crashed, and start it again."""
+        self._server.restart()
 
     @contextmanager
     def world(self, plan: Plan) -> Iterator[World]:
         """A world in which nothing has happened yet."""
+        assert self._server.log is not None
         with database(self._server, self._template.name) as owner:
             superuser = replace(self._server.admin, database=owner.database)
-            with World(plan, owner, superuser, self._gateway, self._folder) as world:
+            log = ServerLog(self._server.log)
+            with World(plan, owner, superuser, self._gateway, self._folder, log) as world:
                 yield world
 
 

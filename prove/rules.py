@@ -52,9 +52,7 @@ LIMBO: Final[Mapping[str, str]] = {
 SEEN: Final[Mapping[str, str]] = {
     "at no instant was a rule of stock or money broken": "SELECT rule, subject, detail FROM prove.seen",
     "nothing was raised that no caller is told about": "SELECT move, step, error, detail FROM prove.surprises",
-    "nobody deadlocked": """
-        SELECT deadlocks FROM pg_stat_database WHERE datname = current_database() AND deadlocks > 0
-    """,
+    "nobody deadlocked": "SELECT waiting FROM prove.deadlocks",
     "an acknowledged webhook is stored, once": """
         SELECT a.gateway_event_id, count(e.id) AS stored
           FROM (SELECT DISTINCT gateway_event_id FROM prove.acknowledged) a
@@ -261,5 +259,6 @@ YEARS: Final[Mapping[str, str]] = {
     "nothing was raised in those years that no caller is told about": """
         SELECT move, step, error, detail FROM prove.surprises
     """,
+    "nobody deadlocked in those years": "SELECT waiting FROM prove.deadlocks",
 }
 """What is asked once years have gone by."""

@@ -79,6 +79,8 @@ CREATE TABLE prove.known_orders (id uuid PRIMARY KEY);
 CREATE TABLE prove.late_news (order_id uuid NOT NULL);
 -- Every answer that a caller got under an Idempotency-Key.
 CREATE TABLE prove.answers (caller text NOT NULL, operation text NOT NULL, key text NOT NULL, status integer NOT NULL, body text NOT NULL);
+-- Who waited for whom, of each deadlock.
+CREATE TABLE prove.deadlocks (waiting text NOT NULL);
 -- What a step raised that no caller is told about.
 CREATE TABLE prove.surprises (move integer NOT NULL, step text NOT NULL, error text NOT NULL, detail text NOT NULL);
 -- Successes that error classes were given, for ten replays take longer than a plan.

@@ -32,6 +32,7 @@ from prove import post, shop
 from prove.actors import Actor, Cast, Outcome, Task
 from prove.plan import Plan
 from prove.post import Box, Cloud
+from prove.server_log import ServerLog
 
 ACTORS: Final = 3
 SERVER_BACK_SECONDS: Final = 20.0
@@ -122,15 +123,18 @@ class Gateway:
 class World:
     """Everything of one seed. Use as a context manager."""
 
-    def __init__(self, plan: Plan, database: Address, superuser: Address, gateway: Gateway, folder: Path) -> None:
+    def __init__(
+        self, plan: Plan, database: Address, superuser: Address, gateway: Gateway, folder: Path, log: ServerLog
+    ) -> None:
         self.plan = plan
         self.gateway = gateway
+        self.log = log
         self.memory = Memory()
         self.counts: Counter[str] = Counter()
         self.story: list[str] = []
         chance = random.Random(f"begin/{plan.seed}")
         self.now = shop.BEGINS_AT + timedelta(seconds=chance.uniform(0, 36 * 3600))
-        self._superuser = superuser
+        self.superuser = superuser
         self._connection: pg8000.native.Connection | None = None
         self.box = Box(folder / f"box-{plan.seed}")
         cloud = Cloud(
@@ -181,12 +185,16 @@ class World:
     def __exit__(self, *_: object) -> None:
         for actor in self.actors:
             actor.end()
-        if self._connection is not None:
-            with suppress(Exception):
-                self._connection.close()
+        self._hang_up()
         for runtime in self._runtimes.values():
             runtime.database.engine.dispose()
         self.box.close()
+
+    def _hang_up(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(Exception):
+                connection.close()
 
     def runtime(self, role: str) -> Runtime:
         """What this process reads with, when all is over."""
@@ -238,14 +246,14 @@ class World:
         while True:
             try:
                 if self._connection is None:
-                    self._connection = self._superuser.connect()
+                    self._connection = self.superuser.connect()
                 found = self._connection.run(statement, **parameters) or []
                 names = [column["name"] for column in self._connection.columns or ()]
                 return [dict(zip(names, row, strict=True)) for row in found]
             except (pg8000.exceptions.InterfaceError, OSError, pg8000.exceptions.DatabaseError) as error:
                 if not _is_away(error) or time.monotonic() > deadline:
                     raise
-                self._connection = None
+                self._hang_up()
                 time.sleep(0.01)  # nothing to await: the server is not there
 
     def sql(self, statement: str, **parameters: Any) -> None:
@@ -293,7 +301,7 @@ class World:
             [(each["id"], each["aggregate_id"], each["sequence"], each["topic"]) for each in memory.published],
         )
         self.fill("answers", ("caller", "operation", "key", "status", "body"), memory.answers)
-        self.fill("surprises", ("move", "step", "error", "detail"), memory.surprises)
+        self.write_down_troubles()
         intents = self.intents()
         self.fill("at_gateway", _AT_GATEWAY, [_attempt(intent) for intent in intents])
         refunds = [refund for intent in intents for refund in intent["refunds"]]
@@ -302,6 +310,11 @@ class World:
             ("id", "refund_id", "amount", "status"),
             [(each["id"], each["metadata"].get("refund_id"), each["amount"], each["status"]) for each in refunds],
         )
+
+    def write_down_troubles(self) -> None:
+        """What nobody should have met: errors that no caller is told about, and deadlocks."""
+        self.fill("surprises", ("move", "step", "error", "detail"), self.memory.surprises)
+        self.fill("deadlocks", ("waiting",), [(each,) for each in self.log.deadlocks()])
 
     def intents(self) -> list[dict[str, Any]]:
         """Every payment at the gateway, with its charges and refunds."""

@@ -114,6 +114,7 @@ class Years:
         self._leap(120)
         self._put_away()
         other += self._read_again()
+        world.write_down_troubles()
         found: dict[str, list[object]] = {sentence: list(world.rows(query)) for sentence, query in YEARS.items()}
         broken = self._do("system", prove_the_chain)
         return {

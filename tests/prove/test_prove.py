@@ -3,10 +3,13 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Barrier
 from types import ModuleType
 
 import pytest
+from pg8000.exceptions import DatabaseError
 
 from holdfast.database.migrations.run import upgrade
 from local.postgres import Address, Server
@@ -81,6 +84,38 @@ def test_what_breaks_an_invariant_is_told_with_its_seed_and_rows(proving_house: 
         (finding,) = [each for each in examine(world) if each.sentence == "reserved is the sum of live reservations"]
     assert finding.rows == len(shop.WAREHOUSES)
     assert "'held': 0" in finding.first[0]
+
+
+def test_a_deadlock_is_told_though_the_server_crashed_after_it(proving_house: House) -> None:
+    """A crash takes the server's statistics with it."""
+    with proving_house.world(replace(make_plan("deadlock"), moves=())) as world:
+        _lock_crosswise(world.superuser)
+        proving_house.restart()
+        world.write_down()
+        (finding,) = [each for each in examine(world) if each.sentence == "nobody deadlocked"]
+    assert finding.rows == 1
+    assert "pg_advisory_xact_lock" in finding.first[0]
+
+
+def _lock_crosswise(address: Address) -> None:
+    lock = "SELECT pg_advisory_xact_lock({})"
+    both_hold_one = Barrier(2)
+
+    def take(first: int, second: int) -> bool:
+        connection = address.connect()
+        connection.run("BEGIN")
+        connection.run(lock.format(first))
+        both_hold_one.wait()
+        try:
+            connection.run(lock.format(second))
+        except DatabaseError:
+            return True
+        finally:
+            connection.close()
+        return False
+
+    with ThreadPoolExecutor(2) as threads:
+        assert sorted(threads.map(take, (1, 2), (2, 1))) == [False, True]
 
 
 def test_no_seed_passes_that_did_too_little(proving_house: House) -> None:
