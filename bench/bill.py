@@ -53,7 +53,7 @@ PRICES: Final = {
 
 # function: (invocations an order, milliseconds billed, MB). Invocations are counted, those of relay and mails as of
 # orders that come one by one: of many a second they share them. No worker hears of the webhook, which says what the
-# answer said (decision 25). The time of `checkout` is an assumption (a card payment at a gateway), that of the others
+# answer said (decision 23). The time of `checkout` is an assumption (a card payment at a gateway), that of the others
 # their work here plus a millisecond a round trip.
 INVOCATIONS: Final = {
     "checkout (order)": (1.0, 700, 1769),

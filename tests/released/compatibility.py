@@ -2,7 +2,7 @@
 
 What a client sends must still be taken, and what it reads must still be there. New routes, new optional members of a
 body, and new members of an answer break nobody; a client that refuses members it does not know is told not to
-(docs/decisions/0022).
+(docs/decisions/0020).
 """
 
 from collections.abc import Iterator, Mapping

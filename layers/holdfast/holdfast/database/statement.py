@@ -2,7 +2,7 @@
 
 SQLAlchemy reads a statement once: which parameter stands where. What it builds anew for each execution (a context, a
 cursor, a result and its metadata) serves types and an ORM that nobody uses here, and took longer than the driver's own
-work: decision 27.
+work: decision 24.
 """
 
 from collections.abc import Callable, Mapping, Sequence
