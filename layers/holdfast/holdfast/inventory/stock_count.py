@@ -1,7 +1,7 @@
-"""Rows of a stock file held against the levels they are about: by how much each changes what is on hand, and which cannot.
+"""Rows of a stock file held against their levels: by how much each changes what is on hand, and which cannot.
 
-The book of a level is sellable stock: it falls when a payment completes its hold, the warehouse when the shipment leaves.
-So whoever counts a level finds what is on hand and, beside it, what is sold and has not left.
+The book of a level is sellable stock: it falls when a payment completes its hold, while the goods leave with their
+shipment. So whoever counts a level finds what is on hand and, beside it, what is sold and has not left.
 """
 
 from collections.abc import Mapping

@@ -276,8 +276,8 @@ class StockRowError(BaseModel):
 
 
 class StockDifference(BaseModel):
-    """A row of a count that found something else than there should be: ``counted`` is ``on_hand`` + ``sold_unshipped`` +
-    ``change``, by which the book would change."""
+    """A row of a count that found something else than there should be: ``counted`` is ``on_hand`` + ``sold_unshipped``
+    + ``change``, by which the book would change."""
 
     row: int
     warehouse: str
