@@ -87,7 +87,9 @@ class Shelves(RuleBasedStateMachine):
             with suppress(Conflict, OutOfStock, TransitionRefused):
                 shipping.reship(self.house, failed)
 
-    @rule(number=ANY, quantity=st.integers(1, 3), reason=st.sampled_from(REASONS), left=st.booleans(), late=st.booleans())
+    @rule(
+        number=ANY, quantity=st.integers(1, 3), reason=st.sampled_from(REASONS), left=st.booleans(), late=st.booleans()
+    )
     def give_back(self, number: int, quantity: int, reason: RestockReason | None, left: bool, late: bool) -> None:
         """Money goes back for some pieces, perhaps not at once. What a shopper sent back is on the shelf when it has."""
         if not self.orders:
