@@ -1,5 +1,5 @@
-"""Counts as a state machine: whatever shoppers, staff and gateway do, in any order, a count of the pieces that lie there
-changes nothing that can be sold."""
+"""Counts as a state machine: whatever shoppers, staff and gateway do, in any order, a count of the pieces that lie
+there changes nothing that can be sold."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -91,7 +91,7 @@ class Shelves(RuleBasedStateMachine):
         number=ANY, quantity=st.integers(1, 3), reason=st.sampled_from(REASONS), left=st.booleans(), late=st.booleans()
     )
     def give_back(self, number: int, quantity: int, reason: RestockReason | None, left: bool, late: bool) -> None:
-        """Money goes back for some pieces, perhaps not at once. What a shopper sent back is on the shelf when it has."""
+        """Money goes back for some pieces, perhaps not at once. What a shopper sent back is on the shelf then."""
         if not self.orders:
             return
         order_id = self.orders[number % len(self.orders)]

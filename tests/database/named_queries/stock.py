@@ -66,7 +66,7 @@ def transfers_of(**which: Any) -> Ask:
 
 
 WAITING_MAX_ROWS = 6_000
-"""What is read to tell what is sold and has not left: about ten rows and index entries for each parcel that waits there."""
+"""What is read to tell what is sold and has not left: about ten rows and index entries for each parcel that waits."""
 
 NAMED: dict[str, Named] = {
     "tenants with reservations that are due": Named(system_wide("_with_due_holds"), SYSTEM),
