@@ -48,6 +48,7 @@ class Shelves(RuleBasedStateMachine):
         self.house.add_variant(self.sku, stock=self.stock)
         self.there = sum(self.stock.values())
         self.orders: list[str] = []
+        self.refuses_once = False
 
     def parcels(self, *statuses: str) -> list[dict[str, object]]:
         """The shipments of all orders that are in one of these statuses."""
@@ -96,10 +97,14 @@ class Shelves(RuleBasedStateMachine):
             return
         order_id = self.orders[number % len(self.orders)]
         (item,) = self.house.order(order_id)["items"]
-        if late:
+        self.house.clock.advance(seconds=1)
+        if late and not self.refuses_once:
+            # Until a refund is asked for; one that the shop refuses by itself leaves it to the next.
             self.house.stripe_behaves(match={"operation": "refunds.create"}, http_status=503)
+            self.refuses_once = True
         with suppress(Conflict, RefundExceeds, TransitionRefused):
             refund(self.house, order_id, Wanted(items=(WantedItem(UUID(item["id"]), quantity, reason, has_left=left),)))
+            self.refuses_once = False
             self.house.clock.advance(hours=1)
             resume(self.house)
             (told,) = self.house.rows(
@@ -117,6 +122,7 @@ class Shelves(RuleBasedStateMachine):
         if self.orders:
             with suppress(Conflict, RefundExceeds, TransitionRefused):
                 refund(self.house, self.orders[number % len(self.orders)])
+                self.refuses_once = False
 
     @rule(number=ANY)
     def cancel(self, number: int) -> None:
