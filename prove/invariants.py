@@ -5,6 +5,8 @@ from typing import Final
 
 from sqlalchemy import Engine, text
 
+from prove.shelves import SOLD_UNSHIPPED
+
 INVARIANTS: Final[Mapping[str, str]] = {
     "no level is oversold": """
         SELECT warehouse_id, variant_id, on_hand, reserved FROM inventory.stock_levels
@@ -180,6 +182,7 @@ INVARIANTS: Final[Mapping[str, str]] = {
          USING (order_id, warehouse_id, variant_id)
          WHERE a.quantity IS DISTINCT FROM r.quantity
     """,
+    "what is sold lies in its warehouse until it leaves, and a count finds it there": SOLD_UNSHIPPED,
     "what came back into stock is what the movements say": """
         SELECT o.id, moved.quantity, items.restocked FROM orders.orders o
           JOIN LATERAL (SELECT COALESCE(sum(m.quantity), 0) AS quantity FROM inventory.stock_movements m

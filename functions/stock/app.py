@@ -43,7 +43,8 @@ def receive_goods(body: ReceiptBody, idempotency_key: IdempotencyKey) -> Respons
     refuses=_CHANGE,
 )
 def adjust_stock(body: AdjustmentBody, idempotency_key: IdempotencyKey) -> Response[Any]:
-    """All lines or none. 409 names the lines that would go below what is reserved."""
+    """All lines or none. 409 names the lines that would go below what is reserved. A count is right when it finds
+    `on_hand` + `sold_unshipped`: correct by what it finds beyond or below that."""
     return _changed(body, body.type, "adjust_stock", idempotency_key)
 
 

@@ -40,8 +40,10 @@ def import_stock_file(
 ) -> Response[Any]:
     """The body is CSV in UTF-8 with the columns `warehouse`, `sku`, `quantity` and, if wished, `safety_stock`, `note`.
 
-    One bad row and nothing is imported: 422 names the first 100. `dry_run` looks and writes nothing. A file that was
-    applied changes nothing when it comes again (200); one that ran out of time is told with 202 and goes on then.
+    `levels` is a count, made when the file comes: it is held against `on_hand` + `sold_unshipped`, for what is sold and
+    has not left lies there as well. One bad row and nothing is imported: 422 names the first 100. `dry_run` looks and
+    writes nothing. A file that was applied changes nothing when it comes again (200); one that ran out of time is told
+    with 202 and goes on then. 409 names the rows that the stock does not bear, or that cannot be told from the count.
     """
     caller = caller_from(app.current_event.raw_event)
     try:

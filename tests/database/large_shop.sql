@@ -116,15 +116,19 @@ INSERT INTO orders.order_allocations (organization_id, id, order_id, order_item_
     SELECT organization_id, pg_temp.key('00d', n, i), id, item_id, warehouse_id, variant_id, 1, at::date, 600, 1, at
       FROM placed;
 
+-- Of the confirmed ones two in a thousand wait to be picked: what waits is little beside what has left.
 INSERT INTO fulfillment.shipments (organization_id, id, order_id, warehouse_id, shipment_number, cost, status, carrier,
                                    tracking_number, captured_when_left, created_at, picked_at, shipped_at, delivered_at,
                                    actual_delivery_at, notification_sent_at)
-    SELECT organization_id, pg_temp.key('031', n, i), id, warehouse_id, 'N' || n || '-1', 600,
-           CASE status WHEN 'delivered' THEN 'delivered' WHEN 'processing' THEN 'picked' ELSE 'pending' END, 'UPS', 'T' || n,
-           CASE WHEN status = 'delivered' THEN 1000 END, at, CASE WHEN status <> 'confirmed' THEN at END,
-           CASE WHEN status = 'delivered' THEN at END, CASE WHEN status = 'delivered' THEN at END,
-           CASE WHEN status = 'delivered' THEN at END, CASE WHEN status = 'delivered' AND n % 400 <> 4 THEN at END
-      FROM placed WHERE status IN ('confirmed', 'processing', 'delivered');
+    SELECT organization_id, pg_temp.key('031', n, i), id, warehouse_id, 'N' || n || '-1', 600, parcel, 'UPS', 'T' || n,
+           CASE WHEN parcel IN ('shipped', 'delivered') THEN 1000 END, at, CASE WHEN parcel <> 'pending' THEN at END,
+           CASE WHEN parcel IN ('shipped', 'delivered') THEN at END, CASE WHEN parcel = 'delivered' THEN at END,
+           CASE WHEN parcel = 'delivered' THEN at END,
+           CASE WHEN parcel IN ('shipped', 'delivered') AND n % 400 <> 4 THEN at END
+      FROM placed
+     CROSS JOIN LATERAL (SELECT CASE WHEN status = 'delivered' THEN 'delivered' WHEN status = 'processing' THEN 'picked'
+                                     WHEN n % 1000 IN (5, 9) THEN 'pending' ELSE 'shipped' END AS parcel) AS p
+     WHERE status IN ('confirmed', 'processing', 'delivered');
 
 INSERT INTO fulfillment.shipment_items (organization_id, order_id, shipment_id, allocation_id, order_item_id, quantity)
     SELECT organization_id, id, pg_temp.key('031', n, i), pg_temp.key('00d', n, i), item_id, 1
@@ -170,8 +174,9 @@ INSERT INTO payments.refunds (organization_id, id, order_id, payment_id, amount,
     SELECT organization_id, pg_temp.key('012', n, i), id, payment_id, 100, 'USD', 'other', false,
            CASE WHEN n % 1000 = 13 THEN 'pending' ELSE 'succeeded' END, 're_' || n, 'test', at FROM placed WHERE n % 5 > 2;
 
-INSERT INTO payments.refund_items (organization_id, id, refund_id, order_item_id, quantity, worth, amount)
-    SELECT organization_id, pg_temp.key('017', n, i), pg_temp.key('012', n, i), item_id, 1, 100, 100 FROM placed WHERE n % 5 > 2;
+INSERT INTO payments.refund_items (organization_id, id, refund_id, order_item_id, quantity, worth, amount, unshipped_quantity)
+    SELECT organization_id, pg_temp.key('017', n, i), pg_temp.key('012', n, i), item_id, 1, 100, 100,
+           CASE WHEN n % 500 = 8 THEN 1 ELSE 0 END FROM placed WHERE n % 5 > 2;
 
 INSERT INTO payments.disputes (organization_id, id, payment_id, gateway_dispute_id, amount, currency, status, outcome,
                                closed_at, created_at)

@@ -1,15 +1,19 @@
 """An order whose address nobody could locate: it is paid, and waits for its shopper until a deadline."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from holdfast.flows.addresses import watch_reviews as flow
 from holdfast.flows.addresses.settle_address import AddressNotFound
 from holdfast.flows.addresses.watch_reviews import watch_reviews
+from holdfast.secrets.store import SecretStore
 from holdfast.values.errors import InvalidInput, TransitionRefused
 from holdfast.values.shipping import ShippingPreference
+from local.postgres import Address
 from tests.flows import moving
 from tests.flows.actions import ordered, status, topics
 from tests.flows.reviewing import (
@@ -291,6 +295,82 @@ def test_one_order_that_cannot_be_cancelled_keeps_no_other_from_its_deadline(sho
     assert (done.cancelled, done.failed) == (1, 1)
     assert (status(shop, sound), status(shop, broken)) == ("cancelled", "confirmed")
     assert shop.failures() == ["AddressReviewDeadline"]
+
+
+@pytest.fixture
+def neighbours(shop: House, db: Address, stripe_url: str, secret_store: SecretStore) -> Iterator[tuple[House, House]]:
+    """Two shops of one system, in the order in which they were founded."""
+    with House(db, stripe_url, secret_store) as other:
+        yield shop, reviewing_shop(other)
+
+
+@pytest.mark.parametrize("broken", [0, 1], ids=["the first", "the last"])
+def test_one_organization_that_fails_keeps_no_other_from_reminder_and_deadline(
+    neighbours: tuple[House, House], broken: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    ill, well = neighbours[broken], neighbours[1 - broken]
+    orders = {shop.organization_id: in_review(shop) for shop in neighbours}
+    lasting_trouble(ill, "addresses.reviews", "UPDATE")
+    well.clock.now = review(well, orders[well.organization_id])["reminder_at"]
+    for minute in range(3):
+        well.clock.advance(minutes=1)
+        done = watch(well)
+        assert (done.reminded, done.failed) == (1 if minute == 0 else 0, 1)
+    assert str(ill.organization_id) in caplog.text
+    lasting_trouble(ill, "operations.process_failures", "INSERT")
+    well.clock.now = WEDNESDAY_AT_FOUR
+    for minute in range(3):
+        well.clock.advance(minutes=1)
+        done = watch(well)
+        assert (done.cancelled, done.failed) == (1 if minute == 0 else 0, 2), "its order, and the call for a person"
+    assert status(well, orders[well.organization_id]) == "cancelled"
+    assert status(ill, orders[ill.organization_id]) == "address_review"
+
+
+def test_deadlines_that_cannot_be_read_keep_nobody_from_a_reminder(
+    neighbours: tuple[House, House], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for shop in neighbours:
+        order_id = in_review(shop)
+    monkeypatch.setattr(flow, "DEADLINES_MAX_ROWS", -1)
+    shop.clock.now = review(shop, order_id)["reminder_at"]
+    done = watch(shop)
+    assert (done.reminded, done.failed) == (2, 2)
+
+
+def test_who_is_last_when_the_time_runs_out_is_first_a_minute_later(neighbours: tuple[House, House]) -> None:
+    first, second = neighbours
+    for shop in neighbours:
+        in_review(shop)
+        in_review(shop)
+    first.clock.now = WEDNESDAY_AT_FOUR
+    reached = set()
+    for _ in range(2):
+        left = iter([60.0, 60.0])
+        assert watch_reviews(first.system, first.clock, lambda left=left: next(left, 0.0)).cancelled == 1
+        reached |= {
+            shop.organization_id
+            for shop in neighbours
+            if shop.value(
+                "SELECT count(*) FROM orders.orders WHERE organization_id = :o AND status = 'cancelled'",
+                o=shop.organization_id,
+            )
+        }
+        first.clock.advance(minutes=1)
+    assert reached == {first.organization_id, second.organization_id}
+
+
+def lasting_trouble(house: House, table: str, act: str) -> None:
+    """From now on every such write of this organization fails."""
+    name = f"trouble_of_{table.partition('.')[2]}"
+    house.sql(
+        f"CREATE FUNCTION public.{name}() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'a lasting trouble'; END $$"
+    )
+    house.sql(
+        f"CREATE TRIGGER {name} BEFORE {act} ON {table} FOR EACH ROW"
+        f" WHEN (NEW.organization_id = '{house.organization_id}') EXECUTE FUNCTION public.{name}()"
+    )
 
 
 # --- other ways out --------------------------------------------------------------------------------------------------

@@ -140,6 +140,23 @@ def test_an_alert_that_could_not_be_sent_is_sent_by_the_schedule(stocked: House,
     assert len(bell.rung) == 1
 
 
+def test_an_alert_that_can_never_be_sent_keeps_no_other_waiting(stocked: House, bell: Bell) -> None:
+    bell.is_broken = True
+    stuck, waiting = buried(stocked), buried(stocked)
+    bell.is_broken = False
+    stocked.sql(
+        "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'a lasting trouble'; END $$"
+    )
+    stocked.sql(
+        "CREATE TRIGGER refuse BEFORE UPDATE ON payments.dead_letters FOR EACH ROW"
+        f" WHEN (NEW.id = '{stuck['id']}') EXECUTE FUNCTION public.refuse()"
+    )
+    with pytest.raises(Exception, match="a lasting trouble"):
+        alert_dead_letters(stocked.system, stocked.clock)
+    assert bell.rung[-1]["dead_letter_id"] == str(waiting["id"])
+    assert stocked.value("SELECT alerted_at FROM payments.dead_letters WHERE id = :id", id=waiting["id"]) is not None
+
+
 def test_the_schedule_sends_a_bounded_number_of_alerts_while_there_is_time(
     stocked: House, bell: Bell, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from holdfast.flows.orders.locked_order import lock_order
 from holdfast.flows.stock import watch_capacity as watching
 from holdfast.flows.stock.capacity_load import list_alerts, show_load
 from holdfast.flows.stock.capacity_overrides import list_overrides
+from holdfast.flows.stock.count_levels import beside_book, booked_since
 from holdfast.flows.stock.import_stock import ImportStock, import_stock, list_imports
 from holdfast.flows.stock.read_stock import list_levels, list_movements, show_availability
 from holdfast.flows.stock.transfers import list_transfers
@@ -63,6 +65,9 @@ def transfers_of(**which: Any) -> Ask:
     return lambda runtime, shop: list_transfers(runtime, staff(shop), **page, now=shop.now)
 
 
+WAITING_MAX_ROWS = 6_000
+"""What is read to tell what is sold and has not left: about ten rows and index entries for each parcel that waits."""
+
 NAMED: dict[str, Named] = {
     "tenants with reservations that are due": Named(system_wide("_with_due_holds"), SYSTEM),
     "reservations that are due, one batch": Named(batch("_release_batch"), SYSTEM, 20_000, in_functions=True),
@@ -77,13 +82,31 @@ NAMED: dict[str, Named] = {
     ),
     "stock of a variant over warehouses": Named(place(1, by_id=True), in_functions=True),
     "stock of ten variants, and an order of them": Named(place(10), rows_max=600, in_functions=True),
-    "low stock of a warehouse, page by page": Named(levels(only_low=True), rows_max=31_000),
-    "levels of a warehouse, page by page": Named(levels(only_low=False)),
+    "low stock of a warehouse, page by page": Named(
+        levels(only_low=True), rows_max=31_000 + WAITING_MAX_ROWS, in_functions=True
+    ),
+    "levels of a warehouse, page by page": Named(
+        levels(only_low=False), rows_max=300 + WAITING_MAX_ROWS, in_functions=True
+    ),
+    "what is sold and has not left, and what left a warehouse since an instant": Named(
+        in_tenant(
+            lambda t, s: beside_book(t, ImportMode.LEVELS, [(s.warehouse_id, s.variant_id)], s.now - timedelta(hours=1))
+        ),
+        rows_max=WAITING_MAX_ROWS,
+        in_functions=True,
+    ),
+    "goods booked since a count was begun": Named(
+        in_tenant(lambda t, s: booked_since(t, [(s.warehouse_id, s.variant_id)], s.now - timedelta(hours=1))),
+    ),
     "what can be sold of a variant": Named(availability(lambda shop: {"variant_id": shop.variant_id})),
     "what can be sold, by SKU": Named(availability(lambda _: {"sku": "SKU-77"})),
     "what can be sold of a product": Named(availability(lambda shop: {"product_id": shop.variant_id})),
     "imports of stock, newest first": Named(lambda r, s: list_imports(r, staff(s), before=None, limit=20, now=s.now)),
-    "the same file again": Named(lambda r, s: import_stock(r, same_file(s), lambda: s.now, lambda: 0.0)),
+    "the same file again": Named(
+        lambda r, s: import_stock(r, same_file(s), lambda: s.now, lambda: 0.0),
+        rows_max=1_000 + WAITING_MAX_ROWS,
+        in_functions=True,
+    ),
     "transfers, newest first": Named(transfers_of()),
     "transfers by status, newest first": Named(transfers_of(status=TransferStatus.PENDING)),
     "transfers in transit to a warehouse": Named(

@@ -18,7 +18,7 @@ _WHOLE: Final = re.compile(r"-?[0-9]{1,9}")
 
 
 class ImportMode(StrEnum):
-    """What a row's quantity is: what lies there, what came in, or by how much the count was wrong."""
+    """What a row's quantity is: what was counted there, what came in, or by how much the book was wrong."""
 
     LEVELS = "levels"
     RECEIPTS = "receipts"
@@ -105,8 +105,3 @@ def _row(number: int, cells: dict[str, str], mode: ImportMode) -> StockRow | Row
 
 def _whole(text: str) -> int | None:
     return int(text) if _WHOLE.fullmatch(text) else None
-
-
-def change_of(mode: ImportMode, quantity: int, on_hand: int) -> int:
-    """By how much a row changes what is on hand."""
-    return quantity - on_hand if mode is ImportMode.LEVELS else quantity

@@ -45,7 +45,9 @@ class WarehouseList(BaseModel):
 
 
 class StockLevel(BaseModel):
-    """What lies in one warehouse of one variant. ``version`` is the number of its last movement."""
+    """What lies in one warehouse of one variant. ``on_hand`` is the book, which falls when an order is paid; who counts
+    finds ``on_hand`` and ``sold_unshipped``, which is sold and has not left. ``version`` is the number of its last
+    movement."""
 
     warehouse_id: UUID
     warehouse: str
@@ -54,6 +56,7 @@ class StockLevel(BaseModel):
     on_hand: int
     reserved: int
     available: int
+    sold_unshipped: int
     incoming: int
     safety_stock: int
     last_restock_at: datetime | None
@@ -272,8 +275,22 @@ class StockRowError(BaseModel):
     message: str
 
 
+class StockDifference(BaseModel):
+    """A row of a count that found something else than there should be: ``counted`` is ``on_hand`` + ``sold_unshipped``
+    + ``change``, by which the book would change."""
+
+    row: int
+    warehouse: str
+    sku: str
+    counted: int
+    on_hand: int
+    sold_unshipped: int
+    change: int
+
+
 class StockImport(BaseModel):
-    """A file of stock. ``checked`` is a dry run: it has no id, for nothing was written."""
+    """A file of stock. ``checked`` is a dry run: it has no id, for nothing was written; ``differences`` are the first
+    100 of a count that is only looked at, and ``changed_levels`` how many there are."""
 
     id: UUID | None
     digest: str
@@ -284,6 +301,7 @@ class StockImport(BaseModel):
     changed_levels: int
     bad_rows: int
     errors: list[StockRowError]
+    differences: list[StockDifference]
     reason: str
     imported_by: str
     created_at: datetime | None

@@ -1,11 +1,13 @@
 """What the clock does about reviews: remind the shopper at half time, and cancel the order at the deadline.
 
-Every minute, over all organizations, within its time. Safe to run twice and in parallel: what somebody else holds is
-left to them, and everything is looked at again under its lock.
+Every minute, over all organizations, within its time. One whose work fails keeps no other from its turn, and each run
+begins at another one, so that the last are reached whatever the first have to do. Safe to run twice and in parallel:
+what somebody else holds is left to them, and everything is looked at again under its lock.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -18,6 +20,7 @@ from holdfast.flows.addresses.review_of_step import ReviewEnding
 from holdfast.flows.money.return_money import return_money_owed
 from holdfast.flows.money.settlement import write
 from holdfast.flows.operations.call_person import call_person
+from holdfast.flows.operations.in_turn import in_turn
 from holdfast.flows.operations.process_names import Process
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
 from holdfast.flows.orders.cancel_order import cancellation
@@ -41,23 +44,36 @@ class Watched:
     reminded: int = 0
     cancelled: int = 0
     failed: int = 0
-    """Orders that could not be cancelled; tried again in the next run, and a person is called."""
+    """Orders that could not be cancelled, for each of which a person is called, and organizations whose deadlines or
+    reminders could not be looked after; all of it is tried again in the next run."""
 
 
 def watch_reviews(runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]) -> Watched:
     """Remind and cancel what is due."""
     done = Watched()
     with runtime.database.transaction(None, now=clock(), actor=ACTOR) as transaction:
-        organizations = _with_due(transaction)
+        organizations = in_turn(_with_due(transaction), transaction.now)
     for organization_id in organizations:
         if time_left_seconds() <= 0:
             break
-        # The deadline first: whose time is over needs no reminder.
-        _cancel_due(runtime, organization_id, clock, time_left_seconds, done)
-        done.reminded += runtime.database.transact(organization_id, _remind, now=clock(), actor=ACTOR)
+        # The deadlines first: a reminder can wait a minute longer.
+        with _guarded(organization_id, "deadlines", done):
+            _cancel_due(runtime, organization_id, clock, time_left_seconds, done)
+        with _guarded(organization_id, "reminders", done):
+            done.reminded += runtime.database.transact(organization_id, _remind, now=clock(), actor=ACTOR)
     if done.reminded or done.cancelled:
         ring_outbox_bell(runtime)
     return done
+
+
+@contextmanager
+def _guarded(organization_id: UUID, what: str, done: Watched) -> Iterator[None]:
+    """One organization's trouble must not keep the others from theirs, nor its reminders from its deadlines."""
+    try:
+        yield
+    except Exception:
+        _logger.exception("the %s of address reviews of organization %s failed", what, organization_id)
+        done.failed += 1
 
 
 def _with_due(transaction: Transaction) -> list[UUID]:
@@ -139,7 +155,8 @@ def _cancel_due(
             # One order's trouble must not keep the others from their deadline.
             _logger.exception("the review of order %s could not be ended", order_id)
             done.failed += 1
-            _call(runtime, organization_id, order_id, error, clock())
+            with _guarded(organization_id, "calls for a person", done):
+                _call(runtime, organization_id, order_id, error, clock())
 
 
 def _cancel(runtime: Runtime, organization_id: UUID, review_id: UUID, order_id: UUID, now: datetime) -> bool:

@@ -17,6 +17,8 @@ from holdfast.runtime import Runtime
 
 ALERTS_MAX: Final = 100
 """How many one run of the schedule sends; the rest waits for the next."""
+FAILURES_MAX: Final = 5
+"""After so many that could not be sent a run gives up."""
 ACTOR: Final = "system:dlq_retries"
 
 _logger = logging.getLogger(__name__)
@@ -35,7 +37,11 @@ def alert_dead_letter(runtime: Runtime, organization_id: UUID, dead_letter_id: U
 def alert_dead_letters(
     runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float] = lambda: math.inf
 ) -> int:
-    """Send the alerts that are due and were not sent; answers how many. Stops at the first that cannot be."""
+    """Send the alerts that are due and were not sent; answers how many.
+
+    One that cannot be sent keeps no other waiting, a few of them end the run: nobody hears them then. What went wrong
+    first is raised when the others have been sent.
+    """
     with runtime.database.transaction(None, now=clock(), actor=ACTOR) as transaction:
         rows = transaction.rows(
             """
@@ -46,12 +52,18 @@ def alert_dead_letters(
             """,
             limit=ALERTS_MAX,
         )
-    sent = 0
+    sent, failures = 0, list[Exception]()
     for row in rows:
-        if time_left_seconds() <= 0:
+        if time_left_seconds() <= 0 or len(failures) >= FAILURES_MAX:
             break
-        with runtime.database.transaction(row.organization_id, now=clock(), actor=ACTOR) as transaction:
-            sent += _alert(runtime, transaction, row.id)
+        try:
+            with runtime.database.transaction(row.organization_id, now=clock(), actor=ACTOR) as transaction:
+                sent += _alert(runtime, transaction, row.id)
+        except Exception as error:
+            _logger.exception("the alert about dead letter %s could not be sent", row.id)
+            failures.append(error)
+    if failures:
+        raise failures[0]
     return sent
 
 

@@ -12,6 +12,7 @@ from typing import Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
+from holdfast.flows.operations.in_turn import in_turn
 from holdfast.runtime import Runtime
 
 BATCH_MAX_ROWS: Final = 1_000
@@ -56,8 +57,9 @@ def _drain(
     *,
     once: bool = False,
 ) -> tuple[int, bool]:
-    """Run batches organization by organization in turn, so that a large one does not starve the others."""
-    done, waiting, all_done = 0, list(organizations), True
+    """Run batches organization by organization in turn, so that a large one does not starve the others; nor do the
+    first the last, where the time ends before the first round does."""
+    done, waiting, all_done = 0, in_turn(organizations, clock()), True
     while waiting:
         still_waiting = []
         for organization_id in waiting:

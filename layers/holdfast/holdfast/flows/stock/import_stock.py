@@ -8,15 +8,17 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction, records
+from holdfast.flows.stock.count_levels import beside_book, booked_since
 from holdfast.flows.stock.locked_levels import lock_levels, move_stock
-from holdfast.inventory.stock import Level, LevelKey, refused
-from holdfast.inventory.stock_file import ImportMode, ImportStatus, RowError, StockRow, change_of, read_rows
+from holdfast.inventory.stock import Level, LevelKey
+from holdfast.inventory.stock_count import Comparison, Difference, Placed
+from holdfast.inventory.stock_file import ImportMode, ImportStatus, RowError, StockRow, read_rows
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation, require
 from holdfast.values.caller import Caller
@@ -25,6 +27,10 @@ from holdfast.values.ids import uuid7
 
 BATCH_MAX_ROWS: Final = 1_000
 ERRORS_SHOWN_MAX: Final = 100
+DIFFERENCES_SHOWN_MAX: Final = 100
+COUNT_AGE_MAX_SECONDS: Final = 3600
+"""How long after it was begun a count is gone on with."""
+UNCERTAIN: Final = "goods were booked in or out since the file was begun: count it anew, in another file"
 PAGE_MAX_ROWS: Final = 100
 _EMPTY: Final = Level(0, 0)
 
@@ -42,11 +48,14 @@ class ImportStock:
 
 @dataclass(slots=True)
 class _Findings:
-    """What looking at a file has shown; of its bad rows the first are kept, all are counted."""
+    """What looking at a file has shown; of its bad rows, and of a count's differences, the first are kept, all are
+    counted."""
 
     rows: int = 0
     bad_rows: int = 0
     errors: list[RowError] = field(default_factory=list)
+    changed_levels: int = 0
+    differences: list[Difference] = field(default_factory=list)
 
     def add(self, found: Iterable[RowError]) -> None:
         for error in found:
@@ -54,20 +63,26 @@ class _Findings:
             if len(self.errors) < ERRORS_SHOWN_MAX:
                 self.errors.append(error)
 
-
-Placed = list[tuple[StockRow, LevelKey]]
+    def compare(self, found: Iterable[Difference]) -> None:
+        for difference in found:
+            self.changed_levels += 1
+            if len(self.differences) < DIFFERENCES_SHOWN_MAX:
+                self.differences.append(difference)
 
 
 def import_stock(
     runtime: Runtime, command: ImportStock, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]
 ) -> Mapping[str, Any]:
-    """What became of the file. Raises Forbidden, InvalidInput naming bad rows, or Conflict if stock moved meanwhile."""
+    """What became of the file. Raises Forbidden, InvalidInput naming bad rows, or Conflict if stock moved meanwhile or
+    a count is too old to be gone on with."""
     digest = hashlib.sha256(command.text.encode()).hexdigest()
     earlier: Mapping[str, Any] | None = _in_transaction(
         runtime, command, clock, lambda transaction: _earlier(transaction, command, digest)
     )
     if earlier is not None and (earlier["status"] == ImportStatus.APPLIED or command.dry_run):
         return earlier
+    if earlier is not None and command.mode is ImportMode.LEVELS:
+        _check_age(earlier, clock())
     if earlier is None:
         findings = _look(runtime, command, clock)
         if command.dry_run:
@@ -107,6 +122,16 @@ def list_imports(runtime: Runtime, caller: Caller, *, before: UUID | None, limit
     return {"imports": found, "next_before": found[-1]["id"] if len(found) == limit else None}
 
 
+def _check_age(record: Mapping[str, Any], now: datetime) -> None:
+    """Raise Conflict for a count that was begun too long ago to be gone on with."""
+    if datetime.fromisoformat(record["created_at"]) <= now - timedelta(seconds=COUNT_AGE_MAX_SECONDS):
+        raise Conflict(
+            f"the count was begun more than {COUNT_AGE_MAX_SECONDS // 60} minutes ago: count what is left of it anew,"
+            " in another file",
+            applied_rows=record["applied_rows"],
+        )
+
+
 def _look(runtime: Runtime, command: ImportStock, clock: Callable[[], datetime]) -> _Findings:
     """Read the whole file against the catalog and the stock, and change nothing."""
     findings = _Findings()
@@ -115,11 +140,15 @@ def _look(runtime: Runtime, command: ImportStock, clock: Callable[[], datetime])
         findings.add(found for found in batch if isinstance(found, RowError))
         rows = [found for found in batch if isinstance(found, StockRow)]
 
-        def check(transaction: Transaction, rows: list[StockRow] = rows) -> list[RowError]:
+        def check(transaction: Transaction, rows: list[StockRow] = rows) -> tuple[list[RowError], list[Difference]]:
             placed, errors = _place(transaction, rows)
-            return errors + _unbearable(command.mode, placed, _levels(transaction, placed))
+            beside = beside_book(transaction, command.mode, [key for _, key in placed])
+            compared = Comparison(command.mode, placed, _levels(transaction, placed), beside)
+            return errors + compared.unbearable(), compared.differences()
 
-        findings.add(_in_transaction(runtime, command, clock, check))
+        errors, differences = _in_transaction(runtime, command, clock, check)
+        findings.add(errors)
+        findings.compare(differences)
     if not findings.rows:
         raise InvalidInput("the file has no rows")
     return findings
@@ -156,13 +185,17 @@ def _apply_batch(
     if record["applied_rows"] != start:
         return record  # another request with the same file has just done this batch
     placed, errors = _place(transaction, rows)
-    levels = lock_levels(transaction, [key for _, key in placed])
-    errors += _unbearable(command.mode, placed, levels)
+    keys, begun_at = [key for _, key in placed], datetime.fromisoformat(record["created_at"])
+    levels = lock_levels(transaction, keys)
+    compared = Comparison(command.mode, placed, levels, beside_book(transaction, command.mode, keys, begun_at))
+    errors += compared.unbearable()
+    if command.mode is ImportMode.LEVELS:
+        booked = booked_since(transaction, keys, begun_at)
+        errors += [RowError(row.number, "quantity", UNCERTAIN) for row, key in placed if key in booked]
     if errors:
         shown = [{"field": f"row {e.row}, {e.column}", "message": e.message} for e in errors[:ERRORS_SHOWN_MAX]]
         raise Conflict("the stock moved while the file was imported; send it again to go on", errors=shown)
-    changes = {key: change_of(command.mode, row.quantity, levels[key].on_hand) for row, key in placed}
-    changes = {key: change for key, change in changes.items() if change}
+    changes = {key: change for key, change in compared.changes().items() if change}
     if changes:
         movement = "receive" if command.mode is ImportMode.RECEIPTS else "adjustment"
         move_stock(transaction, movement, changes, reference=("import", import_id), reason=command.reason)
@@ -226,12 +259,6 @@ def _levels(transaction: Transaction, placed: Placed) -> Mapping[LevelKey, Level
     )
     found = {(row.warehouse_id, row.variant_id): Level(row.on_hand, row.reserved) for row in rows}
     return {key: found.get(key, _EMPTY) for _, key in placed}
-
-
-def _unbearable(mode: ImportMode, placed: Placed, levels: Mapping[LevelKey, Level]) -> list[RowError]:
-    changes = {key: change_of(mode, row.quantity, levels[key].on_hand) for row, key in placed}
-    numbers = {key: row.number for row, key in placed}
-    return [RowError(numbers[each.key], "quantity", each.message) for each in refused(levels, changes)]
 
 
 def _set_safety_stock(transaction: Transaction, placed: Placed) -> None:
@@ -326,9 +353,10 @@ def _as_if(command: ImportStock, digest: str, findings: _Findings) -> Mapping[st
         "status": "checked",
         "rows": findings.rows,
         "applied_rows": 0,
-        "changed_levels": 0,
+        "changed_levels": findings.changed_levels,
         "bad_rows": findings.bad_rows,
         "errors": [asdict(error) for error in findings.errors],
+        "differences": [asdict(difference) for difference in findings.differences],
         "reason": command.reason,
         "imported_by": command.caller.actor,
         "created_at": None,
@@ -338,7 +366,7 @@ def _as_if(command: ImportStock, digest: str, findings: _Findings) -> Mapping[st
 
 def _shown(row: Mapping[str, Any]) -> Mapping[str, Any]:
     instants = {name: row[name] and row[name].isoformat() for name in ("created_at", "finished_at")}
-    return {**row, **instants, "id": str(row["id"])}
+    return {**row, **instants, "id": str(row["id"]), "differences": []}
 
 
 def _batches(rows: Iterator[StockRow | RowError]) -> Iterator[list[StockRow | RowError]]:

@@ -38,16 +38,10 @@ def list_levels(
         warehouse_code(transaction, warehouse_id)
         rows = transaction.rows(
             """
-            SELECT w.id AS warehouse_id, w.code AS warehouse, s.variant_id, v.sku, s.on_hand, s.reserved,
-                   s.on_hand - s.reserved AS available, s.incoming, s.safety_stock, s.last_restock_at, s.version
-              FROM (SELECT * FROM inventory.stock_levels l
-                     WHERE l.organization_id = :organization_id AND l.warehouse_id = :warehouse_id
-                       AND l.variant_id > :after
-                       AND (NOT :only_low OR l.on_hand - l.reserved < l.safety_stock)
-                     ORDER BY l.variant_id LIMIT :limit) AS s
-              JOIN inventory.warehouses w ON w.organization_id = :organization_id AND w.id = s.warehouse_id
-              JOIN catalog.variants v ON v.organization_id = :organization_id AND v.id = s.variant_id
-             ORDER BY s.variant_id
+            SELECT l.variant_id FROM inventory.stock_levels l
+             WHERE l.organization_id = :organization_id AND l.warehouse_id = :warehouse_id AND l.variant_id > :after
+               AND (NOT :only_low OR l.on_hand - l.reserved < l.safety_stock)
+             ORDER BY l.variant_id LIMIT :limit
             """,
             organization_id=transaction.tenant,
             warehouse_id=warehouse_id,
@@ -55,7 +49,7 @@ def list_levels(
             only_low=only_low,
             limit=limit,
         )
-    levels = [_level(row) for row in records(rows)]
+        levels = levels_of(transaction, warehouse_id, [row.variant_id for row in rows])
     return {"levels": levels, "next_after": levels[-1]["variant_id"] if len(levels) == limit else None}
 
 
@@ -64,17 +58,22 @@ def levels_of(transaction: Transaction, warehouse_id: UUID, variant_ids: Sequenc
     rows = transaction.rows(
         """
         SELECT w.id AS warehouse_id, w.code AS warehouse, s.variant_id, v.sku, s.on_hand, s.reserved,
-               s.on_hand - s.reserved AS available, s.incoming, s.safety_stock, s.last_restock_at, s.version
+               s.on_hand - s.reserved AS available, COALESCE(b.quantity, 0) AS sold_unshipped, s.incoming,
+               s.safety_stock, s.last_restock_at, s.version
           FROM unnest(CAST(:variants AS uuid[])) WITH ORDINALITY AS u (variant_id, position)
           JOIN inventory.stock_levels s ON s.organization_id = :organization_id AND s.warehouse_id = :warehouse_id
                AND s.variant_id = u.variant_id
           JOIN inventory.warehouses w ON w.organization_id = :organization_id AND w.id = s.warehouse_id
           JOIN catalog.variants v ON v.organization_id = :organization_id AND v.id = s.variant_id
+          LEFT JOIN fulfillment.sold_unshipped(
+                        :organization_id, array_fill(CAST(:warehouse_id AS uuid), ARRAY[CAST(:number AS integer)]),
+                        CAST(:variants AS uuid[])) AS b ON b.variant_id = s.variant_id
          ORDER BY u.position
         """,
         organization_id=transaction.tenant,
         warehouse_id=warehouse_id,
         variants=list(variant_ids),
+        number=len(variant_ids),
     )
     return [_level(row) for row in records(rows)]
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction, records
+from holdfast.flows.operations.in_turn import in_turn
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
 from holdfast.flows.stock.capacity_load import loads
 from holdfast.inventory.capacity import PUBLISHED, AlertStep, AlertType, alert_step
@@ -17,6 +18,8 @@ from holdfast.runtime import Runtime
 from holdfast.values.ids import uuid7
 
 ACTOR: Final = "system:capacity_watch"
+EVERY_SECONDS: Final = 300
+"""How often the schedule comes."""
 
 _logger = logging.getLogger(__name__)
 
@@ -28,7 +31,7 @@ def watch_capacity(
     done = dict.fromkeys(AlertStep, 0)
     with runtime.database.transaction(None, now=clock(), actor=ACTOR) as transaction:
         organizations = [row[0] for row in transaction.rows("SELECT o.id FROM tenancy.organizations o ORDER BY o.id")]
-    for organization_id in organizations:
+    for organization_id in in_turn(organizations, clock(), every_seconds=EVERY_SECONDS):
         if time_left_seconds() <= 0:
             break
         try:
