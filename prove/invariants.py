@@ -282,13 +282,40 @@ INVARIANTS: Final[Mapping[str, str]] = {
                 OR (f.derived = 'partially_shipped' AND o.status IN ('confirmed', 'processing'))
                 OR (f.derived = 'shipped' AND o.status IN ('confirmed', 'processing', 'partially_shipped'))
                 OR (f.derived = 'delivered'
-                    AND o.status NOT IN ('delivered', 'partially_refunded', 'refunded')))
+                    AND o.status NOT IN ('delivered', 'partially_refunded', 'refunded'))
+                -- Lost and refunded, and nothing else is on its way: that is an end, once the refund is certain.
+                OR (f.derived = 'cancelled' AND o.status IN ('partially_shipped', 'shipped')
+                    AND NOT EXISTS (SELECT 1 FROM payments.refunds r WHERE r.organization_id = o.organization_id
+                                     AND r.order_id = o.id AND r.status IN ('pending', 'processing'))))
     """,
     "an allocation got back what its line did": """
         SELECT i.id, i.restocked_quantity, a.restocked FROM orders.order_items i
           JOIN LATERAL (SELECT COALESCE(sum(a.restocked_quantity), 0) AS restocked FROM orders.order_allocations a
                          WHERE a.organization_id = i.organization_id AND a.order_item_id = i.id) a ON true
          WHERE i.restocked_quantity <> a.restocked
+    """,
+    "no piece of an order that is over vanished": """
+        SELECT o.id, o.status, i.id AS item_id, taken.pieces AS taken, taken.stayed, gone.pieces AS gone,
+               lost.pieces AS lost
+          FROM orders.orders o
+          JOIN orders.order_items i ON i.organization_id = o.organization_id AND i.order_id = o.id
+         CROSS JOIN LATERAL (SELECT COALESCE(sum(a.quantity), 0) AS pieces, sum(a.restocked_quantity) AS back,
+                                    sum(COALESCE(a.restocked_unshipped_quantity, a.restocked_quantity)) AS stayed
+                               FROM orders.order_allocations a
+                              WHERE a.organization_id = i.organization_id AND a.order_item_id = i.id
+                                AND a.superseded_at IS NULL) taken
+         CROSS JOIN LATERAL (SELECT COALESCE(sum(si.quantity), 0) AS pieces FROM fulfillment.shipment_items si
+                               JOIN fulfillment.shipments s ON s.organization_id = si.organization_id
+                                    AND s.id = si.shipment_id AND s.shipped_at IS NOT NULL
+                              WHERE si.organization_id = i.organization_id AND si.order_item_id = i.id) gone
+         CROSS JOIN LATERAL (SELECT COALESCE(sum(ri.unshipped_quantity), 0) AS pieces FROM payments.refund_items ri
+                              WHERE ri.organization_id = i.organization_id AND ri.order_item_id = i.id
+                                AND ri.restock_reason <> 'resellable') lost
+         WHERE o.status IN ('cancelled', 'refunded')
+           AND EXISTS (SELECT 1 FROM inventory.reservations r WHERE r.organization_id = o.organization_id
+                        AND r.order_id = o.id AND r.status = 'completed')
+           AND (taken.pieces - gone.pieces - taken.stayed NOT BETWEEN 0 AND lost.pieces
+                OR taken.back - taken.stayed > gone.pieces)
     """,
     "what is sent again was taken out of stock": """
         SELECT s.id, sent.pieces, taken.pieces FROM fulfillment.shipments s
