@@ -54,7 +54,10 @@ AS $$
     SELECT i.id, least(p.here, COALESCE(t.lost, 0) + greatest(COALESCE(t.kept, 0), p.restocked_idle))::integer
       FROM orders.order_items i
       JOIN (SELECT c.order_item_id, sum(c.quantity - c.sent) AS here, sum(c.restocked_idle) AS restocked_idle
-              FROM fulfillment.pieces(p_organization_id, p_order_id) AS c GROUP BY c.order_item_id) AS p ON p.order_item_id = i.id
+              FROM fulfillment.pieces(p_organization_id, p_order_id) AS c
+             -- The usual order has no refund, and is not looked through.
+             WHERE EXISTS (SELECT 1 FROM payments.refunds r WHERE r.organization_id = p_organization_id AND r.order_id = p_order_id)
+             GROUP BY c.order_item_id) AS p ON p.order_item_id = i.id
       LEFT JOIN (SELECT ri.order_item_id,
                         sum(ri.unshipped_quantity) FILTER (WHERE ri.restock_reason <> 'resellable') AS lost,
                         sum(ri.unshipped_quantity) FILTER (WHERE COALESCE(ri.restock_reason, 'resellable') = 'resellable') AS kept
