@@ -5,6 +5,7 @@ from typing import Final
 
 from sqlalchemy import Engine, text
 
+from prove.endings import ENDINGS
 from prove.shelves import SOLD_UNSHIPPED
 
 INVARIANTS: Final[Mapping[str, str]] = {
@@ -256,13 +257,7 @@ INVARIANTS: Final[Mapping[str, str]] = {
                             AND s.order_id = o.id AND s.reships_id IS NOT NULL)
            AND w.planned <> w.to_ship
     """,
-    "nothing of an order that is over, or not begun, waits to leave": """
-        SELECT o.id, o.status, s.id AS shipment_id, s.status AS shipment_status FROM orders.orders o
-          JOIN fulfillment.shipments s ON s.organization_id = o.organization_id AND s.order_id = o.id
-         WHERE (o.status IN ('cancelled', 'refunded') AND s.status IN ('pending', 'picked', 'packed'))
-            OR o.status IN ('pending_payment', 'payment_processing', 'payment_failed', 'payment_confirmed')
-            OR (o.status = 'cancelled' AND s.shipped_at IS NOT NULL)
-    """,
+    **ENDINGS,
     "a shipment left with its money taken": """
         SELECT s.id, s.status, s.captured_when_left, p.captured FROM fulfillment.shipments s
           CROSS JOIN LATERAL (SELECT COALESCE(sum(p.captured_amount), 0) AS captured, count(*) AS payments
@@ -285,7 +280,11 @@ INVARIANTS: Final[Mapping[str, str]] = {
                 OR (f.derived = 'partially_shipped' AND o.status IN ('confirmed', 'processing'))
                 OR (f.derived = 'shipped' AND o.status IN ('confirmed', 'processing', 'partially_shipped'))
                 OR (f.derived = 'delivered'
-                    AND o.status NOT IN ('delivered', 'partially_refunded', 'refunded')))
+                    AND o.status NOT IN ('delivered', 'partially_refunded', 'refunded'))
+                -- Lost and refunded, and nothing else is on its way: that is an end, once the refund is certain.
+                OR (f.derived = 'cancelled' AND o.status IN ('partially_shipped', 'shipped')
+                    AND NOT EXISTS (SELECT 1 FROM payments.refunds r WHERE r.organization_id = o.organization_id
+                                     AND r.order_id = o.id AND r.status IN ('pending', 'processing'))))
     """,
     "an allocation got back what its line did": """
         SELECT i.id, i.restocked_quantity, a.restocked FROM orders.order_items i

@@ -61,11 +61,12 @@ def _locks_as_they_come() -> None:
 
 
 def _forgets_what_was_restocked(schema: Schema) -> None:
+    edit(schema, "checkout.restock", ("i.restocked_quantity AS before", "0 AS before"))
     edit(
         schema,
-        "checkout.restock",
-        ("i.restocked_quantity AS before", "0 AS before"),
+        "fulfillment.pieces",
         ("a.restocked_quantity AS restocked", "0 AS restocked"),
+        ("COALESCE(a.restocked_unshipped_quantity,", "COALESCE(0,"),
     )
 
 

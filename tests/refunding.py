@@ -14,6 +14,7 @@ from holdfast.payments.refund_plan import Wanted, WantedItem
 from holdfast.runtime import Runtime
 from holdfast.values.caller import Caller
 from holdfast.web.refund_answers import refund_answer
+from tests import shipping
 from tests.flows.actions import intents, ordered, staff
 from tests.house import House
 
@@ -47,12 +48,7 @@ def refund(
 def delivered(house: House, items: dict[str, int] | None = None) -> str:
     """An order that has arrived at its shopper's."""
     order_id = ordered(house, items)
-    house.sql(
-        "SELECT orders.walk_status(organization_id, id, status, status_sequence,"
-        " ARRAY['processing', 'shipped', 'delivered'], 'test', NULL, :now) FROM orders.orders WHERE id = :id",
-        now=house.clock.now,
-        id=order_id,
-    )
+    shipping.delivered(house, order_id)
     return order_id
 
 

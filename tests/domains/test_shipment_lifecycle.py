@@ -53,12 +53,14 @@ def test_an_order_follows_its_goods_by_steps_that_the_lifecycle_knows(
 
 
 class Parcels(RuleBasedStateMachine):
-    """Any shipments, in any order, split, failed, sent again: the order is never ahead of them nor goes back."""
+    """Any shipments, in any order, split, failed, sent again or refunded: the order is never ahead of them, never goes
+    back, and does not wait for what nobody waits for."""
 
     @initialize(count=st.integers(1, 3))
     def confirmed(self, count: int) -> None:
         self.parcels = [S.PENDING] * count
         self.reshipped: set[int] = set()
+        self.refunded: set[int] = set()
         self.order = OrderStatus.CONFIRMED
         self.seen = [self.order]
 
@@ -70,7 +72,9 @@ class Parcels(RuleBasedStateMachine):
 
     def _goods(self) -> FulfillmentStatus:
         return derive_fulfillment_status(
-            status for number, status in enumerate(self.parcels) if number not in self.reshipped
+            S.CANCELLED if number in self.refunded else status
+            for number, status in enumerate(self.parcels)
+            if number not in self.reshipped
         )
 
     @rule(number=st.integers(0, 5), to=st.sampled_from(S))
@@ -99,17 +103,25 @@ class Parcels(RuleBasedStateMachine):
         self.parcels.append(S.PENDING)
         self._follow()
 
+    @precondition(lambda self: any(self._can_be_sent_again()))
+    @rule()
+    def refund(self) -> None:
+        self.refunded.add(next(number for number, can in enumerate(self._can_be_sent_again()) if can))
+        self._follow()
+
     def _can_be_sent_again(self) -> list[bool]:
-        return [status is S.FAILED and number not in self.reshipped for number, status in enumerate(self.parcels)]
+        done = self.reshipped | self.refunded
+        return [status is S.FAILED and number not in done for number, status in enumerate(self.parcels)]
 
     @invariant()
     def the_order_is_where_its_goods_got_to(self) -> None:
         ever_left = [status in LEFT | {S.FAILED} for status in self.parcels]
         assert (self.order in (OrderStatus.CONFIRMED, OrderStatus.PROCESSING)) or any(ever_left)
+        done = self.reshipped | self.refunded
+        live = {s for n, s in enumerate(self.parcels) if n not in done and s is not S.CANCELLED}
+        assert (self.order is OrderStatus.DELIVERED) == (live <= {S.DELIVERED})
         if self.order is OrderStatus.DELIVERED:
             assert OrderStatus.SHIPPED in self.seen
-            live = [s for n, s in enumerate(self.parcels) if n not in self.reshipped and s is not S.CANCELLED]
-            assert set(live) == {S.DELIVERED}
         if self._goods() is FulfillmentStatus.SHIPPED:
             assert self.order in (OrderStatus.SHIPPED, OrderStatus.DELIVERED)
 

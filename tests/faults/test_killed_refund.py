@@ -13,6 +13,7 @@ from tests.faults.victims import Victims
 from tests.flows.actions import ordered, staff
 from tests.house import House
 from tests.refunding import at_gateway, given_back, line, refund, refund_command, run_refund, total, units
+from tests.shipping import only, shipped
 
 SHARE = 1 if HEAVY else 4
 
@@ -28,6 +29,23 @@ def refund_of_everything(house: House, *, repeats: bool) -> Scene:
         again=again if repeats else None,
         check=lambda: ends(house, order_id, "cancelled", *(() if repeats else ("confirmed",))),
     )
+
+
+def refund_of_what_left_in_part(house: House) -> Scene:
+    """One of two has left when everything is refunded: the other goes back to its shelf, whoever dies."""
+    order_id = ordered(house, {"TEE": 2})
+    shipped(house, only(house, order_id), items={"TEE": 1})
+    command = refund_command(order_id, Wanted(), staff(house), key=f"refund-{order_id}")
+
+    def came_back_once() -> list[str]:
+        returned = house.value(
+            "SELECT sum(quantity) FROM inventory.stock_movements WHERE reference_id = :id AND type = 'return'",
+            id=order_id,
+        )
+        return [*ends(house, order_id, "refunded"), *([] if returned == 1 else [f"{returned} pieces came back"])]
+
+    again = asked_again(lambda: run_refund(house.runtime, house.clock, command))
+    return Scene(run_refund, (command,), again=again, check=came_back_once)
 
 
 def refund_of_a_line(house: House) -> Scene:
@@ -88,6 +106,14 @@ def test_a_refund_of_a_line_killed_at_any_point_restocks_it_once(
 ) -> None:
     house.add_variant(stock=1_000)
     survey = Gauntlet(production, victims).run(lambda: refund_of_a_line(house), every=SHARE)
+    survey.assert_clean(points_min=20 // SHARE, through=())
+
+
+def test_a_refund_of_a_partly_shipped_order_killed_at_any_point_brings_back_once_what_never_left(
+    house: House, production: Production, victims: Victims
+) -> None:
+    house.add_variant(stock=1_000)
+    survey = Gauntlet(production, victims).run(lambda: refund_of_what_left_in_part(house), every=SHARE)
     survey.assert_clean(points_min=20 // SHARE, through=())
 
 

@@ -7,7 +7,7 @@ from tests.faults.production import Production
 _LIMBO: Final = {
     "an order waits for ever": """
         SELECT id::text, status FROM orders.orders
-         WHERE status NOT IN ('confirmed', 'processing', 'partially_shipped', 'shipped', 'cancelled')
+         WHERE status NOT IN ('confirmed', 'processing', 'partially_shipped', 'shipped', 'cancelled', 'refunded')
     """,
     "a payment is open": """
         SELECT order_id::text, status, facts FROM payments.payments
@@ -59,7 +59,7 @@ class Verdict:
         for order in self._production.orders():
             money = totals.pop(order["id"], {"charges_captured": 0, "captured": 0, "refunded": 0, "held": 0})
             kept = money["captured"] - money["refunded"]
-            stands = order["status"] != "cancelled"
+            stands = order["status"] not in ("cancelled", "refunded")
             owed = order["total"] if stands else 0
             if order["status"] == "processing" and (kept, money["held"]) == (0, owed):
                 continue  # it is being packed, and nobody has said yet that it leaves

@@ -115,6 +115,7 @@ _WHERE_GOODS_ARE: Final[Mapping[FulfillmentStatus, OrderStatus]] = {
     FulfillmentStatus.SHIPPED: _S.SHIPPED,
     FulfillmentStatus.DELIVERED: _S.DELIVERED,
 }
+_ON_THE_ROAD: Final = frozenset({_S.PARTIALLY_SHIPPED, _S.SHIPPED})
 SHIPS: Final = frozenset({*_WALK_TO_DELIVERED, _S.PARTIALLY_REFUNDED})
 """What an order is whose goods may be picked and may leave: from its confirmation on, until it is over."""
 
@@ -123,9 +124,12 @@ def path_following(current: OrderStatus, goods: FulfillmentStatus) -> tuple[Orde
     """The statuses an order takes in turn to be where its goods are, ``current`` excluded; empty when it is there.
 
     Never back: goods that failed to arrive and are sent again change the fulfillment status alone. All goods that
-    leave at once skip ``partially_shipped``.
+    leave at once skip ``partially_shipped``. An order of which something left, and nothing is waited for any more (lost
+    and refunded), has come to the end of its road as well.
     """
     there = _WHERE_GOODS_ARE.get(goods)
+    if goods is FulfillmentStatus.CANCELLED and current in _ON_THE_ROAD:
+        there = _S.DELIVERED
     if there is None or current not in _WALK_TO_DELIVERED:
         return ()
     walk = _WALK_TO_DELIVERED[_WALK_TO_DELIVERED.index(current) + 1 : _WALK_TO_DELIVERED.index(there) + 1]

@@ -73,7 +73,8 @@ def derive_fulfillment_status(shipments: Iterable[ShipmentStatus]) -> Fulfillmen
     """The order's fulfillment status from its shipments, in any order; ``unfulfilled`` without any.
 
     A cancelled shipment counts only when there is no other. A failed one counts as not yet shipped: once its goods
-    travel again in another shipment, leave it out, so that a re-shipment is seen here and nowhere else.
+    travel again in another shipment, leave it out, so that a re-shipment is seen here and nowhere else; once all that
+    was in it is refunded, give ``cancelled`` in its place.
     """
     planned = list(shipments)
     live = [status for status in planned if status is not ShipmentStatus.CANCELLED]

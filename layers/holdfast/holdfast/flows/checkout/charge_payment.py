@@ -19,7 +19,8 @@ from holdfast.flows.money.settlement import decide, write
 from holdfast.flows.money.settlement_document import Settlement
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, lock_order
 from holdfast.flows.orders.reserve_again import reserve_again
-from holdfast.flows.shipping.leave_warehouse import follow_after_reversal, leave_if_paid
+from holdfast.flows.shipping.follow_refunds import follow_refunds, may_move_parcels
+from holdfast.flows.shipping.leave_warehouse import leave_if_paid
 from holdfast.gateways.answers import event_from_snapshot
 from holdfast.gateways.port import AuthorizeRequest, Gateway, GatewayEvent, GatewayRefused, Outcome, PaymentSnapshot
 from holdfast.payments.state import derive_status, join
@@ -224,8 +225,8 @@ def record_answer(transaction: Transaction, attempt: Attempt, answer: GatewayAns
     recorded = Recorded.of(write(transaction, order, settlement), settlement)
     if order.leaving is not None:
         leave_if_paid(transaction, order.id)
-    if settlement.is_reversal:
-        follow_after_reversal(transaction, order.id)
+    if may_move_parcels(order, settlement):
+        follow_refunds(transaction, order.id, recorded.view, is_reversal=settlement.is_reversal)
     return recorded
 
 

@@ -25,7 +25,8 @@ from holdfast.flows.money.tidings import Tidings
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
 from holdfast.flows.orders.locked_order import lock_order
 from holdfast.flows.orders.reserve_again import reserve_again
-from holdfast.flows.shipping.leave_warehouse import follow_after_reversal, leave_if_paid
+from holdfast.flows.shipping.follow_refunds import follow_refunds, may_move_parcels
+from holdfast.flows.shipping.leave_warehouse import leave_if_paid
 from holdfast.payments.model import EventState
 from holdfast.payments.retry_policy import RETRIES_MAX, RetryDecision
 from holdfast.payments.retry_policy import decide as decide_retry
@@ -120,13 +121,12 @@ def settle_event(transaction: Transaction, claimed: Mapping[str, Any], *, commit
     settlement = decide(order, payment, tidings, transaction.now)
     if settlement.needs_stock:
         settlement = reserve_again(transaction, order, payment, settlement)
-    waits = order.leaving is not None
-    is_all = not waits and not settlement.is_reversal
-    recorded = Recorded.of(write(transaction, order, settlement, commit=commit and is_all), settlement)
+    waits, moves = order.leaving is not None, may_move_parcels(order, settlement)
+    recorded = Recorded.of(write(transaction, order, settlement, commit=commit and not waits and not moves), settlement)
     if waits:
         leave_if_paid(transaction, order.id)
-    if settlement.is_reversal:
-        follow_after_reversal(transaction, order.id)
+    if moves:
+        follow_refunds(transaction, order.id, recorded.view, is_reversal=settlement.is_reversal)
     return recorded
 
 

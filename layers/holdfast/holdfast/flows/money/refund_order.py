@@ -74,7 +74,7 @@ def refund_order(runtime: Runtime, command: RefundOrder, clock: Callable[[], dat
         planned = plan(what_is_left(order), command.wanted)
         write(transaction, order, _decided(transaction, order, planned, command))
         # What was still to leave may have been all that was: then the rest has been shipped.
-        follow_shipments(transaction, order)
+        follow_shipments(transaction, order, refunding=True)
         return order_id
 
     finish = partial(_finish, runtime, command, clock, render)

@@ -31,6 +31,7 @@ from holdfast.flows.money.settlement import write
 from holdfast.flows.money.settlement_document import Settlement
 from holdfast.flows.operations.process_names import Call, Process
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, LockedRefund, lock_order
+from holdfast.flows.shipping.follow_refunds import follow_refunds, may_move_parcels
 from holdfast.gateways.answers import event_from_snapshot
 from holdfast.gateways.port import Gateway, GatewayEvent, GatewayRefused
 from holdfast.payments.model import RefundStatus
@@ -250,17 +251,16 @@ def _give_up(transaction: Transaction, operation: Owed, error: Exception, *, ref
     else:
         name = Process.REFUND_FAILED if isinstance(error, RefundFailed) else Process.RETURN_MONEY
         failure = (name, f"money owed back could not be returned: {error}", payload)
-    write(
-        transaction,
-        order,
-        Settlement(
-            order_id=order.id,
-            refunds=refused_rows,
-            failures=(failure,),
-            topics=("order.refund_failed",) if refused_rows and operation.subject_id is not None else (),
-            extra={"refund_id": operation.subject_id and str(operation.subject_id)},
-        ),
+    settlement = Settlement(
+        order_id=order.id,
+        refunds=refused_rows,
+        failures=(failure,),
+        topics=("order.refund_failed",) if refused_rows and operation.subject_id is not None else (),
+        extra={"refund_id": operation.subject_id and str(operation.subject_id)},
     )
+    view = write(transaction, order, settlement)
+    if may_move_parcels(order, settlement):
+        follow_refunds(transaction, order.id, view, is_reversal=False)
 
 
 def _failure_code(error: Exception) -> str:

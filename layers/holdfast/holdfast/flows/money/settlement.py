@@ -181,20 +181,20 @@ def _with_failure(settlement: Settlement, name: Process, detail: str, payment: L
 
 
 def _money_returned(order: LockedOrder, payment: LockedPayment, settlement: Settlement) -> Settlement:
-    """All of it went back: before anything was shipped that is a cancellation."""
+    """All of it went back: before anything was shipped that is a cancellation. Goods that never left are returned."""
     if _others(order, payment, with_money=order.status not in _WAITING_FOR_MONEY):
         return settlement
+    ending = replace(settlement, return_sold=any(hold.status == "completed" for hold in order.holds))
     if order.status in _NOT_SHIPPED:
         return replace(
-            settlement,
+            ending,
             path=(OrderStatus.CANCELLED,),
             notes="refunded in full before anything was shipped",
             resolve_holds="cancelled" if order.has_live_holds else None,
-            return_sold=any(hold.status == "completed" for hold in order.holds),
             topics=("order.cancelled",),
         )
     if order.status in _SHIPPED:
-        return replace(settlement, path=(OrderStatus.REFUNDED,), notes="refunded in full", topics=("order.refunded",))
+        return replace(ending, path=(OrderStatus.REFUNDED,), notes="refunded in full", topics=("order.refunded",))
     return settlement
 
 

@@ -32,6 +32,7 @@ class Settlement:
     refunded: int | None = None
     resolve_holds: str | None = None
     return_sold: bool = False
+    """The order is over: what was sold of it and never left goes back to its shelves."""
     extend_holds_until: datetime | None = None
     return_money_of: tuple[tuple[UUID, str], ...] = ()
     operations: tuple[Mapping[str, Any], ...] = ()

@@ -13,15 +13,20 @@ from holdfast.orders.model import FulfillmentStatus
 from holdfast.values.ids import uuid7
 
 
-def follow_shipments(transaction: Transaction, order: LockedOrder, notes: str | None = None) -> None:
-    """Lead the order to where its goods are now. Its row is the caller's, and ``order`` is as it was locked."""
+def follow_shipments(
+    transaction: Transaction, order: LockedOrder, notes: str | None = None, *, refunding: bool = False
+) -> None:
+    """Lead the order to where its goods are now. Its row is the caller's, and ``order`` is as it was locked; with
+    ``refunding``, a refund was asked for since. What a refund called off may be to ship again until its money is back.
+    """
     goods: str = transaction.value(
         "SELECT fulfillment.project_fulfillment(:organization_id, :order_id)",
         organization_id=transaction.tenant,
         order_id=order.id,
     )
     path = path_following(order.status, FulfillmentStatus(goods))
-    if path:
+    is_undecided = refunding or any(refund.is_open for refund in order.refunds)
+    if path and not (is_undecided and goods == FulfillmentStatus.CANCELLED):
         topics = tuple(f"order.{step}" for step in path)
         write(transaction, order, Settlement(order_id=order.id, path=path, notes=notes, topics=topics))
 

@@ -36,12 +36,6 @@ def leave_if_paid(transaction: Transaction, order_id: UUID) -> None:
         transaction.execute(_STAYS, organization_id=transaction.tenant, id=shipment.id)
 
 
-def follow_after_reversal(transaction: Transaction, order_id: UUID) -> None:
-    """A refund that failed after all took the order back to where it was then: lead it on to where its goods have come
-    meanwhile, for what is delivered sends no more news."""
-    follow_shipments(transaction, lock_order(transaction, order_id), "its goods had come further")
-
-
 def depart(transaction: Transaction, parcels: LockedParcels) -> None:
     """It has left: the shipment, its message, and the order that follows it."""
     shipment = parcels.shipment

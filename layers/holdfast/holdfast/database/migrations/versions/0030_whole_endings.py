@@ -1,0 +1,16 @@
+"""An order that is over leaves no piece and no parcel behind."""
+
+from holdfast.database.migrations.run import apply_sql
+
+revision = "0030"
+down_revision = "0029"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    apply_sql("0030_whole_endings.up.sql")
+
+
+def downgrade() -> None:
+    apply_sql("0030_whole_endings.down.sql")

@@ -1,0 +1,78 @@
+"""What a refund means for parcels: a lost one is over once its pieces are refunded, and may be the last.
+
+Whoever records news of a refund calls ``follow_refunds`` in the same transaction. All of it is derived anew from what
+is refunded now, so that news that comes twice, and a refund that fails later, need no code of their own.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+from uuid import UUID
+
+from holdfast.database.transaction import Transaction
+from holdfast.flows.money.settlement_document import Settlement
+from holdfast.flows.operations.process_names import Process
+from holdfast.flows.orders.locked_order import LockedOrder, lock_order
+from holdfast.flows.shipping.follow_shipments import follow_shipments
+from holdfast.orders.lifecycle import OrderStatus
+from holdfast.values.shipping import ShipmentStatus
+
+_SENT: Final = frozenset(
+    {
+        OrderStatus.PARTIALLY_SHIPPED,
+        OrderStatus.SHIPPED,
+        OrderStatus.DELIVERED,
+        OrderStatus.PARTIALLY_REFUNDED,
+        OrderStatus.REFUNDED,
+    }
+)
+REFUNDED: Final = "what was in it is refunded"
+"""How the call for a person ends; what ended so, and nothing that a person has ended, is asked again."""
+
+
+def may_move_parcels(order: LockedOrder, settlement: Settlement) -> bool:
+    """Whether ``follow_refunds`` is to be called once the settlement is written: it tells of a refund, or that all of
+    the order is refunded, and something of the order, as it was locked, had left."""
+    is_of_refund = bool(settlement.refunds) or OrderStatus.REFUNDED in settlement.path
+    return settlement.is_reversal or (is_of_refund and order.status in _SENT)
+
+
+def follow_refunds(transaction: Transaction, order_id: UUID, view: Mapping[str, Any], *, is_reversal: bool) -> None:
+    """Resolve or reopen what a person was called for, and lead the order to where its goods are. ``view`` is the
+    order's, as the settlement left it; the caller holds its row.
+
+    A reversal took the order back to where it was when it was refunded: its goods may have come further meanwhile, and
+    what is delivered sends no more news.
+    """
+    has_failed = any(one["status"] == ShipmentStatus.FAILED for one in view["shipments"])
+    if has_failed:
+        _call_or_let_go(transaction, order_id)
+    if has_failed or is_reversal:
+        notes = "its goods had come further" if is_reversal else "nothing more of it is waited for"
+        follow_shipments(transaction, lock_order(transaction, order_id), notes)
+
+
+def _call_or_let_go(transaction: Transaction, order_id: UUID) -> None:
+    transaction.execute(
+        """
+        UPDATE operations.process_failures f
+           SET status = c.status,
+               resolved_by = CASE c.status WHEN 'resolved' THEN :actor END,
+               resolved_at = CASE c.status WHEN 'resolved' THEN CAST(:now AS timestamptz) END,
+               resolution_notes = CASE c.status WHEN 'resolved' THEN :refunded END,
+               reopening_notes = CASE c.status WHEN 'open' THEN 'the refund failed' ELSE f.reopening_notes END,
+               version = f.version + 1
+          FROM (SELECT s.id, CASE WHEN s.id IN (SELECT fulfillment.given_up(:organization_id, :order_id))
+                                  THEN 'resolved' ELSE 'open' END AS status
+                  FROM fulfillment.shipments s
+                 WHERE s.organization_id = :organization_id AND s.order_id = :order_id AND s.status = 'failed'
+                   AND s.reshipped_at IS NULL) AS c
+         WHERE f.organization_id = :organization_id AND f.process_name = :process AND f.related_id = c.id
+           AND f.status <> c.status AND (f.status = 'open' OR f.resolution_notes = :refunded)
+        """,
+        organization_id=transaction.tenant,
+        order_id=order_id,
+        process=Process.SHIPMENT_FAILED,
+        actor=transaction.actor,
+        now=transaction.now,
+        refunded=REFUNDED,
+    )
