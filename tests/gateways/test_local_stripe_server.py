@@ -233,7 +233,6 @@ class TestBadRequests:
         assert 400 <= answer.status < 500, answer.data
         assert answer.json()["error"]["type"] == "invalid_request_error"
 
-
     @pytest.mark.parametrize("currency", ["isk", "ugx"])
     def test_whole_units_have_to_be_written_in_hundredths(self, api: Api, currency: str) -> None:
         assert api.pay(currency=currency, amount="50000").status == 200
