@@ -36,8 +36,7 @@ _REFUSALS: Final = {
     "unverified": ("MailFromDomainNotVerifiedException", "The MAIL FROM domain is not verified.", 400),
     "lapsed": (
         "MessageRejected",
-        "Email address is not verified. The following identities failed the check in region EU-WEST-1: "
-        "orders@shop.example",
+        "Email address is not verified. The following identities failed the check in region X: orders@shop.example",
         400,
     ),
 }
