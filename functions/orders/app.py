@@ -78,7 +78,7 @@ def cancel(order_id: OrderReference, body: CancelBody, idempotency_key: Idempote
     "POST /v1/orders/{order_id}/capture",
     "Take an order's held money",
     returns={200: "OrderAnswer", 202: "OrderAnswer"},
-    refuses=(*JSON_BODY, *IDEMPOTENT, *DATABASE, "not_found", "conflict", "capture_failed"),
+    refuses=(*JSON_BODY, *IDEMPOTENT, *DATABASE, "not_found", "conflict", "capture_failed", "not_representable"),
 )
 def capture(order_id: OrderReference, body: CaptureBody, idempotency_key: IdempotencyKey) -> Response[Any]:
     """All that is held, or a part. After the final capture (as each is, unless it says otherwise) the rest is released.

@@ -25,7 +25,7 @@ handler = serve(app)
     "POST /v1/orders/{order_id}/refunds",
     "Refund an order, whole or in part",
     returns={201: "RefundedOrder"},
-    refuses=(*JSON_BODY, *IDEMPOTENT, *DATABASE, "not_found", "conflict", "refund_exceeds"),
+    refuses=(*JSON_BODY, *IDEMPOTENT, *DATABASE, "not_found", "conflict", "refund_exceeds", "not_representable"),
 )
 def refund(order_id: OrderReference, body: RefundBody, idempotency_key: IdempotencyKey) -> Response[Any]:
     """By line and quantity, by amount, the shipping, or all that is left; never more than was captured. Answers with

@@ -5,7 +5,8 @@ GET    /payments?metadata[order_id]=..        each with its modifications
 POST   /payments/{pspReference}/authenticate  {"succeed": true|false}: the shopper's bank; answers ``redirectResult``
 POST   /payments/{pspReference}/settle        a payment that takes its time arrives
 POST   /payments/{pspReference}/expire        the authorization runs out
-POST   /payments/{pspReference}/dispute       {"eventCode"?, "disputeStatus"?}
+POST   /payments/{pspReference}/dispute       {"eventCode"?, "original_reference"?: false, ..}: the rest goes along with
+                                              it; false: an account that did not ask for the payment's reference
 POST   /payments/{pspReference}/fail_capture  {"pspReference"?}: a capture that had succeeded falls through; the last
 POST   /refunds/{pspReference}/fail           {"eventCode"?: REFUND_FAILED | REFUNDED_REVERSED}   .../succeed
 GET    /redirect/{pspReference}               a page with both answers of the shopper's bank, for a browser
@@ -25,6 +26,10 @@ from local.gateway_server.control import Control
 from local.gateway_server.courier import Courier
 from local.gateway_server.model import Json, misunderstood, random_text
 
+# https://docs.adyen.com/risk-management/disputes-api/dispute-notifications: those that carry it on request only.
+_WITHOUT_ORIGINAL_REFERENCE: Final = frozenset(
+    ("CHARGEBACK_REVERSED", "SECOND_CHARGEBACK", "PREARBITRATION_WON", "PREARBITRATION_LOST")
+)
 _PAGE: Final = """<!doctype html><title>3-D Secure</title><h1>Your bank asks</h1><p>Do you pay {amount}?</p>
 <button onclick="go(true)">Yes, it is me</button> <button onclick="go(false)">No</button>
 <script>
@@ -88,14 +93,26 @@ class AdyenControl(Control[Payment]):
         elif verb == "fail_capture" and payment.captured:
             self._fail_capture(payment, given.get("pspReference"))
         elif verb == "dispute" and payment.captured:
-            code = str(given.get("eventCode", "NOTIFICATION_OF_CHARGEBACK"))
-            more = {name: str(value) for name, value in given.items() if name != "eventCode"}
-            # One dispute per payment, so that its stages carry one reference.
-            dispute = payment.id[::-1]
-            self._ledger.tell(code, payment, dispute, reason="Fraudulent", amount=payment.captured, more=more)
+            self._dispute(payment, given)
         else:
             raise misunderstood(f"Cannot {verb} this payment.", status=404)
         return self.whole(payment)
+
+    def _dispute(self, payment: Payment, given: Json) -> None:
+        """One dispute per payment, so that its stages carry one reference."""
+        code = str(given.get("eventCode", "NOTIFICATION_OF_CHARGEBACK"))
+        known = {"eventCode", "original_reference"}
+        more = {name: str(value) for name, value in given.items() if name not in known}
+        is_unnamed = code in _WITHOUT_ORIGINAL_REFERENCE and given.get("original_reference") is False
+        self._ledger.tell(
+            code,
+            payment,
+            payment.id if is_unnamed else payment.id[::-1],
+            reason="Fraudulent",
+            amount=payment.captured,
+            more=more,
+            names_original=not is_unnamed,
+        )
 
     def _fail_capture(self, payment: Payment, psp_reference: str | None) -> None:
         """The capture of that reference, else the last; of one that was captured by itself, the payment."""

@@ -65,8 +65,10 @@ class Ledger(Memory):
         amount: int,
         reference: str | None = None,
         more: Mapping[str, str] | None = None,
+        names_original: bool = True,
     ) -> None:
-        """Put down an item. ``reference`` is a modification's own, else it is the payment's."""
+        """Put down an item. ``reference`` is a modification's own, else it is the payment's. ``names_original``: with
+        the payment's ``pspReference`` beside its own."""
         item: Json = {
             "additionalData": dict(more or {}),
             "amount": {"currency": payment.currency, "value": amount},
@@ -81,7 +83,7 @@ class Ledger(Memory):
         }
         if code == "AUTHORISATION":
             item["operations"] = ["CANCEL", "CAPTURE", "REFUND"] if success else []
-        elif payment.result == "Authorised":
+        elif payment.result == "Authorised" and names_original:
             item["originalReference"] = payment.id
         self.put_down(code, payment.account, psp_reference, payment.id, lambda _event, _wanting: json.dumps(item))
 

@@ -17,6 +17,7 @@ MANNERS: Final = (
     "rejecting",
     "paused",
     "unverified",
+    "lapsed",
     "garbled",
 )
 

@@ -34,6 +34,11 @@ _REFUSALS: Final = {
     "rejecting": ("MessageRejected", "The message is not acceptable.", 400),
     "paused": ("SendingPausedException", "Sending is paused for this account.", 400),
     "unverified": ("MailFromDomainNotVerifiedException", "The MAIL FROM domain is not verified.", 400),
+    "lapsed": (
+        "MessageRejected",
+        "Email address is not verified. The following identities failed the check in region X: orders@shop.example",
+        400,
+    ),
 }
 
 

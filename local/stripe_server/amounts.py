@@ -11,9 +11,9 @@ def _words(text: str) -> list[str]:
     return text.split()
 
 
-ZERO_DECIMAL: Final = frozenset(_words("bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf"))
+ZERO_DECIMAL: Final = frozenset(_words("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf"))
 THREE_DECIMAL: Final = frozenset(_words("bhd jod kwd omr tnd"))
-_HUNDREDS_ONLY: Final = frozenset(("isk",))
+_HUNDREDS_ONLY: Final = frozenset(("isk", "ugx"))  # the page's special cases: 5 UGX is 500
 
 _SUPPORTED: Final = frozenset(
     _words("""

@@ -88,6 +88,42 @@ def test_over_all_shipments_exactly_what_is_owed_is_taken(
     assert captured == owed
 
 
+@given(
+    owed_steps=st.integers(1, 100),
+    worths=st.lists(st.integers(0, 4_000), min_size=1, max_size=6),
+    step=st.sampled_from((1, 10, 100)),
+)
+def test_shares_are_what_the_gateway_can_express_and_the_last_has_what_they_left(
+    owed_steps: int, worths: list[int], step: int
+) -> None:
+    captured, worth_so_far = 0, 0
+    for number, worth in enumerate(worths, start=1):
+        share = share_of_shipment(
+            CapturePolicy.PER_SHIPMENT,
+            Leaving(worth, is_last=number == len(worths)),
+            owed_minor=owed_steps * step,
+            captured_minor=captured,
+            multiple_captures=True,
+            step_minor=step,
+        )
+        captured, worth_so_far = captured + share.amount_minor, worth_so_far + worth
+        assert share.amount_minor % step == 0
+        assert captured <= worth_so_far or number == len(worths)
+    assert captured == owed_steps * step
+
+
+def test_what_nobody_can_take_of_an_order_that_lost_goods_is_let_go() -> None:
+    share = share_of_shipment(
+        CapturePolicy.PER_SHIPMENT,
+        Leaving(66_667, is_last=True),
+        owed_minor=66_667,
+        captured_minor=0,
+        multiple_captures=True,
+        step_minor=100,
+    )
+    assert share == Share(66_600, is_final=True)
+
+
 @pytest.mark.parametrize("policy", LATER)
 def test_money_that_waits_for_goods_is_held_anew_where_that_can_be(policy: CapturePolicy) -> None:
     assert remedy_before_expiry(policy, can_renew=True) is Remedy.RENEW

@@ -1,15 +1,21 @@
 """What is Adyen's own: several events in one notification, an outcome that only webhooks tell, ids that come late."""
 
 import json
+from itertools import permutations
 from typing import Any
 
 import pytest
 
 from holdfast.database.errors import ConnectionLost
 from holdfast.flows.money import receive_webhook as receiving
-from holdfast.gateways.adyen_webhooks import NO_CURRENCY
+from holdfast.gateways.unread import NO_CURRENCY
+from holdfast.payments.refund_plan import Wanted
+from holdfast.payments.retry_policy import RETRIES_MAX
+from holdfast.values.errors import RefundExceeds
 from tests.flows.actions import announced, check, last_payment, operations, resume, status
+from tests.gateways.adyen_stage import AdyenStage
 from tests.gateways.receiver import Received
+from tests.refunding import refund
 from tests.till import Till
 
 pytestmark = pytest.mark.parametrize("stage", ["adyen"], indirect=True)
@@ -105,3 +111,94 @@ def test_an_order_that_is_cancelled_while_its_shopper_acts_ends_when_adyen_says_
     assert resume(house) == 1
     assert operations(house)[0][0] == "done"
     assert house.violations() == []
+
+
+# --- disputes -------------------------------------------------------------------------------------------------------
+
+
+def disputed(till: Till, *stages: tuple[str, str], **more: Any) -> tuple[str, list[Received]]:
+    """An order whose payment is disputed: its id, and a notification of each stage. They are a second apart, which is
+    as exact as Adyen is."""
+    order_id = till.place()["order"]["id"]
+    till.deliver_until(lambda: last_payment(till.house, order_id)["status"] == "captured")
+    transaction_id = till.house.value(
+        "SELECT gateway_transaction_id FROM payments.payments WHERE order_id = :id", id=order_id
+    )
+    known = len(till.stage.receiver.received)
+    for code, dispute_status in stages:
+        assert isinstance(till.stage, AdyenStage)
+        till.stage.tell_of_dispute(transaction_id, code, dispute_status, **more)
+    told = till.stage.receiver.wait_until(lambda received: len(received) >= known + len(stages))[known:]
+    return order_id, [dated(delivery, second) for second, delivery in enumerate(told)]
+
+
+def dated(delivery: Received, second: int) -> Received:
+    """The date is not under the signature."""
+    document = json.loads(delivery.body)
+    for wrapped in document["notificationItems"]:
+        wrapped["NotificationRequestItem"]["eventDate"] = f"2030-01-01T12:00:{second:02d}+00:00"
+    return Received(delivery.headers, json.dumps(document).encode())
+
+
+def tell(till: Till, *told: Received) -> None:
+    """Each comes in and is applied; what has to wait for another is tried again when it is due."""
+    for delivery in told:
+        till.deliver(delivery)
+        till.house.work()
+    till.house.clock.advance(minutes=2)
+    till.house.work()
+
+
+def dispute_as_it_is(till: Till, order_id: str) -> tuple[Any, ...]:
+    (row,) = till.house.rows(
+        "SELECT d.status, d.outcome, d.lost_amount FROM payments.disputes d"
+        " JOIN payments.payments p ON p.id = d.payment_id WHERE p.order_id = :id",
+        id=order_id,
+    )
+    shown = till.house.order(order_id)
+    return (*row.values(), last_payment(till.house, order_id)["charged_back_minor"], shown["has_open_dispute"])
+
+
+UNDEFENDED = (
+    ("NOTIFICATION_OF_CHARGEBACK", "Undefended"),
+    ("CHARGEBACK", "Undefended"),
+    ("DISPUTE_DEFENSE_PERIOD_ENDED", "Lost"),
+)
+LOST_AFTER_ALL = (("CHARGEBACK", "Pending"), ("CHARGEBACK_REVERSED", "Pending"), ("PREARBITRATION_LOST", "Lost"))
+WON_AT_LAST = (("CHARGEBACK", "Pending"), ("CHARGEBACK_REVERSED", "Pending"), ("PREARBITRATION_WON", "Won"))
+
+
+@pytest.mark.parametrize("names_original", [True, False])
+@pytest.mark.parametrize(("stages", "outcome"), [(UNDEFENDED, "lost"), (LOST_AFTER_ALL, "lost"), (WON_AT_LAST, "won")])
+def test_a_dispute_ends_as_adyen_says_in_every_order_and_however_often(
+    till: Till, stages: tuple[tuple[str, str], ...], outcome: str, names_original: bool
+) -> None:
+    """With and without the payment's reference, which an account has to ask for."""
+    for order in permutations(range(len(stages))):
+        order_id, told = disputed(till, *stages, original_reference=names_original)
+        tell(till, *(told[nth] for nth in order), *told)
+        paid_minor = last_payment(till.house, order_id)["captured_minor"]
+        lost_minor = paid_minor if outcome == "lost" else 0
+        assert dispute_as_it_is(till, order_id) == ("closed", outcome, lost_minor, lost_minor, False)
+    assert till.house.violations() == []
+
+
+def test_money_that_a_chargeback_took_for_good_is_not_given_back(till: Till) -> None:
+    order_id, told = disputed(till, *UNDEFENDED)
+    tell(till, *told)
+    assert till.house.failures() == ["DisputeLost"]
+    with pytest.raises(RefundExceeds):
+        refund(till.house, order_id, Wanted(amount_minor=1))
+    assert till.house.violations() == []
+
+
+def test_a_word_about_no_dispute_that_is_known_waits_and_then_is_a_dead_letter(till: Till) -> None:
+    _, told = disputed(till, ("SECOND_CHARGEBACK", "Lost"), original_reference=False)
+    till.deliver(told[0])
+    states = []
+    for _ in range(RETRIES_MAX + 1):
+        states += till.house.work()
+        till.house.clock.advance(minutes=10)
+    assert states == ["retry_scheduled"] * RETRIES_MAX + ["dead_lettered"]
+    assert till.house.value("SELECT count(*) FROM payments.disputes") == 0
+    assert till.house.violations() == []

@@ -64,6 +64,25 @@ def test_a_signed_body_that_is_no_event_is_refused_and_not_stored(house: House) 
     assert stored(house) == 0
 
 
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_signed_event_that_cannot_be_read_becomes_a_dead_letter_with_its_payload(
+    house: House, is_known: bool
+) -> None:
+    """Whether its payment can be read or not."""
+    house.add_variant(stock=5)
+    ordered(house)
+    (webhook,) = house.webhooks("payment_intent.succeeded")
+    thing = webhook["data"]["object"] if is_known else {}
+    spoiled = webhook | {"data": {"object": {**thing, "amount": "much"}}}
+    assert house.deliver(spoiled) == 1
+    assert house.work() == ["dead_lettered"]
+    (letter,) = house.rows("SELECT payload, event_type, payment_id, failure_reason FROM payments.dead_letters")
+    assert (letter["payload"], letter["event_type"]) == (spoiled, "capture_succeeded")
+    assert (letter["payment_id"] is not None) == is_known
+    assert "cannot be read" in letter["failure_reason"]
+    assert house.violations() == []
+
+
 def test_an_event_with_a_number_that_no_database_holds_is_stored_all_the_same(house: House) -> None:
     house.deliver(an_event() | {"extra": {"rates": [float("inf"), 1.5]}})
     assert house.value("SELECT payload #>> '{extra,rates,0}' FROM payments.payment_events") == "inf"

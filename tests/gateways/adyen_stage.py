@@ -97,10 +97,20 @@ class AdyenStage(ServedStage):
         self.gateway.complete_action(request, {"redirectResult": came_back_with}, deadline_seconds=5)
 
     def dispute(self, transaction_id: str, *, won: bool | None = None) -> None:
-        told = {"eventCode": "NOTIFICATION_OF_CHARGEBACK", "defensePeriodEndsAt": "2030-01-01T12:00:00+01:00"}
-        if won is not None:
-            code = "CHARGEBACK_REVERSED" if won else "CHARGEBACK"
-            told = {"eventCode": code, "disputeStatus": "Won" if won else "Lost"}
+        if won is None:
+            due = {"defensePeriodEndsAt": "2030-01-01T12:00:00+01:00"}
+            self.tell_of_dispute(transaction_id, "NOTIFICATION_OF_CHARGEBACK", "Undefended", **due)
+            return
+        self.tell_of_dispute(transaction_id, "CHARGEBACK", "Pending" if won else "Undefended")
+        if won:
+            self.tell_of_dispute(transaction_id, "CHARGEBACK_REVERSED", "Pending")
+            self.tell_of_dispute(transaction_id, "ISSUER_RESPONSE_TIMEFRAME_EXPIRED", "Won")
+        else:
+            self.tell_of_dispute(transaction_id, "DISPUTE_DEFENSE_PERIOD_ENDED", "Lost")
+
+    def tell_of_dispute(self, transaction_id: str, code: str, status: str | None = None, **more: Any) -> None:
+        """One stage of a dispute, as Adyen tells it."""
+        told = {"eventCode": code, **({"disputeStatus": status} if status else {}), **more}
         self.control("POST", f"/payments/{transaction_id}/dispute", told)
 
     def expire_authorization(self, transaction_id: str) -> None:

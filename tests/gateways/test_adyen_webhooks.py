@@ -14,12 +14,12 @@ from Adyen.util import is_valid_hmac_notification
 from holdfast.gateways.adyen_objects import payment_reference, refund_reference
 from holdfast.gateways.adyen_webhooks import (
     _READERS,
-    NO_CURRENCY,
     signed_text,
     verify_and_parse_webhook,
     verify_signature,
 )
 from holdfast.gateways.port import CaptureOutcome, GatewayCredentials, GatewayEvent
+from holdfast.gateways.unread import NO_CURRENCY
 from holdfast.values.errors import InvalidInput, SignatureInvalid
 from holdfast.values.money import Money
 from holdfast.values.payment_events import DisputeOutcome, EventType
@@ -40,6 +40,7 @@ PUBLISHED_SIGNATURE = "coqCmt/IZ4E3CzPvMY8zTjQVL5hYJUiBRg8UU+iCWo0="
 ACCOUNT = GatewayCredentials("AQE", (KEY,), merchant_account="TestMerchant")
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 PAYMENT_ID, REFUND_ID = UUID(int=1), UUID(int=2)
+WITHDRAWN = DisputeOutcome.WITHDRAWN
 Item = dict[str, Any]
 
 
@@ -181,6 +182,12 @@ class TestReading:
             ("CHARGEBACK", True, EventType.DISPUTE_OPENED),
             ("CHARGEBACK_REVERSED", True, EventType.DISPUTE_UPDATED),
             ("SECOND_CHARGEBACK", True, EventType.DISPUTE_CLOSED),
+            ("DISPUTE_DEFENSE_PERIOD_ENDED", True, EventType.DISPUTE_CLOSED),
+            ("ISSUER_RESPONSE_TIMEFRAME_EXPIRED", True, EventType.DISPUTE_CLOSED),
+            ("PREARBITRATION_WON", True, EventType.DISPUTE_CLOSED),
+            ("PREARBITRATION_LOST", True, EventType.DISPUTE_CLOSED),
+            ("SCHEME_ARBITRATION_WON", True, EventType.DISPUTE_CLOSED),
+            ("SCHEME_ARBITRATION_LOST", True, EventType.DISPUTE_CLOSED),
             ("REPORT_AVAILABLE", True, None),
         ],
     )
@@ -260,10 +267,59 @@ class TestReading:
         assert (event.dispute_outcome, event.dispute_lost_minor) == (DisputeOutcome.WITHDRAWN, 0)
         assert event.dispute_due_at == datetime(2026, 12, 1, 11, tzinfo=UTC)
 
-    def test_a_second_chargeback_is_the_end(self) -> None:
-        (event,) = parse(item("SECOND_CHARGEBACK"))
-        assert (event.event_type, event.dispute_outcome) == (EventType.DISPUTE_CLOSED, DisputeOutcome.LOST)
-        assert event.dispute_lost_minor == event.amount_minor
+    @pytest.mark.parametrize(
+        ("code", "more", "outcome"),
+        [
+            ("SECOND_CHARGEBACK", {}, DisputeOutcome.LOST),
+            ("PREARBITRATION_LOST", {"disputeStatus": "Lost"}, DisputeOutcome.LOST),
+            ("SCHEME_ARBITRATION_LOST", {}, DisputeOutcome.LOST),
+            ("PREARBITRATION_WON", {"disputeStatus": "Won"}, DisputeOutcome.WON),
+            ("SCHEME_ARBITRATION_WON", {}, DisputeOutcome.WON),
+            ("ISSUER_RESPONSE_TIMEFRAME_EXPIRED", {}, DisputeOutcome.WON),
+            # Nobody defended it, or the shop accepted; without a status as in Brazil.
+            ("DISPUTE_DEFENSE_PERIOD_ENDED", {}, DisputeOutcome.LOST),
+            ("DISPUTE_DEFENSE_PERIOD_ENDED", {"disputeStatus": "Undefended"}, DisputeOutcome.LOST),
+            ("DISPUTE_DEFENSE_PERIOD_ENDED", {"disputeStatus": "Accepted"}, DisputeOutcome.LOST),
+            ("DISPUTE_DEFENSE_PERIOD_ENDED", {"disputeStatus": "Expired", "rfiReasonCode": "30"}, WITHDRAWN),
+            (
+                "DISPUTE_DEFENSE_PERIOD_ENDED",
+                {"disputeStatus": "Expired", "rfiReasonCode": "30", "chargebackReasonCode": "10.4"},
+                DisputeOutcome.LOST,
+            ),
+            # What cannot be defended, or cannot any more, has no other end that would be told.
+            ("CHARGEBACK", {"disputeStatus": "Undefended", "defendable": "false"}, DisputeOutcome.LOST),
+            ("CHARGEBACK", {"defensePeriodEndsAt": "2026-11-20T11:00:00+01:00"}, DisputeOutcome.LOST),
+        ],
+    )
+    def test_a_dispute_that_ended_says_how(self, code: str, more: Item, outcome: DisputeOutcome) -> None:
+        (event,) = parse(item(code, additionalData=more))
+        assert (event.event_type, event.dispute_outcome) == (EventType.DISPUTE_CLOSED, outcome)
+        assert event.dispute_lost_minor == (event.amount_minor if outcome is DisputeOutcome.LOST else 0)
+
+    @pytest.mark.parametrize(
+        ("code", "more", "event_type"),
+        [
+            ("CHARGEBACK", {"disputeStatus": "Undefended"}, EventType.DISPUTE_OPENED),
+            ("CHARGEBACK", {"disputeStatus": "Pending", "defendable": "false"}, EventType.DISPUTE_OPENED),
+            ("CHARGEBACK", {"defensePeriodEndsAt": "2026-11-20T11:00:01+01:00"}, EventType.DISPUTE_OPENED),
+            ("CHARGEBACK_REVERSED", {"disputeStatus": "Pending"}, EventType.DISPUTE_UPDATED),
+            ("DISPUTE_DEFENSE_PERIOD_ENDED", {"disputeStatus": "Pending"}, EventType.DISPUTE_UPDATED),
+        ],
+    )
+    def test_a_dispute_that_goes_on_has_lost_nothing(self, code: str, more: Item, event_type: EventType) -> None:
+        (event,) = parse(item(code, additionalData=more))
+        assert (event.event_type, event.dispute_outcome, event.dispute_lost_minor) == (event_type, None, 0)
+
+    def test_a_dispute_that_moved_on_is_news_under_the_same_code(self) -> None:
+        told = ({"disputeStatus": status} for status in ("Undefended", "Accepted", "Accepted"))
+        undefended, accepted, again = parse(*(item("CHARGEBACK", additionalData=more) for more in told))
+        assert undefended.gateway_event_id != accepted.gateway_event_id == again.gateway_event_id
+
+    def test_an_item_that_names_no_original_is_found_by_our_reference_and_else_by_its_own(self) -> None:
+        (ours,) = parse({**item("SECOND_CHARGEBACK"), "originalReference": ""})
+        assert (ours.gateway_transaction_id, ours.payment_id) == (None, PAYMENT_ID)
+        (other,) = parse({**item("SECOND_CHARGEBACK", merchantReference="made by hand"), "originalReference": ""})
+        assert (other.gateway_transaction_id, other.payment_id) == ("NC6HT9CRT65ZGN82", None)
 
     @pytest.mark.parametrize(
         ("value", "currency", "minor"),

@@ -233,6 +233,13 @@ class TestBadRequests:
         assert 400 <= answer.status < 500, answer.data
         assert answer.json()["error"]["type"] == "invalid_request_error"
 
+    @pytest.mark.parametrize("currency", ["isk", "ugx"])
+    def test_whole_units_have_to_be_written_in_hundredths(self, api: Api, currency: str) -> None:
+        assert api.pay(currency=currency, amount="50000").status == 200
+        refused = api.pay(currency=currency, amount="50050")
+        assert refused.status == 400
+        assert refused.json()["error"]["code"] == "invalid_charge_amount_no_decimal_compatible"
+
 
 class TestRestart:
     def test_payments_keys_endpoints_and_pending_webhooks_survive(

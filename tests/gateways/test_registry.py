@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from holdfast.gateways.port import Outcome
-from holdfast.gateways.registry import GATEWAY_NAMES, GatewayRegistry
+from holdfast.gateways.registry import GATEWAY_NAMES, GATEWAYS, GatewayRegistry
 from holdfast.settings import settings_from
-from holdfast.values.errors import NotFound, SignatureInvalid
+from holdfast.values.errors import NotFound, NotRepresentable, SignatureInvalid
+from holdfast.values.money import Money
 from tests.gateways.adyen_stage import MERCHANT_ACCOUNT, AdyenStage
 from tests.gateways.paypal_stage import PayPalStage
 from tests.gateways.square_stage import SquareStage
@@ -29,6 +30,34 @@ class Secrets:
 
 def registry(secrets: Secrets, **environment: str) -> GatewayRegistry:
     return GatewayRegistry(settings_from({"DATABASE_HOST": "nowhere", **environment}), secrets)
+
+
+@pytest.mark.parametrize(
+    ("gateway", "currency", "step_minor"),
+    [
+        *((gateway, "USD", 1) for gateway in GATEWAY_NAMES),
+        ("paypal", "HUF", 100),  # whole units of what has hundredths
+        ("paypal", "TWD", 100),
+        ("paypal", "JPY", 1),
+        ("stripe", "KWD", 10),  # thousandths that end in 0
+        ("stripe", "MGA", 100),
+        ("stripe", "UGX", 1),
+        ("adyen", "CVE", 100),
+        ("adyen", "KWD", 1),
+    ],
+)
+def test_a_gateway_says_what_its_amounts_are_multiples_of(gateway: str, currency: str, step_minor: int) -> None:
+    wiring = GATEWAYS[gateway]
+    assert wiring.step_minor(currency) == step_minor
+    wiring.write_amount(Money(7 * step_minor, currency))
+    if step_minor > 1:
+        with pytest.raises(NotRepresentable):
+            wiring.write_amount(Money(7 * step_minor + 1, currency))
+
+
+def test_a_currency_that_a_gateway_does_not_take_has_no_step() -> None:
+    with pytest.raises(NotRepresentable):
+        GATEWAYS["paypal"].step_minor("KWD")
 
 
 def test_every_gateway_is_wired_and_no_other() -> None:

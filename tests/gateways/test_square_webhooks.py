@@ -14,6 +14,7 @@ from square.utils.webhooks_helper import verify_signature as verified_by_square
 from holdfast.gateways.port import GatewayCredentials, GatewayEvent
 from holdfast.gateways.square_objects import note_of, reason_of
 from holdfast.gateways.square_webhooks import SIGNATURE_HEADER, verify_and_parse_webhook, verify_signature
+from holdfast.gateways.unread import NO_CURRENCY
 from holdfast.values.errors import InvalidInput, SignatureInvalid
 from holdfast.values.money import Money
 from holdfast.values.payment_events import DisputeOutcome, EventType
@@ -204,14 +205,33 @@ class TestReading:
     @pytest.mark.parametrize(
         "body",
         [
-            b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 100_000, b'{"type":1}', BODY,
-            b'{"type":"payment.updated","event_id":"e","created_at":"2026","data":{"object":{"payment":{}}}}',
-            b'{"type":"payment.updated","event_id":"e","created_at":"2026-11-20T10:00:00Z","data":{"object":{}}}',
+            b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 100_000, b'{"type":1}', b'{"type":"payment.updated"}',
+            b'{"type":"payment.updated","event_id":"","created_at":"2026-11-20T10:00:00Z","data":{}}',
         ],
     )  # fmt: skip
-    def test_a_signed_body_that_is_no_event_is_refused(self, body: bytes) -> None:
+    def test_a_signed_body_without_an_id_and_a_type_is_refused(self, body: bytes) -> None:
         with pytest.raises(InvalidInput):
             verify_and_parse_webhook({SIGNATURE_HEADER: signed(body)}, body, ACCOUNT, NOW)
+
+    @pytest.mark.parametrize(
+        ("name", "more", "kind"),
+        [
+            ("payment.updated", {}, "payment_processing"),
+            ("payment.updated", {"created_at": "2026", "data": {"object": {"payment": {}}}}, "payment_processing"),
+            ("payment.created", {"created_at": "2026-11-20T10:00:00Z", "data": {"object": {}}}, "payment_processing"),
+            ("refund.updated", {"created_at": "2026-11-20T10:00:00Z", "data": {"object": 7}}, "refund_requested"),
+            ("dispute.created", {"created_at": "2026-11-20T10:00:00Z", "data": []}, "dispute_updated"),
+            ("order.created", {"created_at": None}, None),
+        ],
+    )
+    def test_a_signed_event_that_cannot_be_read_is_kept_whole(
+        self, name: str, more: dict[str, Any], kind: str | None
+    ) -> None:
+        told = {"type": name, "event_id": "e1", **more}
+        raw = json.dumps(told).encode()
+        (unread,) = verify_and_parse_webhook({SIGNATURE_HEADER: signed(raw)}, raw, ACCOUNT, NOW)
+        assert (unread.gateway_event_id, unread.gateway_event_type, unread.event_type) == ("e1", name, kind)
+        assert (unread.occurred_at, unread.currency, unread.payload) == (NOW, NO_CURRENCY, told)
 
 
 @pytest.mark.parametrize("reason", [None, "x", "y" * 500])

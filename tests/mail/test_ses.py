@@ -103,6 +103,27 @@ def test_every_error_of_the_service_has_an_outcome() -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "outcome"),
+    [
+        (
+            "Email address is not verified. The following identities failed the check in region EU-WEST-1: a@b.c",
+            NotAllowed,
+        ),
+        ('Email address not verified "a@b.c"', NotAllowed),
+        ("Email Address Is Not Verified.", NotAllowed),
+        ("Address blacklisted.", Rejected),
+        ("", Rejected),
+        (None, Rejected),
+    ],
+)
+def test_an_identity_that_is_not_verified_is_no_verdict_on_the_mail(words: str | None, outcome: type) -> None:
+    error = {"Code": "MessageRejected", **({} if words is None else {"Message": words})}
+    said = outcome_of({"Error": error, "ResponseMetadata": {"HTTPStatusCode": 400}})
+    assert type(said) is outcome
+    assert "a@b.c" not in repr(said)
+
+
+@pytest.mark.parametrize(
     ("manner", "outcome", "is_taken"),
     [
         ("throttling", TryAgain, False),
@@ -114,6 +135,7 @@ def test_every_error_of_the_service_has_an_outcome() -> None:
         ("rejecting", Rejected, False),
         ("paused", NotAllowed, False),
         ("unverified", NotAllowed, False),
+        ("lapsed", NotAllowed, False),
     ],
 )
 def test_whatever_the_service_does_is_one_of_the_outcomes(
@@ -137,9 +159,11 @@ def test_a_service_that_is_not_there_is_tried_again(post: Post, monkeypatch: pyt
 
 
 def test_no_outcome_repeats_an_address(post: Post, service: SimpleEmailService) -> None:
-    for manner in ("rejecting", "paused", "throttling", "down"):
+    for manner in ("rejecting", "paused", "lapsed", "throttling", "down"):
         post.behaves(manner, times=1)
-        assert "ada" not in repr(service.send(MAIL))
+        said = repr(service.send(MAIL))
+        assert "ada" not in said
+        assert SENDER not in said
     assert "ädä" not in repr(service.send(replace(MAIL, recipient="ädä@example.com")))
 
 

@@ -1,13 +1,13 @@
 """Adyen's webhooks: proof of the sender item by item, then an event of each in our words.
 
-Source: https://docs.adyen.com/development-resources/webhooks/verify-hmac-signatures, /webhook-types, and
-/risk-management/disputes-api/dispute-notifications.
+Source: https://docs.adyen.com/development-resources/webhooks/verify-hmac-signatures and /webhook-types; of disputes see
+``adyen_disputes``.
 
 Every item of a notification is signed for itself: one that is not, or that belongs to another merchant account,
 discredits all of it. A signature carries no time and Adyen's events no id: what is repeated is recognized by event
-code, reference and success. The answer has to be 2xx with the body ``WEBHOOK_ANSWER``; while one notification is not
-taken, those behind it wait. So an item that is signed and cannot be read is taken all the same: as what its code says,
-in ``NO_CURRENCY``, which no payment is in. Nothing can come of that but a dead letter, where a person sees it.
+code, reference and success, and of a dispute by its status too: one that moves on is news. The answer has to be 2xx
+with the body ``WEBHOOK_ANSWER``; while one notification is not taken, those behind it wait. So an item that is signed
+and cannot be read is taken all the same (``unread``), and stops nothing.
 
 **Captures.** A payment may have several; each is told under its own reference. CAPTURE that failed (success false) is a
 request that came to nothing; CAPTURE_FAILED takes back the one capture that had succeeded. One that Adyen then makes
@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from holdfast.gateways.adyen_disputes import DISPUTE_EVENTS, read_dispute, status_of
 from holdfast.gateways.adyen_objects import (
     money_of,
     read_payment_reference,
@@ -33,28 +34,11 @@ from holdfast.gateways.adyen_objects import (
 )
 from holdfast.gateways.fields import UNREADABLE, text, utc_instant
 from holdfast.gateways.port import CaptureOutcome, CaptureSnapshot, GatewayCredentials, GatewayEvent
+from holdfast.gateways.unread import read_or_keep
 from holdfast.values.errors import InvalidInput, SignatureInvalid
-from holdfast.values.payment_events import DisputeOutcome, EventType
+from holdfast.values.payment_events import EventType
 
 WEBHOOK_ANSWER: Final = "[accepted]"
-NO_CURRENCY: Final = "XXX"
-"""ISO 4217's code for no currency at all."""
-
-_DISPUTE_EVENTS: Final[Mapping[str, EventType]] = {
-    "REQUEST_FOR_INFORMATION": EventType.DISPUTE_OPENED,
-    "NOTIFICATION_OF_CHARGEBACK": EventType.DISPUTE_OPENED,
-    "CHARGEBACK": EventType.DISPUTE_OPENED,
-    "CHARGEBACK_REVERSED": EventType.DISPUTE_UPDATED,
-    "SECOND_CHARGEBACK": EventType.DISPUTE_CLOSED,
-}
-_DISPUTE_OUTCOMES: Final[Mapping[str, DisputeOutcome]] = {
-    "Won": DisputeOutcome.WON,
-    "Lost": DisputeOutcome.LOST,
-    "Accepted": DisputeOutcome.LOST,
-    "Expired": DisputeOutcome.LOST,
-}
-_TAKES_MONEY: Final = frozenset(("CHARGEBACK", "SECOND_CHARGEBACK"))
-"""A request for information, or the notice of a chargeback, takes none even if nobody answered it."""
 
 Item = Mapping[str, Any]
 
@@ -140,12 +124,17 @@ def _parse(item: Item, now: datetime) -> GatewayEvent:
         event_id = f"{code}:{text(item['pspReference'])}:{success}"
         if code == "CAPTURE" and success == "true" and "recaptured" in str(item.get("reason")).lower():
             event_id += ":recaptured"
+        if code in DISPUTE_EVENTS and (status := status_of(item)):
+            event_id += f":{status}"
     except UNREADABLE as error:
         raise InvalidInput("An item of the webhook is not an event of Adyen's.") from error
-    try:
-        occurred_at, said = utc_instant(item["eventDate"]), _READERS.get(code, _read_nothing)(item, success == "true")
-    except UNREADABLE:
-        occurred_at, said = now, _unread(item, code, success == "true")
+    payment_id, capture_now = read_payment_reference(item.get("merchantReference"))
+    occurred_at, said = read_or_keep(
+        lambda: (utc_instant(item["eventDate"]), _READERS.get(code, _read_nothing)(item, success == "true")),
+        now,
+        _kind_of(code, success == "true", capture_now=capture_now),
+        lambda: payment_id,
+    )
     return GatewayEvent(
         gateway_event_id=event_id,
         gateway_event_type=code,
@@ -155,17 +144,12 @@ def _parse(item: Item, now: datetime) -> GatewayEvent:
     )
 
 
-def _unread(item: Item, code: str, success: bool) -> dict[str, Any]:
-    """Of an item that is Adyen's and not as we know it: what it is about, and nothing to act upon."""
-    kinds = _KINDS.get(code)
-    payment_id, capture_now = read_payment_reference(item.get("merchantReference"))
+def _kind_of(code: str, success: bool, *, capture_now: bool) -> EventType | None:
+    """What an item that cannot be read is of."""
     if code == "AUTHORISATION" and capture_now:
-        kinds = (EventType.CAPTURE_SUCCEEDED, EventType.AUTHORIZATION_FAILED)
-    return {
-        "event_type": kinds and kinds[0 if success else 1],
-        "payment_id": payment_id,
-        "currency": NO_CURRENCY,
-    }
+        return EventType.CAPTURE_SUCCEEDED if success else EventType.AUTHORIZATION_FAILED
+    kinds = _KINDS.get(code)
+    return kinds and kinds[0 if success else 1]
 
 
 def _read_authorisation(item: Item, success: bool) -> dict[str, Any]:
@@ -253,25 +237,7 @@ def _read_refund_lost(item: Item, _success: bool) -> dict[str, Any]:
 
 
 def _read_dispute(item: Item, _success: bool) -> dict[str, Any]:
-    amount = money_of(item["amount"])
-    more = item.get("additionalData") or {}
-    code, due_at = item["eventCode"], more.get("defensePeriodEndsAt")
-    outcome = _DISPUTE_OUTCOMES.get(str(more.get("disputeStatus")))
-    if code == "SECOND_CHARGEBACK":
-        outcome = DisputeOutcome.LOST
-    elif outcome is DisputeOutcome.LOST and code not in _TAKES_MONEY:
-        outcome = DisputeOutcome.WITHDRAWN
-    return {
-        **_of_payment(item),
-        "event_type": EventType.DISPUTE_CLOSED if outcome else _DISPUTE_EVENTS[code],
-        "amount_minor": amount.amount_minor,
-        "currency": amount.currency,
-        "gateway_dispute_id": text(item["pspReference"]),
-        "dispute_reason": more.get("chargebackReasonCode") or reason_code(item.get("reason")),
-        "dispute_due_at": utc_instant(due_at) if due_at else None,
-        "dispute_outcome": outcome,
-        "dispute_lost_minor": amount.amount_minor if outcome is DisputeOutcome.LOST else 0,
-    }
+    return read_dispute(item)
 
 
 def _read_nothing(_item: Item, _success: bool) -> dict[str, Any]:
@@ -313,7 +279,7 @@ _READERS: Final[Mapping[str, Callable[[Item, bool], dict[str, Any]]]] = {
     "REFUND": _read_refund,
     "REFUND_FAILED": _read_refund_lost,
     "REFUNDED_REVERSED": _read_refund_lost,
-    **dict.fromkeys(_DISPUTE_EVENTS, _read_dispute),
+    **dict.fromkeys(DISPUTE_EVENTS, _read_dispute),
 }
 _KINDS: Final[Mapping[str, tuple[EventType, EventType]]] = {
     "AUTHORISATION": (EventType.AUTHORIZATION_SUCCEEDED, EventType.AUTHORIZATION_FAILED),
@@ -326,6 +292,6 @@ _KINDS: Final[Mapping[str, tuple[EventType, EventType]]] = {
     "REFUND": (EventType.REFUND_SUCCEEDED, EventType.REFUND_FAILED),
     "REFUND_FAILED": (EventType.REFUND_FAILED, EventType.REFUND_FAILED),
     "REFUNDED_REVERSED": (EventType.REFUND_FAILED, EventType.REFUND_FAILED),
-    **{code: (kind, kind) for code, kind in _DISPUTE_EVENTS.items()},
+    **{code: (kind, kind) for code, kind in DISPUTE_EVENTS.items()},
 }
 """What an item that cannot be read is of, by its code: if it succeeded, and if not."""

@@ -1,7 +1,12 @@
 """Amounts in a vendor's units. Exact or an error: nothing is ever rounded."""
 
+from collections.abc import Callable
+from typing import Final
+
 from holdfast.values.errors import NotRepresentable
 from holdfast.values.money import Money, currency_exponent
+
+_STEPS_MINOR: Final = (1, 10, 100, 1000)
 
 
 def vendor_amount(amount: Money, exponent: int, vendor: str) -> int:
@@ -21,6 +26,19 @@ def money_from(units: int, currency: str, exponent: int, vendor: str) -> Money:
     if whole is None:
         raise NotRepresentable(f"{units} of {vendor}'s {currency} is no whole minor unit.", currency=currency)
     return Money(whole, currency)
+
+
+def step_minor(write: Callable[[Money], object], currency: str) -> int:
+    """The number of minor units that every amount of the currency has to be a multiple of, for the vendor whose amounts
+    ``write`` writes. Raises ``NotRepresentable`` for a currency that it does not take."""
+    for step in _STEPS_MINOR[:-1]:
+        try:
+            write(Money(step, currency))
+        except NotRepresentable:
+            continue
+        return step
+    write(Money(_STEPS_MINOR[-1], currency))
+    return _STEPS_MINOR[-1]
 
 
 def _rescaled(units: int, shift: int) -> int | None:

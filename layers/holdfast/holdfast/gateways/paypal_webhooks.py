@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from holdfast.gateways.fields import UNREADABLE
 from holdfast.gateways.paypal_objects import (
     AUTHORIZATIONS,
     CAPTURES,
@@ -33,7 +34,8 @@ from holdfast.gateways.paypal_objects import (
     unit_of,
 )
 from holdfast.gateways.port import GatewayCredentials, GatewayEvent, RefundOutcome
-from holdfast.values.errors import InvalidInput, NotRepresentable, SignatureInvalid
+from holdfast.gateways.unread import read_or_keep
+from holdfast.values.errors import InvalidInput, SignatureInvalid
 from holdfast.values.payment_events import DisputeOutcome, EventType
 
 if TYPE_CHECKING:
@@ -55,11 +57,12 @@ def verify_and_parse_webhook(
 ) -> tuple[GatewayEvent, ...]:
     """The one event of a webhook. ``headers`` have lower-case names; ``now`` is aware UTC.
 
-    Raises ``SignatureInvalid`` when the sender is not proven, ``InvalidInput`` when the body is no event of PayPal's,
-    ``GatewayUnreachable`` when PayPal's certificate cannot be had now.
+    Raises ``SignatureInvalid`` when the sender is not proven, ``InvalidInput`` when the body has no id and type of an
+    event, ``GatewayUnreachable`` when PayPal's certificate cannot be had now. An event that has id and type and cannot
+    be read is kept as ``unread`` says.
     """
     verify_signature(headers, raw_body, credentials.webhook_id, now, certificates)
-    return (_parse(raw_body),)
+    return (_parse(raw_body, now),)
 
 
 def verify_signature(
@@ -106,20 +109,22 @@ def _header(headers: Mapping[str, str], name: str) -> str:
     return value
 
 
-def _parse(raw_body: bytes) -> GatewayEvent:
+def _parse(raw_body: bytes, now: datetime) -> GatewayEvent:
     try:
         payload = json.loads(raw_body)
-        name = text_in(payload, "event_type")
-        read = _READERS.get(name, _read_nothing)
-        return GatewayEvent(
-            gateway_event_id=text_in(payload, "id"),
-            gateway_event_type=name,
-            occurred_at=instant(payload["create_time"]),
-            payload=payload,
-            **read(name, payload["resource"]),
-        )
-    except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError, NotRepresentable) as error:
+        event_id, name = text_in(payload, "id"), text_in(payload, "event_type")
+    except UNREADABLE as error:
         raise InvalidInput("The webhook's body is not an event of PayPal's.") from error
+    read, kind = _READERS.get(name, (_read_nothing, None))
+    occurred_at, said = read_or_keep(
+        lambda: (instant(payload["create_time"]), read(name, payload["resource"])),
+        now,
+        kind,
+        lambda: ids_in(payload["resource"].get("custom_id"))[0],
+    )
+    return GatewayEvent(
+        gateway_event_id=event_id, gateway_event_type=name, occurred_at=occurred_at, payload=payload, **said
+    )
 
 
 def _read_authorization(name: str, authorization: Resource) -> dict[str, Any]:
@@ -279,13 +284,17 @@ _DISPUTE_OUTCOMES: Final[Mapping[str, DisputeOutcome]] = {
     "CANCELED_BY_BUYER": DisputeOutcome.WITHDRAWN,
 }
 """PayPal accepts or denies the buyer's case. NONE, and what is not listed, tells no outcome."""
-_READERS: Final[Mapping[str, Callable[[str, Resource], dict[str, Any]]]] = {
-    **dict.fromkeys(("PAYMENT.AUTHORIZATION.CREATED", "PAYMENT.AUTHORIZATION.VOIDED"), _read_authorization),
-    **dict.fromkeys(_CAPTURE_EVENTS, _read_capture),
-    **dict.fromkeys(
-        ("PAYMENT.CAPTURE.REFUNDED", "PAYMENT.CAPTURE.REVERSED", "PAYMENT.REFUND.PENDING", "PAYMENT.REFUND.FAILED"),
-        _read_refund,
-    ),
-    **dict.fromkeys(("CHECKOUT.ORDER.APPROVED", "CHECKOUT.PAYMENT-APPROVAL.REVERSED"), _read_order),
-    **dict.fromkeys(_DISPUTE_EVENTS, _read_dispute),
+Reader = Callable[[str, Resource], dict[str, Any]]
+_READERS: Final[Mapping[str, tuple[Reader, EventType]]] = {
+    "PAYMENT.AUTHORIZATION.CREATED": (_read_authorization, EventType.AUTHORIZATION_SUCCEEDED),
+    "PAYMENT.AUTHORIZATION.VOIDED": (_read_authorization, EventType.CANCELLATION_SUCCEEDED),
+    **{name: (_read_capture, kind) for name, kind in _CAPTURE_EVENTS.items()},
+    "PAYMENT.CAPTURE.REFUNDED": (_read_refund, EventType.REFUND_SUCCEEDED),
+    "PAYMENT.CAPTURE.REVERSED": (_read_refund, EventType.REFUND_SUCCEEDED),
+    "PAYMENT.REFUND.PENDING": (_read_refund, EventType.REFUND_REQUESTED),
+    "PAYMENT.REFUND.FAILED": (_read_refund, EventType.REFUND_FAILED),
+    "CHECKOUT.ORDER.APPROVED": (_read_order, EventType.PAYMENT_PROCESSING),
+    "CHECKOUT.PAYMENT-APPROVAL.REVERSED": (_read_order, EventType.AUTHORIZATION_FAILED),
+    **{name: (_read_dispute, kind) for name, kind in _DISPUTE_EVENTS.items()},
 }
+"""How an event is read by its name, and what it is of where it cannot be."""

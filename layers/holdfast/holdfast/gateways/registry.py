@@ -13,19 +13,25 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from holdfast.gateways.adyen import AdyenGateway
+from holdfast.gateways.adyen_objects import adyen_amount
 from holdfast.gateways.adyen_webhooks import WEBHOOK_ANSWER as ADYEN_ANSWER
 from holdfast.gateways.adyen_webhooks import verify_and_parse_webhook as verify_adyen
+from holdfast.gateways.amounts import step_minor
 from holdfast.gateways.calls import connection_pool
 from holdfast.gateways.paypal import PayPalGateway
 from holdfast.gateways.paypal_access import AccessTokens
 from holdfast.gateways.paypal_certificates import CertificateSource
+from holdfast.gateways.paypal_objects import paypal_amount
 from holdfast.gateways.paypal_webhooks import verify_and_parse_webhook as verify_paypal
 from holdfast.gateways.port import Gateway, GatewayCredentials, GatewayEvent
 from holdfast.gateways.square import SquareGateway
+from holdfast.gateways.square_objects import square_money
 from holdfast.gateways.square_webhooks import verify_and_parse_webhook as verify_square
 from holdfast.gateways.stripe import StripeGateway
+from holdfast.gateways.stripe_objects import stripe_amount
 from holdfast.gateways.stripe_webhooks import verify_and_parse_webhook as verify_stripe
 from holdfast.values.errors import NotFound, SignatureInvalid
+from holdfast.values.money import Money
 
 if TYPE_CHECKING:
     import urllib3
@@ -81,6 +87,8 @@ class Wiring:
 
     connect: Callable[[Means, GatewayCredentials], Gateway]
     verifier: Callable[[Means], Verify]
+    write_amount: Callable[[Money], object]
+    """An amount as the vendor writes it. Raises NotRepresentable."""
     webhook_answer: WebhookAnswer = WebhookAnswer()
     can_be_asked: bool = True
     """Whether ``fetch`` tells more than is known; else webhooks alone do, and nothing can be reconciled by asking."""
@@ -90,6 +98,10 @@ class Wiring:
     """Whether a final capture lets go of what it leaves (see ``Gateway.releases_rest``)."""
     refunds_captures: bool = False
     """Whether a refund is one of a capture, and not of the payment as a whole."""
+
+    def step_minor(self, currency: str) -> int:
+        """The number of minor units that all amounts have to be multiples of. Raises NotRepresentable."""
+        return step_minor(self.write_amount, currency)
 
 
 def _paypal_verifier(means: Means) -> Verify:
@@ -105,22 +117,26 @@ GATEWAYS: Final[Mapping[str, Wiring]] = {
     "stripe": Wiring(
         lambda means, account: StripeGateway(account, pool=means.pool, base_url=means.settings.stripe_base_url),
         lambda _: verify_stripe,
+        stripe_amount,
     ),
     "paypal": Wiring(
         lambda means, account: PayPalGateway(
             account, pool=means.pool, tokens=means.paypal_tokens, base_url=means.settings.paypal_base_url
         ),
         _paypal_verifier,
+        paypal_amount,
         multiple_captures=PayPalGateway.multiple_captures,
         refunds_captures=True,
     ),
     "square": Wiring(
         lambda means, account: SquareGateway(account, pool=means.pool, base_url=means.settings.square_base_url),
         lambda _: verify_square,
+        square_money,
     ),
     "adyen": Wiring(
         lambda means, account: AdyenGateway(account, pool=means.pool, base_url=means.settings.adyen_base_url),
         lambda _: verify_adyen,
+        adyen_amount,
         webhook_answer=WebhookAnswer(ADYEN_ANSWER, "text/plain"),
         can_be_asked=False,
         multiple_captures=AdyenGateway.multiple_captures,

@@ -23,6 +23,7 @@ from holdfast.gateways.square_objects import (
     refund_id_of,
     refunded_minor_of,
 )
+from holdfast.gateways.unread import read_or_keep
 from holdfast.values.errors import InvalidInput, SignatureInvalid
 from holdfast.values.payment_events import DisputeOutcome, EventType
 
@@ -51,14 +52,14 @@ _DISPUTE_OUTCOMES: Final[Mapping[str, DisputeOutcome]] = {
 def verify_and_parse_webhook(
     headers: Mapping[str, str], raw_body: bytes, credentials: GatewayCredentials, now: datetime
 ) -> tuple[GatewayEvent, ...]:
-    """The one event of a webhook. ``headers`` have lower-case names; ``now`` is not looked at.
+    """The one event of a webhook. ``headers`` have lower-case names; ``now`` dates one that cannot be read.
 
-    Raises ``SignatureInvalid`` when the sender is not proven, ``InvalidInput`` when the body is no event of Square's.
+    Raises ``SignatureInvalid`` when the sender is not proven, ``InvalidInput`` when the body has no id and type of an
+    event; one that has them and cannot be read is kept as ``unread`` says.
     """
-    del now
     signature = headers.get(SIGNATURE_HEADER)
     verify_signature(signature, raw_body, credentials.webhook_secrets, credentials.notification_url)
-    return (_parse(raw_body),)
+    return (_parse(raw_body, now),)
 
 
 def verify_signature(
@@ -78,20 +79,22 @@ def verify_signature(
         raise SignatureInvalid("The signature of this webhook was not made with a secret of this endpoint.")
 
 
-def _parse(raw_body: bytes) -> GatewayEvent:
+def _parse(raw_body: bytes, now: datetime) -> GatewayEvent:
     try:
         payload = json.loads(raw_body)
-        event_name = text(payload["type"])
-        read = _READERS.get(event_name.partition(".")[0], _read_nothing)
-        return GatewayEvent(
-            gateway_event_id=text(payload["event_id"]),
-            gateway_event_type=event_name,
-            occurred_at=utc_instant(payload["created_at"]),
-            payload=payload,
-            **read(event_name, payload["data"]),
-        )
+        event_id, name = text(payload["event_id"]), text(payload["type"])
     except UNREADABLE as error:
         raise InvalidInput("The webhook's body is not an event of Square's.") from error
+    read, kind = _READERS.get(name.partition(".")[0], (_read_nothing, None))
+    occurred_at, said = read_or_keep(
+        lambda: (utc_instant(payload["created_at"]), read(name, payload["data"])),
+        now,
+        kind,
+        lambda: uuid_or_none(payload["data"]["object"]["payment"].get("reference_id")),
+    )
+    return GatewayEvent(
+        gateway_event_id=event_id, gateway_event_type=name, occurred_at=occurred_at, payload=payload, **said
+    )
 
 
 def _read_payment(_event_name: str, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,8 +181,10 @@ def _read_nothing(_event_name: str, _data: Mapping[str, Any]) -> dict[str, Any]:
     return {"event_type": None}
 
 
-_READERS: Final[Mapping[str, Callable[[str, Mapping[str, Any]], dict[str, Any]]]] = {
-    "payment": _read_payment,
-    "refund": _read_refund,
-    "dispute": _read_dispute,
+Reader = Callable[[str, Mapping[str, Any]], dict[str, Any]]
+_READERS: Final[Mapping[str, tuple[Reader, EventType]]] = {
+    "payment": (_read_payment, EventType.PAYMENT_PROCESSING),
+    "refund": (_read_refund, EventType.REFUND_REQUESTED),
+    "dispute": (_read_dispute, EventType.DISPUTE_UPDATED),
 }
+"""How an event is read by what it is about, and what it is of where it cannot be."""

@@ -15,10 +15,11 @@ from holdfast.values.errors import NotRepresentable
 from holdfast.values.money import Money, currency_exponent
 
 _ZERO_DECIMAL: Final = frozenset(
-    ("BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF")
+    ("BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF")
 )
-# Whole units only, and yet written with two decimals, which must be 00.
-_WHOLE_UNITS_IN_HUNDREDTHS: Final = frozenset(("ISK",))
+# Whole units only, and yet written with two decimals, which must be 00 (the page's "special cases"). UGX stands in its
+# list of zero-decimal currencies too: the special case is what is charged by, 5 UGX is 500.
+_WHOLE_UNITS_IN_HUNDREDTHS: Final = frozenset(("ISK", "UGX"))
 # Written in thousandths, of which the last digit must be 0.
 _THREE_DECIMAL: Final = frozenset(("BHD", "JOD", "KWD", "OMR", "TND"))
 

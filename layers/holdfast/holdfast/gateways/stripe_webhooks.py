@@ -20,6 +20,7 @@ from holdfast.gateways.stripe_objects import (
     saved_method_of,
     uuid_in,
 )
+from holdfast.gateways.unread import read_or_keep
 from holdfast.values.errors import InvalidInput, SignatureInvalid
 from holdfast.values.payment_events import DisputeOutcome, EventType
 
@@ -66,10 +67,11 @@ def verify_and_parse_webhook(
 ) -> tuple[GatewayEvent, ...]:
     """The one event of a webhook. ``headers`` have lower-case names; ``now`` is aware UTC.
 
-    Raises ``SignatureInvalid`` when the sender is not proven, ``InvalidInput`` when the body is no event of Stripe's.
+    Raises ``SignatureInvalid`` when the sender is not proven, ``InvalidInput`` when the body has no id and type of an
+    event; one that has them and cannot be read is kept as ``unread`` says.
     """
     verify_signature(headers.get(SIGNATURE_HEADER), raw_body, credentials.webhook_secrets, now)
-    return (_parse(raw_body),)
+    return (_parse(raw_body, now),)
 
 
 def verify_signature(header: str | None, raw_body: bytes, secrets: Iterable[str], now: datetime) -> None:
@@ -102,19 +104,22 @@ def _read_header(header: str | None) -> tuple[str, list[bytes]]:
     return timestamp, candidates
 
 
-def _parse(raw_body: bytes) -> GatewayEvent:
+def _parse(raw_body: bytes, now: datetime) -> GatewayEvent:
     try:
         payload = json.loads(raw_body)
-        read = _READERS.get(payload["type"], _read_nothing)
-        return GatewayEvent(
-            gateway_event_id=text(payload["id"]),
-            gateway_event_type=text(payload["type"]),
-            occurred_at=instant(payload["created"]),
-            payload=payload,
-            **read(text(payload["type"]), payload["data"]["object"]),
-        )
+        event_id, name = text(payload["id"]), text(payload["type"])
     except UNREADABLE as error:
         raise InvalidInput("The webhook's body is not an event of Stripe's.") from error
+    read, kind = _READERS.get(name, (_read_nothing, None))
+    occurred_at, said = read_or_keep(
+        lambda: (instant(payload["created"]), read(name, payload["data"]["object"])),
+        now,
+        kind,
+        lambda: uuid_in(payload["data"]["object"].get("metadata"), "payment_id"),
+    )
+    return GatewayEvent(
+        gateway_event_id=event_id, gateway_event_type=name, occurred_at=occurred_at, payload=payload, **said
+    )
 
 
 def _read_intent(event_name: str, intent: Mapping[str, Any]) -> dict[str, Any]:
@@ -209,9 +214,14 @@ _INTENT_EVENTS: Final[Mapping[str, EventType]] = {
     "payment_intent.processing": EventType.PAYMENT_PROCESSING,
     "payment_intent.canceled": EventType.CANCELLATION_SUCCEEDED,
 }
-_READERS: Final[Mapping[str, Callable[[str, Mapping[str, Any]], dict[str, Any]]]] = {
-    **dict.fromkeys(_INTENT_EVENTS, _read_intent),
-    **dict.fromkeys(("charge.captured", "charge.expired"), _read_charge),
-    **dict.fromkeys(("refund.created", "refund.updated", "refund.failed"), _read_refund),
-    **dict.fromkeys(_DISPUTE_EVENTS, _read_dispute),
+Reader = Callable[[str, Mapping[str, Any]], dict[str, Any]]
+_READERS: Final[Mapping[str, tuple[Reader, EventType]]] = {
+    **{name: (_read_intent, kind) for name, kind in _INTENT_EVENTS.items()},
+    "charge.captured": (_read_charge, EventType.CAPTURE_SUCCEEDED),
+    "charge.expired": (_read_charge, EventType.AUTHORIZATION_EXPIRED),
+    "refund.created": (_read_refund, EventType.REFUND_REQUESTED),
+    "refund.updated": (_read_refund, EventType.REFUND_REQUESTED),
+    "refund.failed": (_read_refund, EventType.REFUND_FAILED),
+    **{name: (_read_dispute, kind) for name, kind in _DISPUTE_EVENTS.items()},
 }
+"""How an event is read by its name, and what it is of where it cannot be."""

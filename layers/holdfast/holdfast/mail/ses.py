@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html
 The tags carry whose mail it is; the service hands them back with every bounce and complaint.
 """
 
+import re
 from functools import cached_property
 from typing import Any, Final
 
@@ -30,6 +31,8 @@ _NOT_ALLOWED: Final = frozenset(
         "UnrecognizedClientException",
     }
 )
+# What is said of an identity in a MessageRejected: https://repost.aws/knowledge-center/ses-554-400-message-rejected-error.
+_NOT_VERIFIED: Final = re.compile(r"\bnot verified\b", re.IGNORECASE)
 
 
 class SimpleEmailService:
@@ -89,12 +92,19 @@ class SimpleEmailService:
 
 
 def outcome_of(response: Any) -> Rejected | TryAgain | NotAllowed:
-    """What a refusal means. The service's own words are left out: they may repeat the address."""
-    code = str(response.get("Error", {}).get("Code", ""))
+    """What a refusal means. The service's own words are left out: they may repeat the address.
+
+    A message that is rejected because an identity is not verified was not judged: the sender's has lapsed, or the
+    account is in the sandbox still.
+    """
+    error = response.get("Error", {})
+    code, words = str(error.get("Code", "")), str(error.get("Message", ""))
     status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     said = f"Amazon SES answered {status} {code}"
     if code in _THROTTLED or status == 429 or status >= 500:
         return TryAgain(said)
     if code in _NOT_ALLOWED or status in (401, 403):
         return NotAllowed(said)
+    if code == "MessageRejected" and _NOT_VERIFIED.search(words):
+        return NotAllowed(f"{said}: an identity is not verified")
     return Rejected(said)

@@ -64,15 +64,25 @@ def policy_of(setting: str | None) -> CapturePolicy:
 
 
 def share_of_shipment(
-    policy: CapturePolicy, leaving: Leaving, *, owed_minor: int, captured_minor: int, multiple_captures: bool
+    policy: CapturePolicy,
+    leaving: Leaving,
+    *,
+    owed_minor: int,
+    captured_minor: int,
+    multiple_captures: bool,
+    step_minor: int = 1,
 ) -> Share:
     """How much of the held money a shipment takes with it.
 
     ``owed_minor`` is what all goods of the order cost, those that were taken off it left out; ``captured_minor`` what
     was taken before. A gateway without ``multiple_captures`` releases with its one capture what that leaves, so that
     all is taken with the first shipment. The last shipment takes what is left to the last unit of rounding.
+
+    ``step_minor`` is what the gateway takes multiples of. What a share is over that goes with a later one, so that the
+    last has it; only where goods were taken off the order is there something that nobody can take.
     """
     left_minor = owed_minor - captured_minor
+    left_minor -= left_minor % step_minor
     if left_minor <= 0:
         return NOTHING
     if not multiple_captures:
@@ -80,6 +90,7 @@ def share_of_shipment(
     if policy is not CapturePolicy.PER_SHIPMENT or leaving.is_last:
         return Share(left_minor, is_final=True)
     amount_minor = min(leaving.worth_minor, left_minor)
+    amount_minor -= amount_minor % step_minor
     return Share(amount_minor, is_final=amount_minor == left_minor) if amount_minor > 0 else NOTHING
 
 

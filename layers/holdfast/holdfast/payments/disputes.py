@@ -103,6 +103,18 @@ def merge(one: Iterable[DisputeFact], other: Iterable[DisputeFact]) -> tuple[Dis
     return tuple(merged[gateway_dispute_id] for gateway_dispute_id in sorted(merged))
 
 
+def meant_by(
+    known: Iterable[DisputeFact], occurred_at: datetime, gateway_transaction_id: str | None
+) -> DisputeFact | None:
+    """The dispute that is meant by a word which names the payment in its place (Adyen, unless an account asks for
+    both): one heard of by then before a later one, an undecided one before one that is over, then the latest.
+
+    ``None``: none is known, or none yet. Which of several it is, the gateway does not say.
+    """
+    named = [dispute for dispute in known if dispute.gateway_dispute_id != gateway_transaction_id]
+    return max(named, key=lambda one: (one.latest.occurred_at <= occurred_at, one.is_open, one.latest), default=None)
+
+
 def to_json(fact: DisputeFact) -> dict[str, Any]:
     """The fact as JSON values; instants in ISO 8601."""
     return {

@@ -17,6 +17,7 @@ from holdfast.flows.checkout.charge_payment import Recorded
 from holdfast.flows.dead_letters.alert_dead_letters import alert_dead_letter
 from holdfast.flows.dead_letters.bury_payment_event import bury
 from holdfast.flows.dead_letters.dead_letter_record import reason_of
+from holdfast.flows.money.dispute_meant import with_dispute
 from holdfast.flows.money.event_record import tidings_from
 from holdfast.flows.money.known_news import settles_nothing
 from holdfast.flows.money.return_money import return_money_owed
@@ -27,6 +28,7 @@ from holdfast.flows.orders.locked_order import lock_order
 from holdfast.flows.orders.reserve_again import reserve_again
 from holdfast.flows.shipping.follow_refunds import follow_refunds, may_move_parcels
 from holdfast.flows.shipping.leave_warehouse import leave_if_paid
+from holdfast.gateways.unread import NO_CURRENCY
 from holdfast.payments.model import EventState
 from holdfast.payments.retry_policy import RETRIES_MAX, RetryDecision
 from holdfast.payments.retry_policy import decide as decide_retry
@@ -110,11 +112,13 @@ def settle_event(transaction: Transaction, claimed: Mapping[str, Any], *, commit
 
     Raises whatever keeps the event from being true or from being written.
     """
+    if claimed["news"]["currency"] == NO_CURRENCY:
+        raise InvalidInput(f"the event cannot be read (it stands in {NO_CURRENCY}): see what its payload says")
     if claimed["order_id"] is None:
         raise PaymentUnknown(f"no payment here is {claimed['gateway_transaction_id']}")
     order = lock_order(transaction, UUID(claimed["order_id"]))
     payment = order.payment(UUID(claimed["payment_id"]))
-    tidings = _tidings(claimed)
+    tidings = with_dispute(_tidings(claimed), payment.facts, payment.gateway_transaction_id)
     if commit and order.leaving is None and settles_nothing(payment, tidings):
         transaction.execute_and_commit(_MARK_PROCESSED, **_marked(transaction, UUID(claimed["id"])))
         return Recorded({}, owes_money=False)

@@ -16,6 +16,7 @@ from holdfast.flows.money.capture_payment import (
     request_capture,
     what_is_left_to_capture,
 )
+from holdfast.flows.money.whole_steps import whole_steps
 from holdfast.flows.orders.decide_and_finish import decide_and_finish
 from holdfast.flows.orders.find_order import order_id_of
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, lock_order
@@ -46,7 +47,7 @@ def capture_order(runtime: Runtime, command: CaptureOrder, clock: Callable[[], d
     """Capture and answer with what came of it. The same key again gets the same answer.
 
     Raises NotFound, Forbidden, Conflict (nothing is held, or a capture is under way), InvalidInput (more than is held),
-    IdempotencyKeyReused or RequestInProgress.
+    NotRepresentable (the gateway has no such amount), IdempotencyKeyReused or RequestInProgress.
     """
 
     def decide(transaction: Transaction) -> UUID | Earlier:
@@ -58,7 +59,7 @@ def capture_order(runtime: Runtime, command: CaptureOrder, clock: Callable[[], d
         payment = _held(order)
         amount_minor = command.amount_minor
         if amount_minor is None:
-            amount_minor = what_is_left_to_capture(transaction, order, payment)
+            amount_minor = whole_steps(payment, what_is_left_to_capture(transaction, order, payment))
         decided = amount_minor != 0 and request_capture(
             transaction,
             order,

@@ -38,6 +38,7 @@ from holdfast.flows.money.owed_operations import (
     wait,
 )
 from holdfast.flows.money.return_money import return_money_owed
+from holdfast.flows.money.whole_steps import require_whole_steps
 from holdfast.flows.operations.call_person import call_person
 from holdfast.flows.operations.process_names import Process
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
@@ -55,7 +56,7 @@ from holdfast.gateways.port import (
 from holdfast.gateways.registry import GATEWAYS
 from holdfast.orders.lifecycle import TERMINAL
 from holdfast.runtime import Runtime
-from holdfast.values.errors import Conflict, InvalidInput, Rejected
+from holdfast.values.errors import Conflict, InvalidInput, NotRepresentable, Rejected
 from holdfast.values.ids import uuid7
 from holdfast.values.money import Money
 from holdfast.values.payment_events import EventType
@@ -101,6 +102,7 @@ def request_capture(
 
     Raises Conflict where no money is held (any more), or what is wanted of it is being captured already, and
     InvalidInput for more than is held or than the order costs; both say what is left in ``capturable_minor``.
+    NotRepresentable for what the gateway cannot be asked for (see ``whole_steps``).
     """
     if _is_decided(transaction, payment, subject_id):
         return None
@@ -117,6 +119,7 @@ def request_capture(
         )
     if amount_minor > left_minor:
         raise Conflict("a capture of this payment is under way", capturable_minor=left_minor)
+    require_whole_steps(payment, amount_minor)
     requested: UUID | None = transaction.value(
         """
         INSERT INTO orders.order_operations (organization_id, id, order_id, payment_id, operation, subject_id, amount,
@@ -350,7 +353,7 @@ def _note_name(transaction: Transaction, owed: Owed, snapshot: PaymentSnapshot |
 def _postpone(runtime: Runtime, organization_id: UUID, owed: Owed, error: Exception, now: datetime) -> None:
     """Note the failure and try later; after the last attempt, or where trying again is pointless, call a person."""
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
-        if isinstance(error, CaptureFailed) or owed.is_last_attempt:
+        if isinstance(error, CaptureFailed | NotRepresentable) or owed.is_last_attempt:
             lock_order(transaction, owed.order_id)
             _give_up(transaction, owed, error)
             leave_if_paid(transaction, owed.order_id)

@@ -14,6 +14,7 @@ from typing import Any, Final
 from holdfast.flows.money.refund_news import refund_row
 from holdfast.flows.money.refund_purses import purses_of
 from holdfast.flows.money.settlement_document import Settlement
+from holdfast.flows.money.whole_steps import whole_steps
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, LockedRefund
 from holdfast.orders.lifecycle import TERMINAL
 from holdfast.payments.model import RefundReason, RefundStatus
@@ -73,7 +74,8 @@ def differences_of(
     )
     found = []
     for purse in purses_of(order, as_known) if owed else ():
-        if amount_minor := min(owed, purse.left_minor):
+        # Less than the gateway can express is not given back: it could not be asked for.
+        if amount_minor := whole_steps(payment, min(owed, purse.left_minor)):
             found.append(_difference(payment, amount_minor, purse.gateway_capture_id, now))
             owed -= amount_minor
     return tuple(found)

@@ -12,6 +12,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction, records
+from holdfast.flows.money.dispute_meant import DisputeUnknown, names_payment, with_dispute
 from holdfast.flows.money.event_record import tidings_from
 from holdfast.payments.facts_record import to_json
 from holdfast.payments.model import PaymentStatus
@@ -89,7 +90,8 @@ def _payments(transaction: Transaction, chosen: Chosen, limit: int) -> list[Mapp
 
 
 def _events(transaction: Transaction, payment_ids: Sequence[UUID]) -> dict[UUID, list[Mapping[str, Any]]]:
-    """The processed events of each payment, in order of arrival (which does not matter to the fold)."""
+    """The processed events of each payment, in order of arrival. It does not matter to the fold, but that words which
+    leave open what dispute they are about come last."""
     rows = transaction.rows(
         """
         SELECT e.id::text AS id, e.payment_id, e.event_type, e.news, e.gateway_transaction_id
@@ -107,7 +109,7 @@ def _events(transaction: Transaction, payment_ids: Sequence[UUID]) -> dict[UUID,
 def _differences(row: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     try:
         facts = _fold(row, events)
-    except InvalidInput as impossible:
+    except (InvalidInput, DisputeUnknown) as impossible:
         yield _difference(row, "events", "processed", impossible.detail)
         return
     refolded, stored = to_json(facts), row["facts"] or to_json(PaymentFacts(amount_minor=row["amount"]))
@@ -121,7 +123,7 @@ def _differences(row: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) ->
 
 
 def _fold(row: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> PaymentFacts:
-    facts = PaymentFacts(amount_minor=row["amount"])
+    facts, told = PaymentFacts(amount_minor=row["amount"]), []
     for event in events:
         try:
             tidings = tidings_from(event)
@@ -131,7 +133,10 @@ def _fold(row: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> Paymen
             raise InvalidInput(f"event {event['id']} is in {tidings.currency}")
         if {tidings.gateway_transaction_id, row["gateway_transaction_id"]} - {None, row["gateway_transaction_id"]}:
             raise InvalidInput(f"event {event['id']} is of {tidings.gateway_transaction_id}")
-        facts = join(facts, tidings.news)
+        told.append(tidings)
+    reference = row["gateway_transaction_id"]
+    for tidings in sorted(told, key=lambda one: (names_payment(one, reference), one.news.occurred_at)):
+        facts = join(facts, with_dispute(tidings, facts, reference).news)
     return facts
 
 

@@ -18,6 +18,7 @@ from holdfast.flows.money.refund_purses import purses_of
 from holdfast.flows.money.return_money import return_money_owed
 from holdfast.flows.money.settlement import write
 from holdfast.flows.money.settlement_document import Settlement
+from holdfast.flows.money.whole_steps import require_whole_steps
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
 from holdfast.flows.orders.decide_and_finish import decide_and_finish
 from holdfast.flows.orders.find_order import order_id_of
@@ -61,8 +62,8 @@ Render = Callable[[Refunded], Answer]
 def refund_order(runtime: Runtime, command: RefundOrder, clock: Callable[[], datetime], render: Render) -> Answer:
     """Commit the refunds, ask the gateway, answer with what came of it; what it does not answer now, is resumed.
 
-    Raises NotFound, Forbidden, RefundExceeds, InvalidInput, Conflict (nothing was captured yet, or all of it is going
-    back already), IdempotencyKeyReused or RequestInProgress.
+    Raises NotFound, Forbidden, RefundExceeds, InvalidInput, NotRepresentable (the gateway has no such amount), Conflict
+    (nothing was captured yet, or all of it is going back already), IdempotencyKeyReused or RequestInProgress.
     """
 
     def decide(transaction: Transaction) -> UUID | Earlier:
@@ -72,6 +73,8 @@ def refund_order(runtime: Runtime, command: RefundOrder, clock: Callable[[], dat
             return earlier
         order = lock_order(transaction, order_id)
         planned = plan(what_is_left(order), command.wanted)
+        for refund in planned:
+            require_whole_steps(order.payment(refund.payment_id), refund.amount_minor)
         write(transaction, order, _decided(transaction, order, planned, command))
         # What was still to leave may have been all that was: then the rest has been shipped.
         follow_shipments(transaction, order, refunding=True)

@@ -31,6 +31,7 @@ from holdfast.flows.money.capture_payment import (
 from holdfast.flows.money.return_money import return_money_owed
 from holdfast.flows.money.settlement import write
 from holdfast.flows.money.settlement_document import Settlement
+from holdfast.flows.money.whole_steps import whole_steps
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, lock_order
 from holdfast.gateways.answers import event_from_snapshot
@@ -199,7 +200,7 @@ def _capture(
         payment = order.payment(payment_id)
         if not payment.is_held or payment.is_owed_back or not _is_live(order):
             return
-        left_minor = what_is_left_to_capture(transaction, order, payment)
+        left_minor = whole_steps(payment, what_is_left_to_capture(transaction, order, payment))
         if left_minor > 0:
             request_capture(transaction, order, payment, left_minor, reason=CaptureReason.AUTHORIZATION_EXPIRES)
     capture_due(runtime, organization_id, order_id, clock)

@@ -20,6 +20,7 @@ from holdfast.flows.money.capture_payment import (
     request_capture,
     what_is_left_to_capture,
 )
+from holdfast.flows.money.whole_steps import step_of
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
 from holdfast.flows.orders.decide_and_finish import decide_and_finish
 from holdfast.flows.orders.locked_order import LockedPayment
@@ -212,6 +213,7 @@ def _share(transaction: Transaction, parcels: LockedParcels, payment: LockedPaym
         owed_minor=min(order.total, collectable_minor),
         captured_minor=decided_minor,
         multiple_captures=GATEWAYS[payment.gateway].multiple_captures,
+        step_minor=step_of(payment),
     )
 
 
