@@ -43,8 +43,8 @@ def empty(postgres: Server) -> Iterator[Address]:
 
 
 def content(db: Address) -> dict[str, str]:
-    """A hash of every table's rows; a column that is empty in a row is no part of it, so that one may be added."""
-    row = "(SELECT jsonb_object_agg(key, value)::text FROM jsonb_each(to_jsonb(t)) WHERE value <> 'null')"
+    """A hash of every table's rows, without the last columns of a row that are empty: so that one may be added."""
+    row = "rtrim(t::text, ',)')"
     with connected(db) as connection:
         tables = connection.run(
             "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
