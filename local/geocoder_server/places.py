@@ -30,6 +30,16 @@ _CITIES: Final = {
     ("MX", "MEX", "Mexico"): {"mexico city": (19.4326, -99.1332)},
     ("US", "USA", "United States"): {"denver": (39.7392, -104.9849), "newark": (40.7357, -74.1724)},
 }
+_REGIONS: Final = {
+    "toronto": ("ON", "Ontario"),
+    "montreal": ("QC", "Quebec"),
+    "vancouver": ("BC", "British Columbia"),
+    "ottawa": ("ON", "Ontario"),
+    "sydney": ("NSW", "New South Wales"),
+    "melbourne": ("VIC", "Victoria"),
+    "denver": ("CO", "Colorado"),
+    "newark": ("NJ", "New Jersey"),
+}
 _STREET_SPREAD_DEGREES: Final = 0.05
 
 
@@ -59,6 +69,9 @@ def _place(text: str, country: tuple[str, str, str], city: str, latitude: float,
         "Country": {"Code2": code2, "Code3": code3, "Name": name},
         "Locality": city.title(),
     }
+    if city in _REGIONS:
+        region_code, region_name = _REGIONS[city]
+        address["Region"] = {"Code": region_code, "Name": region_name}
     if is_street:
         address["Street"] = street[:200]
     return {

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 from pg8000.native import Connection
 
-from tests.database.acting import APP, SYSTEM, acting, as_role, connected
+from tests.database.acting import APP, SYSTEM, acting, as_role, connected, refusal
 from tests.database.conftest import TwoShops
 from tests.database.large_shop import Shop
 
@@ -163,6 +163,36 @@ def test_two_who_fold_at_once_do_not_wait_and_lose_nothing(shops: TwoShops) -> N
         assert second.run(LOAD, **day) == [[1, 10]]
         second.run("DELETE FROM inventory.warehouse_daily_load WHERE load_date = '2044-04-04'")
         second.run("COMMIT")
+
+
+@pytest.mark.parametrize("change", ["status = 'suspended'", "status = 'deleted'", "deleted_at = now()"])
+def test_an_order_is_of_a_customer_who_is_active_when_it_is_written(shops: TwoShops, change: str) -> None:
+    shop = shops.a
+    with acting(shops.superuser, APP, shop.organization_id) as connection:
+        document = place_document(shop, uuid4(), [])
+        told = {"o": shop.organization_id, "p": document}
+        update = f"UPDATE tenancy.customers SET {change} WHERE organization_id = :o AND id = :id"
+        connection.run(update, o=shop.organization_id, id=shop.customer_id)
+        refused = refusal(connection, "SELECT checkout.place(:o, CAST(:p AS jsonb))", **told)
+        assert refused == ("HF001", "orders_customer_active")
+
+
+def test_who_is_to_be_suspended_or_erased_waits_for_the_order_that_is_being_written(shops: TwoShops) -> None:
+    shop = shops.a
+    owned = {"o": shop.organization_id, "id": shop.customer_id}
+    erase = "SELECT archive.erase_customer(:o, :id, now(), gen_random_uuid(), 'asked for', 'test')"
+    suspend = "UPDATE tenancy.customers SET status = 'suspended' WHERE organization_id = :o AND id = :id"
+    with (
+        acting(shops.superuser, APP, shop.organization_id) as buyer,
+        acting(shops.superuser, APP, shop.organization_id) as other,
+        acting(shops.superuser, None, shop.organization_id) as staff,
+    ):
+        place(buyer, shop, uuid4(), 1)
+        held = "SELECT 1 FROM tenancy.customers WHERE organization_id = :o AND id = :id FOR SHARE NOWAIT"
+        assert other.run(held, **owned) == [[1]], "the same customer's other checkout does not wait"
+        staff.run("SET LOCAL lock_timeout = '100ms'")
+        assert refusal(staff, erase, **owned) == ("55P03", "")
+        assert refusal(staff, suspend, **owned) == ("55P03", "")
 
 
 @pytest.mark.parametrize(

@@ -190,7 +190,6 @@ def test_an_instant_without_a_zone_is_refused(shared: Database) -> None:
         ("23505", "payments_one_open_attempt", Conflict),
         ("23505", "payments_attempt_unique", Conflict),
         ("23514", "payments_refunds_within_captured", Conflict),
-        ("23505", "customers_email_unique", Conflict),
         ("23505", "customers_auth_subject_unique", StaleFacts),
         ("23505", "order_operations_one_running", Conflict),
     ],

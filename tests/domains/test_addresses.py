@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.addresses.cache_policy import AGE_MAX, SAMPLE_EVERY, TIME_TO_LIVE, expiry_of_answer, is_sampled
-from holdfast.addresses.centroids import approximate_location
+from holdfast.addresses.centroids import approximate_location, region_of_area
 from holdfast.addresses.lookup_tally import LookupTally
 from holdfast.addresses.model import (
     GeocodeFailureReason,
@@ -19,6 +19,8 @@ from holdfast.addresses.model import (
     LookupTier,
 )
 from holdfast.addresses.postal_code import AddressKey, address_key, normalized_postal_code
+from holdfast.addresses.reference_rows import ReferenceRow, read_rows
+from holdfast.addresses.shipped_codes import shipped_lines
 from holdfast.addresses.warm_places import WARM_MAX_AGE, WarmPlaces
 from holdfast.values.address import Address
 from holdfast.values.coordinates import Coordinates, great_circle_km
@@ -160,3 +162,30 @@ def test_a_tally_tells_once_what_it_counted() -> None:
     assert tiers == {LookupTier.WARM: 1, LookupTier.FALLBACK: 2}
     assert reasons == {GeocodeFailureReason.NOT_FOUND: 2}
     assert tally.drain() == (Counter(), Counter())
+
+
+@pytest.mark.parametrize(
+    ("country", "postal_code", "region"),
+    [
+        ("US", "80299", "CO"),
+        ("US", "09012", "AE"),
+        ("US", "06390", None),  # New York, among codes of Connecticut
+        ("US", "00000", None),
+        ("US", "", None),
+        ("CA", "M5V2T6", "ON"),
+        ("CA", "X0A0H0", None),
+        ("CA", "80299", None),
+        ("DE", "10115", None),
+    ],
+)
+def test_the_first_characters_of_a_postal_code_say_where_it_lies_if_they_say_it_of_all(
+    country: str, postal_code: str, region: str | None
+) -> None:
+    assert region_of_area(key(country, postal_code)) == region
+
+
+def test_no_postal_code_that_ships_lies_elsewhere_than_its_first_characters_say() -> None:
+    rows = [row for row in read_rows(shipped_lines()) if isinstance(row, ReferenceRow)]
+    said = [(row.admin_area_1, region_of_area(key(row.country, row.postal_code))) for row in rows]
+    assert {told for told in said if told[1] not in {None, told[0]}} == set()
+    assert sum(area is None for _, area in said) < len(rows) / 100

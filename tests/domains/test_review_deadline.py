@@ -199,6 +199,19 @@ def test_the_most_particular_calendar_counts() -> None:
     ] == [{1}, {2}, {3}, {2}]
 
 
+def test_a_region_has_its_calendar_however_it_and_the_setting_are_written() -> None:
+    settings = {"US-Colorado": {"working_days": [1]}, "DE-by": {"working_days": [2]}, "*": {"working_days": [3]}}
+    assert [
+        calendar_of(country, region, settings).working_days
+        for country, region in (("US", "co"), ("US", "US-CO"), ("DE", "BY"), ("DE", "Bayern"))
+    ] == [{1}, {1}, {2}, {3}]
+    epiphany = date(2027, 1, 6)  # a holiday in Bavaria, and not in Berlin
+    assert [calendar_of("DE", written, None).is_open_on(epiphany) for written in ("by", "DE-BY", "Bayern")] == [
+        False
+    ] * 3
+    assert calendar_of("DE", "BE", None).is_open_on(epiphany)
+
+
 def test_a_country_that_nobody_wrote_down_works_from_monday_to_friday() -> None:
     assert calendar_of("XX", None, None).working_days == {1, 2, 3, 4, 5}
     assert calendar_of("XX", None, None).is_open_on(date(2026, 12, 25))
@@ -211,7 +224,8 @@ def test_a_country_that_nobody_wrote_down_works_from_monday_to_friday() -> None:
         (None, "Europe/Rome", "US", "CO", "Europe/Paris", "Europe/Rome"),
         (None, None, "US", "CO", "Europe/Paris", "America/Denver"),
         (None, None, "US", "us-ca", "Europe/Paris", "America/Los_Angeles"),
-        (None, None, "US", "Colorado", "Europe/Paris", "America/New_York"),
+        (None, None, "US", "Colorado", "Europe/Paris", "America/Denver"),
+        (None, None, "US", "Kolorado", "Europe/Paris", "America/New_York"),
         (None, None, "US", None, None, "America/New_York"),
         (None, None, "AU", "WA", None, "Australia/Perth"),
         (None, None, "CA", "BC", None, "America/Vancouver"),

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.checkout.tax import DEFAULT_TAX_RATES, Destination, TaxableLine, TaxRate, TaxTable, tax_on
+from holdfast.values.errors import InvalidInput
 
 TODAY = date(2025, 11, 20)
 
@@ -93,6 +94,46 @@ def test_an_organization_brings_its_own_table_and_else_has_the_default():
     assert own.rate_for("US", "NJ", "toy", date(2024, 12, 31)) == 0
     assert TaxTable.from_settings({"tax_rates": []}).rate_for("US", "CA", None, TODAY) == 0
     assert TaxTable.from_settings({}) == TaxTable()
+
+
+def owed(rates: TaxTable, destination: Destination) -> int:
+    return rates.taxes([TaxableLine(None, 10_000)], destination, TODAY)[0].tax_minor
+
+
+@pytest.mark.parametrize("written", ["CO", "co", "US-CO", "Colorado", "C.O."])
+def test_a_region_is_the_same_in_an_address_and_in_a_rate_however_they_are_written(written):
+    for told in ("CO", "us-co", "colorado"):
+        own = TaxTable.from_settings({"tax_rates": [{"country": "US", "region": told, "basis_points": 290}]})
+        assert owed(own, Destination("US", written)) == 290
+        assert own.unknown_regions() == []
+
+
+@pytest.mark.parametrize("written", [None, "", " ", "Kolorado", "ON"])
+def test_a_country_that_is_taxed_by_region_wants_to_know_the_region(written):
+    with pytest.raises(InvalidInput) as refused:
+        owed(TaxTable(), Destination("US", written, postal_region="CO", called="address"))
+    assert [error["field"] for error in refused.value.facts["errors"]] == ["address.region"]
+    assert owed(TaxTable(), Destination("DE", written)) == 0
+    assert owed(table(rate(725)), Destination("US", written)) == 725
+    over = rate(290, region="CO", valid_until=date(2025, 1, 1))
+    assert owed(table(rate(725), over), Destination("US", written)) == 725, "regions were told apart until then"
+
+
+def test_the_region_of_the_postal_code_is_the_one_that_taxes():
+    assert owed(TaxTable(), Destination("US", "OR", postal_region="CO")) == 290
+    assert owed(TaxTable(), Destination("US", "CO", postal_region="Oregon")) == 0
+    assert owed(TaxTable(), Destination("US", "CO", postal_region="08")) == 290, "a code of somebody else's"
+
+
+def test_a_country_whose_regions_are_not_listed_has_those_of_its_rates_or_a_rate_for_the_rest():
+    goa = rate(500, "IN", region="GOA")
+    assert owed(table(goa), Destination("IN", "Goa")) == 500
+    food = rate(0, "IN", tax_code="food")
+    for rates in (table(goa), table(goa, food)):
+        with pytest.raises(InvalidInput):
+            owed(rates, Destination("IN", "Kerala"))
+    assert owed(table(goa, rate(900, "IN")), Destination("IN", "Kerala")) == 900
+    assert table(goa, rate(1, region="XX")).unknown_regions() == ["US-XX"]
 
 
 def test_every_line_is_taxed_by_its_own_code_and_answered_in_order():

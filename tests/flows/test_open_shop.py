@@ -120,6 +120,8 @@ def change(path: str, value: Any) -> Any:
         (change("shop.timezone", "Mars/Olympus"), "shop.timezone"),
         (change("warehouses.0.timezone", "America/Nowhere"), "warehouses.0.timezone"),
         (change("shop.tax_rates", [{"country": "US"}]), "shop"),
+        (change("shop.tax_rates", [{"country": "US", "region": "Colorodo", "basis_points": 290}]), "shop"),
+        (change("shop.tax_rates", [{"country": "US", "region": "-", "basis_points": 290}]), "shop"),
         (change("shop.business_calendars", {"US": {"opens": "25:00"}}), "shop"),
         (change("shop.archive_strategy", "none"), "shop.archive_strategy"),
         (change("products.0.variants.0.price_minor", -1), "products.0.variants.0.price_minor"),

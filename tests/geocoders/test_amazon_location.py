@@ -99,7 +99,7 @@ def test_an_address_is_found_to_its_house(stage: Stage, patient: AmazonLocation)
     before = len(stage.geocoder.calls)
     found = patient.find(TORONTO, timeout_seconds=20)
     assert found is not None
-    assert found.quality is GeocodeQuality.ROOFTOP
+    assert (found.quality, found.region) == (GeocodeQuality.ROOFTOP, "ON")
     assert abs(found.coordinates.latitude - 43.65) < 0.05
     assert abs(found.coordinates.longitude + 79.38) < 0.05
     assert stage.geocoder.calls[before:] == [request_for(TORONTO)]

@@ -258,6 +258,23 @@ def test_a_wrong_question_to_the_queue_is_refused(staff: StockRoom, query: dict[
     assert (reply.status, reply.body["code"]) == (422, "invalid_input")
 
 
+@pytest.mark.parametrize("region", [None, "New Vada"])
+def test_a_correction_without_a_region_that_tax_depends_on_names_the_field(
+    shop: Door, staff: StockRoom, region: str | None
+) -> None:
+    order_id = in_review(shop)
+    corrected = {"address": TO_RENO | {"region": region}}
+    by_staff = staff.ask(
+        "POST /v1/ops/address-reviews/{review_id}/correct",
+        corrected | {"version": 1},
+        review_id=review_id(shop, order_id),
+    )
+    for reply in (answer(shop, token(shop, order_id), corrected), by_staff):
+        assert (reply.status, reply.body["code"]) == (422, "invalid_input"), reply.raw
+        assert [error["field"] for error in reply.body["errors"]] == ["address.region"]
+    assert shop.house.order(order_id)["status"] == "address_review"
+
+
 # --- the clock -------------------------------------------------------------------------------------------------------
 
 

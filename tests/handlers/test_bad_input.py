@@ -99,6 +99,9 @@ WRONG: Mapping[str, tuple[dict[str, Any], str]] = {
     "a name that is a list": (address(name=["Ada"]), "shipping_address.name"),
     "a country of three letters": (address(country="USA"), "shipping_address.country"),
     "a country in small letters": (address(country="us"), "shipping_address.country"),
+    "no region where tax depends on it": (address(region=None), "shipping_address.region"),
+    "a region that nobody knows": (address(region="Kolorado"), "shipping_address.region"),
+    "a region of another country": (address(region="ON"), "shipping_address.region"),
     "a postal code that is a number": (address(postal_code=80202), "shipping_address.postal_code"),
     "an unknown field in the address": (address(planet="Earth"), "shipping_address.planet"),
     "a billing address that is a text": (checkout_body(billing_address="same"), "billing_address"),
@@ -166,6 +169,14 @@ def test_a_wrong_field_is_named(shared_door: Door, case: str) -> None:
     problem = refused(shared_door.ask(CHECKOUT, body), 422, "invalid_input")
     named = [error["field"] for error in problem["errors"]]
     assert any(name == field or name.startswith((f"{field}.", f"{field}[")) for name in named), problem["errors"]
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize("region", [None, "Kolorado"])
+def test_a_quote_says_too_that_a_region_is_missing(shared_door: Door, region: str | None) -> None:
+    body = {"items": [{"sku": "TEE", "quantity": 1}], "shipping_address": ADDRESS | {"region": region}}
+    problem = refused(shared_door.ask("POST /v1/checkout/quote", body), 422, "invalid_input")
+    assert [error["field"] for error in problem["errors"]] == ["shipping_address.region"]
 
 
 @pytest.mark.usefixtures("unchanged")

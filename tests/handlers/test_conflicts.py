@@ -122,13 +122,23 @@ def test_goods_that_were_sold_while_the_hold_was_gone_are_told(shop: Door) -> No
     assert shop.ask("GET /v1/orders/{reference}", reference=order_id).body["order"]["status"] == "cancelled"
 
 
-def test_an_address_for_mail_belongs_to_one_registered_customer(shop: Door) -> None:
-    assert shop.ask(CHECKOUT, checkout_body(email="ada@example.com")).status == 201
+def test_an_address_for_mail_that_somebody_writes_is_nobodys(shop: Door) -> None:
+    """Whoever wrote it first had it, and its owner a conflict for good."""
+    for who in (shop.customer("eve"), shop.guest(), shop.customer("ada")):
+        assert shop.ask(CHECKOUT, checkout_body(email="ada@example.com"), who=who).status == 201
+    assert shop.ask(CHECKOUT, checkout_body(), who=shop.customer("ada") | {"sub": "ada-again"}).status == 201
+
+
+@pytest.mark.parametrize(("status", "told"), [("suspended", "not active"), ("deleted", "new guest session")])
+def test_a_guest_who_may_not_buy_is_told_why_and_nothing_is_written(shop: Door, status: str, told: str) -> None:
+    who = shop.guest()
+    assert shop.ask(CHECKOUT, checkout_body(email="guest@example.com"), who=who).status == 201
+    shop.house.sql("UPDATE tenancy.customers SET status = :status", status=status)
     before = shop.rows_of_all_tables()
-    taken = shop.ask(CHECKOUT, checkout_body(email="ada@example.com"), who=shop.customer("eve"))
-    refused(shop, taken, "conflict")
+    reply = shop.ask(CHECKOUT, checkout_body(email="guest@example.com"), who=who)
+    refused(shop, reply, "forbidden")
+    assert told in reply.body["detail"]
     assert shop.rows_of_all_tables() == before
-    assert shop.ask(CHECKOUT, checkout_body(email="ada@example.com"), who=shop.guest()).status == 201
 
 
 def test_a_shop_that_is_suspended_takes_no_orders(shop: Door) -> None:

@@ -80,6 +80,8 @@ BAD: Final[dict[str, tuple[Any, str]]] = {
     "nothing": ({}, "shipping_address"),
     "no street": ({"shipping_address": {**ADDRESS, "line1": ""}}, "shipping_address.line1"),
     "a country in words": ({"shipping_address": {**ADDRESS, "country": "Germany"}}, "shipping_address.country"),
+    "no region": ({"shipping_address": {**ADDRESS, "region": None}}, "shipping_address.region"),
+    "a region that nobody knows": ({"shipping_address": {**ADDRESS, "region": "Origen"}}, "shipping_address.region"),
     "control characters": ({"shipping_address": {**ADDRESS, "city": "Port\u0000land"}}, "shipping_address.city"),
     "an endless name": ({"shipping_address": {**ADDRESS, "name": "a" * 201}}, "shipping_address.name"),
     "an unknown field": ({**TO_PORTLAND, "total_minor": 1}, "total_minor"),

@@ -18,6 +18,8 @@ from datetime import date, time, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from holdfast.values.regions import region_code
+
 SETTING: Final = "business_calendars"
 _EVERYWHERE: Final = "*"
 _DAY: Final = timedelta(days=1)
@@ -55,7 +57,9 @@ def calendar_of(country: str, region: str | None, calendars: Mapping[str, Any] |
         return usual
     if not isinstance(calendars, Mapping):
         raise ValueError("business_calendars is no object")  # noqa: TRY004 -- a setting's value, not a caller's type
-    for key in (f"{country}-{(region or '').upper()}", country, _EVERYWHERE):
+    code = region_code(country, region)
+    own = [key for key in calendars if code is not None and _place_of(key) == (country, code)]
+    for key in (*own, country, _EVERYWHERE):
         if key in calendars:
             return _with_setting(usual, calendars[key], key)
     return usual
@@ -65,15 +69,22 @@ def usual_calendar(country: str, region: str | None) -> BusinessCalendar:
     """Weekend and public holidays as the region has them; Monday to Friday where nobody has written them down."""
     from holidays import country_holidays  # noqa: PLC0415 -- 150 ms, for the one order in some that is reviewed
 
-    try:
-        public = country_holidays(country, subdiv=region or None)
-    except NotImplementedError:
+    public = None
+    for subdivision in (region_code(country, region), region or None, None):  # by code, by name, of the country
         try:
-            public = country_holidays(country)
+            public = country_holidays(country, subdiv=subdivision)
+            break
         except NotImplementedError:
-            return BusinessCalendar()
+            continue
+    if public is None:
+        return BusinessCalendar()
     weekend = frozenset(weekday + 1 for weekday in public.weekend)
     return BusinessCalendar(working_days=_WEEKDAYS - weekend, is_public_holiday=lambda day: day in public)
+
+
+def _place_of(key: str) -> tuple[str, str | None]:
+    country, _, region = key.partition("-")
+    return country, region_code(country, region)
 
 
 def _with_setting(usual: BusinessCalendar, setting: Any, key: str) -> BusinessCalendar:

@@ -95,3 +95,6 @@ class Location:
     quality: GeocodeQuality
     tier: LookupTier
     failure: Failure | None = None
+    region: str | None = None
+    """The state or province it lies in: as the reference data has it for the postal code, else as the geocoder says,
+    else by the code's first characters; ``None`` where nobody knows. It is not what is written beside the code."""

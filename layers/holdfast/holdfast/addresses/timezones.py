@@ -10,6 +10,8 @@ from importlib.resources import files
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from holdfast.values.regions import region_code
+
 _MOST_PEOPLE: Final = {
     "AQ": "Antarctica/McMurdo",
     "AR": "America/Argentina/Buenos_Aires",
@@ -108,13 +110,13 @@ def zone_of(
     """The timezone of a shopper: ``customer`` is the one on record, ``calendar`` what the shop says for the region,
     ``organization`` the shop's own. One that does not exist is passed over; UTC where nobody knows."""
     for name in (customer, calendar, _of_place(country, region), organization):
-        if name and (zone := _zone(name)) is not None:
+        if (zone := zone_named(name)) is not None:
             return zone
     return ZoneInfo("UTC")
 
 
 def _of_place(country: str, region: str | None) -> str | None:
-    code = (region or "").strip().upper().removeprefix(f"{country}-")
+    code = region_code(country, region)
     for name, regions in _OF_REGIONS.get(country, {}).items():
         if code in regions.split():
             return name
@@ -132,8 +134,9 @@ def _only_zones() -> dict[str, str]:
     return zones
 
 
-def _zone(name: str) -> ZoneInfo | None:
+def zone_named(name: str | None) -> ZoneInfo | None:
+    """The timezone of that name in the tz database; ``None`` where there is none, or no name."""
     try:
-        return ZoneInfo(name)
+        return ZoneInfo(name) if name else None
     except (ValueError, OSError, KeyError):  # none of that name, or no name at all
         return None

@@ -90,7 +90,7 @@ def price_order(
 
     The discount is shared out over the lines by their value, to the last minor unit. Shipping is free when no line
     needs it. Raises InvalidInput for lines of several currencies, a discount beyond the subtotal, a total beyond
-    ``AMOUNT_MAX_MINOR``, or where the shop does not ship; ValueError for no lines.
+    ``AMOUNT_MAX_MINOR``, a region that nobody knows, or where the shop does not ship; ValueError for no lines.
     """
     if not lines:
         raise ValueError("an order without lines has no price")
@@ -178,7 +178,7 @@ def _tax_lines(
         taxable_minor, tax_minor = by_rate.get(tax.rate_basis_points, (0, 0))
         by_rate[tax.rate_basis_points] = (taxable_minor + line.taxable_minor, tax_minor + tax.tax_minor)
     return tuple(
-        TaxLine(destination.country, destination.region, rate, taxable_minor, tax_minor)
+        TaxLine(destination.country, destination.taxed_in, rate, taxable_minor, tax_minor)
         for rate, (taxable_minor, tax_minor) in sorted(by_rate.items())
         if rate > 0
     )

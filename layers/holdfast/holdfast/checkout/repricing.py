@@ -88,7 +88,7 @@ def reprice(
 ) -> Repriced:
     """Price the order for its new destination by the rules of the date ``on``.
 
-    Raises InvalidInput where the shop does not ship to.
+    Raises InvalidInput where the shop does not ship to, and for a region that nobody knows.
     """
     taxable = [TaxableLine(line.tax_code, line.taxable_minor) for line in agreed.lines]
     told = taxes.taxes(taxable, destination, on)
@@ -132,7 +132,7 @@ def _tax_lines(
         for rate in sorted({each.rate_basis_points for each in told})
     }
     return tuple(
-        TaxLine(destination.country, destination.region, rate, sum(t for t, _ in rows), sum(tax for _, tax in rows))
+        TaxLine(destination.country, destination.taxed_in, rate, sum(t for t, _ in rows), sum(tax for _, tax in rows))
         for rate, rows in by_rate.items()
         if rows
     )

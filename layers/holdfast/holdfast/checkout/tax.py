@@ -6,16 +6,30 @@ from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, Final, Protocol
 
+from holdfast.values.errors import InvalidInput
+from holdfast.values.regions import is_listed, lists_regions, region_code
+
 BASIS_POINTS: Final = 10_000
 """Basis points in the whole: a rate of 725 is 7.25 %."""
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where the goods go, as far as taxes and rates care: ISO 3166-1 alpha-2, and the state or region's own code."""
+    """Where the goods go, as far as taxes and rates care: ISO 3166-1 alpha-2, and the region as it is written."""
 
     country: str
     region: str | None = None
+    postal_region: str | None = None
+    """The region that the postal code lies in; ``None`` where nobody knows."""
+    called: str = "shipping_address"
+    """What the request calls the address: an error names its field."""
+
+    @property
+    def taxed_in(self) -> str | None:
+        """The region whose rates hold, by its ``region_code``: a parcel goes where its postal code is, whatever region
+        is written beside it. Of countries whose regions are not listed, the one that is written."""
+        lies_in = region_code(self.country, self.postal_region)
+        return lies_in if is_listed(self.country, lies_in) else region_code(self.country, self.region)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +52,10 @@ class TaxCalculator(Protocol):
     """Says what each line owes. Tax is added to the catalog's prices, not contained in them."""
 
     def taxes(self, lines: Sequence[TaxableLine], destination: Destination, on: date) -> Sequence[LineTax]:
-        """One answer for each line, in the same order. ``on`` is the date of the sale."""
+        """One answer for each line, in the same order. ``on`` is the date of the sale.
+
+        Raises InvalidInput for a destination of which it cannot be said what is owed there.
+        """
         ...
 
 
@@ -83,24 +100,29 @@ class TaxTable:
 
         Each row is {"country", "basis_points", "region"?, "tax_code"?, "valid_from"?, "valid_until"?}; dates are ISO
         8601, and basis points may be written as text to be exact ("662.5"). Raises KeyError, ValueError or
-        decimal.InvalidOperation for a row that is none.
+        decimal.InvalidOperation for a row that is none. A region may be written in any way ``region_code`` reads.
         """
         rows = settings.get("tax_rates")
         return cls() if rows is None else cls(tuple(_rate_from(row) for row in rows))
 
+    def unknown_regions(self) -> list[str]:
+        """Regions that no address will ever be in: of a country whose regions are listed, and not among them."""
+        return [
+            f"{rate.country}-{rate.region}"
+            for rate in self.rates
+            if rate.region is not None and lists_regions(rate.country) and not is_listed(rate.country, rate.region)
+        ]
+
     def rate_for(self, country: str, region: str | None, tax_code: str | None, on: date) -> Decimal:
-        """Basis points, possibly with a fraction (New Jersey levies 662.5).
+        """Basis points, possibly with a fraction (New Jersey levies 662.5); ``region`` is a ``region_code``.
 
         The most specific row wins: one of the region before one of the whole country, then one of the tax code before
         one of all goods, then the one that came into force last.
         """
         rows = [
             rate
-            for rate in self.rates
-            if rate.country == country
-            and rate.region in {None, region}
-            and rate.tax_code in {None, tax_code}
-            and rate.valid_from <= on <= rate.valid_until
+            for rate in self._in_force(country, on)
+            if rate.region in {None, region} and rate.tax_code in {None, tax_code}
         ]
         if not rows:
             return Decimal(0)
@@ -108,9 +130,33 @@ class TaxTable:
         return best.basis_points
 
     def taxes(self, lines: Sequence[TaxableLine], destination: Destination, on: date) -> Sequence[LineTax]:
-        """Line by line, each rounded half to even to a whole minor unit."""
-        rates = [self.rate_for(destination.country, destination.region, line.tax_code, on) for line in lines]
+        """Line by line, each rounded half to even to a whole minor unit.
+
+        Raises InvalidInput for a destination without a region, or with one that nobody knows, in a country that is
+        taxed by region: no tax would be owed there, and whoever writes the address would choose it.
+        """
+        self._check_region(destination, on)
+        region = destination.taxed_in
+        rates = [self.rate_for(destination.country, region, line.tax_code, on) for line in lines]
         return [LineTax(rate, tax_on(line.taxable_minor, rate)) for line, rate in zip(lines, rates, strict=True)]
+
+    def _check_region(self, destination: Destination, on: date) -> None:
+        country = destination.country
+        rows = self._in_force(country, on)
+        if all(rate.region is None for rate in rows):
+            return
+        region = region_code(country, destination.region)
+        if region is None:
+            raise _refused(destination, f"required: sales in {country} are taxed by region")
+        if lists_regions(country):
+            is_known = is_listed(country, region)
+        else:
+            is_known = any(rate.region == region or (rate.region, rate.tax_code) == (None, None) for rate in rows)
+        if not is_known:
+            raise _refused(destination, f"is no region of {country} that is known here: write its code")
+
+    def _in_force(self, country: str, on: date) -> list[TaxRate]:
+        return [rate for rate in self.rates if rate.country == country and rate.valid_from <= on <= rate.valid_until]
 
 
 def tax_on(taxable_minor: int, rate_basis_points: Decimal) -> int:
@@ -119,11 +165,21 @@ def tax_on(taxable_minor: int, rate_basis_points: Decimal) -> int:
     return int(exact.quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
 
 
+def _refused(destination: Destination, message: str) -> InvalidInput:
+    return InvalidInput(
+        "the address does not say where it is taxed",
+        errors=[{"field": f"{destination.called}.region", "message": message}],
+    )
+
+
 def _rate_from(row: Mapping[str, Any]) -> TaxRate:
+    region = region_code(row["country"], row.get("region"))
+    if region is None and row.get("region") is not None:
+        raise ValueError("a region without a letter is none")
     return TaxRate(
         country=row["country"],
         basis_points=Decimal(str(row["basis_points"])),
-        region=row.get("region"),
+        region=region,
         tax_code=row.get("tax_code"),
         valid_from=date.fromisoformat(row["valid_from"]) if row.get("valid_from") else date.min,
         valid_until=date.fromisoformat(row["valid_until"]) if row.get("valid_until") else date.max,

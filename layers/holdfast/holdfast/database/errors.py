@@ -54,7 +54,6 @@ _BUSINESS_ERRORS: Final[Mapping[str, Callable[[], HoldfastError]]] = {
     "payments_attempt_unique": lambda: Conflict("a payment of this order was just started"),
     "payments_refunds_within_captured": lambda: Conflict("refunds would exceed what was captured"),
     "customers_auth_subject_unique": lambda: StaleFacts("the customer was registered at the same instant"),
-    "customers_email_unique": lambda: Conflict("another customer is registered with this e-mail address"),
     "dead_letters_no_end_during_a_replay": lambda: Conflict("the dead letter is being replayed at this moment"),
     "error_classes_auto_replay_is_earned": lambda: Conflict(
         "auto-replay takes ten replays that succeeded and the class's minimum of confidence"

@@ -115,6 +115,8 @@ def place_in(answer: Any, address: Address) -> GeocodedPlace | None:
         longitude, latitude = (float(degrees) for degrees in item["Position"])
         quality = _QUALITY_OF_PLACE[item["PlaceType"]]
         found_country = item.get("Address", {}).get("Country", {}).get("Code2", address.country)
+        region = item.get("Address", {}).get("Region", {})
+        region_code = region.get("Code") or region.get("Name")
         score = float(item.get("MatchScores", {}).get("Overall", 1.0))
         coordinates = Coordinates(latitude, longitude)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
@@ -125,4 +127,4 @@ def place_in(answer: Any, address: Address) -> GeocodedPlace | None:
         quality = GeocodeQuality.RANGE_INTERPOLATED
     if score < SURE_MATCH_SCORE:
         quality = GeocodeQuality.APPROXIMATE
-    return GeocodedPlace(coordinates, quality)
+    return GeocodedPlace(coordinates, quality, None if region_code is None else str(region_code))

@@ -14,6 +14,8 @@ class GeocodedPlace:
 
     coordinates: Coordinates
     quality: GeocodeQuality
+    region: str | None = None
+    """The state or province it lies in, by its code if it has one; ``None`` where the geocoder does not say."""
 
 
 class GeocoderFailed(Exception):

@@ -15,7 +15,8 @@ LinkToken = Annotated[
 
 
 class CorrectedAddressBody(Body):
-    """Where the parcel goes. Name and telephone stay as they are unless they are given."""
+    """Where the parcel goes. Name and telephone stay as they are unless they are given. The region (state or province)
+    must be known where the shop's tax depends on it."""
 
     name: Name | None = None
     line1: Line

@@ -20,7 +20,8 @@ space and a verification token), or the JSON that Adyen's library makes, with th
 
 
 class AddressBody(Body):
-    """A postal address; the country as ISO 3166-1 alpha-2."""
+    """A postal address; the country as ISO 3166-1 alpha-2, the region (state or province) by its code or name. It must
+    be known where the shop's tax depends on it."""
 
     name: Name
     line1: Line
@@ -97,7 +98,8 @@ class QuoteBody(Body):
 
 
 class CheckoutBody(QuoteBody):
-    """A checkout. The billing address defaults to the shipping address, the e-mail address to the token's."""
+    """A checkout. The billing address defaults to the shipping address. `email` is where this order is written to; it
+    defaults to the token's."""
 
     billing_address: AddressBody | None = None
     email: EmailAddress | None = None

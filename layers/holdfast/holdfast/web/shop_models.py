@@ -69,7 +69,7 @@ class ShopBody(Body):
         """What a checkout would stumble over is refused here, by the rules themselves."""
         said = self.settings()
         try:
-            TaxTable.from_settings(said)
+            taxes = TaxTable.from_settings(said)
             ShippingRates.from_settings(said)
             policy_from(said)
             for key in self.business_calendars or {}:
@@ -77,6 +77,8 @@ class ShopBody(Body):
                 calendar_of(country, region or None, self.business_calendars)
         except (KeyError, TypeError, ValueError, InvalidOperation) as problem:
             raise ValueError(f"a rate, calendar or archive setting makes no sense: {problem!r}") from problem
+        if unknown := taxes.unknown_regions():
+            raise ValueError(f"tax_rates name unknown regions: {', '.join(unknown)}")
         if self.currency != DEFAULT_SHIPPING_CURRENCY and self.shipping_rates is None:
             raise ValueError(f"shipping_rates are needed: the default ones are in {DEFAULT_SHIPPING_CURRENCY}")
         return self

@@ -13,7 +13,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from holdfast.addresses.cache_policy import expiry_of_answer, is_sampled, use_document
-from holdfast.addresses.centroids import approximate_location
+from holdfast.addresses.centroids import approximate_location, region_of_area
 from holdfast.addresses.model import (
     Failure,
     GeocodeFailureReason,
@@ -63,6 +63,7 @@ class AddressSearch:
                 Coordinates(stored["latitude"], stored["longitude"]),
                 GeocodeQuality(stored["quality"]),
                 LookupTier(stored["tier"]),
+                region=stored["region"],
             )
             return self._found(self._with_failure_if_approximate(location), location.tier, keep_at=now)
         if self._runtime.geocoder is None:
@@ -79,7 +80,7 @@ class AddressSearch:
 
     def provisional(self) -> Location:
         """A position to decide with whether it is worth asking the geocoder at all."""
-        return approximate_location(self._key, GeocodeFailureReason.NOT_FOUND)
+        return self._with_region(approximate_location(self._key, GeocodeFailureReason.NOT_FOUND))
 
     def asked(self, now: datetime) -> Location:
         """Ask the geocoder, for as long as its budget lasts; no transaction may be open meanwhile."""
@@ -93,7 +94,10 @@ class AddressSearch:
             _logger.warning("the geocoder did not help: %s: %s", type(failure).__name__, failure)
             place, reason = None, failure.reason
         if place is not None:
-            location = Location(place.coordinates, place.quality, LookupTier.GEOCODER)
+            is_sure = place.quality is not GeocodeQuality.APPROXIMATE
+            location = Location(
+                place.coordinates, place.quality, LookupTier.GEOCODER, region=place.region if is_sure else None
+            )
             return self._found(self._with_failure_if_approximate(location), LookupTier.GEOCODER, keep_at=now)
         location = approximate_location(self._key, reason)
         worth_keeping = reason in _SAYS_SOMETHING_OF_THE_ADDRESS
@@ -117,6 +121,7 @@ class AddressSearch:
                 "latitude": location.coordinates.latitude,
                 "longitude": location.coordinates.longitude,
                 "quality": location.quality,
+                "region": location.region,
                 "expires_at": expiry_of_answer(now).isoformat(),
             }
         elif location.tier is LookupTier.CACHE and is_sampled(order_id):
@@ -135,11 +140,15 @@ class AddressSearch:
 
     def _found(self, location: Location, tier: LookupTier, *, keep_at: datetime | None = None) -> Location:
         """``tier`` is who was asked; a warm location still says who found it."""
+        location = self._with_region(location)
         self._location = location
         self._runtime.lookup_tally.note(tier, location.failure.reason if location.failure else None)
         if keep_at is not None:
             self._runtime.warm_places.keep(self._organization_id, self._key, location, keep_at)
         return location
+
+    def _with_region(self, location: Location) -> Location:
+        return location if location.region is not None else replace(location, region=region_of_area(self._key))
 
     def _with_failure_if_approximate(self, location: Location) -> Location:
         if location.quality is not GeocodeQuality.APPROXIMATE:

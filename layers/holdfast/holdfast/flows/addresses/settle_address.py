@@ -70,7 +70,7 @@ def settle_address(
     check_transition(order.status, OrderStatus.CONFIRMED)
     if correction is None:
         return _confirm(transaction, review, Settlement(order_id=order.id), AddressReviewStatus.RESOLVED, notes, {})
-    new = NewAddress(correction.address, correction.search, Cause.ADDRESS_REVIEW)
+    new = NewAddress(correction.address, correction.search, Cause.ADDRESS_REVIEW, called="address")
     changed = readdress(transaction, order, new)
     details = {
         "geocode_quality": correction.search.found.quality,

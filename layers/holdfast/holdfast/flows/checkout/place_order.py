@@ -128,6 +128,7 @@ def _try_to_place(
         )
         if facts["claim"] is not None:
             return _of_earlier(facts["claim"], command, now, tried)
+        _refuse_unless_active(caller, facts["customer"])
         location = search.known(facts["place"], now)
         if location is None:
             # What is refused anyway asks nobody: decided once as if the address were found.
@@ -210,18 +211,29 @@ def _decided(
     return attempt, document
 
 
+def _refuse_unless_active(caller: Caller, customer: Mapping[str, Any] | None) -> None:
+    """Raises Forbidden. An erased guest stays erased; a registered customer who was begins anew with the next order."""
+    if customer is None or customer["status"] == "active":
+        return
+    if caller.kind is CallerKind.GUEST and customer["status"] == "deleted":
+        raise Forbidden("this guest's data were erased, and the session ended with them: start a new guest session")
+    raise Forbidden("this customer's account is not active")
+
+
 def _customer(command: PlaceOrder, facts: Mapping[str, Any], now: datetime) -> tuple[UUID, dict[str, Any] | None]:
-    """Whose order it is, and the row to make when the shopper is seen for the first time."""
+    """Whose order it is, and the row to make when the shopper is seen for the first time.
+
+    The row has the address that the token vouches for, or none: whatever else the shopper wrote is where this order is
+    written to, and no more.
+    """
     caller, known = command.caller, facts["customer"]
     if known is not None:
-        if known["status"] != "active":
-            raise Forbidden("this customer's account is not active")
         return UUID(known["id"]), None
     is_guest = caller.kind is CallerKind.GUEST
     customer_id = caller.guest_id if caller.guest_id is not None else uuid7(now)
     return customer_id, {
         "auth_subject": None if is_guest else caller.subject,
-        "email": _email(command, facts),
+        "email": caller.email,
         "phone": command.request.shipping_address.phone,
         "name": command.request.shipping_address.name,
     }

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
 from holdfast.addresses.model import Location
 from holdfast.addresses.postal_code import AddressKey
+from holdfast.addresses.timezones import zone_named
 from holdfast.checkout.pricing import OrderAmounts, PricedLine, check_client_prices, price_order
 from holdfast.checkout.shipping_rates import ShippingRates
 from holdfast.checkout.tax import Destination, TaxTable
@@ -71,7 +72,7 @@ def read_facts(
     facts: Mapping[str, Any] = transaction.value(
         "SELECT checkout.facts(:organization_id, :now, CAST(:skus AS text[]), CAST(:variant_ids AS uuid[]),"
         " :gateway, :auth_subject, :caller, :operation, :key, :country, :postal_code, :address_key,"
-        " CAST(:payment_method_id AS uuid), :save_method)",
+        " CAST(:payment_method_id AS uuid), :save_method, CAST(:guest_id AS uuid))",
         organization_id=transaction.tenant,
         now=transaction.now,
         skus=[item.sku for item in items if item.sku is not None],
@@ -80,6 +81,7 @@ def read_facts(
         payment_method_id=means.payment_method_id if means else None,
         save_method=means is not None and means.save_method,
         auth_subject=caller.subject if caller is not None and caller.kind is CallerKind.CUSTOMER else None,
+        guest_id=caller.guest_id if caller is not None and caller.kind is CallerKind.GUEST else None,
         caller=claim.caller if claim else None,
         operation=claim.operation if claim else None,
         key=claim.key if claim else None,
@@ -103,11 +105,11 @@ def plan_checkout(
     address = request.shipping_address
     amounts = price_order(
         lines,
-        Destination(address.country, address.region),
+        Destination(address.country, address.region, location.region),
         request.preference,
         TaxTable.from_settings(settings),
         ShippingRates.from_settings(settings),
-        on=now.date(),
+        on=date_of_sale(settings, now),
     )
     allocation = allocate_lines(
         [Line(line.variant_id, line.quantity) for line in lines],
@@ -118,6 +120,11 @@ def plan_checkout(
         skus={line.variant_id: line.sku for line in lines},
     )
     return CheckoutPlan(lines, variants, amounts, allocation, location)
+
+
+def date_of_sale(settings: Mapping[str, Any], now: datetime) -> date:
+    """The date that a sale is taxed by: that of the shop's own wall clock, of UTC where the shop has none."""
+    return now.astimezone(zone_named(settings.get("timezone")) or UTC).date()
 
 
 def allocate_lines(

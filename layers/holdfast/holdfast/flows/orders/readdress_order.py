@@ -17,6 +17,7 @@ from holdfast.checkout.shipping_rates import ShippingRates
 from holdfast.checkout.tax import Destination, TaxTable
 from holdfast.database.transaction import Transaction
 from holdfast.flows.addresses.locate_address import AddressSearch
+from holdfast.flows.checkout.planning import date_of_sale
 from holdfast.flows.money.price_difference import Difference, differences_of
 from holdfast.flows.money.settlement_document import Settlement
 from holdfast.flows.orders.locked_order import LockedOrder
@@ -34,6 +35,8 @@ class NewAddress:
     search: AddressSearch
     cause: Cause
     expected_version: int | None = None
+    called: str = "shipping_address"
+    """What the request calls the address: an error names its field."""
 
 
 class SettledBy(StrEnum):
@@ -85,8 +88,8 @@ class Readdressed:
 def readdress(transaction: Transaction, order: LockedOrder, new: NewAddress) -> Readdressed:
     """Write the new address, keep the old one, lower the price if it falls, and move the goods where that saves enough.
 
-    Raises Conflict for a stale version, and InvalidInput where the shop does not ship to. The address that the order
-    has already changes nothing.
+    Raises Conflict for a stale version, and InvalidInput where the shop does not ship to and for a region that nobody
+    knows where tax depends on it. The address that the order has already changes nothing.
     """
     facts = readdress_facts(transaction, order)
     current = facts["order"]
@@ -94,7 +97,7 @@ def readdress(transaction: Transaction, order: LockedOrder, new: NewAddress) -> 
         raise Conflict("the order was changed meanwhile: look at it again", version=current["version"])
     if new.address.to_json() == current["shipping_address"]:
         return _unchanged(order)
-    repriced = _repriced(transaction, order, facts, new.address)
+    repriced = _repriced(transaction, order, facts, new)
     kept = _write_address(transaction, order, facts, new, repriced)
     lowered = replace(order, total=repriced.total_minor)
     differences = [
@@ -131,7 +134,7 @@ def _needs_review(facts: Mapping[str, Any], new: NewAddress) -> bool:
     return new.search.found.failure is not None and reviews_addresses(facts["organization"]["settings"])
 
 
-def _repriced(transaction: Transaction, order: LockedOrder, facts: Mapping[str, Any], address: Address) -> Repriced:
+def _repriced(transaction: Transaction, order: LockedOrder, facts: Mapping[str, Any], new: NewAddress) -> Repriced:
     settings = facts["organization"]["settings"]
     counted = [refund for refund in order.refunds if refund.counts]
     taken = [item for refund in counted for item in refund.items]
@@ -155,11 +158,11 @@ def _repriced(transaction: Transaction, order: LockedOrder, facts: Mapping[str, 
     )
     return reprice(
         agreed,
-        Destination(address.country, address.region),
+        Destination(new.address.country, new.address.region, new.search.found.region, new.called),
         order.preference,
         TaxTable.from_settings(settings),
         ShippingRates.from_settings(settings),
-        on=transaction.now.date(),
+        on=date_of_sale(settings, transaction.now),
     )
 
 
