@@ -115,6 +115,18 @@ def full_scan(runtime: Runtime, clock: Callable[[], datetime], time_left_seconds
     return verified
 
 
+def count_open(runtime: Runtime, clock: Callable[[], datetime]) -> int:
+    """How many discrepancies stand open, of every organization and whoever found them: a look, a reader, a proof."""
+    found = 0
+    for organization_id, _ in organizations(runtime, clock(), ACTOR):
+        with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
+            found += transaction.value(
+                "SELECT count(*) FROM archive.discrepancies d WHERE d.organization_id = :o AND d.resolved_at IS NULL",
+                o=organization_id,
+            )
+    return found
+
+
 def _scan(runtime: Runtime, organization_id: UUID, batch_id: UUID, now: datetime) -> Tally:
     def work(transaction: Transaction) -> Tally:
         rows = transaction.rows(
