@@ -86,7 +86,7 @@ def test_an_earlier_version_that_was_altered_stands_open_after_the_last_was_look
 def test_the_same_trouble_of_two_versions_is_two_discrepancies(twice: House) -> None:
     twice.sql("UPDATE archive.archived_orders SET document = overlay(document PLACING 'x' FROM 40)")
     spot(twice)
-    assert standing(twice) == [(batch_of(twice, 1), ALTERED), (batch_of(twice, 2), f"{ALTERED} (version 2)")]
+    assert set(standing(twice)) == {(batch_of(twice, 1), ALTERED), (batch_of(twice, 2), f"{ALTERED} (version 2)")}
 
 
 def test_what_was_found_of_the_active_rows_is_over_once_the_order_came_back(twice: House) -> None:

@@ -14,6 +14,7 @@ from holdfast.database.transaction import Transaction, records
 from holdfast.flows.archive.examine_orders import (
     ALTERED,
     GONE,
+    OTHER_CUSTOMER,
     UNKNOWN,
     Finding,
     Tally,
@@ -225,8 +226,13 @@ def open_document(
 
 
 def view_archived(runtime: Runtime, organization_id: UUID, entry: Entry, now: datetime, actor: str) -> dict[str, Any]:
-    """An archived order as its owner sees an active one."""
+    """An archived order as its owner sees an active one. Raises NotFound, and AlteredDocument also for an order that is
+    another customer's than the index says."""
     text = read_document(runtime, organization_id, entry, now, actor)
+    if UUID(parse(text)["order"]["customer_id"]) != entry.customer_id:
+        # The index said whose it is, and so who may see it.
+        _complain(runtime, organization_id, entry, "inconsistent", OTHER_CUSTOMER, now, actor)
+        raise AlteredDocument(f"the archived order {entry.order_id} is another customer's than the index says")
     with runtime.database.transaction(organization_id, now=now, actor=actor) as transaction:
         document, personal = open_document(transaction, runtime, text)
         codes = transaction.rows(

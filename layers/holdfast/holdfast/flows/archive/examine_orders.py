@@ -1,7 +1,7 @@
 """Look at archived orders and put on record what is wrong with them: marked, counted, open until it is no longer so."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -21,6 +21,8 @@ OTHER_SOURCE: Final = "the active rows are not what was archived"
 NO_BATCH: Final = "there is an archived document that no batch knows"
 NO_LEAF: Final = "the index names an order that its batch does not know"
 """What ``archive.examine`` says of an order, word by word."""
+OTHER_CUSTOMER: Final = "the index names another customer than the document"
+"""What a reader says, who would show it to somebody else."""
 
 CHECKSUM_FAILURES: Final = frozenset({ALTERED, OTHER_CHECKSUM})
 EXAMPLES_MAX: Final = 20
@@ -150,6 +152,9 @@ def settle(transaction: Transaction, batch_id: UUID, order_ids: str, findings: S
         no_leaf=NO_LEAF,
     )
     found = {(finding.order_id, finding.kind, finding.words) for finding in findings}
+    for finding in findings:
+        if finding.details in {OTHER_INDEX, OTHER_COLUMNS}:  # the customer may be what differs
+            found.add((finding.order_id, finding.kind, replace(finding, details=OTHER_CUSTOMER).words))
     over = [row.id for row in standing if (row.order_id, row.kind, row.details) not in found and _could_see(row)]
     if over:
         resolve(transaction, over, "looked at again: it is no longer so")
@@ -168,7 +173,7 @@ def _could_see(row: Any) -> bool:
             return bool(row.is_indexed)
         case details if details == OTHER_INDEX:
             return bool(row.is_indexed and (row.is_copied or not row.is_latest))
-        case details if details == OTHER_COLUMNS:
+        case details if details in {OTHER_COLUMNS, OTHER_CUSTOMER}:
             return bool(row.is_sound)
         case details if details == OTHER_SOURCE:
             # An earlier version need not be what the active rows are now, nor the last one once it was brought back.

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from holdfast.archive.cold_paths import file_path, manifest_path
 from holdfast.archive.merkle import leaf_hash, merkle_root
-from holdfast.archive.policy import DOCUMENT_SCHEMA
+from holdfast.archive.policy import DOCUMENT_SCHEMA, month_of
 from holdfast.database.transaction import Transaction, records
 from holdfast.flows.archive.organizations import organizations
 from holdfast.flows.archive.request_month import stays
@@ -114,17 +114,12 @@ def export_to_cold_storage(
             if time_left_seconds() <= 0:
                 exported.finished = False
                 return exported
-            after = _bounds(month)[1]
+            after = month_bounds(month)[1]
             _export_month(runtime, organization_id, month, clock, time_left_seconds, exported)
     return exported
 
 
-def month_of(instant: datetime) -> date:
-    """The first day of its month."""
-    return instant.date().replace(day=1)
-
-
-def _bounds(month: date) -> tuple[UUID, UUID]:
+def month_bounds(month: date) -> tuple[UUID, UUID]:
     """The smallest ids of the month and of the next."""
     following = (month + timedelta(days=32)).replace(day=1)
     floors = [
@@ -142,7 +137,7 @@ def _next_month(runtime: Runtime, organization_id: UUID, after: UUID, last: date
             """,
             o=organization_id,
             after=after,
-            before=_bounds(last)[0],
+            before=month_bounds(last)[0],
         )
     return None if oldest is None else month_of(uuid7_time(oldest))
 
@@ -184,7 +179,7 @@ def _begin_file(runtime: Runtime, organization_id: UUID, month: date, now: datet
         )
         if begun is not None:
             return ColdFile(begun.id, begun.month, begun.path, begun.manifest_path)
-        first, before = _bounds(month)
+        first, before = month_bounds(month)
         bounds = {"organization_id": organization_id, "first": first, "before": before}
         waiting = transaction.value(
             """
@@ -236,7 +231,7 @@ def _export_file(runtime: Runtime, organization_id: UUID, cold_file: ColdFile, c
 
 def _write(runtime: Runtime, organization_id: UUID, cold_file: ColdFile, path: Path, now: datetime) -> None:
     """A page of rows at a time; all versions of an order come into the same file."""
-    first, before = _bounds(cold_file.month)
+    first, before = month_bounds(cold_file.month)
     writer = OrderFileWriter(path)
     after, orders = str(UUID(int=first.int - 1)), 0
     while orders < FILE_MAX_ORDERS:
@@ -254,7 +249,13 @@ def _write(runtime: Runtime, organization_id: UUID, cold_file: ColdFile, path: P
     writer.close()
 
 
-def prove_file(runtime: Runtime, organization_id: UUID, path: Path, now: datetime) -> _Contents:
+RowGroupLook = Callable[[int, Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]], None]
+"""Gets a row group that was just proven: its number, its rows, and what their documents say of their orders."""
+
+
+def prove_file(
+    runtime: Runtime, organization_id: UUID, path: Path, now: datetime, look: RowGroupLook | None = None
+) -> _Contents:
     """Read a file and hold every order of it against what was sealed, and against the columns beside it.
 
     Raises UnprovenFile.
@@ -277,7 +278,9 @@ def prove_file(runtime: Runtime, organization_id: UUID, path: Path, now: datetim
             total["orders"] += 1
             total["total_minor"] += row["total_minor"]
             total["refunded_minor"] += row["refunded_minor"]
-        _check_columns(rows)
+        said = _check_columns(rows)
+        if look is not None:
+            look(number, rows, said)
     if len(set(places)) != len(places) or len({place[:2] for place in places}) != len(places):
         raise UnprovenFile("an order is in the file twice")
     root = merkle_root(leaves).hex()
@@ -299,12 +302,24 @@ def _sealed(runtime: Runtime, organization_id: UUID, rows: Sequence[Mapping[str,
     return set(leaves.split(",")) if leaves else set()
 
 
-def _check_columns(rows: Sequence[Mapping[str, Any]]) -> None:
-    names = ("order_id", "order_number", "status", "currency", "total_minor", "refunded_minor")
-    for row, (*says, created_at) in zip(rows, orders_said([row["document"] for row in rows]), strict=True):
-        placed_after = datetime.fromisoformat(created_at) - _EPOCH
-        if says != [row[name] for name in names] or placed_after // _MICROSECOND != row["ordered_at"]:
+_SAID_BY: Final = {
+    "order_id": "id",
+    "total_minor": "total",
+    "refunded_minor": "refunded",
+    **{name: name for name in ("order_number", "status", "payment_status", "fulfillment_status", "currency")},
+}
+"""The columns of a file, and what the document calls them."""
+
+
+def _check_columns(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What the documents say of their orders, which the columns say too."""
+    said = orders_said([row["document"] for row in rows])
+    for row, says in zip(rows, said, strict=True):
+        placed_after = datetime.fromisoformat(says["created_at"]) - _EPOCH
+        differs = any(row[column] != says[name] for column, name in _SAID_BY.items())
+        if differs or placed_after // _MICROSECOND != row["ordered_at"]:
             raise UnprovenFile(f"the columns of order {row['order_id']} say something else than its document")
+    return said
 
 
 def _manifest(
