@@ -367,6 +367,7 @@ def _ports(cloud: Cloud) -> dict[str, Any]:
             event_bus=EventBus(post.BUS),
             alerts=AlertTopic(post.TOPIC),
             archive_bucket=Bucket(post.ARCHIVE_BUCKET),
+            archive_reader=Bucket(post.ARCHIVE_BUCKET),
             mail=SimpleEmailService(shop.SENDER, ""),
         )
         for port in _CLIENTS.values():
