@@ -14,8 +14,8 @@ from holdfast.web.telemetry import correlated, count
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """``{"read": ...}`` and ``{"find": ...}`` are asked by functions, ``{"work": "restore_months"}`` by a schedule; else it
-    is the tick of every hour, which has nothing to do once its month is moved and proven."""
+    """``{"read": ...}`` and ``{"find": ...}`` are asked by functions, ``{"work": "restore_months"}`` by a schedule;
+    else it is the tick of every hour, which has nothing to do once its month is moved and proven."""
     with correlated(str(event.get("id", "tick"))):
         if "read" in event:
             return read_cold_order(runtime(), event["read"])

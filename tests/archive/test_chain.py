@@ -1,4 +1,4 @@
-"""The chain is proven daily, from where there was no time for more, against what was put away where nobody writes it anew."""
+"""The chain is proven daily, from where there was no time for more, and held against what was put away."""
 
 import json
 

@@ -32,7 +32,9 @@ def index(house: House) -> list[dict[str, object]]:
 
 
 def repairs(house: House) -> list[tuple[int, list[str]]]:
-    rows = house.rows("SELECT resolved, details FROM archive.reconciliation_log WHERE type = 'location_repair' ORDER BY id")
+    rows = house.rows(
+        "SELECT resolved, details FROM archive.reconciliation_log WHERE type = 'location_repair' ORDER BY id"
+    )
     return [(row["resolved"], [each["details"] for each in row["details"]["findings"]]) for row in rows]
 
 
@@ -134,7 +136,10 @@ def test_what_the_index_says_otherwise_stands_open_and_is_not_mended(frozen: Hou
     frozen.sql(
         "UPDATE archive.archive_index SET total = :total, customer_id = :customer_id, ordered_at = :ordered_at,"
         " payment_status = :payment_status, checksum = :checksum WHERE order_id = :order_id",
-        **{name: before[0][name] for name in ("order_id", "total", "customer_id", "ordered_at", "payment_status", "checksum")},
+        **{
+            name: before[0][name]
+            for name in ("order_id", "total", "customer_id", "ordered_at", "payment_status", "checksum")
+        },
     )
     assert (prove_cold(frozen).wrong, standing(frozen), index(frozen)) == (0, [], before)
 
@@ -149,7 +154,9 @@ def test_an_entry_that_names_a_file_which_does_not_have_its_order_is_found(froze
         path=path,
         id=UUID(other),
     )
-    month = frozen.value("SELECT date_trunc('month', ordered_at)::date FROM archive.archive_index WHERE order_id = :id", id=UUID(other))
+    month = frozen.value(
+        "SELECT date_trunc('month', ordered_at)::date FROM archive.archive_index WHERE order_id = :id", id=UUID(other)
+    )
     frozen.sql("UPDATE archive.cold_files SET month = :month", month=month)
     assert prove_cold(frozen).wrong == 1
     assert standing(frozen) == ["the archived document is gone"]

@@ -38,7 +38,9 @@ def filed(house: House) -> House:
 
 
 def looks(house: House) -> list[tuple[int, bool]]:
-    rows = house.rows("SELECT checked, is_complete FROM archive.reconciliation_log WHERE type = 'full_scan' ORDER BY id")
+    rows = house.rows(
+        "SELECT checked, is_complete FROM archive.reconciliation_log WHERE type = 'full_scan' ORDER BY id"
+    )
     return [(row["checked"], row["is_complete"]) for row in rows]
 
 
@@ -74,7 +76,8 @@ def test_a_month_in_which_nothing_was_begun_is_told_of(filed: House) -> None:
 def test_the_archive_comes_first_that_was_not_looked_at_the_longest(house: House) -> None:
     house.sql(
         "INSERT INTO tenancy.organizations SELECT (jsonb_populate_record(o, jsonb_build_object("
-        " 'id', '01000000-0000-7000-8000-000000000000', 'slug', 'first', 'publishable_key', 'pk_0123456789abcdef'))).* FROM tenancy.organizations o"
+        " 'id', '01000000-0000-7000-8000-000000000000', 'slug', 'first', 'publishable_key', 'pk_0123456789abcdef'))).*"
+        " FROM tenancy.organizations o"
     )
     for archives in (1, 2, 2):
         tick(house, 1)

@@ -78,7 +78,13 @@ class BucketReader:
 
 
 class Bucket(BucketReader):
-    """One that is also written to."""
+    """One that is also written to. Its client is of its own: what a role has to allow is read off whoever makes one."""
+
+    @cached_property
+    def _client(self) -> Any:
+        import boto3  # noqa: PLC0415 -- as above
+
+        return boto3.client("s3")
 
     def put_if_absent(self, key: str, body: IO[bytes] | bytes, content_type: str) -> bool:
         """Write an object unless there is one; whether it was written."""

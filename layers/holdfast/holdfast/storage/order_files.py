@@ -162,7 +162,9 @@ def find_document(bucket: Bucket, key: str, order_id: UUID, version: int) -> tup
     place = SCHEMA.get_field_index("order_id")
     try:
         with pq.ParquetFile(pa.PythonFile(_RangedObject(bucket, key), mode="r"), pre_buffer=True) as opened:
-            holds = [opened.metadata.row_group(number).column(place).statistics for number in range(opened.num_row_groups)]
+            holds = [
+                opened.metadata.row_group(number).column(place).statistics for number in range(opened.num_row_groups)
+            ]
     except (OSError, pa.ArrowException):
         _logger.exception("the file %s cannot be read", key)
         return None

@@ -1,5 +1,6 @@
-"""The heads of a chain that were put away where nobody writes over them: one for each day that it was proven whole, and one
-in the manifest of every file of cold storage. Whoever writes another chain into the database has these against them."""
+"""The heads of a chain that were put away where nobody writes over them: one for each day that it was proven whole,
+and one in the manifest of every file of cold storage. Whoever writes another chain into the database has these against
+them."""
 
 import io
 import json
@@ -42,32 +43,30 @@ def heads_put_away(runtime: Runtime, organization_id: UUID) -> PutAway:
     roots: dict[int, list[tuple[str, str]]] = defaultdict(list)
     unreadable: list[str] = []
     for key in reader.names(heads_prefix(organization_id)):
-        position, _, root = key.rpartition("/")[2].removesuffix(".json").partition("-")
-        if position.isdecimal():
-            roots[int(position)].append((root, key))
+        said, _, root = key.rpartition("/")[2].removesuffix(".json").partition("-")
+        if said.isdecimal():
+            roots[int(said)].append((root, key))
         else:
             unreadable.append(key)
     keys = reader.names(manifests_prefix(organization_id))
     with ThreadPoolExecutor(READERS) as pool:
-        for key, manifest in zip(keys, pool.map(lambda key: _manifest(reader, key), keys), strict=True):
-            if manifest is None:
+        for key, heads in zip(keys, pool.map(lambda key: _heads_of(reader, key), keys), strict=True):
+            if heads is None:
                 unreadable.append(key)
-            elif manifest["chain"] is not None:
-                roots[manifest["chain"]["position"]].append((manifest["chain"]["root"], key))
+            for position, root in heads or ():
+                roots[position].append((root, key))
     return PutAway(roots, sorted(unreadable))
 
 
-def _manifest(reader: BucketReader, key: str) -> Mapping[str, Mapping[str, str]] | None:
+def _heads_of(reader: BucketReader, key: str) -> list[tuple[int, str]] | None:
+    """The head that a manifest carries, if there was a chain already; ``None``: it says nothing that can be read."""
     body = io.BytesIO()
     reader.copy_to(key, body)
     try:
-        manifest = json.loads(body.getvalue())
-        chain = manifest["chain"]
-        if chain is not None:
-            int(chain["position"]), bytes.fromhex(chain["root"])
+        chain = json.loads(body.getvalue())["chain"]
+        return [] if chain is None else [(int(chain["position"]), bytes.fromhex(chain["root"]).hex())]
     except (ValueError, KeyError, TypeError):
         return None
-    return manifest  # type: ignore[no-any-return]
 
 
 def put_head_away(runtime: Runtime, organization_id: UUID, position: int, root: str, now: datetime) -> bool:

@@ -1,6 +1,6 @@
 """Look at archived orders and put on record what is wrong with them: marked, counted, open until it is no longer so."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from uuid import UUID
@@ -69,9 +69,7 @@ class Tally:
 
     def examples(self) -> list[dict[str, Any]]:
         """The first findings, as they are put on record."""
-        return [
-            {"order_id": str(f.order_id), "kind": f.kind, "details": f.words} for f in self.findings[:EXAMPLES_MAX]
-        ]
+        return [{"order_id": str(f.order_id), "kind": f.kind, "details": f.words} for f in self.findings[:EXAMPLES_MAX]]
 
 
 def examine(
@@ -128,7 +126,8 @@ def mark(transaction: Transaction, order_ids: str) -> None:
 
 
 def settle(transaction: Transaction, batch_id: UUID, order_ids: str, findings: Sequence[Finding]) -> int:
-    """Resolve what stood open of these orders in this batch, could be seen by a look at them, and was not found again."""
+    """Resolve what stood open of these orders in this batch, could be seen by a look at them, and was not found
+    again."""
     standing = transaction.rows(
         """
         SELECT d.id, d.order_id, d.kind, d.details, x.order_id IS NOT NULL AS is_indexed,
@@ -161,25 +160,29 @@ def settle(transaction: Transaction, batch_id: UUID, order_ids: str, findings: S
     return len(over)
 
 
+_COULD_SEE: Final[Mapping[str, Callable[[Any], bool]]] = {
+    UNKNOWN: lambda _: True,
+    NO_BATCH: lambda _: True,
+    NO_LEAF: lambda _: True,
+    GONE: lambda row: row.is_copied,
+    ALTERED: lambda row: row.is_copied,
+    OTHER_CHECKSUM: lambda row: row.is_indexed,
+    TWICE: lambda row: row.is_indexed,
+    OTHER_INDEX: lambda row: row.is_indexed and (row.is_copied or not row.is_latest),
+    OTHER_COLUMNS: lambda row: row.is_sound,
+    OTHER_CUSTOMER: lambda row: row.is_sound,
+    # An earlier version need not be what the active rows are now, nor the last one once it was brought back.
+    OTHER_SOURCE: lambda row: (
+        row.is_indexed and (not row.is_latest or row.is_back or (row.is_sound and row.has_source))
+    ),
+}
+"""Whether a look at the rows of an order could have found a thing again. What lies in a file it did not read; what it
+did not find of rows that are gone says nothing."""
+
+
 def _could_see(row: Any) -> bool:
-    """Whether a look at the rows of an order could have found this again. What lies in a file it did not read; what it
-    did not find of rows that are gone says nothing."""
-    match row.details.partition(" (version ")[0]:
-        case details if details in {UNKNOWN, NO_BATCH, NO_LEAF}:
-            return True
-        case details if details in {GONE, ALTERED}:
-            return bool(row.is_copied)
-        case details if details in {OTHER_CHECKSUM, TWICE}:
-            return bool(row.is_indexed)
-        case details if details == OTHER_INDEX:
-            return bool(row.is_indexed and (row.is_copied or not row.is_latest))
-        case details if details in {OTHER_COLUMNS, OTHER_CUSTOMER}:
-            return bool(row.is_sound)
-        case details if details == OTHER_SOURCE:
-            # An earlier version need not be what the active rows are now, nor the last one once it was brought back.
-            is_over = not row.is_latest or row.is_back
-            return bool(row.is_indexed and (is_over or (row.is_sound and row.has_source)))
-    return False
+    judge = _COULD_SEE.get(row.details.partition(" (version ")[0])
+    return judge is not None and bool(judge(row))
 
 
 def resolve(transaction: Transaction, discrepancy_ids: Sequence[UUID], resolution: str) -> None:

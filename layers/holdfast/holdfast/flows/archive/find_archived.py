@@ -1,5 +1,5 @@
-"""Find an order that left the active tables, though the index may have lost it: the chain knows which orders there are, and
-the files of its month which one has it."""
+"""Find an order that left the active tables, though the index may have lost it: the chain knows which orders there
+are, and the files of its month which one has it."""
 
 import time
 from datetime import datetime
@@ -34,9 +34,7 @@ _FILES: Final = """
 """
 
 
-def find_archived(
-    runtime: Runtime, organization_id: UUID, reference: str, now: datetime, actor: str
-) -> Entry | None:
+def find_archived(runtime: Runtime, organization_id: UUID, reference: str, now: datetime, actor: str) -> Entry | None:
     """The archived order of an id or a number. One that the index forgot is found, and put back into it, on the record.
 
     Raises Transient while cold storage does not answer.
@@ -70,7 +68,8 @@ def find_archived(
 
 
 def _lost(transaction: Transaction, reference: str) -> tuple[UUID, int, UUID, bytes, list[str]] | None:
-    """An order that was sealed and that no entry of the index is about: its newest version, and the files to look in."""
+    """An order that was sealed and that no entry of the index is about: its newest version, and the files to look
+    in."""
     order_id = uuid_or_none(reference)
     span = (order_id, order_id) if order_id is not None else moment_of(reference.upper())
     if span is None:

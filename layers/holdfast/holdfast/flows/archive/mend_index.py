@@ -1,5 +1,6 @@
-"""The index of orders in cold storage, held against a file that was just proven. A wrong place is mended, and an entry that
-is lost is made anew, on the record; what the index says otherwise than a document stands open, and nobody mends it."""
+"""The index of orders in cold storage, held against a file that was just proven. A wrong place is mended, and an entry
+that is lost is made anew, on the record; what the index says otherwise than a document stands open, and nobody mends
+it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -173,9 +174,7 @@ def _is_lost(entry: Mapping[str, Any], path: str, row_group: int) -> bool:
     return not entry["has_file"] or entry["verification"] == "missing"
 
 
-def _contradictions(
-    entry: Mapping[str, Any], says: Mapping[tuple[UUID, int], Mapping[str, Any]]
-) -> list[Finding]:
+def _contradictions(entry: Mapping[str, Any], says: Mapping[tuple[UUID, int], Mapping[str, Any]]) -> list[Finding]:
     order_id, version = entry["order_id"], entry["version"]
     if entry["index_version"] is None or not entry["is_newest"]:
         return []
@@ -193,9 +192,7 @@ def _contradictions(
     return found
 
 
-def _settle(
-    transaction: Transaction, known: Sequence[Mapping[str, Any]], found: set[tuple[UUID, str]]
-) -> list[UUID]:
+def _settle(transaction: Transaction, known: Sequence[Mapping[str, Any]], found: set[tuple[UUID, str]]) -> list[UUID]:
     """The orders of which something was closed: the file was read, each document in it is the one that was sealed."""
     rows = transaction.rows(
         """

@@ -27,8 +27,8 @@ def organizations(runtime: Runtime, now: datetime, actor: str) -> Iterator[tuple
 def least_recently_looked_at(
     runtime: Runtime, now: datetime, actor: str, kind: ReconciliationType
 ) -> list[tuple[UUID, datetime | None]]:
-    """Every organization with when the last whole look of a kind at its archive ended, the oldest first; where none did,
-    with when the first was begun, or ``None``."""
+    """Every organization with when the last whole look of a kind at its archive ended, the oldest first; where none
+    did, with when the first was begun, or ``None``."""
     found: list[tuple[UUID, datetime | None]] = []
     for organization_id, _ in organizations(runtime, now, actor):
         with runtime.database.transaction(organization_id, now=now, actor=actor) as transaction:

@@ -1,5 +1,5 @@
-"""Prove an organization's whole chain: every batch, its leaves, what it says of the batch before it, and what was put away of
-it where nobody can write it anew."""
+"""Prove an organization's whole chain: every batch, its leaves, what it says of the batch before it, and what was put
+away of it where nobody can write it anew."""
 
 import time
 from collections.abc import Callable
@@ -51,11 +51,9 @@ class _Reached:
         return ChainProof(self.position, self.orders, self.root.hex(), True, self.position + 1, batch_id, reason)
 
 
-def prove_chains(
-    runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]
-) -> Verified:
-    """Prove the chain of every organization, the one first that was not proven the longest; a head that was proven is put
-    away. A chain that is too long for one run is gone on with by the next."""
+def prove_chains(runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]) -> Verified:
+    """Prove the chain of every organization, the one first that was not proven the longest; a head that was proven is
+    put away. A chain that is too long for one run is gone on with by the next."""
     verified = Verified()
     for organization_id, since in least_recently_looked_at(runtime, clock(), ACTOR, ReconciliationType.CHAIN):
         if time_left_seconds() <= 0:
@@ -88,7 +86,8 @@ def prove_chain(
     actor: str,
 ) -> ChainProof:
     """Compute every root anew, up to the head, from where the last proof ended that had too little time, else from the
-    first batch. A break stands open as a discrepancy of its batch. Raises Transient while the bucket does not answer."""
+    first batch. A break stands open as a discrepancy of its batch. Raises Transient while the bucket does not
+    answer."""
     began = time.monotonic()
     put_away = heads_put_away(runtime, organization_id)
     with runtime.database.transaction(organization_id, now=clock(), actor=actor) as transaction:
@@ -127,9 +126,7 @@ def _reached(transaction: Transaction) -> _Reached:
     return _Reached(said["batches"], bytes.fromhex(said["root"]), said["orders"], row.continues_after)
 
 
-def _prove_page(
-    transaction: Transaction, reached: _Reached, put_away: PutAway, began: float
-) -> _Reached | ChainProof:
+def _prove_page(transaction: Transaction, reached: _Reached, put_away: PutAway, began: float) -> _Reached | ChainProof:
     """The next batches; the proof, once there are no more or one breaks the chain."""
     tenant = transaction.tenant
     page = transaction.rows(

@@ -1,4 +1,5 @@
-"""Prove cold storage again, long after: every file is what it was when its rows went, and the index knows its orders."""
+"""Prove cold storage again, long after: every file is what it was when its rows went, and the index knows its
+orders."""
 
 import tempfile
 import time
@@ -114,9 +115,7 @@ def _files_before(runtime: Runtime, organization_id: UUID, month: date, now: dat
     return found
 
 
-def _prove(
-    runtime: Runtime, file: _File, clock: Callable[[], datetime], proof: ColdProof
-) -> str | None:
+def _prove(runtime: Runtime, file: _File, clock: Callable[[], datetime], proof: ColdProof) -> str | None:
     """What is wrong with the file. With one that is right, the index is held against it."""
     began = time.monotonic()
     held = Held()

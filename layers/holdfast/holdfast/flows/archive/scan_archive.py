@@ -96,8 +96,9 @@ def full_scan(
     *,
     only_due: bool = False,
 ) -> Verified:
-    """Look at every order of every batch, batch by batch, the archive first that was not looked at whole the longest; the
-    next run goes on after the last batch of this one. ``only_due``: not at what was looked at whole in this month."""
+    """Look at every order of every batch, batch by batch, the archive first that was not looked at whole the longest;
+    the next run goes on after the last batch of this one. ``only_due``: not at what was looked at whole in this
+    month."""
     verified = Verified()
     for organization_id, _ in least_recently_looked_at(runtime, clock(), ACTOR, ReconciliationType.FULL_SCAN):
         round_ = _round(runtime, organization_id, clock())
@@ -181,8 +182,8 @@ def _next_batch(runtime: Runtime, organization_id: UUID, after: UUID, now: datet
 
 @dataclass(frozen=True, slots=True)
 class _Round:
-    """A look at a whole archive: the month it was begun for, where it goes on, whether this month's is over, and whether
-    a month ended without one."""
+    """A look at a whole archive: the month it was begun for, where it goes on, whether this month's is over, and
+    whether a month ended without one."""
 
     month: date
     after: UUID

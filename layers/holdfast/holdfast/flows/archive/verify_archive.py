@@ -223,7 +223,8 @@ def alert(
     *,
     what: str = "archived orders are not as they were sealed",
 ) -> None:
-    """Call people: more than one in a hundred is wrong, or the chain. The record stands already: a topic that fails costs nothing."""
+    """Call people: more than one in a hundred is wrong, or the chain. The record stands already: a topic that fails
+    costs nothing."""
     try:
         runtime.alerts.publish(
             f"[holdfast] high: {what}",
