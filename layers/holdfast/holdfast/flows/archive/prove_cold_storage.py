@@ -12,9 +12,10 @@ from uuid import UUID
 
 from holdfast.archive.policy import ReconciliationType, month_before, month_of
 from holdfast.flows.archive.examine_orders import Finding, Tally, log_look, open_discrepancy
-from holdfast.flows.archive.export_to_cold_storage import UnprovenFile, month_bounds, prove_file
+from holdfast.flows.archive.export_to_cold_storage import month_bounds
 from holdfast.flows.archive.mend_index import Held, hold_index, hold_missing
 from holdfast.flows.archive.organizations import organizations
+from holdfast.flows.archive.prove_file import UnprovenFile, prove_file
 from holdfast.flows.operations.call_person import call_person
 from holdfast.flows.operations.process_names import Process
 from holdfast.runtime import Runtime
