@@ -250,6 +250,7 @@ SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
     "archive_verification": (
         Sample("post_archive", says={"found": 0, "finished": True, "batches": 1}),
         Sample("spot_check", says={"found": 0, "finished": True}),
+        Sample("chain", says={"found": 0, "finished": True}),
         Sample("full_scan", says={"found": 0, "finished": True}),
     ),
     "archive_operations": (

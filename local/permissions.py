@@ -79,6 +79,7 @@ CALLS: Final[Mapping[tuple[str, str], Call]] = {
         ("geo-places:Geocode",), lambda _: [_arn("geo-places", "provider/default", account="")]
     ),
     ("lambda", "Invoke"): Call(("lambda:InvokeFunction",), _named("lambda", "FunctionName", "function:")),
+    ("s3", "ListObjectsV2"): Call(("s3:ListBucket",), lambda parameters: [f"arn:aws:s3:::{parameters['Bucket']}"]),
     ("s3", "GetObject"): Call(("s3:GetObject",), _object),
     ("s3", "PutObject"): Call(("s3:PutObject",), _object),
     ("secretsmanager", "GetSecretValue"): Call(("secretsmanager:GetSecretValue",), _secret),

@@ -125,6 +125,8 @@ class Cloud:
                 return {}
             case "GetObject":
                 return self._fetch(arguments["Key"], arguments.get("Range"))
+            case "ListObjectsV2":
+                return {"Contents": [{"Key": key} for key in self._names(arguments["Prefix"])], "IsTruncated": False}
             case _:
                 raise NotImplementedError(operation)
 
@@ -160,6 +162,12 @@ class Cloud:
         begins = int(first) if first else max(0, len(data) - int(last))
         ends = min(int(last), len(data) - 1) if first else len(data) - 1
         return {"Body": io.BytesIO(data[begins : ends + 1]), "ContentRange": f"bytes {begins}-{ends}/{len(data)}"}
+
+    def _names(self, prefix: str) -> list[str]:
+        """Of whole objects: one that is being stored has a name of chance behind its own."""
+        kept = [path for path in self._object("").rglob("*") if path.suffix in {".json", ".parquet"}]
+        names = (path.relative_to(self._object("")).as_posix() for path in kept)
+        return sorted(name for name in names if name.startswith(prefix))
 
     def _object(self, key: str) -> Path:
         if self.box is None:

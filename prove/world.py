@@ -366,7 +366,7 @@ def _ports(cloud: Cloud) -> dict[str, Any]:
             outbox_bell=Queue(post.BELL_QUEUE),
             event_bus=EventBus(post.BUS),
             alerts=AlertTopic(post.TOPIC),
-            archive_bucket=Bucket(post.ARCHIVE_BUCKET),
+            **dict.fromkeys(("archive_bucket", "archive_reader"), Bucket(post.ARCHIVE_BUCKET)),
             mail=SimpleEmailService(shop.SENDER, ""),
         )
         for port in _CLIENTS.values():

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from holdfast.flows.archive.archive_orders import archive_orders
 from holdfast.flows.archive.export_to_cold_storage import export_to_cold_storage
-from holdfast.flows.archive.prove_chain import prove_chain
+from holdfast.flows.archive.prove_chain import prove_chain, prove_chains
 from holdfast.flows.archive.prove_cold_storage import prove_cold_storage
 from holdfast.flows.archive.purge_orders import purge_orders
 from holdfast.flows.archive.restore_order import restore_order
@@ -47,8 +47,8 @@ def archival(runtime: Runtime, clock: Clock) -> tuple[int, int]:
 
 
 def verification(runtime: Runtime, clock: Clock) -> int:
-    """The ticks of ``archive_verification``: new batches, some by chance, and everything."""
-    looks = (verify_new_batches, spot_check, full_scan)
+    """The ticks of ``archive_verification``: new batches, some by chance, the chain, and everything."""
+    looks = (verify_new_batches, spot_check, prove_chains, full_scan)
     return sum(len(look(runtime, clock, _plenty).tally.findings) for look in looks)
 
 

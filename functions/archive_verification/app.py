@@ -1,16 +1,24 @@
-"""What was archived is there as it was sealed: new batches and a handful by chance daily, everything monthly."""
+"""What was archived is there as it was sealed: new batches hourly, a handful by chance and the chain daily, everything
+monthly."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from holdfast.flows.archive.scan_archive import full_scan, spot_check
+from holdfast.flows.archive.prove_chain import prove_chains
+from holdfast.flows.archive.scan_archive import count_open, full_scan, spot_check
 from holdfast.flows.archive.verify_archive import verify_new_batches
 from holdfast.runtime import runtime
 from holdfast.web.clock import utc_now
 from holdfast.web.schedules import time_left
 from holdfast.web.telemetry import correlated, count
 
-_LOOKS = {"post_archive": verify_new_batches, "spot_check": spot_check, "full_scan": full_scan}
+_LOOKS = {
+    "post_archive": verify_new_batches,
+    "spot_check": spot_check,
+    "chain": prove_chains,
+    "full_scan": partial(full_scan, only_due=True),
+}
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
@@ -21,6 +29,9 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         count("ArchivedOrdersVerified", verified.tally.checked)
         count("ArchiveDiscrepancies", verified.tally.orders_found)
         count("ArchiveBatchesFailed", verified.failed_batches)
+        count("ArchiveLooksLate", verified.late)
+        if look == "post_archive":
+            count("ArchiveDiscrepancies", count_open(runtime(), utc_now))
         return {
             "look": look,
             "batches": verified.batches,

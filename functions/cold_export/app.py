@@ -5,7 +5,7 @@ from typing import Any
 
 from holdfast.flows.archive.export_to_cold_storage import export_to_cold_storage
 from holdfast.flows.archive.prove_cold_storage import prove_cold_storage
-from holdfast.flows.archive.read_cold_order import read_cold_order
+from holdfast.flows.archive.read_cold_order import find_cold_order, read_cold_order
 from holdfast.flows.archive.restore_month import restore_months
 from holdfast.runtime import runtime
 from holdfast.web.clock import utc_now
@@ -14,19 +14,24 @@ from holdfast.web.telemetry import correlated, count
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """``{"read": ...}`` is asked by functions, ``{"work": "restore_months"}`` by a schedule; else, the month's tick."""
+    """``{"read": ...}`` and ``{"find": ...}`` are asked by functions, ``{"work": "restore_months"}`` by a schedule;
+    else it is the tick of every hour, which has nothing to do once its month is moved and proven."""
     with correlated(str(event.get("id", "tick"))):
         if "read" in event:
-            return {"document": read_cold_order(runtime(), event["read"])}
+            return read_cold_order(runtime(), event["read"])
+        if "find" in event:
+            return find_cold_order(runtime(), event["find"])
         if event.get("work") == "restore_months":
             restored = restore_months(runtime(), utc_now, time_left(context))
             count("OrdersRefiled", restored.orders)
             count("ColdFilesBroken", restored.failed_months)
             return {"orders": restored.orders, "months": restored.months, "finished": restored.finished}
         exported = export_to_cold_storage(runtime(), utc_now, time_left(context))
-        proof = prove_cold_storage(runtime(), utc_now, time_left(context))
+        proof = prove_cold_storage(runtime(), utc_now, time_left(context), only_due=True)
         count("OrdersExported", exported.orders)
         count("ColdFilesBroken", exported.unproven_files + len(proof.broken))
+        count("ArchiveDiscrepancies", proof.wrong)
+        count("ArchiveLooksLate", proof.late_files)
         return {
             "exported": exported.orders,
             "months_dropped": exported.months_dropped,

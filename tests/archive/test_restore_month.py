@@ -4,6 +4,7 @@ from datetime import date
 
 import pytest
 
+from holdfast.flows.archive import export_to_cold_storage
 from holdfast.flows.archive.request_month import list_months
 from holdfast.storage import order_files
 from holdfast.values.errors import Forbidden, NotFound
@@ -16,6 +17,7 @@ from tests.archive.scenes import (
     export,
     parquet,
     prove,
+    prove_cold,
     runs,
     scan,
 )
@@ -149,3 +151,23 @@ def test_only_managers_ask_and_only_for_what_is_there(filed: House) -> None:
         asked_for(filed, date(2001, 5, 1))
     with pytest.raises(Forbidden):
         list_months(filed.runtime, staff(filed, "member"), before=None, limit=1, now=filed.clock())
+
+
+def test_a_month_of_which_one_file_is_broken_fails_and_names_it(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was found broken long before the month was asked for; another file of the month is whole."""
+    monkeypatch.setattr(export_to_cold_storage, "FILE_MAX_ORDERS", 2)
+    monkeypatch.setattr(export_to_cold_storage, "PAGE_ROWS", 2)
+    cold(house, 3)
+    assert export(house).files == 2
+    key = house.value("SELECT path FROM archive.cold_files ORDER BY id DESC LIMIT 1")
+    body = bucket(house).Object(key).get()["Body"].read()
+    bucket(house).Object(key).put(Body=body[:-1])
+    assert prove_cold(house).broken == [f"{key}: the file is not what it was"]
+    asked_for(house)
+    assert bring_months(house).failed_months == 1
+    [restore] = list_months(house.runtime, staff(house), before=None, limit=1, now=house.clock())["restores"]
+    assert (restore["state"], restore["failure"]) == ("failed", f"{key}: the file is not what it was")
+    bucket(house).Object(key).put(Body=body)
+    asked_for(house)
+    bring_months(house)
+    assert len(documents(house)) == 3

@@ -41,8 +41,11 @@ def filed(door: Door) -> str:
 
 
 def test_schedules_look_at_the_archive_and_move_it(door: Door, filed: str) -> None:
-    for look in ("archive_verification/spot_check", "archive_verification/full_scan"):
-        assert door.invoke("archive_verification", door.sample(look))["checked"] == 1
+    for look in ("spot_check", "chain", "full_scan"):
+        looked = door.invoke("archive_verification", door.sample(f"archive_verification/{look}"))
+        assert (looked["checked"], looked["found"], looked["finished"]) == (1, 0, True)
+    again = door.invoke("archive_verification", door.sample("archive_verification/full_scan"))
+    assert again["checked"] == 0  # the month's is done
     exported = door.invoke("cold_export", door.sample("cold_export/tick"))
     assert exported["finished"] is True
     assert exported["broken"] == []

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from holdfast.messaging.queue import Queue
     from holdfast.payments.webhook_endpoints import KnownEndpoints
     from holdfast.secrets.store import SecretStore
-    from holdfast.storage.bucket import Bucket
+    from holdfast.storage.bucket import Bucket, BucketReader
     from holdfast.storage.cold_reader import ColdReader
 
 
@@ -60,6 +60,13 @@ class Runtime:
         from holdfast.storage.bucket import Bucket  # noqa: PLC0415
 
         return Bucket(self.settings.archive_bucket)
+
+    @cached_property
+    def archive_reader(self) -> "BucketReader":
+        """The same, for those who put nothing there."""
+        from holdfast.storage.bucket import BucketReader  # noqa: PLC0415
+
+        return BucketReader(self.settings.archive_bucket)
 
     @cached_property
     def cold_reader(self) -> "ColdReader":

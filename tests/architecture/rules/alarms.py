@@ -14,6 +14,7 @@ RUNBOOK: Final = re.compile(r" See docs/operations\.md#(?P<anchor>[a-z]+)$")
 WATCHED: Final = {
     "ArchiveBatchesBlocked": "the archive: batches that an open discrepancy keeps from being purged",
     "ArchiveDiscrepancies": "the archive: orders that are not as they were sealed",
+    "ArchiveLooksLate": "the archive: what should have been looked at within the month",
     "ColdFilesBroken": "the archive: files of cold storage",
     "DatabaseConnections": "connections of the database",
     "DatabaseConnectionsCurrentlySessionPinned": "sessions that RDS Proxy cannot share",

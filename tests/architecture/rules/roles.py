@@ -127,7 +127,7 @@ def _grants(template: Template, function: str, call: AwsCall, secrets: set[str])
         resources = _named_by(template, function, frozenset(settings), SETTINGS_OF[call.service])
         if call.operation == "GetSecretValue" and "" in secrets:
             resources.add(GATEWAY_SECRETS)
-        if call.service == "s3":
+        if call.service == "s3" and call.operation != "ListObjectsV2":  # which is on the bucket itself
             resources = {f"${{{name}.Arn}}/*" for name in resources}
     assert resources, f"{function}: nothing in its environment says what {call.operation} works on"
     for action in actions:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
@@ -137,3 +137,13 @@ def months_before(instant: datetime, months: int) -> datetime:
         except ValueError:
             continue
     raise AssertionError("unreachable: every month has 28 days")
+
+
+def month_of(instant: datetime) -> date:
+    """The first day of its month, UTC."""
+    return instant.astimezone(UTC).date().replace(day=1)
+
+
+def month_before(month: date) -> date:
+    """The first day of the month before one that is given by its first."""
+    return (month - timedelta(days=1)).replace(day=1)

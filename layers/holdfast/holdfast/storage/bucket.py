@@ -10,8 +10,8 @@ _PRESENT: Final = frozenset({"412", "PreconditionFailed"})
 _COPY_BYTES: Final = 1 << 20
 
 
-class Bucket:
-    """One bucket of S3. Errors of the network and of S3 are Transient."""
+class BucketReader:
+    """One bucket of S3, for those who only read. Errors of the network and of S3 are Transient."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -21,20 +21,6 @@ class Bucket:
         import boto3  # noqa: PLC0415 -- only functions that read or write objects pay for it
 
         return boto3.client("s3")
-
-    def put_if_absent(self, key: str, body: IO[bytes] | bytes, content_type: str) -> bool:
-        """Write an object unless there is one; whether it was written."""
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
-
-        try:
-            self._client.put_object(Bucket=self.name, Key=key, Body=body, ContentType=content_type, IfNoneMatch="*")
-        except ClientError as error:
-            if _code(error) in _PRESENT:
-                return False
-            raise Transient(f"the object {key} was not written: {_code(error)}") from error
-        except BotoCoreError as error:
-            raise Transient(f"the object {key} was not written: {type(error).__name__}") from error
-        return True
 
     def copy_to(self, key: str, target: IO[bytes]) -> None:
         """Read a whole object into a file. Raises NotFound."""
@@ -60,6 +46,24 @@ class Bucket:
         found: bytes = self._get(key, f"bytes={start}-{start + length - 1}")["Body"].read()
         return found
 
+    def names(self, prefix: str) -> list[str]:
+        """The names of all objects that begin so, in their order."""
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+        found: list[str] = []
+        page: dict[str, Any] = {}
+        while True:
+            try:
+                answer = self._client.list_objects_v2(Bucket=self.name, Prefix=prefix, **page)
+            except ClientError as error:
+                raise Transient(f"the objects {prefix} cannot be listed: {_code(error)}") from error
+            except BotoCoreError as error:
+                raise Transient(f"the objects {prefix} cannot be listed: {type(error).__name__}") from error
+            found += [entry["Key"] for entry in answer.get("Contents", ())]
+            if not answer["IsTruncated"]:
+                return found
+            page = {"ContinuationToken": answer["NextContinuationToken"]}
+
     def _get(self, key: str, ranged: str | None = None) -> Any:
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
@@ -71,6 +75,30 @@ class Bucket:
             raise Transient(f"the object {key} cannot be read: {_code(error)}") from error
         except BotoCoreError as error:
             raise Transient(f"the object {key} cannot be read: {type(error).__name__}") from error
+
+
+class Bucket(BucketReader):
+    """One that is also written to. Its client is of its own: what a role has to allow is read off whoever makes one."""
+
+    @cached_property
+    def _client(self) -> Any:
+        import boto3  # noqa: PLC0415 -- as above
+
+        return boto3.client("s3")
+
+    def put_if_absent(self, key: str, body: IO[bytes] | bytes, content_type: str) -> bool:
+        """Write an object unless there is one; whether it was written."""
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+        try:
+            self._client.put_object(Bucket=self.name, Key=key, Body=body, ContentType=content_type, IfNoneMatch="*")
+        except ClientError as error:
+            if _code(error) in _PRESENT:
+                return False
+            raise Transient(f"the object {key} was not written: {_code(error)}") from error
+        except BotoCoreError as error:
+            raise Transient(f"the object {key} was not written: {type(error).__name__}") from error
+        return True
 
 
 def _code(error: Any) -> str:

@@ -16,6 +16,10 @@ class ColdReader(Protocol):
         """The text as it lies there, unproven; ``None`` if the order is not in that row group. Raises Transient."""
         ...
 
+    def find_document(self, path: str, order_id: UUID, version: int) -> tuple[int, str] | None:
+        """The row group and the text, unproven; ``None`` if the order is not in that file. Raises Transient."""
+        ...
+
 
 class InvokedReader:
     """Asks the function of cold storage."""
@@ -32,15 +36,23 @@ class InvokedReader:
     def read_document(self, path: str, row_group: int, order_id: UUID, version: int) -> str | None:
         """See the port."""
         wanted = {"path": path, "row_group": row_group, "order_id": str(order_id), "version": version}
+        document: str | None = self._ask({"read": wanted})["document"]
+        return document
+
+    def find_document(self, path: str, order_id: UUID, version: int) -> tuple[int, str] | None:
+        """See the port."""
+        answer = self._ask({"find": {"path": path, "order_id": str(order_id), "version": version}})
+        return None if answer["document"] is None else (answer["row_group"], answer["document"])
+
+    def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
         try:
-            answer = self._client.invoke(FunctionName=self._function, Payload=json.dumps({"read": wanted}))
-            payload = json.loads(answer["Payload"].read())
+            answer = self._client.invoke(FunctionName=self._function, Payload=json.dumps(question))
+            payload: dict[str, Any] = json.loads(answer["Payload"].read())
         except Exception as error:
             raise Transient(f"cold storage did not answer: {type(error).__name__}") from error
         if "FunctionError" in answer:
             raise Transient("cold storage could not be read")
-        document: str | None = payload["document"]
-        return document
+        return payload
 
 
 class OwnReader:
@@ -55,5 +67,14 @@ class OwnReader:
 
         try:
             return read_document(self._bucket, path, row_group, order_id, version)
+        except NotFound:
+            return None
+
+    def find_document(self, path: str, order_id: UUID, version: int) -> tuple[int, str] | None:
+        """See the port."""
+        from holdfast.storage.order_files import find_document  # noqa: PLC0415 -- as above
+
+        try:
+            return find_document(self._bucket, path, order_id, version)
         except NotFound:
             return None

@@ -45,7 +45,10 @@ _ORDER_IN_DOCUMENT: Final = pa.struct(
     [
         pa.field("id", pa.string()),
         pa.field("order_number", pa.string()),
+        pa.field("customer_id", pa.string()),
         pa.field("status", pa.string()),
+        pa.field("payment_status", pa.string()),
+        pa.field("fulfillment_status", pa.string()),
         pa.field("currency", pa.string()),
         pa.field("total", pa.int64()),
         pa.field("refunded", pa.int64()),
@@ -108,8 +111,8 @@ def read_rows(path: Path) -> Iterator[tuple[int, list[dict[str, Any]]]]:
             yield number, [dict(zip(SCHEMA.names, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
-def orders_said(documents: Sequence[str]) -> list[tuple[Any, ...]]:
-    """What canonical documents say of their orders: id, number, status, currency, total, refunded, time of placing.
+def orders_said(documents: Sequence[str]) -> list[dict[str, Any]]:
+    """What canonical documents say of their orders: their ids, states and sums, by the names that they have there.
 
     A document is one line: all are parsed at once, and of each only this. Raises ValueError for what is none.
     """
@@ -121,8 +124,8 @@ def orders_said(documents: Sequence[str]) -> list[tuple[Any, ...]]:
             explicit_schema=pa.schema([pa.field("order", _ORDER_IN_DOCUMENT)]), unexpected_field_behavior="ignore"
         ),
     )
-    columns = [column.to_pylist() for column in table.column("order").combine_chunks().flatten()]
-    return list(zip(*columns, strict=True))
+    said: list[dict[str, Any]] = table.column("order").to_pylist()
+    return said
 
 
 def file_digest(path: Path) -> bytes:
@@ -150,6 +153,27 @@ def read_document(bucket: Bucket, key: str, row_group: int, order_id: UUID, vers
     for row in rows:
         if row["order_id"] == str(order_id) and row["version"] == version:
             return str(row["document"])
+    return None
+
+
+def find_document(bucket: Bucket, key: str, order_id: UUID, version: int) -> tuple[int, str] | None:
+    """The row group and the document of an order whose place is not known: the footer says where it can be."""
+    wanted = str(order_id)
+    place = SCHEMA.get_field_index("order_id")
+    try:
+        with pq.ParquetFile(pa.PythonFile(_RangedObject(bucket, key), mode="r"), pre_buffer=True) as opened:
+            holds = [
+                opened.metadata.row_group(number).column(place).statistics for number in range(opened.num_row_groups)
+            ]
+    except (OSError, pa.ArrowException):
+        _logger.exception("the file %s cannot be read", key)
+        return None
+    for number, said in enumerate(holds):
+        if said is not None and said.has_min_max and not said.min <= wanted <= said.max:
+            continue
+        text = read_document(bucket, key, number, order_id, version)
+        if text:
+            return number, text
     return None
 
 

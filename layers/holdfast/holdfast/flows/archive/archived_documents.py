@@ -11,8 +11,20 @@ from holdfast.archive.document import opened, parse, view_of
 from holdfast.archive.merkle import checksum
 from holdfast.archive.policy import Location, ReconciliationType
 from holdfast.database.transaction import Transaction, records
-from holdfast.flows.archive.examine_orders import Finding, Tally, log_look, open_discrepancy
-from holdfast.flows.archive.sealed_parts import open_part
+from holdfast.flows.archive.examine_orders import (
+    ALTERED,
+    GONE,
+    OTHER_CUSTOMER,
+    UNKNOWN,
+    Finding,
+    Tally,
+    log_look,
+    mark,
+    open_discrepancy,
+)
+from holdfast.flows.archive.sealed_parts import as_array, open_part
+from holdfast.flows.operations.call_person import call_person
+from holdfast.flows.operations.process_names import Process
 from holdfast.runtime import Runtime
 from holdfast.values.errors import HoldfastError, NotFound
 from holdfast.values.ids import moment_of
@@ -106,7 +118,7 @@ def _found_without_index(transaction: Transaction, order_id: UUID | None, number
         version=entry.version,
         now=transaction.now,
     )
-    found = Finding(entry.order_id, "missing", "the index does not know the order")
+    found = Finding(entry.order_id, "missing", UNKNOWN, entry.version)
     tally = Tally(checked=1, resolved=1, findings=[found])
     duration_ms = int((time.monotonic() - began) * 1000)
     log_look(transaction, ReconciliationType.LOCATION_REPAIR, tally, duration_ms=duration_ms, batch_id=entry.batch_id)
@@ -137,12 +149,10 @@ def read_document(runtime: Runtime, organization_id: UUID, entry: Entry, now: da
             break
         entry = found
     if text is None:
-        finding = Finding(entry.order_id, "missing", "the archived document is gone")
-        _complain(runtime, organization_id, entry, finding, now, actor)
-        raise NotFound("there is no such order")
+        _complain(runtime, organization_id, entry, "missing", GONE, now, actor)
+        raise AlteredDocument(f"the document of the archived order {entry.order_id} is gone")
     if entry.checksum is None or checksum(text) != entry.checksum:
-        finding = Finding(entry.order_id, "inconsistent", "the archived document is not the one that was sealed")
-        _complain(runtime, organization_id, entry, finding, now, actor)
+        _complain(runtime, organization_id, entry, "inconsistent", ALTERED, now, actor)
         raise AlteredDocument(f"the archived order {entry.order_id} is not what was sealed")
     return text
 
@@ -184,16 +194,27 @@ def _mend_location(transaction: Transaction, entry: Entry) -> None:
         o=transaction.tenant,
         id=entry.order_id,
     )
-    finding = Finding(entry.order_id, "inconsistent", "the index names another place")
+    finding = Finding(entry.order_id, "inconsistent", "the index names another place", entry.version)
     tally = Tally(checked=1, resolved=1, findings=[finding])
     log_look(transaction, ReconciliationType.LOCATION_REPAIR, tally, duration_ms=0, batch_id=entry.batch_id)
 
 
 def _complain(
-    runtime: Runtime, organization_id: UUID, entry: Entry, finding: Finding, now: datetime, actor: str
+    runtime: Runtime, organization_id: UUID, entry: Entry, kind: str, details: str, now: datetime, actor: str
 ) -> None:
+    """What a reader met stands open, marked, as if a look had found it; and people are called."""
+    finding = Finding(entry.order_id, kind, details, entry.version)
     with runtime.database.transaction(organization_id, now=now, actor=actor) as transaction:
         open_discrepancy(transaction, entry.batch_id, finding)
+        mark(transaction, as_array([entry.order_id]))
+        call_person(
+            transaction,
+            Process.ARCHIVE_VERIFICATION,
+            entry.order_id,
+            f"an archived order that was asked for cannot be shown: {finding.words}; severity high",
+            {"severity": "high", "batch_id": str(entry.batch_id)},
+            renews=True,
+        )
 
 
 def open_document(
@@ -205,8 +226,13 @@ def open_document(
 
 
 def view_archived(runtime: Runtime, organization_id: UUID, entry: Entry, now: datetime, actor: str) -> dict[str, Any]:
-    """An archived order as its owner sees an active one."""
+    """An archived order as its owner sees an active one. Raises NotFound, and AlteredDocument also for an order that is
+    another customer's than the index says."""
     text = read_document(runtime, organization_id, entry, now, actor)
+    if UUID(parse(text)["order"]["customer_id"]) != entry.customer_id:
+        # The index said whose it is, and so who may see it.
+        _complain(runtime, organization_id, entry, "inconsistent", OTHER_CUSTOMER, now, actor)
+        raise AlteredDocument(f"the archived order {entry.order_id} is another customer's than the index says")
     with runtime.database.transaction(organization_id, now=now, actor=actor) as transaction:
         document, personal = open_document(transaction, runtime, text)
         codes = transaction.rows(

@@ -1,7 +1,7 @@
 """Look at archived orders and put on record what is wrong with them: marked, counted, open until it is no longer so."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -10,19 +10,37 @@ from holdfast.database.transaction import Transaction
 from holdfast.flows.archive.sealed_parts import as_array, as_parameter, seal_parts
 from holdfast.values.ids import uuid7
 
-CHECKSUM_FAILURES: Final = frozenset(
-    {"the archived document is not the one that was sealed", "the checksum in the index is not the one that was sealed"}
-)
+UNKNOWN: Final = "the index does not know the order"
+GONE: Final = "the archived document is gone"
+ALTERED: Final = "the archived document is not the one that was sealed"
+OTHER_CHECKSUM: Final = "the checksum in the index is not the one that was sealed"
+OTHER_INDEX: Final = "the index says something else than the archived row"
+OTHER_COLUMNS: Final = "the archived row says something else than its document"
+TWICE: Final = "the order is both active and archived"
+OTHER_SOURCE: Final = "the active rows are not what was archived"
+NO_BATCH: Final = "there is an archived document that no batch knows"
+NO_LEAF: Final = "the index names an order that its batch does not know"
+"""What ``archive.examine`` says of an order, word by word."""
+OTHER_CUSTOMER: Final = "the index names another customer than the document"
+"""What a reader says, who would show it to somebody else."""
+
+CHECKSUM_FAILURES: Final = frozenset({ALTERED, OTHER_CHECKSUM})
 EXAMPLES_MAX: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something wrong with one order."""
+    """Something wrong with one order; ``version``: which time it was archived."""
 
     order_id: UUID
     kind: str
     details: str
+    version: int = 1
+
+    @property
+    def words(self) -> str:
+        """As it is put on record: the same trouble of two versions of an order is two discrepancies."""
+        return self.details if self.version == 1 else f"{self.details} (version {self.version})"
 
 
 @dataclass(slots=True)
@@ -51,9 +69,7 @@ class Tally:
 
     def examples(self) -> list[dict[str, Any]]:
         """The first findings, as they are put on record."""
-        return [
-            {"order_id": str(f.order_id), "kind": f.kind, "details": f.details} for f in self.findings[:EXAMPLES_MAX]
-        ]
+        return [{"order_id": str(f.order_id), "kind": f.kind, "details": f.words} for f in self.findings[:EXAMPLES_MAX]]
 
 
 def examine(
@@ -63,8 +79,8 @@ def examine(
 
     ``order_ids`` are written as PostgreSQL writes them, each once.
 
-    What is wrong is marked in the index and stands open as a discrepancy; what stood open and is right again is
-    resolved, on the record, by whoever acts.
+    What is wrong is marked in the index and stands open as a discrepancy. What stood open of this batch is resolved, on
+    the record, by whoever acts: if this look could see it, and it is no longer so.
     """
     array = as_array(order_ids)
     sealed: list[str | None] = [None] * len(order_ids)
@@ -72,65 +88,116 @@ def examine(
         sealed = seal_parts(transaction, keyring, order_ids)
     rows = transaction.rows(
         """
-        SELECT order_id, kind, details
+        SELECT e.order_id, e.kind, e.details, COALESCE(l.version, 1) AS version
           FROM archive.examine(:organization_id, :batch_id, CAST(:order_ids AS uuid[]),
-                               CAST(:sealed AS text[]))
-         ORDER BY order_id, kind, details
+                               CAST(:sealed AS text[])) e
+          LEFT JOIN archive.batch_leaves l ON l.organization_id = :organization_id AND l.batch_id = :batch_id
+                                          AND l.order_id = e.order_id
+         ORDER BY e.order_id, e.kind, e.details
         """,
         organization_id=transaction.tenant,
         batch_id=batch_id,
         order_ids=array,
         sealed=as_parameter(sealed),
     )
-    findings = [Finding(row.order_id, row.kind, row.details) for row in rows]
-    _mark(transaction, array, findings)
-    resolved = _settle(transaction, batch_id, array, findings)
+    findings = [Finding(row.order_id, row.kind, row.details, row.version) for row in rows]
+    resolved = settle(transaction, batch_id, array, findings)
+    for finding in findings:
+        open_discrepancy(transaction, batch_id, finding)
+    mark(transaction, array)
     return Tally(len(order_ids), resolved, findings)
 
 
-def _mark(transaction: Transaction, order_ids: str, findings: Sequence[Finding]) -> None:
-    """The index says of each order what was found, the worst first: missing, duplicate, inconsistent."""
+def mark(transaction: Transaction, order_ids: str) -> None:
+    """The index says of each order what stands open about it, whoever found it, the worst first."""
     transaction.execute(
         """
         UPDATE archive.archive_index x
            SET last_verified_at = :now, verification = COALESCE((
-                   SELECT f.kind FROM unnest(CAST(:found AS uuid[]), CAST(:kinds AS text[])) AS f (order_id, kind)
-                    WHERE f.order_id = x.order_id
-                    ORDER BY array_position(ARRAY['missing', 'duplicate', 'inconsistent'], f.kind) LIMIT 1), 'ok')
+                   SELECT d.kind FROM archive.discrepancies d
+                    WHERE d.organization_id = :organization_id AND d.order_id = x.order_id AND d.resolved_at IS NULL
+                    ORDER BY array_position(ARRAY['missing', 'duplicate', 'inconsistent'], d.kind) LIMIT 1), 'ok')
          WHERE x.organization_id = :organization_id AND x.order_id = ANY (CAST(:order_ids AS uuid[]))
         """,
         organization_id=transaction.tenant,
         now=transaction.now,
-        found=[finding.order_id for finding in findings],
-        kinds=[finding.kind for finding in findings],
         order_ids=order_ids,
     )
 
 
-def _settle(transaction: Transaction, batch_id: UUID, order_ids: str, findings: Sequence[Finding]) -> int:
-    tenant = transaction.tenant
-    resolved = transaction.execute(
+def settle(transaction: Transaction, batch_id: UUID, order_ids: str, findings: Sequence[Finding]) -> int:
+    """Resolve what stood open of these orders in this batch, could be seen by a look at them, and was not found
+    again."""
+    standing = transaction.rows(
         """
-        UPDATE archive.discrepancies d
-           SET resolved_at = :now, resolved_by = :actor, resolution = 'looked at again: it is no longer so'
-         WHERE d.organization_id = :organization_id AND d.resolved_at IS NULL
-           AND d.order_id = ANY (CAST(:order_ids AS uuid[]))
-           AND NOT EXISTS (
-               SELECT 1 FROM unnest(CAST(:found AS uuid[]), CAST(:kinds AS text[]), CAST(:details AS text[]))
-                          AS f (order_id, kind, details)
-                WHERE f.order_id = d.order_id AND f.kind = d.kind AND f.details = d.details)
+        SELECT d.id, d.order_id, d.kind, d.details, x.order_id IS NOT NULL AS is_indexed,
+               COALESCE(x.version = l.version, false) AS is_latest, COALESCE(x.location = 'restored', false) AS is_back,
+               a.order_id IS NOT NULL AS is_copied,
+               COALESCE(sha256(convert_to(a.document, 'UTF8')) = l.checksum, false) AS is_sound,
+               o.id IS NOT NULL AS has_source
+          FROM archive.discrepancies d
+          LEFT JOIN archive.batch_leaves l ON l.organization_id = d.organization_id AND l.batch_id = d.batch_id
+                                          AND l.order_id = d.order_id
+          LEFT JOIN archive.archive_index x ON x.organization_id = d.organization_id AND x.order_id = d.order_id
+          LEFT JOIN archive.archived_orders a ON a.organization_id = d.organization_id AND a.order_id = d.order_id
+                                             AND a.version = l.version
+          LEFT JOIN orders.orders o ON o.organization_id = d.organization_id AND o.id = d.order_id
+         WHERE d.organization_id = :organization_id AND d.batch_id = :batch_id AND d.resolved_at IS NULL
+           AND (d.order_id = ANY (CAST(:order_ids AS uuid[])) OR d.details = :no_leaf)
         """,
-        organization_id=tenant,
+        organization_id=transaction.tenant,
+        batch_id=batch_id,
+        order_ids=order_ids,
+        no_leaf=NO_LEAF,
+    )
+    found = {(finding.order_id, finding.kind, finding.words) for finding in findings}
+    for finding in findings:
+        if finding.details in {OTHER_INDEX, OTHER_COLUMNS}:  # the customer may be what differs
+            found.add((finding.order_id, finding.kind, replace(finding, details=OTHER_CUSTOMER).words))
+    over = [row.id for row in standing if (row.order_id, row.kind, row.details) not in found and _could_see(row)]
+    if over:
+        resolve(transaction, over, "looked at again: it is no longer so")
+    return len(over)
+
+
+_COULD_SEE: Final[Mapping[str, Callable[[Any], bool]]] = {
+    UNKNOWN: lambda _: True,
+    NO_BATCH: lambda _: True,
+    NO_LEAF: lambda _: True,
+    GONE: lambda row: row.is_copied,
+    ALTERED: lambda row: row.is_copied,
+    OTHER_CHECKSUM: lambda row: row.is_indexed,
+    TWICE: lambda row: row.is_indexed,
+    OTHER_INDEX: lambda row: row.is_indexed and (row.is_copied or not row.is_latest),
+    OTHER_COLUMNS: lambda row: row.is_sound,
+    OTHER_CUSTOMER: lambda row: row.is_sound,
+    # An earlier version need not be what the active rows are now, nor the last one once it was brought back.
+    OTHER_SOURCE: lambda row: (
+        row.is_indexed and (not row.is_latest or row.is_back or (row.is_sound and row.has_source))
+    ),
+}
+"""Whether a look at the rows of an order could have found a thing again. What lies in a file it did not read; what it
+did not find of rows that are gone says nothing."""
+
+
+def _could_see(row: Any) -> bool:
+    judge = _COULD_SEE.get(row.details.partition(" (version ")[0])
+    return judge is not None and bool(judge(row))
+
+
+def resolve(transaction: Transaction, discrepancy_ids: Sequence[UUID], resolution: str) -> None:
+    """Close discrepancies, on the record."""
+    transaction.execute(
+        """
+        UPDATE archive.discrepancies d SET resolved_at = :now, resolved_by = :actor, resolution = :resolution
+         WHERE d.organization_id = :organization_id AND d.id = ANY (CAST(:ids AS uuid[])) AND d.resolved_at IS NULL
+        """,
+        organization_id=transaction.tenant,
+        ids=list(discrepancy_ids),
+        resolution=resolution,
         now=transaction.now,
         actor=transaction.actor,
-        order_ids=order_ids,
-        found=[finding.order_id for finding in findings],
-        kinds=[finding.kind for finding in findings],
-        details=[finding.details for finding in findings],
     )
-    for finding in findings:
-        open_discrepancy(transaction, batch_id, finding)
-    return resolved
 
 
 def open_discrepancy(transaction: Transaction, batch_id: UUID | None, finding: Finding) -> None:
@@ -146,7 +213,7 @@ def open_discrepancy(transaction: Transaction, batch_id: UUID | None, finding: F
         batch_id=batch_id,
         order_id=finding.order_id,
         kind=finding.kind,
-        details=finding.details,
+        details=finding.words,
         actor=transaction.actor,
         now=transaction.now,
     )

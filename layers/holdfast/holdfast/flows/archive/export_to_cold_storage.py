@@ -6,26 +6,23 @@ of its own, and is never written over: the next run finds it there, proves it an
 
 import json
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from hashlib import sha256
+from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from holdfast.archive.cold_paths import file_path, manifest_path
-from holdfast.archive.merkle import leaf_hash, merkle_root
-from holdfast.archive.policy import DOCUMENT_SCHEMA
+from holdfast.archive.policy import DOCUMENT_SCHEMA, month_of
 from holdfast.database.transaction import Transaction, records
 from holdfast.flows.archive.organizations import organizations
+from holdfast.flows.archive.prove_file import Contents, UnprovenFile, prove_file
 from holdfast.flows.archive.request_month import stays
-from holdfast.flows.archive.sealed_parts import as_array
 from holdfast.flows.operations.call_person import call_person
 from holdfast.flows.operations.process_names import Process
 from holdfast.runtime import Runtime
-from holdfast.storage.order_files import OrderFileWriter, file_digest, orders_said, read_rows
-from holdfast.values.errors import HoldfastError
+from holdfast.storage.order_files import OrderFileWriter
 from holdfast.values.ids import uuid7, uuid7_time
 
 ACTOR: Final = "system:cold_export"
@@ -33,8 +30,6 @@ PROCESS: Final = Process.COLD_EXPORT
 FILE_MAX_ORDERS: Final = 100_000
 PAGE_ROWS: Final = 500
 INDEX_PAGE_ORDERS: Final = 5_000
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
 
 _PAGE: Final = """
     SELECT a.order_id::text, a.version, a.order_number, a.status, a.payment_status, a.fulfillment_status,
@@ -63,10 +58,6 @@ _UNREADY: Final = """
 """
 
 
-class UnprovenFile(HoldfastError):
-    """What came back from the bucket is not what the archive holds: nothing of it goes from here."""
-
-
 @dataclass(slots=True)
 class Exported:
     """What one run moved, which months wait for something, and whether it came to an end."""
@@ -89,19 +80,6 @@ class ColdFile:
     manifest_path: str
 
 
-@dataclass(slots=True)
-class _Contents:
-    """What a file holds, counted while it is read back."""
-
-    orders: int
-    row_groups: int
-    size_bytes: int
-    digest: str
-    merkle_root: str
-    totals: dict[str, dict[str, int]]
-    places: list[tuple[UUID, int, int]]
-
-
 def export_to_cold_storage(
     runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]
 ) -> Exported:
@@ -114,17 +92,12 @@ def export_to_cold_storage(
             if time_left_seconds() <= 0:
                 exported.finished = False
                 return exported
-            after = _bounds(month)[1]
+            after = month_bounds(month)[1]
             _export_month(runtime, organization_id, month, clock, time_left_seconds, exported)
     return exported
 
 
-def month_of(instant: datetime) -> date:
-    """The first day of its month."""
-    return instant.date().replace(day=1)
-
-
-def _bounds(month: date) -> tuple[UUID, UUID]:
+def month_bounds(month: date) -> tuple[UUID, UUID]:
     """The smallest ids of the month and of the next."""
     following = (month + timedelta(days=32)).replace(day=1)
     floors = [
@@ -142,7 +115,7 @@ def _next_month(runtime: Runtime, organization_id: UUID, after: UUID, last: date
             """,
             o=organization_id,
             after=after,
-            before=_bounds(last)[0],
+            before=month_bounds(last)[0],
         )
     return None if oldest is None else month_of(uuid7_time(oldest))
 
@@ -184,7 +157,7 @@ def _begin_file(runtime: Runtime, organization_id: UUID, month: date, now: datet
         )
         if begun is not None:
             return ColdFile(begun.id, begun.month, begun.path, begun.manifest_path)
-        first, before = _bounds(month)
+        first, before = month_bounds(month)
         bounds = {"organization_id": organization_id, "first": first, "before": before}
         waiting = transaction.value(
             """
@@ -236,7 +209,7 @@ def _export_file(runtime: Runtime, organization_id: UUID, cold_file: ColdFile, c
 
 def _write(runtime: Runtime, organization_id: UUID, cold_file: ColdFile, path: Path, now: datetime) -> None:
     """A page of rows at a time; all versions of an order come into the same file."""
-    first, before = _bounds(cold_file.month)
+    first, before = month_bounds(cold_file.month)
     writer = OrderFileWriter(path)
     after, orders = str(UUID(int=first.int - 1)), 0
     while orders < FILE_MAX_ORDERS:
@@ -254,62 +227,7 @@ def _write(runtime: Runtime, organization_id: UUID, cold_file: ColdFile, path: P
     writer.close()
 
 
-def prove_file(runtime: Runtime, organization_id: UUID, path: Path, now: datetime) -> _Contents:
-    """Read a file and hold every order of it against what was sealed, and against the columns beside it.
-
-    Raises UnprovenFile.
-    """
-    leaves: list[bytes] = []
-    places: list[tuple[UUID, int, int]] = []
-    totals: dict[str, dict[str, int]] = {}
-    row_groups = 0
-    for number, rows in read_rows(path):
-        row_groups = number + 1
-        sealed = _sealed(runtime, organization_id, rows, now)
-        for row in rows:
-            order_id, version = UUID(row["order_id"]), row["version"]
-            checksum = sha256(row["document"].encode()).digest()
-            if f"{order_id} {version} {checksum.hex()}" not in sealed or row["checksum"] != checksum.hex():
-                raise UnprovenFile(f"order {order_id}, version {version}, is not what was sealed")
-            leaves.append(leaf_hash(order_id, version, checksum))
-            places.append((order_id, version, number))
-            total = totals.setdefault(row["currency"], {"orders": 0, "total_minor": 0, "refunded_minor": 0})
-            total["orders"] += 1
-            total["total_minor"] += row["total_minor"]
-            total["refunded_minor"] += row["refunded_minor"]
-        _check_columns(rows)
-    if len(set(places)) != len(places) or len({place[:2] for place in places}) != len(places):
-        raise UnprovenFile("an order is in the file twice")
-    root = merkle_root(leaves).hex()
-    return _Contents(len(places), row_groups, path.stat().st_size, file_digest(path).hex(), root, totals, places)
-
-
-def _sealed(runtime: Runtime, organization_id: UUID, rows: Sequence[Mapping[str, Any]], now: datetime) -> set[str]:
-    """Order, version and checksum of every leaf that the chain has of these orders."""
-    with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
-        leaves: str | None = transaction.value(
-            """
-            SELECT string_agg(l.order_id || ' ' || l.version || ' ' || encode(l.checksum, 'hex'), ',')
-              FROM archive.batch_leaves l
-             WHERE l.organization_id = :o AND l.order_id = ANY (CAST(:order_ids AS uuid[]))
-            """,
-            o=organization_id,
-            order_ids=as_array(UUID(row["order_id"]) for row in rows),
-        )
-    return set(leaves.split(",")) if leaves else set()
-
-
-def _check_columns(rows: Sequence[Mapping[str, Any]]) -> None:
-    names = ("order_id", "order_number", "status", "currency", "total_minor", "refunded_minor")
-    for row, (*says, created_at) in zip(rows, orders_said([row["document"] for row in rows]), strict=True):
-        placed_after = datetime.fromisoformat(created_at) - _EPOCH
-        if says != [row[name] for name in names] or placed_after // _MICROSECOND != row["ordered_at"]:
-            raise UnprovenFile(f"the columns of order {row['order_id']} say something else than its document")
-
-
-def _manifest(
-    runtime: Runtime, organization_id: UUID, cold_file: ColdFile, contents: _Contents, now: datetime
-) -> bytes:
+def _manifest(runtime: Runtime, organization_id: UUID, cold_file: ColdFile, contents: Contents, now: datetime) -> bytes:
     """With the head of the chain in it: under Object Lock, nobody can write another chain up to there."""
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
         head = transaction.row(
@@ -335,7 +253,7 @@ def _enter(
     runtime: Runtime,
     organization_id: UUID,
     cold_file: ColdFile,
-    contents: _Contents,
+    contents: Contents,
     clock: Callable[[], datetime],
 ) -> None:
     """The index learns the places, some thousand orders at a time; the file counts as proven once it knows all."""

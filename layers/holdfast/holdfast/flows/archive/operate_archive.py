@@ -9,7 +9,8 @@ from uuid import UUID
 from holdfast.archive import sampling
 from holdfast.archive.policy import BatchStatus, Location, Strategy
 from holdfast.database.transaction import Transaction, records
-from holdfast.flows.archive.archived_documents import find_entry, uuid_or_none
+from holdfast.flows.archive.archived_documents import uuid_or_none
+from holdfast.flows.archive.find_archived import find_archived
 from holdfast.flows.archive.prove_chain import prove_chain
 from holdfast.flows.archive.restore_order import restore_order
 from holdfast.flows.archive.verify_archive import Verified, verify_batch
@@ -99,8 +100,8 @@ def restore_archived_order(
     """Bring an order back into the active tables; asking twice does it once. Raises Forbidden or NotFound."""
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.RESTORE_ARCHIVED_ORDER)
-        entry = find_entry(transaction, reference)
-        back = None if entry is not None else _brought_back(transaction, reference)
+        back = _brought_back(transaction, reference)
+    entry = find_archived(runtime, caller.organization_id, reference, now, caller.actor) if back is None else None
     if back is not None:
         return {"order_id": str(back), "was_in": Location.RESTORED, "restored": False}
     if entry is None:

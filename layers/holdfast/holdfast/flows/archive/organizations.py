@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from uuid import UUID
 
-from holdfast.archive.policy import ArchivePolicy, policy_from
+from holdfast.archive.policy import ArchivePolicy, ReconciliationType, policy_from
 from holdfast.runtime import Runtime
 
 _logger = logging.getLogger(__name__)
@@ -22,3 +22,26 @@ def organizations(runtime: Runtime, now: datetime, actor: str) -> Iterator[tuple
             _logger.exception("the archive settings of organization %s cannot be read", row.id)
             continue
         yield row.id, policy
+
+
+def least_recently_looked_at(
+    runtime: Runtime, now: datetime, actor: str, kind: ReconciliationType
+) -> list[tuple[UUID, datetime | None]]:
+    """Every organization with when the last whole look of a kind at its archive ended, the oldest first; where none
+    did, with when the first was begun, or ``None``."""
+    found: list[tuple[UUID, datetime | None]] = []
+    for organization_id, _ in organizations(runtime, now, actor):
+        with runtime.database.transaction(organization_id, now=now, actor=actor) as transaction:
+            since = transaction.value(
+                """
+                SELECT COALESCE(
+                    (SELECT r.created_at FROM archive.reconciliation_log r
+                      WHERE r.organization_id = :o AND r.type = :kind AND r.is_complete ORDER BY r.id DESC LIMIT 1),
+                    (SELECT r.created_at FROM archive.reconciliation_log r
+                      WHERE r.organization_id = :o AND r.type = :kind ORDER BY r.id LIMIT 1))
+                """,
+                o=organization_id,
+                kind=kind,
+            )
+        found.append((organization_id, since))
+    return sorted(found, key=lambda each: (each[1] is not None, each[1] or now))

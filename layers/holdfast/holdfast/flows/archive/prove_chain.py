@@ -1,15 +1,19 @@
-"""Prove an organization's whole chain: every batch, its leaves, and what it says of the batch before it."""
+"""Prove an organization's whole chain: every batch, its leaves, what it says of the batch before it, and what was put
+away of it where nobody can write it anew."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from holdfast.archive.policy import ReconciliationType
 from holdfast.database.transaction import Transaction
+from holdfast.flows.archive.chain_heads import PutAway, heads_put_away, put_head_away
 from holdfast.flows.archive.examine_orders import Finding, Tally, log_look, open_discrepancy
+from holdfast.flows.archive.organizations import least_recently_looked_at
+from holdfast.flows.archive.verify_archive import ACTOR, Verified, alert
 from holdfast.flows.operations.call_person import call_person
 from holdfast.flows.operations.process_names import Process
 from holdfast.runtime import Runtime
@@ -17,6 +21,8 @@ from holdfast.runtime import Runtime
 GENESIS: Final = bytes(32)
 """The root before the first batch."""
 PAGE_BATCHES: Final = 100
+LATE_AFTER: Final = timedelta(days=7)
+"""A chain that was not proven whole for longer is said to be late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,45 @@ class ChainProof:
     break_reason: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Reached:
+    """The last batch that was proven."""
+
+    position: int = 0
+    root: bytes = GENESIS
+    orders: int = 0
+    batch_id: UUID | None = None
+
+    def breaks(self, batch_id: UUID | None, reason: str) -> ChainProof:
+        return ChainProof(self.position, self.orders, self.root.hex(), True, self.position + 1, batch_id, reason)
+
+
+def prove_chains(runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]) -> Verified:
+    """Prove the chain of every organization, the one first that was not proven the longest; a head that was proven is
+    put away. A chain that is too long for one run is gone on with by the next."""
+    verified = Verified()
+    for organization_id, since in least_recently_looked_at(runtime, clock(), ACTOR, ReconciliationType.CHAIN):
+        if time_left_seconds() <= 0:
+            verified.finished = False
+            verified.late += since is not None and clock() - since > LATE_AFTER
+            continue
+        proof = prove_chain(runtime, organization_id, clock, time_left_seconds, actor=ACTOR)
+        verified.batches += proof.batches
+        verified.tally.checked += proof.orders
+        if proof.break_reason is not None:
+            verified.failed_batches += 1
+            subject = proof.break_batch_id or organization_id
+            broken = Tally(proof.orders, findings=[Finding(subject, "inconsistent", proof.break_reason)])
+            verified.tally.findings += broken.findings
+            alert(runtime, organization_id, subject, broken, what="the chain of the archive is broken")
+        elif not proof.finished:
+            verified.finished = False
+            verified.late += since is not None and clock() - since > LATE_AFTER
+        elif proof.batches:
+            put_head_away(runtime, organization_id, proof.batches, proof.root, clock())
+    return verified
+
+
 def prove_chain(
     runtime: Runtime,
     organization_id: UUID,
@@ -40,51 +85,117 @@ def prove_chain(
     *,
     actor: str,
 ) -> ChainProof:
-    """Compute every root anew, from the first batch to the head. A break stands open as a discrepancy of its batch."""
+    """Compute every root anew, up to the head, from where the last proof ended that had too little time, else from the
+    first batch. A break stands open as a discrepancy of its batch. Raises Transient while the bucket does not
+    answer."""
     began = time.monotonic()
-    position, previous, orders = 0, GENESIS, 0
+    put_away = heads_put_away(runtime, organization_id)
+    with runtime.database.transaction(organization_id, now=clock(), actor=actor) as transaction:
+        reached = _reached(transaction)
     while time_left_seconds() > 0:
-        with runtime.database.transaction(organization_id, now=clock(), actor=actor) as transaction:
-            page = transaction.rows(
-                """
-                SELECT b.id, b.root, b.orders, b.previous_root, b.chain_position
-                  FROM archive.archive_batches b
-                 WHERE b.organization_id = :o AND b.chain_position > :position
-                 ORDER BY b.chain_position LIMIT :limit
-                """,
-                o=organization_id,
-                position=position,
-                limit=PAGE_BATCHES,
-            )
-            for batch in page:
-                reason = transaction.value(
-                    "SELECT archive.break_of(:o, :batch_id, :position, CAST(:previous AS bytea))",
-                    o=organization_id,
-                    batch_id=batch.id,
-                    position=position + 1,
-                    previous=previous,
-                )
-                if reason is not None:
-                    proof = ChainProof(position, orders, previous.hex(), True, position + 1, batch.id, reason)
-                    return _record(transaction, proof, began)
-                position, previous, orders = position + 1, bytes(batch.root), orders + batch.orders
-            if len(page) < PAGE_BATCHES:
-                return _record(transaction, _head(transaction, position, previous, orders), began)
-    return ChainProof(position, orders, previous.hex(), finished=False)
+        page = runtime.database.transact(
+            organization_id,
+            lambda transaction, start=reached: _prove_page(transaction, start, put_away, began),  # type: ignore[misc]
+            now=clock(),
+            actor=actor,
+            # The last page and the head are of the same moment: a batch that is sealed between them breaks nothing.
+            one_snapshot=True,
+        )
+        if isinstance(page, ChainProof):
+            return page
+        reached = page
+    proof = ChainProof(reached.position, reached.orders, reached.root.hex(), finished=False)
+    with runtime.database.transaction(organization_id, now=clock(), actor=actor) as transaction:
+        _log(transaction, proof, Tally(checked=proof.orders), began, reached.batch_id)
+    return proof
 
 
-def _head(transaction: Transaction, position: int, root: bytes, orders: int) -> ChainProof:
-    """The head says how long the chain is: a tail that was cut off shows here."""
+def _reached(transaction: Transaction) -> _Reached:
+    """Where the last proof ended, if it had too little time. What is kept of it is believed as far as a batch goes on
+    from it; the next proof from the first batch on does not need it."""
+    row = transaction.row(
+        """
+        SELECT r.is_complete, r.continues_after, r.details FROM archive.reconciliation_log r
+         WHERE r.organization_id = :o AND r.type = 'chain' ORDER BY r.id DESC LIMIT 1
+        """,
+        o=transaction.tenant,
+    )
+    if row is None or row.is_complete or row.continues_after is None:
+        return _Reached()
+    said = row.details
+    return _Reached(said["batches"], bytes.fromhex(said["root"]), said["orders"], row.continues_after)
+
+
+def _prove_page(transaction: Transaction, reached: _Reached, put_away: PutAway, began: float) -> _Reached | ChainProof:
+    """The next batches; the proof, once there are no more or one breaks the chain."""
+    tenant = transaction.tenant
+    page = transaction.rows(
+        """
+        SELECT b.id, b.root, b.orders FROM archive.archive_batches b
+         WHERE b.organization_id = :o AND b.chain_position > :position ORDER BY b.chain_position LIMIT :limit
+        """,
+        o=tenant,
+        position=reached.position,
+        limit=PAGE_BATCHES,
+    )
+    for batch in page:
+        position = reached.position + 1
+        reason = transaction.value(
+            "SELECT archive.break_of(:o, :batch_id, :position, CAST(:previous AS bytea))",
+            o=tenant,
+            batch_id=batch.id,
+            position=position,
+            previous=reached.root,
+        )
+        if reason is None and (key := put_away.contradiction(position, bytes(batch.root))) is not None:
+            reason = _otherwise(key)
+        if reason is not None:
+            return _record(transaction, reached.breaks(batch.id, reason), began)
+        reached = _Reached(position, bytes(batch.root), reached.orders + batch.orders, batch.id)
+    if len(page) == PAGE_BATCHES:
+        return reached
+    return _record(transaction, _head(transaction, reached, put_away), began)
+
+
+def _head(transaction: Transaction, reached: _Reached, put_away: PutAway) -> ChainProof:
+    """The head says how long the chain is, and so does what was put away: a tail that was cut off shows here."""
     head = transaction.row(
         "SELECT position, root FROM archive.chain_heads WHERE organization_id = :o", o=transaction.tenant
     )
-    expected = (head.position, bytes(head.root)) if head is not None else (0, GENESIS)
-    if expected != (position, root):
-        reason = f"the head stands at position {expected[0]}, the last batch at {position}"
-        if expected[0] == position:
-            reason = "the head has another root than the last batch"
-        return ChainProof(position, orders, root.hex(), True, position + 1, None, reason)
-    return ChainProof(position, orders, root.hex(), finished=True)
+    position, root = (head.position, bytes(head.root)) if head is not None else (0, GENESIS)
+    if position != reached.position:
+        return reached.breaks(None, f"the head stands at position {position}, the last batch at {reached.position}")
+    if root != reached.root:
+        return reached.breaks(None, "the head has another root than the last batch")
+    if (other := _contradicted(transaction, put_away)) is not None:
+        return other
+    if (beyond := put_away.beyond(position)) is not None:
+        return reached.breaks(None, f"the chain was longer once: position {beyond[0]} was put away as {beyond[1]}")
+    if put_away.unreadable:
+        return reached.breaks(None, f"what was put away of the chain cannot be read: {put_away.unreadable[0]}")
+    return ChainProof(reached.position, reached.orders, reached.root.hex(), finished=True)
+
+
+def _contradicted(transaction: Transaction, put_away: PutAway) -> ChainProof | None:
+    """The first batch of the whole chain that was put away otherwise, wherever this proof began."""
+    batches = transaction.rows(
+        """
+        SELECT b.id, b.root, b.chain_position, b.previous_root FROM archive.archive_batches b
+         WHERE b.organization_id = :o AND b.chain_position = ANY (CAST(:positions AS bigint[]))
+         ORDER BY b.chain_position
+        """,
+        o=transaction.tenant,
+        positions=list(put_away.roots),
+    )
+    for batch in batches:
+        if (key := put_away.contradiction(batch.chain_position, bytes(batch.root))) is not None:
+            before = _Reached(batch.chain_position - 1, bytes(batch.previous_root))
+            return before.breaks(batch.id, _otherwise(key))
+    return None
+
+
+def _otherwise(key: str) -> str:
+    return f"its root is not the one that was put away: {key}"
 
 
 def _record(transaction: Transaction, proof: ChainProof, began: float) -> ChainProof:
@@ -112,11 +223,19 @@ def _record(transaction: Transaction, proof: ChainProof, began: float) -> ChainP
             now=transaction.now,
             actor=transaction.actor,
         )
+    _log(transaction, proof, tally, began)
+    return proof
+
+
+def _log(
+    transaction: Transaction, proof: ChainProof, tally: Tally, began: float, continues_after: UUID | None = None
+) -> None:
     log_look(
         transaction,
         ReconciliationType.CHAIN,
         tally,
         duration_ms=int((time.monotonic() - began) * 1000),
-        details={"batches": proof.batches, "root": proof.root},
+        is_complete=proof.finished,
+        continues_after=continues_after,
+        details={"batches": proof.batches, "root": proof.root, "orders": proof.orders},
     )
-    return proof

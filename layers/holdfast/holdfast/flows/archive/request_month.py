@@ -16,10 +16,10 @@ _RESTORES: Final = """
     SELECT r.id, to_char(r.month, 'YYYY-MM') AS month, r.state, r.orders, r.stays_until, r.reason, r.requested_by,
            r.failure, r.created_at, r.finished_at,
            (SELECT COALESCE(sum(f.row_groups), 0) FROM archive.cold_files f WHERE f.organization_id = r.organization_id
-               AND f.month = r.month AND f.state = 'verified')::bigint AS row_groups,
+               AND f.month = r.month AND f.verified_at IS NOT NULL)::bigint AS row_groups,
            (SELECT COALESCE(sum(CASE WHEN f.id = r.file_id THEN r.row_groups ELSE f.row_groups END), 0)
               FROM archive.cold_files f WHERE f.organization_id = r.organization_id AND f.month = r.month
-               AND f.state = 'verified' AND f.id <= r.file_id)::bigint AS row_groups_done
+               AND f.verified_at IS NOT NULL AND f.id <= r.file_id)::bigint AS row_groups_done
       FROM archive.month_restores r
      WHERE r.organization_id = :organization_id
 """
@@ -43,7 +43,7 @@ def request_month(
         is_there = transaction.value(
             """
             SELECT EXISTS (SELECT 1 FROM archive.cold_files f WHERE f.organization_id = :organization_id
-                              AND f.month = :month AND f.state = 'verified')
+                              AND f.month = :month AND f.verified_at IS NOT NULL)
             """,
             **asked,
         )

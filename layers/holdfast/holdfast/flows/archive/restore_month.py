@@ -123,6 +123,8 @@ def _bring_month(
 
 
 def _files(runtime: Runtime, organization_id: UUID, claimed: _Claimed, now: datetime) -> list[_File]:
+    """Every file that orders of the month went into, also one that is broken since: without it the month is not whole.
+    One that was never proven is left out; the rows of its orders never went."""
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
         # A run that died may be making the same partition at this moment: whoever comes second finds it made.
         transaction.execute("SELECT pg_advisory_xact_lock(hashtext('archive.month_restores'))")
@@ -130,7 +132,7 @@ def _files(runtime: Runtime, organization_id: UUID, claimed: _Claimed, now: date
         rows = transaction.rows(
             """
             SELECT f.id, f.path, f.digest FROM archive.cold_files f
-             WHERE f.organization_id = :o AND f.month = :month AND f.state = 'verified'
+             WHERE f.organization_id = :o AND f.month = :month AND f.verified_at IS NOT NULL
                AND (CAST(:file_id AS uuid) IS NULL OR f.id >= CAST(:file_id AS uuid)) ORDER BY f.id
             """,
             o=organization_id,

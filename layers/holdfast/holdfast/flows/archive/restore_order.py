@@ -9,8 +9,9 @@ from uuid import UUID
 
 from holdfast.archive.policy import ReconciliationType
 from holdfast.database.transaction import Transaction
-from holdfast.flows.archive.archived_documents import Entry, find_entry, open_document, read_document
+from holdfast.flows.archive.archived_documents import Entry, open_document, read_document
 from holdfast.flows.archive.examine_orders import Tally, log_look
+from holdfast.flows.archive.find_archived import find_archived
 from holdfast.runtime import Runtime
 from holdfast.values.errors import NotFound
 
@@ -31,8 +32,7 @@ def restore_order(runtime: Runtime, organization_id: UUID, order_id: UUID, now: 
     The archive keeps its copy: archiving the order again adds a version. Raises NotFound for an order that is not
     in the archive.
     """
-    with runtime.database.transaction(organization_id, now=now, actor=actor) as transaction:
-        entry = find_entry(transaction, str(order_id))
+    entry = find_archived(runtime, organization_id, str(order_id), now, actor)
     if entry is None:
         raise NotFound("there is no such order in the archive")
     text = read_document(runtime, organization_id, entry, now, actor)
@@ -77,9 +77,9 @@ def recall_for_event(
     event_id = UUID(claimed["id"])
     with runtime.database.transaction(organization_id, now=now, actor=actor) as transaction:
         reference = transaction.row(_REFERENCE, organization_id=organization_id, event_id=event_id)
-        entry = None if reference is None else find_entry(transaction, str(reference.order_id))
     if reference is None:
         return claimed
+    entry = find_archived(runtime, organization_id, str(reference.order_id), now, actor)
     if entry is not None:
         text = read_document(runtime, organization_id, entry, now, actor)
         if f'"gateway_event_id": "{claimed["gateway_event_id"]}"' in text and claimed["order_id"] is None:

@@ -3,14 +3,15 @@
 import random
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime
-from typing import Final
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Final
 from uuid import UUID
 
-from holdfast.archive.policy import ALERT_ABOVE_FRACTION, BATCH_MAX_ORDERS, ReconciliationType
+from holdfast.archive.policy import ALERT_ABOVE_FRACTION, BATCH_MAX_ORDERS, ReconciliationType, month_before, month_of
 from holdfast.database.transaction import Transaction
 from holdfast.flows.archive.examine_orders import Tally, examine, log_look
-from holdfast.flows.archive.organizations import organizations
+from holdfast.flows.archive.organizations import least_recently_looked_at, organizations
 from holdfast.flows.archive.verify_archive import ACTOR, Verified, alert, report
 from holdfast.runtime import Runtime
 
@@ -88,31 +89,68 @@ def _by_chance(transaction: Transaction, orders: int, dice: random.Random) -> li
     return dice.sample(sorted(found.items()), min(orders, len(found)))
 
 
-def full_scan(runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]) -> Verified:
-    """Look at every order of every batch, batch by batch; the next run goes on after the last batch of this one."""
+def full_scan(
+    runtime: Runtime,
+    clock: Callable[[], datetime],
+    time_left_seconds: Callable[[], float],
+    *,
+    only_due: bool = False,
+) -> Verified:
+    """Look at every order of every batch, batch by batch, the archive first that was not looked at whole the longest;
+    the next run goes on after the last batch of this one. ``only_due``: not at what was looked at whole in this
+    month."""
     verified = Verified()
-    for organization_id, _ in organizations(runtime, clock(), ACTOR):
-        after = _continues_after(runtime, organization_id, clock())
-        began = time.monotonic()
-        looks: list[tuple[UUID, Tally]] = []
-        while (batch_id := _next_batch(runtime, organization_id, after, clock())) is not None:
-            if time_left_seconds() <= 0:
-                verified.finished = False
-                break
-            looks.append((batch_id, _scan(runtime, organization_id, batch_id, clock())))
-            after = batch_id
-        with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
-            _log_looks(
-                transaction,
-                ReconciliationType.FULL_SCAN,
-                looks,
-                began,
-                continues_after=None if verified.finished else after,
-            )
-        _count(runtime, organization_id, looks, verified)
-        if not verified.finished:
-            break
+    for organization_id, _ in least_recently_looked_at(runtime, clock(), ACTOR, ReconciliationType.FULL_SCAN):
+        round_ = _round(runtime, organization_id, clock())
+        if only_due and round_.is_over:
+            continue
+        if time_left_seconds() > 0:
+            _look_through(runtime, organization_id, round_, clock, time_left_seconds, verified)
+        else:
+            verified.finished = False
+        verified.late += _round(runtime, organization_id, clock()).is_late
     return verified
+
+
+def _look_through(
+    runtime: Runtime,
+    organization_id: UUID,
+    round_: "_Round",
+    clock: Callable[[], datetime],
+    time_left_seconds: Callable[[], float],
+    verified: Verified,
+) -> None:
+    after, began = round_.after, time.monotonic()
+    looks: list[tuple[UUID, Tally]] = []
+    is_whole = True
+    while (batch_id := _next_batch(runtime, organization_id, after, clock())) is not None:
+        if time_left_seconds() <= 0:
+            verified.finished = is_whole = False
+            break
+        looks.append((batch_id, _scan(runtime, organization_id, batch_id, clock())))
+        after = batch_id
+    with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
+        _log_looks(
+            transaction,
+            ReconciliationType.FULL_SCAN,
+            looks,
+            began,
+            continues_after=None if is_whole else after,
+            details={"month": f"{round_.month:%Y-%m}"},
+        )
+    _count(runtime, organization_id, looks, verified)
+
+
+def count_open(runtime: Runtime, clock: Callable[[], datetime]) -> int:
+    """How many discrepancies stand open, of every organization and whoever found them: a look, a reader, a proof."""
+    found = 0
+    for organization_id, _ in organizations(runtime, clock(), ACTOR):
+        with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
+            found += transaction.value(
+                "SELECT count(*) FROM archive.discrepancies d WHERE d.organization_id = :o AND d.resolved_at IS NULL",
+                o=organization_id,
+            )
+    return found
 
 
 def _scan(runtime: Runtime, organization_id: UUID, batch_id: UUID, now: datetime) -> Tally:
@@ -142,16 +180,35 @@ def _next_batch(runtime: Runtime, organization_id: UUID, after: UUID, now: datet
     return found
 
 
-def _continues_after(runtime: Runtime, organization_id: UUID, now: datetime) -> UUID:
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """A look at a whole archive: the month it was begun for, where it goes on, whether this month's is over, and
+    whether a month ended without one."""
+
+    month: date
+    after: UUID
+    is_over: bool
+    is_late: bool
+
+
+def _round(runtime: Runtime, organization_id: UUID, now: datetime) -> _Round:
+    """The round that is under way; where none is, the one of this month."""
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
-        after: UUID | None = transaction.value(
+        row = transaction.row(
             """
-            SELECT r.continues_after FROM archive.reconciliation_log r
+            SELECT r.is_complete, r.continues_after, r.created_at, r.details ->> 'month' AS month
+              FROM archive.reconciliation_log r
              WHERE r.organization_id = :o AND r.type = 'full_scan' ORDER BY r.id DESC LIMIT 1
             """,
             o=organization_id,
         )
-    return after or UUID(int=0)
+    this_month = month_of(now)
+    if row is None:
+        return _Round(this_month, UUID(int=0), is_over=False, is_late=False)
+    month = month_of(row.created_at) if row.month is None else date.fromisoformat(f"{row.month}-01")
+    if row.is_complete:
+        return _Round(this_month, UUID(int=0), is_over=month == this_month, is_late=month < month_before(this_month))
+    return _Round(month, row.continues_after or UUID(int=0), is_over=False, is_late=month < this_month)
 
 
 def _log_looks(
@@ -161,6 +218,7 @@ def _log_looks(
     began: float,
     *,
     continues_after: UUID | None = None,
+    details: dict[str, Any] | None = None,
 ) -> None:
     total = Tally()
     for batch_id, tally in looks:
@@ -175,6 +233,7 @@ def _log_looks(
         duration_ms=duration_ms,
         is_complete=continues_after is None,
         continues_after=continues_after,
+        details=details,
     )
 
 

@@ -42,10 +42,12 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Verified:
-    """What one run looked at and found; ``finished`` is false when the time ran out first."""
+    """What one run looked at and found; ``finished`` is false when the time ran out first. ``late``: how many archives
+    are without the whole look that they should have had by now."""
 
     batches: int = 0
     failed_batches: int = 0
+    late: int = 0
     finished: bool = True
     tally: Tally = field(default_factory=Tally)
 
@@ -213,11 +215,19 @@ def report(transaction: Transaction, batch_id: UUID, tally: Tally, *, is_failed:
     )
 
 
-def alert(runtime: Runtime, organization_id: UUID, batch_id: UUID, tally: Tally) -> None:
-    """Call people: more than one in a hundred is wrong. The record stands already: a topic that fails costs nothing."""
+def alert(
+    runtime: Runtime,
+    organization_id: UUID,
+    batch_id: UUID,
+    tally: Tally,
+    *,
+    what: str = "archived orders are not as they were sealed",
+) -> None:
+    """Call people: more than one in a hundred is wrong, or the chain. The record stands already: a topic that fails
+    costs nothing."""
     try:
         runtime.alerts.publish(
-            "[holdfast] high: archived orders are not as they were sealed",
+            f"[holdfast] high: {what}",
             {
                 "organization_id": str(organization_id),
                 "batch_id": str(batch_id),

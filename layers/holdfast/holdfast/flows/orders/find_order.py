@@ -6,7 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
-from holdfast.flows.archive.archived_documents import find_entry, view_archived
+from holdfast.flows.archive.archived_documents import view_archived
+from holdfast.flows.archive.find_archived import find_archived
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation, require
 from holdfast.values.caller import Caller, CallerKind
@@ -37,28 +38,28 @@ def _find_active(runtime: Runtime, caller: Caller, reference: str, now: datetime
 
 
 def _find_archived(runtime: Runtime, caller: Caller, reference: str, now: datetime) -> Mapping[str, Any]:
-    with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
-        entry = find_entry(transaction, reference)
-        if entry is None or not _may_see(transaction, caller, entry.customer_id):
-            raise NotFound("there is no such order")
+    entry = find_archived(runtime, caller.organization_id, reference, now, caller.actor)
+    if entry is None or not _may_see(runtime, caller, entry.customer_id, now):
+        raise NotFound("there is no such order")
     return view_archived(runtime, caller.organization_id, entry, now, caller.actor)
 
 
-def _may_see(transaction: Transaction, caller: Caller, customer_id: UUID) -> bool:
+def _may_see(runtime: Runtime, caller: Caller, customer_id: UUID, now: datetime) -> bool:
     if caller.kind is CallerKind.STAFF:
         return True
-    return bool(
-        transaction.value(
-            """
-            SELECT c.id = :guest_id OR c.auth_subject = :subject FROM tenancy.customers c
-             WHERE c.organization_id = :organization_id AND c.id = :customer_id AND c.deleted_at IS NULL
-            """,
-            organization_id=transaction.tenant,
-            customer_id=customer_id,
-            subject=caller.subject if caller.kind is CallerKind.CUSTOMER else None,
-            guest_id=caller.guest_id,
+    with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
+        return bool(
+            transaction.value(
+                """
+                SELECT c.id = :guest_id OR c.auth_subject = :subject FROM tenancy.customers c
+                 WHERE c.organization_id = :organization_id AND c.id = :customer_id AND c.deleted_at IS NULL
+                """,
+                organization_id=transaction.tenant,
+                customer_id=customer_id,
+                subject=caller.subject if caller.kind is CallerKind.CUSTOMER else None,
+                guest_id=caller.guest_id,
+            )
         )
-    )
 
 
 def order_id_of(

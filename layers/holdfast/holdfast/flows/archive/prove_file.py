@@ -1,0 +1,106 @@
+"""Read a file of cold storage and prove it: every order of it is what was sealed, and what the columns beside it
+say."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+from holdfast.archive.merkle import leaf_hash, merkle_root
+from holdfast.flows.archive.sealed_parts import as_array
+from holdfast.runtime import Runtime
+from holdfast.storage.order_files import file_digest, orders_said, read_rows
+from holdfast.values.errors import HoldfastError
+
+ACTOR: Final = "system:cold_export"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_SAID_BY: Final = {
+    "order_id": "id",
+    "total_minor": "total",
+    "refunded_minor": "refunded",
+    **{name: name for name in ("order_number", "status", "payment_status", "fulfillment_status", "currency")},
+}
+"""The columns of a file, and what the document calls them."""
+RowGroupLook = Callable[[int, Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]], None]
+"""Gets a row group that was just proven: its number, its rows, and what their documents say of their orders."""
+
+
+class UnprovenFile(HoldfastError):
+    """What came back from the bucket is not what the archive holds: nothing of it goes from here."""
+
+
+@dataclass(slots=True)
+class Contents:
+    """What a file holds, counted while it is read back."""
+
+    orders: int
+    row_groups: int
+    size_bytes: int
+    digest: str
+    merkle_root: str
+    totals: dict[str, dict[str, int]]
+    places: list[tuple[UUID, int, int]]
+
+
+def prove_file(
+    runtime: Runtime, organization_id: UUID, path: Path, now: datetime, look: RowGroupLook | None = None
+) -> Contents:
+    """Read a file and hold every order of it against what was sealed, and against the columns beside it.
+
+    Raises UnprovenFile.
+    """
+    leaves: list[bytes] = []
+    places: list[tuple[UUID, int, int]] = []
+    totals: dict[str, dict[str, int]] = {}
+    row_groups = 0
+    for number, rows in read_rows(path):
+        row_groups = number + 1
+        sealed = _sealed(runtime, organization_id, rows, now)
+        for row in rows:
+            order_id, version = UUID(row["order_id"]), row["version"]
+            checksum = sha256(row["document"].encode()).digest()
+            if f"{order_id} {version} {checksum.hex()}" not in sealed or row["checksum"] != checksum.hex():
+                raise UnprovenFile(f"order {order_id}, version {version}, is not what was sealed")
+            leaves.append(leaf_hash(order_id, version, checksum))
+            places.append((order_id, version, number))
+            total = totals.setdefault(row["currency"], {"orders": 0, "total_minor": 0, "refunded_minor": 0})
+            total["orders"] += 1
+            total["total_minor"] += row["total_minor"]
+            total["refunded_minor"] += row["refunded_minor"]
+        said = _check_columns(rows)
+        if look is not None:
+            look(number, rows, said)
+    if len(set(places)) != len(places) or len({place[:2] for place in places}) != len(places):
+        raise UnprovenFile("an order is in the file twice")
+    root = merkle_root(leaves).hex()
+    return Contents(len(places), row_groups, path.stat().st_size, file_digest(path).hex(), root, totals, places)
+
+
+def _sealed(runtime: Runtime, organization_id: UUID, rows: Sequence[Mapping[str, Any]], now: datetime) -> set[str]:
+    """Order, version and checksum of every leaf that the chain has of these orders."""
+    with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
+        leaves: str | None = transaction.value(
+            """
+            SELECT string_agg(l.order_id || ' ' || l.version || ' ' || encode(l.checksum, 'hex'), ',')
+              FROM archive.batch_leaves l
+             WHERE l.organization_id = :o AND l.order_id = ANY (CAST(:order_ids AS uuid[]))
+            """,
+            o=organization_id,
+            order_ids=as_array(UUID(row["order_id"]) for row in rows),
+        )
+    return set(leaves.split(",")) if leaves else set()
+
+
+def _check_columns(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What the documents say of their orders, which the columns say too."""
+    said = orders_said([row["document"] for row in rows])
+    for row, says in zip(rows, said, strict=True):
+        placed_after = datetime.fromisoformat(says["created_at"]) - _EPOCH
+        differs = any(row[column] != says[name] for column, name in _SAID_BY.items())
+        if differs or placed_after // _MICROSECOND != row["ordered_at"]:
+            raise UnprovenFile(f"the columns of order {row['order_id']} say something else than its document")
+    return said
