@@ -123,14 +123,17 @@ def find_differences(transaction: Transaction) -> list[Mapping[str, Any]]:
 def _give_back(
     runtime: Runtime, organization_id: UUID, found: Mapping[str, Any], clock: Callable[[], datetime]
 ) -> bool:
-    """Decide the return of stray money, where that is clear: the order is over, and its return was never given up."""
+    """Decide the return of stray money, where that is clear: the order is over, and its return was not given up."""
     if found["kind"] != DifferenceKind.CAPTURED_WITHOUT_LIVE_ORDER:
         return False
     with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
         order = lock_order(transaction, found["order_id"])
         payment = order.payment(found["payment_id"])
-        if order.status not in TERMINAL or payment.is_owed_back:
+        if order.status not in TERMINAL:
             return False
         write(transaction, order, Settlement(order_id=order.id, return_money_of=((payment.id, "late_payment"),)))
+        # What was given up with the money in hand is not begun again.
+        if not lock_order(transaction, order.id).payment(payment.id).is_being_returned:
+            return False
     return_money_owed(runtime, organization_id, order.id, clock)
     return True

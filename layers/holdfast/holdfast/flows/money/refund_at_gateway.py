@@ -21,11 +21,16 @@ class RefundTooOld(Rejected):
 
 
 def ask_for_refund(
-    payment: LockedPayment, refund: LockedRefund, clock: Callable[[], datetime], gateway: Gateway
+    payment: LockedPayment,
+    refund: LockedRefund,
+    may_be_executed: bool,
+    clock: Callable[[], datetime],
+    gateway: Gateway,
 ) -> GatewayEvent:
     """The same refund is always the same request under the same key: asking twice refunds once, while the gateway
-    remembers the key. Raises RefundTooOld after that, for then it could be made a second time."""
-    if (clock() - uuid7_time(refund.id)).total_seconds() > gateway.repeatable_seconds:
+    remembers the key. Raises RefundTooOld after that where it ``may_be_executed`` already, for then it could be made a
+    second time."""
+    if may_be_executed and age_seconds(refund, clock()) > gateway.repeatable_seconds:
         raise RefundTooOld(
             f"nothing is known of refund {refund.id}, and it is too old to be asked for again: see {payment.gateway}"
         )
@@ -39,6 +44,11 @@ def ask_for_refund(
         deadline_seconds=GATEWAY_DEADLINE_SECONDS,
     )
     return _event(snapshot, payment, refund.id, clock())
+
+
+def age_seconds(refund: LockedRefund, now: datetime) -> float:
+    """How old the refund's key is."""
+    return (now - uuid7_time(refund.id)).total_seconds()
 
 
 def look_at_refund(
