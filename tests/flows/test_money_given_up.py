@@ -1,4 +1,4 @@
-"""Money owed back while its gateway is away for long: what surely was not executed is no attempt, and is not given up."""
+"""Money owed back while its gateway is away for long: what surely was not executed is no attempt, and not given up."""
 
 from datetime import timedelta
 

@@ -2,8 +2,8 @@
 
 A row of ``orders.order_operations`` is committed with its decision. Whoever carries it out claims it first: the attempt
 is counted and a lease keeps others away, both committed before the gateway is asked, so that an operation that kills
-its process runs out of attempts too. Who dies leaves it due; the watchdog finds it. An attempt of which the gateway surely
-did nothing is taken back: those that count are the ones that may have been executed.
+its process runs out of attempts too. Who dies leaves it due; the watchdog finds it. An attempt of which the gateway
+surely did nothing is taken back: those that count are the ones that may have been executed.
 """
 
 from collections.abc import Sequence
@@ -137,7 +137,8 @@ def take_back_attempt(transaction: Transaction, owed: Owed, why: str | None = No
     transaction.execute(
         """
         UPDATE orders.order_operations
-           SET attempts = GREATEST(attempts - 1, 0), next_attempt_at = :retry_at, last_error = COALESCE(:why, last_error)
+           SET attempts = GREATEST(attempts - 1, 0), next_attempt_at = :retry_at,
+               last_error = COALESCE(:why, last_error)
          WHERE organization_id = :organization_id AND id = :id AND state = 'running'
         """,
         organization_id=transaction.tenant,

@@ -145,9 +145,8 @@ def _next_call(
         refund = order.refund(operation.subject_id)
         if not refund.is_open:
             return None
-        if underway is None:
-            return _ask_for(transaction, payment, refund, operation, clock)
-        return partial(look_at_refund, payment, refund, clock)
+        look = partial(look_at_refund, payment, refund, clock)
+        return look if underway is not None else _ask_for(transaction, payment, refund, operation, clock)
     if payment.is_open or payment.is_held:
         _wait_for_what_is_on_its_way(transaction, payment)
         return partial(_find_or_cancel, transaction.tenant, order, payment, operation, clock)
