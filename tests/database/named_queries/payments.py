@@ -78,8 +78,8 @@ NAMED: dict[str, Named] = {
     ),
     "refunds pending": Named(
         statement(
-            "SELECT organization_id, id FROM payments.refunds WHERE status IN ('pending', 'processing')"
-            " ORDER BY created_at LIMIT 50"
+            "SELECT id FROM payments.refunds WHERE organization_id = :o AND status IN ('pending', 'processing')"
+            " AND created_at <= now() - interval '10 days' LIMIT 500"
         ),
         SYSTEM,
     ),
@@ -95,7 +95,7 @@ NAMED: dict[str, Named] = {
     "refunds of an item": Named(
         statement("SELECT id FROM payments.refund_items WHERE organization_id = :o AND order_item_id = :order")
     ),
-    "money owed back that is due": Named(lambda r, s: resume_returns(r, lambda: s.now, OUT_OF_TIME), SYSTEM),
+    "money owed back that is due": Named(lambda r, s: resume_returns(r, lambda: s.now, OUT_OF_TIME), SYSTEM, 1_100),
     "operations of an order": Named(in_tenant(lambda t, s: claim_due(t, s.order_id, tuple(Kind)))),
     "a settled decision, written": Named(in_tenant(settle), in_functions=True),
 }

@@ -202,7 +202,7 @@ class MoneyTotals(BaseModel):
 
 
 class MoneyDifference(BaseModel):
-    """Where orders, payments and gateways disagree; ``subject_id`` is the order, payment or event it is about."""
+    """Where orders, payments and gateways disagree; ``subject_id`` is the order, payment, refund or event it is about."""
 
     id: UUID
     day: date
@@ -216,6 +216,7 @@ class MoneyDifference(BaseModel):
         "unmatched_event",
         "authorization_expiring",
         "undecided_too_long",
+        "refund_undecided",
     ]
     order_id: UUID | None
     payment_id: UUID | None
