@@ -202,7 +202,7 @@ class MoneyTotals(BaseModel):
 
 
 class MoneyDifference(BaseModel):
-    """Where orders, payments and gateways disagree; ``subject_id`` is the order, payment, refund or event it is about."""
+    """Where orders, payments and gateways disagree; ``subject_id``: the order, payment, refund or event it is about."""
 
     id: UUID
     day: date
