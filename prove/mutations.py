@@ -178,7 +178,7 @@ def _new_refund_key_each_time() -> None:
             return self._gateway.refund(*arguments, **{**options, "idempotency_key": secrets.token_hex(16)})
 
     known: Callable[..., Any] = refund_at_gateway.ask_for_refund
-    everywhere("ask_for_refund", lambda *told: known(*told[:-1], Forgetful(told[-1])))
+    everywhere("ask_for_refund", lambda payment, refund, clock, one: known(payment, refund, clock, Forgetful(one)))
 
 
 # --- events, dead letters, messages -----------------------------------------------------------------------------------

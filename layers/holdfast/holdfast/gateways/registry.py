@@ -81,6 +81,8 @@ class Wiring:
 
     connect: Callable[[Means, GatewayCredentials], Gateway]
     verifier: Callable[[Means], Verify]
+    repeatable_seconds: float
+    """How long its keys are surely known (see ``Gateway.repeatable_seconds``)."""
     webhook_answer: WebhookAnswer = WebhookAnswer()
     can_be_asked: bool = True
     """Whether ``fetch`` tells more than is known; else webhooks alone do, and nothing can be reconciled by asking."""
@@ -105,22 +107,26 @@ GATEWAYS: Final[Mapping[str, Wiring]] = {
     "stripe": Wiring(
         lambda means, account: StripeGateway(account, pool=means.pool, base_url=means.settings.stripe_base_url),
         lambda _: verify_stripe,
+        repeatable_seconds=StripeGateway.repeatable_seconds,
     ),
     "paypal": Wiring(
         lambda means, account: PayPalGateway(
             account, pool=means.pool, tokens=means.paypal_tokens, base_url=means.settings.paypal_base_url
         ),
         _paypal_verifier,
+        repeatable_seconds=PayPalGateway.repeatable_seconds,
         multiple_captures=PayPalGateway.multiple_captures,
         refunds_captures=True,
     ),
     "square": Wiring(
         lambda means, account: SquareGateway(account, pool=means.pool, base_url=means.settings.square_base_url),
         lambda _: verify_square,
+        repeatable_seconds=SquareGateway.repeatable_seconds,
     ),
     "adyen": Wiring(
         lambda means, account: AdyenGateway(account, pool=means.pool, base_url=means.settings.adyen_base_url),
         lambda _: verify_adyen,
+        repeatable_seconds=AdyenGateway.repeatable_seconds,
         webhook_answer=WebhookAnswer(ADYEN_ANSWER, "text/plain"),
         can_be_asked=False,
         multiple_captures=AdyenGateway.multiple_captures,

@@ -260,12 +260,38 @@ class RefoldPage(BaseModel):
     next_after: UUID | None
 
 
+class OwedOperation(BaseModel):
+    """Money that is to be returned, and how far that is. ``subject_id`` is the refund, if it is about one;
+    ``attempts`` are those that its gateway may have executed."""
+
+    id: UUID
+    order_id: UUID
+    payment_id: UUID
+    operation: Literal["refund", "return_money"]
+    subject_id: UUID | None
+    amount_minor: int | None
+    reason: str | None
+    state: Literal["running", "done", "failed"]
+    attempts: int
+    last_error: str | None
+    next_attempt_at: datetime
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class OwedOperationAnswer(BaseModel):
+    """One operation."""
+
+    operation: OwedOperation
+
+
 ANSWERS: tuple[type[BaseModel], ...] = (
     *address_review_views.ANSWERS,
     DisputePage,
     GatewayHealth,
     MoneyReport,
     OrderTimeline,
+    OwedOperationAnswer,
     ProcessFailureAnswer,
     ProcessFailureCounts,
     ProcessFailurePage,

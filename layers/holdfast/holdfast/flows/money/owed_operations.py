@@ -148,9 +148,9 @@ def take_back_attempt(transaction: Transaction, owed: Owed, why: str | None = No
     )
 
 
-def may_be_executed(transaction: Transaction, owed: Owed) -> bool:
-    """Whether any attempt before this one, of whatever gives money of the payment back, may have been executed. The
-    caller holds the order's lock."""
+def may_be_executed(transaction: Transaction, order_id: UUID, payment_id: UUID, *, but_attempts: int = 0) -> bool:
+    """Whether a gateway may have executed any attempt to give money of the payment back, beside so many that are the
+    caller's and are only begun. The caller holds the order's lock."""
     attempts = transaction.value(
         """
         SELECT COALESCE(sum(attempts), 0) FROM orders.order_operations
@@ -158,10 +158,10 @@ def may_be_executed(transaction: Transaction, owed: Owed) -> bool:
            AND operation IN ('refund', 'return_money')
         """,
         organization_id=transaction.tenant,
-        order_id=owed.order_id,
-        payment_id=owed.payment_id,
+        order_id=order_id,
+        payment_id=payment_id,
     )
-    return int(attempts) > 1
+    return int(attempts) > but_attempts
 
 
 def wait(transaction: Transaction, owed: Owed, look_seconds: int) -> None:

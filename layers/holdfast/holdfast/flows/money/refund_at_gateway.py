@@ -9,6 +9,7 @@ from holdfast.flows.checkout.charge_payment import GATEWAY_DEADLINE_SECONDS
 from holdfast.flows.orders.locked_order import LockedPayment, LockedRefund
 from holdfast.gateways.answers import event_from_refund_snapshot
 from holdfast.gateways.port import Gateway, GatewayEvent, RefundSnapshot
+from holdfast.gateways.registry import GATEWAYS
 from holdfast.values.errors import Rejected
 from holdfast.values.ids import uuid7_time
 from holdfast.values.money import Money
@@ -21,19 +22,10 @@ class RefundTooOld(Rejected):
 
 
 def ask_for_refund(
-    payment: LockedPayment,
-    refund: LockedRefund,
-    may_be_executed: bool,
-    clock: Callable[[], datetime],
-    gateway: Gateway,
+    payment: LockedPayment, refund: LockedRefund, clock: Callable[[], datetime], gateway: Gateway
 ) -> GatewayEvent:
     """The same refund is always the same request under the same key: asking twice refunds once, while the gateway
-    remembers the key. Raises RefundTooOld after that where it ``may_be_executed`` already, for then it could be made a
-    second time."""
-    if may_be_executed and age_seconds(refund, clock()) > gateway.repeatable_seconds:
-        raise RefundTooOld(
-            f"nothing is known of refund {refund.id}, and it is too old to be asked for again: see {payment.gateway}"
-        )
+    remembers the key (``key_may_be_forgotten``)."""
     snapshot = gateway.refund(
         transaction_id(payment),
         Money(refund.amount, payment.currency),
@@ -46,9 +38,10 @@ def ask_for_refund(
     return _event(snapshot, payment, refund.id, clock())
 
 
-def age_seconds(refund: LockedRefund, now: datetime) -> float:
-    """How old the refund's key is."""
-    return (now - uuid7_time(refund.id)).total_seconds()
+def key_may_be_forgotten(payment: LockedPayment, refund: LockedRefund, now: datetime) -> bool:
+    """Whether asking for a refund that was asked for before could make it a second time."""
+    age_seconds = (now - uuid7_time(refund.id)).total_seconds()
+    return age_seconds > GATEWAYS[payment.gateway].repeatable_seconds
 
 
 def look_at_refund(

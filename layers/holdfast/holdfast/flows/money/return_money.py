@@ -37,7 +37,7 @@ from holdfast.flows.money.owed_operations import (
     try_later,
     wait,
 )
-from holdfast.flows.money.refund_at_gateway import RefundTooOld, age_seconds, ask_for_refund, look_at_refund
+from holdfast.flows.money.refund_at_gateway import RefundTooOld, ask_for_refund, key_may_be_forgotten, look_at_refund
 from holdfast.flows.money.refund_news import refund_failure, refund_row
 from holdfast.flows.money.refund_purses import purses_of
 from holdfast.flows.money.settlement import write
@@ -55,8 +55,6 @@ STEPS_MAX: Final = 13
 """Find, cancel, a refund of each of ten captures, and a look at the end: what needs more goes on in the next run."""
 PENDING_REFUND_LOOK_SECONDS: Final = 3600
 """How often a refund that the gateway has taken and not finished is asked about: its webhook may be lost."""
-KEY_KNOWN_SECONDS: Final = 3600
-"""No gateway forgets a key sooner: of a younger refund it does not matter whether it was asked for before."""
 ON_ITS_WAY_SECONDS: Final = 60
 """How long a charge that nothing was heard of is waited for: twice as long as the function that asks for it lives."""
 ACTOR: Final = "system:return_money"
@@ -172,8 +170,13 @@ def _ask_for(
     operation: Owed,
     clock: Callable[[], datetime],
 ) -> "partial[GatewayEvent]":
-    is_young = age_seconds(refund, transaction.now) < KEY_KNOWN_SECONDS
-    return partial(ask_for_refund, payment, refund, is_young or may_be_executed(transaction, operation), clock)
+    """Raises RefundTooOld for one that may have been made, and could be made a second time."""
+    forgotten = key_may_be_forgotten(payment, refund, transaction.now)
+    if forgotten and may_be_executed(transaction, operation.order_id, payment.id, but_attempts=1):
+        raise RefundTooOld(
+            f"nothing is known of refund {refund.id}, and it is too old to be asked for again: see {payment.gateway}"
+        )
+    return partial(ask_for_refund, payment, refund, clock)
 
 
 def _wait_for_what_is_on_its_way(transaction: Transaction, payment: LockedPayment) -> None:
@@ -267,10 +270,11 @@ def _postpone(runtime: Runtime, organization_id: UUID, operation: Owed, error: E
     says_nothing = isinstance(error, GatewayRefused) and not error.is_about_attempt
     refused = isinstance(error, Rejected) and not is_lost and not says_nothing
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
-        if surely_not_executed(error) and now - operation.created_at < timedelta(days=NOT_EXECUTED_MAX_DAYS):
+        if surely_not_executed(error):
             take_back_attempt(transaction, operation, reason_of(error))
-            return
-        if not (refused or is_lost or operation.is_last_attempt or surely_not_executed(error)):
+            if now - operation.created_at < timedelta(days=NOT_EXECUTED_MAX_DAYS):
+                return
+        elif not (refused or is_lost or operation.is_last_attempt):
             try_later(transaction, operation, reason_of(error))
             return
         finish(transaction, operation, End.FAILED, reason_of(error))
@@ -296,6 +300,7 @@ def _give_up(transaction: Transaction, operation: Owed, error: Exception, *, ref
     if operation.subject_id is not None:
         amount = order.refund(operation.subject_id).amount
         failure = refund_failure(order, payment, amount, str(error), operation.subject_id)
+        failure = (failure[0], failure[1], {**failure[2], "operation_id": str(operation.id)})
     else:
         name = Process.REFUND_FAILED if isinstance(error, RefundFailed) else Process.RETURN_MONEY
         failure = (name, f"money owed back could not be returned: {error}", payload)

@@ -1,4 +1,6 @@
 -- squawk-ignore-file ban-drop-constraint, constraint-missing-not-valid
+DROP TRIGGER audit ON orders.order_operations;
+
 CREATE OR REPLACE FUNCTION checkout.settle(p_organization_id uuid, p jsonb) RETURNS jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$

@@ -173,3 +173,7 @@ BEGIN
     RETURN checkout.order_view(p_organization_id, v_order_id);
 END
 $$;
+
+-- What was given up is begun again by a person, and that is kept.
+CREATE TRIGGER audit AFTER UPDATE OF state ON orders.order_operations FOR EACH ROW
+    WHEN (OLD.state = 'failed') EXECUTE FUNCTION operations.audit('organization_id', 'id');
