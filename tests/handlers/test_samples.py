@@ -248,6 +248,23 @@ def test_what_is_stored_is_announced_before_any_gateway_can_take_the_time(shop: 
     assert len(announced(shop.house)) == 1
 
 
+def test_a_queue_that_takes_nothing_stops_no_other_task_of_the_watchdog(shop: Door) -> None:
+    send(shop, "payment_webhooks/stripe_payment_intent_succeeded")
+    order_id = killed_before_the_gateway_was_asked(shop.house, items={SKU: 1})
+    shop.house.sql("UPDATE payments.payments SET next_check_at = now() - interval '1 hour'")
+    shop.house.sql("UPDATE payments.payment_events SET next_attempt_at = now() - interval '1 hour'")
+
+    def refuse(*_: object) -> None:
+        raise ConnectionError("no queue")
+
+    queue = shop.house.system.payment_events_queue
+    shop.house.system.__dict__["payment_events_queue"] = type("Queue", (), {"send_all": refuse})()
+    with pytest.raises(ConnectionError):
+        shop.invoke("payment_watchdog", shop.sample("payment_watchdog/tick"))
+    shop.house.system.__dict__["payment_events_queue"] = queue
+    assert shop.house.value("SELECT checks FROM payments.payments WHERE order_id = :id", id=order_id) == 1
+
+
 def test_the_keeper_of_the_dead_letters_looks_at_all_of_them(shop: Door) -> None:
     done = shop.invoke("dlq_retries", shop.sample("dlq_retries/tick"))
     assert done == {"replayed": 0, "failed": 0, "withdrawn": 0, "replayed_in_groups": 0, "open": 0, "alerted": 0}
