@@ -56,8 +56,15 @@ class BusUnavailable(Transient):
     """The bus takes nothing at the moment, whatever it is: of the events that are neither in ``taken`` nor in
     ``refused`` nothing is said."""
 
-    def __init__(self, detail: str, taken: Collection[UUID], refused: Collection[UUID]) -> None:
-        super().__init__(detail)
+    def __init__(
+        self,
+        detail: str,
+        taken: Collection[UUID] = (),
+        refused: Collection[UUID] = (),
+        *,
+        retry_after_seconds: int = 5,
+    ) -> None:
+        super().__init__(detail, retry_after_seconds=retry_after_seconds)
         self.taken = frozenset(taken)
         self.refused = frozenset(refused)
 
