@@ -16,7 +16,7 @@ from holdfast.flows.operations import keep_house
 from holdfast.settings import settings
 from local import sample_events
 from local.openapi import DOCUMENT
-from tests.flows.actions import Killed, announced, authenticate, killed_before_the_gateway_was_asked
+from tests.flows.actions import authenticate
 from tests.handlers.door import PROBLEM, Door, Reply, checkout_body
 from tests.house import House
 
@@ -230,39 +230,6 @@ def test_the_watchdog_announces_what_waits(shop: Door) -> None:
         "methods_forgotten": 0,
         "gateway_accounts_left_alone": 0,
     }
-
-
-def test_what_is_stored_is_announced_before_any_gateway_can_take_the_time(shop: Door) -> None:
-    send(shop, "payment_webhooks/stripe_payment_intent_succeeded")
-    killed_before_the_gateway_was_asked(shop.house, items={SKU: 1})
-    shop.house.sql("UPDATE payments.payments SET next_check_at = now() - interval '1 hour'")
-    shop.house.sql("UPDATE payments.payment_events SET next_attempt_at = now() - interval '1 hour'")
-    announced(shop.house)
-
-    def die(*_: object) -> None:
-        raise Killed
-
-    shop.house.system.__dict__["gateways"] = type("Slow", (), {"gateway": die, "wiring": die})()
-    with pytest.raises(Killed):
-        shop.invoke("payment_watchdog", shop.sample("payment_watchdog/tick"))
-    assert len(announced(shop.house)) == 1
-
-
-def test_a_queue_that_takes_nothing_stops_no_other_task_of_the_watchdog(shop: Door) -> None:
-    send(shop, "payment_webhooks/stripe_payment_intent_succeeded")
-    order_id = killed_before_the_gateway_was_asked(shop.house, items={SKU: 1})
-    shop.house.sql("UPDATE payments.payments SET next_check_at = now() - interval '1 hour'")
-    shop.house.sql("UPDATE payments.payment_events SET next_attempt_at = now() - interval '1 hour'")
-
-    def refuse(*_: object) -> None:
-        raise ConnectionError("no queue")
-
-    queue = shop.house.system.payment_events_queue
-    shop.house.system.__dict__["payment_events_queue"] = type("Queue", (), {"send_all": refuse})()
-    with pytest.raises(ConnectionError):
-        shop.invoke("payment_watchdog", shop.sample("payment_watchdog/tick"))
-    shop.house.system.__dict__["payment_events_queue"] = queue
-    assert shop.house.value("SELECT checks FROM payments.payments WHERE order_id = :id", id=order_id) == 1
 
 
 def test_the_keeper_of_the_dead_letters_looks_at_all_of_them(shop: Door) -> None:
