@@ -299,8 +299,7 @@ def _give_up(transaction: Transaction, operation: Owed, error: Exception, *, ref
     failure: Call
     if operation.subject_id is not None:
         amount = order.refund(operation.subject_id).amount
-        failure = refund_failure(order, payment, amount, str(error), operation.subject_id)
-        failure = (failure[0], failure[1], {**failure[2], "operation_id": str(operation.id)})
+        failure = refund_failure(order, payment, amount, str(error), operation.subject_id, operation.id)
     else:
         name = Process.REFUND_FAILED if isinstance(error, RefundFailed) else Process.RETURN_MONEY
         failure = (name, f"money owed back could not be returned: {error}", payload)
