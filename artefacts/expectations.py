@@ -20,7 +20,7 @@ TRANSFER = CUSTOMER = BATCH = sample_id("b1")
 HOLD: Final = sample_id("b2")
 METHOD = PAYMENT
 FAILURE, ERROR_CLASS = sample_id("e1"), sample_id("e3")
-MAIL, SUPPRESSION = sample_id("f1001"), sample_id("f2001")
+MAIL, SUPPRESSION, OPERATION = sample_id("f1001"), sample_id("f2001"), sample_id("d3001")
 LINK: Final = (
     "AQGTAAAAAABwAIAAAAAAAAAAAZMAAAAAcACAAAAAAAAAwQAGR9AAAAAAAAECAwQFBgcICQoLDA0ODw."
     "c2FtcGxlLXNpZ25hdHVyZS1vZi1hLWxpbmstaW4tYS1tYWls"
@@ -207,6 +207,7 @@ SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
         Sample("disputes", 200, {"disputes": []}),
         Sample("gateways", 200, {"gateways.0.status": "active"}),
         Sample("refold", 200, {"differences": []}),
+        Sample("retry_operation", 201, {"operation.state": "running"}, ids=one(OPERATION, Shop.operation_given_up)),
     ),
     "money_watchdog": (Sample("tick", says={"organizations": 1, "differences": 0}),),
     "order_timeline": (Sample("show", 200, {"entries.0.kind": "payment"}, ids=order),),

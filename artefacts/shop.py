@@ -215,6 +215,15 @@ class Shop:
             f" 'PaymentUndecided', 'nobody knows', now(), {version}, {resolution}) RETURNING id"
         )
 
+    def operation_given_up(self) -> str:
+        """A return of an order's money that was given up; its id."""
+        order_id = self.order_id()
+        self._ask(f"POST /v1/orders/{order_id}/cancel")
+        return self._until(
+            "UPDATE orders.order_operations SET state = 'failed', finished_at = now()"
+            f" WHERE order_id = '{order_id}' AND operation = 'return_money' RETURNING id"
+        )
+
     def warehouses(self) -> Ids:
         """The warehouses and the variant of the samples."""
         ids = {

@@ -63,6 +63,7 @@ THINGS: Final[Mapping[str, str]] = {
     "mail": "SELECT id AS mail_id, order_id FROM notifications.messages WHERE organization_id = :o ORDER BY id",
     "failure": "SELECT id AS failure_id, version FROM operations.process_failures"
     " WHERE organization_id = :o ORDER BY id",
+    "operation": "SELECT state, id AS operation_id FROM orders.order_operations WHERE organization_id = :o ORDER BY id",
     "transfer": "SELECT status AS state, id AS transfer_id FROM inventory.transfers"
     " WHERE organization_id = :o ORDER BY id",
     "warehouse": "SELECT id AS warehouse_id, version FROM inventory.warehouses WHERE organization_id = :o ORDER BY id",
@@ -94,6 +95,7 @@ THING_OF_PARAMETER: Final[Mapping[str, str]] = {
     "suppression_id": "suppression",
     "mail_id": "mail",
     "failure_id": "failure",
+    "operation_id": "operation",
     "transfer_id": "transfer",
     "variant_id": "level",
     "warehouse_id": "warehouse",
@@ -160,6 +162,7 @@ def furnish(house: House) -> Pantry:
     _orders(house)
     links = tuple(reviewing.token(house, reviewing.in_review(house)) for _ in range(LINKS))
     notify(house)
+    _owed(house)
     _failed(house)
     _stocked(house, door)
     relay(house)
@@ -240,6 +243,19 @@ def _given_up(house: House, door: Door) -> None:
             key=None,
             dead_letter_id=str(letter["id"]),
         )
+
+
+def _owed(house: House) -> None:
+    """Cancelled orders whose money could not be returned, and of which that was given up."""
+    for _ in range(4):
+        house.stripe_behaves(match={"operation": "refunds.create"}, http_status=401)
+        house.cancel(ordered(house))
+    house.sql(
+        "UPDATE orders.order_operations SET state = 'failed', finished_at = :now"
+        " WHERE organization_id = :o AND state = 'running' AND operation = 'return_money'",
+        o=house.organization_id,
+        now=house.clock(),
+    )
 
 
 def _failed(house: House) -> None:

@@ -1,4 +1,5 @@
-"""What the operations team asks about money: the books of a day, disputes, how the gateways do, payments recomputed."""
+"""What the operations team asks about money: the books of a day, disputes, how the gateways do, payments recomputed,
+money whose return was given up tried again."""
 
 from datetime import date
 from typing import Annotated, Any
@@ -7,16 +8,21 @@ from uuid import UUID
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
+from holdfast.flows.claims.idempotency import Claim, fingerprint_of
 from holdfast.flows.money.gateway_health import gateway_health
 from holdfast.flows.money.list_disputes import PAGE_MAX_ROWS, DisputeStatus, list_disputes
 from holdfast.flows.money.money_report import show_money_report
 from holdfast.flows.money.refold_payments import Chosen, refold_for
+from holdfast.flows.money.retry_operation import OPERATION, retry_operation
 from holdfast.runtime import runtime
+from holdfast.web.answers import change_answer
 from holdfast.web.caller import caller_from
 from holdfast.web.clock import utc_now
-from holdfast.web.http import json_response, make_resolver, serve
+from holdfast.web.fields import Body
+from holdfast.web.http import IdempotencyKey, json_response, make_resolver, serve
 from holdfast.web.money_models import RefoldBody
-from holdfast.web.routes import DATABASE, JSON_BODY, route
+from holdfast.web.problems import stored_response
+from holdfast.web.routes import DATABASE, IDEMPOTENT, JSON_BODY, route
 
 app = make_resolver()
 handler = serve(app)
@@ -71,3 +77,21 @@ def refold(body: RefoldBody) -> Response[Any]:
     """Shows where a payment is not what its events say, with the present code. Nothing is written."""
     caller = caller_from(app.current_event.raw_event)
     return json_response(refold_for(runtime(), caller, Chosen(**body.model_dump()), utc_now()))
+
+
+@route(
+    app,
+    "POST /v1/ops/operations/{operation_id}/retry",
+    "Try again to return money",
+    returns={201: "OwedOperationAnswer"},
+    refuses=(*JSON_BODY, *IDEMPOTENT, *DATABASE, "not_found", "conflict"),
+)
+def retry(operation_id: UUID, body: Body, idempotency_key: IdempotencyKey) -> Response[Any]:
+    """A refund, or the return of an order's money, that was given up: its gateway is asked within a minute. 409 unless
+    it failed, and where it may have been made and its gateway may have forgotten its key."""
+    caller = caller_from(app.current_event.raw_event)
+    fingerprint = fingerprint_of({"operation": operation_id} | body.model_dump(mode="json"))
+    claim = Claim(caller.actor, OPERATION, idempotency_key, fingerprint)
+    return stored_response(
+        retry_operation(runtime(), caller, claim, operation_id, utc_now(), change_answer("operation"))
+    )

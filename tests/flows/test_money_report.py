@@ -16,8 +16,9 @@ from holdfast.flows.money.sweep_days import (
     sweep_days,
 )
 from holdfast.values.ids import uuid7
-from tests.flows.actions import at_once, intents, killed_before_the_gateway_was_asked, last_payment, ordered
+from tests.flows.actions import at_once, intents, killed_before_the_gateway_was_asked, last_payment, ordered, resume
 from tests.house import House
+from tests.refunding import refund
 
 
 @pytest.fixture(autouse=True)
@@ -206,6 +207,39 @@ def test_what_waits_too_long_and_what_is_about_to_run_out_is_named(house: House)
     watch(house)
     named = [("authorization_expiring", amounts[0]), ("undecided_too_long", amounts[1])]
     assert open_differences(house) == named
+
+
+@pytest.mark.parametrize("is_taken", [True, False], ids=["taken and never decided", "asked for and given up"])
+def test_a_refund_without_an_end_calls_a_person_once_and_is_forgotten_when_it_ends(
+    house: House, is_taken: bool
+) -> None:
+    order_id = ordered(house)
+    taken, lost = {"refund_fate": "pending_first", "refund_delay_seconds": 3600}, {"http_status": 500, "execute": True}
+    house.stripe_behaves(match={"operation": "refunds.create"}, **(taken if is_taken else lost))
+    refund(house, order_id)
+    refund_id, amount = house.rows("SELECT id, amount FROM payments.refunds")[0].values()
+    for _ in range(9):
+        house.clock.advance(days=1)
+        resume(house)
+    watch(house)
+    assert [kind for kind, _ in open_differences(house)] == []
+    house.clock.advance(days=1, hours=1)
+    watch(house)
+    watch(house)
+    assert open_differences(house) == [("refund_undecided", amount)]
+    told = "SELECT related_id, details FROM operations.process_failures WHERE process_name = 'MoneyDifference'"
+    (failure,) = house.rows(told)
+    assert (failure["related_id"], str(refund_id) in failure["details"]) == (refund_id, True)
+    (made,) = intents(house, order_id)[0]["refunds"]
+    if is_taken:
+        house.stripe("POST", f"/refunds/{made['id']}/succeed")
+    house.deliver(house.webhooks("refund.updated" if is_taken else "refund.created")[0])
+    house.work()
+    house.clock.advance(hours=1)
+    watch(house)
+    assert open_differences(house) == []
+    assert "MoneyDifference" not in house.failures()
+    assert house.violations() == []
 
 
 def test_a_sweep_goes_on_where_its_time_ran_out_and_counts_nothing_twice(house: House) -> None:

@@ -18,6 +18,8 @@ MAY_INSERT = {
     "flows/operations/call_person.py",
     "flows/money/money_differences.py",
     "database/migrations/sql/0009_settlement.up.sql",
+    "database/migrations/sql/0033_money_given_up.down.sql",
+    "database/migrations/sql/0033_money_given_up.up.sql",
 }
 """The one way in, and the two statements that write a call together with what caused it."""
 TAKES_A_PROCESS = {"call_person", "_with_failure"}

@@ -1,14 +1,15 @@
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from holdfast.flows.operations.relay_outbox import ATTEMPTS_MAX
-from holdfast.messaging.event_bus import DomainEvent, EventBus
+from holdfast.messaging.event_bus import BusUnavailable, DomainEvent, EventBus
 from tests.flows.actions import Killed, at_once, ordered, relay
 from tests.house import House
 
@@ -180,3 +181,105 @@ def test_a_bus_that_cannot_be_reached_loses_nothing(house: House, listener: List
     del house.system.__dict__["event_bus"]
     assert relay(house) == 3
     assert len(listener.heard()) == 3
+
+
+class Troubled:
+    """EventBridge whose requests meet ``trouble`` first: given the entries and the request's number from 1, it raises
+    what PutEvents would, or answers the codes of entries that are not taken."""
+
+    def __init__(self, trouble: Callable[[list[dict[str, Any]], int], dict[int, str]]) -> None:
+        self._trouble = trouble
+        self._requests = 0
+
+    def put_events(self, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803 -- as boto3 calls it
+        self._requests += 1
+        codes = self._trouble(Entries, self._requests)
+        if good := [entry for number, entry in enumerate(Entries) if number not in codes]:
+            boto3.client("events").put_events(Entries=good)
+        return {"Entries": [{"ErrorCode": codes[n]} if n in codes else {} for n in range(len(Entries))]}
+
+
+def troubled_bus(house: House, trouble: Callable[[list[dict[str, Any]], int], dict[int, str]]) -> EventBus:
+    bus = EventBus(house.bus)
+    bus.__dict__["_client"] = Troubled(trouble)
+    return bus
+
+
+def attempts(house: House) -> list[int]:
+    rows = house.rows("SELECT attempts FROM operations.outbox WHERE published_at IS NULL ORDER BY id")
+    return [row["attempts"] for row in rows]
+
+
+def unreachable(_: list[dict[str, Any]], number: int) -> dict[int, str]:
+    if number % 3 == 0:
+        raise EndpointConnectionError(endpoint_url="https://events.example")
+    return {}
+
+
+def throttled(_: list[dict[str, Any]], number: int) -> dict[int, str]:
+    return {4: "ThrottlingException"} if number == 3 else {}
+
+
+def not_allowed(_: list[dict[str, Any]], number: int) -> dict[int, str]:
+    if number == 3:
+        raise ClientError(
+            {"Error": {"Code": "AccessDeniedException"}, "ResponseMetadata": {"HTTPStatusCode": 400}}, "PutEvents"
+        )
+    return {}
+
+
+@pytest.mark.parametrize("trouble", [unreachable, throttled, not_allowed])
+def test_what_a_bus_took_before_it_went_away_stays_published_and_the_rest_counts_no_attempt(
+    house: House, listener: Listener, trouble: Callable[[list[dict[str, Any]], int], dict[int, str]]
+) -> None:
+    for _ in range(12):
+        ordered(house)
+    house.system.__dict__["event_bus"] = troubled_bus(house, trouble)
+    with pytest.raises(BusUnavailable):
+        relay(house)
+    heard = listener.heard()
+    assert len(heard) in {20, 29}
+    assert attempts(house) == [0] * (36 - len(heard))
+    assert house.value("SELECT count(*) FROM operations.outbox WHERE published_at IS NOT NULL") == len(heard)
+    del house.system.__dict__["event_bus"]
+    assert relay(house) == 36 - len(heard)
+    again = listener.heard()
+    assert len({event["detail"]["id"] for event in heard + again}) == len(heard) + len(again) == 36
+    assert house.failures() == []
+
+
+def test_an_outage_of_the_bus_gives_nothing_up_however_often_a_bell_rings(house: House, listener: Listener) -> None:
+    def away(*_: object) -> dict[int, str]:
+        raise EndpointConnectionError(endpoint_url="https://events.example")
+
+    ordered(house)
+    house.system.__dict__["event_bus"] = troubled_bus(house, away)
+    for _ in range(ATTEMPTS_MAX + 1):
+        with pytest.raises(BusUnavailable):
+            relay(house)
+    assert (attempts(house), house.failures()) == ([0, 0, 0], [])
+    del house.system.__dict__["event_bus"]
+    assert relay(house) == 3
+    assert len(listener.heard()) == 3
+
+
+def test_an_event_for_which_the_bus_refuses_whole_requests_keeps_nothing_waiting_and_calls_a_person(
+    house: House, listener: Listener
+) -> None:
+    poison = ordered(house)
+
+    def too_large(entries: list[dict[str, Any]], _: int) -> dict[int, str]:
+        if any(entry["DetailType"] == "order.created" and poison in entry["Detail"] for entry in entries):
+            raise ClientError(
+                {"Error": {"Code": "ValidationException"}, "ResponseMetadata": {"HTTPStatusCode": 400}}, "PutEvents"
+            )
+        return {}
+
+    for _ in range(3):
+        ordered(house)
+    house.system.__dict__["event_bus"] = troubled_bus(house, too_large)
+    assert relay(house) == 11
+    assert (attempts(house), len(listener.heard())) == ([1], 11)
+    house.sql("UPDATE operations.outbox SET attempts = :n WHERE published_at IS NULL", n=ATTEMPTS_MAX - 1)
+    assert relay(house) == 0
+    assert house.failures() == ["OutboxRelay"]

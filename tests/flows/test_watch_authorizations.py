@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+from holdfast.flows.money.gateway_run import GatewayRun
 from holdfast.flows.money.owed_operations import ATTEMPTS_MAX
 from holdfast.flows.money.watch_authorizations import watch_authorizations
 from holdfast.payments.capture_policy import BEFORE_EXPIRY, SAFETY_SECONDS
@@ -105,8 +106,8 @@ def test_a_run_stops_when_its_time_is_up(house: House) -> None:
     house.add_variant(stock=10)
     orders = [held(house) for _ in range(2)]
     house.clock.now = ends_at(house, orders[0]) - BEFORE_EXPIRY + timedelta(minutes=1)
-    left = iter([30.0, 0.0])
-    assert watch_authorizations(house.system, house.clock, lambda: next(left)) == 1
+    left = iter([30.0, 30.0])
+    assert watch_authorizations(house.system, house.clock, GatewayRun(lambda: next(left, 0.0))) == 1
     assert look_after_authorizations(house) == 1
     assert house.violations() == []
 

@@ -1,5 +1,6 @@
 from datetime import timedelta
 
+from holdfast.flows.money.gateway_run import GatewayRun
 from holdfast.flows.money.watch_payments import CHECKS_BEFORE_ALARM, check_payments
 from holdfast.gateways.stripe import StripeGateway
 from tests.flows.actions import (
@@ -200,7 +201,7 @@ def test_a_run_asks_no_more_gateways_when_its_time_is_up(house: House) -> None:
         ordered(house)
     house.clock.advance(seconds=61)
     left = iter([30.0, 0.0])
-    assert check_payments(house.system, house.clock, lambda: next(left, 0.0)) == 1
+    assert check_payments(house.system, house.clock, GatewayRun(lambda: next(left, 0.0))) == 1
     assert check(house) == 2
     assert house.violations() == []
 

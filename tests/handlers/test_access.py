@@ -54,6 +54,7 @@ BODIES: Final[Mapping[Operation, Any]] = {
     Operation.REOPEN_PROCESS_FAILURE: {"note": "not over", "version": 1},
     Operation.SIMULATE_ALLOCATION: {"starts_at": "2025-11-01T00:00:00Z", "ends_at": "2025-11-02T00:00:00Z"},
     Operation.REFOLD_PAYMENTS: {},
+    Operation.RETRY_OPERATION: {},
     Operation.CAPTURE_ORDER: {},
     Operation.ASSIGN_DEAD_LETTER: {"assignee": None, "version": 1},
     Operation.INVESTIGATE_DEAD_LETTER: {"version": 1},

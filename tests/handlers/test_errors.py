@@ -44,7 +44,8 @@ def test_every_rejection_has_a_row_and_every_row_a_rejection() -> None:
 
 
 def test_no_two_rejections_share_a_code() -> None:
-    codes = [error.code for error in every_error(Rejected)]
+    # One that has none of its own is told as what it is a kind of.
+    codes = [error.code for error in every_error(Rejected) if "code" in vars(error)]
     assert len(codes) == len(set(codes))
 
 

@@ -175,6 +175,7 @@ def test_the_books_disputes_and_the_refold_are_for_managers(shop: Door) -> None:
     assert as_manager("money/money_report").body["differences"] == []
     assert as_manager("money/disputes").body == {"disputes": [], "next_before": None}
     assert as_manager("money/refold").body == {"checked": 1, "differences": [], "next_after": None}
+    assert as_manager("money/retry_operation").status == 404, "nothing was given up"
 
 
 def test_the_money_watchdog_looks_after_every_organization(shop: Door, capsys: pytest.CaptureFixture[str]) -> None:
@@ -227,6 +228,7 @@ def test_the_watchdog_announces_what_waits(shop: Door) -> None:
         "returns_resumed": 0,
         "authorizations_looked_after": 0,
         "methods_forgotten": 0,
+        "gateway_accounts_left_alone": 0,
     }
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import uuid4
 
+from holdfast.flows.money.gateway_run import GatewayRun
 from holdfast.flows.money.owed_operations import Kind, claim_due
 from holdfast.flows.money.settlement import write
 from holdfast.flows.money.settlement_document import Settlement
@@ -14,6 +15,8 @@ from holdfast.runtime import Runtime
 from tests.database.acting import SYSTEM
 from tests.database.large_shop import Shop
 from tests.database.named_queries.asking import Named, in_tenant, statement
+
+OUT_OF_TIME = GatewayRun(lambda: 0.0)
 
 
 class _Queue:
@@ -54,9 +57,9 @@ def store_event(transaction: Any, shop: Shop) -> object:
 
 NAMED: dict[str, Named] = {
     "payment by gateway id": Named(in_tenant(store_event), in_functions=True),
-    "payments pending too long": Named(lambda r, s: check_payments(r, lambda: s.now, lambda: 0.0), SYSTEM, 1_100),
+    "payments pending too long": Named(lambda r, s: check_payments(r, lambda: s.now, OUT_OF_TIME), SYSTEM, 1_100),
     "authorizations about to expire": Named(
-        lambda r, s: watch_authorizations(r, lambda: s.now, lambda: 0.0), SYSTEM, 1_100
+        lambda r, s: watch_authorizations(r, lambda: s.now, OUT_OF_TIME), SYSTEM, 1_100
     ),
     "payment events unprocessed and due": Named(sweep, SYSTEM, 1_100),
     "events of a payment": Named(
@@ -75,8 +78,8 @@ NAMED: dict[str, Named] = {
     ),
     "refunds pending": Named(
         statement(
-            "SELECT organization_id, id FROM payments.refunds WHERE status IN ('pending', 'processing')"
-            " ORDER BY created_at LIMIT 50"
+            "SELECT id FROM payments.refunds WHERE organization_id = :o AND status IN ('pending', 'processing')"
+            " AND created_at <= now() - interval '10 days' LIMIT 500"
         ),
         SYSTEM,
     ),
@@ -92,7 +95,7 @@ NAMED: dict[str, Named] = {
     "refunds of an item": Named(
         statement("SELECT id FROM payments.refund_items WHERE organization_id = :o AND order_item_id = :order")
     ),
-    "money owed back that is due": Named(lambda r, s: resume_returns(r, lambda: s.now, lambda: 0.0), SYSTEM),
+    "money owed back that is due": Named(lambda r, s: resume_returns(r, lambda: s.now, OUT_OF_TIME), SYSTEM, 1_100),
     "operations of an order": Named(in_tenant(lambda t, s: claim_due(t, s.order_id, tuple(Kind)))),
     "a settled decision, written": Named(in_tenant(settle), in_functions=True),
 }

@@ -44,6 +44,7 @@ from holdfast.gateways.port import (
     CaptureOutcome,
     CaptureSnapshot,
     GatewayCredentials,
+    GatewayDenied,
     GatewayRefused,
     Outcome,
     OutcomeUnknown,
@@ -306,10 +307,8 @@ def _reused(reference: Any) -> GatewayRefused:
     )
 
 
-def _incomplete(what: str) -> GatewayRefused:
-    return GatewayRefused(
-        f"The Adyen account has no {what}.", failure_code="account_incomplete", gateway="adyen", about_attempt=False
-    )
+def _incomplete(what: str) -> GatewayDenied:
+    return GatewayDenied(f"The Adyen account has no {what}.", failure_code="account_incomplete", gateway="adyen")
 
 
 def _error_for(answer: Answer, problem: Json) -> HoldfastError:
@@ -321,4 +320,5 @@ def _error_for(answer: Answer, problem: Json) -> HoldfastError:
     # What is temporary, the first request under this key still being executed among it, is marked in a header.
     if answer.headers.get("transient-error") == "true" or code == _IN_PROGRESS_CODE or answer.status in {408, 409}:
         return OutcomeUnknown(f"{detail} ({code})", **answer.retry_hint())
-    return GatewayRefused(detail, failure_code=code, gateway="adyen", about_attempt=answer.status not in {401, 403})
+    kind = GatewayDenied if answer.status in {401, 403} else GatewayRefused
+    return kind(detail, failure_code=code, gateway="adyen")

@@ -12,7 +12,7 @@ from typing import Final
 import urllib3
 
 from holdfast.gateways.calls import bounded_request
-from holdfast.gateways.port import GatewayCredentials, GatewayRefused, GatewayUnreachable
+from holdfast.gateways.port import GatewayCredentials, GatewayDenied, GatewayUnreachable
 
 RENEW_BEFORE_EXPIRY_SECONDS: Final = 120
 CLIENTS_MAX: Final = 256
@@ -44,9 +44,7 @@ class AccessTokens:
         Raises GatewayUnreachable (nothing was asked for yet), and GatewayRefused for a client PayPal does not know.
         """
         if not credentials.client_id:
-            raise GatewayRefused(
-                "A PayPal account needs a client id.", failure_code="client_id_missing", about_attempt=False
-            )
+            raise GatewayDenied("A PayPal account needs a client id.", failure_code="client_id_missing")
         name = (base_url, credentials.client_id, credentials.api_key)
         with self._lock:
             known = self._tokens.get(name)
@@ -81,11 +79,10 @@ class AccessTokens:
         )
         told = answer.json_object()
         if answer.status >= 400:
-            raise GatewayRefused(
+            raise GatewayDenied(
                 f"PayPal gives no access: {told.get('error_description') or answer.status}",
                 failure_code=str(told.get("error") or f"http_{answer.status}"),
                 gateway="paypal",
-                about_attempt=False,
             )
         value, seconds = told.get("access_token"), told.get("expires_in")
         if not isinstance(value, str) or not value or not isinstance(seconds, int):

@@ -11,7 +11,7 @@ import urllib3
 from holdfast.gateways.calls import Answer, Deadline, bounded_request, lost_answer
 from holdfast.gateways.paypal_access import AccessTokens
 from holdfast.gateways.paypal_objects import link_of
-from holdfast.gateways.port import GatewayCredentials, GatewayRefused
+from holdfast.gateways.port import GatewayCredentials, GatewayDenied, GatewayRefused
 from holdfast.values.errors import HoldfastError
 
 REQUEST_ID_MAX_CHARACTERS: Final = 108
@@ -96,5 +96,5 @@ def _error_for(answer: Answer, *, changes: bool) -> HoldfastError:
     redirect_url = link_of(problem, "redirect") or link_of(problem, "payer-action")
     if redirect_url:
         facts["redirect_url"] = redirect_url
-    # Wrong credentials tell nothing of an attempt made before.
-    return GatewayRefused(str(sentence), about_attempt=answer.status not in (401, 403), **facts)
+    kind = GatewayDenied if answer.status in (401, 403) else GatewayRefused
+    return kind(str(sentence), **facts)

@@ -48,6 +48,21 @@ class GatewayRefused(Rejected):
         return bool(self.facts.get("about_attempt", True))
 
 
+class GatewayDenied(GatewayRefused):
+    """The gateway does not let our account in (401, 403), or the account is incomplete: the request surely was not
+    executed, and the refusal says nothing of what it is about. It passes once somebody mends the account."""
+
+    @property
+    def is_about_attempt(self) -> bool:
+        """Never."""
+        return False
+
+
+def surely_not_executed(error: Exception) -> bool:
+    """Whether the gateway surely did nothing of what was asked: the same may be asked again, however late."""
+    return isinstance(error, (GatewayUnreachable, GatewayDenied))
+
+
 class Outcome(StrEnum):
     """What a payment is at the gateway at the moment it answered."""
 

@@ -89,6 +89,8 @@ class Wiring:
     verifier: Callable[[Means], Verify]
     write_amount: Callable[[Money], object]
     """An amount as the vendor writes it. Raises NotRepresentable."""
+    repeatable_seconds: float
+    """How long its keys are surely known (see ``Gateway.repeatable_seconds``)."""
     webhook_answer: WebhookAnswer = WebhookAnswer()
     can_be_asked: bool = True
     """Whether ``fetch`` tells more than is known; else webhooks alone do, and nothing can be reconciled by asking."""
@@ -118,6 +120,7 @@ GATEWAYS: Final[Mapping[str, Wiring]] = {
         lambda means, account: StripeGateway(account, pool=means.pool, base_url=means.settings.stripe_base_url),
         lambda _: verify_stripe,
         stripe_amount,
+        repeatable_seconds=StripeGateway.repeatable_seconds,
     ),
     "paypal": Wiring(
         lambda means, account: PayPalGateway(
@@ -125,6 +128,7 @@ GATEWAYS: Final[Mapping[str, Wiring]] = {
         ),
         _paypal_verifier,
         paypal_amount,
+        repeatable_seconds=PayPalGateway.repeatable_seconds,
         multiple_captures=PayPalGateway.multiple_captures,
         refunds_captures=True,
     ),
@@ -132,11 +136,13 @@ GATEWAYS: Final[Mapping[str, Wiring]] = {
         lambda means, account: SquareGateway(account, pool=means.pool, base_url=means.settings.square_base_url),
         lambda _: verify_square,
         square_money,
+        repeatable_seconds=SquareGateway.repeatable_seconds,
     ),
     "adyen": Wiring(
         lambda means, account: AdyenGateway(account, pool=means.pool, base_url=means.settings.adyen_base_url),
         lambda _: verify_adyen,
         adyen_amount,
+        repeatable_seconds=AdyenGateway.repeatable_seconds,
         webhook_answer=WebhookAnswer(ADYEN_ANSWER, "text/plain"),
         can_be_asked=False,
         multiple_captures=AdyenGateway.multiple_captures,

@@ -29,6 +29,7 @@ from holdfast.gateways.fields import UNREADABLE
 from holdfast.gateways.port import (
     AuthorizeRequest,
     GatewayCredentials,
+    GatewayDenied,
     GatewayRefused,
     GatewayUnreachable,
     Outcome,
@@ -335,14 +336,14 @@ def _error_for(answer: Answer, lost: type[GatewayUnreachable | OutcomeUnknown]) 
     if answer.status in {408, 409} or problem.get("category") == "API_ERROR":
         # The first request under this key is still being executed, or Square does not know itself.
         return lost(f"Square answered {answer.status} ({code}).", **answer.retry_hint())
-    # Wrong credentials, or a key that was used with another request, tell nothing of an attempt made before.
-    about_attempt = answer.status not in {401, 403} and code != "idempotency_key_reused"
-    return GatewayRefused(
+    kind = GatewayDenied if answer.status in {401, 403} else GatewayRefused
+    return kind(
         str(problem.get("detail") or f"Square answered {answer.status}."),
         failure_code=code,
         parameter=problem.get("field"),
         gateway="square",
-        about_attempt=about_attempt,
+        # A key that was used with another request tells nothing of an attempt made before.
+        about_attempt=code != "idempotency_key_reused",
     )
 
 

@@ -15,6 +15,7 @@ from holdfast.gateways.calls import Answer, bounded_request, lost_answer
 from holdfast.gateways.port import (
     AuthorizeRequest,
     GatewayCredentials,
+    GatewayDenied,
     GatewayRefused,
     GatewayUnreachable,
     OutcomeUnknown,
@@ -253,14 +254,14 @@ def _error_for(answer: Answer, problem: dict[str, Any], method: str) -> Holdfast
     if not 400 <= status < 500 or status == 424:
         return lost(f"Stripe answered {status} ({code}).", **answer.retry_hint())
     detail = problem.get("message") or f"Stripe answered {status}."
-    # Wrong credentials, or a key that was used with other parameters, tell nothing of an attempt made before.
-    about_attempt = status not in (401, 403) and problem.get("type") != "idempotency_error"
-    return GatewayRefused(
+    kind = GatewayDenied if status in (401, 403) else GatewayRefused
+    return kind(
         str(detail),
         failure_code=code,
         parameter=problem.get("param"),
         gateway="stripe",
-        about_attempt=about_attempt,
+        # A key that was used with other parameters tells nothing of an attempt made before.
+        about_attempt=problem.get("type") != "idempotency_error",
     )
 
 

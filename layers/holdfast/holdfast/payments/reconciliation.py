@@ -20,6 +20,7 @@ class DifferenceKind(StrEnum):
     UNMATCHED_EVENT = "unmatched_event"
     AUTHORIZATION_EXPIRING = "authorization_expiring"
     UNDECIDED_TOO_LONG = "undecided_too_long"
+    REFUND_UNDECIDED = "refund_undecided"
 
 
 class DifferenceStatus(StrEnum):

@@ -202,7 +202,7 @@ class MoneyTotals(BaseModel):
 
 
 class MoneyDifference(BaseModel):
-    """Where orders, payments and gateways disagree; ``subject_id`` is the order, payment or event it is about."""
+    """Where orders, payments and gateways disagree; ``subject_id``: the order, payment, refund or event it is about."""
 
     id: UUID
     day: date
@@ -216,6 +216,7 @@ class MoneyDifference(BaseModel):
         "unmatched_event",
         "authorization_expiring",
         "undecided_too_long",
+        "refund_undecided",
     ]
     order_id: UUID | None
     payment_id: UUID | None
@@ -259,12 +260,38 @@ class RefoldPage(BaseModel):
     next_after: UUID | None
 
 
+class OwedOperation(BaseModel):
+    """Money that is to be returned, and how far that is. ``subject_id`` is the refund, if it is about one;
+    ``attempts`` are those that its gateway may have executed."""
+
+    id: UUID
+    order_id: UUID
+    payment_id: UUID
+    operation: Literal["refund", "return_money"]
+    subject_id: UUID | None
+    amount_minor: int | None
+    reason: str | None
+    state: Literal["running", "done", "failed"]
+    attempts: int
+    last_error: str | None
+    next_attempt_at: datetime
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class OwedOperationAnswer(BaseModel):
+    """One operation."""
+
+    operation: OwedOperation
+
+
 ANSWERS: tuple[type[BaseModel], ...] = (
     *address_review_views.ANSWERS,
     DisputePage,
     GatewayHealth,
     MoneyReport,
     OrderTimeline,
+    OwedOperationAnswer,
     ProcessFailureAnswer,
     ProcessFailureCounts,
     ProcessFailurePage,

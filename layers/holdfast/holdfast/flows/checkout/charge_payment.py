@@ -109,6 +109,11 @@ class GatewayAnswer:
     status: int | None = ANSWERED
     """ANSWERED, REFUSED, or None: no answer came, or none that could be used."""
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether the gateway said anything."""
+        return self.status is not None
+
 
 def ask_gateway(
     runtime: Runtime, attempt: Attempt, clock: Callable[[], datetime], question: Question = Question.CHARGE

@@ -19,6 +19,7 @@ from holdfast.flows.dead_letters.bury_payment_event import bury
 from holdfast.flows.dead_letters.dead_letter_record import reason_of
 from holdfast.flows.money.dispute_meant import with_dispute
 from holdfast.flows.money.event_record import tidings_from
+from holdfast.flows.money.gateway_run import GatewayRun
 from holdfast.flows.money.known_news import settles_nothing
 from holdfast.flows.money.return_money import return_money_owed
 from holdfast.flows.money.settlement import decide, write
@@ -60,10 +61,15 @@ class ProcessDied(HoldfastError):
 
 
 def apply_payment_event(
-    runtime: Runtime, organization_id: UUID, event_id: UUID, clock: Callable[[], datetime]
+    runtime: Runtime,
+    organization_id: UUID,
+    event_id: UUID,
+    clock: Callable[[], datetime],
+    run: GatewayRun | None = None,
 ) -> EventState | None:
     """Claim, settle, mark processed. ``None``: there was nothing to do (done before, not due, or in other hands).
 
+    Money that is owed back by it is asked for as far as ``run`` has time; the watchdog goes on.
     A failure of the work is recorded with the event and not raised; only a failure to record is.
     """
     claimed = _claim(runtime, organization_id, event_id, clock())
@@ -83,7 +89,7 @@ def apply_payment_event(
     except Exception as error:  # noqa: BLE001 -- whatever it was, it is recorded with the event
         return _record_failure(runtime, organization_id, claimed, error, clock())
     if recorded.owes_money:
-        return_money_owed(runtime, organization_id, UUID(claimed["order_id"]), clock)
+        return_money_owed(runtime, organization_id, UUID(claimed["order_id"]), clock, run)
     ring_outbox_bell(runtime)
     return EventState.PROCESSED
 

@@ -25,6 +25,7 @@ from holdfast.flows.checkout.charge_payment import (
     attempt_of,
     record_answer,
 )
+from holdfast.flows.money.gateway_run import GatewayRun
 from holdfast.flows.money.let_go_of_rest import let_go_of_rest
 from holdfast.flows.money.owed_operations import (
     LEASE_SECONDS,
@@ -34,6 +35,7 @@ from holdfast.flows.money.owed_operations import (
     claim_due,
     finish,
     reason_of,
+    take_back_attempt,
     try_later,
     wait,
 )
@@ -167,13 +169,21 @@ def what_is_left_to_capture(transaction: Transaction, order: LockedOrder, paymen
     return max(0, order.capturable(payment) - decided_minor - sum(capture.amount_minor for capture in pending))
 
 
-def capture_due(runtime: Runtime, organization_id: UUID, order_id: UUID, clock: Callable[[], datetime]) -> None:
-    """Carry out what was decided about one order. Failures stay recorded as due: the watchdog resumes them."""
+def capture_due(
+    runtime: Runtime,
+    organization_id: UUID,
+    order_id: UUID,
+    clock: Callable[[], datetime],
+    run: GatewayRun | None = None,
+) -> None:
+    """Carry out what was decided about one order, as far as ``run`` has time and its gateway answers. Failures stay
+    recorded as due: the watchdog resumes them."""
+    run = run or GatewayRun()
     with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
         claimed = claim_due(transaction, order_id, (Kind.CAPTURE,))
     for owed in claimed:
         try:
-            _carry_out(runtime, organization_id, owed, clock)
+            _carry_out(runtime, organization_id, owed, clock, run)
         except Exception as error:
             _logger.warning("the capture of order %s: %s", order_id, error, exc_info=True)
             _postpone(runtime, organization_id, owed, error, clock())
@@ -197,10 +207,15 @@ def _is_decided(transaction: Transaction, payment: LockedPayment, subject_id: UU
     )
 
 
-def _carry_out(runtime: Runtime, organization_id: UUID, owed: Owed, clock: Callable[[], datetime]) -> None:
+def _carry_out(
+    runtime: Runtime, organization_id: UUID, owed: Owed, clock: Callable[[], datetime], run: GatewayRun
+) -> None:
     with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
         order = lock_order(transaction, owed.order_id)
         payment = order.payment(owed.payment_id)
+        if not (run.has_time() and run.may_ask(payment.gateway_account_id)):
+            take_back_attempt(transaction, owed)
+            return
         is_taken = _is_taken(payment, owed)
         if not is_taken and _is_over(transaction, order, payment, owed):
             leave_if_paid(transaction, order.id)
@@ -214,7 +229,8 @@ def _carry_out(runtime: Runtime, organization_id: UUID, owed: Owed, clock: Calla
         return
     attempt = attempt_of(organization_id, order, payment)
     gateway = runtime.gateways.gateway(payment.gateway, payment.secret_reference, payment.merchant_account)
-    answer = _ask(gateway, payment, owed, clock)
+    with run.listening(payment.gateway_account_id):
+        answer = _ask(gateway, payment, owed, clock)
 
     def work(transaction: Transaction) -> bool:
         recorded = record_answer(transaction, attempt, answer)
@@ -223,7 +239,7 @@ def _carry_out(runtime: Runtime, organization_id: UUID, owed: Owed, clock: Calla
         return recorded.owes_money
 
     if runtime.database.transact(organization_id, work, now=clock(), actor=ACTOR):
-        return_money_owed(runtime, organization_id, owed.order_id, clock)
+        return_money_owed(runtime, organization_id, owed.order_id, clock, run)
 
 
 def _is_taken(payment: LockedPayment, owed: Owed) -> bool:

@@ -25,6 +25,8 @@ WINDOW_DAYS: Final = 30
 SETTLED_SECONDS: Final = 3600
 """What is younger may still be under way."""
 UNDECIDED_SECONDS: Final = 24 * 3600
+REFUND_UNDECIDED_DAYS: Final = 10
+"""How long a refund may be asked for, or be at its gateway, without an end: longer than any bank takes."""
 EXPIRING_SECONDS: Final = 24 * 3600
 FOUND_MAX_ROWS: Final = 500
 _FROM_DATABASE: Final = sorted(set(DifferenceKind) - FROM_GATEWAY)
@@ -82,9 +84,18 @@ _LOOK: Final = """
          WHERE p.organization_id = :organization_id AND p.status IN ('pending', 'processing', 'requires_action')
            AND p.created_at <= :undecided
          LIMIT :limit
+    ), refunding AS (
+        SELECT 'refund_undecided', r.id, r.order_id, r.payment_id, r.amount, NULL::bigint, r.amount, r.currency::text,
+               'refund ' || r.id || ' is ' || r.status || ' since ' || r.created_at || '; at the gateway it is '
+                   || COALESCE(r.gateway_refund_id, 'not known')
+          FROM payments.refunds r
+         WHERE r.organization_id = :organization_id AND r.status IN ('pending', 'processing')
+           AND r.created_at <= :refund_undecided
+         LIMIT :limit
     )
     SELECT * FROM stray UNION ALL SELECT * FROM unpaid UNION ALL SELECT * FROM unmatched
     UNION ALL SELECT * FROM expiring UNION ALL SELECT * FROM undecided
+    UNION ALL SELECT * FROM refunding
 """
 
 
@@ -115,6 +126,7 @@ def find_differences(transaction: Transaction) -> list[Mapping[str, Any]]:
             settled=now - timedelta(seconds=SETTLED_SECONDS),
             expiring=now + timedelta(seconds=EXPIRING_SECONDS),
             undecided=now - timedelta(seconds=UNDECIDED_SECONDS),
+            refund_undecided=now - timedelta(days=REFUND_UNDECIDED_DAYS),
             limit=FOUND_MAX_ROWS,
         )
     )
@@ -123,14 +135,17 @@ def find_differences(transaction: Transaction) -> list[Mapping[str, Any]]:
 def _give_back(
     runtime: Runtime, organization_id: UUID, found: Mapping[str, Any], clock: Callable[[], datetime]
 ) -> bool:
-    """Decide the return of stray money, where that is clear: the order is over, and its return was never given up."""
+    """Decide the return of stray money, where that is clear: the order is over, and its return was not given up."""
     if found["kind"] != DifferenceKind.CAPTURED_WITHOUT_LIVE_ORDER:
         return False
     with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
         order = lock_order(transaction, found["order_id"])
         payment = order.payment(found["payment_id"])
-        if order.status not in TERMINAL or payment.is_owed_back:
+        if order.status not in TERMINAL:
             return False
         write(transaction, order, Settlement(order_id=order.id, return_money_of=((payment.id, "late_payment"),)))
+        # What was given up with the money in hand is not begun again.
+        if not lock_order(transaction, order.id).payment(payment.id).is_being_returned:
+            return False
     return_money_owed(runtime, organization_id, order.id, clock)
     return True

@@ -2,12 +2,13 @@
 
 A row of ``orders.order_operations`` is committed with its decision. Whoever carries it out claims it first: the attempt
 is counted and a lease keeps others away, both committed before the gateway is asked, so that an operation that kills
-its process runs out of attempts too. Who dies leaves it due; the watchdog finds it.
+its process runs out of attempts too. Who dies leaves it due; the watchdog finds it. An attempt of which the gateway
+surely did nothing is taken back: those that count are the ones that may have been executed.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
@@ -17,6 +18,9 @@ from holdfast.database.transaction import Transaction
 ATTEMPTS_MAX: Final = 12
 LEASE_SECONDS: Final = 60
 RETRY_DELAY_MAX_SECONDS: Final = 3600
+NOT_EXECUTED_MAX_DAYS: Final = 7
+"""How old an operation may be that no gateway has begun, for want of a connection or of a good key, before a person is
+called."""
 
 
 class Kind(StrEnum):
@@ -51,7 +55,8 @@ class Owed:
     """Of a capture: what the gateway calls it, once it said so."""
     reason: str
     attempts: int
-    """This one included."""
+    """Those that may have been executed, this one included."""
+    created_at: datetime
 
     @property
     def is_last_attempt(self) -> bool:
@@ -68,7 +73,8 @@ def claim_due(transaction: Transaction, order_id: UUID, kinds: Sequence[Kind]) -
            SET attempts = attempts + 1, next_attempt_at = :lease_until
          WHERE organization_id = :organization_id AND order_id = :order_id AND state = 'running'
            AND operation = ANY (CAST(:kinds AS text[])) AND next_attempt_at <= :now
-        RETURNING id, order_id, payment_id, subject_id, amount, is_final, gateway_id, reason, attempts
+        RETURNING id, order_id, payment_id, subject_id, amount, is_final, gateway_id, reason, attempts,
+                  created_at
         """,
         organization_id=transaction.tenant,
         order_id=order_id,
@@ -87,6 +93,7 @@ def claim_due(transaction: Transaction, order_id: UUID, kinds: Sequence[Kind]) -
             gateway_id=row.gateway_id,
             reason=row.reason,
             attempts=row.attempts,
+            created_at=row.created_at,
         )
         for row in sorted(rows, key=lambda row: (row.is_final, row.id))
     ]
@@ -120,6 +127,41 @@ def try_later(transaction: Transaction, owed: Owed, why: str) -> None:
         retry_at=transaction.now + timedelta(seconds=delay_seconds),
         why=why,
     )
+
+
+def take_back_attempt(transaction: Transaction, owed: Owed, why: str | None = None) -> None:
+    """The gateway surely did nothing of it, which is no attempt. With ``why`` that is a failure, and it is tried again
+    when as much time has gone by once more, from a minute to an hour; else it was not asked for at all, and is due."""
+    age_seconds = (transaction.now - owed.created_at).total_seconds()
+    delay_seconds = 0.0 if why is None else min(max(age_seconds, LEASE_SECONDS), RETRY_DELAY_MAX_SECONDS)
+    transaction.execute(
+        """
+        UPDATE orders.order_operations
+           SET attempts = GREATEST(attempts - 1, 0), next_attempt_at = :retry_at,
+               last_error = COALESCE(:why, last_error)
+         WHERE organization_id = :organization_id AND id = :id AND state = 'running'
+        """,
+        organization_id=transaction.tenant,
+        id=owed.id,
+        retry_at=transaction.now + timedelta(seconds=delay_seconds),
+        why=why,
+    )
+
+
+def may_be_executed(transaction: Transaction, order_id: UUID, payment_id: UUID, *, but_attempts: int = 0) -> bool:
+    """Whether a gateway may have executed any attempt to give money of the payment back, beside so many that are the
+    caller's and are only begun. The caller holds the order's lock."""
+    attempts = transaction.value(
+        """
+        SELECT COALESCE(sum(attempts), 0) FROM orders.order_operations
+         WHERE organization_id = :organization_id AND order_id = :order_id AND payment_id = :payment_id
+           AND operation IN ('refund', 'return_money')
+        """,
+        organization_id=transaction.tenant,
+        order_id=order_id,
+        payment_id=payment_id,
+    )
+    return int(attempts) > but_attempts
 
 
 def wait(transaction: Transaction, owed: Owed, look_seconds: int) -> None:

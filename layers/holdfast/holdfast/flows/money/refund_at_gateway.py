@@ -9,6 +9,7 @@ from holdfast.flows.checkout.charge_payment import GATEWAY_DEADLINE_SECONDS
 from holdfast.flows.orders.locked_order import LockedPayment, LockedRefund
 from holdfast.gateways.answers import event_from_refund_snapshot
 from holdfast.gateways.port import Gateway, GatewayEvent, RefundSnapshot
+from holdfast.gateways.registry import GATEWAYS
 from holdfast.values.errors import Rejected
 from holdfast.values.ids import uuid7_time
 from holdfast.values.money import Money
@@ -24,11 +25,7 @@ def ask_for_refund(
     payment: LockedPayment, refund: LockedRefund, clock: Callable[[], datetime], gateway: Gateway
 ) -> GatewayEvent:
     """The same refund is always the same request under the same key: asking twice refunds once, while the gateway
-    remembers the key. Raises RefundTooOld after that, for then it could be made a second time."""
-    if (clock() - uuid7_time(refund.id)).total_seconds() > gateway.repeatable_seconds:
-        raise RefundTooOld(
-            f"nothing is known of refund {refund.id}, and it is too old to be asked for again: see {payment.gateway}"
-        )
+    remembers the key (``key_may_be_forgotten``)."""
     snapshot = gateway.refund(
         transaction_id(payment),
         Money(refund.amount, payment.currency),
@@ -39,6 +36,12 @@ def ask_for_refund(
         deadline_seconds=GATEWAY_DEADLINE_SECONDS,
     )
     return _event(snapshot, payment, refund.id, clock())
+
+
+def key_may_be_forgotten(payment: LockedPayment, refund: LockedRefund, now: datetime) -> bool:
+    """Whether asking for a refund that was asked for before could make it a second time."""
+    age_seconds = (now - uuid7_time(refund.id)).total_seconds()
+    return age_seconds > GATEWAYS[payment.gateway].repeatable_seconds
 
 
 def look_at_refund(

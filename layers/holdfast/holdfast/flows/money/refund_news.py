@@ -109,10 +109,19 @@ def refund_row(
     }
 
 
-def refund_failure(order: LockedOrder, payment: LockedPayment, amount: int, reason: str, refund_id: UUID) -> Call:
-    """For whom it may concern: the shopper waits for money that did not arrive."""
+def refund_failure(
+    order: LockedOrder,
+    payment: LockedPayment,
+    amount: int,
+    reason: str,
+    refund_id: UUID,
+    operation_id: UUID | None = None,
+) -> Call:
+    """For whom it may concern: the shopper waits for money that did not arrive. ``operation_id``: what was given up."""
     detail = f"a refund of {amount} {payment.currency} of order {order.order_number} did not arrive: {reason}"
-    return Process.REFUND_FAILED, detail, {"refund_id": str(refund_id), "payment_id": str(payment.id), "amount": amount}
+    payload = {"refund_id": str(refund_id), "payment_id": str(payment.id), "amount": amount}
+    given_up = {} if operation_id is None else {"operation_id": str(operation_id)}
+    return Process.REFUND_FAILED, detail, payload | given_up
 
 
 def step_back(

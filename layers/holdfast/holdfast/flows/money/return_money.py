@@ -23,8 +23,21 @@ from holdfast.flows.checkout.charge_payment import (
     find_attempt,
     record,
 )
-from holdfast.flows.money.owed_operations import End, Kind, Owed, claim_due, finish, reason_of, try_later, wait
-from holdfast.flows.money.refund_at_gateway import RefundTooOld, ask_for_refund, look_at_refund
+from holdfast.flows.money.gateway_run import GatewayRun
+from holdfast.flows.money.owed_operations import (
+    NOT_EXECUTED_MAX_DAYS,
+    End,
+    Kind,
+    Owed,
+    claim_due,
+    finish,
+    may_be_executed,
+    reason_of,
+    take_back_attempt,
+    try_later,
+    wait,
+)
+from holdfast.flows.money.refund_at_gateway import RefundTooOld, ask_for_refund, key_may_be_forgotten, look_at_refund
 from holdfast.flows.money.refund_news import refund_failure, refund_row
 from holdfast.flows.money.refund_purses import purses_of
 from holdfast.flows.money.settlement import write
@@ -33,7 +46,7 @@ from holdfast.flows.operations.process_names import Call, Process
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, LockedRefund, lock_order
 from holdfast.flows.shipping.follow_refunds import follow_refunds, may_move_parcels
 from holdfast.gateways.answers import event_from_snapshot
-from holdfast.gateways.port import Gateway, GatewayEvent, GatewayRefused
+from holdfast.gateways.port import Gateway, GatewayEvent, GatewayRefused, surely_not_executed
 from holdfast.payments.model import RefundStatus
 from holdfast.runtime import Runtime
 from holdfast.values.errors import Rejected, Transient
@@ -56,19 +69,28 @@ class RefundFailed(Rejected):
     code: ClassVar[str] = "refund_failed"
 
 
-def return_money_owed(runtime: Runtime, organization_id: UUID, order_id: UUID, clock: Callable[[], datetime]) -> None:
-    """Carry out what is owed for one order. Failures stay recorded as due: the watchdog resumes them."""
-    now = clock()
+def return_money_owed(
+    runtime: Runtime,
+    organization_id: UUID,
+    order_id: UUID,
+    clock: Callable[[], datetime],
+    run: GatewayRun | None = None,
+) -> None:
+    """Carry out what is owed for one order, as far as ``run`` has time and its gateway answers. Failures stay recorded
+    as due: the watchdog resumes them."""
+    now, run = clock(), run or GatewayRun()
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
         claimed = claim_due(transaction, order_id, (Kind.RETURN_MONEY, Kind.REFUND))
     for operation in claimed:
-        _carry_out(runtime, organization_id, operation, clock)
+        _carry_out(runtime, organization_id, operation, clock, run)
 
 
-def _carry_out(runtime: Runtime, organization_id: UUID, operation: Owed, clock: Callable[[], datetime]) -> None:
+def _carry_out(
+    runtime: Runtime, organization_id: UUID, operation: Owed, clock: Callable[[], datetime], run: GatewayRun
+) -> None:
     try:
         for step in range(STEPS_MAX):
-            if not _step(runtime, organization_id, operation, clock, may_look=step == 0):
+            if not _step(runtime, organization_id, operation, clock, run, may_look=step == 0):
                 return
     except Exception as error:
         _logger.warning("money owed back for order %s: %s", operation.order_id, error, exc_info=True)
@@ -76,13 +98,22 @@ def _carry_out(runtime: Runtime, organization_id: UUID, operation: Owed, clock: 
 
 
 def _step(
-    runtime: Runtime, organization_id: UUID, operation: Owed, clock: Callable[[], datetime], *, may_look: bool
+    runtime: Runtime,
+    organization_id: UUID,
+    operation: Owed,
+    clock: Callable[[], datetime],
+    run: GatewayRun,
+    *,
+    may_look: bool,
 ) -> bool:
     """One step towards the money's return; ``False`` when nothing is left to do now. ``may_look``: at a refund that the
     gateway has and has not finished, which is worth one look a run."""
     with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
         order = lock_order(transaction, operation.order_id)
         payment = order.payment(operation.payment_id)
+        if not (run.has_time() and run.may_ask(payment.gateway_account_id)):
+            take_back_attempt(transaction, operation)
+            return False
         ask = _next_call(transaction, order, payment, operation, clock)
         if ask is None:
             finish(transaction, operation, End.DONE)
@@ -93,7 +124,8 @@ def _step(
     gateway = runtime.gateways.gateway(payment.gateway, payment.secret_reference, payment.merchant_account)
     attempt = attempt_of(organization_id, order, payment)
     begun = time.monotonic()
-    event = ask(gateway)
+    with run.listening(payment.gateway_account_id):
+        event = ask(gateway)
     duration_ms = round((time.monotonic() - begun) * 1000)
     record(runtime, attempt, GatewayAnswer("return_money", event, None, duration_ms), clock, ACTOR)
     return True
@@ -112,7 +144,8 @@ def _next_call(
         refund = order.refund(operation.subject_id)
         if not refund.is_open:
             return None
-        return partial(ask_for_refund if underway is None else look_at_refund, payment, refund, clock)
+        look = partial(look_at_refund, payment, refund, clock)
+        return look if underway is not None else _ask_for(transaction, payment, refund, operation, clock)
     if payment.is_open or payment.is_held:
         _wait_for_what_is_on_its_way(transaction, payment)
         return partial(_find_or_cancel, transaction.tenant, order, payment, operation, clock)
@@ -125,10 +158,26 @@ def _next_call(
     if begun is None and payment.returnable > 0 and not failed:
         begun = _open_refund(transaction, order, payment, operation)
     if begun is not None:
-        return partial(ask_for_refund, payment, begun, clock)
+        return _ask_for(transaction, payment, begun, operation, clock)
     if underway is not None:
         return partial(look_at_refund, payment, underway, clock)
     raise RefundFailed(f"the gateway could not refund payment {payment.id}")
+
+
+def _ask_for(
+    transaction: Transaction,
+    payment: LockedPayment,
+    refund: LockedRefund,
+    operation: Owed,
+    clock: Callable[[], datetime],
+) -> "partial[GatewayEvent]":
+    """Raises RefundTooOld for one that may have been made, and could be made a second time."""
+    forgotten = key_may_be_forgotten(payment, refund, transaction.now)
+    if forgotten and may_be_executed(transaction, operation.order_id, payment.id, but_attempts=1):
+        raise RefundTooOld(
+            f"nothing is known of refund {refund.id}, and it is too old to be asked for again: see {payment.gateway}"
+        )
+    return partial(ask_for_refund, payment, refund, clock)
 
 
 def _wait_for_what_is_on_its_way(transaction: Transaction, payment: LockedPayment) -> None:
@@ -222,7 +271,11 @@ def _postpone(runtime: Runtime, organization_id: UUID, operation: Owed, error: E
     says_nothing = isinstance(error, GatewayRefused) and not error.is_about_attempt
     refused = isinstance(error, Rejected) and not is_lost and not says_nothing
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
-        if not (refused or is_lost or operation.is_last_attempt):
+        if surely_not_executed(error):
+            take_back_attempt(transaction, operation, reason_of(error))
+            if now - operation.created_at < timedelta(days=NOT_EXECUTED_MAX_DAYS):
+                return
+        elif not (refused or is_lost or operation.is_last_attempt):
             try_later(transaction, operation, reason_of(error))
             return
         finish(transaction, operation, End.FAILED, reason_of(error))
@@ -247,7 +300,7 @@ def _give_up(transaction: Transaction, operation: Owed, error: Exception, *, ref
     failure: Call
     if operation.subject_id is not None:
         amount = order.refund(operation.subject_id).amount
-        failure = refund_failure(order, payment, amount, str(error), operation.subject_id)
+        failure = refund_failure(order, payment, amount, str(error), operation.subject_id, operation.id)
     else:
         name = Process.REFUND_FAILED if isinstance(error, RefundFailed) else Process.RETURN_MONEY
         failure = (name, f"money owed back could not be returned: {error}", payload)

@@ -6,7 +6,6 @@ capture failed for good is with a person, a day before it ends at the latest.
 """
 
 import logging
-import math
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -28,6 +27,7 @@ from holdfast.flows.money.capture_payment import (
     request_capture,
     what_is_left_to_capture,
 )
+from holdfast.flows.money.gateway_run import GatewayRun
 from holdfast.flows.money.return_money import return_money_owed
 from holdfast.flows.money.settlement import write
 from holdfast.flows.money.settlement_document import Settlement
@@ -50,19 +50,18 @@ ACTOR: Final = "system:watch_authorizations"
 _logger = logging.getLogger(__name__)
 
 
-def watch_authorizations(
-    runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float] = lambda: math.inf
-) -> int:
+def watch_authorizations(runtime: Runtime, clock: Callable[[], datetime], run: GatewayRun | None = None) -> int:
     """Look after authorizations that end within a day and a half; answers how many were looked at."""
-    _learn_ends(runtime, clock, time_left_seconds)
+    run = run or GatewayRun()
+    _learn_ends(runtime, clock, run)
     with runtime.database.transaction(None, now=clock(), actor=ACTOR) as transaction:
         rows = expiring(transaction, clock() + BEFORE_EXPIRY)
     done = 0
     for organization_id, order_id, payment_id in rows:
-        if time_left_seconds() <= 0:
+        if not run.has_time():
             break
         try:
-            _look_after(runtime, organization_id, order_id, payment_id, clock)
+            _look_after(runtime, organization_id, order_id, payment_id, clock, run)
             done += 1
         except Exception:
             # One payment's trouble must not keep the others waiting.
@@ -70,42 +69,52 @@ def watch_authorizations(
     return done
 
 
-def _learn_ends(runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]) -> None:
+def _learn_ends(runtime: Runtime, clock: Callable[[], datetime], run: GatewayRun) -> None:
     """Ask the gateway about held money whose end nobody has told: a webhook need not say when its authorization ends,
     and what ends unseen would be neither taken nor missed. Once an hour, until it is known."""
     now = clock()
     with runtime.database.transaction(None, now=now, actor=ACTOR) as transaction:
         rows = transaction.rows(
             """
-            SELECT p.organization_id, p.order_id, p.id FROM payments.payments p
+            SELECT p.organization_id, p.order_id, p.id, p.gateway_account_id FROM payments.payments p
              WHERE p.capturable_amount > 0 AND p.authorization_expires_at IS NULL AND p.gateway = ANY (:gateways)
                AND COALESCE(p.updated_at, p.created_at) <= :unheard_since
+               AND p.gateway_account_id <> ALL (CAST(:left_alone AS uuid[]))
              ORDER BY p.authorization_expires_at LIMIT :limit
             """,
             gateways=[name for name in GATEWAY_NAMES if runtime.gateways.wiring(name).can_be_asked],
             unheard_since=now - LEARN_EVERY,
+            left_alone=run.left_alone,
             limit=BATCH_MAX_PAYMENTS,
         )
     for row in rows:
-        if time_left_seconds() <= 0:
+        if not run.has_time():
             return
+        if not run.may_ask(row.gateway_account_id):
+            continue
         try:
-            _learn_end(runtime, row.organization_id, row.order_id, row.id, clock)
+            _learn_end(runtime, row.organization_id, row.order_id, row.id, clock, run)
         except Exception:
             # As above: the others are looked after.
             _logger.exception("the gateway could not be asked when the authorization of payment %s ends", row.id)
 
 
 def _learn_end(
-    runtime: Runtime, organization_id: UUID, order_id: UUID, payment_id: UUID, clock: Callable[[], datetime]
+    runtime: Runtime,
+    organization_id: UUID,
+    order_id: UUID,
+    payment_id: UUID,
+    clock: Callable[[], datetime],
+    run: GatewayRun,
 ) -> None:
     with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
         order = lock_order(transaction, order_id)
     attempt = attempt_of(organization_id, order, order.payment(payment_id))
     answer = ask_gateway(runtime, attempt, clock, Question.LOOK_UP)
+    run.note(attempt.gateway_account_id, is_answered=answer.is_heard)
     recorded = record(runtime, attempt, answer, clock, ACTOR)
     if recorded.owes_money:
-        return_money_owed(runtime, organization_id, order_id, clock)
+        return_money_owed(runtime, organization_id, order_id, clock, run)
     ring_outbox_bell(runtime)
 
 
@@ -133,19 +142,24 @@ def expiring(transaction: Transaction, end: datetime) -> list[tuple[UUID, UUID, 
 
 
 def _look_after(
-    runtime: Runtime, organization_id: UUID, order_id: UUID, payment_id: UUID, clock: Callable[[], datetime]
+    runtime: Runtime,
+    organization_id: UUID,
+    order_id: UUID,
+    payment_id: UUID,
+    clock: Callable[[], datetime],
+    run: GatewayRun,
 ) -> None:
     with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
         order = lock_order(transaction, order_id)
         payment = order.payment(payment_id)
-        if not payment.is_held or payment.is_owed_back:
+        if not payment.is_held or payment.is_owed_back or not run.may_ask(payment.gateway_account_id):
             return
         if not _is_live(order):
             write(transaction, order, Settlement(order_id=order.id, return_money_of=((payment.id, "other"),)))
     if not _is_live(order):
-        return_money_owed(runtime, organization_id, order_id, clock)
-    elif not _renew(runtime, organization_id, order, payment, clock):
-        _capture(runtime, organization_id, order_id, payment_id, clock)
+        return_money_owed(runtime, organization_id, order_id, clock, run)
+    elif not _renew(runtime, organization_id, order, payment, clock, run):
+        _capture(runtime, organization_id, order_id, payment_id, clock, run)
     ring_outbox_bell(runtime)
 
 
@@ -159,7 +173,12 @@ def _is_live(order: LockedOrder) -> bool:
 
 
 def _renew(
-    runtime: Runtime, organization_id: UUID, order: LockedOrder, payment: LockedPayment, clock: Callable[[], datetime]
+    runtime: Runtime,
+    organization_id: UUID,
+    order: LockedOrder,
+    payment: LockedPayment,
+    clock: Callable[[], datetime],
+    run: GatewayRun,
 ) -> bool:
     """Hold the money anew, where the shop wants it held and the gateway can. ``False``: it ends when it did before.
     What captures left of it is not held anew: a gateway would hold the whole amount again, or less than it knows.
@@ -174,12 +193,13 @@ def _renew(
             return False
         ends_at = payment.facts.authorization_expires_at or payment.created_at
         begun = time.monotonic()
-        snapshot = gateway.reauthorize(
-            str(payment.gateway_transaction_id),
-            Money(payment.amount, payment.currency),
-            idempotency_key=f"renew-{payment.id}-{ends_at.timestamp():.0f}",
-            deadline_seconds=GATEWAY_DEADLINE_SECONDS,
-        )
+        with run.listening(payment.gateway_account_id):
+            snapshot = gateway.reauthorize(
+                str(payment.gateway_transaction_id),
+                Money(payment.amount, payment.currency),
+                idempotency_key=f"renew-{payment.id}-{ends_at.timestamp():.0f}",
+                deadline_seconds=GATEWAY_DEADLINE_SECONDS,
+            )
     except (Rejected, Transient) as error:
         _logger.info("the authorization of payment %s is not renewed: %s", payment.id, error)
         return False
@@ -187,13 +207,18 @@ def _renew(
     answer = GatewayAnswer("reauthorize", event, snapshot, round((time.monotonic() - begun) * 1000))
     recorded = record(runtime, attempt_of(organization_id, order, payment), answer, clock, ACTOR)
     if recorded.owes_money:
-        return_money_owed(runtime, organization_id, order.id, clock)
+        return_money_owed(runtime, organization_id, order.id, clock, run)
     renewed_until = snapshot.authorization_expires_at
     return renewed_until is not None and renewed_until > clock() + BEFORE_EXPIRY
 
 
 def _capture(
-    runtime: Runtime, organization_id: UUID, order_id: UUID, payment_id: UUID, clock: Callable[[], datetime]
+    runtime: Runtime,
+    organization_id: UUID,
+    order_id: UUID,
+    payment_id: UUID,
+    clock: Callable[[], datetime],
+    run: GatewayRun,
 ) -> None:
     with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
         order = lock_order(transaction, order_id)
@@ -203,4 +228,4 @@ def _capture(
         left_minor = whole_steps(payment, what_is_left_to_capture(transaction, order, payment))
         if left_minor > 0:
             request_capture(transaction, order, payment, left_minor, reason=CaptureReason.AUTHORIZATION_EXPIRES)
-    capture_due(runtime, organization_id, order_id, clock)
+    capture_due(runtime, organization_id, order_id, clock, run)

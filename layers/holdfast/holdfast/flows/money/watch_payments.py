@@ -1,8 +1,7 @@
 """The watchdog of money: what was stored and not processed, payments that stay open, money still owed back."""
 
 import logging
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
@@ -11,6 +10,7 @@ from uuid import UUID
 from holdfast.database.transaction import Transaction
 from holdfast.flows.checkout.charge_payment import AttemptTooOld, Question, ask_gateway, attempt_of, record
 from holdfast.flows.money.capture_payment import capture_due
+from holdfast.flows.money.gateway_run import GatewayRun
 from holdfast.flows.money.return_money import return_money_owed
 from holdfast.flows.money.settlement import CHECK_DELAY_MAX_SECONDS, next_check_at
 from holdfast.flows.operations.call_person import call_person
@@ -50,55 +50,95 @@ def sweep_payment_events(runtime: Runtime, now: datetime) -> int:
     )
 
 
-def check_payments(
-    runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float] = lambda: math.inf
-) -> int:
+def check_payments(runtime: Runtime, clock: Callable[[], datetime], run: GatewayRun | None = None) -> int:
     """Ask the gateway for the truth about payments that stay open too long; answers how many were asked about."""
-    with runtime.database.transaction(None, now=clock(), actor=ACTOR) as transaction:
-        rows = transaction.rows(
+    run = run or GatewayRun()
+
+    def due(transaction: Transaction, done: Sequence[UUID]) -> Sequence[Any]:
+        return transaction.rows(
             """
-            SELECT organization_id, id, order_id FROM payments.payments
+            SELECT organization_id, id, order_id, gateway_account_id FROM payments.payments
              WHERE next_check_at IS NOT NULL AND next_check_at <= :now
+               AND gateway_account_id <> ALL (CAST(:left_alone AS uuid[])) AND id <> ALL (CAST(:done AS uuid[]))
              ORDER BY next_check_at LIMIT :limit
             """,
-            now=clock(),
-            limit=CHECKS_MAX_PAYMENTS,
+            now=transaction.now,
+            left_alone=run.left_alone,
+            done=done,
+            limit=CHECKS_MAX_PAYMENTS - len(done),
         )
-    return sum(
-        _guarded(
-            partial(_check, runtime, row.organization_id, row.order_id, row.id, clock),
+
+    def check(row: Any) -> int:
+        return _guarded(
+            partial(_check, runtime, row.organization_id, row.order_id, row.id, clock, run),
             otherwise=partial(_set_aside, runtime, row.organization_id, row.id, clock),
         )
-        for row in rows
-        if time_left_seconds() > 0
-    )
+
+    return _each_due(runtime, clock, run, due, check)
 
 
-def resume_returns(
-    runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float] = lambda: math.inf
-) -> int:
+def resume_returns(runtime: Runtime, clock: Callable[[], datetime], run: GatewayRun | None = None) -> int:
     """Go on with money that is owed back or to be captured; answers how many orders were looked at."""
-    with runtime.database.transaction(None, now=clock(), actor=ACTOR) as transaction:
-        rows = transaction.rows(
+    run = run or GatewayRun()
+
+    def due(transaction: Transaction, done: Sequence[UUID]) -> Sequence[Any]:
+        return transaction.rows(
             """
-            SELECT DISTINCT organization_id, order_id FROM (
-                SELECT organization_id, order_id FROM orders.order_operations
-                 WHERE state = 'running' AND next_attempt_at <= :now
-                 ORDER BY next_attempt_at LIMIT :limit) due
+            SELECT x.organization_id, x.order_id AS id, p.gateway_account_id
+              FROM orders.order_operations x
+              JOIN payments.payments p ON p.organization_id = x.organization_id AND p.id = x.payment_id
+             WHERE x.state = 'running' AND x.next_attempt_at <= :now
+               AND p.gateway_account_id <> ALL (CAST(:left_alone AS uuid[]))
+               AND x.order_id <> ALL (CAST(:done AS uuid[]))
+             GROUP BY x.organization_id, x.order_id, p.gateway_account_id
+             ORDER BY min(x.next_attempt_at) LIMIT :limit
             """,
-            now=clock(),
-            limit=RETURNS_MAX_ORDERS,
+            now=transaction.now,
+            left_alone=run.left_alone,
+            done=done,
+            limit=RETURNS_MAX_ORDERS - len(done),
         )
-    return sum(
-        _guarded(partial(_resume, runtime, row.organization_id, row.order_id, clock))
-        for row in rows
-        if time_left_seconds() > 0
-    )
+
+    def resume(row: Any) -> int:
+        return _guarded(partial(_resume, runtime, row.organization_id, row.id, clock, run))
+
+    return _each_due(runtime, clock, run, due, resume)
 
 
-def _resume(runtime: Runtime, organization_id: UUID, order_id: UUID, clock: Callable[[], datetime]) -> None:
-    return_money_owed(runtime, organization_id, order_id, clock)
-    capture_due(runtime, organization_id, order_id, clock)
+def _each_due(
+    runtime: Runtime,
+    clock: Callable[[], datetime],
+    run: GatewayRun,
+    due: Callable[[Transaction, Sequence[UUID]], Sequence[Any]],
+    work: Callable[[Any], int],
+) -> int:
+    """Work on what is due, each once, while there is time; answers how much was. Where an account has to be left alone,
+    the others are asked for anew: a gateway that is away must not fill the run with what cannot be done."""
+    done: list[UUID] = []
+    worked = 0
+    is_all = False
+    while not is_all:
+        with runtime.database.transaction(None, now=clock(), actor=ACTOR) as transaction:
+            rows = due(transaction, done)
+        is_all = True
+        for row in rows:
+            if not run.has_time():
+                return worked
+            if row.id in done:
+                continue
+            if not run.may_ask(row.gateway_account_id):
+                is_all = False
+                continue
+            done.append(row.id)
+            worked += work(row)
+    return worked
+
+
+def _resume(
+    runtime: Runtime, organization_id: UUID, order_id: UUID, clock: Callable[[], datetime], run: GatewayRun
+) -> None:
+    return_money_owed(runtime, organization_id, order_id, clock, run)
+    capture_due(runtime, organization_id, order_id, clock, run)
 
 
 def _guarded(work: Callable[[], Any], *, otherwise: Callable[[], Any] | None = None) -> int:
@@ -131,7 +171,12 @@ def _set_aside(runtime: Runtime, organization_id: UUID, payment_id: UUID, clock:
 
 
 def _check(
-    runtime: Runtime, organization_id: UUID, order_id: UUID, payment_id: UUID, clock: Callable[[], datetime]
+    runtime: Runtime,
+    organization_id: UUID,
+    order_id: UUID,
+    payment_id: UUID,
+    clock: Callable[[], datetime],
+    run: GatewayRun,
 ) -> None:
     now = clock()
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
@@ -149,9 +194,10 @@ def _check(
     except AttemptTooOld as lost:
         _stop_checking(runtime, organization_id, payment, lost, clock())
         return
+    run.note(payment.gateway_account_id, is_answered=answer.is_heard)
     recorded = record(runtime, attempt, answer, clock, ACTOR)
     if recorded.owes_money:
-        return_money_owed(runtime, organization_id, order_id, clock)
+        return_money_owed(runtime, organization_id, order_id, clock, run)
     ring_outbox_bell(runtime)
 
 

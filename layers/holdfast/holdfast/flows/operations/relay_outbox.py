@@ -1,17 +1,20 @@
 """Publish what was committed: every outbox row at least once, none before its commit.
 
 Rows are claimed with SKIP LOCKED, published, and marked in the same transaction; a relay that dies in between
-publishes again. Rows the bus refuses stay and count their attempts; past a bound they wait for a person.
+publishes again. Rows the bus refuses stay and count their attempts; past a bound they wait for a person. A bus that is
+away refuses nothing: what it took before stays published, and the rest waits without an attempt, however often a bell
+rings meanwhile.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 from holdfast.database.transaction import Transaction, records
 from holdfast.flows.operations.call_person import call_person
 from holdfast.flows.operations.process_names import Process
-from holdfast.messaging.event_bus import DomainEvent
+from holdfast.messaging.event_bus import BusUnavailable, DomainEvent
 from holdfast.runtime import Runtime
 
 BATCH_MAX_ROWS: Final = 100
@@ -23,19 +26,30 @@ PROCESS: Final = Process.OUTBOX_RELAY
 
 
 def relay_outbox(runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]) -> int:
-    """Publish until nothing is left, the bus takes nothing, or the time is up; answers how many rows were published."""
+    """Publish until nothing is left, the bus takes nothing, or the time is up; answers how many rows were published.
+
+    Raises BusUnavailable, with all that was taken written down.
+    """
     published = 0
     refused: list[str] = []
-    while time_left_seconds() > 0 and len(refused) < REFUSED_MAX_ROWS:
+    away: BusUnavailable | None = None
+    while away is None and time_left_seconds() > 0 and len(refused) < REFUSED_MAX_ROWS:
         with runtime.database.transaction(None, now=clock(), actor=ACTOR) as transaction:
             events = _claim(transaction, refused)
             if not events:
                 break
-            taken = runtime.event_bus.publish(events)
-            _mark(transaction, events, [event.id for event in events if event.id in taken])
+            tried = events
+            try:
+                taken: Collection[UUID] = runtime.event_bus.publish(events)
+            except BusUnavailable as error:
+                away, taken = error, error.taken
+                tried = [event for event in events if event.id in error.taken | error.refused]
+            _mark(transaction, tried, [event.id for event in tried if event.id in taken])
         published += len(taken)
-        refused += [str(event.id) for event in events if event.id not in taken]
+        refused += [str(event.id) for event in tried if event.id not in taken]
     _call_people(runtime, clock())
+    if away is not None:
+        raise away
     return published
 
 
