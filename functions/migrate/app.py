@@ -46,6 +46,4 @@ def _upgrade(revision: str) -> dict[str, Any]:
 
 def _token(address: URL) -> str:
     client = boto3.client("rds")
-    return str(
-        client.generate_db_auth_token(DBHostname=address.host, Port=address.port, DBUsername=address.username)
-    )
+    return str(client.generate_db_auth_token(DBHostname=address.host, Port=address.port, DBUsername=address.username))

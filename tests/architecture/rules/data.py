@@ -137,7 +137,7 @@ def logs_end_one_day(template: Template) -> Iterator[str]:
 )
 def what_is_worth_money_outlives_the_stack(template: Template) -> Iterator[str]:
     for name, policy in OUTLIVES_THE_STACK.items():
-        # A creation that fails leaves nothing: what it made holds nothing yet, and its name would be in the next one's way.
+        # A creation that fails leaves nothing: what it made is empty, and its name would be in the next one's way.
         replaced = policy.removesuffix("ExceptOnCreate")
         for attribute, value in (("DeletionPolicy", policy), ("UpdateReplacePolicy", replaced)):
             if template.resources[name].get(attribute) != value:

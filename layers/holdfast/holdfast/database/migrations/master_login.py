@@ -1,8 +1,8 @@
 """The way in for the cluster's master user: its password, or a token of IAM, whichever the cluster takes.
 
 Aurora sends every login of a member of ``rds_iam`` to IAM. Whoever makes a role is a member of it (PostgreSQL 16 and
-newer), and whoever migrates takes on the owner's: the master is a member through the roles that it made, from the first
-migration on, and its password is refused. Which of the two it is depends on the version and on the past, so it is tried.
+newer), and whoever migrates takes on the owner: from the first migration on the master is a member through the roles
+that it made, and its password is refused. Which of both it is depends on the version and on the past, so it is tried.
 """
 
 from collections.abc import Callable, Mapping
