@@ -250,7 +250,7 @@ def _move(
         customer_id=order.customer_id,
         now=transaction.now,
         hold_expires_at=transaction.now,
-        performed_by=transaction.actor,
+        performed_by=without_shopper(transaction.actor),
         strict_capacity=False,
     )
     for allocation in document["allocations"]:
