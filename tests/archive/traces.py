@@ -20,7 +20,7 @@ def pattern(words: Iterable[str] = ()) -> re.Pattern[str]:
 
 
 def left_of(house: House, personal: re.Pattern[str] | None = None) -> dict[str, str]:
-    """The tables and files in which something personal is still to be read, with what is; but not the reference data."""
+    """The tables and files in which something personal is still to be read, with what is; no reference data."""
     personal = personal or pattern()
     tables = house.rows(
         "SELECT c.oid::regclass::text AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"

@@ -1,5 +1,6 @@
 """A method is kept with its shopper's consent, once; it pays for its own customer alone, until it is removed."""
 
+from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -49,9 +50,13 @@ def other_customer(house: House) -> Caller:
     return Caller(house.organization_id, CallerKind.CUSTOMER, "bob", "bob@example.com")
 
 
-def at_stripe(house: House, payment_method_id: UUID) -> dict[str, Any]:
+def token_of(house: House, payment_method_id: UUID) -> str:
+    """What Stripe calls it, as long as that is known here."""
+    return str(house.value("SELECT token FROM tenancy.payment_methods WHERE id = :id", id=payment_method_id))
+
+
+def at_stripe(house: House, token: str) -> dict[str, Any]:
     """The method at Stripe."""
-    token = house.value("SELECT token FROM tenancy.payment_methods WHERE id = :id", id=payment_method_id)
     answer = house.http.request(
         "GET", f"{house.stripe_url}/v1/payment_methods/{token}", headers={"Authorization": f"Bearer {house.api_key}"}
     )
@@ -201,10 +206,14 @@ def test_cards_kept_at_the_same_instant_are_all_kept_and_one_is_the_default(hous
 def test_a_removed_card_is_gone_here_and_at_the_gateway(house: House) -> None:
     house.add_variant(stock=10)
     method = keep(house)
-    assert at_stripe(house, method)["customer"] is not None
+    token = token_of(house, method)
+    assert at_stripe(house, token)["customer"] is not None
     remove_payment_method(house.runtime, house.customer, method, house.clock)
     assert kept(house) == []
-    assert at_stripe(house, method)["customer"] is None
+    assert at_stripe(house, token)["customer"] is None
+    [row] = house.rows("SELECT token, brand, last_four, expires_on, forget_at FROM tenancy.payment_methods")
+    assert row.pop("token") == f"forgotten {sha256(token.encode()).hexdigest()}"
+    assert set(row.values()) == {None}
     with pytest.raises(InvalidInput):
         house.place(payment_method_id=method)
     with pytest.raises(NotFound):
@@ -216,13 +225,14 @@ def test_a_removed_card_is_gone_here_and_at_the_gateway(house: House) -> None:
 def test_a_gateway_that_did_not_hear_of_a_removal_is_told_again(house: House) -> None:
     house.add_variant(stock=10)
     method = keep(house)
+    token = token_of(house, method)
     house.stripe_behaves(match=DETACH, http_status=503)
     remove_payment_method(house.runtime, house.customer, method, house.clock)
     assert kept(house) == []
     assert forget_methods(house.system, house.clock) == 0
     house.clock.advance(seconds=61)
     assert forget_methods(house.system, house.clock) == 1
-    assert at_stripe(house, method)["customer"] is None
+    assert at_stripe(house, token)["customer"] is None
     house.clock.advance(days=1)
     assert forget_methods(house.system, house.clock) == 0
     assert house.failures() == []
