@@ -220,3 +220,15 @@ def test_a_gateway_that_does_not_forget_somebody_erased_is_asked_every_day(house
     house.clock.advance(days=1)
     assert forget_methods(house.system, house.clock) == 1
     assert left_of(house, personal) == {}
+
+
+def test_the_audit_log_keeps_of_a_parcel_that_something_changed_and_not_to_what(house: House, ada: Caller) -> None:
+    lived(house)
+    rows = house.rows(
+        "SELECT actor, changed_values AS said FROM operations.audit_log WHERE table_name = 'fulfillment.shipments'"
+    )
+    numbers = {row["said"]["tracking_number"] for row in rows if row["said"].get("tracking_number")}
+    assert numbers == {"not kept"}
+    assert {row["said"]["cancel_reason"] for row in rows if row["said"]["status"] == "cancelled"} == {"not kept"}
+    assert "customer" in {row["actor"] for row in rows}
+    assert house.value("SELECT count(*) FROM fulfillment.shipments WHERE tracking_number IS NOT NULL") > 0

@@ -1,5 +1,6 @@
 """A method is kept with its shopper's consent, once; it pays for its own customer alone, until it is removed."""
 
+import json
 from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
@@ -269,3 +270,32 @@ def test_a_removed_card_that_is_the_default_leaves_no_default(house: House) -> N
     third = keep(house)
     assert [row["id"] for row in kept(house)] == [third, second]
     assert last_payment(house, ordered(house, payment_method_id=second))["status"] == "captured"
+
+
+def test_a_card_that_was_forgotten_is_kept_again_by_a_later_payment_alone(house: House) -> None:
+    house.add_variant(stock=10)
+    method = keep(house)
+    told = {"token": token_of(house, method), "gateway_customer_id": "cus_1", "brand": "visa", "last_four": "4242"}
+    house.clock.advance(minutes=1)
+    remove_payment_method(house.runtime, house.customer, method, house.clock)
+
+    def told_again() -> list[dict[str, Any]]:
+        house.sql(
+            "SELECT checkout.keep_payment_method(:o, p.order_id, p.id, CAST(:told AS jsonb), :now)"
+            " FROM payments.payments p ORDER BY p.created_at DESC LIMIT 1",
+            o=house.organization_id,
+            told=json.dumps({"id": str(uuid4()), **told}),
+            now=house.clock(),
+        )
+        return kept(house)
+
+    assert told_again() == []
+    house.clock.advance(minutes=1)
+    ordered(house)
+    for _ in range(2):
+        [again] = told_again()
+        assert again["last_four"] == "4242"
+    assert house.value("SELECT count(*) FROM tenancy.payment_methods") == 1
+    house.sql("UPDATE tenancy.customers SET deleted_at = :now", now=house.clock())
+    house.sql("DELETE FROM tenancy.payment_methods")
+    assert told_again() == []
