@@ -28,7 +28,7 @@ TRANSITIONS: Final = (
     "hold: completed, paid",
     "hold: expired, hold expired",
     "hold: completed, paid late; the stock was reserved again",
-    "hold: cancelled, cancelled on request",
+    "hold: cancelled, cancelled by the shopper",
     *(f"refund: {status}" for status in ("succeeded", "failed")),
     *(f"operation: {name}, done" for name in ("return_money", "refund", "capture")),
     "operation: return_money, failed",

@@ -8,6 +8,7 @@ from typing import Any
 import boto3
 from sqlalchemy import URL
 
+from holdfast.database.migrations.master_login import accepted
 from holdfast.database.migrations.run import upgrade
 from holdfast.flows.shops.open_shop import open_shop
 from holdfast.runtime import runtime
@@ -30,13 +31,19 @@ def _open_shop(file: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _upgrade(revision: str) -> dict[str, Any]:
-    """As the cluster's master user, who may make roles."""
+    """As the cluster's master user, who may make roles. Raises LoginRefused."""
     database = settings().database
     secret = boto3.client("secretsmanager").get_secret_value(SecretId=settings().database_master_secret)
     master = json.loads(secret["SecretString"])
-    url = URL.create(
-        "postgresql+pg8000", master["username"], master["password"], database.host, database.port, database.name
+    address = URL.create(
+        "postgresql+pg8000", master["username"], host=database.host, port=database.port, database=database.name
     )
     tls = ssl.create_default_context(cafile=database.ca_file) if database.verify_tls else None
-    upgrade(url, iam=True, revision=revision, ssl_context=tls)
+    ways = {"its password": lambda: str(master["password"]), "a token of IAM": lambda: _token(address)}
+    upgrade(accepted(address, ways, tls), iam=True, revision=revision, ssl_context=tls)
     return {"upgraded_to": revision}
+
+
+def _token(address: URL) -> str:
+    client = boto3.client("rds")
+    return str(client.generate_db_auth_token(DBHostname=address.host, Port=address.port, DBUsername=address.username))

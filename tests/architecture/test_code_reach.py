@@ -29,7 +29,7 @@ def called(reached: Reach) -> set[str]:
         ("orders", {"lambda Invoke"}, {"s3 GetObject"}),
         ("cold_export", {"s3 GetObject", "s3 PutObject"}, {"lambda Invoke"}),
         # A client that the handler makes itself.
-        ("migrate", {"secretsmanager GetSecretValue"}, {"sqs SendMessage", "lambda Invoke"}),
+        ("migrate", {"secretsmanager GetSecretValue", "rds GenerateDbAuthToken"}, {"sqs SendMessage", "lambda Invoke"}),
         ("stock", {"rds GenerateDbAuthToken"}, {"secretsmanager GetSecretValue", "sqs SendMessage"}),
     ],
 )

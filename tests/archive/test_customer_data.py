@@ -1,7 +1,6 @@
 """A customer's data is handed out whole, and ends whole: no archived byte changes."""
 
 import json
-import re
 from typing import Any
 from uuid import UUID
 
@@ -18,14 +17,12 @@ from holdfast.values.caller import Caller
 from holdfast.values.errors import Conflict, Forbidden, NotFound
 from tests import shipping
 from tests.archive.scenes import archive, delivered, documents, plenty, prove, purge, put_away, scan, verify, years_pass
+from tests.archive.traces import left_of, pattern
 from tests.flows.actions import check, ordered, staff
 from tests.flows.dead_lettering import buried, mend_events
 from tests.flows.moving import NOWHERE, RENO, readdress, shop
 from tests.flows.reviewing import answer, token
 from tests.house import House, document
-
-PERSONAL = re.compile(r"ada@|:ada|lovelace|analytical|\b80202\b")
-"""What tells of Ada, in small letters. A postal code stands alone: five digits are found in a digest now and then."""
 
 
 def customer_id(house: House) -> UUID:
@@ -97,7 +94,7 @@ def test_erasure_ends_what_is_personal_in_every_tier_and_changes_no_archived_byt
     for tier, order_id in tiers.items():
         view = find_order(house.runtime, admin, order_id, house.clock())
         assert view["email"] == "erased", tier
-        assert PERSONAL.search(json.dumps(view).lower()) is None, tier
+        assert pattern().search(json.dumps(view).lower()) is None, tier
     assert left_of(house) == {}
     assert scan(house).tally.findings == []
     assert prove(house).break_position is None
@@ -227,18 +224,3 @@ def test_it_takes_an_admin_and_a_customer(house: House) -> None:
 def stored(house: House) -> dict[str, bytes]:
     bucket = boto3.resource("s3").Bucket(house.environment["ARCHIVE_BUCKET"])
     return {entry.key: entry.get()["Body"].read() for entry in bucket.objects.all()}
-
-
-def left_of(house: House) -> dict[str, str]:
-    """The tables in which something personal is still to be read, with what is; but not the reference data."""
-    tables = house.rows(
-        "SELECT c.oid::regclass::text AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND c.relkind = 'r'"
-        " AND c.oid <> 'addresses.geocode_reference'::regclass"
-    )
-    found = {}
-    for table in tables:
-        for row in house.rows(f"SELECT lower(t::text) AS said FROM {table['name']} t"):
-            if PERSONAL.search(row["said"]):
-                found[table["name"]] = row["said"]
-    return found

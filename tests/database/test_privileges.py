@@ -19,6 +19,8 @@ DEFINERS = {
     "archive.bring_back": "writes a proven document back, with the statuses its history leads to",
     "archive.drop_old_months": "drops months of the audit log past their retention, and of the history that are empty",
     "archive.erase_customer": "clears what roles may not write, the audit log above all",
+    "archive.erase_rows": "the part of it that 0028 wrote, which nobody else may call",
+    "archive.set_apart": "moves what earlier code wrote in the clear, in rows that are only appended to",
     "archive.drop_month": "drops a table whose every order lies in cold storage",
     "inventory.drop_month_of_movements": "drops a month of the ledger past its retention, and leaves opening balances",
     "orders.project_status": "writes orders.status, which nobody else may",

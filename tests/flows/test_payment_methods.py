@@ -1,5 +1,7 @@
 """A method is kept with its shopper's consent, once; it pays for its own customer alone, until it is removed."""
 
+import json
+from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -49,9 +51,13 @@ def other_customer(house: House) -> Caller:
     return Caller(house.organization_id, CallerKind.CUSTOMER, "bob", "bob@example.com")
 
 
-def at_stripe(house: House, payment_method_id: UUID) -> dict[str, Any]:
+def token_of(house: House, payment_method_id: UUID) -> str:
+    """What Stripe calls it, as long as that is known here."""
+    return str(house.value("SELECT token FROM tenancy.payment_methods WHERE id = :id", id=payment_method_id))
+
+
+def at_stripe(house: House, token: str) -> dict[str, Any]:
     """The method at Stripe."""
-    token = house.value("SELECT token FROM tenancy.payment_methods WHERE id = :id", id=payment_method_id)
     answer = house.http.request(
         "GET", f"{house.stripe_url}/v1/payment_methods/{token}", headers={"Authorization": f"Bearer {house.api_key}"}
     )
@@ -201,10 +207,14 @@ def test_cards_kept_at_the_same_instant_are_all_kept_and_one_is_the_default(hous
 def test_a_removed_card_is_gone_here_and_at_the_gateway(house: House) -> None:
     house.add_variant(stock=10)
     method = keep(house)
-    assert at_stripe(house, method)["customer"] is not None
+    token = token_of(house, method)
+    assert at_stripe(house, token)["customer"] is not None
     remove_payment_method(house.runtime, house.customer, method, house.clock)
     assert kept(house) == []
-    assert at_stripe(house, method)["customer"] is None
+    assert at_stripe(house, token)["customer"] is None
+    [row] = house.rows("SELECT token, brand, last_four, expires_on, forget_at FROM tenancy.payment_methods")
+    assert row.pop("token") == f"forgotten {sha256(token.encode()).hexdigest()}"
+    assert set(row.values()) == {None}
     with pytest.raises(InvalidInput):
         house.place(payment_method_id=method)
     with pytest.raises(NotFound):
@@ -216,13 +226,14 @@ def test_a_removed_card_is_gone_here_and_at_the_gateway(house: House) -> None:
 def test_a_gateway_that_did_not_hear_of_a_removal_is_told_again(house: House) -> None:
     house.add_variant(stock=10)
     method = keep(house)
+    token = token_of(house, method)
     house.stripe_behaves(match=DETACH, http_status=503)
     remove_payment_method(house.runtime, house.customer, method, house.clock)
     assert kept(house) == []
     assert forget_methods(house.system, house.clock) == 0
     house.clock.advance(seconds=61)
     assert forget_methods(house.system, house.clock) == 1
-    assert at_stripe(house, method)["customer"] is None
+    assert at_stripe(house, token)["customer"] is None
     house.clock.advance(days=1)
     assert forget_methods(house.system, house.clock) == 0
     assert house.failures() == []
@@ -259,3 +270,32 @@ def test_a_removed_card_that_is_the_default_leaves_no_default(house: House) -> N
     third = keep(house)
     assert [row["id"] for row in kept(house)] == [third, second]
     assert last_payment(house, ordered(house, payment_method_id=second))["status"] == "captured"
+
+
+def test_a_card_that_was_forgotten_is_kept_again_by_a_later_payment_alone(house: House) -> None:
+    house.add_variant(stock=10)
+    method = keep(house)
+    told = {"token": token_of(house, method), "gateway_customer_id": "cus_1", "brand": "visa", "last_four": "4242"}
+    house.clock.advance(minutes=1)
+    remove_payment_method(house.runtime, house.customer, method, house.clock)
+
+    def told_again() -> list[dict[str, Any]]:
+        house.sql(
+            "SELECT checkout.keep_payment_method(:o, p.order_id, p.id, CAST(:told AS jsonb), :now)"
+            " FROM payments.payments p ORDER BY p.created_at DESC LIMIT 1",
+            o=house.organization_id,
+            told=json.dumps({"id": str(uuid4()), **told}),
+            now=house.clock(),
+        )
+        return kept(house)
+
+    assert told_again() == []
+    house.clock.advance(minutes=1)
+    ordered(house)
+    for _ in range(2):
+        [again] = told_again()
+        assert again["last_four"] == "4242"
+    assert house.value("SELECT count(*) FROM tenancy.payment_methods") == 1
+    house.sql("UPDATE tenancy.customers SET deleted_at = :now", now=house.clock())
+    house.sql("DELETE FROM tenancy.payment_methods")
+    assert told_again() == []

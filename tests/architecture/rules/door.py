@@ -48,6 +48,16 @@ def no_route_is_served_twice(template: Template) -> Iterator[str]:
         yield f"Two functions claim {name}."
 
 
+@rule(
+    lambda template: _api(template)["CorsConfiguration"]["AllowMethods"].remove("DELETE"),
+    lambda template: _api(template)["CorsConfiguration"]["AllowMethods"].append("PATCH"),
+)
+def a_page_may_use_every_route(template: Template) -> Iterator[str]:
+    methods = {properties["Method"].upper() for _, _, properties in template.events("HttpApi")} | {"OPTIONS"}
+    if sorted(methods) != sorted(_api(template)["CorsConfiguration"]["AllowMethods"]):
+        yield f"HttpApi: browsers ask before they send; AllowMethods: [{', '.join(sorted(methods))}]."
+
+
 @rule(lambda template: template.functions["CheckoutFunction"].update(Timeout=30))
 def no_function_works_on_after_its_caller_was_told_that_it_failed(template: Template) -> Iterator[str]:
     for function, _, properties in template.events("HttpApi"):

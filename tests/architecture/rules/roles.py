@@ -112,7 +112,11 @@ def _named_by(template: Template, function: str, settings: frozenset[str], kind:
 
 def _grants(template: Template, function: str, call: AwsCall, secrets: set[str]) -> Iterator[Grant]:
     if call.service == "rds":
-        yield "rds-db:connect", database_user(template.variables(function)["DATABASE_USER"])
+        variables = template.variables(function)
+        yield "rds-db:connect", database_user(variables["DATABASE_USER"])
+        if "DATABASE_MASTER_SECRET_ARN" in variables:
+            cluster = template.resources["DatabaseCluster"]["Properties"]
+            yield "rds-db:connect", database_user(cluster["MasterUsername"])
         return
     actions = CALLS[(call.service, call.operation)].actions
     if call.service == "geo-places":
@@ -195,6 +199,7 @@ def _revoke(role: str, sid: str) -> Any:
     _revoke("ColdExportFunctionRole", "TellWhatIsNotThere"),
     _revoke("OutboxRelayFunctionRole", "ReceiveMessages"),
     _revoke("HousekeepingFunctionRole", "SendMessages"),
+    _revoke("MigrateFunctionRole", "ConnectAsTheMaster"),
     _grant(
         "StockFunctionRole",
         {"Sid": "More", "Effect": "Allow", "Action": "sns:Publish", "Resource": {"Ref": "AlertTopic"}},

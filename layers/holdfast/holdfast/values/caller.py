@@ -18,6 +18,9 @@ class CallerKind(StrEnum):
     STAFF = "staff"
 
 
+_SHOPPERS: Final = frozenset({CallerKind.CUSTOMER, CallerKind.GUEST})
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """A verified caller. ``guest_id`` is the customer id that a guest's token carries; others have none."""
@@ -37,3 +40,9 @@ class Caller:
         if _PLAIN_SUBJECT.fullmatch(self.subject):
             return f"{self.kind}:{self.subject}"
         return f"{self.kind}:sha256-{hashlib.sha256(self.subject.encode()).hexdigest()}"
+
+
+def without_shopper(actor: str) -> str:
+    """An actor as it is kept where erasure does not come: of a shopper the kind alone, anybody else as they are."""
+    kind = actor.partition(":")[0]
+    return kind if kind in _SHOPPERS else actor

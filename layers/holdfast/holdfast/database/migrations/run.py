@@ -35,7 +35,8 @@ def upgrade(
     """Make roles and schema current. Safe to run twice.
 
     ``admin_url`` is a role that may create roles (the cluster's master user). ``role_password`` is given to the
-    three roles where they log in by password; with ``iam`` they are granted ``rds_iam`` instead.
+    three roles where they log in by password; with ``iam`` they are granted ``rds_iam`` instead (the owner too: shops
+    are opened as it).
     """
     _migrate(admin_url, role_password, iam, ssl_context, lambda config: command.upgrade(config, revision))
 

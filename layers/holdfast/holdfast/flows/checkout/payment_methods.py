@@ -1,7 +1,8 @@
 """A customer's kept payment methods: list them, choose the default, remove one.
 
 A removal is committed first, and nothing is paid with the method from then on; its gateway is told after that, and
-told again by the watchdog until it has heard.
+told again by the watchdog until it has heard. Then the row keeps no more than a digest of the token, so that news of an
+earlier payment does not bring the method back; of a customer who was erased it goes.
 """
 
 import logging
@@ -184,30 +185,28 @@ def _tell_gateway(
                 deadline_seconds=FORGET_DEADLINE_SECONDS,
             )
         with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
-            transaction.execute(
-                """
-                UPDATE tenancy.payment_methods SET forget_at = NULL
-                 WHERE organization_id = :organization_id AND id = :id AND deleted_at IS NOT NULL
-                """,
-                organization_id=organization_id,
-                id=payment_method_id,
-            )
+            _forget(transaction, payment_method_id)
     except Exception:
         _logger.warning("the gateway has not forgotten payment method %s", payment_method_id, exc_info=True)
 
 
 def _claim(transaction: Transaction, payment_method_id: UUID) -> Any:
-    """The method that is to be forgotten now, its next try put off; the last try is a person's to look after."""
+    """The method that is to be forgotten now, its next try put off; the last try is a person's to look after.
+
+    Somebody erased has no row for good: once that person has removed the method there, a daily try hears so.
+    """
     method = transaction.row(
         """
         UPDATE tenancy.payment_methods m
            SET forget_attempts = m.forget_attempts + 1,
-               forget_at = CASE WHEN m.forget_attempts + 1 < :attempts_max THEN
-                   CAST(:now AS timestamptz) + make_interval(
-                       secs => LEAST(60 * power(2, m.forget_attempts), :delay_max)) END
-          FROM tenancy.gateway_accounts a
+               forget_at = CASE
+                   WHEN m.forget_attempts + 1 < :attempts_max THEN CAST(:now AS timestamptz)
+                       + make_interval(secs => LEAST(60 * power(2, m.forget_attempts), :delay_max))
+                   WHEN c.deleted_at IS NOT NULL THEN CAST(:now AS timestamptz) + make_interval(days => 1) END
+          FROM tenancy.gateway_accounts a, tenancy.customers c
          WHERE m.organization_id = :organization_id AND m.id = :id AND m.deleted_at IS NOT NULL AND m.forget_at <= :now
            AND a.organization_id = m.organization_id AND a.id = m.gateway_account_id
+           AND c.organization_id = m.organization_id AND c.id = m.customer_id
         RETURNING m.gateway, m.gateway_customer_id, m.token, m.forget_attempts, a.secret_reference, a.merchant_account
         """,
         organization_id=transaction.tenant,
@@ -220,3 +219,25 @@ def _claim(transaction: Transaction, payment_method_id: UUID) -> Any:
         details = f"a removed payment method may still be kept at {method.gateway}: remove it there"
         call_person(transaction, PROCESS, payment_method_id, details)
     return method
+
+
+def _forget(transaction: Transaction, payment_method_id: UUID) -> None:
+    """What a gateway has forgotten is forgotten here. One that was kept again meanwhile is left alone."""
+    known = {"organization_id": transaction.tenant, "id": payment_method_id}
+    transaction.execute(
+        """
+        DELETE FROM tenancy.payment_methods m USING tenancy.customers c
+         WHERE m.organization_id = :organization_id AND m.id = :id AND m.deleted_at IS NOT NULL
+           AND c.organization_id = m.organization_id AND c.id = m.customer_id AND c.deleted_at IS NOT NULL
+        """,
+        **known,
+    )
+    transaction.execute(
+        """
+        UPDATE tenancy.payment_methods
+           SET forget_at = NULL, token = 'forgotten ' || encode(sha256(convert_to(token, 'UTF8')), 'hex'),
+               brand = NULL, last_four = NULL, expires_on = NULL
+         WHERE organization_id = :organization_id AND id = :id AND deleted_at IS NOT NULL
+        """,
+        **known,
+    )

@@ -24,6 +24,8 @@ class Settlement:
     is_reversal: bool = False
     """The path is the one step back that a refund which failed later takes."""
     notes: str | None = None
+    goods_notes: str | None = None
+    """What holds and movements say of it, where ``notes`` are a person's own words; they are kept in the clear."""
     payment: Mapping[str, Any] | None = None
     refunds: tuple[Mapping[str, Any], ...] = ()
     refund_items: tuple[Mapping[str, Any], ...] = ()
@@ -67,6 +69,7 @@ def settlement_document(transaction: Transaction, order: LockedOrder, settlement
             "path": list(settlement.path),
             "is_reversal": settlement.is_reversal,
             "notes": settlement.notes,
+            "goods_notes": settlement.goods_notes,
             "payment_status": settlement.payment_status,
             "refunded": settlement.refunded,
             "has_open_dispute": settlement.disputed and settlement.disputed.has_open_dispute,

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -18,7 +18,7 @@ from holdfast.flows.orders.locked_order import LockedOrder, lock_order
 from holdfast.orders.lifecycle import OrderStatus, check_transition
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation
-from holdfast.values.caller import Caller
+from holdfast.values.caller import Caller, CallerKind
 
 OPERATION = "cancel_order"
 
@@ -50,7 +50,7 @@ def cancel_order(
         earlier = claim_key(transaction, command.claim, order_id)
         if earlier is not None:
             return (None, earlier) if isinstance(earlier, Answer) else None
-        view = _cancel(transaction, order_id, command.reason)
+        view = _cancel(transaction, order_id, command)
         answer = render(view)
         store_answer_and_commit(transaction, command.claim, answer)
         return order_id, answer
@@ -65,13 +65,15 @@ def cancel_order(
     return answer
 
 
-def _cancel(transaction: Transaction, order_id: UUID, reason: str | None) -> Mapping[str, Any]:
+def _cancel(transaction: Transaction, order_id: UUID, command: CancelOrder) -> Mapping[str, Any]:
     order = lock_order(transaction, order_id)
     if order.status is OrderStatus.CANCELLED:
         settlement = Settlement(order_id=order.id)
     else:
         check_transition(order.status, OrderStatus.CANCELLED)
-        settlement = cancellation(order, reason or "cancelled on request", "customer_request")
+        asked = cancellation(order, command.reason or "cancelled on request", "customer_request")
+        who = "staff" if command.caller.kind is CallerKind.STAFF else "shopper"
+        settlement = replace(asked, goods_notes=f"cancelled by the {who}")
     view: Mapping[str, Any] = write(transaction, order, settlement)
     return view
 

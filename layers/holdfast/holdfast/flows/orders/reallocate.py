@@ -20,6 +20,7 @@ from holdfast.flows.shipping.follow_shipments import plan_shipments
 from holdfast.inventory.allocation import Line, Plan
 from holdfast.inventory.reallocation import SAVING_MIN_PERCENT, Cause, Outcome, Saving
 from holdfast.orders.lifecycle import OrderStatus
+from holdfast.values.caller import without_shopper
 from holdfast.values.coordinates import Coordinates
 from holdfast.values.errors import OutOfStock
 from holdfast.values.ids import uuid7
@@ -250,7 +251,7 @@ def _move(
         customer_id=order.customer_id,
         now=transaction.now,
         hold_expires_at=transaction.now,
-        performed_by=transaction.actor,
+        performed_by=without_shopper(transaction.actor),
         strict_capacity=False,
     )
     for allocation in document["allocations"]:

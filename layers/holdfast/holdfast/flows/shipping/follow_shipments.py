@@ -10,6 +10,7 @@ from holdfast.flows.orders.locked_order import LockedOrder
 from holdfast.flows.shipping.locked_shipments import LockedShipment
 from holdfast.orders.lifecycle import path_following
 from holdfast.orders.model import FulfillmentStatus
+from holdfast.values.caller import without_shopper
 from holdfast.values.ids import uuid7
 
 
@@ -38,7 +39,7 @@ def plan_shipments(transaction: Transaction, order_id: UUID) -> None:
         organization_id=transaction.tenant,
         order_id=order_id,
         now=transaction.now,
-        actor=transaction.actor,
+        actor=without_shopper(transaction.actor),
     )
 
 
