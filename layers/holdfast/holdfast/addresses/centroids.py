@@ -1,8 +1,8 @@
-"""The last tier: where an address roughly is, from tables that ship with the code. No call, no wait, no failure.
+"""The last tier: roughly where an address is, from tables that ship with the code. No call, no wait, no failure.
 
 ``centroids.json`` holds the mean position of the ZIP codes of each three-digit US prefix, and for every country the
-population-weighted middle of its cities. Good enough to tell a near warehouse from a far one, never more than
-approximate.
+population-weighted center of its cities. This is good enough to tell a near warehouse from a far one, and never more
+than approximate.
 """
 
 import json
@@ -22,7 +22,7 @@ from holdfast.values.coordinates import Coordinates
 
 
 def approximate_location(key: AddressKey, reason: GeocodeFailureReason) -> Location:
-    """The middle of the postal area in the US, else of the country."""
+    """Return the center of the postal area in the US, or of the country."""
     tables = _tables()
     fallback, middle = GeocodeFallback.POSTAL_AREA, None
     if key.country == "US":
