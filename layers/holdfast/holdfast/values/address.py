@@ -17,7 +17,7 @@ class Address:
     phone: str | None = None
 
     def to_json(self) -> dict[str, str | None]:
-        """The snapshot that orders keep."""
+        """Return the snapshot that orders keep."""
         return {
             "name": self.name,
             "line1": self.line1,
