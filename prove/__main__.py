@@ -22,8 +22,11 @@ KEPT: Final = REPOSITORY / ".prove"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the proof and return the exit code. It is 0 when no sentence was broken, every mutation was caught and
-    nothing that a whole run must contain was missing."""
+    """Run the proof and return the exit code.
+
+    It is 0 when no sentence was broken, every mutation was caught and nothing that a whole run must contain was
+    missing.
+    """
     given = _arguments(arguments)
     if given.seed:
         return _replay(given.seed, given.mutate[0] if given.mutate else None)

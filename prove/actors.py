@@ -1,5 +1,6 @@
-"""The processes in which the system's functions run. Each is forked with everything loaded and lives until it is
-killed.
+"""The processes in which the system's functions run.
+
+Each is forked with everything loaded and lives until it is killed.
 
 An actor has one runtime for each database role, as the functions of that role have, and serves one invocation at a
 time. It is a real process: SIGKILL closes its sockets wherever it is, and its successor knows nothing of it.
@@ -91,8 +92,7 @@ class Actor:
         self._say("go on")
 
     def look(self, timeout_seconds: float) -> Outcome | str | None:
-        """Return the outcome of the task, ``"paused"`` when it has paused, or ``None`` when neither happened within the
-        timeout."""
+        """Return the outcome of the task, ``"paused"`` when it has paused, or ``None`` when the time ran out first."""
         assert self._channel is not None
         deadline = time.monotonic() + timeout_seconds
         while select.select([self._channel], [], [], max(0.0, deadline - time.monotonic()))[0]:

@@ -1,5 +1,7 @@
-"""Many seeds at once, in several processes that each have a server of their own. A process first hunts its share of the
-mutations, then runs seeds until the budget is used up."""
+"""Many seeds at once, in several processes that each have a server of their own.
+
+A process first hunts its share of the mutations, then runs seeds until the budget is used up.
+"""
 
 import itertools
 import logging
@@ -20,8 +22,10 @@ MUTATION_SEEDS_MAX: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How long a run takes, or how many seeds it has. The limit that is reached first ends the run; a seed that has
-    begun is finished."""
+    """How long a run takes, or how many seeds it has.
+
+    The limit that is reached first ends the run; a seed that has begun is finished.
+    """
 
     seconds: float
     seeds: int | None = None
@@ -101,8 +105,10 @@ def _work(
 
 
 def _tell_while_there_is_time(results: Connection, names: Iterator[str], seconds: float) -> bool:
-    """Run seeds in one house. Return whether more may follow in a new house: a seed that failed with an error may have
-    broken this one."""
+    """Run seeds in one house.
+
+    Return whether more may follow in a new house: a seed that failed with an error may have broken this one.
+    """
     begun = time.monotonic()
     with open_house() as house:
         for name in names:

@@ -20,8 +20,7 @@ class Deed(StrEnum):
     END_CONNECTION = "end the connection"
     """``pg_terminate_backend``: the server ends the session; the process lives on."""
     CRASH_SERVER = "crash the server"
-    """SIGKILL of the session's backend: PostgreSQL ends every session, loses its shared memory and recovers from the
-    WAL."""
+    """SIGKILL of the session's backend: PostgreSQL ends every session, loses its memory and recovers from the WAL."""
     LOSE_ANSWER = "lose the answer"
     """The statement is executed, but the connection breaks before its answer is read."""
     REFUSE_40001 = "refuse with 40001"

@@ -1,5 +1,6 @@
-"""``python -m prove.gateway_server --fd N``: the local Stripe server. Its webhooks wait until they are taken; its clock
-and its random values are set from outside.
+"""``python -m prove.gateway_server --fd N``: the local Stripe server.
+
+Its webhooks wait until they are taken; its clock and its random values are set from outside.
 
 POST /_prove/reset {"at","seed"} forget everything; ids are drawn anew from the seed
 POST /_prove/mail {"at"}         sets the clock (Unix seconds); the events since the last time:

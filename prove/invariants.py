@@ -1,5 +1,7 @@
-"""The invariants that must hold at every moment, asked of the database itself. Every query returns the rows that break
-its invariant."""
+"""The invariants that must hold at every moment, asked of the database itself.
+
+Every query returns the rows that break its invariant.
+"""
 
 from collections.abc import Mapping
 from typing import Final
@@ -364,8 +366,7 @@ LEDGER: Final[Mapping[str, str]] = {
         "incoming is what is in transit",
     )
 }
-"""The invariants that are checked after every test on a ``House``, whether or not the test asks: stock is what its
-ledger says."""
+"""The invariants that are checked after every test on a ``House``, asked or not: stock is what its ledger says."""
 
 
 def violations(engine: Engine, invariants: Mapping[str, str] = INVARIANTS) -> list[str]:

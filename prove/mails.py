@@ -1,5 +1,8 @@
-"""What shoppers are told. The messages of the bus reach the notifications in any order, twice and concurrently; senders
-are killed, the mail service is down, mails bounce and shoppers complain."""
+"""What shoppers are told.
+
+The messages of the bus reach the notifications in any order, twice and concurrently; senders are killed, the mail
+service is down, mails bounce and shoppers complain.
+"""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -43,8 +46,10 @@ class Mails:
         self._number = 0
 
     def go_out(self) -> None:
-        """Deliver half of the messages, then bounces and complaints, then the other half. After that nothing goes wrong
-        any more."""
+        """Deliver half of the messages, then bounces and complaints, then the other half.
+
+        After that nothing goes wrong any more.
+        """
         world = self._world
         news = [_News(each["topic"], each) for each in world.memory.published]
         news = self._dice.sample(news, min(NEWS_MAX, len(news)))
@@ -105,8 +110,10 @@ class Mails:
         self._note(task, actor.finish())
 
     def _note(self, task: Task, outcome: Outcome) -> None:
-        """Note the outcome. A sender that died or failed after the mail service took its mail may send that mail
-        again."""
+        """Note the outcome.
+
+        A sender that died or failed after the mail service took its mail may send that mail again.
+        """
         world, known = self._world, len(self._world.memory.mails)
         world.collect()
         world.note(0, task, outcome, None)

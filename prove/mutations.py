@@ -37,8 +37,7 @@ class Mutation:
     change_schema: Callable[[Schema], None] = lambda _: None
     change_code: Callable[[], None] = lambda: None
     takes_years: bool = False
-    """Whether only the years bring the guard into play. If so, every seed that hunts this mutation lets the years go
-    by."""
+    """Whether only the years bring the guard into play. If so, every seed that hunts this mutation has years."""
 
 
 # --- stock ------------------------------------------------------------------------------------------------------------

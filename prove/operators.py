@@ -54,8 +54,7 @@ def clerk(stage: Stage) -> Caller:
 
 
 def refund(stage: Stage) -> Task | None:
-    """Refund all that is left, an amount, the shipping or part of a line, preferably of an order whose money was
-    taken."""
+    """Refund all that is left, an amount, the shipping or part of a line, preferably of an order that was captured."""
     if stage.focus.order_id is None and stage.dice.random() < 0.9:
         taken = stage.choose(stage.world.rows(_TAKEN))
         stage.focus.order_id = taken and taken["id"]
@@ -183,8 +182,11 @@ def request_transfer(stage: Stage) -> Task:
 
 
 def _transfer(stage: Stage, statuses: list[str]) -> dict[str, Any] | None:
-    """Choose a transfer in one of these statuses. Where two moves meet, the first chooses one that has an opposite; the
-    second chooses that opposite, or else the same transfer."""
+    """Choose a transfer in one of these statuses.
+
+    Where two moves meet, the first chooses one that has an opposite; the second chooses that opposite, or else the same
+    transfer.
+    """
     rows = stage.world.rows(_TRANSFERS, statuses=statuses)
     first = stage.focus.transfer
     if first is not None:
@@ -333,8 +335,10 @@ def write_error_class(stage: Stage) -> Task:
 
 
 def let_class_replay(stage: Stage) -> Task | None:
-    """Let the dead letters of a class replay by themselves from now on. The ten replays that would earn this take
-    longer than a plan, so the class is given a record from elsewhere."""
+    """Let the dead letters of a class replay by themselves from now on.
+
+    The ten replays that would earn this take longer than a plan, so the class is given a record from elsewhere.
+    """
     rows = stage.world.rows(
         "SELECT id, version FROM payments.error_classes WHERE active AND NOT auto_replay_enabled ORDER BY match_order"
     )

@@ -124,8 +124,7 @@ def _decide_refund(stage: Stage, verb: str, statuses: tuple[str, ...]) -> None:
 
 
 def shopper_disputes(stage: Stage) -> None:
-    """Let a shopper dispute a payment: the bank takes the money back, is still reviewing, or has decided for the
-    shop."""
+    """Let a shopper dispute a payment: the bank takes the money back, is reviewing, or has decided for the shop."""
     taken = [each for each in stage.world.intents() if each["status"] == "succeeded"]
     intent = stage.choose(taken)
     if intent is not None:
@@ -135,8 +134,10 @@ def shopper_disputes(stage: Stage) -> None:
 
 
 def work_off_message(stage: Stage) -> Task | None:
-    """Work off a message of the queue, preferably an old one. Sometimes it stays in the queue and is delivered
-    again."""
+    """Work off a message of the queue, preferably an old one.
+
+    Sometimes it stays in the queue and is delivered again.
+    """
     world = stage.world
     due = [message for message in world.memory.queue if message.due_at <= world.now]
     if not due:

@@ -15,8 +15,7 @@ from prove.scenes import SCENES, Scene
 ACTIONS_MIN: Final = 200
 FAULTS_MIN: Final = 20
 DRAWN: Final = 175
-"""How many moves are drawn. With the moves of the scenes there are a few more than ``ACTIONS_MIN``, because some find
-nothing to do."""
+"""How many moves are drawn. The scenes bring them above ``ACTIONS_MIN``, because some moves find nothing to do."""
 
 OPENING: Final = 12
 """How many moves it takes until there is something to work on."""

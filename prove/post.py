@@ -76,8 +76,10 @@ class Box:
 
 
 class Cloud:
-    """Answers calls to AWS for one process. ``is_down``: every call fails. ``refuses_every``: the bus refuses every
-    n-th message."""
+    """Answers calls to AWS for one process.
+
+    ``is_down``: every call fails. ``refuses_every``: the bus refuses every n-th message.
+    """
 
     def __init__(self, secrets: dict[str, dict[str, Any]]) -> None:
         self.box: Box | None = None
@@ -98,8 +100,10 @@ class Cloud:
         setattr(botocore.client.BaseClient, "_make_api_call", call)  # noqa: B010 -- its stubs do not know it
 
     def answer(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Return what AWS would answer. Raises NotImplementedError for an operation that the system is not known to
-        use."""
+        """Return what AWS would answer.
+
+        Raises NotImplementedError for an operation that the system is not known to use.
+        """
         match operation:
             case "GetSecretValue":
                 return {"SecretString": json.dumps(self.secrets[arguments["SecretId"]])}
@@ -139,8 +143,10 @@ class Cloud:
         return {"MessageId": identifier}
 
     def _store(self, key: str, body: Any) -> None:
-        """Store an object as a whole or not at all, and never over another: the system asks for that with every object
-        (IfNoneMatch)."""
+        """Store an object as a whole or not at all, and never over another.
+
+        The system asks for that with every object (IfNoneMatch).
+        """
         path = self._object(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         begun = path.with_name(f"{path.name}.{uuid4().hex}")

@@ -1,5 +1,4 @@
-"""Brings a world to rest: nothing goes wrong any more, the clock advances and the schedules run until nothing is
-due."""
+"""Brings a world to rest: nothing goes wrong any more, the clock advances and schedules run until nothing is due."""
 
 import random
 from datetime import timedelta
@@ -13,7 +12,7 @@ from prove.world import Webhook, World
 
 TURNS_SECONDS: Final = (61, 91, 200, 600, 2_000, 3_700, 3_700, 7_300, 7_300, 30_000, 86_400, 86_400)
 """Seconds between rounds. They go past the leases of events and returns, the first checks of a payment, the end of a
-hold and its grace period, the age at which an unpaid order is cancelled, and the days whose books are compared with the
+hold and its grace, the age at which an unpaid order is cancelled, and the days whose books are compared with the
 gateway's."""
 ROUNDS_MAX: Final = 4
 _DAYS: Final = 9

@@ -1,6 +1,7 @@
-"""Scenes: short stories that every seed contains. Whatever else a plan draws, somebody refunds the same money twice,
-two transfers cross, a bus is down. The steps of a scene are about the same things: the order that was just placed, its
-event.
+"""Scenes: short stories that every seed contains.
+
+Whatever else a plan draws, somebody refunds the same money twice, two transfers cross, a bus is down. The steps of a
+scene are about the same things: the order that was just placed, its event.
 
 A scene stands somewhere in the plan, its steps one after the other. A step that finds nothing to do is left out.
 """

@@ -68,8 +68,10 @@ def owner_of(order: dict[str, Any]) -> Caller:
 
 
 def an_order(stage: Stage, statuses: list[str]) -> dict[str, Any] | None:
-    """Choose an order in one of these statuses. In a scene, return the order that the scene is about, whatever its
-    status."""
+    """Choose an order in one of these statuses.
+
+    In a scene, return the order that the scene is about, whatever its status.
+    """
     if stage.move.scene:
         rows = stage.world.rows(_ORDER, id=stage.focus.order_id)
         return rows[0] if rows else None
@@ -82,8 +84,10 @@ def an_order(stage: Stage, statuses: list[str]) -> dict[str, Any] | None:
 
 
 def checkout(stage: Stage) -> Task:
-    """Check out one to three SKUs, a few of each. Where two checkouts meet, both want the same SKU, and all there is of
-    it."""
+    """Check out one to three SKUs, a few of each.
+
+    Where two checkouts meet, both want the same SKU, and all there is of it.
+    """
     items = _everything_of_one(stage) if stage.move.meanwhile or stage.focus.sku else _a_few(stage)
     buyer = customer(stage)
     kept = _kept_method(stage, buyer) if stage.dice.random() < 0.3 else None

@@ -267,8 +267,10 @@ def work_on_dead_letter(runtime: Runtime, clock: Clock, caller: Caller, step: St
 
 
 def heal(runtime: Runtime, clock: Clock, caller: Caller, dead_letter_id: UUID) -> ReplayResult | None:
-    """Act as a person who marks a dead letter ready and replays it. Return ``None`` if there is no such dead letter;
-    one that is resolved or in other hands is refused."""
+    """Act as a person who marks a dead letter ready and replays it.
+
+    Return ``None`` if there is no such dead letter; one that is resolved or in other hands is refused.
+    """
     with runtime.database.transaction(caller.organization_id, now=clock(), actor=caller.actor) as transaction:
         row = transaction.row(
             "SELECT status, version FROM payments.dead_letters WHERE organization_id = :o AND id = :id",
@@ -305,8 +307,7 @@ def _time_left() -> float:
 
 
 def put_away(runtime: Runtime, clock: Clock) -> Archived:
-    """Ticks of ``archival`` and ``archive_verification``, with one order per batch, so that there are many points to
-    die at."""
+    """Ticks of ``archival`` and ``archive_verification``, with one order per batch: there are many points to die at."""
     archived = archive_orders(runtime, clock, lambda: TIME_LEFT_SECONDS, batch_max_orders=1)
     verify_new_batches(runtime, clock, lambda: TIME_LEFT_SECONDS)
     purge_orders(runtime, clock, lambda: TIME_LEFT_SECONDS)

@@ -1,10 +1,9 @@
-"""The points of a process: immediately before each exchange over the network, and when its request is sent but not
-answered.
+"""The points of a process: immediately before each exchange over the network, and when its request was just sent.
 
 Between an answer and the next request nothing leaves the process, so "after exchange n" and "before exchange n + 1" are
 one point. An exchange is a statement to PostgreSQL, a request to the gateway or a call to AWS. A statement that commits
-nothing is rolled back with its connection, answered or not; the point at which it has been sent counts with
-HOLDFAST_HEAVY=1 only.
+nothing is rolled back with its connection, answered or not, so the point after sending it counts only with
+HOLDFAST_HEAVY=1.
 """
 
 import os
@@ -54,8 +53,11 @@ class Wire:
         self._connection: Any = None
 
     def arm(self, trap: Trap | None, database: DatabaseSettings | None = None) -> None:
-        """Start counting anew. The deed is done once, at the trap's point. ``database`` says which database and role
-        the process uses from now on, if they changed."""
+        """Start counting anew.
+
+        The deed is done once, at the trap's point. ``database`` says which database and role the process uses from now
+        on, if they changed.
+        """
         self._trap = trap
         self._passed = 0
         self._is_after = trap is None or not trap.after
@@ -110,8 +112,10 @@ class Wire:
             self._open.pop()
 
     def _pass(self, point: str) -> Deed | None:
-        """Pass a point. Return the deed that is due here, if any; the caller does those that concern the exchange
-        alone."""
+        """Pass a point.
+
+        Return the deed that is due here, if any; the caller does those that concern the exchange alone.
+        """
         trap = self._trap
         if trap is not None and not self._is_after:
             self._is_after = trap.after in point
@@ -143,8 +147,7 @@ class Wire:
         return int(pid)
 
     def _end_connection(self) -> None:
-        """End the connection from a second session of the same role, which is allowed to end sessions of its own
-        role."""
+        """End the connection from a second session of the same role, which may end sessions of its role."""
         settings = self._database
         # The second session's plain driver is watched as well, but none of its exchanges is one of the process's.
         other = pg8000.dbapi.connect(

@@ -1,5 +1,4 @@
-"""The world of one seed: its database, its actors, its gateway, the messages on their way, and what everybody has
-seen."""
+"""The world of one seed: its database, its actors, its gateway, the messages on their way, and what everybody saw."""
 
 import json
 import os
@@ -107,14 +106,14 @@ class Memory:
 
 
 class Gateway:
-    """The local Stripe server and its control interface."""
+    """The local Stripe server and its control surface."""
 
     def __init__(self, base_url: str) -> None:
         self.base_url = base_url
         self._http = urllib3.PoolManager(retries=False)
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """Send a command or a question to the control interface. Raises RuntimeError if it is refused."""
+        """Send a command or a question to the control surface. Raises RuntimeError if it is refused."""
         answer = self._http.request(method, f"{self.base_url}{path}", json=body or {})
         if answer.status != 200:
             raise RuntimeError(f"{path}: {answer.status} {answer.data!r}")
@@ -276,8 +275,7 @@ class World:
         self.story.append(f"{self.now:%d %H:%M:%S} {line}")
 
     def note(self, number: int, task: Task, outcome: Outcome, request: Request | None) -> None:
-        """Note the outcome of a task: its answer if it had an idempotency key, and any error that nobody should have
-        seen."""
+        """Note the outcome of a task: its answer if it had a key, and any error that nobody should have seen."""
         name = task.step.__name__
         if outcome.killed:
             self.counts[f"outcome {name}: killed"] += 1
@@ -359,8 +357,7 @@ def _attempt(intent: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _ports(cloud: Cloud) -> dict[str, Any]:
-    """Return the ports to AWS. boto3's clients are created before any process is forked, because they cost more time
-    than the hundred calls of a seed."""
+    """Return the ports to AWS. Their clients are created before any fork: they cost more than a seed's calls."""
     if not _CLIENTS:
         os.environ.update(post.ENVIRONMENT)
         _CLIENTS.update(

@@ -47,8 +47,10 @@ def archival(runtime: Runtime, clock: Clock) -> tuple[int, int]:
 
 
 def verification(runtime: Runtime, clock: Clock) -> int:
-    """The ticks of ``archive_verification``: new batches, a random sample, and everything. Return the number of
-    findings."""
+    """The ticks of ``archive_verification``: new batches, a random sample, and everything.
+
+    Return the number of findings.
+    """
     looks = (verify_new_batches, spot_check, full_scan)
     return sum(len(look(runtime, clock, _plenty).tally.findings) for look in looks)
 
@@ -181,8 +183,7 @@ class Years:
         self._rest.hear_everything()
 
     def _orders_it_is_new_to(self, webhooks: Sequence[Webhook]) -> set[str]:
-        """Return the orders for which these webhooks are news: those whose webhook was lost at the time, so that nobody
-        had heard of it."""
+        """Return the orders to which these webhooks are news: their webhook was lost at the time."""
         acknowledged = set(self._world.memory.acknowledged)
         payments = [webhook.payment for webhook in webhooks if webhook.id not in acknowledged]
         rows = self._world.rows(
@@ -202,8 +203,10 @@ class Years:
             self._world.tell(f"bring_back {order_id}: {self._do('system', bring_back, order_id)}")
 
     def _read_again(self) -> list[object]:
-        """Return what now reads differently in the orders that are put away, wherever they lie. Orders that were
-        affected by something since the last reading are left out."""
+        """Return what now reads differently in the orders that are put away, wherever they lie.
+
+        Orders that were affected by something since the last reading are left out.
+        """
         rows = self._world.rows("SELECT order_id FROM archive.archive_index")
         put_away = {str(row["order_id"]) for row in rows} - self._stirred
         views = self._do("app", read_orders, list(self._known))
