@@ -24,8 +24,7 @@ ACTOR = "system:verify_archive"
 
 
 def put_away(system: LocalSystem, years: float) -> list[str]:
-    """Run the archive's schedules as if this many years had passed: archive, verify, purge after the grace period,
-    export.
+    """Run the archive's schedules as if this many years had passed: archive, verify, purge after the grace, export.
 
     Orders that are over (cancelled, delivered, refunded) go as far as their age takes them.
     """

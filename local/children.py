@@ -56,8 +56,10 @@ class Child:
 
 
 class Children:
-    """Starts and stops processes. Start them from the main thread: Linux ends a child with the thread that started
-    it."""
+    """Starts and stops processes.
+
+    Start them from the main thread: Linux ends a child with the thread that started it.
+    """
 
     def __init__(self, logs: Path) -> None:
         self._logs = logs

@@ -93,8 +93,10 @@ def gather_runtime(folder: Path) -> Path:
 
 
 def _with_requirements(names: Sequence[str]) -> list[Distribution]:
-    """Return the distributions with everything they require. Requirements for other machines and extras are left
-    out."""
+    """Return the distributions with everything they require.
+
+    Requirements for other machines and extras are left out.
+    """
     found: dict[str, Distribution] = {}
     left = list(names)
     while left:
@@ -137,8 +139,10 @@ class Sandbox:
 
     @property
     def init_ms(self) -> float:
-        """Return how long the function took to import, in milliseconds, as the emulator reports it. Only after the
-        first event."""
+        """Return how long the function took to import, in milliseconds, as the emulator reports it.
+
+        Only after the first event.
+        """
         told = re.search(r"INIT REPORT\(durationMs: ([\d.]+)\)", self._written())
         return float(told[1]) if told else 0.0
 

@@ -38,8 +38,10 @@ Answer = tuple[int, Headers, bytes]
 
 
 def _message(status: int, text: str, *headers: tuple[bytes, bytes]) -> Answer:
-    """Return an answer in the form of the gateway's own, which is no problem document because the functions never saw
-    the request."""
+    """Return an answer in the gateway's own form.
+
+    It is no problem document, because the functions never saw the request.
+    """
     return status, [(b"content-type", b"application/json"), *headers], json.dumps({"message": text}).encode()
 
 
@@ -77,8 +79,10 @@ class Gateway:
         sys.stdout.write(f"{self._in_log(scope)} {status} {milliseconds:.0f} ms {request_id}\n")
 
     def _in_log(self, scope: Scope) -> str:
-        """Return the path for the log. A path that carries a secret is named by its route, as API Gateway's log does
-        for every path."""
+        """Return the path for the log.
+
+        A path that carries a secret is named by its route, as API Gateway's log does for every path.
+        """
         match = self._router.match(scope["method"], scope["path"])
         is_secret = match is not None and "token" in match.path_parameters
         return match.route_key if match is not None and is_secret else f"{scope['method']} {scope['path']}"
@@ -165,8 +169,10 @@ async def _read_body(scope: Scope, receive: Receive) -> bytes:
 
 
 def pools_of(plan: Plan, sockets: Path, size: int) -> dict[str, SandboxPool]:
-    """Return a pool for every HTTP function. Functions of one group share it. `size` bounds the sandboxes of each
-    pool."""
+    """Return a pool for every HTTP function.
+
+    Functions of one group share it. `size` bounds the sandboxes of each pool.
+    """
     pools: dict[str, SandboxPool] = {}
     for name, functions in plan.groups().items():
         pool = SandboxPool(sockets / f"{name}.sock", size)

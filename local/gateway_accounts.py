@@ -1,7 +1,7 @@
 """The demo shop's accounts at the local gateways: keys, webhook endpoints that call back to the API, and ways to pay.
 
 Stripe's endpoint is registered over Stripe's own API (``stripe_account.py``). The other vendors have that in a
-dashboard, which is the control interface of their server here.
+dashboard, which is the control surface of their server here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _TIMEOUT_SECONDS: Final = 10
 
 
 def _adyen_token(number: str) -> str:
-    """Return a payment method as Adyen's library produces it: with fields encrypted for Adyen, here for its
+    """Return a payment method as Adyen's library produces it: its fields are encrypted for Adyen, here for its
     stand-in."""
     plain = {
         "encryptedCardNumber": number,

@@ -20,8 +20,10 @@ def import_shipped(system: LocalSystem) -> None:
 
 
 def import_file(system: LocalSystem, path: Path, source: str | None, version: str) -> list[str]:
-    """Import a CSV file and return a report, one line each. Raises ``ValueError`` for a file of another format, and
-    ``OSError``."""
+    """Import a CSV file and return a report, one line each.
+
+    Raises ``ValueError`` for a file of another format, and ``OSError``.
+    """
     begin = time.monotonic()
     with _opened(path) as lines, runtime_of(system) as runtime:
         told = import_geocodes(runtime, lines, _now, data_source=source or path.name, dataset_version=version)

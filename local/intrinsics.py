@@ -94,8 +94,10 @@ class Resolver:
         }
 
     def resolve(self, value: Any) -> Any:
-        """Return the value with every intrinsic function evaluated and `AWS::NoValue` left out. Raises
-        TemplateError."""
+        """Return the value with every intrinsic function evaluated and `AWS::NoValue` left out.
+
+        Raises TemplateError.
+        """
         if isinstance(value, dict):
             if len(value) == 1:
                 name, argument = next(iter(value.items()))

@@ -34,8 +34,10 @@ class Issuer:
         self.public_key = self._key.public_key()
 
     def sign(self, claims: Mapping[str, Any], *, now: datetime, lifetime_seconds: int = LIFETIME_SECONDS) -> str:
-        """Return a token with these claims, valid from `now`. The issuer, audience and times are set here, whatever the
-        claims."""
+        """Return a token with these claims, valid from `now`.
+
+        The issuer, audience and times are set here, whatever the claims.
+        """
         if not 0 < lifetime_seconds <= LIFETIME_MAX_SECONDS:
             raise ValueError(f"a token lives 1 to {LIFETIME_MAX_SECONDS} seconds")
         own = {

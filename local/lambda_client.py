@@ -39,8 +39,11 @@ class NoSandbox(FunctionError):
 
 
 class Invoker:
-    """Up to `size` connections to a group's sandboxes, for use by threads. The one used last is used first, so that
-    warm sandboxes stay warm and the others sleep. Safe to use from several threads."""
+    """Up to `size` connections to a group's sandboxes, for use by threads.
+
+    The one used last is used first, so that warm sandboxes stay warm and the others sleep. Safe to use from several
+    threads.
+    """
 
     def __init__(self, path: Path, size: int) -> None:
         self._path = path
@@ -82,8 +85,10 @@ class Invoker:
 
 
 def _is_over(connection: socket.socket) -> bool:
-    """Whether the sandbox behind an idle connection is gone. A live one sends nothing unless asked, so a readable
-    socket is a closed one."""
+    """Whether the sandbox behind an idle connection is gone.
+
+    A live one sends nothing unless asked, so a readable socket is a closed one.
+    """
     readable, _, _ = select.select([connection], [], [], 0)
     return bool(readable)
 
@@ -114,8 +119,10 @@ class _Connection:
 
 
 class SandboxPool:
-    """Up to `size` connections to a group's sandboxes. The one used last is used first, so that light traffic stays
-    warm."""
+    """Up to `size` connections to a group's sandboxes.
+
+    The one used last is used first, so that light traffic stays warm.
+    """
 
     def __init__(self, path: Path, size: int) -> None:
         self._path = path

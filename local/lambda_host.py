@@ -25,8 +25,7 @@ from local.sandbox import GUARD, LoadedFunction, serve
 
 BACKLOG = 256
 PRELOADED = ("boto3", "jinja2", "pg8000", "sqlalchemy.dialects.postgresql.pg8000", "urllib3", "holdfast.runtime")
-"""Modules that nearly every sandbox would import at its first event. Importing them before the forks costs time and
-memory only once."""
+"""Modules that nearly every sandbox would import at its first event. Imported before the forks, they cost only once."""
 DESCRIBED_SERVICES = ("sqs", "secretsmanager", "events", "sesv2")
 """AWS services that the functions call. Reading botocore's descriptions of them takes longer than an order does."""
 
@@ -110,8 +109,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _read_descriptions() -> None:
-    """Creates a client of each service, so that botocore's session has its description cached. None of them connects to
-    anything."""
+    """Creates a client of each service, so that botocore's session has its description cached.
+
+    None of them connects to anything.
+    """
     with suppress(Exception):  # whoever needs one will find out what is wrong
         client: Any = importlib.import_module("boto3").client
         for service in DESCRIBED_SERVICES:

@@ -38,8 +38,7 @@ def command(
     folder: Path | None = None,
     death_signal: signal.Signals = signal.SIGTERM,
 ) -> list[str]:
-    """Return the command line that runs `program` tied to the life of the calling *thread* (that is how Linux counts
-    it).
+    """Return the command line that runs `program` tied to the life of the calling *thread*, as Linux counts it.
 
     With `folder`, the program is refused with a reason on stderr unless it can write there.
     """
@@ -66,8 +65,10 @@ def _become(identity: Identity) -> None:
 
 
 def die_with_parent(parent: int, death_signal: int) -> None:
-    """Asks the kernel to send `death_signal` when the parent is gone, which only Linux can. Raises OSError if it is
-    gone already."""
+    """Asks the kernel to send `death_signal` when the parent is gone, which only Linux can.
+
+    Raises OSError if it is gone already.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
     if os.getppid() != parent:

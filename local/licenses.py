@@ -49,8 +49,10 @@ def pinned() -> dict[tuple[str, str], set[str]]:
 
 
 def license_of(name: str) -> str:
-    """Return the license that the installed package declares, as a short name. ``unknown`` when it is not installed or
-    declares none."""
+    """Return the license that the installed package declares, as a short name.
+
+    ``unknown`` when it is not installed or declares none.
+    """
     try:
         about = metadata(name)
     except PackageNotFoundError:

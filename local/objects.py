@@ -1,5 +1,4 @@
-"""Keeps the objects of the AWS emulation beyond its life: the database refers to files of cold storage, so they must
-still exist.
+"""Keeps the objects of the AWS emulation beyond its life, because the database refers to files of cold storage.
 
 The emulation keeps objects in memory. Whatever is put into a bucket is written to a folder before the caller gets the
 answer, and put back into the emulation when it starts.
@@ -17,8 +16,7 @@ _S3 = "/s3/aws4_request"
 
 
 class KeptObjects:
-    """Wraps the emulation's application: objects that were put are kept as files, and files of deleted objects are
-    removed."""
+    """Wraps the emulation's application: objects that are put are kept as files, until they are deleted."""
 
     def __init__(self, application: Callable[..., Iterable[bytes]], folder: Path) -> None:
         self._application = application

@@ -28,8 +28,10 @@ _FOREIGN: Final = ("HTTPValidationError", "ValidationError", "ResponseValidation
 
 
 def merged() -> dict[str, Any]:
-    """Return the document, merged from every function that has a resolver. Raises ValueError for two schemas of the
-    same name."""
+    """Return the document, merged from every function that has a resolver.
+
+    Raises ValueError for two schemas of the same name.
+    """
     document: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {

@@ -36,8 +36,10 @@ class Shop:
         )
 
     def claims(self, role: str, *, subject: str | None = None, organization_id: str | None = None) -> dict[str, str]:
-        """Return the claims of a person with a role (one of ROLES) in an organization. Raises ValueError for another
-        role."""
+        """Return the claims of a person with a role (one of ROLES) in an organization.
+
+        Raises ValueError for another role.
+        """
         if role not in ROLES:
             raise ValueError(f"{role!r} is no role: choose one of {', '.join(ROLES)}")
         kind = "staff" if role in STAFF else role

@@ -93,8 +93,10 @@ CALLS: Final[Mapping[tuple[str, str], Call]] = {
 
 
 def refusal(function: Function, service: str, operation: str, parameters: Mapping[str, Any]) -> str | None:
-    """Return why the function's role does not allow a call, in the words of IAM, or `None` if it does. Raises
-    UnknownCall."""
+    """Return why the function's role does not allow a call, in the words of IAM, or `None` if it does.
+
+    Raises UnknownCall.
+    """
     call = CALLS.get((service, operation))
     if call is None:
         raise UnknownCall(f"{service} {operation}: list it in local/permissions.py")

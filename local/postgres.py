@@ -149,8 +149,10 @@ class Server:
         self.admin.execute(f"ALTER ROLE {_identifier(role)} WITH LOGIN PASSWORD '{literal}'")
 
     def stop(self) -> None:
-        """Stops an embedded server (fast shutdown: clients are disconnected, data is written). Leaves any other server
-        alone."""
+        """Stops an embedded server (fast shutdown: clients are disconnected, data is written).
+
+        Leaves any other server alone.
+        """
         if self.process is None or self.process.poll() is not None:
             return
         # Fast, then immediate, as `pg_ctl stop` does. Even SIGKILL, the last resort, loses nothing that was committed.
@@ -161,9 +163,11 @@ class Server:
                 return
 
     def restart(self) -> None:
-        """Stops an embedded server immediately (clients are disconnected and nothing is written, so it recovers from
-        its WAL) and starts it again at the same address. Raises PostgresUnavailable for a server that is not
-        embedded."""
+        """Stops an embedded server immediately, and starts it again at the same address.
+
+        Clients are disconnected and nothing is written, so it recovers from its WAL. Raises PostgresUnavailable for a
+        server that is not embedded.
+        """
         if self.process is None or self.relaunch is None:
             raise PostgresUnavailable("only an embedded server can be restarted")
         self.process.send_signal(signal.SIGQUIT)

@@ -108,8 +108,7 @@ def initialize(binaries: Path, data: Path, identity: Identity, password: str, *,
 
 
 def clear_stale_lock(data: Path) -> None:
-    """Clears up after a `kill -9`: ends a server that was left running on this folder, removes a dead one's lock
-    file."""
+    """Clears up after a `kill -9`: ends a server that was left on this folder, removes the lock file of a dead one."""
     lock = data / "postmaster.pid"
     try:
         pid = int(lock.read_text().split("\n", 1)[0])

@@ -197,8 +197,10 @@ def _products() -> Rows:
 
 
 def _stock(connection: Connection) -> Rows:
-    """Return some stock of every SKU in every warehouse, the same in every demo shop. The sold-out SKU has none
-    anywhere."""
+    """Return some stock of every SKU in every warehouse, the same in every demo shop.
+
+    The sold-out SKU has none anywhere.
+    """
     rows = connection.execute(
         text("""
             SELECT code AS warehouse, sku, 10 AS safety_stock,
@@ -215,8 +217,7 @@ def _stock(connection: Connection) -> Rows:
 
 
 def _orders(system: LocalSystem) -> None:
-    """Place three orders through the real checkout: one paid, one split across warehouses if the allocation decides so,
-    one declined."""
+    """Place three orders through the real checkout: one paid, one that may be split across warehouses, one declined."""
     caller = Caller(ORGANIZATION_ID, CallerKind.CUSTOMER, CUSTOMER_SUBJECT, CUSTOMER_EMAIL)
     address = Address("Ada Lovelace", "12 Analytical Way", "Denver", "80202", "US", region="CO")
     wishes = (

@@ -14,8 +14,10 @@ from local.system import LocalSystem
 
 
 def open_from(system: LocalSystem, path: Path) -> list[str]:
-    """Open or update a shop and return a report. Raises ``OSError``, ``ValueError`` if the file is no JSON, and
-    ``Rejected`` for invalid content."""
+    """Open or update a shop and return a report.
+
+    Raises ``OSError``, ``ValueError`` if the file is no JSON, and ``Rejected`` for invalid content.
+    """
     file = shop_file_from(json.loads(path.read_text(encoding="utf-8")))
     with runtime_of(system, "holdfast_owner") as runtime:
         told = open_shop(runtime, file, datetime.now(UTC))

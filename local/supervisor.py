@@ -26,8 +26,7 @@ from local.system import LocalSystem
 
 DATABASE = "holdfast"
 WEBHOOK_LAG_SECONDS = 0.2
-"""The delay in seconds between a gateway's answer and its webhooks, as over a real network. Tests command shorter
-ones."""
+"""The seconds between a gateway's answer and its webhooks, as over a real network. Tests command shorter ones."""
 
 
 class AlreadyRunning(RuntimeError):
@@ -149,8 +148,10 @@ class _Starter:
         return server
 
     def start_rest(self, server: postgres.Server) -> LocalSystem:
-        """Starts everything else. What takes long is begun early: the emulations boot while the database is
-        prepared."""
+        """Starts everything else.
+
+        What takes long is begun early: the emulations boot while the database is prepared.
+        """
         options, children = self._options, self._children
         sockets = listeners(options.port, options.workers)
         aws_port, gateway_ports = free_port(), {account.gateway: free_port() for account in ACCOUNTS}

@@ -165,8 +165,10 @@ class _Reader:
         )
 
     def _permissions(self, role: Mapping[str, Any]) -> Iterator[Permission]:
-        """Yield what a role of this template allows. Logins to the database use a password here, so they are left
-        out."""
+        """Yield what a role of this template allows.
+
+        Logins to the database use a password here, so they are left out.
+        """
         name = str(role.get("Fn::GetAtt", [""])[0])
         for policy in self._resources.get(name, {}).get("Properties", {}).get("Policies", []):
             for written in policy["PolicyDocument"]["Statement"]:
@@ -260,8 +262,10 @@ class _Reader:
 
 
 def _rule(name: str, properties: Mapping[str, Any]) -> Rule:
-    """Return a rule. Raises TemplateError for a target that is no queue, because events are delivered to nothing else
-    here."""
+    """Return a rule.
+
+    Raises TemplateError for a target that is no queue, because events are delivered to nothing else here.
+    """
     targets = {target["Id"]: target["Arn"] for target in properties["Targets"]}
     if strange := [arn for arn in targets.values() if not arn.startswith("arn:aws:sqs:")]:
         raise TemplateError(f"the rule {name} sends events to {strange[0]}: the local system knows queues alone")
@@ -277,8 +281,11 @@ def _of(events: Mapping[str, Any], kind: str) -> list[tuple[str, Mapping[str, An
 
 
 def _first_value(name: str, properties: Mapping[str, Any]) -> str:
-    """Return the first value of a secret. A generated one is the same at every start here: it protects this machine
-    alone, and links that were mailed before a restart keep working."""
+    """Return the first value of a secret.
+
+    A generated one is the same at every start here: it protects this machine alone, and links that were mailed before a
+    restart keep working.
+    """
     generated = properties.get("GenerateSecretString")
     if generated is None:
         return str(properties.get("SecretString", "{}"))

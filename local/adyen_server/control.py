@@ -1,4 +1,4 @@
-"""Adyen's part of the control interface (the rest: ``local/gateway_server/control.py``).
+"""Adyen's part of the control surface (the rest: ``local/gateway_server/control.py``).
 
 POST   /webhook_endpoints                     with metadata ``user`` and ``password`` it signs on with HTTP Basic
 GET    /payments?metadata[order_id]=..        each with its modifications
@@ -98,8 +98,10 @@ class AdyenControl(Control[Payment]):
         return self.whole(payment)
 
     def _fail_capture(self, payment: Payment, psp_reference: str | None) -> None:
-        """Fail the capture with this reference, or else the last one. For a payment that was captured automatically,
-        fail the whole capture."""
+        """Fail the capture with this reference, or else the last one.
+
+        For a payment that was captured automatically, fail the whole capture.
+        """
         if payment.automatic:
             self._ledger.tell("CAPTURE_FAILED", payment, new_reference(), reason="Rejected", amount=payment.captured)
             payment.captured = 0

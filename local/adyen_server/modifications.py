@@ -108,8 +108,10 @@ def fail_capture(ledger: Ledger, change: Modification, reason: str) -> None:
 
 
 def _capture(payment: Payment, change: Modification) -> str:
-    """Capture a part. The account allows several captures, so the rest stays held. Return the reason for a failure, or
-    ""."""
+    """Capture a part.
+
+    The account allows several captures, so the rest stays held. Return the reason for a failure, or "".
+    """
     if not payment.open or change.amount > payment.held:
         return "Insufficient balance on payment"
     payment.captured += change.amount

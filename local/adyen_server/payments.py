@@ -25,8 +25,10 @@ _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 
 
 def create(ledger: Ledger, account: str, body: Json, base_url: str, commanded: tuple[str | None, str | None]) -> Json:
-    """``POST /payments``. A refusal is a result, not an error. Raises ``AdyenError``. ``commanded`` holds a refusal and
-    the fate of refunds."""
+    """``POST /payments``.
+
+    A refusal is a result, not an error. Raises ``AdyenError``. ``commanded`` holds a refusal and the fate of refunds.
+    """
     refuse_unknown(body, CREATE_FIELDS)
     merchant_account, reference = text(body, "merchantAccount", 80), text(body, "reference", 80)
     amount, currency = amount_of(body)

@@ -1,5 +1,4 @@
-"""Adyen's server: API keys as companies, JSON bodies, idempotency keys that are not tied to the content of a
-request."""
+"""Adyen's server: API keys as companies, JSON bodies, idempotency keys that ignore the content of a request."""
 
 import json
 import re

@@ -58,13 +58,11 @@ class Behavior:
     delay_seconds: float = 0.0
     """The call is executed this many seconds later. Its idempotency key is taken meanwhile."""
     fault: str | None = None
-    """``timeout_before``: the call is never executed. ``timeout_after``: it is executed and stored. Neither is
-    answered."""
+    """``timeout_before``: never executed. ``timeout_after``: executed and stored. Neither is answered."""
     hold_seconds: float = 0.0
     """How many seconds a fault keeps the caller waiting before the connection drops."""
     http_status: int | None = None
-    """The status of the answer given instead. Unless ``execute`` is set, the call is not executed and no key remembers
-    it."""
+    """The status to answer instead. Unless ``execute`` is set, nothing is executed and no key remembers the answer."""
     execute: bool = False
     retry_after_seconds: int | None = None
     decline_code: str | None = None

@@ -1,4 +1,4 @@
-"""The control interface under ``/_control``: JSON in, JSON out. Not part of any vendor's API; for demos and tests.
+"""The control surface under ``/_control``: JSON in, JSON out. Not part of any vendor's API; for demos and tests.
 
 POST   /behaviors                          a command for the next calls (fields: ``behaviors.Behavior``)
 GET    /behaviors        DELETE /behaviors[/{id}]

@@ -78,8 +78,7 @@ class Courier:
         self._queues: dict[str, asyncio.Queue[list[Delivery]]] = {}
         self._workers: list[asyncio.Task[None]] = []
         self.lag_seconds = 0.0
-        """How long after the call's answer its events leave, in seconds. A real vendor's webhooks take at least this
-        long."""
+        """The seconds between the call's answer and its events. A real vendor's webhooks take at least this long."""
         self.pending: dict[str, Delivery] = {}
         self.finished: deque[Delivery] = deque(maxlen=DELIVERIES_KEPT_MAX)
 

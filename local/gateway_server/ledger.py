@@ -36,8 +36,10 @@ class Ledger:
     def put_down(
         self, event_type: str, account: str, object_id: str, payment: str, render: Callable[[Event, int], str]
     ) -> None:
-        """Record an event. ``render`` makes its body, given the number of endpoints that want it; without any, no body
-        is made."""
+        """Record an event.
+
+        ``render`` makes its body, given the number of endpoints that want it; without any, no body is made.
+        """
         self.changes += 1
         event = Event(new_id("evt"), account, event_type, self.now(), object_id, payment)
         wanting = sum(endpoint.wants(account, event_type) for endpoint in self.endpoints.values())

@@ -31,12 +31,12 @@ class Refusal(Exception):
 
 
 def misunderstood(message: str, *, status: int = 400) -> Refusal:
-    """Return the refusal of a request to the control interface that is no command."""
+    """Return the refusal of a request to the control surface that is no command."""
     return Refusal(status, {"error": {"type": "invalid_request_error", "message": message}})
 
 
 class Payment(Protocol):
-    """The parts of a vendor's payment that the control interface needs."""
+    """The parts of a vendor's payment that the control surface needs."""
 
     id: str
     account: str

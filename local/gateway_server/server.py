@@ -1,5 +1,4 @@
-"""The ASGI application that every gateway's server is based on: one call in, one answer out, its events on their
-way."""
+"""The ASGI application that every gateway's server extends: one call in, one answer out, its events on their way."""
 
 import asyncio
 import contextlib
@@ -24,8 +23,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 BODY_MAX_BYTES: Final = 1_000_000
 SAVE_EVERY_SECONDS: Final = 1.0
 SAVING_MAX_SHARE: Final = 0.05
-"""The share of the time that may go into saving. A server with thousands of payments saves less often, because it
-writes all of them."""
+"""The share of the time that saving may take. A server with many payments saves less often, as it writes all."""
 DROP_CONNECTION: Final = "gateway_server.drop_connection"
 """The ASGI extension, provided by ``hosting``, that closes the caller's connection without an answer."""
 
@@ -204,8 +202,10 @@ class GatewayServer(ABC):
         return answer
 
     def _kept(self, once: Once) -> StoredAnswer | None:
-        """Return the stored answer of an idempotency key. Raises ``Refusal`` if the key was used for another
-        request."""
+        """Return the stored answer of an idempotency key.
+
+        Raises ``Refusal`` if the key was used for another request.
+        """
         answers = self._memory.answers
         while answers and next(iter(answers.values())).created < time.time() - self.KEY_LIFETIME_SECONDS:
             answers.popitem(last=False)

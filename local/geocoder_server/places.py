@@ -34,8 +34,10 @@ _STREET_SPREAD_DEGREES: Final = 0.05
 
 
 def find(text: str, countries: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the places that an address may mean, best first. There is at most one, because the address either names a
-    city or does not."""
+    """Return the places that an address may mean, best first.
+
+    There is at most one, because the address either names a city or does not.
+    """
     folded = text.casefold()
     for (code2, code3, name), cities in _CITIES.items():
         if countries and not {code2, code3} & set(countries):
@@ -47,8 +49,10 @@ def find(text: str, countries: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _place(text: str, country: tuple[str, str, str], city: str, latitude: float, longitude: float) -> dict[str, Any]:
-    """Return a house where the address has a number, else a street, else the city itself. The same text always has the
-    same position."""
+    """Return a house where the address has a number, else a street, else the city itself.
+
+    The same text always has the same position.
+    """
     street = text.split(",", maxsplit=1)[0].strip()
     has_number = bool(re.search(r"\d", street))
     is_street = street.casefold() != city

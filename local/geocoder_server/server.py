@@ -1,4 +1,4 @@
-"""The HTTP side: `POST /v2/geocode` as Amazon Location answers it, and a control interface to make it misbehave.
+"""The HTTP side: `POST /v2/geocode` as Amazon Location answers it, and a control surface to make it misbehave.
 
 https://docs.aws.amazon.com/location/latest/APIReference/API_geoplaces_Geocode.html
 

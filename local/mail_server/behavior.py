@@ -31,16 +31,20 @@ class Behavior:
 
 
 class Behaviors:
-    """The commands in force. The first one that matches a call is used, and is removed after it was used `times`
-    times."""
+    """The commands in force.
+
+    The first one that matches a call is used, and is removed after it was used `times` times.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._commands: list[tuple[Behavior, int | None]] = []
 
     def command(self, given: dict[str, Any]) -> None:
-        """Put `{"manner": ..., "times": 1, "delay_seconds": 0, "recipient": null}` into force. Without `times` it
-        lasts. Raises ValueError."""
+        """Put `{"manner": ..., "times": 1, "delay_seconds": 0, "recipient": null}` into force.
+
+        Without `times` it lasts. Raises ValueError.
+        """
         if given.get("manner") not in MANNERS:
             raise ValueError(f"the manners are {', '.join(MANNERS)}")
         behavior = Behavior(given["manner"], float(given.get("delay_seconds", 0)), given.get("recipient"))

@@ -45,7 +45,7 @@ class StoredMail:
         return None if part is None else str(part.get_content()).replace("\r\n", "\n")
 
     def document(self) -> dict[str, object]:
-        """Return everything for the control interface, with the headers and both bodies decoded."""
+        """Return everything for the control surface, with the headers and both bodies decoded."""
         headers = {name: str(value) for name, value in self.parsed.items()}
         return asdict(self) | {
             "subject": self.subject,

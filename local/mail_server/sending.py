@@ -107,8 +107,10 @@ def _raw_of(request: Mapping[str, Any]) -> bytes:
 
 
 def _as_sent(raw: bytes, identifier: str, now: datetime) -> str:
-    """Return the message as it leaves, with the service's own Message-ID and Date. Raises Refusal for a message that
-    the service does not accept."""
+    """Return the message as it leaves, with the service's own Message-ID and Date.
+
+    Raises Refusal for a message that the service does not accept.
+    """
     # Only the headers are parsed: what the parts contain is up to the sender.
     message = email.parser.BytesHeaderParser(policy=_AS_IT_IS).parsebytes(raw)
     headers = Counter(name.casefold() for name in message)

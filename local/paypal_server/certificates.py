@@ -20,8 +20,10 @@ IssuerKey = ec.EllipticCurvePrivateKey
 
 
 def new_signer(*, common_name: str = COMMON_NAME, ends_at: datetime | None = None) -> Signer:
-    """Create a leaf under an intermediate under a root, all new. ``ends_at`` is the leaf's expiry, which may lie in the
-    past."""
+    """Create a leaf under an intermediate under a root, all new.
+
+    ``ends_at`` is the leaf's expiry, which may lie in the past.
+    """
     now = datetime.now(UTC)
     ends_at = ends_at or now + _LIFETIME
     begins_at = min(now, ends_at) - timedelta(days=1)

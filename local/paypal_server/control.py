@@ -1,4 +1,4 @@
-"""PayPal's part of the control interface under ``/_control``; the rest is in ``gateway_server/control.py``.
+"""PayPal's part of the control surface under ``/_control``; the rest is in ``gateway_server/control.py``.
 
 GET    /orders?metadata[custom_id]=..          each with its authorizations, captures and refunds
 POST   /orders/{id}/approve                    {"instrument"?}: the buyer agrees (names: ``instruments.INSTRUMENTS``)

@@ -48,8 +48,10 @@ def invalid(issue: str, description: str, field: str) -> Refusal:
 
 
 def unprocessable(issue: str, description: str, **more: Any) -> Refusal:
-    """Return a 422: the request is well-formed but cannot be done. No request id keeps it: a repetition is judged
-    anew."""
+    """Return a 422: the request is well-formed but cannot be done.
+
+    No request id keeps it: a repetition is judged anew.
+    """
     return Refusal(422, problem(422, issue, description, **more))
 
 

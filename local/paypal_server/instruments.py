@@ -1,5 +1,8 @@
-"""What buyers pay with here, and what becomes of each. PayPal's own sandbox has other names for the same fates
-(https://developer.paypal.com/tools/sandbox/card-testing/ and /tools/sandbox/negative-testing/)."""
+"""What buyers pay with here, and what becomes of each.
+
+PayPal's own sandbox has other names for the same fates (https://developer.paypal.com/tools/sandbox/card-testing/ and
+/tools/sandbox/negative-testing/).
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -35,7 +35,7 @@ class Order:
     """The kind of payment source it was created for."""
     return_url: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
-    """``custom_id`` and ``invoice_id`` again, for the control interface."""
+    """``custom_id`` and ``invoice_id`` again, for the control surface."""
     authorizations: list[str] = field(default_factory=list)
     captures: list[str] = field(default_factory=list)
     refunds: list[str] = field(default_factory=list)

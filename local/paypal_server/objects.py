@@ -60,8 +60,10 @@ def minimal_json(ledger: PayPalLedger, order: Order) -> Json:
 
 
 def payments_json(ledger: PayPalLedger, order: Order) -> Json:
-    """Return the authorizations, captures and refunds of a purchase unit. Kinds of which there are none are left
-    out."""
+    """Return the authorizations, captures and refunds of a purchase unit.
+
+    Kinds of which there are none are left out.
+    """
     payments = {
         "authorizations": [authorization_json(ledger, ledger.authorizations[one]) for one in order.authorizations],
         "captures": [capture_json(ledger, ledger.captures[one]) for one in order.captures],

@@ -127,8 +127,10 @@ def _complete(ledger: PayPalLedger, order: Order) -> None:
 
 
 def _refuse_by_paypal(ledger: PayPalLedger, order: Order) -> None:
-    """Raise PayPal's own refusal, if there is one, before any bank is asked. An approved order stays approved, and its
-    buyer can choose again at the link in the answer."""
+    """Raise PayPal's own refusal, if there is one, before any bank is asked.
+
+    An approved order stays approved, and its buyer can choose again at the link in the answer.
+    """
     commanded = order.decline_code if order.decline_code in ISSUES else None
     issue = commanded or INSTRUMENTS[order.instrument or ""].issue
     if issue is None:

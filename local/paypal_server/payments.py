@@ -259,8 +259,10 @@ def _taken_of(ledger: PayPalLedger, authorization: Authorization) -> int:
 
 
 def _refuse_invoice_twice(ledger: PayPalLedger, order: Order, invoice_id: str | None) -> None:
-    """Refuse a second payment for the same invoice, as an account does that blocks accidental payments. This applies
-    also to captures of the same authorization."""
+    """Refuse a second payment for the same invoice, as an account does that blocks accidental payments.
+
+    This applies also to captures of the same authorization.
+    """
     for capture in ledger.captures.values():
         same = capture.account == order.account and capture.invoice_id == invoice_id
         if invoice_id and same and capture.status in (*_TAKEN, "PENDING"):

@@ -1,5 +1,4 @@
-"""PayPal's server: clients as accounts, access tokens, JSON, and request ids that are answered with the latest
-state."""
+"""PayPal's server: clients as accounts, access tokens, JSON, request ids that are answered with the latest state."""
 
 import json
 from base64 import b64decode

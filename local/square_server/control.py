@@ -1,4 +1,4 @@
-"""Square's part of the control interface (the rest: ``local/gateway_server/control.py``).
+"""Square's part of the control surface (the rest: ``local/gateway_server/control.py``).
 
 GET    /payments?metadata[reference_id]=..   each with its refunds
 POST   /payments/{id}/expire                 the window for the capture closes now

@@ -65,7 +65,7 @@ class Payment:
     voided_at: str | None = None
     refunds: list[str] = field(default_factory=list)
     metadata: dict[str, str] = field(default_factory=dict)
-    """What the control interface can select payments by: ``reference_id`` and ``note``."""
+    """What the control surface can select payments by: ``reference_id`` and ``note``."""
     refund_fate: str | None = None
     """Set on command: the fate of its refunds."""
     idempotency_key: str = ""

@@ -88,8 +88,10 @@ def create(ledger: Ledger, account: str, body: Json, *, decline_code: str | None
 
 
 def _of_customer(ledger: Ledger, account: str, source_id: str, customer_id: Any) -> str:
-    """Return the sandbox card that a card on file stands for; any other source stands for itself. Raises
-    ``SquareError``."""
+    """Return the sandbox card that a card on file stands for; any other source stands for itself.
+
+    Raises ``SquareError``.
+    """
     kept = ledger.on_file.get(source_id)
     if kept is None:
         return source_id

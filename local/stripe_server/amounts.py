@@ -1,5 +1,7 @@
-"""Which amounts and currencies are accepted (https://docs.stripe.com/currencies). All amounts in Stripe's smallest
-units."""
+"""Which amounts and currencies are accepted (https://docs.stripe.com/currencies).
+
+All amounts in Stripe's smallest units.
+"""
 
 from typing import Final
 

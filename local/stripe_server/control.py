@@ -1,4 +1,4 @@
-"""Stripe's part of the control interface (the rest: ``local/gateway_server/control.py``).
+"""Stripe's part of the control surface (the rest: ``local/gateway_server/control.py``).
 
 GET    /payment_intents?metadata[order_id]=..  each with its charges and refunds
 POST   /payment_intents/{id}/authenticate      {"succeed": true|false}: the shopper's 3-D Secure

@@ -81,8 +81,10 @@ def future_usage(params: Params) -> str | None:
 
 
 def take(ledger: Ledger, intent: Intent, given: str) -> None:
-    """Use the payment method of a request for this intent. A test token becomes a payment method with an id of its
-    own."""
+    """Use the payment method of a request for this intent.
+
+    A test token becomes a payment method with an id of its own.
+    """
     known = ledger.payment_methods.get(given)
     if given in CARDS:
         known = PaymentMethod(new_id("pm"), given, intent.account, ledger.now())
@@ -102,8 +104,10 @@ def take(ledger: Ledger, intent: Intent, given: str) -> None:
 
 
 def keep(ledger: Ledger, intent: Intent) -> None:
-    """Settle what becomes of the method of a successful payment: it is attached to the customer if that was requested,
-    and otherwise spent."""
+    """Settle what becomes of the method of a successful payment.
+
+    It is attached to the customer if that was requested, and otherwise spent.
+    """
     used = ledger.payment_methods[intent.payment_method or ""]
     used.is_spent = True
     if intent.setup_future_usage and intent.customer:

@@ -14,8 +14,10 @@ _FIELDS_MAX: Final = 500
 
 
 def decode(raw: bytes) -> Params:
-    """Return nested dictionaries and lists from a form body or query string. Raises ``StripeError`` if it is
-    malformed."""
+    """Return nested dictionaries and lists from a form body or query string.
+
+    Raises ``StripeError`` if it is malformed.
+    """
     try:
         pairs = parse_qsl(raw.decode(), keep_blank_values=True, strict_parsing=bool(raw), max_num_fields=_FIELDS_MAX)
     except ValueError:

@@ -158,8 +158,10 @@ def give_up(ledger: Ledger, intent: Intent, reason: str | None) -> None:
 
 
 def dispute(ledger: Ledger, charge: Charge, status: str | None) -> None:
-    """Let the shopper's bank take the money back or, with a status, let the case go on. Money that was won is
-    reinstated last."""
+    """Let the shopper's bank take the money back or, with a status, let the case go on.
+
+    Money that was won is reinstated last.
+    """
     if status is None:
         charge.disputed = True
         ledger.tell_charge("charge.dispute.created", charge)
@@ -176,8 +178,10 @@ def dispute(ledger: Ledger, charge: Charge, status: str | None) -> None:
 
 
 def authenticate(ledger: Ledger, intent: Intent, *, succeed: bool) -> None:
-    """Record what the shopper did in the 3-D Secure window. A decline by the bank shows in the intent, as no caller is
-    waiting."""
+    """Record what the shopper did in the 3-D Secure window.
+
+    A decline by the bank shows in the intent, as no caller is waiting.
+    """
     if intent.status != "requires_action":
         raise _unexpected_state(intent, f"This PaymentIntent does not wait for the shopper: it is {intent.status}.")
     intent.next_action = None

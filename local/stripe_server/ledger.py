@@ -103,6 +103,8 @@ def _rendered(event_type: str, thing: Intent | Charge | Refund, at: int) -> Json
 
 
 def dump(thing: Json) -> str:
-    """Return JSON with line breaks, as Stripe writes it. A receiver that signs or compares a re-serialized body will
-    notice."""
+    """Return JSON with line breaks, as Stripe writes it.
+
+    A receiver that signs or compares a re-serialized body will notice.
+    """
     return json.dumps(thing, separators=(",\n  ", ": "), ensure_ascii=False)

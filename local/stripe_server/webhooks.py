@@ -26,8 +26,10 @@ class StripePost(Post):
 
 
 def signature_header(body: bytes, secret: str, at: int) -> str:
-    """Return ``Stripe-Signature``: the hexadecimal HMAC-SHA256, with the whole secret as key, over the time, a dot and
-    the body."""
+    """Return ``Stripe-Signature``.
+
+    It is the hexadecimal HMAC-SHA256 over the time, a dot and the body, with the whole secret as key.
+    """
     signature = hmac.new(secret.encode(), str(at).encode() + b"." + body, hashlib.sha256).hexdigest()
     return f"t={at},v1={signature}"
 
