@@ -50,8 +50,10 @@ class Report:
 
     @contextmanager
     def check(self, what: str) -> Iterator[list[str]]:
-        """Run one check. It is ok unless something is raised in it. What is appended to the list is reported as
-        seen."""
+        """Run one check.
+
+        It is ok unless something is raised in it. What is appended to the list is reported as seen.
+        """
         seen: list[str] = []
         try:
             yield seen

@@ -100,8 +100,10 @@ class System:
         return Reply(answer.status, answer.data, {k.lower(): v for k, v in answer.headers.items()}, elapsed)
 
     def await_that(self, satisfied: Callable[[], bool], what: str) -> float:
-        """Poll until the condition holds, and return the seconds it took. Raises Failed when it does not hold within
-        the given time."""
+        """Poll until the condition holds, and return the seconds it took.
+
+        Raises Failed when it does not hold within the given time.
+        """
         begin = time.monotonic()
         while not satisfied():
             waited = time.monotonic() - begin
