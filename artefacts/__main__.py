@@ -26,8 +26,7 @@ from local.children import ROOT
 from local.emulator import Emulator, binary, gather_runtime
 
 EMPTY_EVERY: Final = 8
-"""How many functions are started between two starts of the empty handler, so that both are measured under the same
-load."""
+"""How many functions are started between two starts of the empty handler, to measure both under the same load."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,14 +71,12 @@ def _run(run: Run, only: Sequence[str], jobs: int, work: Path) -> tuple[list[Out
             if number % EMPTY_EVERY == 0:
                 pending.append(pool.submit(run.bare, EMPTY, work / f"empty-{number}"))
             pending.append(pool.submit(run.answers, name))
-    # The archive takes away what the samples of other functions may still ask for, so it comes after them, one function
-    # after another.
+    # The samples of other functions may still ask for what the archive takes away, so these come last, one by one.
     return [each.result() for each in pending] + [run.answers(name) for name in alone], problems
 
 
 def _rounds(run: Run, names: Sequence[str], rounds: int, work: Path) -> str:
-    """Measure cold starts one at a time, every function once per round, so that all are measured under the same
-    load."""
+    """Measure cold starts one at a time, every function once per round, so that all meet the same load."""
     run.prepare(list(names))
     starts: dict[str, Callable[[], Outcome]] = {
         EMPTY: partial(run.bare, EMPTY, work / "empty"),

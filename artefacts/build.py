@@ -33,8 +33,10 @@ def main(options: Sequence[str] | None = None) -> int:
 
 
 def runtime_of(build: Path) -> str:
-    """Return the runtime that `sam build` built for, as it noted beside the build. Raises LookupError for none or
-    several."""
+    """Return the runtime that `sam build` built for, as it noted beside the build.
+
+    Raises LookupError for none or several.
+    """
     notes = tomllib.loads((build.parent / "build.toml").read_text())
     functions = notes.get("function_build_definitions", {}).values()
     layers = notes.get("layer_build_definitions", {}).values()

@@ -22,8 +22,7 @@ from typing import Final
 
 UNCHECKED_HASH: Final = (0b01).to_bytes(4, "little")
 LEFT_OUT: Final = re.compile(r"(^|/)(tests|testing|sqlalchemy/(orm|dialects/(mssql|mysql|oracle|sqlite)))/")
-"""Sources that no function imports; they would make up a quarter of all bytecode. Without it they still work, but load
-more slowly."""
+"""Sources that no function imports; they would be a quarter of all bytecode. Without it they work, only slower."""
 
 
 def compile_build(build: Path) -> None:
@@ -53,8 +52,10 @@ def faults(build: Path) -> Iterator[str]:
 
 
 def fault_of(source: Path) -> str:
-    """Return why this interpreter would not load a source's bytecode, or would load that of another text. Return "" if
-    it is right."""
+    """Return why this interpreter would not load a source's bytecode, or would load that of another text.
+
+    Return "" if it is right.
+    """
     cached = Path(importlib.util.cache_from_source(str(source), optimization=""))
     if not cached.exists():
         return f"has no bytecode of {sys.implementation.cache_tag}"

@@ -37,8 +37,7 @@ class Sample:
     says: Mapping[str, Any] = field(default_factory=dict)
     """Members of the answer (of the body, for HTTP) by their paths."""
     ids: Callable[[Shop], Ids] | None = None
-    """Creates what the sample is based on, before any function starts. Later samples of the function are based on it
-    too."""
+    """Creates what the sample is based on, before any function starts. It serves the function's later samples too."""
     keeps: Mapping[str, str] = field(default_factory=dict)
     """What later samples need of this answer: the id that is to be replaced, and the path of its replacement."""
 
@@ -291,5 +290,4 @@ SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
 }
 
 LANE: Final = ("archival", "archive_verification", "archive_operations", "cold_export", "migrate")
-"""Functions that depend on what the one before them did, and the one that opens another shop, which others would
-see."""
+"""Functions that depend on what the one before them did, and the one that opens a shop that others would see."""

@@ -184,8 +184,10 @@ class Run:
         return outcome
 
     def blindfold(self) -> Iterator[str]:
-        """Check that a function fails without one of its layers. If it does not, the run sees more than what was
-        built."""
+        """Check that a function fails without one of its layers.
+
+        If it does not, the run sees more than what was built.
+        """
         whole, environment = self._artefact("api_docs")
         for layer in whole.layers:
             kept = tuple(each for each in whole.layers if each != layer)
@@ -208,8 +210,10 @@ class Run:
 
 
 def _http(route: str, answer: Any, status: int) -> Any:
-    """Return the body of an answer that has the expected status and a documented form. Raises AssertionError for any
-    other."""
+    """Return the body of an answer that has the expected status and a documented form.
+
+    Raises AssertionError for any other.
+    """
     headers = {name.lower(): value for name, value in answer["headers"].items()}
     if answer["statusCode"] != status:
         raise AssertionError(f"{answer['statusCode']} instead of {status}: {answer['body']}")

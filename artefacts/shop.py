@@ -91,8 +91,10 @@ class Shop:
         return self.system.database.execute("SET ROLE holdfast_owner", statement)
 
     def _until(self, statement: str) -> str:
-        """Return the first value of a query that is to have a row through the work of another process. Raises
-        TimeoutError."""
+        """Return the first value of a query that is to have a row through the work of another process.
+
+        Raises TimeoutError.
+        """
         deadline = time.monotonic() + WAIT_MAX_SECONDS
         while not (rows := self._sql(statement)):
             if time.monotonic() > deadline:
@@ -110,8 +112,10 @@ class Shop:
         save: bool = False,
         address: Mapping[str, Any] = ADDRESS,
     ) -> Any:
-        """Place an order, for the samples' shopper unless another is named. It is paid at once unless the card is
-        declined."""
+        """Place an order, for the samples' shopper unless another is named.
+
+        It is paid at once unless the card is declined.
+        """
         body = {
             "items": [{"sku": SKU, "quantity": 1}],
             "email": f"{subject}@shopper.example",
@@ -125,8 +129,10 @@ class Shop:
         return str(self.order()["id"])
 
     def order_and_payment(self) -> tuple[str, str]:
-        """Place an order whose shopper must confirm the payment elsewhere, and did. Return the ids of the order and the
-        payment."""
+        """Place an order whose shopper must confirm the payment elsewhere, and did.
+
+        Return the ids of the order and the payment.
+        """
         order = self.order(token="pm_card_authenticationRequired")
         payment = str(order["payments"][-1]["id"])
         reference = self._until(f"SELECT gateway_transaction_id FROM payments.payments WHERE id = '{payment}'")
