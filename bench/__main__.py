@@ -1,5 +1,8 @@
-"""``python -m bench`` runs every benchmark briefly. ``python -m bench NAME ...`` runs one with its own options.
-``python -m bench --document`` runs each as docs/performance.md shows it, and prints Markdown to be put there."""
+"""``python -m bench`` runs every benchmark briefly.
+
+``python -m bench NAME ...`` runs one with its own options. ``python -m bench --document`` runs each as
+docs/performance.md shows it, and prints Markdown to be put there.
+"""
 
 from __future__ import annotations
 

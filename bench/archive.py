@@ -59,8 +59,7 @@ KEPT = ("archive.archived_orders", "archive.archive_index", "archive.batch_leave
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step of the measurement: the function that runs, its event, and the member of its answer that counts the
-    orders."""
+    """A step of the measurement: the function that runs, its event, and the member of its answer that counts orders."""
 
     name: str
     function: str
@@ -145,8 +144,10 @@ def _in_process(database: Address, bucket: str, step: Step) -> Done:
 
 
 def _peak_mb() -> float:
-    """Return the most memory, in MB, that this process ever held. getrusage would include the parent, whose memory the
-    process began with."""
+    """Return the most memory, in MB, that this process ever held.
+
+    getrusage would include the parent, whose memory the process began with.
+    """
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 

@@ -75,8 +75,7 @@ LOG_BYTES: Final = 819 + sum(count for count, _, _ in INVOCATIONS.values()) * 62
 NAT_BYTES: Final = 30_000
 """Assumed: TLS to the gateway, SQS, EventBridge and SES, without interface endpoints."""
 DATABASE_CPU_MS: Final = 8.7
-"""The backend's processor time for an order until nothing of it is left to do, with one client
-(docs/performance.md)."""
+"""The backend's processor time until nothing of an order is left to do, with one client (docs/performance.md)."""
 ACU_VCPU: Final = 0.25
 ACU_USED: Final = 0.6
 """An ACU is taken as a quarter of a processor, 60 % used."""
@@ -151,8 +150,10 @@ def at_rest(*, prod: bool) -> list[Item]:
 
 
 def always_on() -> list[Item]:
-    """Return the smallest setup that never sleeps: two containers of half a processor, a load balancer, a database in
-    two zones."""
+    """Return the smallest setup that never sleeps.
+
+    It has two containers of half a processor, a load balancer, and a database in two zones.
+    """
     return [
         Item("2 containers, processors", 2 * 0.5 * HOURS, "Fargate arm64, vCPU-hour"),
         Item("2 containers, memory", 2 * 1.0 * HOURS, "Fargate arm64, GB-hour"),
@@ -170,8 +171,10 @@ def total(items: Sequence[Item]) -> float:
 
 
 def compared() -> list[str]:
-    """Compare the monthly cost of serverless and always-on, by orders per day. Mails cost the same for both and are
-    left out."""
+    """Compare the monthly cost of serverless and always-on, by orders per day.
+
+    Mails cost the same for both and are left out.
+    """
     rest, small, box = total(at_rest(prod=True)), total(at_rest(prod=False)), total(always_on())
     serverless_only = {"functions, time", "functions, invocations", "HTTP API", "queues", "event bus"}
     each = sum(item.dollars for item in by_the_million() if item.what in serverless_only) / MILLION

@@ -22,8 +22,7 @@ from local.postgres import Address
 WARM_UP_ORDERS = 20
 COMPARED_ORDERS = 100
 SAME_WITHIN = 0.1
-"""The tolerance, in rows per order. One checkout in many also folds the day's load; that is upkeep, which the script
-does not do."""
+"""The tolerance, in rows per order. One checkout in many also folds the day's load, upkeep that no script does."""
 PRESENT_ORDERS = 3_000
 """Orders that exist before the measurement, in analysed tables: plans made on empty tables would give other figures."""
 DATABASE = "bench_checkout"

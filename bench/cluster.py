@@ -44,8 +44,10 @@ class Cluster:
     binaries: Path
 
     def create(self, name: str, template: str | None = None) -> Address:
-        """Create a database, with the current schema or as a copy of ``template``. Return its address as the
-        superuser."""
+        """Create a database, with the current schema or as a copy of ``template``.
+
+        Return its address as the superuser.
+        """
         owner = self.server.create_database(name, template=template)
         admin = replace(self.server.admin, database=name)
         if template is None:
@@ -59,8 +61,10 @@ class Cluster:
         self.server.drop_database(name)
 
     def backend_cpu_seconds(self) -> float:
-        """Return the CPU seconds of all backends that have ended. The postmaster waits for them, so the kernel adds
-        them up."""
+        """Return the CPU seconds of all backends that have ended.
+
+        The postmaster waits for them, so the kernel adds them up.
+        """
         if self.server.process is None:
             return 0.0
         fields = Path(f"/proc/{self.server.process.pid}/stat").read_text().rpartition(")")[2].split()

@@ -55,8 +55,7 @@ class _TakenBack(Exception):
 
 
 class _Notebook:
-    """Takes the place of the transaction that ``settlement.write`` expects, and keeps the document instead of sending
-    it."""
+    """Replaces the transaction that ``settlement.write`` expects, and keeps the document instead of sending it."""
 
     def __init__(self, now: Any, actor: str) -> None:
         self.tenant, self.now, self.actor = ORGANIZATION_ID, now, actor
@@ -67,8 +66,7 @@ class _Notebook:
 
 
 def prepare(cluster: Cluster, events: int) -> None:
-    """Prepare orders that wait for their money, for each an event that says it was captured, and what settling it will
-    write."""
+    """Prepare orders that wait for their money, the events that report it, and what settling these will write."""
     admin = cluster.create(TEMPLATE)
     runtime = make_runtime(admin, role="holdfast_app")
     with connected(admin) as engine:

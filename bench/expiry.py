@@ -136,8 +136,7 @@ class Checkouts:
             thread.join()
 
     def p95_ms(self, begin: float, end: float) -> float:
-        """Return the 95th percentile of the latencies, in milliseconds, of orders that were due in this stretch of
-        time."""
+        """Return the 95th percentile, in milliseconds, of orders that were due in this stretch of time."""
         return percentile([seconds for due, seconds in self.latencies if begin <= due < end], 95) * 1000
 
 

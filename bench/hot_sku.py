@@ -38,8 +38,7 @@ SELECT bench.place(
 
 @dataclass(frozen=True, slots=True)
 class Sale:
-    """The result of one way of selling in one round: orders per second, and how long a buyer waited until an order was
-    placed."""
+    """The result of one way of selling in one round: orders per second, and how long buyers waited for their order."""
 
     per_second: float
     p50_ms: float
@@ -80,8 +79,10 @@ def _share(whole: int, parts: int, number: int) -> int:
 
 
 def _buy(database: Address, buyers: int, connections: int, seconds: float, hot: bool, gate: Any, answers: Any) -> None:
-    """Run the buyers of one process, as threads that share its connection pool. Report the latencies of the orders that
-    began in time."""
+    """Run the buyers of one process, as threads that share its connection pool.
+
+    Report the latencies of the orders that began in time.
+    """
     runtime = make_runtime(database, connections=connections)
     latencies: list[float] = []
     shoppers = [Shopper(runtime) for _ in range(buyers)]

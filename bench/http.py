@@ -37,13 +37,11 @@ SHOPPERS = 50
 STOCK = 1_000_000
 WARM_UP_SECONDS = 3.0
 PRODUCT = ("functions", "PostgreSQL")
-"""The parts that are the product itself. The other parts play the cloud, the gateways and the shoppers on the same
-cores."""
+"""The parts that are the product itself. The others play the cloud, the gateways and the shoppers on the same cores."""
 BACKLOG_TIMEOUT_SECONDS = 300.0
 POLL_SECONDS = 0.25
 BEST_OF_OTHERS_PER_SECOND = 15.0
-"""The orders per second of Vendure 3.7, the fastest of the open-source servers measured on two cores of such a
-machine."""
+"""The orders per second of Vendure 3.7, the fastest of the open-source servers measured on two such cores."""
 _PENDING_EVENTS = "SELECT count(*) FROM payments.payment_events WHERE state IN ('pending', 'retry_scheduled')"
 _UNPUBLISHED = "SELECT count(*) FROM operations.outbox WHERE published_at IS NULL"
 _CONFIRMED_UNTOLD = """
@@ -89,8 +87,7 @@ class Stretch:
     left_rows: int
     left_mails: int
     settled_seconds: float | None
-    """The seconds until no payment event, outbox row or mail was waiting, or ``None`` when that took longer than
-    allowed."""
+    """The seconds until no payment event, outbox row or mail was waiting, or ``None`` if that took too long."""
 
     @property
     def placed(self) -> int:
@@ -132,8 +129,10 @@ def fill(engine: Engine, organization_id: str) -> list[str]:
 
 
 def requests(running: LocalSystem, skus: Sequence[str], lines: int) -> Callable[[], bytes]:
-    """Return a maker of requests. Each is a checkout of ``lines`` random SKUs with a key of its own, by one of a few
-    shoppers."""
+    """Return a maker of requests.
+
+    Each is a checkout of ``lines`` random SKUs with a key of its own, by one of a few shoppers.
+    """
     tokens = [running.token("customer", subject=f"shopper-{number}") for number in range(SHOPPERS)]
     host = running.api_url.partition("//")[2]
     address = {

@@ -14,8 +14,7 @@ CHUNK_ORDERS = 20_000
 
 
 def seed_old_orders(engine: Engine, orders: int, *, oldest: datetime, newest: datetime, first: int = 1) -> None:
-    """Write delivered orders into the shop of ``bench.shop``, spread evenly between two instants, with their
-    partitions."""
+    """Write delivered orders into the shop of ``bench.shop``, evenly between two instants, and their partitions."""
     start = oldest.replace(day=1)
     with engine.connect() as connection:
         for _ in range((newest.year - oldest.year) * 12 + newest.month - oldest.month + 1):

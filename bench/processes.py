@@ -11,8 +11,7 @@ _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
 def cpu_by_part(parts: Mapping[int, str]) -> dict[str, float]:
-    """Return the CPU seconds used so far by each part: by its process, all descendants, and those of them that have
-    ended."""
+    """Return the CPU seconds used so far by each part: its process, all descendants, and those that have ended."""
     parents: dict[int, int] = {}
     used: dict[int, float] = {}
     for folder in Path("/proc").glob("[0-9]*"):

@@ -124,8 +124,10 @@ def make_runtime(address: Address, *, role: str = APP_ROLE, connections: int = 1
 
 
 class Placed(BaseException):
-    """The order is placed and committed, and the flow is about to ask for the money. This is where a benchmark stops
-    it."""
+    """The order is placed and committed, and the flow is about to ask for the money.
+
+    This is where a benchmark stops it.
+    """
 
 
 class _NobodyToAsk:
