@@ -110,8 +110,10 @@ class Quiver:
                 yield self._generated(case, route, dice, person, mode)
 
     def good_shots(self, operation: Any) -> Iterator[Shot]:
-        """Yield good shots without end, by people who may send them. Some of them hit a thing that is in the right
-        state."""
+        """Yield good shots without end, by people who may send them.
+
+        Some of them hit a thing that is in the right state.
+        """
         route = f"{operation.method.upper()} {operation.path}"
         dice = random.Random(f"{self._seed}/{route}/good")
         while True:
@@ -161,8 +163,7 @@ class Quiver:
         return Shot(route, f"sample, {spoiled} spoiled", person, case, raw, headers, names_ours)
 
     def _bent(self, operation: Any, route: str, dice: random.Random) -> Shot:
-        """Make a good shot whose bytes, headers or path are then changed into something that no client of the document
-        would send."""
+        """Make a good shot, then change its bytes, headers or path into what no client of the document would send."""
         good = self._sample(operation, route, dice, dice.choice(self._welcome(route)), 0)
         change: dict[str, Any] = {}
         match dice.choice(("type", "encoding", "bytes", "size", "depth", "path", "query")):
@@ -184,8 +185,7 @@ class Quiver:
         return replace(good, kind="bent", **change)
 
     def _thing(self, route: str, dice: random.Random) -> dict[str, Any]:
-        """Choose a thing that the path names, or something of the stock otherwise, with what any body may name
-        besides."""
+        """Choose a thing that the path names, or else something of the stock, and add what any body may name."""
         parameters = _parameters(route)
         found = self._pantry.some(parameters, route, dice)
         beside: dict[str, Any] = {"deadline_at": (datetime.now(UTC) + timedelta(days=6)).isoformat()}
