@@ -70,8 +70,10 @@ def _parameters(where: str, was: Any, now: Any, old: Document, new: Document) ->
 
 
 class _Compared:
-    """Two schemas, each of its own document, compared member by member. A schema that contains itself is walked
-    once."""
+    """Two schemas, each of its own document, compared member by member.
+
+    A schema that contains itself is walked once.
+    """
 
     def __init__(self, old: Document, new: Document) -> None:
         self._old, self._new = old["components"]["schemas"], new["components"]["schemas"]
