@@ -272,8 +272,10 @@ def require(transaction: Reader, caller: Caller, operation: Operation) -> None:
 
 
 def require_kind(caller: Caller, operation: Operation) -> None:
-    """The part of ``require`` that needs no transaction. Raises Forbidden for a kind of caller that may never do
-    this."""
+    """The part of ``require`` that needs no transaction.
+
+    Raises Forbidden for a kind of caller that may never do this.
+    """
     access = WHO_MAY[operation]
     if caller.kind is CallerKind.STAFF:
         if access.staff is None:
