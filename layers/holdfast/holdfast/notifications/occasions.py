@@ -44,8 +44,10 @@ class Occasion:
 
 
 def occasion_of(topic: str, event: Mapping[str, Any]) -> Occasion | None:
-    """Return the mail that an event calls for, if any. Raises KeyError or ValueError for an event that lacks its
-    ids."""
+    """Return the mail that an event calls for, if any.
+
+    Raises KeyError or ValueError for an event that lacks its ids.
+    """
     kind = KIND_OF_TOPIC.get(topic)
     if kind is None:
         return None

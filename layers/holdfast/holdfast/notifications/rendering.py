@@ -1,5 +1,6 @@
-"""A letter as HTML and as plain text. In HTML every value is escaped, because names of goods and people come from
-others.
+"""A letter as HTML and as plain text.
+
+In HTML every value is escaped, because names of goods and people come from others.
 
 Jinja is imported when the first mail is rendered. The one function that sends mails carries it (its own
 requirements.txt); the layer does not.
