@@ -46,8 +46,7 @@ class BusinessCalendar:
 
 
 def calendar_of(country: str, region: str | None, calendars: Mapping[str, Any] | None) -> BusinessCalendar:
-    """Return the calendar for an address: the shop's for the region, the country or all, over what is usual in the
-    region.
+    """Return the calendar for an address: the region's usual one, changed by the shop's for region, country or all.
 
     Raises ``ValueError`` for a setting that makes no sense; the message names what is wrong.
     """
@@ -63,8 +62,10 @@ def calendar_of(country: str, region: str | None, calendars: Mapping[str, Any] |
 
 
 def usual_calendar(country: str, region: str | None) -> BusinessCalendar:
-    """Return a calendar with the region's weekend and public holidays. Where these are not known, Monday to Friday
-    without holidays."""
+    """Return a calendar with the region's weekend and public holidays.
+
+    Where these are not known, Monday to Friday without holidays.
+    """
     from holidays import country_holidays  # noqa: PLC0415 -- 150 ms, for the one order in some that is reviewed
 
     try:

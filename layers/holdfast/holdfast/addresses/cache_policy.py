@@ -6,8 +6,7 @@ from uuid import UUID
 
 TIME_TO_LIVE: Final = timedelta(days=7)
 AGE_MAX: Final = timedelta(days=28)
-"""However often an answer is used, the geocoder is asked again at this age, because streets are renamed and houses
-built."""
+"""However often an answer is used, the geocoder is asked again at this age: streets are renamed, houses built."""
 FREQUENT_HITS: Final = 10
 """From this number of hits on, an entry is frequent: each counted use renews its time to live."""
 SAMPLE_EVERY: Final = 8

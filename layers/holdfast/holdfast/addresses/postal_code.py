@@ -23,10 +23,10 @@ class AddressKey:
 
 
 def normalized_postal_code(country: str, postal_code: str) -> str:
-    """Reduce a code to capitals and digits, so that ``k1a 0b1``, ``K1A-0B1`` and ``K1A0B1`` are one; a ZIP+4 to its
-    ZIP.
+    """Reduce a code to capitals and digits, so that ``k1a 0b1``, ``K1A-0B1`` and ``K1A0B1`` are one.
 
-    Return "" where nothing is left of it, or too much: such a code is not looked up.
+    A ZIP+4 is reduced to its ZIP. Return "" where nothing is left of the code, or too much: such a code is not looked
+    up.
     """
     if len(postal_code) == _US_ZIP_DIGITS and postal_code.isascii() and postal_code.isdigit():
         return postal_code  # as most of them are written

@@ -37,8 +37,10 @@ class NewReview:
 
 
 def reviews_addresses(settings: Mapping[str, Any]) -> bool:
-    """Return whether the shop reviews addresses that were not found. It does unless its settings say
-    ``"address_review": false``."""
+    """Return whether the shop reviews addresses that were not found.
+
+    It does unless its settings say ``"address_review": false``.
+    """
     return settings.get("address_review") is not False
 
 

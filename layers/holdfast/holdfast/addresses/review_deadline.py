@@ -17,8 +17,7 @@ EXPEDITED_HOURS: Final = 24
 """By the clock: a shopper who pays for speed is not kept waiting over a weekend."""
 BUSINESS_HOURS: Final = {ShippingPreference.STANDARD: 72, ShippingPreference.ECONOMY: 96}
 EXTENSION_MAX_HOURS: Final = 336
-"""How far the deadline may be extended in total (two weeks); ``reviews_extended_within_bounds`` says the same in
-SQL."""
+"""How far the deadline may be extended in total (two weeks). ``reviews_extended_within_bounds`` agrees with it."""
 _SEARCH_MAX_DAYS: Final = 3_660
 _MIDNIGHT: Final = time()
 
@@ -86,8 +85,11 @@ def after_business_hours(begins_at: datetime, hours: int, calendar: BusinessCale
 
 
 def _instant(wall: datetime, zone: tzinfo) -> datetime:
-    """Return the instant at which the wall clock shows this time. If the hour comes twice, the second; if it is left
-    out, the later of the two readings. In doubt the shopper gets the longer time."""
+    """Return the instant at which the wall clock shows this time.
+
+    If the hour comes twice, the second; if it is left out, the later of the two readings. In doubt the shopper gets the
+    longer time.
+    """
     return max(wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
 
 

@@ -116,8 +116,10 @@ def page_url(settings: Mapping[str, Any], default: str, token: str) -> str | Non
 
 
 def valid_page(template: str) -> str:
-    """Return the template itself. Raises ``ValueError`` unless it is an address of the storefront that contains
-    ``{token}``."""
+    """Return the template itself.
+
+    Raises ``ValueError`` unless it is an address of the storefront that contains ``{token}``.
+    """
     if "{token}" not in valid_template(template, "token"):
         raise ValueError(f"{template[:200]!r} has no {{token}}: every shopper would come to the same page")
     return template
@@ -148,8 +150,11 @@ def _encoded(octets: bytes) -> str:
 
 
 def _decoded(text: str) -> bytes:
-    """Decode base64. Raises LinkInvalid unless ``text`` is the canonical form of these bytes, so that a link can be
-    written in only one way."""
+    """Decode base64.
+
+    Raises LinkInvalid unless ``text`` is the canonical form of these bytes, so that a link can be written in only one
+    way.
+    """
     try:
         octets = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError) as error:
