@@ -84,8 +84,10 @@ class PriceChanged(Rejected):
 
 
 class TransitionRefused(Rejected):
-    """The order cannot reach that status from its present one. Facts: ``current`` and ``allowed`` (a list of
-    statuses)."""
+    """The order cannot reach that status from its present one.
+
+    Facts: ``current`` and ``allowed`` (a list of statuses).
+    """
 
     code = "transition_refused"
 
@@ -103,8 +105,11 @@ class RequestInProgress(Rejected):
 
 
 class RefundExceeds(Rejected):
-    """More than is left to refund. Facts: ``refundable_minor``, ``shipping_refundable_minor`` and ``items``, each
-    {order_item_id, refundable_quantity, refundable_minor}."""
+    """More than is left to refund.
+
+    Facts: ``refundable_minor``, ``shipping_refundable_minor`` and ``items``, each {order_item_id, refundable_quantity,
+    refundable_minor}.
+    """
 
     code = "refund_exceeds"
 

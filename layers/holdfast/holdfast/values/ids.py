@@ -37,8 +37,7 @@ def order_number(order_id: UUID) -> str:
 
 
 def moment_of(number: str) -> tuple[UUID, UUID] | None:
-    """Return the smallest and the largest id that an order with this number can have, or ``None`` for an invalid
-    number."""
+    """Return the smallest and the largest id that an order of this number can have, or ``None`` if it is invalid."""
     symbols = number.removeprefix("HF-").replace("-", "")
     if len(symbols) != _ORDER_NUMBER_LENGTH or not set(symbols) <= set(_CROCKFORD):
         return None

@@ -36,8 +36,7 @@ _EXPONENT_EXCEPTIONS: Final[dict[str, int]] = {
 
 
 def currency_exponent(currency: str) -> int:
-    """Return the number of decimals that the currency's minor unit stands for (ISO 4217): 2 for USD, 0 for JPY, 3 for
-    KWD."""
+    """Return how many decimals the currency's minor unit stands for (ISO 4217): 2 for USD, 0 for JPY, 3 for KWD."""
     return _EXPONENT_EXCEPTIONS.get(currency, 2)
 
 

@@ -4,8 +4,10 @@ from enum import StrEnum
 
 
 class EventType(StrEnum):
-    """One kind of payment event. ``*_requested`` is written by Holdfast; the others are a gateway's answer or
-    webhook."""
+    """One kind of payment event.
+
+    ``*_requested`` is written by Holdfast; the others are a gateway's answer or webhook.
+    """
 
     PAYMENT_INITIATED = "payment_initiated"
     """The payment row exists; nothing has been sent yet."""

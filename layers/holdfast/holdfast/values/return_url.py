@@ -18,9 +18,12 @@ _MAX_CHARACTERS: Final = 1000
 
 
 def valid_template(template: str, placeholder: str = "order_id") -> str:
-    """Return the template itself. Raises ``ValueError`` unless it is an https address of printable ASCII (http only for
-    this machine) whose only braces are those of the placeholder. ``organizations_return_url_form`` says the same in
-    SQL, and ``organizations_address_review_page_url_form`` does for ``{token}``."""
+    """Return the template itself.
+
+    Raises ``ValueError`` unless it is an https address of printable ASCII (http only for this machine) whose only
+    braces are those of the placeholder. ``organizations_return_url_form`` says the same in SQL, and
+    ``organizations_address_review_page_url_form`` does for ``{token}``.
+    """
     form = _FORM.format(placeholder=placeholder)
     if len(template) > _MAX_CHARACTERS or not re.fullmatch(form, template):
         raise ValueError(f"{template[:200]!r} is no address a shopper can come back to")
