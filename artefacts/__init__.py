@@ -1,1 +1,1 @@
-"""The built artefacts at work: each function that `sam build` made answers its samples, as Lambda would run it."""
+"""The built artefacts at work: each function that `sam build` produced answers its samples, as Lambda would run it."""

@@ -26,11 +26,11 @@ from local.children import ROOT
 from local.emulator import Emulator, binary, gather_runtime
 
 EMPTY_EVERY: Final = 8
-"""So many functions between two starts of the empty handler, which so meets the same load as they do."""
+"""How many functions are started between two starts of the empty handler, to measure both under the same load."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0 when every sample was answered as expected and nothing is over budget."""
+    """Return the exit code: 0 when every sample was answered as expected and nothing is over budget."""
     parser = argparse.ArgumentParser(prog="artefacts", description=__doc__)
     parser.add_argument("build", type=Path, help="the folder that `sam build` filled, for this machine's processor")
     parser.add_argument("--sam", type=Path, default=ROOT / ".venv-sam", help="where the SAM CLI is installed")
@@ -71,12 +71,12 @@ def _run(run: Run, only: Sequence[str], jobs: int, work: Path) -> tuple[list[Out
             if number % EMPTY_EVERY == 0:
                 pending.append(pool.submit(run.bare, EMPTY, work / f"empty-{number}"))
             pending.append(pool.submit(run.answers, name))
-    # What the archive takes away, the others may still be asked about: it comes after them, one after the other.
+    # The samples of other functions may still ask for what the archive takes away, so these come last, one by one.
     return [each.result() for each in pending] + [run.answers(name) for name in alone], problems
 
 
 def _rounds(run: Run, names: Sequence[str], rounds: int, work: Path) -> str:
-    """Cold starts one at a time, everyone once a round, so that all meet the same load."""
+    """Measure cold starts one at a time, every function once per round, so that all meet the same load."""
     run.prepare(list(names))
     starts: dict[str, Callable[[], Outcome]] = {
         EMPTY: partial(run.bare, EMPTY, work / "empty"),

@@ -1,4 +1,4 @@
-"""What a built function may weigh and import. A breach fails the run; times are told and never fail it."""
+"""What a built function may weigh and import. A breach fails the run; times are reported and never fail it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Final
 
 MEGABYTE: Final = 1_000_000
 UNZIPPED_MAX_MB: Final = 76
-"""Of a function with its layers, a fourth of it bytecode. Lambda's own limit is 250; what is loaded from a cold disk is
-time, long before."""
+"""The size of a function with its layers; a fourth of it is bytecode. Lambda's own limit is 250 MB, but loading from a
+cold disk takes time long before that."""
 UNZIPPED_MAX_MB_OF: Final = {"cold_export": 200, "migrate": 86}
 
 _ARCHIVE: Final = frozenset({"archival", "archive_verification", "archive_operations", "cold_export", "customer_data"})
@@ -38,11 +38,11 @@ IMPORTED_AT_INIT_BY: Final[dict[str, frozenset[str]]] = {
     "jinja2": frozenset(),
     "pyarrow": frozenset({"cold_export"}),
 }
-"""Packages that only these functions may import before they are asked anything: a cold start pays for them."""
+"""Packages that only these functions may import before their first event, because every cold start pays for them."""
 
 
 def breaches(function: str, size_bytes: int, at_init: Collection[str], ever: Collection[str]) -> Iterator[str]:
-    """What is over budget, one sentence each."""
+    """Yield what is over budget, one sentence each."""
     limit = UNZIPPED_MAX_MB_OF.get(function, UNZIPPED_MAX_MB)
     if size_bytes > limit * MEGABYTE:
         yield f"{function} unzips to {size_bytes / MEGABYTE:.0f} MB with its layers; {limit} MB are allowed"

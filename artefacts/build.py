@@ -1,4 +1,4 @@
-"""`python -m artefacts.build OPTIONS`: what is deployed. `sam build` with these options, then its bytecode.
+"""`python -m artefacts.build OPTIONS`: build what is deployed. Runs `sam build` with these options, then adds bytecode.
 
 Run it with the interpreter beside the SAM CLI; nothing beyond the standard library is needed.
 """
@@ -18,7 +18,7 @@ _TELL: Final = "import sys; v = sys.version_info; print(f'python{v[0]}.{v[1]}', 
 
 
 def main(options: Sequence[str] | None = None) -> int:
-    """0 when all was built; what `sam build` exits with when that failed."""
+    """Return 0 when everything was built, or the exit code of `sam build` when that failed."""
     given = sys.argv[1:] if options is None else list(options)
     built = subprocess.run([str(Path(sys.executable).with_name("sam")), "build", *given], check=False)
     if built.returncode:
@@ -33,7 +33,10 @@ def main(options: Sequence[str] | None = None) -> int:
 
 
 def runtime_of(build: Path) -> str:
-    """The runtime that `sam build` built for, as it noted beside the build. Raises LookupError for none or several."""
+    """Return the runtime that `sam build` built for, as it noted beside the build.
+
+    Raises LookupError for none or several.
+    """
     notes = tomllib.loads((build.parent / "build.toml").read_text())
     functions = notes.get("function_build_definitions", {}).values()
     layers = notes.get("layer_build_definitions", {}).values()
@@ -44,7 +47,7 @@ def runtime_of(build: Path) -> str:
 
 
 def interpreter_of(runtime: str) -> str:
-    """An interpreter on the PATH whose bytecode the runtime loads. Raises LookupError when there is none."""
+    """Return an interpreter on the PATH whose bytecode the runtime loads. Raises LookupError when there is none."""
     for name in (runtime, "python3", "python"):
         found = shutil.which(name)
         if found:

@@ -22,14 +22,14 @@ from typing import Final
 
 UNCHECKED_HASH: Final = (0b01).to_bytes(4, "little")
 LEFT_OUT: Final = re.compile(r"(^|/)(tests|testing|sqlalchemy/(orm|dialects/(mssql|mysql|oracle|sqlite)))/")
-"""What no function imports, and what would be a quarter of all the bytecode. It works without, only later."""
+"""Sources that no function imports; they would be a quarter of all bytecode. Without it they work, only slower."""
 
 
 def compile_build(build: Path) -> None:
     """Gives every source its bytecode. Raises py_compile.PyCompileError for a source that does not compile."""
     for folder in _artefacts(build):
         home = Path("/opt" if (folder / "python").is_dir() else "/var/task")
-        # In one order, by one process: what an interpreter did before shows in the bytes that it writes.
+        # In a fixed order and in one process: what an interpreter did before shows in the bytes that it writes.
         for source in _sources(folder):
             py_compile.compile(
                 str(source),
@@ -41,7 +41,7 @@ def compile_build(build: Path) -> None:
 
 
 def faults(build: Path) -> Iterator[str]:
-    """What this interpreter would not load as it is, one sentence each."""
+    """Yield what this interpreter would not load as it is, one sentence each."""
     for folder in _artefacts(build):
         for source in _sources(folder):
             if fault := fault_of(source):
@@ -52,7 +52,10 @@ def faults(build: Path) -> Iterator[str]:
 
 
 def fault_of(source: Path) -> str:
-    """Why this interpreter would not load a source's bytecode, or would load that of another text; else nothing."""
+    """Return why this interpreter would not load a source's bytecode, or would load that of another text.
+
+    Return "" if it is right.
+    """
     cached = Path(importlib.util.cache_from_source(str(source), optimization=""))
     if not cached.exists():
         return f"has no bytecode of {sys.implementation.cache_tag}"
@@ -67,7 +70,7 @@ def fault_of(source: Path) -> str:
 
 
 def compiled_anew(folders: Iterable[Path], modules: Iterable[str]) -> Iterator[str]:
-    """Which of these modules, searched for in these folders in their order, were loaded without bytecode."""
+    """Yield which of these modules, searched for in these folders in order, were loaded without bytecode."""
     for module in modules:
         path = module.replace(".", "/")
         candidates = (folder / name for folder in folders for name in (f"{path}/__init__.py", f"{path}.py"))
@@ -85,13 +88,13 @@ def _sources(folder: Path) -> list[Path]:
 
 
 def main() -> int:
-    """0 when every source has its bytecode."""
+    """Return the exit code: 0 when every source has its bytecode."""
     parser = argparse.ArgumentParser(prog="bytecode", description=__doc__)
     parser.add_argument("build", type=Path)
     parser.add_argument("--check", action="store_true", help="only look whether it is right")
     options = parser.parse_args()
     if not options.check:
-        warnings.simplefilter("ignore")  # of the texts of others
+        warnings.simplefilter("ignore")  # of third-party code
         compile_build(options.build)
     found = list(faults(options.build))
     print("\n".join(found), end="\n" if found else "", file=sys.stderr)

@@ -1,8 +1,8 @@
-"""What every sample event is answered with, and what it stands on: one line a sample, functions by folder.
+"""What every sample event is answered with, and what it is based on: one line per sample, functions by folder.
 
-A line is the sample, what its answer must be, and what takes the place of the ids in the sample; what a sample stands
-on or keeps, the later ones of its function have too. HTTP answers have a status, and are held against the OpenAPI
-document beside; the named members of an answer are compared.
+A line has the sample, what its answer must be, and the ids that replace those in the sample. The ids that a sample is
+based on or keeps also apply to the later samples of its function. HTTP answers have a status, and are also checked
+against the OpenAPI document; of an answer, the named members are compared.
 """
 
 from __future__ import annotations
@@ -35,30 +35,30 @@ class Sample:
     case: str
     status: int | None = None
     says: Mapping[str, Any] = field(default_factory=dict)
-    """Members of the answer (of the body, for HTTP) by their path."""
+    """Members of the answer (of the body, for HTTP) by their paths."""
     ids: Callable[[Shop], Ids] | None = None
-    """Made before any function starts; what an earlier sample of the function stands on goes on to stand."""
+    """Creates what the sample is based on, before any function starts. It serves the function's later samples too."""
     keeps: Mapping[str, str] = field(default_factory=dict)
-    """What later samples need of this answer: the id that it takes the place of, and its path."""
+    """What later samples need of this answer: the id that is to be replaced, and the path of its replacement."""
 
 
 def one(stands: str, make: Callable[[Shop], str]) -> Callable[[Shop], Ids]:
-    """One row of its own."""
+    """Create one row, whose id replaces ``stands``."""
     return lambda shop: {stands: make(shop)}
 
 
 def shipped(*steps: str) -> Callable[[Shop], Ids]:
-    """A shipment after these steps."""
+    """Create a shipment and take it through these steps."""
     return lambda shop: {SHIPMENT: shop.shipment(None, *steps)}
 
 
 def order(shop: Shop) -> Ids:
-    """An order of the samples' shopper."""
+    """Create an order of the samples' shopper."""
     return {ORDER: shop.order_id()}
 
 
 def failing(item: str) -> dict[str, Any]:
-    """A batch of which one message must come again."""
+    """Return the answer to a batch of which one message must come again."""
     return {"batchItemFailures": [{"itemIdentifier": item}]}
 
 
@@ -152,7 +152,7 @@ SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
     "address_review_queue": (
         Sample("list", 200, {"address_reviews.0.reason": "not_found"}, ids=one(REVIEW, Shop.address_review)),
         Sample("find", 200, {"address_review.version": 1}),
-        # The sample's deadline lies beyond what any review may wait.
+        # The sample's deadline lies beyond what any review may be extended to.
         Sample("extend", 409, {"code": "conflict"}),
         Sample("resolve", 201, {"address_review.status": "resolved"}),
         Sample("correct", 201, {"address_review.status": "corrected"}, ids=one(REVIEW, Shop.address_review)),
@@ -220,7 +220,7 @@ SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
         Sample("resolve", 200, {"process_failure.status": "resolved"}, ids=one(FAILURE, Shop.process_failure)),
         Sample("reopen", 200, {"process_failure.status": "open"}, ids=one(FAILURE, Shop.process_failure_resolved)),
     ),
-    # The demo shop has no dead letters: what is asked about one is refused.
+    # The demo shop has no dead letters, so every request about one is refused.
     "dead_letters": (
         Sample("list", 200, {"dead_letters": []}),
         Sample("groups", 200, {"groups": []}),
@@ -243,7 +243,7 @@ SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
         Sample("find", 200, {"error_class.version": 1}),
         Sample("order", 200, {"error_classes.0.gateway_pattern": "stripe"}),
         Sample("change", 200, {"error_class.version": 2}),
-        # One that has healed nothing yet may not be left to itself, and the samples are about the first version.
+        # A class that has healed nothing yet may not replay automatically, and the samples are about its first version.
         Sample("auto_replay", 409),
         Sample("deactivate", 409),
     ),
@@ -263,7 +263,7 @@ SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
         Sample("place_hold", 201, {"hold.released_at": None}, keeps={HOLD: "hold.id"}),
         Sample("list_holds", 200, {"holds.0.released_at": None}),
         Sample("release_hold", 200, {"hold.released_by": f"staff:{STAFF}"}),
-        # The demo shop is not as old as that.
+        # The demo shop is not old enough for that.
         Sample("restore_month", 404, {"detail": "nothing of this month lies in cold storage"}),
         Sample("list_restored_months", 200, {"restores": []}),
     ),
@@ -292,4 +292,4 @@ SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
 }
 
 LANE: Final = ("archival", "archive_verification", "archive_operations", "cold_export", "migrate")
-"""Functions that stand on what the one before them did, and the one that opens another shop, which others would see."""
+"""Functions that depend on what the one before them did, and the one that opens a shop that others would see."""

@@ -1,4 +1,4 @@
-"""Starts built functions, sends them their samples, and holds the answers against what is expected of them."""
+"""Starts built functions, sends them their samples, and checks the answers against what is expected."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from local.intrinsics import read_yaml
 from local.model import Function
 
 EMPTY: Final = "an empty handler"
-"""What cold starts are compared with: Powertools' resolver with one route, on the same layers."""
+"""The baseline for cold starts: Powertools' resolver with one route, on the same layers."""
 STACK: Final = "the packages alone"
-"""The same with validation, and with the packages that an API function of ours cannot do without."""
+"""The same with validation, and with the packages that an API function cannot do without."""
 _EMPTY_APP: Final = """
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
 
@@ -47,7 +47,7 @@ _MISSING: Final = object()
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of one function."""
+    """The results of one function."""
 
     function: str
     size_bytes: int
@@ -59,13 +59,13 @@ class Outcome:
     problems: list[str] = field(default_factory=list)
 
     def measure(self, sandbox: Sandbox) -> None:
-        """Takes down what the emulator and the kernel say of it."""
+        """Record what the emulator and the kernel report about it."""
         self.cold_ms, self.init_ms = sandbox.cold_ms or 0.0, sandbox.init_ms
         self.peak_bytes, self.modules = sandbox.peak_bytes, len(sandbox.imported)
 
 
 class Build:
-    """What `sam build` made, as its own template says."""
+    """What `sam build` produced, as its own template says."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.resolve()
@@ -74,7 +74,7 @@ class Build:
         self._layers_of_all: list[str] = template["Globals"]["Function"].get("Layers", [])
 
     def artefact(self, function: Function) -> Artefact:
-        """A function with its layers."""
+        """Return a function with its layers."""
         properties = self._resources[function.logical_id]["Properties"]
         names = [self._name(layer) for layer in (*self._layers_of_all, *properties.get("Layers", []))]
         return Artefact(
@@ -87,7 +87,7 @@ class Build:
         )
 
     def bare(self, name: str, like: Artefact, folder: Path) -> Artefact:
-        """EMPTY or STACK: a function that does nothing, with the layers of another."""
+        """Return EMPTY or STACK: a function that does nothing, with the layers of another."""
         folder.mkdir(exist_ok=True)
         (folder / "app.py").write_text(_EMPTY_APP if name == EMPTY else _STACK_APP)
         return Artefact(name, folder, like.layers, "app.handler", like.timeout_seconds, like.memory_mb)
@@ -98,7 +98,7 @@ class Build:
 
 
 class Run:
-    """One run over a build: `functions` are those of the template, `prepared` the ids of their samples."""
+    """One run over a build. `functions` are those of the template, `prepared` the ids of their samples."""
 
     def __init__(self, shop: Shop, build: Build, emulator: Emulator) -> None:
         self._shop = shop
@@ -114,7 +114,7 @@ class Run:
         return list(self._functions)
 
     def prepare(self, functions: list[str]) -> None:
-        """Makes what the samples of these functions stand on."""
+        """Create what the samples of these functions are based on."""
         for name in functions:
             standing: Ids = {}
             self._prepared[name] = []
@@ -123,7 +123,7 @@ class Run:
                 self._prepared[name].append(dict(standing))
 
     def answers(self, name: str) -> Outcome:
-        """Starts a function cold and sends it all its samples."""
+        """Start a function cold and send it all its samples."""
         artefact, environment = self._artefact(name)
         outcome = Outcome(name, artefact.size_bytes)
         kept: Ids = {}
@@ -165,12 +165,12 @@ class Run:
         return f"it says {_shown(wrong)}, not {dict(sample.says)}: {body}" if wrong else ""
 
     def bare(self, name: str, folder: Path) -> Outcome:
-        """A cold start of a function that does nothing."""
+        """Measure a cold start of a function that does nothing."""
         artefact = self._build.bare(name, self._artefact("api_docs")[0], folder)
         return self._cold(artefact, {}, sample_events.render("api_docs/health", now=self._shop.now()))
 
     def cold(self, name: str) -> Outcome:
-        """A cold start of a function, asked by its first sample alone."""
+        """Measure a cold start of a function with its first sample only."""
         event = self._shop.render(f"{name}/{SAMPLES[name][0].case}", self._prepared[name][0])
         return self._cold(*self._artefact(name), event)
 
@@ -184,7 +184,10 @@ class Run:
         return outcome
 
     def blindfold(self) -> Iterator[str]:
-        """Whether a function without one of its layers fails: else the run would see more than what was built."""
+        """Check that a function fails without one of its layers.
+
+        If it does not, the run sees more than what was built.
+        """
         whole, environment = self._artefact("api_docs")
         for layer in whole.layers:
             kept = tuple(each for each in whole.layers if each != layer)
@@ -207,7 +210,10 @@ class Run:
 
 
 def _http(route: str, answer: Any, status: int) -> Any:
-    """The body of an answer with the expected status and a documented form. Raises AssertionError for another."""
+    """Return the body of an answer that has the expected status and a documented form.
+
+    Raises AssertionError for any other.
+    """
     headers = {name.lower(): value for name, value in answer["headers"].items()}
     if answer["statusCode"] != status:
         raise AssertionError(f"{answer['statusCode']} instead of {status}: {answer['body']}")
@@ -216,7 +222,7 @@ def _http(route: str, answer: Any, status: int) -> Any:
 
 
 def _at(body: Any, path: str) -> Any:
-    """The member at a dotted path; numbers are places in a list."""
+    """Return the member at a dotted path. Numbers are positions in a list."""
     for step in path.split("."):
         try:
             body = body[int(step)] if isinstance(body, list) else body[step]

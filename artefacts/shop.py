@@ -43,20 +43,20 @@ Ids = dict[str, str]
 
 
 def sample_id(end: str) -> str:
-    """An id of the sample events by its last digits."""
+    """Return an id of the sample events by its last digits."""
     return f"{PREFIX}{end:0>5}"
 
 
 @contextmanager
 def open_shop(state: Path) -> Iterator[Shop]:
-    """The whole local system with the demo shop, and with what the samples need. Call it from the main thread."""
+    """Run the whole local system with the demo shop and with what the samples need. Call it from the main thread."""
     options = Options(state=state, port=0, workers=1, sandboxes=2, durable=False, clock=False)
     with running(options, lambda _children: None) as (system, _children):
         yield Shop(system)
 
 
 class Shop:
-    """The demo shop, asked over its API and looked at in its database."""
+    """The demo shop, used through its API and inspected in its database."""
 
     def __init__(self, system: LocalSystem) -> None:
         self.system = system
@@ -91,7 +91,10 @@ class Shop:
         return self.system.database.execute("SET ROLE holdfast_owner", statement)
 
     def _until(self, statement: str) -> str:
-        """The first value of a query that somebody else's work will make true. Raises TimeoutError."""
+        """Return the first value of a query that is to have a row through the work of another process.
+
+        Raises TimeoutError.
+        """
         deadline = time.monotonic() + WAIT_MAX_SECONDS
         while not (rows := self._sql(statement)):
             if time.monotonic() > deadline:
@@ -109,7 +112,10 @@ class Shop:
         save: bool = False,
         address: Mapping[str, Any] = ADDRESS,
     ) -> Any:
-        """A new order, of the samples' shopper unless another is named, paid at once unless the card is declined."""
+        """Place an order, for the samples' shopper unless another is named.
+
+        It is paid at once unless the card is declined.
+        """
         body = {
             "items": [{"sku": SKU, "quantity": 1}],
             "email": f"{subject}@shopper.example",
@@ -119,11 +125,14 @@ class Shop:
         return self._ask("POST /v1/checkout", body, role="customer", subject=subject)["order"]
 
     def order_id(self) -> str:
-        """The id of a new order."""
+        """Place an order and return its id."""
         return str(self.order()["id"])
 
     def order_and_payment(self) -> tuple[str, str]:
-        """The ids of an order and of the payment that its shopper must confirm elsewhere, and did."""
+        """Place an order whose shopper must confirm the payment elsewhere, and did.
+
+        Return the ids of the order and the payment.
+        """
         order = self.order(token="pm_card_authenticationRequired")
         payment = str(order["payments"][-1]["id"])
         reference = self._until(f"SELECT gateway_transaction_id FROM payments.payments WHERE id = '{payment}'")
@@ -134,24 +143,24 @@ class Shop:
         return str(order["id"]), payment
 
     def order_held(self) -> str:
-        """An order whose money is authorized and not taken."""
+        """Place an order whose money is authorized and not captured, and return its id."""
         self._sql("""UPDATE tenancy.organizations SET settings = settings || '{"capture_policy": "per_shipment"}'""")
         order_id = self.order_id()
         self._sql("UPDATE tenancy.organizations SET settings = settings - 'capture_policy'")
         return order_id
 
     def order_declined(self) -> str:
-        """An order that waits for another payment."""
+        """Place an order that waits for another payment, and return its id."""
         return str(self.order(token="pm_card_chargeDeclined")["id"])
 
     def order_delivered(self, subject: str) -> Any:
-        """An order that has come to its shopper."""
+        """Place an order, deliver it to its shopper, and return it."""
         order = self.order(subject=subject)
         self.shipment(str(order["id"]), "ship", "deliver")
         return order
 
     def shipment(self, order_id: str | None = None, *steps: str) -> str:
-        """The shipment of an order after these steps; its id."""
+        """Take the shipment of an order through these steps, and return its id."""
         order_id = order_id or self.order_id()
         [shipment] = self._ask(f"GET /v1/ops/shipments?order={order_id}")["shipments"]
         for step in steps:
@@ -161,12 +170,12 @@ class Shop:
         return str(shipment["id"])
 
     def address_review(self) -> str:
-        """The id of the review of an order to an address that nobody knows."""
+        """Place an order to an address that nobody knows, and return the id of its review."""
         order_id = self.order(address=ATLANTIS)["id"]
         return self._until(f"SELECT id FROM addresses.reviews WHERE order_id = '{order_id}'")
 
     def review_link(self) -> str:
-        """The token of the link that the mail to such a shopper carries."""
+        """Return the token of the link in the mail to such a shopper."""
         review_id = self.address_review()
         [[nonce, deadline_at]] = self._sql(f"SELECT nonce, deadline_at FROM addresses.reviews WHERE id = '{review_id}'")
         key = keys_of(json.loads(self._secret("holdfast-links/local/address-reviews")))[0]
@@ -176,18 +185,18 @@ class Shop:
         return str(self.system.aws("secretsmanager").get_secret_value(SecretId=name)["SecretString"])
 
     def payment_method(self) -> str:
-        """The card that the shopper keeps; its id."""
+        """Let the shopper save a card, and return its id."""
         self.order(save=True)
         listed = self._ask("GET /v1/payment-methods", role="customer", subject=SHOPPER)
         return str(listed["payment_methods"][0]["id"])
 
     def customer(self) -> str:
-        """The id of a customer with one order that is done with."""
+        """Return the id of a customer whose single order is finished."""
         self.order_delivered("somebody-else")
         return self._until("SELECT id FROM tenancy.customers WHERE auth_subject = 'somebody-else'")
 
     def mail(self) -> str:
-        """A mail that was sent; its id."""
+        """Return the id of a mail that was sent."""
         order_id = self.order_id()
         return self._until(
             "SELECT id FROM notifications.messages WHERE status = 'sent' AND kind = 'order_confirmed'"
@@ -195,7 +204,7 @@ class Shop:
         )
 
     def suppression(self) -> str:
-        """An address that gets no mail any more; the id of that."""
+        """Suppress an address, so that it gets no more mail, and return the id of the suppression."""
         return self._until(
             "INSERT INTO notifications.suppressions"
             " (organization_id, id, address, reason, message_id, feedback_id, created_at)"
@@ -204,11 +213,11 @@ class Shop:
         )
 
     def process_failure_resolved(self) -> str:
-        """Something that a person has seen to, in its third version; its id."""
+        """Record a process failure that a person has resolved, in its third version, and return its id."""
         return self.process_failure(3, "'resolved', 'staff:x', now()")
 
     def process_failure(self, version: int = 1, resolution: str = "'open', NULL, NULL") -> str:
-        """Something that waits for a person; its id."""
+        """Record a process failure that waits for a person, and return its id."""
         return self._until(
             "INSERT INTO operations.process_failures (organization_id, id, process_name, details, created_at, version,"
             f" status, resolved_by, resolved_at) VALUES ('{self._organization_id}', tenancy.uuid_v7(now()),"
@@ -225,7 +234,7 @@ class Shop:
         )
 
     def warehouses(self) -> Ids:
-        """The warehouses and the variant of the samples."""
+        """Return the warehouses and the variant of the samples."""
         ids = {
             str(code): str(found)
             for code, found in self._sql("SELECT code, id FROM inventory.warehouses ORDER BY code")
@@ -234,13 +243,13 @@ class Shop:
         return {sample_id("a1"): ids["EWR"], sample_id("a2"): variant, sample_id("a3"): ids["RNO"]}
 
     def archivable(self) -> str:
-        """The number of an order that may go into the archive now."""
+        """Return the number of an order that may be archived now."""
         order = self.order_delivered("an-old-customer")
         self._sql(_ARCHIVE_AT_ONCE)
         return str(order["order_number"])
 
     def master_secret(self) -> str:
-        """The name of a secret as the database cluster keeps it for its master user."""
+        """Store a secret as the database cluster keeps it for its master user, and return its name."""
         self.system.database.execute(
             "DO $$ BEGIN CREATE ROLE rds_iam; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
         )
@@ -250,11 +259,11 @@ class Shop:
 
     @staticmethod
     def now() -> datetime:
-        """The clock of the functions."""
+        """Return the present time by the clock of the functions."""
         return datetime.now(UTC)
 
     def render(self, name: str, ids: Mapping[str, str]) -> Any:
-        """A sample event about this shop: `ids` by what stands for them in the file."""
+        """Return a sample event about this shop. `ids` replace the ids in the file."""
         now, secret = self.now(), json.loads(self._secret(SECRET_REFERENCE))["webhook_secrets"][0]
         text = json.dumps(sample_events.render(name, now=now))
         for stands, real in ids.items():

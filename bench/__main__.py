@@ -1,5 +1,8 @@
-"""``python -m bench`` runs every benchmark briefly; ``python -m bench NAME ...`` runs one with its own options;
-``python -m bench --document`` runs each as docs/performance.md shows it, and prints Markdown to be put there."""
+"""``python -m bench`` runs every benchmark briefly.
+
+``python -m bench NAME ...`` runs one with its own options. ``python -m bench --document`` runs each as
+docs/performance.md shows it, and prints Markdown to be put there.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ BRIEF: Final[Mapping[str, str]] = {
     "webhooks": "--seconds 5 --events-per-second 1500",
     "archive": "--orders 3000",
 }
-"""Five minutes for all of them."""
+"""Together these take five minutes."""
 DOCUMENT: Final[Mapping[str, str]] = {
     "checkout": "--rounds 3 --orders 200",
     "http": "--seconds 10",
@@ -49,11 +52,11 @@ DOCUMENT: Final[Mapping[str, str]] = {
     "webhooks": "--seconds 10 --events-per-second 2000",
     "archive": "--orders 30000",
 }
-"""Twelve minutes for all of them, on a machine that does nothing else."""
+"""Together these take twelve minutes, on a machine that does nothing else."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one benchmark or all."""
+    """Run one benchmark or all, and return the exit code."""
     if not arguments:
         return _run_all(BRIEF)
     if arguments[0] == "--document":
@@ -68,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run_all(options: Mapping[str, str], wanted: Sequence[str] = ()) -> int:
-    """Run them one after the other; one that fails keeps none of the others back. How many failed."""
+    """Run benchmarks one after another and return how many failed. A failure does not stop the others."""
     failed = 0
     for name in wanted or BENCHMARKS:
         print(f"\n`python -m bench.{name} {options[name]}`, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC", flush=True)

@@ -59,7 +59,7 @@ KEPT = ("archive.archived_orders", "archive.archive_index", "archive.batch_leave
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A function's run: its handler, its event, and which count of its answer says how many orders it did."""
+    """A step of the measurement: the function that runs, its event, and the member of its answer that counts orders."""
 
     name: str
     function: str
@@ -78,7 +78,8 @@ STEPS = (
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a step came to: seconds of the wall clock, the largest process, how many runs it took, orders."""
+    """The result of a step: wall-clock seconds, the memory of the largest process, the number of runs, the orders, and
+    the seconds of its parts."""
 
     seconds: float
     peak_mb: float
@@ -88,7 +89,7 @@ class Done:
 
 
 class Context:
-    """What Lambda hands a function: how much of its quarter of an hour is left."""
+    """The part of Lambda's context that a function uses: how much of its quarter of an hour is left."""
 
     def __init__(self) -> None:
         self._ends = time.monotonic() + LIMIT_SECONDS
@@ -98,7 +99,7 @@ class Context:
 
 
 def run_step(database: Address, bucket: str, step: Step, workers: int) -> Done:
-    """The step in processes of their own, as functions have them; all begin at once."""
+    """Run the step in processes of their own, as functions have them. All of them begin at the same time."""
     workers = workers if step.in_parallel else 1
     context = multiprocessing.get_context("spawn")
     with context.Pool(workers, initializer=_warm, initargs=(step.function,)) as pool:
@@ -118,7 +119,7 @@ def _warm(function: str) -> None:
 
 
 def _is_warm(_: int) -> None:
-    """Answered by whoever has started."""
+    """Do nothing: only a worker that has started can answer."""
 
 
 def _in_process(database: Address, bucket: str, step: Step) -> Done:
@@ -143,7 +144,10 @@ def _in_process(database: Address, bucket: str, step: Step) -> Done:
 
 
 def _peak_mb() -> float:
-    """The most this process ever held. The kernel's getrusage counts the parent in, whose memory it began with."""
+    """Return the most memory, in MB, that this process ever held.
+
+    getrusage would include the parent, whose memory the process began with.
+    """
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
@@ -160,7 +164,7 @@ def _timed(name: str, flow: Any, parts: dict[str, float]) -> Any:
 
 
 def runtime_of(database: Address, bucket: str) -> Runtime:
-    """The system's runtime with a key and a bucket."""
+    """Return the system's runtime with a key and a bucket."""
     runtime = make_runtime(database, role=SYSTEM_ROLE)
     runtime.__dict__["keyring"] = Keyring("a benchmark's secret is known to everybody")
     object.__setattr__(runtime.settings, "archive_bucket", bucket)
@@ -168,7 +172,8 @@ def runtime_of(database: Address, bucket: str) -> Runtime:
 
 
 def copying_seconds(engine: Any, names: Sequence[str], *, with_keys: bool) -> float:
-    """Copy all rows of some tables into tables without an index, or with the keys, indexes and checks they have."""
+    """Return the seconds it takes to copy all rows of some tables into tables without an index, or into tables with the
+    same keys, indexes and checks."""
     copies = {name: f"copy_of_{name.replace('.', '_')}" for name in names}
     for name, copy in copies.items():
         keys = "INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES" if with_keys else ""
@@ -185,7 +190,7 @@ def copying_seconds(engine: Any, names: Sequence[str], *, with_keys: bool) -> fl
 
 
 def pyarrow_seconds(bucket: str) -> tuple[float, float]:
-    """Write and read what was exported once more, as plain tables, file by file."""
+    """Write and read what was exported once more, file by file, as plain tables. Return the seconds of each."""
     write = read = 0.0
     with TemporaryDirectory() as folder:
         path, again = Path(folder) / "a.parquet", Path(folder) / "b.parquet"
@@ -201,7 +206,7 @@ def pyarrow_seconds(bucket: str) -> tuple[float, float]:
 
 
 def read_one_by_one(runtime: Runtime, order_ids: Sequence[UUID], now: datetime) -> Spread:
-    """Milliseconds to find an order in the index and fetch its document, proven."""
+    """Return the milliseconds it takes to find an order in the index and fetch its document, verified."""
     taken = []
     for order_id in order_ids:
         begin = time.perf_counter()
@@ -215,7 +220,7 @@ def read_one_by_one(runtime: Runtime, order_ids: Sequence[UUID], now: datetime) 
 
 @contextmanager
 def storage() -> Iterator[None]:
-    """An S3 of this process."""
+    """Run an S3 in this process."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
@@ -234,7 +239,7 @@ def storage() -> Iterator[None]:
 
 
 def measure(running: Cluster, orders: int, workers: int, now: datetime) -> None:
-    """All steps on a copy of the seeded database, and what they are measured against."""
+    """Run all steps on a copy of the seeded database, and what they are compared with."""
     database = running.create(f"bench_archive_{orders}_{workers}", template=SEEDED)
     bucket = f"bench-{uuid.uuid4().hex}"
     boto3.client("s3").create_bucket(Bucket=bucket)
@@ -245,7 +250,7 @@ def measure(running: Cluster, orders: int, workers: int, now: datetime) -> None:
         for step in STEPS:
             done[step.name] = run_step(database, bucket, step, workers)
             if step.function == "archival":
-                run_sql(engine, "VACUUM ANALYZE")  # days pass, and autovacuum with them
+                run_sql(engine, "VACUUM ANALYZE")  # in operation days pass here, and autovacuum runs
             if step.name == "verify all":
                 own = copying_seconds(engine, KEPT, with_keys=True)
         left = count(engine, "SELECT count(*) FROM orders.orders")
@@ -300,7 +305,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             with connected(database) as engine:
                 open_shop(engine)
                 seed_old_orders(engine, orders, oldest=now - timedelta(days=2_280), newest=now - timedelta(days=2_200))
-                # What is verified is purged by the next run: no grace has to pass.
+                # With no grace period, the next run purges what was verified.
                 run_sql(engine, "UPDATE tenancy.organizations SET settings = settings || '{\"archive_grace_days\": 0}'")
                 run_sql(engine, "VACUUM ANALYZE")
             for workers in options.workers:

@@ -1,8 +1,9 @@
-"""A light stand-in for the AWS emulation, for load: SQS, EventBridge and Secrets Manager over their JSON protocols.
+"""A light replacement for the AWS emulation under load: SQS, EventBridge and Secrets Manager over their JSON protocols.
 
-moto's server takes 60 to 170 messages a second, which would be what a load test measures. This one keeps queues with
-visibility, delay, long polls and redrive in memory and speaks exactly the calls that the system makes; ``/_state``
-tells what is in it. ``python -m bench.aws_server`` takes the place of ``python -m local.aws``, and its options.
+moto's server handles 60 to 170 messages per second, so a load test would measure moto. This one keeps queues in memory,
+with visibility timeouts, delays, long polls and redrive, and supports exactly the calls that the system makes;
+``/_state`` returns what is in it. ``python -m bench.aws_server`` replaces ``python -m local.aws`` and takes its
+options.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _SNS_ANSWER: Final = (
 
 
 class Refused(Exception):
-    """An AWS error: its code is the message."""
+    """An AWS error. Its code is the message."""
 
 
 @dataclass(slots=True)
@@ -62,7 +63,7 @@ class Queue:
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
     def put(self, message: Message, delay_seconds: float = 0) -> None:
-        """Take a message in, visible after the delay."""
+        """Add a message, which becomes visible after the delay."""
         if delay_seconds > 0:
             self.delayed += 1
             asyncio.get_running_loop().call_later(delay_seconds, self._show, message)
@@ -75,7 +76,7 @@ class Queue:
         self.put(message)
 
     async def take(self, count: int, wait_seconds: float) -> list[tuple[str, Message]]:
-        """Up to ``count`` messages with their receipts; waits for the first one."""
+        """Return up to ``count`` messages with their receipts. Wait for the first one."""
         if not self.ready and wait_seconds > 0:
             self.arrived.clear()
             try:
@@ -100,18 +101,18 @@ class Queue:
         self.put(message)
 
     def delete(self, receipt: str) -> None:
-        """Forget a message that was handled. An old receipt deletes nothing."""
+        """Delete a message that was handled. An old receipt deletes nothing."""
         if receipt in self.taken:
             self.taken.pop(receipt)[1].cancel()
 
     def state(self) -> dict[str, int]:
-        """How many messages are where."""
+        """Return how many messages are in each state."""
         return {"ready": len(self.ready), "in_flight": len(self.taken), "delayed": self.delayed}
 
 
 @dataclass(slots=True)
 class Rule:
-    """Which events of a bus go to which queues: by their source and their detail type."""
+    """Which events of a bus go to which queues, selected by source and detail type."""
 
     bus: str
     sources: frozenset[str]
@@ -119,7 +120,7 @@ class Rule:
     targets: list[str] = field(default_factory=list)
 
     def takes(self, entry: Document) -> bool:
-        """Whether an entry of PutEvents is one of its events."""
+        """Whether an entry of PutEvents matches the rule."""
         is_of_bus = entry.get("EventBusName", "default") == self.bus
         return is_of_bus and entry["Source"] in self.sources and entry["DetailType"] in self.detail_types
 
@@ -153,7 +154,7 @@ class Emulation:
                 asked = {name: values[0] for name, values in parse_qs(body.decode()).items()}
                 answer, content_type = _SNS_ANSWER.format(asked["Action"], asked.get("Name", "")), "text/xml"
             else:
-                answer = ""  # S3: the bucket is made
+                answer = ""  # S3: create the bucket
         except Refused as refused:
             status, answer = 400, json.dumps({"__type": str(refused), "message": str(refused)})
         content = answer.encode()
@@ -219,7 +220,7 @@ class Emulation:
     def _put_rule(self, request: Document) -> Document:
         pattern = json.loads(request["EventPattern"])
         if pattern.keys() != {"source", "detail-type"}:
-            raise Refused("InvalidEventPatternException")  # nothing else is understood here
+            raise Refused("InvalidEventPatternException")  # no other pattern is understood here
         name, bus = request["Name"], request.get("EventBusName", "default")
         self._rules[name] = Rule(bus, frozenset(pattern["source"]), frozenset(pattern["detail-type"]))
         return {"RuleArn": f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{bus}/{name}"}
@@ -278,7 +279,7 @@ class Emulation:
 
 
 def _delivered(entry: Document, identifier: str) -> str:
-    """An entry of PutEvents as a rule hands it to its targets."""
+    """Return an entry of PutEvents as a rule passes it to its targets."""
     return json.dumps(
         {
             "version": "0",

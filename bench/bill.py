@@ -1,7 +1,7 @@
-"""What orders cost at AWS: counted figures times list prices. Writes the tables of docs/cost.md.
+"""What orders cost at AWS: counted amounts times list prices. Writes the tables of docs/cost.md.
 
-``python -m bench.bill`` writes them; ``--print`` only prints. Count again (``bench``, docs/performance.md), look the
-prices up again, change the tables here, and run it.
+``python -m bench.bill`` writes them; ``--print`` only prints. To bring them up to date, count again (``bench``,
+docs/performance.md), look the prices up again, change the tables here, and run it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Final
 PAGE: Final = Path(__file__).resolve().parents[1] / "docs" / "cost.md"
 BEGIN, END = "<!-- bill -->", "<!-- end of bill -->"
 HOURS: Final = 730
-"""Of a month, as AWS counts."""
+"""The hours of a month, as AWS counts them."""
 MILLION: Final = 1_000_000
 ORDERS_A_MONTH: Final = 2 * MILLION * 365 // 12
-"""Two million a day."""
+"""Two million orders a day."""
 
 PRICES: Final = {
     "Lambda, arm64, GB-second": 0.0000133334,
@@ -49,12 +49,12 @@ PRICES: Final = {
     "Load balancer capacity unit, hour": 0.008,
     "RDS db.t4g.medium, two zones, hour": 0.13,
 }
-"""US dollars, us-east-1, by memory of 2025: **look each up again**."""
+"""US dollars, us-east-1, from memory of 2025: **look each up again**."""
 
-# function: (invocations an order, milliseconds billed, MB). Invocations are counted, those of relay and mails as of
-# orders that come one by one: of many a second they share them. No worker hears of the webhook, which says what the
-# answer said (decision 23). The time of `checkout` is an assumption (a card payment at a gateway), that of the others
-# their work here plus a millisecond a round trip.
+# function: (invocations per order, milliseconds billed, MB). Invocations are counted. Those of the relay and of mails
+# are counted for orders that come one at a time; at many per second, orders share them. No worker is told of the
+# webhook, because it only repeats what the answer said (decision 23). The time of `checkout` is an assumption (a card
+# payment at a gateway). That of the others is their work here plus a millisecond per round trip.
 INVOCATIONS: Final = {
     "checkout (order)": (1.0, 700, 1769),
     "checkout (quote)": (1.0, 40, 1769),
@@ -64,34 +64,34 @@ INVOCATIONS: Final = {
     "notifications (two mails)": (2.0, 72, 1024),
 }
 HTTP_REQUESTS: Final = 4.0
-"""Quote, order, the order shown, the webhook."""
+"""The quote, the order, showing the order, and the webhook."""
 MESSAGES: Final = 3.0
-"""1 bell, 2 news for shoppers; each is sent, received and deleted."""
+"""One bell and two mail notifications. Each is sent, received and deleted."""
 EVENTS: Final = 4.0
-"""Counted: 3 until it is confirmed, and 1 when its parcel leaves."""
+"""Counted: 3 until the order is confirmed, and 1 when its parcel leaves."""
 MAILS: Final = 2.0
 LOG_BYTES: Final = 819 + sum(count for count, _, _ in INVOCATIONS.values()) * 620 + HTTP_REQUESTS * 300
-"""Counted lines of ours, Lambda's own three lines an invocation (620 bytes), the access log."""
+"""Counted: the product's own lines, Lambda's three lines per invocation (620 bytes), and the access log."""
 NAT_BYTES: Final = 30_000
 """Assumed: TLS to the gateway, SQS, EventBridge and SES, without interface endpoints."""
 DATABASE_CPU_MS: Final = 8.7
-"""Backend processor time of an order until nothing of it is left to do, one client (docs/performance.md)."""
+"""The backend's processor time until nothing of an order is left to do, with one client (docs/performance.md)."""
 ACU_VCPU: Final = 0.25
 ACU_USED: Final = 0.6
-"""An ACU taken as a quarter of a processor, used to 60 %."""
+"""An ACU is taken as a quarter of a processor, 60 % used."""
 WRITES: Final = 10.0
-"""I/Os of Aurora: 40 KB of write-ahead log counted, in units of 4 KB."""
+"""Aurora's I/Os: 40 KB of WAL, counted, in units of 4 KB."""
 TABLE_BYTES: Final = 33_400
-"""Counted, with indexes."""
+"""Counted, including indexes."""
 ACTIVE_MONTHS: Final = 24
 TRACED: Final = 0.05
 APPLICATION_CPU_MS: Final = 10.0
-"""Processor time of an order in the functions, counted like the database's."""
+"""The functions' processor time for an order, counted like the database's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A line of the bill: so many units at a price."""
+    """A line of the bill: a number of units at a price."""
 
     what: str
     units: float
@@ -99,12 +99,12 @@ class Item:
 
     @property
     def dollars(self) -> float:
-        """Units times price."""
+        """The price of all units, in US dollars."""
         return self.units * PRICES[self.price]
 
 
 def by_the_million() -> list[Item]:
-    """What a million orders add to the bill."""
+    """Return what a million orders add to the bill."""
     gb_seconds = sum(count * ms / 1000 * mb / 1024 for count, ms, mb in INVOCATIONS.values())
     invoked = sum(count for count, _, _ in INVOCATIONS.values())
     acu_hours = DATABASE_CPU_MS / 1000 / ACU_VCPU / ACU_USED * MILLION / 3600
@@ -125,7 +125,7 @@ def by_the_million() -> list[Item]:
 
 
 def at_rest(*, prod: bool) -> list[Item]:
-    """What a month costs in which nobody orders: ``prod`` or ``dev`` of samconfig.toml."""
+    """Return what a month without orders costs, with ``prod`` or ``dev`` of samconfig.toml."""
     items = [
         Item("NAT gateways", (2 if prod else 1) * HOURS, "NAT gateway, hour"),
         Item("their addresses", (2 if prod else 1) * HOURS, "public IPv4 address, hour"),
@@ -144,13 +144,16 @@ def at_rest(*, prod: bool) -> list[Item]:
             Item("8 interface endpoints in 2 zones", 16 * HOURS, "interface endpoint, hour and zone"),
         ]
     else:
-        # The schedules keep it awake; with Schedules=DISABLED it pauses, and this line is nothing.
+        # The schedules keep the database awake. With Schedules=DISABLED it pauses and this line is zero.
         items.append(Item("database, 0.5 ACU kept awake", 0.5 * HOURS, "Aurora, ACU-hour"))
     return items
 
 
 def always_on() -> list[Item]:
-    """The smallest that never sleeps: two containers of half a processor, a load balancer, a database in two zones."""
+    """Return the smallest setup that never sleeps.
+
+    It has two containers of half a processor, a load balancer, and a database in two zones.
+    """
     return [
         Item("2 containers, processors", 2 * 0.5 * HOURS, "Fargate arm64, vCPU-hour"),
         Item("2 containers, memory", 2 * 1.0 * HOURS, "Fargate arm64, GB-hour"),
@@ -163,12 +166,15 @@ def always_on() -> list[Item]:
 
 
 def total(items: Sequence[Item]) -> float:
-    """Dollars of all lines."""
+    """Return the US dollars of all lines."""
     return sum(item.dollars for item in items)
 
 
 def compared() -> list[str]:
-    """Serverless against always on, a month, by orders a day; mails cost both the same and are left out."""
+    """Compare the monthly cost of serverless and always-on, by orders per day.
+
+    Mails cost the same for both and are left out.
+    """
     rest, small, box = total(at_rest(prod=True)), total(at_rest(prod=False)), total(always_on())
     serverless_only = {"functions, time", "functions, invocations", "HTTP API", "queues", "event bus"}
     each = sum(item.dollars for item in by_the_million() if item.what in serverless_only) / MILLION
@@ -176,7 +182,7 @@ def compared() -> list[str]:
     lines = ["| orders a day | mean a second | dev | prod | always on |", "|---|---|---|---|---|"]
     for a_day in (0, 1_000, 10_000, 100_000, MILLION, 2 * MILLION):
         month = a_day * 365 / 12
-        # Containers are bought for the peak, ten times the mean, and used to 60 %.
+        # Containers are provisioned for the peak, ten times the mean, at 60 % use.
         processors = a_day / 86_400 * 10 * APPLICATION_CPU_MS / 1000 / 0.6
         more = max(0.0, processors - 1.0) * vcpu_month
         lines.append(
@@ -187,7 +193,7 @@ def compared() -> list[str]:
 
 
 def tables() -> str:
-    """Everything that is computed, as Markdown."""
+    """Return everything that is computed, as Markdown."""
     parts = ["### A million orders", *_bill(by_the_million(), "a million orders")]
     month = total(by_the_million()) * ORDERS_A_MONTH / MILLION
     mails = MAILS / 1000 * ORDERS_A_MONTH * PRICES["SES, thousand mails"]
@@ -238,7 +244,7 @@ def _bill(items: Sequence[Item], of: str) -> list[str]:
 
 
 def page() -> str:
-    """docs/cost.md with its tables computed anew."""
+    """Return docs/cost.md with its tables computed anew."""
     text = PAGE.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     return f"{before}{BEGIN}\n\n{tables()}\n\n{END}{rest.partition(END)[2]}"

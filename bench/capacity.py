@@ -32,7 +32,7 @@ APPENDED: Final = {
     FUNCTIONS[0]: "SELECT p_organization_id, warehouse_id, load_date, reservation_id, 1 FROM a WHERE books_load",
     FUNCTIONS[1]: "VALUES (p_organization_id, p_warehouse_id, current_date, uuidv7(), 1)",
 }
-"""What each of the two functions appends, behind the words above."""
+"""What each of the two functions appends, after the text above."""
 NOTHING: Final = {FUNCTIONS[0]: "SELECT 1", FUNCTIONS[1]: "PERFORM 1"}
 COUNTED: Final = {
     FUNCTIONS[0]: "SELECT p_organization_id, warehouse_id, load_date, 1 FROM a WHERE books_load",
@@ -61,9 +61,9 @@ SELECT bench.place(
 
 
 def variants_of(engine: Engine) -> Mapping[str, Sequence[str]]:
-    """For each way the definitions of both functions; they differ in how the load is booked and in nothing else.
+    """Return the definitions of both functions for each way. They differ in how the load is booked and in nothing else.
 
-    Raises ValueError when a function no longer books as it is looked for here.
+    Raises ValueError when a function no longer books the load in the way expected here.
     """
     made: dict[str, list[str]] = {way: [] for way in WAYS}
     with engine.connect() as connection:
@@ -89,7 +89,7 @@ def variants_of(engine: Engine) -> Mapping[str, Sequence[str]]:
 
 
 def by_pgbench(cluster: Cluster, engine: Engine, database: Address, clients: int, seconds: float) -> Sale:
-    """The same writes in one function and one round trip: what the database alone can do."""
+    """Make the same writes in one function and one round trip: what the database alone can do."""
     variables: Mapping[str, object] = pattern(engine) | {"customers": CUSTOMERS, "variants": VARIANTS}
     result = pgbench.run(cluster, database, _FUNCTION, clients=clients, seconds=seconds, variables=variables)
     return Sale(result.per_second, result.latency_ms, 0)
@@ -98,7 +98,7 @@ def by_pgbench(cluster: Cluster, engine: Engine, database: Address, clients: int
 def compare(
     cluster: Cluster, engine: Engine, database: Address, clients: int, rounds: int, seconds: float
 ) -> list[list[str]]:
-    """All ways of one number of clients, in turn, round after round; the rows of the table."""
+    """Run all ways in turn with one number of clients, round after round. Return the rows of the table."""
     definitions = variants_of(engine)
     placed: dict[tuple[str, str], list[Sale]] = {}
     for _ in range(rounds):
@@ -157,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def booked(engine: Engine) -> str:
-    """Whether all orders went to one warehouse, as the comparison says."""
+    """Say whether all orders went to one warehouse, as the comparison requires."""
     warehouses = statements.count(engine, "SELECT count(DISTINCT warehouse_id) FROM orders.order_allocations")
     return "all orders left from one warehouse" if warehouses == 1 else f"ORDERS LEFT FROM {warehouses} WAREHOUSES"
 

@@ -22,9 +22,9 @@ from local.postgres import Address
 WARM_UP_ORDERS = 20
 COMPARED_ORDERS = 100
 SAME_WITHIN = 0.1
-"""Rows an order: one checkout in many also folds the day's load, which is upkeep and none of the script's business."""
+"""The tolerance, in rows per order. One checkout in many also folds the day's load, upkeep that no script does."""
 PRESENT_ORDERS = 3_000
-"""There before the measurement, and analysed: plans made on empty tables would be measured otherwise."""
+"""Orders that exist before the measurement, in analysed tables: plans made on empty tables would give other figures."""
 DATABASE = "bench_checkout"
 
 
@@ -42,7 +42,7 @@ class Round:
 
 
 def place_orders(cluster: Cluster, engine: Engine, database: Address, lines: int, orders: int, *, pays: bool) -> Round:
-    """Orders through the real flow, one after the other on one connection."""
+    """Place orders through the real flow, one after another on one connection."""
     roll_up(engine)
     runtime = make_runtime(database)
     shopper = Shopper(runtime, pays=pays)
@@ -74,7 +74,7 @@ def place_orders(cluster: Cluster, engine: Engine, database: Address, lines: int
 
 
 def run_script(cluster: Cluster, engine: Engine, database: Address, lines: int, orders: int) -> Round:
-    """The same writes from pgbench, one client."""
+    """Make the same writes with pgbench, one client."""
     roll_up(engine)
     cpu = cluster.backend_cpu_seconds()
     statements.reset(engine)
@@ -96,7 +96,7 @@ def run_script(cluster: Cluster, engine: Engine, database: Address, lines: int, 
 
 
 def pattern(engine: Engine) -> dict[str, str]:
-    """Documents as large as a real order's, and the ids that the script needs. Wants one order to be there."""
+    """Return documents as large as a real order's, and the ids that the script needs. At least one order must exist."""
     with engine.connect() as connection:
         row = connection.execute(
             text("""
@@ -114,7 +114,7 @@ def pattern(engine: Engine) -> dict[str, str]:
 
 
 def counted_writes(cluster: Cluster, engine: Engine, database: Address, lines: int) -> str:
-    """Whether both sides write the same rows: counted by PostgreSQL over a few orders of each."""
+    """Say whether both sides write the same rows, as counted by PostgreSQL over a few orders of each."""
     marks = [statements.writes(engine)]
     place_orders(cluster, engine, database, lines, COMPARED_ORDERS - WARM_UP_ORDERS, pays=False)
     marks.append(statements.writes(engine))
@@ -137,12 +137,12 @@ def counted_writes(cluster: Cluster, engine: Engine, database: Address, lines: i
 
 
 def roll_up(engine: Engine) -> None:
-    """What the minute's job does with the day's load."""
+    """Roll up the day's load, as the job of each minute does."""
     run_sql(engine, f"SELECT inventory.roll_up_daily_load('{ORGANIZATION_ID}', now())")
 
 
 def compare(cluster: Cluster, engine: Engine, database: Address, lines: int, rounds: int, orders: int) -> list[str]:
-    """Rounds of both sides in turn, each side first every other time; one row of the table."""
+    """Run rounds of both sides in turn, with each side first every other time. Return one row of the table."""
     ours: list[Round] = []
     theirs: list[Round] = []
     for number in range(rounds):
@@ -164,7 +164,7 @@ def compare(cluster: Cluster, engine: Engine, database: Address, lines: int, rou
 
 
 def show_statements(title: str, measured: Round) -> None:
-    """Where the database's time of an order goes, by statement of the client."""
+    """Print where the database's time for an order goes, by statement of the client."""
     counts = f"{measured.statements:.1f} statements, {measured.round_trips:.1f} round trips"
     print(f"   {title}: {counts}, {measured.database_ms:.2f} ms")
     for query, milliseconds in list(measured.by_query.items())[:12]:
@@ -172,7 +172,7 @@ def show_statements(title: str, measured: Round) -> None:
 
 
 def profile(cluster: Cluster, engine: Engine, database: Address, lines: int, orders: int) -> None:
-    """The statements inside the functions of our side."""
+    """Print the statements inside the functions that the real flow calls."""
     run_sql(engine, f"ALTER ROLE {APP_ROLE} SET pg_stat_statements.track = 'all'")
     place_orders(cluster, engine, database, lines, orders, pays=True)
     print(f"   inside the functions, {lines} lines, paid and settled:")

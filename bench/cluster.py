@@ -1,4 +1,4 @@
-"""A PostgreSQL of the benchmark's own: durable (fsync on), with pg_stat_statements, gone at the end."""
+"""A PostgreSQL of the benchmark's own: durable (fsync on), with pg_stat_statements, and gone at the end."""
 
 from __future__ import annotations
 
@@ -33,18 +33,21 @@ SETTINGS: Final = {
     "max_wal_size": "4GB",
     "checkpoint_timeout": "30min",
 }
-"""A checkpoint in the middle of one side of a comparison would be charged to that side."""
+"""Settings that avoid checkpoints: one in the middle of one side of a comparison would be charged to that side."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A running server and what it takes to work with it."""
+    """A running server and what is needed to work with it."""
 
     server: Server
     binaries: Path
 
     def create(self, name: str, template: str | None = None) -> Address:
-        """A database, with the current schema or as a copy of ``template``; its address as the superuser."""
+        """Create a database, with the current schema or as a copy of ``template``.
+
+        Return its address as the superuser.
+        """
         owner = self.server.create_database(name, template=template)
         admin = replace(self.server.admin, database=name)
         if template is None:
@@ -54,11 +57,14 @@ class Cluster:
         return admin
 
     def drop(self, name: str) -> None:
-        """Drop a database with whoever is connected."""
+        """Drop a database and disconnect whoever uses it."""
         self.server.drop_database(name)
 
     def backend_cpu_seconds(self) -> float:
-        """CPU that all backends which have ended used so far (the postmaster waits for them, so the kernel sums it)."""
+        """Return the CPU seconds of all backends that have ended.
+
+        The postmaster waits for them, so the kernel adds them up.
+        """
         if self.server.process is None:
             return 0.0
         fields = Path(f"/proc/{self.server.process.pid}/stat").read_text().rpartition(")")[2].split()
@@ -66,13 +72,13 @@ class Cluster:
 
 
 def end_in_good_order() -> None:
-    """Lets SIGTERM end this process as Ctrl-C does: through every ``finally``, so that nothing stays behind."""
+    """Let SIGTERM end this process as Ctrl-C does: through every ``finally``, so that nothing is left behind."""
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 
 @contextmanager
 def cluster(**settings: str) -> Iterator[Cluster]:
-    """A durable throw-away server. DATABASE_URL is ignored: nobody's own database is measured."""
+    """Run a durable throw-away server. DATABASE_URL is ignored, so that nobody's own database is measured."""
     os.environ.pop("DATABASE_URL", None)
     end_in_good_order()
     folder = Path(tempfile.mkdtemp(prefix="holdfast-bench-"))
@@ -85,7 +91,7 @@ def cluster(**settings: str) -> Iterator[Cluster]:
 
 @contextmanager
 def connected(admin: Address) -> Iterator[Engine]:
-    """An engine in autocommit, for what the benchmark itself asks of a database."""
+    """Open an engine in autocommit, for what the benchmark itself asks of a database."""
     url = URL.create("postgresql+pg8000", admin.user, admin.password, admin.host, admin.port, admin.database)
     engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     try:
@@ -95,12 +101,12 @@ def connected(admin: Address) -> Iterator[Engine]:
 
 
 def run_sql(engine: Engine, statement: str, **parameters: object) -> None:
-    """One statement as superuser."""
+    """Run one statement as superuser."""
     with engine.connect() as connection:
         connection.execute(text(statement), parameters)
 
 
 def run_statements(engine: Engine, statements: str) -> None:
-    """A file of statements without parameters, as superuser."""
+    """Run a file of statements without parameters as superuser."""
     with engine.connect() as connection:
         connection.exec_driver_sql(statements)

@@ -40,10 +40,10 @@ _DATABASE = """
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Everything that is counted, at one moment."""
+    """All counters at one moment."""
 
     durations: Mapping[str, Sequence[float]]
-    """Milliseconds of every invocation so far, by function."""
+    """The milliseconds of every invocation so far, by function."""
     log_bytes: Mapping[str, int]
     aws: Mapping[str, int]
     wal_bytes: int
@@ -52,7 +52,7 @@ class Counted:
 
 
 def counted(running: LocalSystem, engine: Engine) -> Counted:
-    """Read all counters. Statistics of sessions that are idle were sent a second after their last transaction."""
+    """Read all counters. Idle sessions have sent their statistics a second after their last transaction."""
     durations, log_bytes = {}, {}
     for log in (running.state / "logs").glob("*.log"):
         written = log.read_bytes()
@@ -67,7 +67,7 @@ def counted(running: LocalSystem, engine: Engine) -> Counted:
 
 
 def functions(before: Counted, after: Counted, orders: int) -> list[list[str]]:
-    """A row for each function that ran: invocations an order, milliseconds, bytes of log."""
+    """Return a row for each function that ran: invocations per order, milliseconds, and bytes of log."""
     rows = []
     for name in sorted(after.durations):
         made = after.durations[name][len(before.durations.get(name, ())) :]
@@ -89,7 +89,7 @@ def functions(before: Counted, after: Counted, orders: int) -> list[list[str]]:
 
 
 def scheduled(plan: Plan) -> list[list[str]]:
-    """Invocations of a day that no order causes."""
+    """Return the invocations of a day that no order causes."""
     rows = []
     for function in plan.functions:
         for schedule in function.schedules:
@@ -99,7 +99,7 @@ def scheduled(plan: Plan) -> list[list[str]]:
 
 
 def report(running: LocalSystem, before: Counted, after: Counted, orders: int, answer_bytes: float) -> None:
-    """Print what was counted, for each order."""
+    """Print what was counted, per order."""
     head = ("function", "invocations an order", "mean ms", "p50 ms", "p99 ms", "ms an order", "log bytes an order")
     table(head, functions(before, after, orders))
     calls = {name: after.aws[name] - before.aws.get(name, 0) for name in sorted(after.aws)}

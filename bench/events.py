@@ -36,7 +36,7 @@ from local.postgres import Address
 TEMPLATE: Final = "bench_events_template"
 DATABASE: Final = "bench_events"
 BATCH_MESSAGES: Final = 10
-"""What SQS hands to the function at a time."""
+"""How many messages SQS passes to the function at a time."""
 LINES: Final = 3
 _HANDLER: Final = Path(__file__).parents[1] / "functions" / "payment_events" / "app.py"
 _WORK: Final = """
@@ -51,11 +51,11 @@ GRANT USAGE ON SEQUENCE bench.next TO holdfast_app;
 
 
 class _TakenBack(Exception):
-    """Ends a transaction that was only looked into."""
+    """Ends a transaction that was only inspected, so that it is rolled back."""
 
 
 class _Notebook:
-    """Stands where ``settlement.write`` expects its transaction, and keeps the document instead of sending it."""
+    """Replaces the transaction that ``settlement.write`` expects, and keeps the document instead of sending it."""
 
     def __init__(self, now: Any, actor: str) -> None:
         self.tenant, self.now, self.actor = ORGANIZATION_ID, now, actor
@@ -66,7 +66,7 @@ class _Notebook:
 
 
 def prepare(cluster: Cluster, events: int) -> None:
-    """Orders that wait for their money, an event for each that says it came, and what settling it will write."""
+    """Prepare orders that wait for their money, the events that report it, and what settling these will write."""
     admin = cluster.create(TEMPLATE)
     runtime = make_runtime(admin, role="holdfast_app")
     with connected(admin) as engine:
@@ -96,7 +96,7 @@ def prepare(cluster: Cluster, events: int) -> None:
 
 
 def _store(runtime: Runtime, payment: Any) -> UUID:
-    """The event of a webhook, as receiving it stores it."""
+    """Store the event of a webhook as receiving it does."""
     event = GatewayEvent(
         gateway_event_id=f"evt_{payment.id.hex}",
         gateway_event_type="payment_intent.succeeded",
@@ -120,7 +120,7 @@ def _store(runtime: Runtime, payment: Any) -> UUID:
 
 
 def _decision(runtime: Runtime, event_id: UUID, order_id: UUID, payment_id: UUID) -> dict[str, Any]:
-    """What settling the event is going to write, without writing it."""
+    """Return what settling the event will write, without writing it."""
     notebook = _Notebook(utc_now(), ACTOR)
     with (
         suppress(_TakenBack),
@@ -141,7 +141,7 @@ def _decision(runtime: Runtime, event_id: UUID, order_id: UUID, payment_id: UUID
 
 
 def batches(engine: Engine) -> list[dict[str, Any]]:
-    """The stored events as SQS would hand them to the function."""
+    """Return the stored events as SQS would pass them to the function."""
     with engine.connect() as connection:
         ids = connection.execute(text("SELECT event_id FROM bench.work ORDER BY number")).scalars().all()
     records = [
@@ -155,8 +155,11 @@ def batches(engine: Engine) -> list[dict[str, Any]]:
 
 
 def apply_all(database: Address, work: Sequence[dict[str, Any]], workers: int) -> tuple[float, list[float]]:
-    """Every batch through the function's handler, in as many processes as there are workers: events a second, and the
-    seconds each batch took. The queue is in these processes: a batch is taken from a list."""
+    """Run every batch through the function's handler, in as many processes as there are workers.
+
+    Return the events per second, and the seconds that each batch took. There is no real queue: each process takes its
+    batches from a list.
+    """
     context = multiprocessing.get_context("spawn")
     answers: multiprocessing.Queue[tuple[float, float, list[float]]] = context.Queue()
     gate = context.Barrier(workers)
@@ -186,7 +189,7 @@ def _work(database: Address, work: Sequence[dict[str, Any]], gate: Any, answers:
     took: list[float] = []
     gate.wait()
     begin = time.perf_counter()
-    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):  # where its metrics go
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):  # for the handler's metrics
         for batch in work:
             at = time.perf_counter()
             failures = module.handler(batch, None)["batchItemFailures"]
@@ -199,7 +202,7 @@ def _work(database: Address, work: Sequence[dict[str, Any]], gate: Any, answers:
 
 
 def script_per_second(cluster: Cluster, database: Address, events: int, clients: int) -> float:
-    """The same statements by pgbench."""
+    """Return the events per second when pgbench runs the same statements."""
     result = pgbench.run(
         cluster,
         database,
@@ -217,7 +220,7 @@ def script_per_second(cluster: Cluster, database: Address, events: int, clients:
 
 @contextmanager
 def fresh(cluster: Cluster) -> Iterator[tuple[Address, Engine]]:
-    """A copy of the prepared database."""
+    """Create a copy of the prepared database."""
     try:
         database = cluster.create(DATABASE, TEMPLATE)
         with connected(database) as engine:
@@ -227,7 +230,7 @@ def fresh(cluster: Cluster) -> Iterator[tuple[Address, Engine]]:
 
 
 def check(engine: Engine, events: int) -> None:
-    """Nothing is left waiting, and every order is what its event made it."""
+    """Report it if an event is left waiting, or if not every order is what its event made it."""
     waiting = count(engine, "SELECT count(*) FROM payments.payment_events WHERE state <> 'processed'")
     confirmed = count(engine, "SELECT count(*) FROM orders.orders WHERE status = 'confirmed'")
     if waiting or confirmed != events:

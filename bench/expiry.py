@@ -27,13 +27,13 @@ TEMPLATE = "bench_expiry_template"
 DATABASE = "bench_expiry"
 QUIET_SECONDS = 4.0
 SHOPPERS = 8
-"""Enough that a checkout which waits does not hold up the next one."""
+"""Enough that a checkout that waits does not delay the next one."""
 _ACTIVE = "SELECT count(*) FROM inventory.reservations WHERE status = 'active' AND expires_at < now()"
 
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """One run of the flow in a process of its own."""
+    """The result of one run of the flow, in a process of its own."""
 
     released: int
     seconds: float
@@ -61,7 +61,7 @@ def _drain(database: Address, answers: Any) -> None:
     batches: list[float] = []
 
     def clock() -> Any:
-        batches.append(time.perf_counter())  # the flow asks for the time once a batch
+        batches.append(time.perf_counter())  # the flow asks for the time once per batch
         return utc_now()
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -85,7 +85,7 @@ def _drain(database: Address, answers: Any) -> None:
 
 
 def script_seconds(cluster: Cluster, database: Address, holds: int) -> float:
-    """The same batches by pgbench, one client."""
+    """Return the seconds that pgbench takes for the same batches, with one client."""
     result = pgbench.run(
         cluster,
         database,
@@ -100,7 +100,7 @@ def script_seconds(cluster: Cluster, database: Address, holds: int) -> float:
 
 @dataclass(slots=True)
 class Checkouts:
-    """Orders placed at a steady pace, and how long each took (from the moment it was due to be placed)."""
+    """Places orders at a steady pace, and records how long each took from the moment it was due to be placed."""
 
     database: Address
     per_second: float
@@ -108,7 +108,7 @@ class Checkouts:
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
-        """Place until stopped."""
+        """Place orders until stopped."""
         runtime = make_runtime(self.database, connections=SHOPPERS)
         threads = [threading.Thread(target=self._shop, args=(Shopper(runtime), number)) for number in range(SHOPPERS)]
         for thread in threads:
@@ -136,12 +136,12 @@ class Checkouts:
             thread.join()
 
     def p95_ms(self, begin: float, end: float) -> float:
-        """The 95th percentile of what was due in a stretch of time."""
+        """Return the 95th percentile, in milliseconds, of orders that were due in this stretch of time."""
         return percentile([seconds for due, seconds in self.latencies if begin <= due < end], 95) * 1000
 
 
 def build_template(cluster: Cluster, holds: int) -> None:
-    """A shop with holds that ran out, vacuumed and analysed."""
+    """Create a shop with expired holds, vacuumed and analysed."""
     admin = cluster.create(TEMPLATE)
     with connected(admin) as engine:
         open_shop(engine)
@@ -153,7 +153,7 @@ def build_template(cluster: Cluster, holds: int) -> None:
 
 @contextmanager
 def fresh(cluster: Cluster) -> Iterator[Address]:
-    """A copy of the template."""
+    """Create a copy of the template."""
     try:
         yield cluster.create(DATABASE, TEMPLATE)
     finally:
@@ -161,7 +161,7 @@ def fresh(cluster: Cluster) -> Iterator[Address]:
 
 
 def check(database: Address, released: int, holds: int) -> None:
-    """Everything due was released, and the stock agrees."""
+    """Report it if anything due was not released, or if the stock does not agree."""
     with connected(database) as engine:
         left = statements.count(engine, _ACTIVE)
         reserved = statements.count(engine, "SELECT sum(reserved) FROM inventory.stock_levels")

@@ -21,7 +21,7 @@ DATABASE = "bench_growth"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Fill up to each size, measure, print the curve."""
+    """Fill up to each size, measure, and print the curve."""
     parser = argparse.ArgumentParser(prog="bench.growth", description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000], help="orders that are there")
     parser.add_argument("--levels", type=int, nargs="+", default=[3_000, 30_000, 300_000], help="stock levels there")
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _fill(engine: Engine, script: str, missing: int) -> None:
-    """As many rows as are missing, and everything analysed."""
+    """Add as many rows as are missing, and analyse everything."""
     if missing > 0:
         words = {"ORGANIZATION": str(ORGANIZATION_ID), "MISSING": str(missing)}
         filled = pgbench.read_script(script)

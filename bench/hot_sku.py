@@ -38,7 +38,7 @@ SELECT bench.place(
 
 @dataclass(frozen=True, slots=True)
 class Sale:
-    """One way of selling, in one round: orders a second, and how long a buyer waited for the placing to be done."""
+    """The result of one way of selling in one round: orders per second, and how long buyers waited for their order."""
 
     per_second: float
     p50_ms: float
@@ -46,7 +46,7 @@ class Sale:
 
 
 def sell(database: Address, *, buyers: int, connections: int, seconds: float, hot: bool) -> Sale:
-    """Buyers over as many processes as there are cores, each with its share of the connections."""
+    """Run buyers in as many processes as there are cores, each with its share of the connections."""
     processes = min(os.cpu_count() or 1, connections)
     context = multiprocessing.get_context("spawn")
     answers: multiprocessing.Queue[list[float]] = context.Queue()
@@ -79,7 +79,10 @@ def _share(whole: int, parts: int, number: int) -> int:
 
 
 def _buy(database: Address, buyers: int, connections: int, seconds: float, hot: bool, gate: Any, answers: Any) -> None:
-    """One process: its buyers are threads that share its pool. The latencies of what was placed in time."""
+    """Run the buyers of one process, as threads that share its connection pool.
+
+    Report the latencies of the orders that began in time.
+    """
     runtime = make_runtime(database, connections=connections)
     latencies: list[float] = []
     shoppers = [Shopper(runtime) for _ in range(buyers)]
@@ -110,7 +113,7 @@ def _at_once(work: Any, shoppers: Sequence[Shopper]) -> None:
 
 
 def script_sale(cluster: Cluster, engine: Engine, database: Address, script: str, clients: int, seconds: float) -> Sale:
-    """The same writes by pgbench."""
+    """Make the same writes with pgbench."""
     variables: Mapping[str, object] = pattern(engine) | {"customers": CUSTOMERS}
     result = pgbench.run(cluster, database, script, clients=clients, seconds=seconds, variables=variables)
     return Sale(result.per_second, result.latency_ms, 0)
@@ -125,7 +128,7 @@ def compare(
     rounds: int,
     seconds: float,
 ) -> list[list[str]]:
-    """All ways of one number of buyers, in turn, round after round; the rows of the table."""
+    """Run all ways in turn with one number of buyers, round after round. Return the rows of the table."""
     ways: dict[str, list[Sale]] = {}
 
     def note(name: str, sale: Sale) -> None:
@@ -184,7 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def oversold(engine: Engine) -> str:
-    """What must hold whatever the speed."""
+    """Say whether what must hold at any speed does hold."""
     wrong = statements.count(
         engine,
         """

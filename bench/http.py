@@ -37,11 +37,11 @@ SHOPPERS = 50
 STOCK = 1_000_000
 WARM_UP_SECONDS = 3.0
 PRODUCT = ("functions", "PostgreSQL")
-"""What the product itself is. The other parts play the cloud, the gateways and the shoppers on the same cores."""
+"""The parts that are the product itself. The others play the cloud, the gateways and the shoppers on the same cores."""
 BACKLOG_TIMEOUT_SECONDS = 300.0
 POLL_SECONDS = 0.25
 BEST_OF_OTHERS_PER_SECOND = 15.0
-"""Vendure 3.7, the fastest of the open-source servers measured on two cores of such a machine."""
+"""The orders per second of Vendure 3.7, the fastest of the open-source servers measured on two such cores."""
 _PENDING_EVENTS = "SELECT count(*) FROM payments.payment_events WHERE state IN ('pending', 'retry_scheduled')"
 _UNPUBLISHED = "SELECT count(*) FROM operations.outbox WHERE published_at IS NULL"
 _CONFIRMED_UNTOLD = """
@@ -52,7 +52,7 @@ _CONFIRMED = "SELECT count(*) FROM orders.orders WHERE status = 'confirmed'"
 
 
 class _Watched(Children):
-    """Children whose process ids are known by name, with the light AWS in the place of moto's server."""
+    """Children whose process ids are known by name, with the light AWS in place of moto's server."""
 
     light_aws = True
     parts: dict[int, str] = {}  # noqa: RUF012 -- one system runs at a time
@@ -78,7 +78,7 @@ class _Watched(Children):
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """One stretch of load and what it left behind."""
+    """The result of one stretch of load, and what it left to be done."""
 
     clients: int
     load: Load
@@ -87,17 +87,17 @@ class Stretch:
     left_rows: int
     left_mails: int
     settled_seconds: float | None
-    """Until no payment event, outbox row or mail was waiting; ``None``: not within the bound."""
+    """The seconds until no payment event, outbox row or mail was waiting, or ``None`` if that took too long."""
 
     @property
     def placed(self) -> int:
-        """Orders answered 201."""
+        """The number of orders answered with 201."""
         return self.load.statuses[201]
 
 
 @contextmanager
 def system(options: argparse.Namespace) -> Iterator[LocalSystem]:
-    """The local system as ``make run`` starts it, durable, with plenty of stock."""
+    """Run the local system as ``make run`` starts it, durable, with plenty of stock."""
     os.environ.pop("DATABASE_URL", None)
     end_in_good_order()
     _Watched.light_aws = not options.moto
@@ -112,7 +112,7 @@ def system(options: argparse.Namespace) -> Iterator[LocalSystem]:
 
 
 def fill(engine: Engine, organization_id: str) -> list[str]:
-    """A million of everything, through the ledger; the SKUs."""
+    """Receive a million pieces for every stock level, through the ledger. Return the SKUs."""
     run_sql(
         engine,
         """
@@ -129,7 +129,10 @@ def fill(engine: Engine, organization_id: str) -> list[str]:
 
 
 def requests(running: LocalSystem, skus: Sequence[str], lines: int) -> Callable[[], bytes]:
-    """What makes requests: each a checkout of ``lines`` random SKUs with a key of its own, of one of a few shoppers."""
+    """Return a maker of requests.
+
+    Each is a checkout of ``lines`` random SKUs with a key of its own, by one of a few shoppers.
+    """
     tokens = [running.token("customer", subject=f"shopper-{number}") for number in range(SHOPPERS)]
     host = running.api_url.partition("//")[2]
     address = {
@@ -159,7 +162,7 @@ def requests(running: LocalSystem, skus: Sequence[str], lines: int) -> Callable[
 
 
 def settle(engine: Engine) -> tuple[int, int, int, float | None]:
-    """What was waiting at the end of the load, and the seconds until nothing was."""
+    """Return what was waiting at the end of the load, and the seconds until nothing was."""
     begin = time.perf_counter()
     first: tuple[int, int, int] | None = None
     while (passed := time.perf_counter() - begin) < BACKLOG_TIMEOUT_SECONDS:
@@ -174,7 +177,7 @@ def settle(engine: Engine) -> tuple[int, int, int, float | None]:
 def stretch(
     running: LocalSystem, engine: Engine, request: Callable[[], bytes], clients: int, seconds: float
 ) -> Stretch:
-    """One stretch of load, until its last consequence is settled; CPU counts to that end."""
+    """Run one stretch of load until its last consequence is settled. CPU time is counted until then."""
     before = cpu_by_part(_Watched.parts)
     load = generate(running.api_url, request, clients=clients, seconds=seconds)
     events, rows, mails, settled = settle(engine)
@@ -225,7 +228,7 @@ def _cpu_ms(run: Stretch, parts: Iterable[str]) -> str:
 
 
 def aws_state(running: LocalSystem) -> str:
-    """What the light AWS has seen, and what is left in its queues."""
+    """Say what the light AWS has seen, and what is left in its queues."""
     with urlopen(f"{running.aws_url}/_state", timeout=5) as answer:
         state: dict[str, Any] = json.load(answer)
     left = {name: queue for name, queue in state["queues"].items() if any(queue.values())}

@@ -1,4 +1,4 @@
-"""A light generator of HTTP load: keep-alive connections on one event loop, one request in flight on each."""
+"""A light generator of HTTP load: keep-alive connections on one event loop, with one request in flight on each."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import uvloop
 
 @dataclass(slots=True)
 class Load:
-    """What came back."""
+    """The results of a load."""
 
     seconds: float = 0.0
     cpu_seconds: float = 0.0
-    """CPU of the generator itself."""
+    """The CPU seconds of the generator itself."""
     latencies: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
     bytes_read: int = 0
-    """Of the answers' bodies."""
+    """The bytes of the answers' bodies."""
     refusal: bytes = b""
-    """One body that was no success, to see what went wrong."""
+    """The last body of an answer that was no success, to see what went wrong."""
 
 
 def generate(
@@ -32,8 +32,8 @@ def generate(
 ) -> Load:
     """Send ``request()`` from every client again and again. A request that has begun is waited for.
 
-    With ``per_second`` the clients together keep to that pace, and a latency counts from when its request was due: one
-    that had to wait for a slow one before it is slow too.
+    With ``per_second`` the clients together keep to that pace, and a latency counts from when its request was due: a
+    request that had to wait for a slow one before it is slow too.
     """
     load = Load()
     begin, cpu = time.perf_counter(), time.process_time()

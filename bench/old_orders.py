@@ -14,7 +14,7 @@ CHUNK_ORDERS = 20_000
 
 
 def seed_old_orders(engine: Engine, orders: int, *, oldest: datetime, newest: datetime, first: int = 1) -> None:
-    """Write delivered orders into the shop of ``bench.shop``, evenly between two instants, with their partitions."""
+    """Write delivered orders into the shop of ``bench.shop``, evenly between two instants, and their partitions."""
     start = oldest.replace(day=1)
     with engine.connect() as connection:
         for _ in range((newest.year - oldest.year) * 12 + newest.month - oldest.month + 1):
@@ -33,6 +33,6 @@ def seed_old_orders(engine: Engine, orders: int, *, oldest: datetime, newest: da
             "NEWEST": (oldest + step * (end + 1 - first)).astimezone(UTC).isoformat(),
         }.items():
             filled = filled.replace(word, value)
-        # As the superuser: COMMIT ends the temporary tables with it.
+        # As the superuser, in a single transaction whose COMMIT also drops the temporary tables.
         with engine.connect() as connection:
             connection.exec_driver_sql(f"BEGIN; {filled} COMMIT;")

@@ -15,7 +15,7 @@ from bench.cluster import APP_ROLE, ROLE_PASSWORD, Cluster
 from local.postgres import Address
 
 BEST_PLANS: Final = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
-"""What makes the scripts fastest: they plan once and find every row by its index."""
+"""What makes the scripts fastest: they are planned once and find every row by its index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def run(
 ) -> Result:
     """Run a script with prepared statements, as a role of the application, for a time or a number of transactions.
 
-    ``session`` are parameters of every connection. Raises RuntimeError with pgbench's own words when one failed.
+    ``session`` holds parameters of every connection. Raises RuntimeError with pgbench's own message when one failed.
     """
     bound = ["-T", str(max(1, round(seconds)))] if seconds is not None else ["-t", str(transactions)]
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
@@ -73,5 +73,5 @@ def _figure(output: str, pattern: str) -> str:
 
 
 def read_script(name: str) -> str:
-    """A script of the folder ``sql``."""
+    """Return a script from the folder ``sql``."""
     return (Path(__file__).with_name("sql") / name).read_text()

@@ -1,4 +1,4 @@
-"""CPU of the system's processes, by the part of the system that they belong to (from /proc; Linux alone)."""
+"""CPU time of the system's processes, by the part of the system that they belong to (from /proc; Linux only)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
 def cpu_by_part(parts: Mapping[int, str]) -> dict[str, float]:
-    """CPU seconds used so far by each part: its process, all that descend from it, and those of them that ended."""
+    """Return the CPU seconds used so far by each part: its process, all descendants, and those that have ended."""
     parents: dict[int, int] = {}
     used: dict[int, float] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
         except OSError:
-            continue  # it ended meanwhile
+            continue  # it has ended meanwhile
         parents[int(folder.name)] = int(fields[1])
         used[int(folder.name)] = sum(int(ticks) for ticks in fields[11:15]) / _TICKS
     totals = dict.fromkeys(parts.values(), 0.0)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """The smallest, the middle and the largest of a figure's rounds."""
+    """The smallest, the median and the largest of a figure's rounds."""
 
     minimum: float
     median: float
@@ -20,7 +20,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
-        """The spread of at least one value."""
+        """Return the spread of at least one value."""
         return cls(min(values), statistics.median(values), max(values))
 
     def __format__(self, form: str) -> str:
@@ -28,18 +28,18 @@ class Spread:
 
 
 def ratios(ours: Sequence[float], limits: Sequence[float]) -> Spread:
-    """Round by round, what was measured side by side."""
+    """Return the spread of the ratios, round by round, of what was measured side by side."""
     return Spread.of([mine / limit for mine, limit in zip(ours, limits, strict=True)])
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The nearest-rank percentile of unsorted values."""
+    """Return the nearest-rank percentile of unsorted values."""
     ranked = sorted(values)
     return ranked[min(len(ranked) - 1, max(0, round(percent / 100 * len(ranked) + 0.5) - 1))]
 
 
 def machine() -> str:
-    """Processor, cores, load and versions, on one line."""
+    """Return processor, cores, load and versions, on one line."""
     model = platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -50,14 +50,14 @@ def machine() -> str:
 
 
 def heading(title: str, *method: str, say: Callable[[str], None] = print) -> None:
-    """The title of a benchmark and how it measures."""
+    """Print the title of a benchmark and how it measures."""
     say(f"\n== {title}")
     for line in (*method, f"machine: {machine()}"):
         say(f"   {line}")
 
 
 def write_as_markdown() -> None:
-    """From now on tables are those of Markdown, to be put into a document as they are."""
+    """Print tables as Markdown from now on, so that they can be put into a document as they are."""
     _form.is_markdown = True
 
 
@@ -70,7 +70,7 @@ _form = _Form()
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, say: Callable[[str], None] = print) -> None:
-    """Columns as wide as their widest cell; the first one to the left, the others to the right."""
+    """Print columns as wide as their widest cell, the first one left-aligned, the others right-aligned."""
     if _form.is_markdown:
         say("")
         for row in (head, ["---"] * len(head), *rows):

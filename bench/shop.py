@@ -1,4 +1,4 @@
-"""A shop to buy in: many variants with plenty of stock, and shoppers who are known, so that no order runs dry."""
+"""A shop to buy from: many variants with plenty of stock and known shoppers, so that no SKU runs out."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ _SHOP: Final = (
 
 
 def open_shop(engine: Engine) -> None:
-    """Write the shop into an empty database with the current schema; through the ledger, and analysed."""
+    """Write the shop into an empty database with the current schema, through the ledger, and analyse it."""
     parameters: dict[str, object] = {
         "o": ORGANIZATION_ID,
         "now": datetime.now(UTC),
@@ -101,12 +101,12 @@ def open_shop(engine: Engine) -> None:
 
 
 def sku(number: int) -> str:
-    """The SKU of variant ``number`` (from 1)."""
+    """Return the SKU of variant ``number`` (from 1)."""
     return f"SKU-{number:04d}"
 
 
 def make_runtime(address: Address, *, role: str = APP_ROLE, connections: int = 1) -> Runtime:
-    """The application's runtime on a database, without queues."""
+    """Return the application's runtime on a database, without queues."""
     return Runtime(
         settings_from(
             {
@@ -124,18 +124,21 @@ def make_runtime(address: Address, *, role: str = APP_ROLE, connections: int = 1
 
 
 class Placed(BaseException):
-    """The order is placed and committed, and the flow is about to ask for the money: that is where a bench stops it."""
+    """The order is placed and committed, and the flow is about to ask for the money.
+
+    This is where a benchmark stops it.
+    """
 
 
 class _NobodyToAsk:
-    """Stands where the gateways are and ends the checkout there."""
+    """Takes the place of the gateways and ends the checkout there."""
 
     def gateway(self, *_: object) -> Any:
         raise Placed
 
 
 class _AlwaysPays:
-    """A gateway in this process that answers at once: the whole checkout without a network but the database's."""
+    """A gateway in this process that answers at once: the whole checkout without any network but the database's."""
 
     def gateway(self, *_: object) -> Any:
         return self
@@ -150,7 +153,7 @@ class _AlwaysPays:
 
 
 def utc_now() -> datetime:
-    """The clock that flows are given."""
+    """Return the time. This is the clock that flows are given."""
     return datetime.now(UTC)
 
 
@@ -164,12 +167,12 @@ class Shopper:
         runtime.__dict__["gateways"] = _AlwaysPays() if pays else _NobodyToAsk()
 
     def lines(self, count: int) -> Mapping[str, int]:
-        """``count`` neighbouring SKUs, one of each."""
+        """Return ``count`` adjacent SKUs, one piece of each."""
         first = self._random.randint(1, VARIANTS - count)
         return {sku(first + offset): 1 for offset in range(count)}
 
     def command(self, items: Mapping[str, int]) -> PlaceOrder:
-        """A checkout as the handler would make it, of a shopper who is known."""
+        """Return a checkout by a known shopper, as the handler would make it."""
         number = self._random.randint(1, CUSTOMERS)
         caller = Caller(ORGANIZATION_ID, CallerKind.CUSTOMER, f"shopper-{number}", f"shopper-{number}@example.com")
         return PlaceOrder(
@@ -187,7 +190,7 @@ class Shopper:
         )
 
     def place(self, items: Mapping[str, int]) -> None:
-        """Place an order; with ``pays`` also have it paid and settled. Raises what the flow raises."""
+        """Place an order. With ``pays``, it is also paid and settled. Raises what the flow raises."""
         command = self.command(items)
         if self._pays:
             place_order(self.runtime, command, utc_now, payment_answer)

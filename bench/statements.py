@@ -12,9 +12,10 @@ from bench.cluster import APP_ROLE, run_sql
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """Top-level statements of a role: how many, and the milliseconds of planning and executing them.
+    """The top-level statements of a role: their number, and the milliseconds spent planning and executing them.
 
-    What a function or a trigger runs inside is part of its statement's time. The flush of COMMIT is in neither side's.
+    What a function or trigger runs inside is part of its statement's time. The flush of COMMIT is included on neither
+    side.
     """
 
     calls: int
@@ -23,12 +24,12 @@ class Statements:
 
 
 def reset(engine: Engine) -> None:
-    """Forget what was counted."""
+    """Reset all counts."""
     run_sql(engine, "SELECT pg_stat_statements_reset()")
 
 
 def read(engine: Engine, role: str = APP_ROLE) -> Statements:
-    """What was counted of a role in this database since the reset."""
+    """Return what was counted for a role in this database since the reset."""
     with engine.connect() as connection:
         rows = connection.execute(
             text("""
@@ -57,7 +58,7 @@ class Nested:
 
 
 def nested(engine: Engine, limit: int) -> list[Nested]:
-    """The most expensive statements inside functions. Needs ``pg_stat_statements.track = all``."""
+    """Return the most expensive statements inside functions. Needs ``pg_stat_statements.track = all``."""
     with engine.connect() as connection:
         rows = connection.execute(
             text("""
@@ -72,7 +73,7 @@ def nested(engine: Engine, limit: int) -> list[Nested]:
 
 
 def wait_for_role_to_leave(engine: Engine, role: str = APP_ROLE) -> None:
-    """Wait until no session of the role is left: only then is everything it did counted."""
+    """Wait until no session of the role is left, because only then everything it did is counted."""
     run_sql(
         engine,
         """
@@ -88,7 +89,7 @@ def wait_for_role_to_leave(engine: Engine, role: str = APP_ROLE) -> None:
 
 
 def writes(engine: Engine) -> dict[str, tuple[int, int]]:
-    """Rows inserted and updated so far, by table (partitions under their parent's name)."""
+    """Return the rows inserted and updated so far, by table (partitions under their parent's name)."""
     with engine.connect() as connection:
         rows = connection.execute(
             text("""
@@ -104,7 +105,7 @@ def writes(engine: Engine) -> dict[str, tuple[int, int]]:
 def per_order(
     before: Mapping[str, tuple[int, int]], after: Mapping[str, tuple[int, int]], orders: int
 ) -> dict[str, tuple[float, float]]:
-    """Rows inserted and updated for each order, of the tables that were written at all."""
+    """Return the rows inserted and updated per order, for the tables that were written at all."""
     changes = {
         name: ((made - before[name][0]) / orders, (changed - before[name][1]) / orders)
         for name, (made, changed) in after.items()
@@ -113,6 +114,6 @@ def per_order(
 
 
 def count(engine: Engine, query: str, **parameters: object) -> int:
-    """The one number of a query, as superuser."""
+    """Return the single number of a query, as superuser."""
     with engine.connect() as connection:
         return int(connection.execute(text(query), parameters).scalar_one())

@@ -25,7 +25,7 @@ from bench.statements import count
 from local.system import SECRET_REFERENCE, LocalSystem
 
 CLIENTS: Final = 8
-"""Connections: enough that an answer which is late does not hold up the next request."""
+"""The number of connections: enough that a late answer does not delay the next request."""
 SEND_BATCH_MESSAGES: Final = 10
 _WAITING: Final = "SELECT count(*) FROM payments.payment_events WHERE state IN ('pending', 'retry_scheduled')"
 _PILE: Final = """
@@ -42,7 +42,7 @@ _PILE: Final = """
 
 
 def webhook_requests(running: LocalSystem, engine: Engine) -> Callable[[], bytes]:
-    """What makes requests: each an event of its own, signed now, about a payment that is known."""
+    """Return a maker of requests. Each is an event of its own, signed now, about a known payment."""
     secret = json.loads(running.aws("secretsmanager").get_secret_value(SecretId=SECRET_REFERENCE)["SecretString"])
     if running.shop is None:
         raise RuntimeError("the seed made no shop")
@@ -69,7 +69,7 @@ def webhook_requests(running: LocalSystem, engine: Engine) -> Callable[[], bytes
 
 
 def pile_up(running: LocalSystem, engine: Engine, events: int) -> None:
-    """Give the worker that many events at once, each announced by its message."""
+    """Give the worker this many events at once, each announced by a message of its own."""
     originals = count(
         engine, "SELECT count(*) FROM payments.payment_events WHERE gateway_event_type = 'payment_intent.succeeded'"
     )
@@ -158,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _place(running: LocalSystem, engine: Engine, skus: Sequence[str], orders: int) -> None:
-    """Orders whose webhooks are there, and settled."""
+    """Place orders until enough are confirmed, with their webhooks received and settled."""
     make: Any = requests(running, skus, 1)
     while count(engine, "SELECT count(*) FROM orders.orders WHERE status = 'confirmed'") < orders:
         generate(running.api_url, make, clients=4, seconds=0.5)

@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _catch_signals(children: Children) -> None:
-    """Ctrl-C, SIGTERM and a closed terminal ask for the same."""
+    """Treat Ctrl-C, SIGTERM and a closed terminal alike, as a request to stop."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda received, _frame: children.signalled(signal.Signals(received)))
 
@@ -125,7 +125,7 @@ def open_shop(options: argparse.Namespace) -> int:
 
 
 def refold(options: argparse.Namespace) -> int:
-    """Shows the payments that are not what their events say; answers 1 if there is one."""
+    """Shows the payments that differ from what their events say. Returns 1 if there is any."""
     from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 (the other commands need none of it)
 
     from holdfast.flows.money.refold_payments import Chosen  # noqa: PLC0415 (likewise)
@@ -146,28 +146,28 @@ def refold(options: argparse.Namespace) -> int:
 
 
 def check_ledger(options: argparse.Namespace) -> int:
-    """Replays every stock movement of the running system; the exit code tells whether all levels agree."""
+    """Replays every stock movement of the running system. The exit code says whether all levels agree."""
     from local import ledger  # noqa: PLC0415 (the other commands need none of it)
 
     return _report(lambda: ledger.check(LocalSystem.load(options.state)))
 
 
 def verify_archive(options: argparse.Namespace) -> int:
-    """Proves the running system's archive; the exit code tells whether all of it is as it was sealed."""
+    """Proves the running system's archive. The exit code says whether every part of it is as it was sealed."""
     from local import archive  # noqa: PLC0415 (the other commands need none of it)
 
     return _report(lambda: archive.verify(LocalSystem.load(options.state)))
 
 
 def put_away(options: argparse.Namespace) -> int:
-    """Archives what is over in the running system, as if years had passed."""
+    """Archives the finished orders of the running system, as if years had passed."""
     from local import archive  # noqa: PLC0415 (the other commands need none of it)
 
     return _report(lambda: (archive.put_away(LocalSystem.load(options.state), options.years), True))
 
 
 def _report(work: Callable[[], tuple[list[str], bool]]) -> int:
-    """Prints what became of it, line by line; the exit code tells whether it is well."""
+    """Prints the outcome line by line. The exit code says whether all is well."""
     console = Console(sys.stdout)
     try:
         told, is_well = work()

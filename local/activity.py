@@ -1,11 +1,11 @@
-"""Counts what is under way, so that a process can end as soon as nothing is."""
+"""Counts the work that is under way, so that a process can end as soon as there is none."""
 
 import threading
 from types import TracebackType
 
 
 class Activity:
-    """Enter it (from any thread) around work that should be allowed to end."""
+    """Enter this context, from any thread, around work that should be allowed to finish."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -23,6 +23,6 @@ class Activity:
             self._changed.notify_all()
 
     def wait_until_idle(self, timeout_seconds: float) -> bool:
-        """Waits until nothing is under way; False when the time ran out first."""
+        """Waits until no work is under way. Returns False when the time ran out first."""
         with self._changed:
             return self._changed.wait_for(lambda: self._count == 0, timeout_seconds)

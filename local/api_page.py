@@ -1,4 +1,4 @@
-"""docs/api.md out of the OpenAPI document: every route by its area, who may call it, what it takes and answers.
+"""Renders docs/api.md from the OpenAPI document: every route by its area, who may call it, what it takes and answers.
 
 python -m local.api_page           write docs/api.md
 python -m local.api_page --check   fail when the committed page is not the current one
@@ -19,9 +19,9 @@ from local.openapi import DOCUMENT, ROOT
 PAGE: Final = ROOT / "docs" / "api.md"
 INTRODUCTION: Final = ROOT / "docs" / "api-introduction.md"
 DEPTH_MAX: Final = 3
-"""Fields are told so many levels deep; the OpenAPI document has the rest."""
+"""The depth to which fields are listed; the OpenAPI document has the rest."""
 EVERYWHERE: Final = frozenset({"401", "403", "429", "503"})
-"""Statuses that the introduction tells once."""
+"""Statuses that the introduction describes once for all routes."""
 
 KEY: Final = "Idempotency-Key"
 
@@ -30,14 +30,14 @@ Schema = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """All schemas by name, and which of them have a section of their own."""
+    """All schemas by name, and the names of those that have a section of their own."""
 
     schemas: Mapping[str, Schema]
     sections: frozenset[str]
 
 
 def page(document: Mapping[str, Any], introduction: str) -> str:
-    """The page as it is committed."""
+    """Return the page as it is committed."""
     book = Book(document["components"]["schemas"], frozenset(_shared(document) | _answered(document)))
     areas: dict[str, list[str]] = {}
     for path, method, operation in _operations(document):
@@ -92,7 +92,7 @@ def _codes(answer: Mapping[str, Any]) -> str:
 
 
 def _body_rows(book: Book, schema: Schema) -> list[str]:
-    """A line a field of the body; a shape that several routes share is a link."""
+    """Return one line for each field of the body. A shape that several routes share is a link."""
     return [
         f"| `{name}`{'' if is_required else ' (optional)'} | {_type(book, field)} "
         f"| {_cell(field.get('description', ''))} |"
@@ -110,7 +110,7 @@ def _fields(book: Book, schema: Schema, before: str, depth: int) -> Iterator[tup
 
 
 def _inner(field: Schema) -> tuple[Schema | None, str]:
-    """The object inside a field, and how its path is written."""
+    """Return the object inside a field, and how its path is written."""
     for choice in (field, *field.get("anyOf", ())):
         if "$ref" in choice:
             return choice, ""
@@ -136,7 +136,7 @@ def _shapes(book: Book) -> list[str]:
 
 
 def _answered(document: Mapping[str, Any]) -> set[str]:
-    """Every object that an answer is or has in it."""
+    """Return the name of every object that an answer is or contains."""
     schemas = document["components"]["schemas"]
     found: set[str] = set()
     waiting = [
@@ -154,7 +154,7 @@ def _answered(document: Mapping[str, Any]) -> set[str]:
 
 
 def _shared(document: Mapping[str, Any]) -> set[str]:
-    """Objects that more than one schema refers to."""
+    """Return the names of the objects that more than one schema refers to."""
     counted = Counter(re.findall(r"#/components/schemas/(\w+)", json.dumps(document["components"]["schemas"])))
     schemas = document["components"]["schemas"]
     return {name for name, times in counted.items() if times > 1 and "properties" in schemas[name]}
@@ -177,7 +177,7 @@ def _content(part: Mapping[str, Any] | None) -> Schema:
 
 
 def _type(book: Book, schema: Schema) -> str:
-    """A type in a few words, with its bounds; an object by its name, if it has a section of its own."""
+    """Return a type in a few words with its bounds. An object that has a section of its own is given by its name."""
     if "$ref" in schema:
         found = _resolved(book, schema)
         if "properties" not in found:
@@ -219,7 +219,7 @@ def _cell(text: str) -> str:
 
 
 def main() -> int:
-    """Write or check; the exit status says whether the committed page is current."""
+    """Write or check the page. The exit status says whether the committed page is current."""
     current = page(json.loads(DOCUMENT.read_text()), INTRODUCTION.read_text())
     if "--check" in sys.argv[1:]:
         if not PAGE.exists() or PAGE.read_text() != current:

@@ -1,5 +1,5 @@
-"""The local system's archive: made to see it at once, and proven from its first batch to its head, order by order and
-file by file."""
+"""The local system's archive: filled at once so that it can be seen, and proven from its first batch to its head, order
+by order and file by file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ACTOR = "system:verify_archive"
 
 
 def put_away(system: LocalSystem, years: float) -> list[str]:
-    """Run the archive's schedules as if so many years had passed: archived, verified, purged after the grace, exported.
+    """Run the archive's schedules as if this many years had passed: archive, verify, purge after the grace, export.
 
     Orders that are over (cancelled, delivered, refunded) go as far as their age takes them.
     """
@@ -45,14 +45,14 @@ def put_away(system: LocalSystem, years: float) -> list[str]:
 
 
 def verify(system: LocalSystem) -> tuple[list[str], bool]:
-    """What was proven and what was not, in words, and whether all of it was."""
+    """Return what was and was not proven, as text, and whether everything was proven."""
     os.environ.update(ACCESS | {"AWS_ENDPOINT_URL": system.aws_url})
     with runtime_of(system) as runtime:
         return verify_with(runtime)
 
 
 def verify_with(runtime: Runtime) -> tuple[list[str], bool]:
-    """The same, of whatever a runtime of the system's schedules reaches."""
+    """Do the same with any runtime that has the role of the system's schedules."""
     begin = time.monotonic()
     told, proven = [], True
     for organization_id, _ in organizations(runtime, _now(), ACTOR):

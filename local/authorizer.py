@@ -1,4 +1,4 @@
-"""API Gateway's JWT authorizer: RS256 signature, issuer, audience and times, and claims handed on as text."""
+"""API Gateway's JWT authorizer: checks RS256 signature, issuer, audience and times, and passes claims on as text."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ TOKEN_MAX_BYTES = 16 * 1024
 
 
 class Unauthorized(Exception):
-    """There is no token, or it is not good; `reason` is for the log, never for the caller."""
+    """There is no token, or it is not valid. `reason` is for the log, never for the caller."""
 
 
 class JwtAuthorizer:
-    """Verifies bearer tokens. A verified token is remembered until it expires: its signature will not change."""
+    """Verifies bearer tokens. A verified token is remembered until it expires, because its signature cannot change."""
 
     def __init__(self, settings: JwtSettings, key: RSAPublicKey) -> None:
         self._settings = settings
@@ -28,7 +28,7 @@ class JwtAuthorizer:
         self._verified: dict[str, tuple[float, dict[str, str]]] = {}
 
     def claims(self, header: str | None, now: float) -> Mapping[str, str]:
-        """The claims of the Authorization header's token at `now` (seconds since 1970, UTC). Raises Unauthorized."""
+        """Return the claims of the Authorization header's token at `now` (Unix seconds, UTC). Raises Unauthorized."""
         scheme, _, token = (header or "").strip().rpartition(" ")
         if not token or scheme.strip().lower() not in ("", "bearer") or len(token) > TOKEN_MAX_BYTES:
             raise Unauthorized("there is no bearer token")
@@ -63,7 +63,7 @@ class JwtAuthorizer:
 
 
 def _text(value: Any) -> str:
-    """A claim as the authorizer passes it on: text as it is, a list as `[a b]`, the rest as JSON."""
+    """Return a claim as the authorizer passes it on: text as it is, a list as `[a b]`, anything else as JSON."""
     if isinstance(value, str):
         return value
     if isinstance(value, list):

@@ -25,12 +25,12 @@ ACCESS = {
     "AWS_SESSION_TOKEN": "local",
     "AWS_DEFAULT_REGION": REGION,
     "AWS_REGION": REGION,
-    # Nothing here may reach a real account, whatever the developer's own configuration says.
+    # Nothing in here may reach a real account, whatever the developer's own configuration says.
     "AWS_CONFIG_FILE": "/dev/null",
     "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
-"""Environment of everything that talks to the emulation."""
+"""The environment of every process that talks to the emulation."""
 
 _MADE = threading.Lock()
 
@@ -58,8 +58,8 @@ def client(service: str, url: str, *, read_timeout_seconds: float = 60.0) -> Any
 
 
 def create(resources: Resources, url: str, objects: Path) -> None:
-    """Makes queues (dead-letter queues first), buses with their rules, topics with their subscriptions, buckets with
-    what the folder ``objects`` has of them, and secrets. Safe to repeat."""
+    """Creates the queues (dead-letter queues first), buses with their rules, topics with their subscriptions, buckets
+    with the objects that the folder ``objects`` holds, and secrets. Safe to repeat."""
     sqs = client("sqs", url)
     for queue in sorted(resources.queues, key=lambda queue: queue.redrive_to is not None):
         sqs.create_queue(QueueName=queue.name, Attributes=_attributes(queue))
@@ -88,7 +88,7 @@ def create(resources: Resources, url: str, objects: Path) -> None:
 
 
 def put_secret(url: str, name: str, value: str) -> None:
-    """Makes a secret, or gives an existing one a new value."""
+    """Creates a secret, or gives an existing one a new value."""
     secrets = client("secretsmanager", url)
     try:
         secrets.create_secret(Name=name, SecretString=value)
@@ -126,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--objects", type=Path, required=True, help="the folder that keeps what is put into buckets")
     options = parser.parse_args(arguments)
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    # Every client of ours keeps its connections; without this each request would pay for a new one.
+    # Every client here keeps its connections; without this each request would have to open a new one.
     WSGIRequestHandler.protocol_version = "HTTP/1.1"
     server = make_server("127.0.0.1", options.port, KeptObjects(_application(), options.objects), threaded=True)
     server.serve_forever()

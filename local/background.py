@@ -26,7 +26,7 @@ GRACE_SECONDS = 3.0
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs until SIGTERM; gives running invocations a few seconds to end."""
+    """Runs until SIGTERM, then gives running invocations a few seconds to end."""
     parser = argparse.ArgumentParser(prog="local.background")
     parser.add_argument("--plan", type=Path, required=True)
     parser.add_argument("--sockets", type=Path, required=True)
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         threading.Thread(target=loop, daemon=True).start()
     stop.wait()
     activity.wait_until_idle(GRACE_SECONDS)
-    # Though a long poll may still be under way: what it might receive comes back by itself.
+    # End although a long poll may still be under way: what it might receive comes back by itself.
     sys.stdout.flush()
     os._exit(0)
 

@@ -1,4 +1,4 @@
-"""The child processes of the local system: started together, watched, and always all ended."""
+"""The child processes of the local system: started together, watched, and always ended together."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
 
 
 class ChildEnded(RuntimeError):
-    """A process of the system ended though nobody had asked it to; the message has the end of its log."""
+    """A process of the system ended although nobody had asked it to. The message has the end of its log."""
 
 
 class Stopped(BaseException):
@@ -41,14 +41,14 @@ class _Finished:
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """One process: a Python module, in a session of its own, so that Ctrl-C reaches the supervisor alone."""
+    """One process: a Python module in a session of its own, so that Ctrl-C reaches only the supervisor."""
 
     name: str
     process: subprocess.Popen[bytes]
     log: Path
 
     def describe_end(self) -> str:
-        """How it ended, and the last lines that it wrote."""
+        """Say how the process ended, with the last lines that it wrote."""
         code = self.process.returncode
         how = f"was killed by {signal.Signals(-code).name}" if code is not None and code < 0 else f"ended with {code}"
         lines = self.log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
@@ -56,7 +56,10 @@ class Child:
 
 
 class Children:
-    """Starts processes (from the main thread: Linux ends a child with the thread that started it) and stops them."""
+    """Starts and stops processes.
+
+    Start them from the main thread: Linux ends a child with the thread that started it.
+    """
 
     def __init__(self, logs: Path) -> None:
         self._logs = logs
@@ -72,7 +75,7 @@ class Children:
         environment: Mapping[str, str] | None = None,
         fd: int | None = None,
     ) -> Child:
-        """Starts `python -m module arguments`, with its output in `logs/<name>.log`; `fd` stays open in it."""
+        """Starts `python -m module arguments` with its output in `logs/<name>.log`. `fd` stays open in the child."""
         log = self._logs / f"{name}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -91,7 +94,7 @@ class Children:
         return child
 
     def adopt(self, name: str, process: subprocess.Popen[bytes], log: Path) -> None:
-        """Watches a process that somebody else started and will stop."""
+        """Watches a process that was started elsewhere and will be stopped there."""
         threading.Thread(target=self._watch, args=(Child(name, process, log),), daemon=True).start()
 
     def _watch(self, child: Child) -> None:
@@ -114,10 +117,10 @@ class Children:
                 return news
 
     def together(self, *works: Callable[[], object]) -> None:
-        """Does all the works, each in a thread, and waits for them.
+        """Runs all the works, each in a thread, and waits for them.
 
-        Raises what a work raised, ChildEnded as soon as a child ends, and Stopped at a signal; works that are still
-        under way then are left to themselves.
+        Raises what a work raised, ChildEnded as soon as a child ends, and Stopped at a signal. Works that are still
+        under way then are abandoned.
         """
         for work in works:
             threading.Thread(target=self._do, args=(work,), daemon=True).start()
@@ -139,7 +142,7 @@ class Children:
             self._news.put(_Finished(None))
 
     def wait_for_port(self, child: Child, port: int) -> None:
-        """Waits until something listens on the port. Raises ChildEnded when the child ended, or took too long."""
+        """Waits until something listens on the port. Raises ChildEnded when the child ended or took too long."""
         deadline = time.monotonic() + READY_TIMEOUT_SECONDS
         while time.monotonic() < deadline:
             with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
@@ -150,7 +153,7 @@ class Children:
         raise ChildEnded(f"{child.name} did not listen on port {port} within {READY_TIMEOUT_SECONDS:g} seconds")
 
     def stop(self, *, timeout_seconds: float = STOP_TIMEOUT_SECONDS) -> None:
-        """Ends all children, the last started first: who uses a thing goes before the thing."""
+        """Ends all children, the last started first, so that a user ends before what it uses."""
         self._stopping = True
         deadline = time.monotonic() + timeout_seconds
         for child in reversed(self._children):
@@ -158,32 +161,33 @@ class Children:
             with suppress(subprocess.TimeoutExpired):
                 child.process.wait(max(POLL_SECONDS, deadline - time.monotonic()))
         for child in self._children:
-            # A host that had to be killed cannot end its sandboxes: its session holds nobody else.
+            # A host that had to be killed cannot end its sandboxes. Nothing else is in its session.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(child.process.pid, signal.SIGKILL)
             child.process.wait()
 
 
 def base_environment() -> dict[str, str]:
-    """The environment of every child: nothing of the developer's own but what a program needs to run."""
+    """Return the environment of every child: of the developer's own, only what a program needs to run."""
     environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     environment |= ACCESS
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT / "layers" / "holdfast"), str(ROOT)])
     environment["PYTHONUNBUFFERED"] = "1"
     if sys.platform == "darwin":
-        # Forks after imports are fine here: no thread runs in a host before it forks.
+        # Forking after imports is safe here: a host runs no thread before it forks.
         environment |= {"OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES", "no_proxy": "*"}
     return environment
 
 
 def listeners(port: int, count: int) -> Sequence[socket.socket]:
-    """`count` listening sockets of one port of 127.0.0.1: `port`, or the next free one (0: any).
+    """Return `count` listening sockets of one port of 127.0.0.1: `port`, or the next free one (0: any).
 
-    On Linux the kernel spreads connections over sockets that share a port; elsewhere all workers accept from one.
+    On Linux the kernel spreads connections over the sockets that share a port; elsewhere all workers accept from one
+    socket.
     """
     shared = sys.platform == "linux"
     for candidate in range(port, port + 100) if port else (0,):
-        # Tried alone first: sharing would also succeed with another local system's sockets.
+        # Try the port alone first: sharing would also succeed with the sockets of another local system.
         with suppress(OSError), socket.create_server(("127.0.0.1", candidate)) as probe:
             number = int(probe.getsockname()[1])
             probe.close()

@@ -1,4 +1,4 @@
-"""The clock: fires the schedules of the template as EventBridge Scheduler and Lambda's asynchronous queue would."""
+"""The clock: fires the template's schedules as EventBridge Scheduler and Lambda's asynchronous queue would."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _WEEKDAYS = {name: n for n, name in enumerate(["SUN", "MON", "TUE", "WED", "THU"
 
 @dataclass(frozen=True, slots=True)
 class Timetable:
-    """When a schedule fires: every `period_seconds`, or whenever all the fields of a cron expression fit."""
+    """When a schedule fires: every `period_seconds`, or whenever all fields of a cron expression match."""
 
     period_seconds: int | None
     fields: tuple[frozenset[int], ...]
@@ -63,17 +63,17 @@ class Timetable:
         return cls(None, tuple(_values(part, *spec) for part, spec in zip(parts, _FIELDS, strict=True)), zone)
 
     def paced(self, pace: int) -> Timetable:
-        """The same timetable so many times as fast; what a cron expression names stays where it is."""
+        """Return the same timetable, `pace` times as fast. A cron expression stays as it is."""
         if self.period_seconds is None:
             return self
         return replace(self, period_seconds=max(1, self.period_seconds // pace))
 
     def first(self, start: datetime) -> datetime:
-        """The first fire after a start: soon for a rate, at its next minute for a cron expression."""
+        """Return the first time after a start: soon for a rate, the next matching minute for a cron expression."""
         return start + timedelta(seconds=FIRST_FIRE_SECONDS) if self.period_seconds else self.after(start)
 
     def after(self, moment: datetime) -> datetime:
-        """The next fire after `moment` (aware). Raises ValueError when there is none within a year."""
+        """Return the next time after `moment` (aware). Raises ValueError when there is none within a year."""
         if self.period_seconds:
             return moment + timedelta(seconds=self.period_seconds)
         candidate = moment.astimezone(UTC).replace(second=0, microsecond=0)
@@ -115,7 +115,7 @@ def _values(text: str, name: str, low: int, high: int) -> frozenset[int]:
 
 
 def scheduled_event(schedule: Schedule, at: datetime) -> Any:
-    """What Scheduler sends: the schedule's own input, else its default event."""
+    """Return what Scheduler sends: the schedule's own input, or its default event."""
     if schedule.input is not None:
         return json.loads(schedule.input)
     return {
@@ -141,9 +141,9 @@ class Ticker:
     stop: threading.Event
     activity: Activity
     send_failure: Callable[[str, dict[str, Any]], None]
-    """Sends a failed invocation's record to the queue at an address."""
+    """Sends the record of a failed invocation to the queue with this URL."""
     pace: int = 1
-    """How many times as fast as its timetable says it fires."""
+    """How many times as fast as its timetable the schedule fires."""
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     _running: threading.Semaphore = field(init=False)
 
@@ -151,7 +151,7 @@ class Ticker:
         self._running = threading.Semaphore(self.function.max_concurrency or OVERLAP_MAX)
 
     def run(self) -> None:
-        """Fires until stopped. A fire that was missed (a sleeping laptop) is not made up for."""
+        """Fires until stopped. Times that were missed, as on a sleeping laptop, are skipped."""
         timetable = Timetable.parse(self.schedule.expression, self.schedule.timezone).paced(self.pace)
         due = timetable.first(self.now())
         while not self.stop.wait(max(0.0, (due - self.now()).total_seconds())):
@@ -188,7 +188,7 @@ class Ticker:
 
 
 def _failure(function: Function, event: Any, request_id: str, problem: FunctionError) -> dict[str, Any]:
-    """The record that Lambda sends to an on-failure destination."""
+    """Return the record that Lambda sends to an on-failure destination."""
     return {
         "version": "1.0",
         "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),

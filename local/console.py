@@ -17,52 +17,52 @@ _VENDORS = {"stripe": "Stripe", "paypal": "PayPal", "square": "Square", "adyen":
 
 
 class Console:
-    """Writes to a stream; in color only where a person reads it."""
+    """Writes to a stream, in color only where a person reads it."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._color = stream.isatty()
 
     def write(self, text: str) -> None:
-        """Text as it is, at once."""
+        """Write text as it is, immediately."""
         self._stream.write(text + "\n")
         self._stream.flush()
 
     def paint(self, text: str, style: str) -> str:
-        """The text in a style, where the stream shows styles."""
+        """Return the text in a style, if the stream shows styles."""
         return f"{style}{text}{_END}" if self._color else text
 
     def bold(self, text: str) -> str:
-        """For what matters."""
+        """Return text that matters, in bold."""
         return self.paint(text, _BOLD)
 
     def address(self, text: str) -> str:
-        """For what can be opened."""
+        """Return text that can be opened, such as an address."""
         return self.paint(text, _CYAN)
 
     def dim(self, text: str) -> str:
-        """For what explains."""
+        """Return text that explains, dimmed."""
         return self.paint(text, _DIM)
 
     def step(self, text: str) -> None:
-        """Something begins."""
+        """Say that something begins."""
         self.write(self.dim(f"  {text} ..."))
 
     def done(self, text: str) -> None:
-        """Something is well."""
+        """Say that something went well."""
         self.write(self.paint(f"  {text}", _GREEN))
 
     def note(self, text: str) -> None:
-        """Something to know."""
+        """Say something worth knowing."""
         self.write(f"  {text}")
 
     def problem(self, text: str) -> None:
-        """Something went wrong."""
+        """Say that something went wrong."""
         self.write(self.paint(text, _RED))
 
 
 def welcome(system: LocalSystem, console: Console) -> str:
-    """Addresses, a token, and the command that places an order."""
+    """Return the welcome text: addresses, a token, and the command that places an order."""
     rows = {
         "API": console.address(system.api_url),
         "API docs": console.address(system.docs_url),
@@ -97,7 +97,7 @@ def welcome(system: LocalSystem, console: Console) -> str:
 
 
 def place_order_command(api_url: str, token: str, sku: str) -> str:
-    """A curl that places an order: complete, for any shell, with an idempotency key of its own."""
+    """Return a curl command that places an order: complete, for any shell, with an idempotency key of its own."""
     order = {
         "items": [{"sku": sku, "quantity": 1}],
         "email": "ada@example.com",

@@ -1,4 +1,4 @@
-"""Whether an answer is one that the committed OpenAPI document names."""
+"""Checks that an answer is one that the committed OpenAPI document declares."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from local.openapi import DOCUMENT
 
 
 def check_documented(route: str, status: int, content_type: str, raw: str) -> None:
-    """Raises AssertionError or ValidationError unless the document has this status, content type and form of body for
-    the route (`METHOD /path/{name}`)."""
+    """Raises AssertionError or ValidationError unless the document declares this status, content type and form of body
+    for the route (`METHOD /path/{name}`)."""
     method, path = route.split(" ")
     responses = document()["paths"][path][method.lower()]["responses"]
     assert str(status) in responses, f"{route} answered {status}, which is not documented: {raw}"  # noqa: S101 (a check)
@@ -25,6 +25,6 @@ def check_documented(route: str, status: int, content_type: str, raw: str) -> No
 
 @cache
 def document() -> dict[str, Any]:
-    """The committed OpenAPI document."""
+    """Return the committed OpenAPI document."""
     loaded: dict[str, Any] = json.loads(DOCUMENT.read_text())
     return loaded

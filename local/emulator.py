@@ -1,9 +1,9 @@
 """A built function as Lambda runs it: AWS's runtime client under AWS's runtime interface emulator, without Docker.
 
 The process sees what Lambda would show it and nothing else: the function's folder, its layers, and the packages that
-Lambda itself brings (the runtime client and boto3). The repository and the developer's environment are out of its
-sight, so that a package that was left out of an artefact is missing here too. No bytecode is written: `/var/task` and
-`/opt` are read-only in Lambda, and every cold start there compiles what came without.
+Lambda itself provides (the runtime client and boto3). It cannot see the repository or the developer's environment, so a
+package that was left out of an artefact is missing here too. No bytecode is written: `/var/task` and `/opt` are
+read-only in Lambda, and every cold start there compiles whatever came without bytecode.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from local.postgres import free_port
 
 BROUGHT_BY_LAMBDA: Final = ("awslambdaric", "boto3")
 START_ATTEMPTS: Final = 3
-"""A port that was free may be taken by the time that the emulator listens on it."""
+"""How often a start is tried: a port that was free may be taken by the time the emulator listens on it."""
 READY_TIMEOUT_SECONDS: Final = 20.0
 GRACE_SECONDS: Final = 15.0
-"""Beyond the function's own timeout, which the emulator enforces."""
+"""The wait beyond the function's own timeout, which the emulator enforces."""
 POLL_SECONDS: Final = 0.01
 LOG_TAIL_LINES: Final = 30
 _INVOKE: Final = "/2015-03-31/functions/function/invocations"
@@ -46,12 +46,12 @@ _IMPORTED: Final = re.compile(r"^import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)$", re.
 
 
 class NotAnswered(AssertionError):
-    """The function raised, ended, or ran out of time; the message has what it wrote last."""
+    """The function raised, ended or ran out of time. The message has what it wrote last."""
 
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
-    """A built function: where it lies, with its layers in Lambda's order of search."""
+    """A built function: its folder, and its layers in Lambda's search order."""
 
     name: str
     folder: Path
@@ -62,7 +62,7 @@ class Artefact:
 
     @property
     def size_bytes(self) -> int:
-        """What Lambda counts against its limit: the function and its layers, unzipped."""
+        """The size that Lambda counts against its limit: the function and its layers, unzipped."""
         return sum(_size_bytes(folder) for folder in (self.folder, *self.layers))
 
 
@@ -71,7 +71,7 @@ def _size_bytes(folder: Path) -> int:
 
 
 def binary(sam_environment: Path) -> Path:
-    """The emulator of this machine, which the SAM CLI's package carries. Raises FileNotFoundError."""
+    """Return the emulator for this machine, which is part of the SAM CLI's package. Raises FileNotFoundError."""
     name = f"aws-lambda-rie-{_MACHINES.get(platform.machine(), platform.machine())}"
     found = sorted(sam_environment.glob(f"lib/python3*/site-packages/samcli/local/rapid/{name}"))
     if sys.platform != "linux" or not found:
@@ -82,7 +82,7 @@ def binary(sam_environment: Path) -> Path:
 
 
 def gather_runtime(folder: Path) -> Path:
-    """Links into `folder` what Lambda's own runtime has, out of this environment; returns the folder."""
+    """Link what Lambda's own runtime provides from this environment into `folder`, and return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for package in _with_requirements(BROUGHT_BY_LAMBDA):
         for name in {file.parts[0] for file in package.files or () if file.parts[0] not in ("..", "__pycache__")}:
@@ -93,7 +93,10 @@ def gather_runtime(folder: Path) -> Path:
 
 
 def _with_requirements(names: Sequence[str]) -> list[Distribution]:
-    """The distributions with all that they need; requirements for other machines and extras are left out."""
+    """Return the distributions with everything they require.
+
+    Requirements for other machines and extras are left out.
+    """
     found: dict[str, Distribution] = {}
     left = list(names)
     while left:
@@ -105,12 +108,12 @@ def _with_requirements(names: Sequence[str]) -> list[Distribution]:
 
 
 class Sandbox:
-    """A running function. One event at a time: the emulator dies of two."""
+    """A running function. Send one event at a time: the emulator dies of two."""
 
     def __init__(self, artefact: Artefact, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
         self.artefact = artefact
         self.cold_ms: float | None = None
-        """From the first event, which begins the imports, to its answer."""
+        """The time from the first event, which begins the imports, to its answer."""
         self._process = process
         self._url = f"http://127.0.0.1:{port}{_INVOKE}"
         self._log = log
@@ -119,7 +122,7 @@ class Sandbox:
         )
 
     def invoke(self, event: Any) -> Any:
-        """The function's answer to an event. Raises NotAnswered."""
+        """Return the function's answer to an event. Raises NotAnswered."""
         begin = time.perf_counter()
         try:
             said = self._http.request("POST", self._url, body=json.dumps(event).encode()).data
@@ -136,23 +139,26 @@ class Sandbox:
 
     @property
     def init_ms(self) -> float:
-        """How long the function took to import, as the emulator reports it. Only after the first event."""
+        """Return how long the function took to import, in milliseconds, as the emulator reports it.
+
+        Only after the first event.
+        """
         told = re.search(r"INIT REPORT\(durationMs: ([\d.]+)\)", self._written())
         return float(told[1]) if told else 0.0
 
     @property
     def peak_bytes(self) -> int:
-        """The most memory that the function's process has held."""
+        """Return the most memory, in bytes, that the function's process has held."""
         return max((_peak_bytes(child.pid) for child in psutil.Process(self._process.pid).children()), default=0)
 
     @property
     def imported(self) -> dict[str, int]:
-        """Every module that was imported so far, with the microseconds that it took by itself."""
+        """Return every module that was imported so far, with the microseconds that it took itself."""
         return {name: int(micros) for micros, name in _IMPORTED.findall(self._written())}
 
     @property
     def imported_at_init(self) -> dict[str, int]:
-        """Those of them that were imported before the first event reached the handler."""
+        """Return those modules that were imported before the first event reached the handler."""
         before, _, _ = self._written().partition(_INIT_ENDED)
         return {name: int(micros) for micros, name in _IMPORTED.findall(before)}
 
@@ -181,9 +187,10 @@ class Emulator:
 
     @contextmanager
     def running(self, artefact: Artefact, environment: Mapping[str, str]) -> Iterator[Sandbox]:
-        """The function, listening; it is imported at its first event, as in a cold start. Ended with the block.
+        """Run the function until the end of the block. It is imported at its first event, as in a cold start.
 
-        Call it from a thread that stays: Linux ends the function with it. Raises NotAnswered when it does not start.
+        Call it from a thread that stays alive: Linux ends the function with its thread. Raises NotAnswered when the
+        function does not start.
         """
         for attempt in range(1, START_ATTEMPTS + 1):
             port, log = free_port(), self.logs / f"{artefact.name}.log"
@@ -200,8 +207,8 @@ class Emulator:
     def _start(
         self, artefact: Artefact, environment: Mapping[str, str], port: int, log: Path
     ) -> subprocess.Popen[bytes]:
-        # -S: without site-packages. Modules are searched in the working folder, then in PYTHONPATH. That every import
-        # is written down was not measurable in the time of a cold start.
+        # -S: without site-packages. Modules are searched in the working folder, then in PYTHONPATH. Logging every
+        # import made no measurable difference to the time of a cold start.
         options = ("-S", "-X", "importtime")
         addresses = ("--runtime-interface-emulator-address", f"127.0.0.1:{port}")
         with log.open("wb") as output:
@@ -241,7 +248,7 @@ class Emulator:
 
 
 def _listens(process: subprocess.Popen[bytes], port: int) -> bool:
-    """Whether it came to listen; False when it ended instead, or took too long."""
+    """Whether the process came to listen. False when it ended instead or took too long."""
     deadline = time.monotonic() + READY_TIMEOUT_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):

@@ -38,7 +38,10 @@ Answer = tuple[int, Headers, bytes]
 
 
 def _message(status: int, text: str, *headers: tuple[bytes, bytes]) -> Answer:
-    """The form of the gateway's own answers, which are no problem documents: the functions never saw the request."""
+    """Return an answer in the gateway's own form.
+
+    It is no problem document, because the functions never saw the request.
+    """
     return status, [(b"content-type", b"application/json"), *headers], json.dumps({"message": text}).encode()
 
 
@@ -57,7 +60,7 @@ class Gateway:
         self._waiting = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request and writes one line about it."""
+        """Answers one request and logs one line about it."""
         if scope["type"] != "http":
             return
         begin = time.perf_counter()
@@ -68,7 +71,7 @@ class Gateway:
         except _TooLarge:
             status, headers, content = _message(413, "Request Entity Too Large", (b"connection", b"close"))
         except ConnectionError:
-            return  # the caller left before its request was whole
+            return  # the caller left before its request was complete
         headers = [*headers, (b"apigw-requestid", request_id.encode()), (b"content-length", b"%d" % len(content))]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
@@ -76,7 +79,10 @@ class Gateway:
         sys.stdout.write(f"{self._in_log(scope)} {status} {milliseconds:.0f} ms {request_id}\n")
 
     def _in_log(self, scope: Scope) -> str:
-        """A path that carries a secret is named by its route, as API Gateway's log names all of them."""
+        """Return the path for the log.
+
+        A path that carries a secret is named by its route, as API Gateway's log does for every path.
+        """
         match = self._router.match(scope["method"], scope["path"])
         is_secret = match is not None and "token" in match.path_parameters
         return match.route_key if match is not None and is_secret else f"{scope['method']} {scope['path']}"
@@ -163,7 +169,10 @@ async def _read_body(scope: Scope, receive: Receive) -> bytes:
 
 
 def pools_of(plan: Plan, sockets: Path, size: int) -> dict[str, SandboxPool]:
-    """A pool for every HTTP function; those of one group share it. `size` bounds each pool's sandboxes."""
+    """Return a pool for every HTTP function.
+
+    Functions of one group share it. `size` bounds the sandboxes of each pool.
+    """
     pools: dict[str, SandboxPool] = {}
     for name, functions in plan.groups().items():
         pool = SandboxPool(sockets / f"{name}.sock", size)
@@ -172,7 +181,7 @@ def pools_of(plan: Plan, sockets: Path, size: int) -> dict[str, SandboxPool]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Serves until SIGTERM; then lets running requests finish for a few seconds."""
+    """Serves until SIGTERM, then lets running requests finish for a few seconds."""
     parser = argparse.ArgumentParser(prog="local.gateway")
     parser.add_argument("--plan", type=Path, required=True)
     parser.add_argument("--sockets", type=Path, required=True)

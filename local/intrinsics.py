@@ -1,4 +1,4 @@
-"""CloudFormation's YAML and its intrinsic functions, resolved to the values of one machine."""
+"""CloudFormation's YAML and its intrinsic functions, resolved to the values of this machine."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _VARIABLE = re.compile(r"\$\{(!?)([^}]+)\}")
 
 
 class TemplateError(ValueError):
-    """The template says something that the local system cannot follow; the message names the place."""
+    """The template contains something that the local system cannot handle. The message names the place."""
 
 
 class _NoValue:
-    """What `!Ref AWS::NoValue` stands for: the property is left out."""
+    """The value of `!Ref AWS::NoValue`: the property is left out."""
 
 
 NO_VALUE = _NoValue()
@@ -51,7 +51,7 @@ _Loader.add_multi_constructor("!", _tagged)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The template as nested dictionaries, short forms written out. Raises TemplateError."""
+    """Return the template as nested dictionaries, with short forms written out. Raises TemplateError."""
     try:
         with path.open("rb") as stream:
             return dict(yaml.load(stream, Loader=_Loader))  # noqa: S506 (derived from the safe loader)
@@ -60,7 +60,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 class Resolver:
-    """Evaluates intrinsic functions. `ref` and `attribute` say what a resource's name and attributes are here."""
+    """Evaluates intrinsic functions. `ref` and `attribute` return the local name and attributes of a resource."""
 
     def __init__(
         self,
@@ -94,7 +94,10 @@ class Resolver:
         }
 
     def resolve(self, value: Any) -> Any:
-        """The value with every intrinsic function evaluated and `AWS::NoValue` left out. Raises TemplateError."""
+        """Return the value with every intrinsic function evaluated and `AWS::NoValue` left out.
+
+        Raises TemplateError.
+        """
         if isinstance(value, dict):
             if len(value) == 1:
                 name, argument = next(iter(value.items()))
@@ -109,7 +112,7 @@ class Resolver:
         return value
 
     def ref(self, name: str) -> Any:
-        """What `!Ref name` is."""
+        """Return the value of `!Ref name`."""
         if name == "AWS::NoValue":
             return NO_VALUE
         if name in self._pseudo:
@@ -119,7 +122,7 @@ class Resolver:
         return self._ref(name)
 
     def condition(self, name: str) -> bool:
-        """Whether the named condition holds."""
+        """Return whether the named condition holds."""
         if name not in self._conditions:
             raise TemplateError(f"the condition {name} is not defined")
         return bool(self.resolve(self._conditions[name]))
@@ -152,5 +155,5 @@ def _parameter(name: str, spec: Mapping[str, Any], given: Mapping[str, str]) -> 
 
 
 def _text(value: Any) -> str:
-    """Values as CloudFormation writes them: booleans in lower case."""
+    """Return a value as CloudFormation writes it: booleans in lower case."""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,6 +1,6 @@
-"""The development token issuer: OpenID Connect discovery, keys, and tokens for whoever asks on this machine.
+"""The development token issuer: OpenID Connect discovery, keys, and tokens for anybody who asks on this machine.
 
-It stands where a user pool stands in the cloud. Its key is kept in the state folder, so that tokens survive a restart.
+It takes the place of a user pool in the cloud. Its key is kept in the state folder, so that tokens survive a restart.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LIFETIME_MAX_SECONDS = 30 * 24 * 3600
 
 
 class Issuer:
-    """Signs tokens as `url`. Make one per process; all that share a folder share the key."""
+    """Signs tokens as `url`. Create one per process; all that share a folder share the key."""
 
     def __init__(self, folder: Path, url: str) -> None:
         self.url = url
@@ -34,7 +34,10 @@ class Issuer:
         self.public_key = self._key.public_key()
 
     def sign(self, claims: Mapping[str, Any], *, now: datetime, lifetime_seconds: int = LIFETIME_SECONDS) -> str:
-        """A token with these claims, valid from `now`. Issuer, audience and times are this issuer's to say."""
+        """Return a token with these claims, valid from `now`.
+
+        The issuer, audience and times are set here, whatever the claims.
+        """
         if not 0 < lifetime_seconds <= LIFETIME_MAX_SECONDS:
             raise ValueError(f"a token lives 1 to {LIFETIME_MAX_SECONDS} seconds")
         own = {
@@ -48,7 +51,7 @@ class Issuer:
         return jwt.encode({**claims, **own}, self._key, algorithm=ALGORITHM, headers={"kid": KEY_ID})
 
     def discovery(self) -> dict[str, Any]:
-        """The document of OpenID Connect Discovery 1.0."""
+        """Return the document of OpenID Connect Discovery 1.0."""
         return {
             "issuer": self.url,
             "jwks_uri": f"{self.url}/jwks.json",
@@ -59,11 +62,11 @@ class Issuer:
         }
 
     def jwks(self) -> dict[str, Any]:
-        """The public key (RFC 7517)."""
+        """Return the public key (RFC 7517)."""
         return {"keys": [RSAAlgorithm.to_jwk(self.public_key, as_dict=True) | {"kid": KEY_ID, "use": "sig"}]}
 
     def answer(self, body: bytes, *, now: datetime) -> tuple[int, dict[str, Any]]:
-        """Status and answer of `POST /token` with `{"claims": {...}, "expires_in_seconds"?: 3600}`."""
+        """Return status and answer of `POST /token` with `{"claims": {...}, "expires_in_seconds"?: 3600}`."""
         try:
             wish = json.loads(body)
             claims = wish["claims"]

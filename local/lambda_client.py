@@ -1,4 +1,4 @@
-"""Invoking a function of a group from another process, waiting in a thread (`Invoker`) or on a loop (`SandboxPool`)."""
+"""Invokes a function of a group from another process: waiting in a thread (`Invoker`) or on a loop (`SandboxPool`)."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from local.model import Function
 from local.sandbox import HEADER, frame, read_frame
 
 CONNECT_GRACE_SECONDS = 30.0
-"""How long a client waits for a sandbox: at the start the functions are still being imported."""
+"""How long a client waits for a sandbox. At the start the functions are still being imported."""
 
 
 class FunctionError(Exception):
-    """The function did not answer: it raised, crashed, or ran out of time. `kind` is what Lambda calls it."""
+    """The function did not answer: it raised, crashed or ran out of time. `kind` is Lambda's name for the error."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(f"{kind}: {message}")
@@ -35,12 +35,15 @@ class FunctionTimeout(FunctionError):
 
 
 class NoSandbox(FunctionError):
-    """Every sandbox stayed busy: what Lambda calls being throttled."""
+    """Every sandbox stayed busy, which Lambda calls throttling."""
 
 
 class Invoker:
-    """Up to `size` connections to a group's sandboxes for threads, the last used first: so the sandboxes that are warm
-    stay warm, and the others sleep. Safe to use from several threads."""
+    """Up to `size` connections to a group's sandboxes, for use by threads.
+
+    The one used last is used first, so that warm sandboxes stay warm and the others sleep. Safe to use from several
+    threads.
+    """
 
     def __init__(self, path: Path, size: int) -> None:
         self._path = path
@@ -48,7 +51,7 @@ class Invoker:
         self._idle: list[tuple[socket.socket, int]] = []
 
     def invoke(self, function: Function, event: Any, request_id: str) -> Any:
-        """Invokes a function and returns its answer; waits for a free sandbox. Raises FunctionError."""
+        """Invokes a function and returns its answer, after waiting for a free sandbox. Raises FunctionError."""
         with self._slots:
             connection, pid = self._connection(function)
             try:
@@ -82,7 +85,10 @@ class Invoker:
 
 
 def _is_over(connection: socket.socket) -> bool:
-    """Whether the sandbox behind an idle connection is gone: one that lives says nothing unasked."""
+    """Whether the sandbox behind an idle connection is gone.
+
+    A live one sends nothing unless asked, so a readable socket is a closed one.
+    """
     readable, _, _ = select.select([connection], [], [], 0)
     return bool(readable)
 
@@ -113,7 +119,10 @@ class _Connection:
 
 
 class SandboxPool:
-    """Up to `size` connections to a group's sandboxes, the last used first, so that light traffic stays warm."""
+    """Up to `size` connections to a group's sandboxes.
+
+    The one used last is used first, so that light traffic stays warm.
+    """
 
     def __init__(self, path: Path, size: int) -> None:
         self._path = path
@@ -121,7 +130,7 @@ class SandboxPool:
         self._idle: list[_Connection] = []
 
     async def invoke(self, function: Function, event: Any, request_id: str, timeout_seconds: float) -> Any:
-        """Invokes a function and returns its answer; waits for a free sandbox. Raises FunctionError."""
+        """Invokes a function and returns its answer, after waiting for a free sandbox. Raises FunctionError."""
         try:
             await asyncio.wait_for(self._slots.acquire(), timeout_seconds)
         except TimeoutError:
@@ -168,7 +177,7 @@ class SandboxPool:
             raise FunctionError("Runtime.ExitError", f"{function.name} ended before it answered") from problem
 
     def close(self) -> None:
-        """Closes the connections that nobody uses."""
+        """Closes the connections that are idle."""
         while self._idle:
             self._idle.pop().writer.close()
 

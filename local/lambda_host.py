@@ -25,9 +25,9 @@ from local.sandbox import GUARD, LoadedFunction, serve
 
 BACKLOG = 256
 PRELOADED = ("boto3", "jinja2", "pg8000", "sqlalchemy.dialects.postgresql.pg8000", "urllib3", "holdfast.runtime")
-"""What nearly every sandbox would import at its first event; imported before the forks, it is paid and held once."""
+"""Modules that nearly every sandbox would import at its first event. Imported before the forks, they cost only once."""
 DESCRIBED_SERVICES = ("sqs", "secretsmanager", "events", "sesv2")
-"""AWS services that the functions talk to: reading botocore's descriptions of them takes longer than an order."""
+"""AWS services that the functions call. Reading botocore's descriptions of them takes longer than an order does."""
 
 
 class Host:
@@ -38,7 +38,7 @@ class Host:
         self._functions = functions
         self._count = sandboxes
         self._running: set[int] = set()
-        # Sandboxes watch the reading end; it reads as closed once this process is gone, whatever ended it.
+        # Sandboxes watch the reading end. It reads as closed once this process is gone, whatever ended it.
         self._lifeline, self._held = os.pipe()
 
     def run(self) -> None:
@@ -73,7 +73,7 @@ class Host:
             serve(self._listener, self._lifeline, self._functions)
             code = 0
         finally:
-            # Not sys.exit: the parent's exit handlers and buffers are not this process's to run.
+            # Not sys.exit: this process must not run the parent's exit handlers or flush its buffers.
             os._exit(code)
 
 
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--sandboxes", type=int, required=True)
     parser.add_argument("--logs", type=Path, required=True)
     options = parser.parse_args(arguments)
-    # Bound first: clients that connect while the functions are imported wait instead of failing.
+    # Bind first, so that clients that connect during the imports wait instead of failing.
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(options.socket))
     listener.listen(BACKLOG)
@@ -102,15 +102,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     GUARD.install()
     functions = Plan.load(options.plan).groups()[options.group]
     loaded = {function.name: LoadedFunction.load(function, options.logs) for function in functions}
-    # What exists now stays shared between the forks: the collector would write into it otherwise.
+    # Keep what exists now shared between the forks: otherwise the garbage collector would write to it.
     gc.collect()
     gc.freeze()
     Host(listener, loaded, options.sandboxes).run()
 
 
 def _read_descriptions() -> None:
-    """Makes a client of each service, for what botocore's session remembers of it; none has connected to anything."""
-    with suppress(Exception):  # whoever needs one finds out what is wrong
+    """Creates a client of each service, so that botocore's session has its description cached.
+
+    None of them connects to anything.
+    """
+    with suppress(Exception):  # whoever needs one will find out what is wrong
         client: Any = importlib.import_module("boto3").client
         for service in DESCRIBED_SERVICES:
             client(service)

@@ -1,7 +1,7 @@
 """Starts a program as a child that cannot outlive its parent, with the rights that it needs and no more.
 
-Run as a script by `command()`: it changes who the process is, asks the kernel to signal it when the parent dies, and
-then becomes the program, so that no process of its own stays behind. It must work with `python -I -S`: standard
+Run as a script by `command()`: it changes the identity of the process, asks the kernel to signal it when the parent
+dies, and then becomes the program, so that no extra process stays behind. It must work with `python -I -S`: standard
 library only.
 """
 
@@ -21,14 +21,14 @@ NOBODY_ID = 65534
 
 
 class Identity(StrEnum):
-    """Who the program runs as."""
+    """The identity that the program runs with."""
 
     CALLER = "caller"
-    """Whoever started us."""
+    """The user who started this process."""
     NAMESPACE = "namespace"
-    """Outside still root, inside a user namespace an ordinary user: PostgreSQL refuses to run as root."""
+    """Still root outside, but an ordinary user inside a user namespace, because PostgreSQL refuses to run as root."""
     NOBODY = "nobody"
-    """The user nobody; needs folders that nobody may enter."""
+    """The user nobody, who needs folders that nobody may enter."""
 
 
 def command(
@@ -38,9 +38,9 @@ def command(
     folder: Path | None = None,
     death_signal: signal.Signals = signal.SIGTERM,
 ) -> list[str]:
-    """The command line that runs `program` tied to the life of the calling *thread* (that is how Linux counts it).
+    """Return the command line that runs `program` tied to the life of the calling *thread*, as Linux counts it.
 
-    With `folder` the program is refused, with a reason on stderr, unless it can write there.
+    With `folder`, the program is refused with a reason on stderr unless it can write there.
     """
     options = ["--identity", identity, "--death-signal", str(int(death_signal)), "--parent", str(os.getpid())]
     if folder is not None:
@@ -50,7 +50,7 @@ def command(
 
 def _become(identity: Identity) -> None:
     if identity is Identity.NAMESPACE:
-        user, group = os.geteuid(), os.getegid()  # inside the namespace they read as nobody's until mapped
+        user, group = os.geteuid(), os.getegid()  # inside the namespace they read as nobody's until they are mapped
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.unshare(CLONE_NEWUSER) != 0:
             code = ctypes.get_errno()
@@ -65,7 +65,10 @@ def _become(identity: Identity) -> None:
 
 
 def die_with_parent(parent: int, death_signal: int) -> None:
-    """Asks the kernel (Linux alone can) to send `death_signal` when the parent is gone. Raises OSError if it is."""
+    """Asks the kernel to send `death_signal` when the parent is gone, which only Linux can.
+
+    Raises OSError if it is gone already.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
     if os.getppid() != parent:
@@ -73,7 +76,7 @@ def die_with_parent(parent: int, death_signal: int) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Becomes the program named after `--`; exits with 126 and one sentence when that is impossible."""
+    """Becomes the program named after `--`. Exits with 126 and one sentence when that is impossible."""
     parser = argparse.ArgumentParser(prog="launch")
     parser.add_argument("--identity", type=Identity, default=Identity.CALLER)
     parser.add_argument("--death-signal", type=int, default=int(signal.SIGTERM))
@@ -83,7 +86,7 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     try:
         _become(options.identity)
-        # After the change of identity: a change of credentials clears the setting.
+        # After the change of identity, because a change of credentials clears this setting.
         die_with_parent(options.parent, options.death_signal)
         if options.folder is not None:
             os.chdir(options.folder)

@@ -1,4 +1,4 @@
-"""The ledger of the local system's stock, replayed from its first movement."""
+"""Replays the ledger of the local system's stock from its first movement."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from local.system import LocalSystem
 
 
 def check(system: LocalSystem) -> tuple[list[str], bool]:
-    """What the replay found, in words, and whether every level agrees with its movements."""
+    """Return the findings of the replay as text, and whether every level agrees with its movements."""
     begin = time.monotonic()
     with runtime_of(system) as runtime:
         found = check_ledger(runtime, lambda: datetime.now(UTC), lambda: 1.0, whole=True)

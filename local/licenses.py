@@ -1,4 +1,4 @@
-"""docs/third-party.md: every package that is deployed, its pinned version and its license, from its own metadata.
+"""Renders docs/third-party.md: every deployed package, with its pinned version and the license from its own metadata.
 
 python -m local.licenses    write it anew, after `make lock`
 """
@@ -40,7 +40,7 @@ in [NOTICE](../NOTICE). What only development needs is in `requirements-*.txt`.
 
 
 def pinned() -> dict[tuple[str, str], set[str]]:
-    """(name, version) of every deployed package, with the layers and functions that carry it."""
+    """Return (name, version) of every deployed package, with the layers and functions that carry it."""
     found: dict[tuple[str, str], set[str]] = {}
     for lock in sorted([*ROOT.glob("layers/*/requirements.txt"), *ROOT.glob("functions/*/requirements.txt")]):
         for name, version in _PIN.findall(lock.read_text(encoding="utf-8")):
@@ -49,7 +49,10 @@ def pinned() -> dict[tuple[str, str], set[str]]:
 
 
 def license_of(name: str) -> str:
-    """What the installed package says its license is, in a word; ``unknown`` when it is not installed or silent."""
+    """Return the license that the installed package declares, as a short name.
+
+    ``unknown`` when it is not installed or declares none.
+    """
     try:
         about = metadata(name)
     except PackageNotFoundError:
@@ -70,7 +73,7 @@ def _said(expression: list[str] | None, classifiers: list[str] | None, text: lis
 
 
 def page() -> str:
-    """The page as it is committed."""
+    """Return the page as it is committed."""
     rows = [
         f"| {name} | {version} | {license_of(name)} | {', '.join(f'`{place}`' for place in sorted(places))} |"
         for (name, version), places in sorted(pinned().items())

@@ -1,6 +1,6 @@
-"""What the template says, as plain values: the functions with their triggers, and the resources that they use.
+"""The template as plain values: the functions with their triggers, and the resources that they use.
 
-The values travel to the processes of the local system as JSON (`dump`, `load`), so that the template is read once.
+The values travel to the processes of the local system as JSON (`dump`, `load`), so that the template is read only once.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """Actions that a role allows, and the patterns of the resources that it allows them on."""
+    """Actions that a role allows, and the patterns of the resources on which it allows them."""
 
     actions: tuple[str, ...]
     resources: tuple[str, ...]
@@ -74,7 +74,7 @@ class Function:
 
     @property
     def arn(self) -> str:
-        """Its Amazon resource name in the account of the emulation."""
+        """Its ARN in the account of the emulation."""
         return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{self.logical_id}"
 
 
@@ -91,7 +91,7 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """An EventBridge rule: which events of a bus go to which queues (by their ARNs)."""
+    """An EventBridge rule: which events of a bus go to which queues, by their ARNs."""
 
     name: str
     bus: str
@@ -101,7 +101,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A queue that gets what is published to a topic, raw or in SNS's envelope."""
+    """A queue that receives what is published to a topic, raw or in SNS's envelope."""
 
     topic_arn: str
     queue_arn: str
@@ -110,7 +110,7 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """The AWS resources that the emulation makes, by their physical names. Secrets carry their first value."""
+    """The AWS resources that the emulation creates, by their physical names. Secrets have their first value."""
 
     queues: tuple[Queue, ...]
     buses: tuple[str, ...]
@@ -125,7 +125,7 @@ class Resources:
 
 @dataclass(frozen=True, slots=True)
 class JwtSettings:
-    """What the JWT authorizer asks of a token."""
+    """What the JWT authorizer requires of a token."""
 
     issuer: str
     audiences: tuple[str, ...]
@@ -140,10 +140,10 @@ class Plan:
     jwt: JwtSettings
 
     def groups(self) -> dict[str, tuple[Function, ...]]:
-        """Functions that something triggers, by environment: equal environments share a group.
+        """The functions that something triggers, grouped by environment.
 
-        Settings are read from the environment once a process, so only equal environments can share one. A group is
-        named after its database user.
+        Settings are read from the environment once per process, so only functions with equal environments can share
+        one. A group is named after its database user.
         """
         members: dict[tuple[tuple[str, str], ...], list[Function]] = {}
         for function in self.functions:
@@ -156,7 +156,7 @@ class Plan:
         return named
 
     def dump(self, path: Path) -> None:
-        """Writes the plan, readable by its owner alone: environments hold passwords."""
+        """Writes the plan, readable by its owner alone, because environments hold passwords."""
         path.touch(mode=0o600)
         path.write_text(json.dumps(asdict(self)))
 

@@ -1,7 +1,7 @@
-"""Objects of the AWS emulation that outlive it: the database remembers files of cold storage, so they have to be there.
+"""Keeps the objects of the AWS emulation beyond its life, because the database refers to files of cold storage.
 
-The emulation keeps objects in memory. Whatever is put into a bucket is written to a folder before the caller hears that
-it was, and laid back into the emulation when it starts.
+The emulation keeps objects in memory. Whatever is put into a bucket is written to a folder before the caller gets the
+answer, and put back into the emulation when it starts.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from typing import Any
 from urllib.parse import unquote
 
 _S3 = "/s3/aws4_request"
-"""What a signature for S3 says of itself."""
+"""The scope by which a signature for S3 can be recognized."""
 
 
 class KeptObjects:
-    """Around the emulation's application: objects that were put are files, objects that were deleted are none."""
+    """Wraps the emulation's application: objects that are put are kept as files, until they are deleted."""
 
     def __init__(self, application: Callable[..., Iterable[bytes]], folder: Path) -> None:
         self._application = application
         self._folder = folder.resolve()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Answer as the emulation does, once the folder has what it has."""
+        """Answer as the emulation does, once the folder agrees with it."""
         method, at = environ["REQUEST_METHOD"], self._file_of(environ)
         if at is None or method not in ("PUT", "DELETE"):
             return self._application(environ, start_response)
@@ -58,7 +58,7 @@ class KeptObjects:
 
 
 def lay_back(client: Any, folder: Path, buckets: Iterable[str]) -> None:
-    """Put what the folder has into the emulation's buckets."""
+    """Put the objects in the folder back into the emulation's buckets."""
     for bucket in buckets:
         for file in sorted((folder / bucket).rglob("*")):
             if file.is_file() and not file.name.startswith("."):

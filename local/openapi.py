@@ -3,8 +3,8 @@
 python -m local.openapi           write functions/api_docs/openapi.json
 python -m local.openapi --check   fail when the committed document is not the current one
 
-Answers are declared beside each route (holdfast.web.routes) by the name of a model of holdfast.web.views; here those
-models become schemas, so that no function carries them.
+Answers are declared beside each route (holdfast.web.routes) by the name of a model of holdfast.web.views. Here those
+models become schemas, so that no function has to carry them.
 """
 
 from __future__ import annotations
@@ -23,12 +23,15 @@ from holdfast.web.views import ANSWERS
 ROOT: Final = Path(__file__).resolve().parent.parent
 DOCUMENT: Final = ROOT / "functions" / "api_docs" / "openapi.json"
 _REF: Final = "#/components/schemas/{model}"
-# Powertools adds them to every document; holdfast.web tells errors in a form of its own.
+# Powertools adds these to every document, but holdfast.web reports errors in a form of its own.
 _FOREIGN: Final = ("HTTPValidationError", "ValidationError", "ResponseValidationError")
 
 
 def merged() -> dict[str, Any]:
-    """The document, from every function that has a resolver. Raises ValueError for two schemas of one name."""
+    """Return the document, merged from every function that has a resolver.
+
+    Raises ValueError for two schemas of the same name.
+    """
     document: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {
@@ -72,7 +75,7 @@ def _add_schemas(known: dict[str, Any], more: dict[str, Any]) -> None:
 
 
 def _tidy(operation: dict[str, Any]) -> None:
-    """Takes out what Powertools assumes and the function never answers, and names headers as they are written."""
+    """Remove what Powertools assumes and the function never answers, and spell header names as they are sent."""
     operation["responses"] = {
         status: answer
         for status, answer in sorted(operation["responses"].items())
@@ -93,12 +96,12 @@ def _load(folder: Path) -> Any:
 
 
 def text() -> str:
-    """The document as it is committed."""
+    """Return the document as it is committed."""
     return json.dumps(merged(), indent=2) + "\n"
 
 
 def main() -> int:
-    """Write or check; the exit status says whether the committed document is current."""
+    """Write or check the document. The exit status says whether the committed document is current."""
     current = text()
     if "--check" in sys.argv[1:]:
         if not DOCUMENT.exists() or DOCUMENT.read_text() != current:

@@ -1,7 +1,7 @@
 """Pages of the local system beside the API: a landing page, interactive documentation, the token issuer.
 
-None of them exists in the cloud. They answer requests for this machine's own names only, so that a page of some other
-site cannot have a browser fetch tokens from here.
+None of them exists in the cloud. They answer only requests for this machine's own names, so that a page of another site
+cannot make a browser fetch tokens from here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from local.system import LocalSystem
 Page = tuple[int, Headers, bytes]
 
 _CHECK_ADDRESS = Path(__file__).with_name("check_address.html")
-"""Where the link of an address review leads: what a storefront has to offer, in small."""
+"""The page that the link of an address review leads to: a minimal version of what a storefront would offer."""
 _HOSTS = ("127.0.0.1", "localhost", "host.docker.internal")
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 3rem auto; padding: 0 1rem; color: #1d2733 }
@@ -47,7 +47,7 @@ class Pages:
         }
 
     def answer(self, method: str, path: str, host: str, body: bytes) -> Page | None:
-        """The page, or None where there is none."""
+        """Return the page, or None where there is none."""
         if host.rpartition(":")[0] not in _HOSTS and host not in _HOSTS:
             return None
         if method == "POST" and path == "/issuer/token":

@@ -13,19 +13,19 @@ ROLES = ("customer", "guest", *STAFF)
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """What the seed made, as far as the local system needs to know it."""
+    """What the seed created, as far as the local system needs to know it."""
 
     organization_id: str
     publishable_key: str
     endpoint_key: str
     sku: str
     subjects: Mapping[str, str]
-    """Token subject of `customer` and of each staff role."""
+    """The token subject of `customer` and of each staff role."""
     customer_email: str
 
     @classmethod
     def of(cls, seeded: Any) -> Shop:
-        """Reads the attributes of the same names off a seed's result."""
+        """Reads the attributes of the same names from a seed's result."""
         return cls(
             organization_id=str(seeded.organization_id),
             publishable_key=str(seeded.publishable_key),
@@ -36,7 +36,10 @@ class Shop:
         )
 
     def claims(self, role: str, *, subject: str | None = None, organization_id: str | None = None) -> dict[str, str]:
-        """Claims of a person with a role (one of ROLES) in an organization. Raises ValueError for another role."""
+        """Return the claims of a person with a role (one of ROLES) in an organization.
+
+        Raises ValueError for another role.
+        """
         if role not in ROLES:
             raise ValueError(f"{role!r} is no role: choose one of {', '.join(ROLES)}")
         kind = "staff" if role in STAFF else role

@@ -1,7 +1,7 @@
-"""What a function may ask of AWS: its role in template.yaml, held against every call that its code makes here.
+"""What a function may ask of AWS: checks every AWS call that its code makes here against its role in template.yaml.
 
 The emulation knows no IAM. So a call is judged before it leaves the function's process, and refused as AWS would refuse
-it: what works here does not fail for a missing permission there. Keys, networks and the policies of resources are not
+it: what works here does not fail in the cloud for a missing permission. Keys, networks and resource policies are not
 judged; tests/architecture/test_permissions.py compares roles and code in full.
 """
 
@@ -17,13 +17,14 @@ from local.model import ACCOUNT, REGION, Function, Permission
 
 DENIED: Final = "AccessDeniedException"
 REFUSED: Final = "is not authorized to perform:"
-"""What IAM writes when it refuses, and what a log is searched for."""
+"""The words of IAM's refusal, which a log can be searched for."""
 STANDS_IN: Final = {"s3:GetObject": "lambda:InvokeFunction"}
-"""An order out of cold storage is read in the asking function's own process here; there, by the function asked."""
+"""Actions that stand in for others. Here, an order in cold storage is read in the process of the function that asks; in
+the cloud, by the function that it invokes."""
 
 
 class UnknownCall(LookupError):
-    """The code makes a call of AWS that CALLS does not list: say there what it needs."""
+    """The code makes an AWS call that CALLS does not list. Say there what it needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ def _arn(service: str, name: object, *, account: str = ACCOUNT) -> str:
 
 
 def _named(service: str, parameter: str, prefix: str = "") -> Callable[[Mapping[str, Any]], list[str]]:
-    """The resource whose name, address or Amazon resource name is the value of a parameter."""
+    """Return a function from parameters to the resource whose name, URL or ARN one of them holds."""
 
     def resources(parameters: Mapping[str, Any]) -> list[str]:
         value = str(parameters[parameter])
@@ -83,17 +84,20 @@ CALLS: Final[Mapping[tuple[str, str], Call]] = {
     ("s3", "GetObject"): Call(("s3:GetObject",), _object),
     ("s3", "PutObject"): Call(("s3:PutObject",), _object),
     ("secretsmanager", "GetSecretValue"): Call(("secretsmanager:GetSecretValue",), _secret),
-    # A whole mail as raw content is SendRawEmail to IAM, whatever the operation is called.
+    # For IAM a mail with raw content is SendRawEmail, whatever the operation is called.
     ("sesv2", "SendEmail"): Call(("ses:SendEmail", "ses:SendRawEmail"), _sender),
     ("sns", "Publish"): Call(("sns:Publish",), _named("sns", "TopicArn")),
     ("sqs", "SendMessage"): Call(("sqs:SendMessage",), _QUEUE),
     ("sqs", "SendMessageBatch"): Call(("sqs:SendMessage",), _QUEUE),
 }
-"""Every call of AWS that the product makes, by botocore's names of service and operation."""
+"""Every AWS call that the product makes, by botocore's names of service and operation."""
 
 
 def refusal(function: Function, service: str, operation: str, parameters: Mapping[str, Any]) -> str | None:
-    """Why the function's role does not allow a call, in the words of IAM; `None` if it does. Raises UnknownCall."""
+    """Return why the function's role does not allow a call, in the words of IAM, or `None` if it does.
+
+    Raises UnknownCall.
+    """
     call = CALLS.get((service, operation))
     if call is None:
         raise UnknownCall(f"{service} {operation}: list it in local/permissions.py")
@@ -114,16 +118,16 @@ def _allowed(permissions: Sequence[Permission], action: str, resource: str) -> b
 
 
 class Guard:
-    """Judges the calls of one process, on behalf of the function that works in it just now."""
+    """Judges the calls of one process, on behalf of the function that is working in it."""
 
     def __init__(self) -> None:
         self.function: Function | None = None
 
     def install(self) -> None:
-        """Put the guard before every call of every client that botocore makes in this process."""
+        """Put the guard before every call of every client that botocore creates in this process."""
         from botocore.client import BaseClient  # noqa: PLC0415 (0.1 s of imports)
 
-        client: Any = BaseClient  # what all calls go through is not in its stubs
+        client: Any = BaseClient  # its stubs do not have the method that all calls go through
         sends = client._make_api_call  # noqa: SLF001 (botocore has no other place before the retries)
 
         def judged(of: Any, operation: str, parameters: Mapping[str, Any]) -> Any:
@@ -139,7 +143,7 @@ class Guard:
             return
         refused = refusal(self.function, service, operation, parameters)
         if refused is not None:
-            # Some callers go on without what they asked for, so the log says it too.
+            # Some callers go on without what they asked for, so the refusal is logged too.
             sys.stderr.write(f"{refused}\n")
             answer: Any = {
                 "Error": {"Code": DENIED, "Message": refused},

@@ -1,4 +1,4 @@
-"""SQS event sources: receives batches, invokes the function, deletes what succeeded.
+"""SQS event sources: each receives batches, invokes the function and deletes what succeeded.
 
 What failed is left alone: it comes back after the queue's visibility timeout, and goes to the dead-letter queue after
 its last attempt, exactly as in the cloud.
@@ -21,19 +21,19 @@ from local.model import REGION, Function, QueueSource
 WAIT_SECONDS = 20
 RECEIVE_MAX_MESSAGES = 10
 CONCURRENCY_MAX = 4
-"""Batches at once of one queue on this machine, whatever the template allows in the cloud."""
+"""How many batches of one queue are handled at once on this machine, whatever the template allows in the cloud."""
 ERROR_PAUSE_SECONDS = 1.0
 SCHEDULE_SANDBOXES = 1
 
 
 def concurrency_of(functions: Sequence[Function]) -> int:
-    """How many sandboxes a group's queues and schedules may keep busy at once."""
+    """Return how many sandboxes the queues and schedules of a group may keep busy at once."""
     batches = sum(min(CONCURRENCY_MAX, queue.max_concurrency) for function in functions for queue in function.queues)
     return batches + sum(SCHEDULE_SANDBOXES for function in functions for _ in function.schedules)
 
 
 def records(source: QueueSource, messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Received messages as the records of a Lambda event."""
+    """Return received messages as the records of a Lambda event."""
     return [
         {
             "messageId": message["MessageId"],
@@ -59,9 +59,9 @@ def records(source: QueueSource, messages: Sequence[dict[str, Any]]) -> list[dic
 
 
 def failed_ids(answer: Any, message_ids: Sequence[str]) -> set[str]:
-    """Which messages the function's answer reports as failed.
+    """Return which messages the function's answer reports as failed.
 
-    An empty answer means none; one that is malformed, or names a message that was not in the batch, means all of them
+    An empty answer means none. One that is malformed, or names a message that was not in the batch, means all of them
     (AWS Lambda, "Reporting batch item failures").
     """
     if not answer:
@@ -86,7 +86,7 @@ class Poller:
     activity: Activity
 
     def run(self) -> None:
-        """Polls until stopped; then waits for the batches that are being handled."""
+        """Polls until stopped, then waits for the batches that are being handled."""
         limit = max(
             1, min(self.source.max_concurrency, self.function.max_concurrency or CONCURRENCY_MAX, CONCURRENCY_MAX)
         )
@@ -97,7 +97,7 @@ class Poller:
 
         with ThreadPoolExecutor(limit, thread_name_prefix=self.function.name) as pool:
             while not self.stop.is_set():
-                free.acquire()  # nothing is received that nobody would handle at once
+                free.acquire()  # receive nothing that could not be handled at once
                 messages = self._receive()
                 if messages and not self.stop.is_set():
                     pool.submit(self._handle, messages).add_done_callback(finished)

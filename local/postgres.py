@@ -1,10 +1,10 @@
 """A real PostgreSQL for the local system and for the tests.
 
-The server that DATABASE_URL names, else an embedded one: it listens on a free port of 127.0.0.1 only, wants a password
-(scram-sha-256) and ends with the process that started it.
+It is the server that DATABASE_URL names, or an embedded one, which listens on a free port of 127.0.0.1 only, requires a
+password (scram-sha-256) and ends with the process that started it.
 
-The roles: `postgres` is the cluster's superuser and used for administration alone. `holdfast_master` owns databases
-and may create roles, as the master user of a managed cluster does; migrations run as it.
+The roles: `postgres` is the cluster's superuser and used for administration alone. `holdfast_master` owns databases and
+may create roles, as the master user of a managed cluster does; migrations run as it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a database is and how to log in."""
+    """The address of a database and how to log in."""
 
     host: str
     port: int
@@ -56,7 +56,7 @@ class Address:
     password: str = field(repr=False)
     database: str
     may_encrypt: bool = False
-    """Whether to ask for TLS: an embedded server has none, and getting ready for it takes longer than all the rest."""
+    """Whether to ask for TLS. An embedded server has none, and preparing for it takes longer than everything else."""
 
     @property
     def url(self) -> str:
@@ -82,7 +82,7 @@ class Address:
         )
 
     def connect(self) -> pg8000.native.Connection:
-        """A plain connection; the caller closes it."""
+        """Return a plain connection, which the caller closes."""
         return pg8000.native.Connection(
             self.user,
             host=self.host,
@@ -94,7 +94,7 @@ class Address:
         )
 
     def execute(self, *statements: str) -> list[list[Any]]:
-        """Runs statements one by one on a connection of their own, each committed; returns the last one's rows."""
+        """Runs statements one by one on a connection of their own, each committed. Returns the rows of the last one."""
         connection = self.connect()
         try:
             rows: list[list[Any]] = []
@@ -107,7 +107,7 @@ class Address:
 
 @dataclass(slots=True)
 class Server:
-    """A PostgreSQL that runs, ours or somebody's. `admin` may create databases and roles."""
+    """A running PostgreSQL, embedded or not. `admin` may create databases and roles."""
 
     admin: Address
     master: Address
@@ -115,7 +115,7 @@ class Server:
     version: str = ""
     relaunch: Callable[[], subprocess.Popen[bytes]] | None = field(default=None, repr=False)
     log: Path | None = None
-    """Where an embedded server writes what happens to it."""
+    """The log file of an embedded server."""
 
     @property
     def is_embedded(self) -> bool:
@@ -123,7 +123,7 @@ class Server:
         return self.process is not None
 
     def create_database(self, name: str, *, template: str | None = None) -> Address:
-        """Creates a database, empty or as a copy of `template` (20 to 60 ms); returns its address as the master.
+        """Creates a database, empty or as a copy of `template` (20 to 60 ms). Returns its address as the master.
 
         Nobody may be connected to the template meanwhile.
         """
@@ -132,11 +132,11 @@ class Server:
         return self.master_of(name)
 
     def master_of(self, database: str) -> Address:
-        """The master's address of a database."""
+        """Return the master's address of a database."""
         return replace(self.master, database=database)
 
     def drop_database(self, name: str) -> None:
-        """Drops a database with whoever is still connected; a missing one is fine."""
+        """Drops a database and disconnects whoever uses it. A missing one is fine."""
         self.admin.execute(f"DROP DATABASE IF EXISTS {_identifier(name)} WITH (FORCE)")
 
     def has_database(self, name: str) -> bool:
@@ -144,15 +144,18 @@ class Server:
         return bool(self.admin.execute(f"SELECT 1 FROM pg_database WHERE datname = '{_identifier(name)}'"))
 
     def open_role(self, role: str, password: str) -> None:
-        """Lets a role that exists log in with `password`; creates nothing."""
+        """Lets an existing role log in with `password`. Does not create the role."""
         literal = password.replace("'", "''")
         self.admin.execute(f"ALTER ROLE {_identifier(role)} WITH LOGIN PASSWORD '{literal}'")
 
     def stop(self) -> None:
-        """Stops an embedded server (fast shutdown: clients are cut off, data is written); leaves another's alone."""
+        """Stops an embedded server (fast shutdown: clients are disconnected, data is written).
+
+        Leaves any other server alone.
+        """
         if self.process is None or self.process.poll() is not None:
             return
-        # What `pg_ctl stop` sends: fast, then immediate; the last resort loses nothing that was committed either.
+        # Fast, then immediate, as `pg_ctl stop` does. Even SIGKILL, the last resort, loses nothing that was committed.
         for ending in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
             self.process.send_signal(ending)
             with suppress(subprocess.TimeoutExpired):
@@ -160,8 +163,11 @@ class Server:
                 return
 
     def restart(self) -> None:
-        """Stops an embedded server at once (clients are cut off, nothing is written: it recovers from its log) and
-        starts it again at the same address. Raises PostgresUnavailable for a server of somebody else's."""
+        """Stops an embedded server immediately, and starts it again at the same address.
+
+        Clients are disconnected and nothing is written, so it recovers from its WAL. Raises PostgresUnavailable for a
+        server that is not embedded.
+        """
         if self.process is None or self.relaunch is None:
             raise PostgresUnavailable("only an embedded server can be restarted")
         self.process.send_signal(signal.SIGQUIT)
@@ -176,7 +182,7 @@ def _identifier(name: str) -> str:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on at this moment."""
+    """Return a TCP port of 127.0.0.1 that nobody is listening on at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -204,7 +210,7 @@ def _settings(port: int, *, durable: bool, extra: Mapping[str, str]) -> list[str
 def _start(program: list[str], admin: Address, log: Path) -> subprocess.Popen[bytes]:
     """Starts the server and waits until it answers. Raises PostgresUnavailable with the end of its log."""
     with log.open("ab") as output:
-        # A session of its own: Ctrl-C reaches the one who stops it in good order, not the server itself.
+        # A session of its own, so that Ctrl-C reaches the process that stops the server in good order, not the server.
         process = subprocess.Popen(
             program, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
@@ -223,7 +229,7 @@ def _start(program: list[str], admin: Address, log: Path) -> subprocess.Popen[by
 
 
 def kept_password(path: Path) -> str:
-    """The password in a file, made at random the first time; letters, digits, - and _."""
+    """Return the password in a file. It is generated the first time, from letters, digits, - and _."""
     if not path.exists():
         path.touch(mode=0o600)
         path.write_text(secrets.token_urlsafe(24))
@@ -250,7 +256,7 @@ def _start_embedded(folder: Path, *, durable: bool, extra: Mapping[str, str]) ->
     clear_stale_lock(data)
     failure: PostgresUnavailable | None = None
     for _ in range(PORT_ATTEMPTS):
-        # The next attempt takes another port, and time for leftovers of a killed server to notice and go.
+        # Each attempt uses another port, and leaves time for leftovers of a killed server to notice and go.
         admin = Address("127.0.0.1", free_port(), SUPERUSER, password, "postgres")
         program = [str(binaries / "postgres"), "-D", str(data), *_settings(admin.port, durable=durable, extra=extra)]
         launched = command(program, identity=identity, folder=folder, death_signal=signal.SIGINT)
@@ -275,11 +281,11 @@ def _start_embedded(folder: Path, *, durable: bool, extra: Mapping[str, str]) ->
 
 
 def start(folder: Path, *, durable: bool = True, settings: Mapping[str, str] | None = None) -> Server:
-    """Starts (or, with DATABASE_URL set, connects to) a PostgreSQL and returns it; the caller stops it.
+    """Starts a PostgreSQL, or connects to that of DATABASE_URL if set, and returns it. The caller stops it.
 
     `folder` keeps the data from one start to the next. `durable=False` is for tests: no fsync. `settings` are further
-    server parameters. Call it from a thread that lives as long as the server should: Linux ends the server with the
-    thread that started it. Raises PostgresUnavailable.
+    server parameters. Call it from a thread that lives as long as the server should, because Linux ends the server with
+    the thread that started it. Raises PostgresUnavailable.
     """
     if url := os.environ.get("DATABASE_URL"):
         admin = Address.parse(url)
@@ -293,7 +299,7 @@ def start(folder: Path, *, durable: bool = True, settings: Mapping[str, str] | N
 
 @contextmanager
 def running(folder: Path, *, durable: bool = True, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
-    """`start` as a context manager: stopped at its end."""
+    """`start` as a context manager: the server is stopped at the end."""
     server = start(folder, durable=durable, settings=settings)
     try:
         yield server

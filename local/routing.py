@@ -1,4 +1,4 @@
-"""Which function a request goes to: the most specific route wins, as in an HTTP API."""
+"""Finds the function for a request: the most specific route wins, as in an HTTP API."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DEFAULT = "$default"
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A route that fits a request, and what its path said."""
+    """A route that matches a request, with the parameters in its path."""
 
     function: Function
     route: Route
@@ -20,7 +20,7 @@ class Match:
 
     @property
     def route_key(self) -> str:
-        """`METHOD /path` as the template says it."""
+        """`METHOD /path` as the template writes it."""
         return DEFAULT if self.route.path == DEFAULT else f"{self.route.method} {self.route.path}"
 
 
@@ -39,7 +39,7 @@ class Router:
                 self._fixed[route.method, route.path] = Match(function, route, {})
 
     def match(self, method: str, path: str) -> Match | None:
-        """The route of a request, or None: a 404."""
+        """Return the route of a request, or None for a 404."""
         if found := self._fixed.get((method, path)):
             return found
         segments = tuple(path.strip("/").split("/"))
@@ -55,7 +55,7 @@ class Router:
 
 
 def _specificity(route: Route) -> tuple[int, int, int, int]:
-    """Sorts full paths before greedy ones, fixed segments before parameters, a method before ANY."""
+    """Sorts exact paths before greedy ones, fixed segments before parameters, and a method before ANY."""
     if route.path == DEFAULT:
         return (2, 0, 0, 0)
     segments = route.path.strip("/").split("/")

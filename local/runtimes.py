@@ -1,4 +1,4 @@
-"""A runtime for what is asked of a system from outside its functions: by a command, or of a database by its URL."""
+"""A runtime for use from outside the functions: by a command, or with a database named by its URL."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from local.system import ARCHIVE_BUCKET, ARCHIVE_KEY_SECRET, LocalSystem
 
 
 def runtime_over(database: Address, *, verify_tls: bool = False, settings: Mapping[str, str] | None = None) -> Runtime:
-    """A runtime that has this database, and nothing else but what ``settings`` name."""
+    """Return a runtime with this database and nothing else but what ``settings`` name."""
     return Runtime(
         settings_from(
             {
@@ -31,7 +31,7 @@ def runtime_over(database: Address, *, verify_tls: bool = False, settings: Mappi
 
 @contextmanager
 def runtime_of(system: LocalSystem, role: str = "holdfast_system") -> Iterator[Runtime]:
-    """A runtime of the running system, in the role of its schedules unless another is named."""
+    """Open a runtime of the running system, in the role of its schedules unless another is named."""
     settings = {
         "ARCHIVE_KEY_SECRET": ARCHIVE_KEY_SECRET,
         "ARCHIVE_BUCKET": ARCHIVE_BUCKET,

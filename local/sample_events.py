@@ -1,14 +1,14 @@
 """Sample events as the functions receive them, with webhooks signed at this moment.
 
-A static webhook cannot stay valid: Stripe's signature covers its time, and whoever verifies it refuses one older than
-300 seconds. The files under events/payment_webhooks are therefore answered with 401 as they are; this renders them
-fresh:
+A static webhook cannot stay valid: Stripe's signature covers its time, and a verifier refuses one that is older than
+300 seconds. The files under events/payment_webhooks are therefore answered with 401 as they are. This renders them with
+a fresh signature:
 
     python -m local.sample_events payment_webhooks/stripe_payment_intent_succeeded --secret whsec_... |
         sam local invoke PaymentWebhooksFunction --env-vars events/env.json --event -
 
 The signature is written from Stripe's documentation (https://docs.stripe.com/webhooks#verify-manually) and shares no
-code with the verifier that it is checked by.
+code with the verifier that checks it.
 """
 
 import argparse
@@ -26,19 +26,19 @@ DEFAULT_SECRET = "whsec_sample"  # noqa: S105 -- the secret of the samples; it g
 
 
 def names() -> list[str]:
-    """Every sample as `<function>/<case>`, sorted."""
+    """Return the name of every sample as `<function>/<case>`, sorted."""
     return sorted(path.relative_to(EVENTS).with_suffix("").as_posix() for path in EVENTS.glob("*/*.json"))
 
 
 def stripe_signature(body: bytes, *, secret: str, now: datetime) -> str:
-    """The `Stripe-Signature` of these raw bytes: HMAC-SHA256 over `{t}.{body}`, keyed with the whole secret."""
+    """Return the `Stripe-Signature` of these raw bytes: HMAC-SHA256 over `{t}.{body}`, keyed with the whole secret."""
     timestamp = int(now.timestamp())
     digest = hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
     return f"t={timestamp},v1={digest}"
 
 
 def render(name: str, *, now: datetime, secret: str = DEFAULT_SECRET) -> dict[str, Any]:
-    """The sample called `<function>/<case>`; a webhook that carries a signature gets a fresh one for `now` (aware).
+    """Return the sample called `<function>/<case>`. A webhook that has a signature gets a fresh one for `now` (aware).
 
     Raises LookupError when there is no such sample.
     """
@@ -54,7 +54,7 @@ def render(name: str, *, now: datetime, secret: str = DEFAULT_SECRET) -> dict[st
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints one sample, or the names of all; answers the exit status."""
+    """Prints one sample, or the names of all. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m local.sample_events", description="Renders a sample event.")
     parser.add_argument("name", nargs="?", help="<function>/<case>; without it, the names of all samples")
     parser.add_argument("--secret", default=DEFAULT_SECRET, help="webhook secret to sign with (default: %(default)s)")

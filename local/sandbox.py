@@ -1,11 +1,11 @@
 """One sandbox of a function group: a process that handles one event at a time, as a Lambda sandbox does.
 
-That is more than a likeness. Code written for Lambda may keep the event that it is at in module and class variables
+This is more than a likeness. Code written for Lambda may keep its current event in module and class variables
 (Powertools' resolver does), so two events in one process at once would see each other.
 
-The wire: a client connects, reads `{"pid"}`, and then sends requests and reads answers in turn, each a JSON text
-behind its length in four bytes. Request: function, event, request_id, timeout_seconds. Answer: either `payload`, or
-`error` with type and message.
+The wire: a client connects, reads `{"pid"}`, and then sends requests and reads answers in turn. Each is a JSON text
+preceded by its length in four bytes. Request: function, event, request_id, timeout_seconds. Answer: either `payload`,
+or `error` with type and message.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ HEADER = struct.Struct("!I")
 FRAME_MAX_BYTES = 64 * 1024 * 1024
 
 GUARD = Guard()
-"""Refuses what the role of the function at work does not allow."""
+"""Refuses what the role of the function that is working does not allow."""
 
 Handler = Callable[[Any, Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
 class LambdaContext:
-    """What Lambda hands a handler beside the event; the names are AWS's."""
+    """What Lambda passes to a handler besides the event; the names are AWS's."""
 
     function_name: str
     memory_limit_in_mb: int
@@ -54,13 +54,13 @@ class LambdaContext:
     client_context: None = None
 
     def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until the function is ended."""
+        """Return the milliseconds until the function is ended."""
         return max(0, int((self.deadline - time.monotonic()) * 1000))
 
 
 @dataclass(slots=True)
 class LoadedFunction:
-    """A function's handler, or the reason why it could not be imported; and where its output goes."""
+    """A function's handler, or the reason why it could not be imported, and where its output goes."""
 
     function: Function
     handler: Handler | None
@@ -92,7 +92,7 @@ def _import_handler(function: Function) -> Handler:
 
 
 def frame(message: Mapping[str, Any]) -> bytes:
-    """A message as it travels. Raises TypeError or ValueError when it has no JSON form."""
+    """Return a message as it travels. Raises TypeError or ValueError when it has no JSON form."""
     body = json.dumps(message, separators=(",", ":"), allow_nan=False).encode()
     return HEADER.pack(len(body)) + body
 
@@ -118,7 +118,7 @@ def _read(connection: socket.socket, length: int) -> bytes:
 
 
 def serve(listener: socket.socket, lifeline: int, functions: Mapping[str, LoadedFunction]) -> None:
-    """Serves one client after the other until the host's end of the lifeline closes."""
+    """Serves one client after another until the host's end of the lifeline closes."""
     listener.setblocking(False)
     waiting: list[socket.socket | int] = [listener, lifeline]
     while True:

@@ -1,7 +1,7 @@
-"""The demo shop: three warehouses, 200 products, one of them sold out, staff, a customer, and a few orders.
+"""The demo shop: three warehouses, 200 products (one of them sold out), staff, a customer and a few orders.
 
-It is opened as any shop is, by what a shop's file may say, and the orders are placed by the real checkout. Safe to run
-twice: a shop that is there is left as it is.
+It is opened as any shop is, from what a shop's file may say, and the orders are placed by the real checkout. Safe to
+run twice: a shop that exists is left as it is.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class SeedResult:
-    """What the local system prints and signs tokens for."""
+    """What the local system prints, and what it signs tokens for."""
 
     organization_id: UUID
     publishable_key: str
@@ -75,7 +75,7 @@ class SeedResult:
 
 
 def seed(system: LocalSystem, accounts: Sequence[Connected]) -> SeedResult:
-    """Make the demo shop unless it is there; its accounts at the gateways are brought up to date either way."""
+    """Create the demo shop unless it exists. Its accounts at the gateways are brought up to date either way."""
     engine = create_engine(system.database.url.replace("postgresql://", "postgresql+pg8000://"))
     now = datetime.now(UTC)
     try:
@@ -109,8 +109,8 @@ def seed(system: LocalSystem, accounts: Sequence[Connected]) -> SeedResult:
 
 
 def _organization(connection: Connection, now: datetime) -> None:
-    """What no shop's file says: the organization's id, which the samples in events/ carry, and a customer with a name.
-    A customer otherwise comes to be with their first order."""
+    """Create what no shop's file contains: the organization's id, which the samples in events/ carry, and a customer
+    with a name. Other customers are created with their first order."""
     connection.execute(
         text("""
             INSERT INTO tenancy.organizations (id, name, slug, publishable_key, created_at)
@@ -134,7 +134,7 @@ def _organization(connection: Connection, now: datetime) -> None:
 
 
 def _accounts(accounts: Sequence[Connected]) -> Rows:
-    """An account at each gateway, with what its webhooks are verified with at present."""
+    """Return an account at each gateway, with what its webhooks are verified with at present."""
     return [
         {
             "gateway": connected.account.gateway,
@@ -149,7 +149,7 @@ def _accounts(accounts: Sequence[Connected]) -> Rows:
 
 
 def _staff() -> Rows:
-    """One person for each role."""
+    """Return one person for each role."""
     return [
         {"subject": f"demo-{role}", "email": f"{role}@demo-shop.example", "name": role.title(), "role": role}
         for role in STAFF
@@ -174,7 +174,7 @@ def _warehouses() -> Rows:
 
 
 def _goods() -> Iterator[tuple[str, str, str, int]]:
-    """Name, category, SKU and price of all that is sold."""
+    """Yield name, category, SKU and price of everything that is sold."""
     for number, (thing, style) in enumerate(product(_THINGS, _STYLES), start=1):
         yield f"{style} {thing}", thing, f"{thing[:4].upper()}-{style[:5].upper()}", 900 + number * 37 % 8_000
     yield "Black Tee, medium", "Tee", GOOD_SKU, 1_999
@@ -184,7 +184,7 @@ def _goods() -> Iterator[tuple[str, str, str, int]]:
 
 
 def _products() -> Rows:
-    """200 products of one variant each."""
+    """Return 200 products with one variant each."""
     return [
         {
             "name": name,
@@ -197,7 +197,10 @@ def _products() -> Rows:
 
 
 def _stock(connection: Connection) -> Rows:
-    """Some of everything everywhere, and the same in every demo shop; what is sold out is nowhere."""
+    """Return some stock of every SKU in every warehouse, the same in every demo shop.
+
+    The sold-out SKU has none anywhere.
+    """
     rows = connection.execute(
         text("""
             SELECT code AS warehouse, sku, 10 AS safety_stock,
@@ -214,7 +217,7 @@ def _stock(connection: Connection) -> Rows:
 
 
 def _orders(system: LocalSystem) -> None:
-    """Three orders through the real checkout: one paid, one split or not as it comes, one declined."""
+    """Place three orders through the real checkout: one paid, one that may be split across warehouses, one declined."""
     caller = Caller(ORGANIZATION_ID, CallerKind.CUSTOMER, CUSTOMER_SUBJECT, CUSTOMER_EMAIL)
     address = Address("Ada Lovelace", "12 Analytical Way", "Denver", "80202", "US", region="CO")
     wishes = (

@@ -1,4 +1,4 @@
-"""Shops of the local system from their files: the same call that a deployment makes."""
+"""Opens shops of the local system from their files, by the same call that a deployment makes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from local.system import LocalSystem
 
 
 def open_from(system: LocalSystem, path: Path) -> list[str]:
-    """What became of it, in words. Raises ``OSError``, ``ValueError`` for no JSON, ``Rejected`` for a wrong file."""
+    """Open or update a shop and return a report.
+
+    Raises ``OSError``, ``ValueError`` if the file is no JSON, and ``Rejected`` for invalid content.
+    """
     file = shop_file_from(json.loads(path.read_text(encoding="utf-8")))
     with runtime_of(system, "holdfast_owner") as runtime:
         told = open_shop(runtime, file, datetime.now(UTC))
@@ -29,6 +32,6 @@ def open_from(system: LocalSystem, path: Path) -> list[str]:
 
 
 def explain(problem: Exception) -> list[str]:
-    """Why it was refused, a line for each field."""
+    """Return why the file was refused, one line for each field."""
     errors = problem.facts.get("errors", []) if isinstance(problem, Rejected) else []
     return [str(problem), *(f"{error['field']}: {error['message']}" for error in errors)]

@@ -31,7 +31,7 @@ ENABLED_EVENTS = (
     "charge.dispute.closed",
 )
 SECRETS_MAX = 2
-"""The current secret and the one before: what was signed before a change must still be believed."""
+"""The current secret and the one before it, because what was signed before a change must still be accepted."""
 _TIMEOUT_SECONDS = 10
 
 
@@ -43,10 +43,10 @@ class StripeAccount:
         self._api_key = api_key
 
     def ensure_webhook(self, target: str, kept: Path) -> list[str]:
-        """Registers `target` unless it is registered, forgets other endpoints, and returns the signing secrets.
+        """Registers `target` unless it is registered, deletes other endpoints, and returns the signing secrets.
 
-        Stripe tells a secret once, at the creation; `kept` is the file that remembers it. Raises OSError when the
-        server does not answer.
+        Stripe reveals a secret only once, when the endpoint is created; `kept` is the file that remembers it. Raises
+        OSError when the server does not answer.
         """
         known: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {"id": None, "secrets": []}
         present = False

@@ -1,4 +1,4 @@
-"""Brings the whole system up, in parallel where it can be, and takes it down again."""
+"""Brings the whole system up, in parallel where possible, and takes it down again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from local.system import LocalSystem
 
 DATABASE = "holdfast"
 WEBHOOK_LAG_SECONDS = 0.2
-"""A gateway's webhooks follow its answer by this, as they do from afar. That they may be faster, tests command."""
+"""The seconds between a gateway's answer and its webhooks, as over a real network. Tests command shorter ones."""
 
 
 class AlreadyRunning(RuntimeError):
@@ -41,7 +41,8 @@ def migrate(system: LocalSystem) -> None:
 
 
 def seed(system: LocalSystem) -> Shop | None:
-    """Opens the demo shop's accounts at the gateways, then makes the shop unless it is there."""
+    """Imports the postal codes that ship with the code, opens the demo shop's accounts at the gateways, then creates
+    the shop unless it exists."""
     from local import geocodes  # noqa: PLC0415 (as above)
     from local import seed as demo  # noqa: PLC0415 (as above)
 
@@ -53,7 +54,7 @@ def seed(system: LocalSystem) -> Shop | None:
 
 @contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """This process's environment with `variables` in it, for the length of the block."""
+    """This process's environment with `variables` added, for the length of the block."""
     before = dict(os.environ)
     os.environ.update(variables)
     try:
@@ -77,7 +78,7 @@ class Options:
     sandboxes: int = 16
     template: Path = ROOT / "template.yaml"
     durable: bool = True
-    """False is for tests: the database does not wait for the disk."""
+    """False is for tests: the database then does not wait for the disk."""
     clock: bool = True
     pace: int = 1
     """How many times as fast as in the cloud the schedules that come every minute, hour or day fire."""
@@ -90,10 +91,10 @@ class Options:
 def running(
     options: Options, catch_signals: Callable[[Children], None] = lambda _: None
 ) -> Iterator[tuple[LocalSystem, Children]]:
-    """The system, from everything being ready until the block ends. Call it from the main thread.
+    """Run the system from the moment everything is ready until the block ends. Call it from the main thread.
 
-    `catch_signals` is told at once whom to tell of signals. Raises AlreadyRunning, PostgresUnavailable, TemplateError,
-    ChildEnded or Stopped; whatever happens, nothing stays running.
+    `catch_signals` is told immediately where to report signals. Raises AlreadyRunning, PostgresUnavailable,
+    TemplateError, ChildEnded or Stopped. Whatever happens, nothing stays running.
     """
     with ExitStack() as stack:
         state = options.state.resolve()
@@ -104,7 +105,7 @@ def running(
         children = Children(state / "logs")
         catch_signals(children)
         starter = _Starter(options, state, children, stack)
-        # Children that use the database end before it does.
+        # Children that use the database must end before it does.
         server = starter.start_postgres()
         stack.callback(children.stop)
         yield starter.start_rest(server), children
@@ -126,14 +127,14 @@ def only_one(state: Path) -> Iterator[None]:
 
 
 class _Starter:
-    """The steps of one start."""
+    """The steps of a start."""
 
     def __init__(self, options: Options, state: Path, children: Children, stack: ExitStack) -> None:
         self._options = options
         self._state = state
         self._children = children
         self._stack = stack
-        # Unix sockets need short paths, and the state folder may lie deep.
+        # Unix sockets need short paths, and the state folder may be deeply nested.
         self._sockets = Path(tempfile.mkdtemp(prefix="holdfast-"))
         stack.callback(shutil.rmtree, self._sockets, ignore_errors=True)
         self._plan_file = self._sockets / "plan.json"
@@ -147,7 +148,10 @@ class _Starter:
         return server
 
     def start_rest(self, server: postgres.Server) -> LocalSystem:
-        """Starts everything else. What takes long is begun early: emulations boot while the database is prepared."""
+        """Starts everything else.
+
+        What takes long is begun early: the emulations boot while the database is prepared.
+        """
         options, children = self._options, self._children
         sockets = listeners(options.port, options.workers)
         aws_port, gateway_ports = free_port(), {account.gateway: free_port() for account in ACCOUNTS}
@@ -168,7 +172,7 @@ class _Starter:
             mail_url=f"http://127.0.0.1:{self._mail_port}",
         )
         system.plan = self._plan(system)
-        Issuer(self._state, system.issuer_url)  # makes the key before several workers want it
+        Issuer(self._state, system.issuer_url)  # creates the key before several workers want it
         mail = self._start_mail_server(system.plan, system.aws_url)
         self._start_hosts(system.plan)
         self._start_gateway(sockets)
@@ -253,7 +257,7 @@ class _Starter:
             )
 
     def _http_sandboxes(self) -> int:
-        """Of each worker."""
+        """The number of HTTP sandboxes of each worker."""
         return max(1, self._options.sandboxes // self._options.workers)
 
     def _start_gateway(self, sockets: Sequence[socket]) -> None:
@@ -281,12 +285,12 @@ class _Starter:
 
 
 def _sandboxes(functions: Sequence[Function], http: int) -> int:
-    """As many as may be busy at once: HTTP requests, batches of each queue, and the schedules."""
+    """Return as many as may be busy at once: with HTTP requests, batches of each queue, and the schedules."""
     return concurrency_of(functions) + (http if any(function.routes for function in functions) else 0)
 
 
 def _database(server: postgres.Server) -> postgres.Address:
-    """The system's database: the one of DATABASE_URL as it is, else one of ours, made when it is missing."""
+    """Return the system's database: that of DATABASE_URL as it is, or an embedded one, created when it is missing."""
     if not server.is_embedded:
         return server.master
     if not server.has_database(DATABASE):

@@ -1,4 +1,4 @@
-"""The running local system as seen by whoever works with it: the seed, the tests, the commands."""
+"""The running local system as seen by those who work with it: the seed, the tests, the commands."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FILE = "system.json"
 
 @dataclass(slots=True)
 class LocalSystem:
-    """Addresses and keys of one local system. `database` is the master's address: it owns the database."""
+    """Addresses and keys of one local system. `database` is the address for the master, who owns the database."""
 
     state: Path
     database: Address
@@ -33,13 +33,13 @@ class LocalSystem:
     gateway_urls: dict[str, str]
     """The local payment gateways by name."""
     mail_url: str = ""
-    """The mailbox: where mails to shoppers go, and where they are read."""
+    """The mailbox: where mails to shoppers go and can be read."""
     shop: Shop | None = None
     plan: Plan | None = None
 
     @property
     def stripe_url(self) -> str:
-        """Where Stripe is."""
+        """The address of the Stripe server."""
         return self.gateway_urls["stripe"]
 
     @property
@@ -49,7 +49,7 @@ class LocalSystem:
 
     @property
     def issuer_url(self) -> str:
-        """Base address of the development issuer, and the `iss` of its tokens."""
+        """The base address of the development issuer, and the `iss` of its tokens."""
         return f"{self.api_url}/issuer"
 
     @property
@@ -58,17 +58,17 @@ class LocalSystem:
         return self.state / "logs"
 
     def database_as(self, role: str) -> Address:
-        """The database as one of the roles that the migrations made (`holdfast_app` ...)."""
+        """Return the database as one of the roles that the migrations created (`holdfast_app` ...)."""
         return replace(self.database, user=role, password=self.role_password)
 
     def aws(self, service: str) -> Any:
-        """A boto3 client of the AWS emulation."""
+        """Return a boto3 client of the AWS emulation."""
         from local.aws import client  # noqa: PLC0415 (boto3 takes a while, and not every command needs it)
 
         return client(service, self.aws_url)
 
     def token(self, role: str, *, subject: str | None = None, organization_id: str | None = None) -> str:
-        """A token of a person of the demo shop. Raises ValueError for an unknown role, or before the seed."""
+        """Return a token of a person of the demo shop. Raises ValueError for an unknown role, or before the seed."""
         if self.shop is None:
             raise ValueError("there is no shop yet: start the system once")
         claims = self.shop.claims(role, subject=subject, organization_id=organization_id)
@@ -77,7 +77,7 @@ class LocalSystem:
         )
 
     def save(self) -> None:
-        """Writes the system down in its state folder, readable by its owner alone."""
+        """Saves the system's addresses and keys in its state folder, readable by its owner alone."""
         content = {name: value for name, value in asdict(self).items() if name not in ("state", "plan")}
         path = self.state / _FILE
         path.touch(mode=0o600)
@@ -85,7 +85,7 @@ class LocalSystem:
 
     @classmethod
     def load(cls, state: Path) -> LocalSystem:
-        """Reads what `save` wrote, whether or not the system runs now. Raises ValueError when it never ran."""
+        """Reads what `save` wrote, whether or not the system is running. Raises ValueError when it never ran."""
         try:
             content = json.loads((state / _FILE).read_text())
         except FileNotFoundError:

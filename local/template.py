@@ -42,7 +42,7 @@ class _Names:
         self.resolver: Resolver
 
     def physical(self, logical: str) -> str:
-        """The name under which a resource exists here: the one in the template, else its logical one."""
+        """Return the name under which a resource exists here: the one in the template, or its logical one."""
         resource = self._resources[logical]
         properties = resource.get("Properties", {})
         kind = resource["Type"].split("::")[-1]
@@ -61,11 +61,11 @@ class _Names:
         return self.physical(logical) if kind in _ARNS else logical
 
     def queue_url(self, arn: str) -> str:
-        """The address of a queue by its Amazon resource name."""
+        """Return the URL of a queue by its ARN."""
         return f"{self._aws_url}/{ACCOUNT}/{arn.rsplit(':', 1)[-1]}"
 
     def attribute(self, logical: str, attribute: str) -> str:
-        """The value of `!GetAtt`. Of resources that have no stand-in here it is a name that leads nowhere."""
+        """Return the value of `!GetAtt`. For a resource without a stand-in here it is a name that leads nowhere."""
         if logical not in self._resources:
             raise TemplateError(f"!GetAtt {logical}.{attribute} names no resource")
         kind = self._resources[logical]["Type"]
@@ -92,10 +92,10 @@ _ARNS = {
 def read(
     path: Path, *, aws_url: str, parameters: Mapping[str, str] | None = None, environment: Mapping[str, str]
 ) -> Plan:
-    """The plan of the template for an AWS emulation at `aws_url`.
+    """Return the plan of the template for an AWS emulation at `aws_url`.
 
-    `parameters` override the template's defaults. `environment` holds what differs on one machine (where the
-    database is ...); it wins over what the template says of the same variable, in every function. Raises
+    `parameters` override the template's defaults. `environment` holds what differs on one machine (where the database
+    is ...). It takes precedence over the template's values of the same variables, in every function. Raises
     TemplateError.
     """
     raw = read_yaml(path)
@@ -165,7 +165,10 @@ class _Reader:
         )
 
     def _permissions(self, role: Mapping[str, Any]) -> Iterator[Permission]:
-        """What a role of this template allows. Logins to the database go by password here, so they are left out."""
+        """Yield what a role of this template allows.
+
+        Logins to the database use a password here, so they are left out.
+        """
         name = str(role.get("Fn::GetAtt", [""])[0])
         for policy in self._resources.get(name, {}).get("Properties", {}).get("Policies", []):
             for written in policy["PolicyDocument"]["Statement"]:
@@ -259,7 +262,10 @@ class _Reader:
 
 
 def _rule(name: str, properties: Mapping[str, Any]) -> Rule:
-    """Raises TemplateError for a target that is no queue: nothing else is delivered to here."""
+    """Return a rule.
+
+    Raises TemplateError for a target that is no queue, because events are delivered to nothing else here.
+    """
     targets = {target["Id"]: target["Arn"] for target in properties["Targets"]}
     if strange := [arn for arn in targets.values() if not arn.startswith("arn:aws:sqs:")]:
         raise TemplateError(f"the rule {name} sends events to {strange[0]}: the local system knows queues alone")
@@ -275,8 +281,11 @@ def _of(events: Mapping[str, Any], kind: str) -> list[tuple[str, Mapping[str, An
 
 
 def _first_value(name: str, properties: Mapping[str, Any]) -> str:
-    """What a secret begins with. One that is generated is the same at every start here: it guards this machine alone,
-    and links that were mailed before a restart go on."""
+    """Return the first value of a secret.
+
+    A generated one is the same at every start here: it protects this machine alone, and links that were mailed before a
+    restart keep working.
+    """
     generated = properties.get("GenerateSecretString")
     if generated is None:
         return str(properties.get("SecretString", "{}"))

@@ -1,11 +1,11 @@
-"""What database tests stand on: one throw-away server a session, a template migrated once, a copy for each test.
+"""The basis of database tests: one throw-away server per session, a template migrated once, a copy for each test.
 
     with throw_away_server() as server:                                  # session fixture, 0.5 s
         template = build_template(server, lambda owner: upgrade(owner.url))
         with database(server, template) as owner:                  # module or function fixture, about 50 ms
             owner.execute("SELECT 1")
 
-With DATABASE_URL set the same runs on that server; names are unique, so that several sessions can share it.
+With DATABASE_URL set, the same runs on that server. Names are unique, so that several sessions can share it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MEMORY_MIN_BYTES = 3 * 1024**3
 
 
 def _memory() -> Path | None:
-    """A folder that lies in memory, if this machine has one with room."""
+    """Return a folder that lies in memory, if this machine has one with enough room."""
     try:
         room_bytes = shutil.disk_usage(MEMORY).free if os.access(MEMORY, os.W_OK | os.X_OK) else 0
     except OSError:
@@ -35,10 +35,10 @@ def _memory() -> Path | None:
 
 @contextmanager
 def throw_away_server(*, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
-    """A throw-away server without fsync in a temporary folder, for one test session; gone at the end.
+    """A throw-away server without fsync in a temporary folder, for one test session. It is gone at the end.
 
-    It lies in memory where there is room: a test's database is a thousand small files, and ext4 takes half a second to
-    make them while it remembers those of the database before (it does not reuse an inode for some seconds).
+    It lies in memory where there is room. A test's database consists of a thousand small files, and ext4 takes half a
+    second to create them while it remembers those of the database before (it does not reuse an inode for some seconds).
     """
     folder = Path(tempfile.mkdtemp(prefix="holdfast-pg-", dir=_memory()))
     try:
@@ -60,7 +60,7 @@ def build_template(server: Server, build: Callable[[Address], object]) -> str:
 
 @contextmanager
 def database(server: Server, template: str | None = None) -> Iterator[Address]:
-    """A database of its own, as a copy of `template` when given; dropped at the end with whoever is connected."""
+    """A database of its own, as a copy of `template` when given. It is dropped at the end, whoever is connected."""
     name = f"test_{uuid.uuid4().hex}"
     owner = server.create_database(name, template=template)
     try:

@@ -18,11 +18,15 @@ from prove.mutations import BY_NAME, MUTATIONS
 BUDGET_SECONDS: Final = 120.0
 ROTATING: Final = 3
 KEPT: Final = REPOSITORY / ".prove"
-"""Where the plan and the story of a seed that failed are kept."""
+"""The folder for the plan and the story of each seed that failed."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """0 when nothing was found, every mutation was caught, and nothing was missing that a whole run must have."""
+    """Run the proof and return the exit code.
+
+    It is 0 when no sentence was broken, every mutation was caught and nothing that a whole run must contain was
+    missing.
+    """
     given = _arguments(arguments)
     if given.seed:
         return _replay(given.seed, given.mutate[0] if given.mutate else None)

@@ -1,7 +1,9 @@
-"""The processes in which the system's functions run: forked with everything loaded, kept until one is killed.
+"""The processes in which the system's functions run.
 
-An actor has one runtime for each database role, as the functions of that role have, and one invocation at a time. It is
-a real process: SIGKILL closes its sockets wherever it is, and its successor knows nothing of it.
+Each is forked with everything loaded and lives until it is killed.
+
+An actor has one runtime for each database role, as the functions of that role have, and serves one invocation at a
+time. It is a real process: SIGKILL closes its sockets wherever it is, and its successor knows nothing of it.
 """
 
 import gc
@@ -27,14 +29,15 @@ from prove.post import Box, Cloud
 from prove.wire import Wire
 
 SLEEP_MAX_SECONDS: Final = 0.002
-"""Waiting for somebody else is a look now and then; nobody waits for the clock, which is the plan's."""
+"""The longest real sleep, in seconds. Code that waits for another process polls at this interval; nothing waits for the
+clock, because the plan moves it."""
 PATIENCE_SECONDS: Final = 60.0
 LOOK_EVERY_SECONDS: Final = 0.004
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One invocation of one function. ``dice`` seeds whatever it draws by itself."""
+    """One invocation of one function. ``dice`` seeds the random values that the invocation draws itself."""
 
     role: str
     now: datetime
@@ -43,16 +46,16 @@ class Task:
     dice: str
     trap: Trap | None = None
     aws: str | None = None
-    """``down``: no call to AWS succeeds; ``refuses``: the bus takes every other message."""
+    """``down``: every call to AWS fails. ``refuses``: the bus accepts only every other message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a task."""
+    """What became of a task."""
 
     result: Any = None
     error: str | None = None
-    """The class of what it raised."""
+    """The name of the exception class that the task raised."""
     detail: str = ""
     is_understood: bool = True
     killed: bool = False
@@ -61,7 +64,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """What every actor of a world is made with."""
+    """The parts that every actor of a world is made with."""
 
     runtimes: Mapping[str, Runtime]
     cloud: Cloud
@@ -69,7 +72,7 @@ class Cast:
 
 
 class Actor:
-    """One process, and its successors."""
+    """One process and its successors."""
 
     def __init__(self, cast: Cast) -> None:
         self._cast = cast
@@ -78,18 +81,18 @@ class Actor:
         self._trapped_at: str | None = None
 
     def begin(self, task: Task) -> None:
-        """Let it start; a process is forked if there is none."""
+        """Start a task. Fork a process first if none is alive."""
         if self._process is None:
             self._fork()
         self._trapped_at = None
         self._say(task)
 
     def go_on(self) -> None:
-        """After a pause."""
+        """Let a paused task continue."""
         self._say("go on")
 
     def look(self, timeout_seconds: float) -> Outcome | str | None:
-        """What became of the task; ``"paused"`` when it stands still; ``None``: nothing in that time."""
+        """Return the outcome of the task, ``"paused"`` when it has paused, or ``None`` when the time ran out first."""
         assert self._channel is not None
         deadline = time.monotonic() + timeout_seconds
         while select.select([self._channel], [], [], max(0.0, deadline - time.monotonic()))[0]:
@@ -106,7 +109,7 @@ class Actor:
         return None
 
     def finish(self) -> Outcome:
-        """Wait for the end. Raises RuntimeError for a task that does not end."""
+        """Wait for the end of the task. Raises RuntimeError for a task that does not end in time."""
         seen = self.look(PATIENCE_SECONDS)
         if isinstance(seen, Outcome):
             return seen
@@ -114,7 +117,7 @@ class Actor:
         raise RuntimeError(f"a task did not end within {PATIENCE_SECONDS:.0f} s: {seen}")
 
     def end(self) -> None:
-        """No successor."""
+        """Kill the process, if one is alive, without a successor."""
         if self._process is not None:
             os.kill(self._process, signal.SIGKILL)
             self._bury()
@@ -200,7 +203,7 @@ def _send(channel: socket.socket, message: object) -> None:
 
 
 def _hear(channel: socket.socket) -> Any:
-    """The next message; ``None``: there is nobody at the other end."""
+    """Return the next message, or ``None`` when the other end is closed."""
     head = _read(channel, 4)
     return None if head is None else pickle.loads(_read(channel, struct.unpack("!I", head)[0]) or b"N.")
 
@@ -221,8 +224,11 @@ def _read(channel: socket.socket, count: int) -> bytes | None:
 def run_together(
     first: tuple[Actor, Task], others: Sequence[tuple[Actor, Task]], waits_for_another: Callable[[], bool]
 ) -> tuple[list[Outcome], bool]:
-    """Begin the first; when it stands still run the others, each until it ends or waits for a lock; then let the first
-    go on. Answers what came of each, in order, and whether there was anybody to stand still."""
+    """Run a task and, while it stands paused, others beside it.
+
+    Begin the first. If it pauses, run each of the others until it ends or waits for a lock; then let the first
+    continue. Return all outcomes in order, and whether the first paused at all.
+    """
     actor, task = first
     actor.begin(task)
     seen = actor.look(PATIENCE_SECONDS)

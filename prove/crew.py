@@ -1,5 +1,7 @@
-"""Many seeds at once: processes with a server each, which first look after mutations and then run seeds until the
-budget is used up."""
+"""Many seeds at once, in several processes that each have a server of their own.
+
+A process first hunts its share of the mutations, then runs seeds until the budget is used up.
+"""
 
 import itertools
 import logging
@@ -20,34 +22,38 @@ MUTATION_SEEDS_MAX: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How long, or how many. Whatever is used up first ends the run; a seed that has begun is finished."""
+    """How long a run takes, or how many seeds it has.
+
+    The limit that is reached first ends the run; a seed that has begun is finished.
+    """
 
     seconds: float
     seeds: int | None = None
     mutation_seconds: float = 40.0
-    """For each mutation."""
+    """The limit for each mutation."""
     hunting: str = "guard"
-    """What the seeds are called that mutations are hunted with; the same every day, so that it is no matter of luck."""
+    """The base of the names of the seeds that mutations are hunted with. It is the same every day, so that catching a
+    mutation is not a matter of luck."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caught:
-    """What became of a mutation: the seeds it survived, and what caught it."""
+    """What became of a mutation: how many seeds were run, and what caught it."""
 
     name: str
     seeds: int
     seconds: float
     by: tuple[str, ...]
-    """The invariants that were broken; none: it was not caught."""
+    """The invariants that were broken. If empty, the mutation was not caught."""
     seed: str
 
 
 Result = Told | Caught | str
-"""A seed's, a mutation's, or how a process ended that should not have."""
+"""The result of a seed, the result of a mutation, or how a process ended that should not have."""
 
 
 def run_crew(base: str, budget: Budget, mutations: Sequence[str], jobs: int) -> Iterator[Result]:
-    """Results as they come. Seeds are named ``base-1``, ``base-2`` ..."""
+    """Yield results as they come. Seeds are named ``base-1``, ``base-2`` ..."""
     begun = time.monotonic()
     readers: list[Connection] = []
     processes = []
@@ -72,7 +78,7 @@ def run_crew(base: str, budget: Budget, mutations: Sequence[str], jobs: int) -> 
 
 
 def run_seed(seed: str, mutation: str | None = None) -> Told:
-    """One seed, in this process."""
+    """Run one seed in this process."""
     logging.disable(logging.CRITICAL)
     with open_house(BY_NAME[mutation] if mutation else None) as house:
         return house.tell(seed)
@@ -81,10 +87,10 @@ def run_seed(seed: str, mutation: str | None = None) -> Told:
 def _work(
     results: Connection, base: str, number: int, jobs: int, budget: Budget, mutations: Sequence[str], begun: float
 ) -> None:
-    # What the product logs of every fault that it survives would fill a book.
+    # The product logs every fault that it survives, which is far too much to print.
     logging.disable(logging.CRITICAL)
     for name in mutations:
-        # In a process of its own: what a mutation does to the code ends with it.
+        # A process of its own: what a mutation does to the code ends with it.
         mutant = _FORK.Process(target=_hunt, args=(results, name, budget))
         mutant.start()
         mutant.join()
@@ -99,7 +105,10 @@ def _work(
 
 
 def _tell_while_there_is_time(results: Connection, names: Iterator[str], seconds: float) -> bool:
-    """Seeds in one house; whether others may follow in a new one, for what broke a seed may have broken its house."""
+    """Run seeds in one house.
+
+    Return whether more may follow in a new house: a seed that failed with an error may have broken this one.
+    """
     begun = time.monotonic()
     with open_house() as house:
         for name in names:
@@ -115,7 +124,7 @@ def _tell_while_there_is_time(results: Connection, names: Iterator[str], seconds
 
 
 def _hunt(results: Connection, name: str, budget: Budget) -> None:
-    """Seeds until one of them tells of the mutation."""
+    """Run seeds until one of them catches the mutation, or until the limit of seeds or of time is reached."""
     begun = time.monotonic()
     seed, number = "", 0
     by: tuple[str, ...] = ()

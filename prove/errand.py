@@ -1,4 +1,4 @@
-"""What a process is told to do, how it is to be disturbed, and what it leaves behind. Travels as a pickle."""
+"""What a process is told to do, how it is disturbed, and what it leaves behind. All of it can be pickled."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,56 +9,56 @@ from typing import Any
 from holdfast.settings import Settings
 
 Step = Callable[..., object]
-"""``step(runtime, clock, *arguments)``: one thing that one function of the system does in one invocation."""
+"""``step(runtime, clock, *arguments)``: what one function of the system does in one invocation."""
 
 
 class Deed(StrEnum):
-    """What happens to the process at its point."""
+    """What happens to the process at the point of its trap."""
 
     KILL_PROCESS = "kill the process"
-    """SIGKILL: no handler, no rollback, sockets are closed by the kernel."""
+    """SIGKILL: no handler runs, nothing is rolled back by the process, and the kernel closes its sockets."""
     END_CONNECTION = "end the connection"
-    """``pg_terminate_backend``: the server ends the session it is in; the process lives on."""
+    """``pg_terminate_backend``: the server ends the session; the process lives on."""
     CRASH_SERVER = "crash the server"
-    """SIGKILL of the session's backend: PostgreSQL drops everybody, forgets its memory and recovers from the log."""
+    """SIGKILL of the session's backend: PostgreSQL ends every session, loses its memory and recovers from the WAL."""
     LOSE_ANSWER = "lose the answer"
-    """The statement is executed; the connection breaks before its answer is read."""
+    """The statement is executed, but the connection breaks before its answer is read."""
     REFUSE_40001 = "refuse with 40001"
-    """The server refuses the statement: a serialization failure."""
+    """The server refuses the statement with a serialization failure."""
     REFUSE_40P01 = "refuse with 40P01"
-    """The server refuses the statement: a deadlock."""
+    """The server refuses the statement with a deadlock error."""
     PAUSE = "pause"
-    """The process stands still, with whatever it holds, until it is told to go on."""
+    """The process pauses, with every lock it holds, until it is told to go on."""
 
 
 class Among(StrEnum):
-    """Which points are counted."""
+    """Which points a trap counts."""
 
     ALL = "points"
     STATEMENTS = "statements"
-    """Before a statement to PostgreSQL that is not the beginning of a transaction."""
+    """Before a statement to PostgreSQL that does not begin a transaction."""
     COMMITS = "commits"
-    """Before a statement that carries the COMMIT, or is it."""
+    """Before a statement that carries the COMMIT with it, or is the COMMIT."""
     CALLS = "calls"
     """Before a request to a gateway or to AWS."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trap:
-    """The point (counted from 1) at which the deed is done."""
+    """The point, counted from 1, at which the deed is done."""
 
     at: int
     deed: Deed = Deed.KILL_PROCESS
     among: Among = Among.ALL
     saying: str = ""
-    """Only points with these words are counted."""
+    """Count only points whose text contains these words."""
     after: str = ""
-    """Only points after the first with these words are counted."""
+    """Count only points that follow the first one whose text contains these words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """One step, run in a process of its own. The clock stands at ``now``."""
+    """One step, run in a process of its own, with the clock fixed at ``now``."""
 
     settings: Settings
     secret_reference: str
@@ -70,21 +70,21 @@ class Errand:
 
 @dataclass(frozen=True, slots=True)
 class Remains:
-    """What is left of an errand."""
+    """What an errand leaves behind."""
 
     signal: int
-    """The signal the process died of; 0 when it ended by itself."""
+    """The signal that killed the process, or 0 when it ended by itself."""
     points: tuple[str, ...]
-    """Every point the process passed, in words."""
+    """Every point that the process passed, as text."""
     result: object = None
     error: str | None = None
-    """What the step raised, in words."""
+    """The error that the step raised, as text."""
     is_understood: bool = True
-    """Whether what it raised is an error that callers are told about: Rejected or Transient."""
+    """Whether the error is one that callers are told about: Rejected or Transient."""
 
     @property
     def trapped_at(self) -> str | None:
-        """The point at which the deed was done; ``None``: the step ended before it came there."""
+        """The point at which the deed was done, or ``None`` when the step ended before it reached that point."""
         return next((point.removesuffix(TRAPPED) for point in self.points if point.endswith(TRAPPED)), None)
 
 

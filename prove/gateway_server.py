@@ -1,5 +1,6 @@
-"""``python -m prove.gateway_server --fd N``: the local Stripe server, whose webhooks wait to be taken and whose clock
-and chance are told.
+"""``python -m prove.gateway_server --fd N``: the local Stripe server.
+
+Its webhooks wait until they are taken; its clock and its random values are set from outside.
 
 POST /_prove/reset {"at","seed"} forget everything; ids are drawn anew from the seed
 POST /_prove/mail {"at"}         sets the clock (Unix seconds); the events since the last time:
@@ -25,23 +26,23 @@ from local.stripe_server.server import StripeServer
 from local.stripe_server.webhooks import StripePost
 
 NEVER_SECONDS = 10.0**9
-"""What the bank decides later it decides when the plan says so."""
+"""The delay before the bank decides by itself: longer than any seed, because the plan says when the bank decides."""
 
 
 class HeldCourier(Courier):
-    """Delivers nothing: whoever plays the network takes the events and brings them where and when it likes."""
+    """Delivers nothing. The simulation of the network takes the events and delivers them where and when it likes."""
 
     def __init__(self, memory: Any) -> None:
         super().__init__(memory, StripePost())
         self.held: list[Event] = []
 
     async def send(self, events: Iterable[Event], manner: Manner) -> None:
-        """Keep them. How they are to be delivered is not this one's to say."""
+        """Keep the events. Their manner of delivery is ignored: it is not decided here."""
         self.held.extend(events)
 
 
 class ProveServer:
-    """The Stripe server as an ASGI application, with the three commands above."""
+    """The Stripe server as an ASGI application, with the two commands above."""
 
     def __init__(self) -> None:
         self._stripe = StripeServer(refund_delay_seconds=NEVER_SECONDS)

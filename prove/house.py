@@ -1,4 +1,4 @@
-"""Where seeds are run: a PostgreSQL and a gateway of one process's own, and a world for each seed."""
+"""Where seeds run: one process's own PostgreSQL and gateway, and a new world for each seed."""
 
 import shutil
 import socket
@@ -47,12 +47,12 @@ class Told:
 
     @property
     def violated(self) -> list[Finding]:
-        """The invariants that do not hold."""
+        """The invariants that were broken."""
         return [finding for finding in self.findings if finding.is_violated]
 
 
 class House:
-    """A server with the template, and a gateway."""
+    """A PostgreSQL server with the template database, and a gateway."""
 
     def __init__(self, server: Server, gateway: Gateway, folder: Path, mutation: Mutation | None) -> None:
         self._server = server
@@ -66,7 +66,7 @@ class House:
             mutation.change_code()
 
     def tell(self, seed: str, moves_max: int | None = None) -> Told:
-        """Run a seed from its beginning to its report; or only its first moves."""
+        """Run a seed from its beginning to its report. With ``moves_max``, play only that many of its first moves."""
         begun = time.monotonic()
         plan = make_plan(seed)
         if self._takes_years:
@@ -87,12 +87,12 @@ class House:
         return Told(plan, findings, counts, tuple(world.story), time.monotonic() - begun)
 
     def restart(self) -> None:
-        """Stop the server at once, as if it had crashed, and start it again."""
+        """Stop the server immediately, as a crash would, and start it again."""
         self._server.restart()
 
     @contextmanager
     def world(self, plan: Plan) -> Iterator[World]:
-        """A world in which nothing has happened yet."""
+        """Open a world in which nothing has happened yet."""
         assert self._server.log is not None
         with database(self._server, self._template.name) as owner:
             superuser = replace(self._server.admin, database=owner.database)
@@ -103,7 +103,7 @@ class House:
 
 @contextmanager
 def open_house(mutation: Mutation | None = None) -> Iterator[House]:
-    """Everything is gone at the end, but for what a mutation did to the code of this process."""
+    """Open a house. Nothing of it is left at the end, except what a mutation did to the code of this process."""
     folder = Path(tempfile.mkdtemp(prefix="holdfast-prove-"))
     try:
         with throw_away_server(settings=SERVER_SETTINGS) as server, _gateway() as gateway:

@@ -1,4 +1,7 @@
-"""What must always hold, asked of the database itself. Every query answers with the rows that break it."""
+"""The invariants that must hold at every moment, asked of the database itself.
+
+Every query returns the rows that break its invariant.
+"""
 
 from collections.abc import Mapping
 from typing import Final
@@ -365,11 +368,11 @@ LEDGER: Final[Mapping[str, str]] = {
         "incoming is what is in transit",
     )
 }
-"""What holds after every test of a house, asked or not: stock is what its ledger says."""
+"""The invariants that are checked after every test on a ``House``, asked or not: stock is what its ledger says."""
 
 
 def violations(engine: Engine, invariants: Mapping[str, str] = INVARIANTS) -> list[str]:
-    """Every invariant that does not hold, with its first rows, in words."""
+    """Return every invariant that does not hold, as text, with the first rows that break it."""
     found: list[str] = []
     with engine.connect() as connection:
         for name, query in invariants.items():

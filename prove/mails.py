@@ -1,5 +1,8 @@
-"""What shoppers are told: the bus's messages come to the notifications in any order, twice and at once; senders die,
-the mail service is away; mails bounce and shoppers complain."""
+"""What shoppers are told.
+
+The messages of the bus reach the notifications in any order, twice and concurrently; senders are killed, the mail
+service is down, mails bounce and shoppers complain.
+"""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -14,10 +17,10 @@ from prove.errand import Among, Deed, Trap
 from prove.world import Letter, World
 
 NEWS_MAX: Final = 40
-"""Of some hundred that a seed publishes."""
+"""How many of the messages are delivered; a seed publishes a hundred or more."""
 FEEDBACK_MAX: Final = 3
 TURNS_SECONDS: Final = (700, 700, 2_000, 7_300, 22_000, 44_000, 87_000)
-"""Past the lease of a sender and past every delay."""
+"""Seconds between the last ticks: past the lease of a sender and past every delay."""
 _TROUBLES: Final = (
     (Deed.KILL_PROCESS, Among.ALL, 12),
     (Deed.KILL_PROCESS, Among.COMMITS, 3),
@@ -43,7 +46,10 @@ class Mails:
         self._number = 0
 
     def go_out(self) -> None:
-        """Half of the news, then what comes back, then the other half; then nothing goes wrong any more."""
+        """Deliver half of the messages, then bounces and complaints, then the other half.
+
+        After that nothing goes wrong any more.
+        """
         world = self._world
         news = [_News(each["topic"], each) for each in world.memory.published]
         news = self._dice.sample(news, min(NEWS_MAX, len(news)))
@@ -81,7 +87,7 @@ class Mails:
             self._note(task, outcome)
 
     def _come_back(self) -> None:
-        """Some bounce, some shoppers complain; the service tells it twice."""
+        """Let some mails bounce and some shoppers complain. The service reports each of these twice."""
         world = self._world
         taken = [letter for letter in world.memory.mails if not letter.is_orphan]
         for letter in self._dice.sample(taken, min(FEEDBACK_MAX, len(taken))):
@@ -104,7 +110,10 @@ class Mails:
         self._note(task, actor.finish())
 
     def _note(self, task: Task, outcome: Outcome) -> None:
-        """Whoever was taken a mail from and could not say so may send it again."""
+        """Note the outcome.
+
+        A sender that died or failed after the mail service took its mail may send that mail again.
+        """
         world, known = self._world, len(self._world.memory.mails)
         world.collect()
         world.note(0, task, outcome, None)
@@ -124,7 +133,7 @@ class Mails:
 
 
 def _feedback(letter: Letter, fate: str, now: datetime) -> dict[str, Any]:
-    """As Amazon SES publishes it."""
+    """Return the event as Amazon SES publishes it."""
     at = now.isoformat()
     common = {"timestamp": at, "feedbackId": str(uuid5(shop.ORGANIZATION, f"{fate} {letter.id}"))}
     mail = {"messageId": letter.id, "timestamp": at, "destination": [letter.recipient], "tags": letter.tags}

@@ -1,8 +1,8 @@
-"""The proof of the proof: one guard switched off at a time, and a report that must say so.
+"""The proof of the proof: one guard at a time is switched off, and a report must say so.
 
-A rule about money or stock is said twice or more, so a mutation names its layers and removes all of those that would
-hide it. Functions of the database are changed where they are, statement by statement; a fragment that is not there any
-more is an error, so that a mutation cannot silently become none.
+A rule about money or stock is enforced in two or more places, so a mutation names the layers of its rule and removes
+every one that would hide the others' absence. Functions of the database are changed in place, statement by statement. A
+fragment that no longer exists is an error, so that a mutation cannot silently become a change of nothing.
 """
 
 import secrets
@@ -28,16 +28,16 @@ from prove.replacing import edit, everywhere, put
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """A guard that is switched off. ``layers``: where it is said, all of which go."""
+    """A guard that is switched off. ``layers`` names the places that enforce it; all of them are removed."""
 
     name: str
     layers: str
     breaks: str
-    """The invariant that is true no longer, by its sentence; others may be the first to tell."""
+    """The invariant that no longer holds, by its sentence. Another one may be the first to be broken."""
     change_schema: Callable[[Schema], None] = lambda _: None
     change_code: Callable[[], None] = lambda: None
     takes_years: bool = False
-    """Whether it is met after years only: every seed that hunts it lets them go by."""
+    """Whether only the years bring the guard into play. If so, every seed that hunts this mutation has years."""
 
 
 # --- stock ------------------------------------------------------------------------------------------------------------
@@ -96,7 +96,7 @@ def _cancelled_orders_rise() -> None:
 def _no_second_look_at_the_abandoned(schema: Schema) -> None:
     edit(
         schema, "checkout.cancel_abandoned_orders", ("AND checkout.is_abandoned(p_organization_id, o.id)", "")
-    )  # both looks: the one that finds, and the one under the lock
+    )  # both checks: the one that finds the orders, and the one under the lock
 
 
 def _no_idempotency(schema: Schema) -> None:
@@ -167,7 +167,7 @@ def _new_charge_key_each_time() -> None:
 
 def _new_refund_key_each_time() -> None:
     class Forgetful:
-        """A gateway that is never told the same key twice."""
+        """A gateway that never sees the same key twice."""
 
         def __init__(self, gateway: Any) -> None:
             self._gateway = gateway

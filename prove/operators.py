@@ -1,4 +1,4 @@
-"""What staff do, and the schedules."""
+"""What staff do, and what the schedules do."""
 
 from datetime import date, timedelta
 from decimal import Decimal
@@ -23,7 +23,7 @@ from prove.shoppers import an_order
 from prove.stage import Make, Stage
 
 REFUND_REASONS: Final = tuple(reason for reason in RefundReason if reason is not RefundReason.PRICE_DIFFERENCE)
-"""What the door lets staff say."""
+"""The reasons that the API accepts from staff."""
 _PAID: Final = ["confirmed", "processing", "partially_shipped", "shipped", "delivered", "partially_refunded"]
 _TRANSFERS: Final = """
     SELECT t.id, t.variant_id, t.from_warehouse_id, t.to_warehouse_id,
@@ -49,12 +49,12 @@ _OPEN_LETTERS: Final = """
 
 
 def clerk(stage: Stage) -> Caller:
-    """One of the two."""
+    """Choose one of the two members of staff."""
     return stage.dice.choice((shop.MANAGER, shop.CLERK))
 
 
 def refund(stage: Stage) -> Task | None:
-    """All that is left, an amount, the shipping, or some of a line; rather of an order whose money was taken."""
+    """Refund all that is left, an amount, the shipping or part of a line, preferably of an order that was captured."""
     if stage.focus.order_id is None and stage.dice.random() < 0.9:
         taken = stage.choose(stage.world.rows(_TAKEN))
         stage.focus.order_id = taken and taken["id"]
@@ -77,19 +77,19 @@ def refund(stage: Stage) -> Task | None:
 
 
 def refund_all(stage: Stage) -> Task | None:
-    """Whatever is left of it."""
+    """Refund whatever is left of the order."""
     order = an_order(stage, _PAID)
     return None if order is None else _give_back(stage, order, Wanted())
 
 
 def refund_amount(stage: Stage) -> Task | None:
-    """For the shopper's trouble."""
+    """Refund an amount, as compensation to the shopper."""
     order = an_order(stage, _PAID)
     return None if order is None else _give_back(stage, order, Wanted(amount_minor=100))
 
 
 def return_piece(stage: Stage) -> Task | None:
-    """One of a line comes back and can be sold again."""
+    """Refund one piece of a line, which comes back and can be sold again."""
     order = an_order(stage, _PAID)
     if order is None:
         return None
@@ -111,7 +111,7 @@ def _give_back(stage: Stage, order: dict[str, Any], wanted: Wanted) -> Task:
 
 
 def capture(stage: Stage) -> Task | None:
-    """Held money, all of it or a part."""
+    """Capture authorized money, all of it or a part."""
     rows = stage.world.rows(
         "SELECT p.order_id, p.amount FROM payments.payments p WHERE p.status = 'authorized' ORDER BY p.created_at, p.id"
     )
@@ -141,7 +141,7 @@ def _goods(stage: Stage, kind: ChangeType, quantity: int) -> Task:
 
 
 def receive_goods(stage: Stage) -> Task:
-    """Goods come in: of what there is least."""
+    """Receive goods, one of the two with the least available."""
     rows = stage.world.rows(
         "SELECT v.sku FROM catalog.variants v JOIN inventory.stock_levels l ON l.variant_id = v.id"
         " GROUP BY v.sku ORDER BY sum(l.on_hand - l.reserved), v.sku LIMIT 2"
@@ -151,17 +151,17 @@ def receive_goods(stage: Stage) -> Task:
 
 
 def count_goods(stage: Stage) -> Task:
-    """Counted anew: more or fewer than the books say."""
+    """Adjust the stock after a count that found more or fewer than the books say."""
     return _goods(stage, ChangeType.ADJUSTMENT, stage.dice.choice((-4, -3, -2, -1, -1, 1, 2)))
 
 
 def break_goods(stage: Stage) -> Task:
-    """Some fall down."""
+    """Write off goods that were damaged."""
     return _goods(stage, ChangeType.DAMAGE, stage.dice.randint(1, 2))
 
 
 def request_transfer(stage: Stage) -> Task:
-    """Between two warehouses; often there is one under way in the other direction."""
+    """Request a transfer between two warehouses. Where another is pending, it often goes in the opposite direction."""
     dice, caller = stage.dice, clerk(stage)
     source, destination = dice.sample(list(shop.WAREHOUSES.values()), 2)
     variant = shop.VARIANTS[stage.focus.sku or dice.choice(shop.SKUS)]
@@ -182,7 +182,11 @@ def request_transfer(stage: Stage) -> Task:
 
 
 def _transfer(stage: Stage, statuses: list[str]) -> dict[str, Any] | None:
-    """One in these statuses. Where two meet: one that has an opposite, and then the opposite, or the same."""
+    """Choose a transfer in one of these statuses.
+
+    Where two moves meet, the first chooses one that has an opposite; the second chooses that opposite, or else the same
+    transfer.
+    """
     rows = stage.world.rows(_TRANSFERS, statuses=statuses)
     first = stage.focus.transfer
     if first is not None:
@@ -205,7 +209,7 @@ def _is_opposite(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def ship_transfer(stage: Stage) -> Task | None:
-    """The goods leave."""
+    """Ship the goods of a pending transfer."""
     found = _transfer(stage, ["pending"])
     if found is None:
         return None
@@ -217,7 +221,7 @@ def ship_transfer(stage: Stage) -> Task | None:
 
 
 def receive_transfer(stage: Stage) -> Task | None:
-    """Some of them arrive, some never will."""
+    """Receive goods of a transfer: some arrive, some are lost for good."""
     found = _transfer(stage, ["in_transit"])
     if found is None:
         return None
@@ -232,7 +236,7 @@ def receive_transfer(stage: Stage) -> Task | None:
 
 
 def cancel_transfer(stage: Stage) -> Task | None:
-    """Called off, before or under way."""
+    """Cancel a transfer, before it leaves or on its way."""
     found = _transfer(stage, ["pending", "in_transit"])
     if found is None:
         return None
@@ -242,7 +246,7 @@ def cancel_transfer(stage: Stage) -> Task | None:
 
 
 def override_capacity(stage: Stage) -> Task:
-    """For a few days; two that share a day are refused."""
+    """Override the capacity of a warehouse for a few days. An override that shares a day with another is refused."""
     dice, caller = stage.dice, clerk(stage)
     code = stage.focus.warehouse or dice.choice(list(shop.WAREHOUSES))
     stage.focus.warehouse = code
@@ -256,7 +260,7 @@ def override_capacity(stage: Stage) -> Task:
 
 
 def drop_override(stage: Stage) -> Task | None:
-    """Taken back."""
+    """Delete an override."""
     rows = stage.world.rows("SELECT id, version FROM inventory.capacity_overrides ORDER BY created_at, id")
     found = stage.choose(rows)
     if found is None:
@@ -276,7 +280,7 @@ def _letter(stage: Stage) -> dict[str, Any] | None:
 
 
 def work_on_dead_letter(stage: Stage) -> Task | None:
-    """Assign, investigate, make ready, and now and then discard."""
+    """Assign a dead letter, investigate it or mark it ready."""
     found = _letter(stage)
     if found is None:
         return None
@@ -292,7 +296,7 @@ def work_on_dead_letter(stage: Stage) -> Task | None:
 
 
 def make_ready(stage: Stage) -> Task | None:
-    """What it failed of has been mended, somebody thinks."""
+    """Mark a dead letter ready, as somebody does who thinks that its cause was mended."""
     found = _letter(stage)
     return None if found is None else _work_on(stage, found, DeadLetterAction.MADE_READY)
 
@@ -311,19 +315,19 @@ def _work_on(stage: Stage, found: dict[str, Any], action: DeadLetterAction) -> T
 
 
 def replay_dead_letter(stage: Stage) -> Task | None:
-    """By hand."""
+    """Replay a dead letter by hand."""
     found = _letter(stage)
     return None if found is None else stage.as_app(steps.replay, shop.ORGANIZATION, found["id"])
 
 
 def replay_group(stage: Stage) -> Task | None:
-    """All of one trouble, at a bounded rate."""
+    """Replay all dead letters of one group, at a bounded rate."""
     found = _letter(stage)
     return None if found is None else stage.as_app(steps.replay_group, clerk(stage), found["fingerprint"])
 
 
 def write_error_class(stage: Stage) -> Task:
-    """What is known of the trouble that the plan makes."""
+    """Define an error class for one of the troubles that a plan makes."""
     number = stage.move.number
     keywords = stage.dice.choice((("cannot be stored",), ("ledger",), ("ended with its process",)))
     proposal = Proposal(f"class {number}", None, None, None, None, None, keywords, 300, 50.0)
@@ -331,8 +335,10 @@ def write_error_class(stage: Stage) -> Task:
 
 
 def let_class_replay(stage: Stage) -> Task | None:
-    """Its dead letters replay by themselves from now on; it has earned that elsewhere, for ten replays take longer than
-    a plan."""
+    """Let the dead letters of a class replay by themselves from now on.
+
+    The ten replays that would earn this take longer than a plan, so the class is given a record from elsewhere.
+    """
     rows = stage.world.rows(
         "SELECT id, version FROM payments.error_classes WHERE active AND NOT auto_replay_enabled ORDER BY match_order"
     )

@@ -1,4 +1,4 @@
-"""The world outside: what shoppers do at their bank, what banks do later, and what the network does to messages."""
+"""The outside world: what shoppers do at their bank, what banks decide later, and what the network does to messages."""
 
 import hashlib
 import hmac
@@ -13,9 +13,9 @@ from prove.world import Message, Webhook, World
 
 OLD_SECONDS: Final = 400
 CURSED_SHARE: Final = 0.5
-"""How often what cannot go well is taken first, so that it comes to its end within a plan."""
+"""How often an event that is cursed is taken first, so that it runs its course within the plan."""
 POISON: Final = Trap(1, Deed.KILL_PROCESS, Among.COMMITS, saying="checkout.settle")
-"""What an event does that kills whoever works on it: at the end of the work, long after the claim."""
+"""The trap of a poisoned event. It kills whoever works on the event at the end of the work, long after the claim."""
 _EVENT: Final = """
     SELECT e.gateway_event_id, p.order_id FROM payments.payment_events e
       LEFT JOIN payments.payments p ON p.organization_id = e.organization_id AND p.id = e.payment_id
@@ -24,24 +24,24 @@ _EVENT: Final = """
 
 
 def signed(webhook: Webhook, at: datetime, *, secret: str = shop.WEBHOOK_SECRET) -> tuple[dict[str, str], bytes]:
-    """As Stripe posts it: headers and body."""
+    """Return the webhook as Stripe posts it: headers and body."""
     body, stamp = webhook.body.encode(), str(int(at.timestamp()))
     signature = hmac.new(secret.encode(), f"{stamp}.".encode() + body, hashlib.sha256).hexdigest()
     return {"stripe-signature": f"t={stamp},v1={signature}"}, body
 
 
 def delivery(world: World, webhook: Webhook) -> tuple[str, dict[str, str], bytes]:
-    """The arguments of the step that receives it."""
+    """Return the arguments of the step that receives this webhook."""
     return shop.ENDPOINT_KEY, *signed(webhook, world.now)
 
 
 def bring_webhook(stage: Stage) -> Task | None:
-    """Any one that is on its way, the oldest rather than others, and it is on its way no more."""
+    """Deliver a webhook that is on its way, preferably an old one, and remove it from those on their way."""
     return _bring(stage, keep=False)
 
 
 def bring_webhook_twice(stage: Stage) -> Task | None:
-    """Any one, and it comes again later."""
+    """Deliver a webhook that will be delivered again later."""
     return _bring(stage, keep=True)
 
 
@@ -61,7 +61,7 @@ def _bring(stage: Stage, *, keep: bool) -> Task | None:
 
 
 def lose_webhook(stage: Stage) -> None:
-    """It never arrives."""
+    """Lose a webhook: it never arrives."""
     mail = stage.world.memory.mail
     if mail:
         mail.pop(int(stage.dice.random() * len(mail)))
@@ -69,7 +69,7 @@ def lose_webhook(stage: Stage) -> None:
 
 
 def bring_forged_webhook(stage: Stage) -> Task | None:
-    """Signed with a wrong key, too old, or cut short: nothing of it may be stored."""
+    """Deliver a webhook that is signed with a wrong key, too old or cut short. Nothing of it may be stored."""
     heard = stage.world.memory.heard
     if not heard:
         return None
@@ -90,7 +90,7 @@ def bring_forged_webhook(stage: Stage) -> Task | None:
 
 
 def shopper_authenticates(stage: Stage) -> None:
-    """3-D Secure, passed or failed."""
+    """Let a shopper pass or fail 3-D Secure."""
     asked = [each for each in stage.world.intents() if each["status"] == "requires_action"]
     intent = stage.choose(asked)
     if intent is not None:
@@ -99,12 +99,12 @@ def shopper_authenticates(stage: Stage) -> None:
 
 
 def refund_comes_back(stage: Stage) -> None:
-    """A refund that the bank sends back, though it had arrived."""
+    """Let a refund come back from the bank, even one that had succeeded."""
     _decide_refund(stage, "fail", ("pending", "succeeded"))
 
 
 def refund_arrives(stage: Stage) -> None:
-    """A refund that was pending arrives."""
+    """Let a pending refund arrive."""
     _decide_refund(stage, "succeed", ("pending",))
 
 
@@ -124,7 +124,7 @@ def _decide_refund(stage: Stage, verb: str, statuses: tuple[str, ...]) -> None:
 
 
 def shopper_disputes(stage: Stage) -> None:
-    """The shopper's bank takes the money back, or decides."""
+    """Let a shopper dispute a payment: the bank takes the money back, is reviewing, or has decided for the shop."""
     taken = [each for each in stage.world.intents() if each["status"] == "succeeded"]
     intent = stage.choose(taken)
     if intent is not None:
@@ -134,7 +134,10 @@ def shopper_disputes(stage: Stage) -> None:
 
 
 def work_off_message(stage: Stage) -> Task | None:
-    """A message of the queue, not always the oldest; sometimes it stays and comes again."""
+    """Work off a message of the queue, preferably an old one.
+
+    Sometimes it stays in the queue and is delivered again.
+    """
     world = stage.world
     due = [message for message in world.memory.queue if message.due_at <= world.now]
     if not due:
@@ -167,7 +170,7 @@ def _cursed(world: World, messages: list[Message]) -> Message | None:
 
 
 def is_poisoned(world: World, event_id: str) -> bool:
-    """Whether whoever works on this event is killed by it."""
+    """Return whether this event kills whoever works on it."""
     return (
         bool(world.memory.poisoned) and world.rows(_EVENT, id=event_id)[0]["gateway_event_id"] in world.memory.poisoned
     )
@@ -184,7 +187,7 @@ def _about(world: World, messages: list[Message], order_id: object) -> Message |
 
 
 def lose_message(stage: Stage) -> None:
-    """The queue loses one."""
+    """Lose a message of the queue."""
     queue = stage.world.memory.queue
     if queue:
         queue.pop(int(stage.dice.random() * len(queue)))
@@ -192,33 +195,33 @@ def lose_message(stage: Stage) -> None:
 
 
 def poison_event(stage: Stage) -> None:
-    """Whoever works on the next news of money is killed by it."""
+    """Let the next event about money kill whoever works on it."""
     stage.world.memory.curses.append("poison")
 
 
 def break_event(stage: Stage) -> None:
-    """The next news of money cannot be applied, whoever takes it on."""
+    """Let the next event about money fail to apply, whoever takes it on."""
     stage.world.memory.curses.append(stage.dice.choice(("22021", "22021", "23514")))
 
 
 def break_next_event(stage: Stage) -> None:
-    """The very next one cannot be applied, and no retry will cure it."""
+    """Let the very next event about money fail to apply, with an error that no retry cures."""
     stage.world.memory.curses.insert(0, "22021")
 
 
 def mend_events(stage: Stage) -> None:
-    """What was broken is whole."""
+    """Mend what was broken."""
     mend(stage.world)
 
 
 def mend(world: World) -> None:
-    """Whatever was broken or poisoned."""
+    """Mend whatever was broken or poisoned."""
     world.sql("DELETE FROM prove.breakage")
     world.memory.poisoned.clear()
     world.memory.curses.clear()
 
 
 def hours_pass(stage: Stage) -> None:
-    """The clock jumps: past holds, leases, and whole days."""
+    """Let the clock jump: past holds and leases, and once in a while past a whole day."""
     stage.world.turn(3600 * stage.dice.choice((0.3, 0.6, 1, 2.1, 5, 26)))
     stage.world.counts["fault: clock jump"] += 1

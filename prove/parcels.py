@@ -1,4 +1,4 @@
-"""Parcels: picked, packed, shipped, lost, delivered, sent again; and orders that are sent elsewhere."""
+"""Parcels that are picked, packed, shipped, lost, delivered and sent again, and orders that are sent elsewhere."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -92,22 +92,22 @@ def _step(stage: Stage, step: Callable[..., Answer], found: Mapping[str, Any] | 
 
 
 def pick_shipment(stage: Stage) -> Task | None:
-    """Its goods are off the shelf."""
+    """Pick a shipment: its goods leave the shelf."""
     return _step(stage, pick, _a_shipment(stage, "pending"))
 
 
 def pack_shipment(stage: Stage) -> Task | None:
-    """It is ready to leave."""
+    """Pack a shipment: it is ready to leave."""
     return _step(stage, pack, _a_shipment(stage, "pending", "picked"))
 
 
 def call_off_shipment(stage: Stage) -> Task | None:
-    """Before it leaves."""
+    """Cancel a shipment before it leaves."""
     return _step(stage, call_off, _a_shipment(stage, "pending", "picked", "packed"))
 
 
 def ship_parcel(stage: Stage) -> Task | None:
-    """All of it, or a part; its share of the money is taken."""
+    """Ship all of a shipment or a part. Its share of the money is captured, where the shop's policy says so."""
     found = _a_shipment(stage, "pending", "picked", "packed", "packed")
     if found is None:
         return None
@@ -124,23 +124,23 @@ def ship_parcel(stage: Stage) -> Task | None:
 
 
 def deliver_parcel(stage: Stage) -> Task | None:
-    """It arrives."""
+    """Deliver a parcel."""
     return _step(stage, deliver, _a_shipment(stage, "shipped", "in_transit"))
 
 
 def lose_parcel(stage: Stage) -> Task | None:
-    """It does not."""
+    """Lose a parcel, for any of the reasons."""
     reason = stage.dice.choice(tuple(FailureReason))
     return _step(stage, lose, _a_shipment(stage, "shipped", "in_transit"), reason)
 
 
 def send_parcel_again(stage: Stage) -> Task | None:
-    """Of goods that are taken out of stock now."""
+    """Send a lost parcel again, with goods that are taken out of stock now."""
     return _step(stage, send_again, _a_shipment(stage, "failed"))
 
 
 def change_address(stage: Stage) -> Task | None:
-    """The shopper moves, or wants it sent to somebody else."""
+    """Change the shipping address: the shopper moves, or wants it sent to somebody else."""
     order = an_order(stage, _CHANGEABLE)
     if order is None:
         return None

@@ -1,7 +1,7 @@
-"""What happens in a seed, written down before it begins: who does what, when, and what goes wrong there.
+"""What happens in a seed, decided before it begins: who does what, when, and what goes wrong there.
 
 A plan is drawn from its seed alone. Which order a refund is about is decided when its turn comes, by dice that belong
-to the move, from what there is then; so the same plan over the same system tells the same story.
+to the move, among the orders that exist then. So the same plan over the same system tells the same story.
 """
 
 import random
@@ -15,7 +15,7 @@ from prove.scenes import SCENES, Scene
 ACTIONS_MIN: Final = 200
 FAULTS_MIN: Final = 20
 DRAWN: Final = 175
-"""How many moves are drawn; with those of the scenes a few more than are asked for, for some find nothing to do."""
+"""How many moves are drawn. The scenes bring them above ``ACTIONS_MIN``, because some moves find nothing to do."""
 
 OPENING: Final = 12
 """How many moves it takes until there is something to work on."""
@@ -24,7 +24,7 @@ CERTAIN: Final[Mapping[int, str]] = {
     **dict.fromkeys((24, 28, 32, 70, 120), "break_event"),
     72: "write_error_class",
 }
-"""What no seed is without, beside the scenes."""
+"""Moves that every seed contains, by their place, apart from those of the scenes."""
 _OPENING: Final = ("checkout", "checkout", "checkout", "request_transfer", "work_off_message", "bring_webhook")
 
 KINDS: Final[Mapping[str, float]] = {
@@ -95,7 +95,7 @@ MASTER_KINDS: Final = frozenset(
     {"shopper_authenticates", "lose_webhook", "refund_comes_back", "refund_arrives", "shopper_disputes", "lose_message",
      "poison_event", "break_event", "break_next_event", "mend_events", "hours_pass", "restart_database"}
 )  # fmt: skip
-"""What nobody's process does: the world outside, and time."""
+"""What no process of the system does: the outside world, and time."""
 
 TOGETHER: Final[tuple[tuple[str, str, float], ...]] = (
     ("checkout", "checkout", 8),
@@ -163,7 +163,8 @@ TOGETHER: Final[tuple[tuple[str, str, float], ...]] = (
     ("pay_again", "change_address", 1),
     ("override_capacity", "override_capacity", 1),
 )
-"""What may meet, the first standing still somewhere while the second happens; ``same``: the very same request again."""
+"""The pairs that may meet, with their weights. The first pauses somewhere while the second happens; ``same`` is the
+very same request again."""
 
 _DEEDS: Final = (
     (Deed.KILL_PROCESS, Among.ALL, 10, 6),
@@ -176,7 +177,7 @@ _DEEDS: Final = (
     (Deed.REFUSE_40P01, Among.STATEMENTS, 5, 2),
     (Deed.CRASH_SERVER, Among.STATEMENTS, 4, 0.15),
 )
-"""What is done, which points are counted, up to which one, and how often."""
+"""What is done, which points are counted, the latest point at which it is done, and its weight."""
 _GATEWAY: Final[tuple[tuple[str, dict[str, object], float], ...]] = (
     ("gateway timeout before", {"fault": "timeout_before"}, 3),
     ("gateway timeout after", {"fault": "timeout_after"}, 4),
@@ -195,8 +196,8 @@ _AWS_SHARE: Final = 0.04
 _TOGETHER_SHARE: Final = 0.3
 _STANDS: Final = (1, 2, 2, 3, 3, 4, 4, 5, 6)
 _STANDS_OF: Final = {"checkout": (2, 2, 2, 2, 2, 1, 3, 5), "ship_transfer": (2, 4, 5, 6, 6, 7, 7)}
-"""Before which statement the first stands still: a checkout rather between what it read and what it writes, a transfer
-rather where it holds its levels."""
+"""Before which statement the first of a pair pauses. A checkout pauses preferably between its reads and its writes, a
+transfer preferably while it holds its stock levels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,19 +208,19 @@ class Move:
     kind: str
     dice: str
     seconds: float = 0.0
-    """By how much the clock goes on before it."""
+    """By how much the clock advances before the move."""
     skew_seconds: float = 0.0
-    """By how much the clock of its process is off."""
+    """By how much the clock of the move's process is wrong."""
     trap: Trap | None = None
     gateway: str | None = None
     aws: str | None = None
     meanwhile: tuple["Move", ...] = field(default=())
-    """What happens while this one stands still."""
+    """What happens while this move is paused."""
     scene: str | None = None
-    """Which one it belongs to: its moves are about the same things."""
+    """The scene that the move belongs to, if any. All moves of a scene are about the same things."""
 
     def told(self) -> str:
-        """As a line of the plan."""
+        """Return the move as a line of the plan."""
         words = [f"{self.number:03d} +{self.seconds:.1f} s {self.kind}"]
         words += [f"({self.scene})"] if self.scene else []
         if self.trap:
@@ -231,40 +232,40 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A seed's moves and the shop they happen in."""
+    """The moves of a seed, and the shop in which they happen."""
 
     seed: str
     capture_policy: str
     hold_seconds: int
     moves: tuple[Move, ...]
     echoes: bool
-    """Whether, once all is at rest, every webhook there ever was comes once more."""
+    """Whether every webhook there ever was is delivered once more when all is at rest."""
     years: bool
     """Whether years go by after that."""
 
     def told(self) -> str:
-        """The whole plan, to be read or kept."""
+        """Return the whole plan as text, to be read or kept."""
         head = f"seed {self.seed}: {self.capture_policy}, holds of {self.hold_seconds} s"
         return "\n".join([head, *(move.told() for move in self.moves)])
 
 
 def behavior_of(name: str) -> dict[str, object]:
-    """What the gateway is told for a fault of this name."""
+    """Return the behavior that the gateway is told for the fault of this name."""
     return next(command for known, command, _ in _GATEWAY if known == name)
 
 
 def process_faults() -> list[str]:
-    """What may be done to a process and its connection, as it is counted."""
+    """Return the names, as they are counted, of what may be done to a process and its connection."""
     return [f"{deed}, {among}" for deed, among, *_ in _DEEDS]
 
 
 def gateway_faults() -> list[str]:
-    """What a gateway may be told, as it is counted."""
+    """Return the names, as they are counted, of the faults that a gateway may be told."""
     return [name for name, *_ in _GATEWAY]
 
 
 def make_plan(seed: str) -> Plan:
-    """The plan of a seed: the same for the same seed, for ever."""
+    """Make the plan of a seed. The same seed always has the same plan."""
     dice = random.Random(f"plan/{seed}")
     return Plan(
         seed=seed,
@@ -277,7 +278,7 @@ def make_plan(seed: str) -> Plan:
 
 
 def _moves(dice: random.Random, seed: str) -> Iterator[Move]:
-    """Those that are drawn, and the scenes in between, each somewhere else in every seed."""
+    """Yield the drawn moves with the scenes in between, which are at different places in each seed."""
     scenes = dice.sample(SCENES, len(SCENES))
     places = sorted(dice.sample(range(OPENING, DRAWN), len(scenes)))
     number = 0
@@ -319,7 +320,7 @@ def _move(dice: random.Random, seed: str, number: int, drawn: int) -> Move:
 
 
 def _simple(dice: random.Random, name: str, number: int, kind: str, *, share: float) -> Move:
-    """``share``: how much of the usual trouble it gets."""
+    """Draw one move. ``share`` is the part of the usual probability of trouble that it gets."""
     trap = gateway = aws = None
     drawn, which, skew = dice.random(), dice.random(), dice.uniform(-2, 2)
     seconds = _pause(dice)
@@ -335,5 +336,5 @@ def _simple(dice: random.Random, name: str, number: int, kind: str, *, share: fl
 
 
 def _pause(dice: random.Random) -> float:
-    """Mostly moments, sometimes minutes: holds end within a plan, and leases do."""
+    """Draw a pause in seconds: mostly moments, sometimes minutes, so that holds and leases expire within a plan."""
     return round(dice.choice((0.05, 0.4, 2.0, 2.0, 15.0, 45.0, 95.0)) * dice.uniform(0.5, 1.5), 3)

@@ -1,8 +1,8 @@
-"""AWS as the simulation has it: what the system sends is put into a box that outlives whoever sent it.
+"""AWS as the simulation has it: whatever the system sends is put into a box that outlives its sender.
 
-boto3's clients are the real ones up to the call itself; what becomes of a message (delivered twice, late, in another
-order, or never) is the plan's business and not the queue's. A message is one line, written by one write: a process that
-is killed has sent it or has not.
+boto3's clients are the real ones up to the call itself. What becomes of a message (delivered twice, late, out of order
+or never) is up to the plan and not to the queue. A message is one line, written by one write: a process that is killed
+has either sent it or not.
 """
 
 import io
@@ -25,7 +25,7 @@ ENVIRONMENT: Final = {
     "AWS_SECRET_ACCESS_KEY": "nothing",
     "AWS_ENDPOINT_URL": "http://aws.invalid",
 }
-"""So that boto3 makes its clients, and that a call that is not answered here reaches nobody."""
+"""Lets boto3 create its clients, and makes sure that a call that is not answered here reaches nobody."""
 EVENTS_QUEUE: Final = "https://sqs.prove/payment-events"
 BELL_QUEUE: Final = "https://sqs.prove/outbox-bell"
 BUS: Final = "prove"
@@ -35,7 +35,7 @@ ARCHIVE_BUCKET: Final = "prove-archive"
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One message: where to (a queue's address, ``bus`` or ``topic``) and what it says."""
+    """One message: its destination (a queue's address, ``bus``, ``topic`` or ``mail``) and its body."""
 
     to: str
     body: dict[str, Any]
@@ -43,7 +43,7 @@ class Sent:
 
 
 class Box:
-    """A file that everybody appends to and one reads."""
+    """A file that every process appends to and one process reads."""
 
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600)
@@ -51,12 +51,12 @@ class Box:
         self._read_bytes = 0
 
     def put(self, *messages: Sent) -> None:
-        """All of them, or none."""
+        """Append all of the messages or none."""
         lines = [json.dumps([each.to, each.body, each.delay_seconds], default=str) + "\n" for each in messages]
         os.write(self._descriptor, "".join(lines).encode())
 
     def take(self) -> list[Sent]:
-        """What was put since the last time."""
+        """Return the messages that were put since the last call."""
         with self._path.open("rb") as file:
             file.seek(self._read_bytes)
             fresh = file.read()
@@ -65,18 +65,21 @@ class Box:
 
     @property
     def bucket(self) -> Path:
-        """Where the objects of the bucket lie."""
+        """The folder that holds the objects of the bucket."""
         return self._path.with_name(f"{self._path.name}-bucket")
 
     def close(self) -> None:
-        """And throw it away."""
+        """Close the box and delete what it holds."""
         os.close(self._descriptor)
         shutil.rmtree(self.bucket, ignore_errors=True)
         self._path.unlink(missing_ok=True)
 
 
 class Cloud:
-    """The answers of AWS to one process. ``is_down``: no call succeeds; ``refuses_every``: the bus takes the others."""
+    """Answers calls to AWS for one process.
+
+    ``is_down``: every call fails. ``refuses_every``: the bus refuses every n-th message.
+    """
 
     def __init__(self, secrets: dict[str, dict[str, Any]]) -> None:
         self.box: Box | None = None
@@ -86,7 +89,7 @@ class Cloud:
         self._offered = 0
 
     def install(self) -> None:
-        """From now on every call of boto3 in this process is answered here."""
+        """Answer every call of boto3 in this process here from now on."""
         cloud = self
 
         def call(client: Any, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -97,7 +100,10 @@ class Cloud:
         setattr(botocore.client.BaseClient, "_make_api_call", call)  # noqa: B010 -- its stubs do not know it
 
     def answer(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """What AWS says. Raises NotImplementedError for what the system is not known to ask."""
+        """Return what AWS would answer.
+
+        Raises NotImplementedError for an operation that the system is not known to use.
+        """
         match operation:
             case "GetSecretValue":
                 return {"SecretString": json.dumps(self.secrets[arguments["SecretId"]])}
@@ -139,7 +145,10 @@ class Cloud:
         return {"MessageId": identifier}
 
     def _store(self, key: str, body: Any) -> None:
-        """Whole or not at all, and never over another: the system asks for that with every object (IfNoneMatch)."""
+        """Store an object as a whole or not at all, and never over another.
+
+        The system asks for that with every object (IfNoneMatch).
+        """
         path = self._object(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         begun = path.with_name(f"{path.name}.{uuid4().hex}")

@@ -1,4 +1,4 @@
-"""Changes to a database of the proof's own and to the code of its process. What is to be replaced has to be there."""
+"""Changes to a database of the proof's own and to the code of its process. What is to be replaced must exist."""
 
 import sys
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pg8000.native import Connection as Schema
 
 
 def edit(schema: Schema, function: str, *changes: tuple[str, str]) -> None:
-    """Replace fragments of a function's text. Raises LookupError for one that is not there."""
+    """Replace fragments of a database function's text. Raises LookupError for a fragment that is not there."""
     rows = schema.run(
         "SELECT p.oid, pg_get_functiondef(p.oid) FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace"
         " WHERE n.nspname || '.' || p.proname = :name",
@@ -25,8 +25,10 @@ def edit(schema: Schema, function: str, *changes: tuple[str, str]) -> None:
 
 
 def put(owner: object, name: str, replacement: object) -> None:
-    """In the place of what is there. Raises LookupError for a name that is not there any more, or that the module has
-    and does not use itself: to replace that would change nothing.
+    """Replace an attribute of a module or class.
+
+    Raises LookupError for a name that no longer exists, and for one that the module has but does not use itself:
+    replacing that would change nothing.
     """
     if not hasattr(owner, name):
         raise LookupError(f"{owner} has no {name} any more")
@@ -36,7 +38,7 @@ def put(owner: object, name: str, replacement: object) -> None:
 
 
 def everywhere(name: str, replacement: object) -> None:
-    """Under this name, in every module of the product that has taken it over."""
+    """Replace a name in every module of the product that has imported it. Raises LookupError if none has."""
     taken = [
         module
         for module in list(sys.modules.values())
@@ -49,7 +51,7 @@ def everywhere(name: str, replacement: object) -> None:
 
 
 def _codes_of(module: ModuleType) -> Iterator[CodeType]:
-    """Of the functions and methods that the module defines, and of what they enclose."""
+    """Yield the code of the functions and methods that the module defines, and of everything nested in them."""
     owners: list[object] = [module, *(each for each in vars(module).values() if isinstance(each, type))]
     waiting = [
         function.__code__

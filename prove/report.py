@@ -1,4 +1,4 @@
-"""The report of a world: every invariant, how many rows break it, and the first of them."""
+"""The report of a world: every invariant, how many rows break it, and the first of those rows."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ FOLD: Final = "a payment is the fold of its events"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One invariant of one world."""
+    """The result of one invariant in one world."""
 
     area: str
     sentence: str
@@ -26,12 +26,12 @@ class Finding:
 
     @property
     def is_violated(self) -> bool:
-        """Whether anything breaks it."""
+        """Whether any row breaks the invariant."""
         return self.rows > 0
 
 
 def examine(world: World) -> list[Finding]:
-    """Ask the database, every invariant."""
+    """Check every invariant against the database."""
     found = [
         _finding(area, sentence, world.rows(query))
         for area, queries in AREAS.items()
@@ -41,7 +41,7 @@ def examine(world: World) -> list[Finding]:
 
 
 def examine_years(world: World, years: Years) -> Iterator[Finding]:
-    """Let the years go by, and ask again."""
+    """Let the years go by, and check again."""
     world.sql("INSERT INTO prove.known_orders SELECT id FROM orders.orders")
     for sentence, rows in years.go_by().items():
         yield _finding("after the years", sentence, rows)
@@ -57,7 +57,8 @@ def _finding(area: str, sentence: str, rows: Sequence[object]) -> Finding:
 
 
 def count_transitions(world: World) -> Counter[str]:
-    """How often each step was taken, by orders, payments, holds, events, dead letters and transfers."""
+    """Count how often each status or step was reached by orders, payments, holds, events, dead letters, transfers,
+    stock movements, refunds, operations, mails and messages, and how often a person was called."""
     counts: Counter[str] = Counter()
     for row in world.rows(_TRANSITIONS):
         counts[f"transition {row['what']}: {row['step']}"] += row["times"]

@@ -1,4 +1,4 @@
-"""Brings a world to rest: nothing goes wrong any more, the clock turns, the schedules come, until nothing is due."""
+"""Brings a world to rest: nothing goes wrong any more, the clock advances and schedules run until nothing is due."""
 
 import random
 from datetime import timedelta
@@ -11,12 +11,13 @@ from prove.outside import POISON, delivery, is_poisoned, mend
 from prove.world import Webhook, World
 
 TURNS_SECONDS: Final = (61, 91, 200, 600, 2_000, 3_700, 3_700, 7_300, 7_300, 30_000, 86_400, 86_400)
-"""Past the leases of events and returns, the first looks at a payment, the end of a hold and its grace, the age at
-which an unpaid order is cancelled, and the days whose books are compared with the gateway's."""
+"""Seconds between rounds. They go past the leases of events and returns, the first checks of a payment, the end of a
+hold and its grace, the age at which an unpaid order is cancelled, and the days whose books are compared with the
+gateway's."""
 ROUNDS_MAX: Final = 4
 _DAYS: Final = 9
-"""A day on which the books are compared, one more for what came of that, and the week after which refunds are looked at
-again. One by one: held money is taken before it runs out."""
+"""One day on which the books are compared, one more for what follows from that, and the week after which refunds are
+checked again. The days pass one at a time, because held money is captured before it expires."""
 _HEARD_SHARE: Final = 0.6
 
 _WAITING: Final = """
@@ -51,7 +52,7 @@ class Rest:
         self._number = 0
 
     def come(self) -> None:
-        """Until nothing is due and nobody has anything to decide, or for a bounded while."""
+        """Go on until nothing is due and nobody has anything to decide, but for a bounded time."""
         world = self._world
         world.tell("nothing goes wrong from here on")
         self._post_arrives()
@@ -68,13 +69,13 @@ class Rest:
             self._people_finish()
 
     def hear_everything(self) -> None:
-        """All that is on its way arrives, and what follows from it is done."""
+        """Deliver everything that is on its way, and do what follows from it."""
         self._post_arrives(share=1.0)
         self._until_quiet()
         self._people_finish()
 
     def _post_arrives(self, share: float = _HEARD_SHARE) -> None:
-        """Most of what is on its way; the rest is lost for ever."""
+        """Deliver most of what is on its way; the rest is lost for ever."""
         world = self._world
         mail, world.memory.mail = world.memory.mail, []
         for webhook in mail:
@@ -94,13 +95,13 @@ class Rest:
             if not self._world.value(_WAITING):
                 return
             self._world.turn(seconds)
-        # The first does what the last turn made due; the second takes up what came of it.
+        # The first round does what the last turn made due; the second handles what came of it.
         for _ in range(2):
             self._minute()
             self._world.turn(61)
 
     def _minute(self) -> None:
-        """Every schedule ticks, and the worker takes what is in its queue."""
+        """Let every schedule tick, and let the worker take what is in its queue."""
         world = self._world
         self._banks_decide()
         for step in (steps.watch_everything, steps.keep_all_dead_letters, steps.expire, steps.relay):
@@ -115,7 +116,7 @@ class Rest:
         world.collect()
 
     def _banks_decide(self) -> None:
-        """Refunds that are pending arrive or come back; what is held for too long runs out."""
+        """Let pending refunds succeed or fail, and let authorizations that were held for too long expire."""
         world = self._world
         for intent in world.intents():
             for refund in intent["refunds"]:
@@ -129,7 +130,7 @@ class Rest:
         world.collect()
 
     def _people_finish(self) -> None:
-        """Every dead letter is made ready and replayed; what is mended heals."""
+        """Mark every dead letter ready and replay it, until none is left or the rounds are used up."""
         world = self._world
         for _ in range(ROUNDS_MAX):
             letters = world.rows(_LETTERS)
@@ -142,7 +143,7 @@ class Rest:
             self._until_quiet()
 
     def _books_are_compared(self) -> None:
-        """What no webhook told, the comparison with the gateway finds."""
+        """Let the comparison with the gateway find what no webhook reported."""
         for _ in range(_DAYS):
             self._world.turn(86_400)
             self._do("system", steps.watch_the_books)

@@ -1,5 +1,5 @@
 """What must be true of a world that has come to rest: the product's invariants, what the outside world saw, and that
-nothing waits for ever. Every query answers with the rows that break its sentence."""
+nothing waits for ever. Every query returns the rows that break its sentence."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -215,7 +215,7 @@ DISPUTABLE: Final = """
       JOIN prove.at_gateway g ON g.transaction_id = r.gateway_transaction_id AND g.captured > 0
      WHERE x.location = :location ORDER BY r.order_id
 """
-"""Orders of a place in the archive whose money was taken, of which a bank may speak."""
+"""Orders at one location of the archive index whose money was taken, so that a bank may dispute them."""
 _REMAINS: Final = (
     "orders.order_items", "orders.order_status_history", "orders.order_allocations", "orders.order_operations",
     "orders.order_address_versions", "payments.payments", "payments.refunds", "inventory.reservations",
@@ -261,4 +261,4 @@ YEARS: Final[Mapping[str, str]] = {
     """,
     "nobody deadlocked in those years": "SELECT waiting FROM prove.deadlocks",
 }
-"""What is asked once years have gone by."""
+"""The sentences that are checked once years have gone by."""

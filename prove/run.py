@@ -1,4 +1,4 @@
-"""Plays a plan: move by move, those that meet together, and whatever goes wrong where the plan has it."""
+"""Plays a plan move by move, with the moves that meet and whatever the plan lets go wrong."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from prove.telling import about, short
 from prove.world import World, skewed
 
 _OTHERWISE: Final = dict.fromkeys(("ship_transfer", "receive_transfer", "cancel_transfer"), "request_transfer")
-"""What is done where a move finds nothing to do; else somebody buys."""
+"""What is done instead when a move finds nothing to do. For every other move, somebody buys."""
 TASKS: Final[Mapping[str, Make]] = {
     **operators.SCHEDULES,
     **{
@@ -94,7 +94,7 @@ class _Begun:
 
 
 class Run:
-    """The moves of one world. ``restart``: stops its database at once and starts it again."""
+    """Plays the moves of one world. ``restart`` stops its database immediately and starts it again."""
 
     def __init__(self, world: World, restart: Callable[[], None]) -> None:
         self._world = world
@@ -102,7 +102,7 @@ class Run:
         self._scenes: dict[str, Focus] = {}
 
     def play(self, move: Move) -> None:
-        """One move, with all that happens meanwhile."""
+        """Play one move, with everything that happens meanwhile."""
         world = self._world
         world.turn(move.seconds)
         focus = self._scenes.setdefault(move.scene, Focus()) if move.scene else Focus()
@@ -165,7 +165,7 @@ class Run:
             self._world.gateway.ask("POST", "/_control/behaviors", behavior_of(move.gateway))
 
     def _misbehaved(self, move: Move) -> None:
-        """Whether the gateway came to do what it was told; it does so no more."""
+        """Count the gateway's fault if it was used, and clear it: the gateway behaves well again."""
         if move.gateway is None:
             return
         left = self._world.gateway.ask("GET", "/_control/behaviors")
@@ -205,7 +205,7 @@ class Run:
 
 
 def _remember(focus: Focus, outcome: Outcome) -> None:
-    """What the next step of a scene is about."""
+    """Remember what the next step of a scene is about."""
     if isinstance(outcome.result, Answer) and outcome.result.status < 300:
         body = json.loads(outcome.result.body)
         if "order" in body:

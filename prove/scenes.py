@@ -1,5 +1,7 @@
-"""Scenes: short stories that no seed is without. Whatever else a plan draws, somebody gives the same money back twice,
-two transfers cross, a bus is away. Their steps are about the same things: the order that was just placed, its event.
+"""Scenes: short stories that every seed contains.
+
+Whatever else a plan draws, somebody refunds the same money twice, two transfers cross, a bus is down. The steps of a
+scene are about the same things: the order that was just placed, its event.
 
 A scene stands somewhere in the plan, its steps one after the other. A step that finds nothing to do is left out.
 """
@@ -12,7 +14,7 @@ from prove.errand import Among, Deed, Trap
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One move of a scene. ``seconds``: how long after the one before."""
+    """One move of a scene. ``seconds`` is the time since the step before."""
 
     kind: str
     seconds: float = 0.5
@@ -24,19 +26,19 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """``name``: as it is counted when two really met in it, or when its trouble really came."""
+    """``name`` is what is counted when two moves of the scene really met, or when its trouble really came."""
 
     name: str
     steps: tuple[Step, ...]
 
 
 def _after(words: str) -> Trap:
-    """Stand still before whatever statement comes after the one that says this."""
+    """Pause before the first statement that follows the point with these words."""
     return Trap(1, Deed.PAUSE, Among.STATEMENTS, after=words)
 
 
 UNHEARD: Final = "gateway timeout after"
-"""The gateway made it, and nobody heard of it."""
+"""The gateway executed the request, but nobody received its answer."""
 _SOLD: Final = (Step("receive_goods"), Step("buy"))
 _PAID: Final = (*_SOLD, Step("capture"))
 _WITH_A_LEVEL: Final = _after("s.on_hand, s.reserved")
@@ -44,7 +46,7 @@ _WITH_THE_ORDER: Final = _after("checkout.lock_order")
 _WITH_THE_ANSWER: Final = Trap(
     1, Deed.PAUSE, Among.STATEMENTS, saying="checkout.settle", after="stripe POST /v1/refunds"
 )
-"""The gateway has made it, the order is locked, and nothing of it is written down yet."""
+"""Pause with the gateway's answer: the refund is made there, the order is locked, and nothing of it is recorded yet."""
 _WITH_THE_CLAIM: Final = _after("COMMIT")
 
 SCENES: Final = (

@@ -1,4 +1,4 @@
-"""What the server has said since a world began. Its statistics would say it too, and forget it in every crash."""
+"""What the server has logged since a world began. Its statistics would say the same, but every crash resets them."""
 
 import re
 from collections import Counter
@@ -8,22 +8,22 @@ from typing import Final
 _REFUSAL: Final = re.compile(r'violates \w+ constraint "([^"]+)"')
 _DEADLOCK: Final = re.compile(r"ERROR:  deadlock detected\n[^\n]*DETAIL:  (.*?)(?=\n\d{4}-|\Z)", re.DOTALL)
 _PARTITION: Final = re.compile(r"_\d{4}_?\d{2}")
-"""Of the names of a partition's constraints: its month."""
+"""The month in the names of a partition's constraints."""
 
 
 class ServerLog:
-    """The log of a server, from where it ends now."""
+    """The log of a server, from its present end onwards."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._begin_bytes = path.stat().st_size
 
     def refusals(self) -> Counter[str]:
-        """Which constraints refused something, and how often."""
+        """Count how often each constraint refused something."""
         return Counter(_PARTITION.sub("", name) for name in _REFUSAL.findall(self._said()))
 
     def deadlocks(self) -> list[str]:
-        """Who waited for whom, of each deadlock that the server found and ended."""
+        """Return who waited for whom, for each deadlock that the server found and ended."""
         return _DEADLOCK.findall(self._said())
 
     def _said(self) -> str:

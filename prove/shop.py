@@ -1,4 +1,4 @@
-"""The shop that is proved: three warehouses, few goods, shoppers who come back, staff; and where it lives."""
+"""The shop that is proved: three warehouses, few goods, shoppers who come back, staff; and the database it lives in."""
 
 import json
 from collections.abc import Callable
@@ -27,7 +27,7 @@ ARCHIVE_KEY_REFERENCE: Final = "holdfast/prove/archive"
 API_KEY: Final = "sk_test_prove"
 WEBHOOK_SECRET: Final = "whsec_prove"
 BEGINS_AT: Final = datetime(2026, 6, 29, 15, 0, tzinfo=UTC)
-"""Shortly before a month ends, so that partitions change under way."""
+"""Shortly before the end of a month, so that partitions change during a seed."""
 ADDRESSES: Final = (
     PostalAddress("Ada Lovelace", "12 Analytical Way", "Denver", "80202", "US", region="CO"),
     PostalAddress("Grace Hopper", "1 Compiler Street", "Newark", "07102", "US", region="NJ"),
@@ -36,7 +36,7 @@ ADDRESSES: Final = (
 WAREHOUSES: Final = {code: uuid5(ORGANIZATION, code) for code in ("EWR", "DFW", "RNO")}
 SKUS: Final = ("TEE", "MUG", "CAP", "LAMP", "DESK")
 STOCK: Final = (6, 5, 4, 3, 2)
-"""Of each, in each warehouse: so few that shoppers meet over the last."""
+"""The stock of each SKU in each warehouse: so few that shoppers compete for the last."""
 VARIANTS: Final = {sku: uuid5(ORGANIZATION, sku) for sku in SKUS}
 MANAGER: Final = Caller(ORGANIZATION, CallerKind.STAFF, "grace-the-manager")
 CLERK: Final = Caller(ORGANIZATION, CallerKind.STAFF, "linus-the-clerk")
@@ -85,13 +85,13 @@ _GOODS: Final = """
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A database with the schema, the shop and the witnesses, to be copied for each seed."""
+    """A database with the schema, the shop and the witnesses, which is copied for each seed."""
 
     name: str
 
 
 def build(server: Server, change: Callable[[pg8000.native.Connection], None] = lambda _: None) -> Template:
-    """Once for each server. ``change``: what a mutation does to the schema."""
+    """Build the template, once for each server. ``change`` is what a mutation does to the schema."""
 
     def fill(owner: Address) -> None:
         upgrade(owner.url, role_password=ROLE_PASSWORD)
@@ -140,5 +140,5 @@ def _run(connection: pg8000.native.Connection, script: str, given: dict[str, Any
 
 
 def settings(capture_policy: str, *, hold_seconds: int) -> str:
-    """The shop's settings of one seed, as JSON."""
+    """Return the shop's settings for one seed, as JSON."""
     return json.dumps({"currency": "USD", "capture_policy": capture_policy, "hold_seconds": hold_seconds})

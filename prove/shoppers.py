@@ -18,7 +18,7 @@ from prove.actors import Task
 from prove.stage import Stage
 
 KEY_LIVES: Final = timedelta(hours=23)
-"""How long a key is surely known: it is forgotten after a day."""
+"""How long an idempotency key is certain to be known: it is forgotten after a day."""
 CARDS: Final = (
     ("pm_card_visa", 14),
     ("pm_card_chargeDeclined", 3),
@@ -41,18 +41,18 @@ _AVAILABLE: Final = """
                           WHERE l.variant_id = v.id ORDER BY 1 DESC LIMIT 2) s
      GROUP BY v.sku ORDER BY 2, 1
 """
-"""The goods, the scarcest first, with what the two warehouses have that have most."""
+"""The SKUs, the scarcest first, each with what the two warehouses with the most of it have together."""
 _UNPAID: Final = ["pending_payment", "payment_processing", "payment_failed"]
 _CANCELLABLE: Final = [*_UNPAID, "payment_confirmed", "confirmed", "address_review", "processing"]
 
 
 def card(stage: Stage) -> str:
-    """One of the gateway's test cards; most of them are good."""
+    """Choose one of the gateway's test cards; most of them are good."""
     return stage.dice.choices([token for token, _ in CARDS], [weight for _, weight in CARDS])[0]
 
 
 def customer(stage: Stage) -> Caller:
-    """One who is known, or a guest never seen before."""
+    """Choose a known customer, or a guest who was never seen before."""
     if stage.dice.random() < 0.7:
         return stage.dice.choice(shop.CUSTOMERS)
     guest_id = UUID(int=stage.dice.getrandbits(128), version=4)
@@ -60,7 +60,7 @@ def customer(stage: Stage) -> Caller:
 
 
 def owner_of(order: dict[str, Any]) -> Caller:
-    """The shopper whose order it is."""
+    """Return the shopper whose order it is."""
     if order["auth_subject"] is None:
         guest_id = order["customer_id"]
         return Caller(shop.ORGANIZATION, CallerKind.GUEST, f"guest:{guest_id}", guest_id=guest_id)
@@ -68,7 +68,10 @@ def owner_of(order: dict[str, Any]) -> Caller:
 
 
 def an_order(stage: Stage, statuses: list[str]) -> dict[str, Any] | None:
-    """An order in one of these statuses; in a scene the order that it is about, wherever that is."""
+    """Choose an order in one of these statuses.
+
+    In a scene, return the order that the scene is about, whatever its status.
+    """
     if stage.move.scene:
         rows = stage.world.rows(_ORDER, id=stage.focus.order_id)
         return rows[0] if rows else None
@@ -81,7 +84,10 @@ def an_order(stage: Stage, statuses: list[str]) -> dict[str, Any] | None:
 
 
 def checkout(stage: Stage) -> Task:
-    """One to three different goods, a few of each; where two meet they want the same, and all there is of it."""
+    """Check out one to three SKUs, a few of each.
+
+    Where two checkouts meet, both want the same SKU, and all there is of it.
+    """
     items = _everything_of_one(stage) if stage.move.meanwhile or stage.focus.sku else _a_few(stage)
     buyer = customer(stage)
     kept = _kept_method(stage, buyer) if stage.dice.random() < 0.3 else None
@@ -89,7 +95,7 @@ def checkout(stage: Stage) -> Task:
 
 
 def buy(stage: Stage) -> Task:
-    """Two pieces of what has just come in, with a card that is good."""
+    """Buy two pieces of what has just come in, with a good card."""
     items = (RequestedItem(2, sku=stage.focus.sku),)
     return _place(stage, stage.dice.choice(shop.CUSTOMERS), items, CARDS[0][0], None, may_wait=True)
 
@@ -126,7 +132,7 @@ def _a_few(stage: Stage) -> tuple[RequestedItem, ...]:
 
 
 def _everything_of_one(stage: Stage) -> tuple[RequestedItem, ...]:
-    """All that two warehouses have of what is scarcest, which the other shopper wants as well."""
+    """Ask for all that two warehouses have of the scarcest SKU, which the other shopper wants as well."""
     rows = [row for row in stage.world.rows(_AVAILABLE) if row["available"] > 0]
     row = next((row for row in rows if row["sku"] == stage.focus.sku), rows[0] if rows else None)
     sku = row["sku"] if row else stage.focus.sku or stage.dice.choice(shop.SKUS)
@@ -146,7 +152,7 @@ def _kept_method(stage: Stage, buyer: Caller) -> UUID | None:
 
 
 def repeat_a_request(stage: Stage) -> Task | None:
-    """The very same request once more, under its key: a client that got no answer, or an impatient one."""
+    """Repeat a request exactly, under its key: a client that got no answer, or an impatient one."""
     known = [each for each in stage.world.memory.requests if stage.world.now - each.asked_at < KEY_LIVES]
     request = stage.choose(known)
     if request is None:
@@ -161,7 +167,7 @@ def _again(stage: Stage, task: Task) -> Task:
 
 
 def same(stage: Stage) -> Task | None:
-    """What the move that stands still is doing, once more at the same time."""
+    """Do what the paused move is doing once more, at the same time."""
     if stage.focus.task is None:
         return None
     stage.request = stage.focus.request
@@ -169,7 +175,7 @@ def same(stage: Stage) -> Task | None:
 
 
 def reuse_a_key(stage: Stage) -> Task | None:
-    """Another checkout under a key that was used: refused, whatever became of the first."""
+    """Send another checkout under a key that was used. It is refused, whatever became of the first."""
     earlier = stage.choose(
         [
             each
@@ -187,7 +193,7 @@ def reuse_a_key(stage: Stage) -> Task | None:
 
 
 def pay_again(stage: Stage) -> Task | None:
-    """Another card for an order that is not paid."""
+    """Pay with another card for an order that is not paid."""
     order = an_order(stage, _UNPAID)
     if order is None:
         return None
@@ -199,7 +205,7 @@ def pay_again(stage: Stage) -> Task | None:
 
 
 def cancel(stage: Stage) -> Task | None:
-    """By the shopper, or by staff."""
+    """Cancel an order, as its shopper or as staff."""
     order = an_order(stage, _CANCELLABLE if stage.dice.random() < 0.9 else ["cancelled"])
     if order is None:
         return None
@@ -209,7 +215,7 @@ def cancel(stage: Stage) -> Task | None:
 
 
 def complete_payment(stage: Stage) -> Task | None:
-    """The shopper comes back from the bank."""
+    """Come back from the bank and complete a payment."""
     rows = stage.world.rows(
         "SELECT o.id, o.customer_id, c.auth_subject, c.email, p.id AS payment_id FROM payments.payments p"
         " JOIN orders.orders o ON o.organization_id = p.organization_id AND o.id = p.order_id"
@@ -226,14 +232,14 @@ def complete_payment(stage: Stage) -> Task | None:
 
 
 def choose_default_method(stage: Stage) -> Task | None:
-    """Of the methods that are kept."""
+    """Make one of the saved payment methods the default."""
     buyer = stage.dice.choice(shop.CUSTOMERS)
     method = _kept_method(stage, buyer)
     return None if method is None else stage.as_app(steps.choose_default, buyer, method)
 
 
 def remove_method(stage: Stage) -> Task | None:
-    """Of the methods that are kept."""
+    """Remove one of the saved payment methods."""
     buyer = stage.dice.choice(shop.CUSTOMERS)
     method = _kept_method(stage, buyer)
     return None if method is None else stage.as_app(steps.remove_method, buyer, method)

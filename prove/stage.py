@@ -1,4 +1,4 @@
-"""How a move becomes a task: who acts, under which key, about what."""
+"""How a move becomes a task: who acts, under which idempotency key, about what."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ Thing = TypeVar("Thing")
 
 @dataclass(slots=True)
 class Focus:
-    """What the moves that meet are about, so that they meet."""
+    """What the moves that meet are about. They share it, so that they do meet."""
 
     order_id: Any = None
     sku: str | None = None
@@ -39,37 +39,37 @@ class Stage:
     move: Move
     focus: Focus = field(default_factory=Focus)
     request: Request | None = None
-    """What the task was asked for under, if it was under a key."""
+    """The request that the task makes under an idempotency key, if it has one."""
     poison: bool = False
-    """Whether the task is to die of what it works on."""
+    """Whether the task is to be killed by what it works on."""
     dice: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
         self.dice = random.Random(self.move.dice)
 
     def as_app(self, step: Step, *arguments: Any) -> Task:
-        """A function that serves requests."""
+        """Make a task of a function that serves requests."""
         return self._task("app", step, arguments)
 
     def as_system(self, step: Step, *arguments: Any) -> Task:
-        """A schedule."""
+        """Make a task of a schedule."""
         return self._task("system", step, arguments)
 
     def _task(self, role: str, step: Step, arguments: tuple[Any, ...]) -> Task:
         return Task(role, self.world.now, step, arguments, self.move.dice, self.move.trap, self.move.aws)
 
     def claim(self, caller: Caller, operation: str, meaning: object) -> Claim:
-        """A key of this move's own."""
+        """Return a claim under an idempotency key of this move's own."""
         return Claim(caller.actor, operation, f"key-{self.move.dice}", fingerprint_of({"wanted": repr(meaning)}))
 
     def asked(self, task: Task, claim: Claim) -> Task:
-        """Remember what was asked for, so that it can be asked again."""
+        """Remember the request, so that it can be repeated."""
         self.request = Request(task, claim.caller, claim.operation, claim.key, self.world.now)
         self.world.memory.requests.append(self.request)
         return task
 
     def choose(self, things: Sequence[Thing], focused: Callable[[Thing], bool] | None = None) -> Thing | None:
-        """One of them: that which the moves that meet are about, else rather a late one than an early one."""
+        """Choose one of the things: the one that the moves that meet are about, otherwise preferably a late one."""
         if not things:
             return None
         if focused is not None:
@@ -80,4 +80,4 @@ class Stage:
 
 
 Make = Callable[[Stage], Task | None]
-"""The task of a move; ``None``: there is nothing to do it with."""
+"""Makes the task of a move, or returns ``None`` when there is nothing to do it with."""

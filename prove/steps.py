@@ -1,4 +1,4 @@
-"""The steps that processes are sent on: what one invocation of one function does."""
+"""The steps that processes are sent on: each is what one invocation of one function does."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -68,7 +68,7 @@ def place(runtime: Runtime, clock: Clock, command: PlaceOrder) -> Answer:
 
 
 def place_without_paying(runtime: Runtime, clock: Clock, command: PlaceOrder) -> None:
-    """A checkout that died right after its order was committed: the gateway was asked nothing."""
+    """Place an order as a checkout that died right after its commit would: the gateway was not asked anything."""
     search = AddressSearch(runtime, command.caller.organization_id, command.request.shipping_address)
     attempt = place_order_module._try_to_place(runtime, command, search, clock(), {})
     assert isinstance(attempt, Attempt)
@@ -121,7 +121,7 @@ def apply(runtime: Runtime, clock: Clock, organization_id: UUID, event_id: UUID)
 
 
 def apply_by_id(runtime: Runtime, clock: Clock, organization_id: str, event_id: str) -> EventState | None:
-    """The same, as the message spells it."""
+    """The same, with ids spelled as in the message."""
     return apply(runtime, clock, UUID(organization_id), UUID(event_id))
 
 
@@ -169,13 +169,13 @@ def watch(runtime: Runtime, clock: Clock) -> int:
 
 
 def watch_everything(runtime: Runtime, clock: Clock) -> int:
-    """A tick of ``payment_watchdog``, as its handler makes it."""
+    """A tick of ``payment_watchdog``, as its handler runs it."""
     forgotten = forget_methods(runtime, clock)
     return watch(runtime, clock) + forgotten
 
 
 def keep_all_dead_letters(runtime: Runtime, clock: Clock) -> int:
-    """A tick of ``dlq_retries``, as its handler makes it."""
+    """A tick of ``dlq_retries``, as its handler runs it."""
     auto_replay(runtime, clock)
     advance_group_replays(runtime, clock)
     count_dead_letters(runtime, clock())
@@ -223,7 +223,7 @@ def remove_method(runtime: Runtime, clock: Clock, caller: Caller, payment_method
 
 
 def change_goods(runtime: Runtime, clock: Clock, command: ChangeStock) -> Answer:
-    """``POST /v1/ops/stock/...``: goods come in, are counted anew, or break."""
+    """``POST /v1/ops/stock/...``: goods come in, are counted, or break."""
     return change_stock(runtime, command, clock(), change_answer("change"))
 
 
@@ -267,7 +267,10 @@ def work_on_dead_letter(runtime: Runtime, clock: Clock, caller: Caller, step: St
 
 
 def heal(runtime: Runtime, clock: Clock, caller: Caller, dead_letter_id: UUID) -> ReplayResult | None:
-    """A person makes a dead letter ready and replays it; one that is over, or in other hands, is left alone."""
+    """Act as a person who marks a dead letter ready and replays it.
+
+    Return ``None`` if there is no such dead letter; one that is resolved or in other hands is refused.
+    """
     with runtime.database.transaction(caller.organization_id, now=clock(), actor=caller.actor) as transaction:
         row = transaction.row(
             "SELECT status, version FROM payments.dead_letters WHERE organization_id = :o AND id = :id",
@@ -304,7 +307,7 @@ def _time_left() -> float:
 
 
 def put_away(runtime: Runtime, clock: Clock) -> Archived:
-    """Ticks of ``archival`` and ``archive_verification``: an order a batch, so that there is much to die in."""
+    """Ticks of ``archival`` and ``archive_verification``, with one order per batch: there are many points to die at."""
     archived = archive_orders(runtime, clock, lambda: TIME_LEFT_SECONDS, batch_max_orders=1)
     verify_new_batches(runtime, clock, lambda: TIME_LEFT_SECONDS)
     purge_orders(runtime, clock, lambda: TIME_LEFT_SECONDS)
@@ -322,7 +325,7 @@ def erase(runtime: Runtime, clock: Clock, caller: Caller, customer_id: UUID) -> 
 
 
 def restore_month(runtime: Runtime, clock: Clock) -> int:
-    """A tick of ``cold_export`` over the months that were asked for."""
+    """A tick of ``cold_export`` that restores the months that were asked for."""
     return restore_months(runtime, clock, lambda: TIME_LEFT_SECONDS).orders
 
 

@@ -1,4 +1,4 @@
-"""What is printed at the end: invariants, what happened how often, mutations."""
+"""What is printed at the end: the invariants, how often what happened, and the mutations."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from prove.plan import ACTIONS_MIN, FAULTS_MIN, KINDS, gateway_faults, process_f
 from prove.scenes import ACTIONS, SCENES
 
 WHOLE_RUN_SEEDS: Final = 20
-"""With so many seeds nothing may be missing."""
+"""In a run of this many seeds, nothing that is expected may be missing."""
 
 TRANSITIONS: Final = (
     "order: pending_payment -> payment_processing",
@@ -62,7 +62,7 @@ OUTCOMES: Final = (
     "change_goods: 201", "change_goods: Conflict", "ship_transfer: 201", "override_capacity: 201",
     "override_capacity: Conflict", "receive: SignatureInvalid", "replay: Conflict",
 )  # fmt: skip
-"""Answers that show that a guard was run into: each refusal names one."""
+"""Outcomes that show that a guard refused something: each refusal names one."""
 
 
 OF_MAILS: Final = (
@@ -83,12 +83,12 @@ IN_YEARS: Final = (
     "outside: late news, cold_storage",
 )
 CONSTRAINTS: Final = ("constraint capacity_overrides_do_not_overlap",)
-"""The one that is a rule's only layer. The others stand behind a lock or a look that refuses first; what they would
-refuse is looked for by switching those off."""
+"""The constraint that is the only layer of its rule. Every other constraint stands behind a lock or a check that
+refuses first; what those would refuse is tested by switching the lock or check off."""
 
 
 def expected() -> list[str]:
-    """Everything that must have happened in a whole run."""
+    """Return the names of everything that must have happened in a whole run."""
     return [
         *(f"action {kind}" for kind in sorted({*KINDS, *ACTIONS})),
         *(f"together: {scene.name}" for scene in SCENES if any(step.meanwhile for step in scene.steps)),
@@ -102,7 +102,7 @@ def expected() -> list[str]:
 
 
 def add_up(told: Sequence[Told]) -> Counter[str]:
-    """What happened how often, over all seeds."""
+    """Add up how often what happened, over all seeds."""
     counts: Counter[str] = Counter()
     for each in told:
         counts += each.counts
@@ -110,7 +110,7 @@ def add_up(told: Sequence[Told]) -> Counter[str]:
 
 
 def too_tame(told: Told) -> str | None:
-    """What a seed lacks, if it is not worth its name."""
+    """Say what a seed lacks when it had too few actions or faults. Return ``None`` otherwise."""
     actions = sum(number for name, number in told.counts.items() if name.startswith("action "))
     faults = sum(number for name, number in told.counts.items() if name.startswith("fault: "))
     if actions >= ACTIONS_MIN and faults >= FAULTS_MIN:
@@ -119,7 +119,7 @@ def too_tame(told: Told) -> str | None:
 
 
 def invariants(told: Sequence[Told]) -> Iterator[str]:
-    """A line for each, with how many rows break it over all seeds."""
+    """Yield a line for each invariant, with the number of rows that break it over all seeds."""
     broken: Counter[tuple[str, str]] = Counter()
     for each in told:
         for finding in each.findings:
@@ -133,7 +133,7 @@ def invariants(told: Sequence[Told]) -> Iterator[str]:
 
 
 def violations(told: Sequence[Told]) -> Iterator[str]:
-    """Each with its seed and first rows."""
+    """Yield each broken invariant with its seed and its first rows."""
     for each in told:
         for finding in each.violated:
             yield f"VIOLATED in seed {each.plan.seed}: {finding.sentence} ({finding.rows} rows)"
@@ -141,7 +141,7 @@ def violations(told: Sequence[Told]) -> Iterator[str]:
 
 
 def happenings(counts: Counter[str]) -> Iterator[str]:
-    """What happened, by kind."""
+    """Yield what happened and how often, by kind."""
     for begin, title in (
         ("action ", "actions"),
         ("fault: ", "faults"),
@@ -156,7 +156,7 @@ def happenings(counts: Counter[str]) -> Iterator[str]:
 
 
 def mutations(caught: Sequence[Caught]) -> Iterator[str]:
-    """A row for each, as a table."""
+    """Yield the mutations as a Markdown table, one row each."""
     yield "| guard | switched off | caught by | seeds | seconds |"
     yield "|---|---|---|---|---|"
     for each in caught:

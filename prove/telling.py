@@ -1,4 +1,4 @@
-"""How a task and what came of it are told in a story: short, and with the ends of the ids that it is about."""
+"""How a story tells of a task and its outcome: briefly, with the ends of the ids that it is about."""
 
 import json
 from typing import Any, Final
@@ -23,12 +23,12 @@ _SUBJECTS: Final = (
 
 
 def about(task: Task) -> str:
-    """What is asked for, and by whom."""
+    """Return what the task asks for and who asks."""
     return " ".join(filter(None, map(_argument, task.arguments)))
 
 
 def short(result: object) -> str:
-    """What was answered."""
+    """Return what was answered, as short text."""
     if isinstance(result, Answer):
         return f"{result.status} {_document(json.loads(result.body))}".rstrip()
     text = repr(result)
@@ -73,5 +73,5 @@ def _document(body: dict[str, Any]) -> str:
 
 
 def tail(identifier: object) -> str:
-    """The end of an id, which is enough to find it again."""
+    """Return the end of an id, which is enough to find it again."""
     return f"..{str(identifier)[-6:]}"

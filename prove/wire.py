@@ -1,8 +1,9 @@
-"""The points of a process: right before each exchange over the network, and when its request is sent and not answered.
+"""The points of a process: immediately before each exchange over the network, and when its request was just sent.
 
-Between an answer and the next request nothing leaves the process, so "after exchange n" and "before exchange n + 1"
-are one point. An exchange is a statement to PostgreSQL, a request to the gateway or a call to AWS. A statement that
-commits nothing is undone with its connection, answered or not: that it was sent is a point with HOLDFAST_HEAVY=1 only.
+Between an answer and the next request nothing leaves the process, so "after exchange n" and "before exchange n + 1" are
+one point. An exchange is a statement to PostgreSQL, a request to the gateway or a call to AWS. A statement that commits
+nothing is rolled back with its connection, answered or not, so the point after sending it counts only with
+HOLDFAST_HEAVY=1.
 """
 
 import os
@@ -31,9 +32,9 @@ _CODES: Final = {Deed.REFUSE_40001: "40001", Deed.REFUSE_40P01: "40P01"}
 
 
 class Wire:
-    """Counts the points of this process and does the deed at the one of the trap. Patches the process for good.
+    """Counts the points of this process and does the deed at the point of the trap. Patches the process for good.
 
-    ``note`` is told every point in words; ``stand_still`` returns when the process may go on.
+    ``note`` is told every point as text; ``stand_still`` returns when the process may go on.
     """
 
     def __init__(
@@ -52,19 +53,23 @@ class Wire:
         self._connection: Any = None
 
     def arm(self, trap: Trap | None, database: DatabaseSettings | None = None) -> None:
-        """Count anew; the deed is done once, at the trap's point. ``database``: as whom, if that has changed."""
+        """Start counting anew.
+
+        The deed is done once, at the trap's point. ``database`` says which database and role the process uses from now
+        on, if they changed.
+        """
         self._trap = trap
         self._passed = 0
         self._is_after = trap is None or not trap.after
         self._database = database or self._database
 
     def lay(self) -> None:
-        """From now on every exchange is a point."""
+        """Make every exchange a point from now on."""
         self._patch(PipelinedConnection, "execute_simple", _statement)
         self._patch(PipelinedConnection, "execute_unnamed", _statement)
         self._patch(StripeGateway, "_send", lambda _, method, path, *__: f"stripe {method} {path}")
         self._patch(botocore.client.BaseClient, "_make_api_call", lambda _, operation, *__: f"aws {operation}")
-        # Both wait for an answer whose request is on its way.
+        # Both wait for the answer to a request that has been sent.
         self._patch_wait(pg8000.core.CoreConnection, "handle_messages")
         self._patch_wait(urllib3.connection.HTTPConnection, "getresponse")
 
@@ -107,7 +112,10 @@ class Wire:
             self._open.pop()
 
     def _pass(self, point: str) -> Deed | None:
-        """The deed that is to be done to this very exchange, if it is one that concerns the exchange alone."""
+        """Pass a point.
+
+        Return the deed that is due here, if any; the caller does those that concern the exchange alone.
+        """
         trap = self._trap
         if trap is not None and not self._is_after:
             self._is_after = trap.after in point
@@ -139,9 +147,9 @@ class Wire:
         return int(pid)
 
     def _end_connection(self) -> None:
-        """From a second session of the same role, which may end its own kind."""
+        """End the connection from a second session of the same role, which may end sessions of its role."""
         settings = self._database
-        # The plain driver of the second session is watched as well; it is none of the process's exchanges.
+        # The second session's plain driver is watched as well, but none of its exchanges is one of the process's.
         other = pg8000.dbapi.connect(
             settings.user,
             host=settings.host,
@@ -174,7 +182,7 @@ def _statement(connection: PipelinedConnection, statement: str, *__: Any) -> str
 
 
 def _refuse(connection: PipelinedConnection, code: str) -> None:
-    """Have the server itself refuse, in the statement's place, so that the transaction is as aborted as it would be."""
+    """Have the server itself refuse, in place of the statement, so that the transaction is aborted as it would be."""
     connection.commit_follows = False
     pg8000.core.CoreConnection.execute_simple(
         connection, f"DO $$ BEGIN RAISE EXCEPTION 'refused on command' USING ERRCODE = '{code}'; END $$"

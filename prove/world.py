@@ -1,4 +1,4 @@
-"""The world of one seed: its database, its actors, its gateway, the post on its way, and what everybody has seen."""
+"""The world of one seed: its database, its actors, its gateway, the messages on their way, and what everybody saw."""
 
 import json
 import os
@@ -51,7 +51,7 @@ class Webhook:
 
 @dataclass(slots=True)
 class Message:
-    """A message of the queue of payment events. ``due_at``: when its delay is over."""
+    """A message of the queue of payment events. ``due_at`` is when its delay is over."""
 
     event_id: str
     due_at: datetime
@@ -59,7 +59,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A mail that the mail service took. ``is_orphan``: its sender could not write that down."""
+    """A mail that the mail service accepted. ``is_orphan``: its sender could not record that."""
 
     id: str
     message_id: str
@@ -70,7 +70,7 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Something asked for under an Idempotency-Key, to be asked again."""
+    """A request that was made under an idempotency key, kept to be repeated."""
 
     task: Task
     caller: str
@@ -81,7 +81,7 @@ class Request:
 
 @dataclass(slots=True)
 class Memory:
-    """What the simulation knows beside the database."""
+    """What the simulation knows that the database does not."""
 
     mail: list[Webhook] = field(default_factory=list)
     heard: list[Webhook] = field(default_factory=list)
@@ -95,13 +95,13 @@ class Memory:
     alerts: int = 0
     mails: list[Letter] = field(default_factory=list)
     unwilling: dict[str, int] = field(default_factory=dict)
-    """Who bounced or complained, and after how many mails."""
+    """Each recipient who bounced or complained, and how many mails had been sent by then."""
     curses: list[str] = field(default_factory=list)
-    """What becomes of the next news of money: ``poison``, or the code that it fails with."""
+    """What will happen to the next events about money: ``poison``, or the code that applying them fails with."""
     cursed: set[str] = field(default_factory=set)
-    """Events of the gateway that met one."""
+    """Ids of the gateway's events that were cursed in this way."""
     poisoned: set[str] = field(default_factory=set)
-    """Events of the gateway that kill whoever works on them."""
+    """Ids of the gateway's events that kill whoever works on them."""
     surprises: list[tuple[int, str, str, str]] = field(default_factory=list)
 
 
@@ -113,7 +113,7 @@ class Gateway:
         self._http = urllib3.PoolManager(retries=False)
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """A command or a question of the control surface. Raises RuntimeError for what is refused."""
+        """Send a command or a question to the control surface. Raises RuntimeError if it is refused."""
         answer = self._http.request(method, f"{self.base_url}{path}", json=body or {})
         if answer.status != 200:
             raise RuntimeError(f"{path}: {answer.status} {answer.data!r}")
@@ -121,7 +121,7 @@ class Gateway:
 
 
 class World:
-    """Everything of one seed. Use as a context manager."""
+    """Everything of one seed. Use it as a context manager."""
 
     def __init__(
         self, plan: Plan, database: Address, superuser: Address, gateway: Gateway, folder: Path, log: ServerLog
@@ -197,18 +197,18 @@ class World:
                 connection.close()
 
     def runtime(self, role: str) -> Runtime:
-        """What this process reads with, when all is over."""
+        """The runtime that this process itself reads with when all is over."""
         return self._runtimes[role]
 
     # --- time and post ----------------------------------------------------------------------------------------------
 
     def turn(self, seconds: float) -> None:
-        """The clock goes on, for everybody; what was sent until then is taken up."""
+        """Advance the clock for everybody, and collect what was sent until then."""
         self.now += timedelta(seconds=seconds)
         self.collect()
 
     def collect(self) -> None:
-        """Take up what the gateway and the system have sent."""
+        """Collect what the gateway and the system have sent."""
         for event in self.gateway.ask("POST", "/_prove/mail", {"at": self.now.timestamp()}):
             webhook = Webhook(event["id"], event["type"], event["payment"], event["body"])
             self.memory.mail.append(webhook)
@@ -241,7 +241,7 @@ class World:
     # --- the database, as nobody of the system sees it --------------------------------------------------------------
 
     def rows(self, statement: str, **parameters: Any) -> list[dict[str, Any]]:
-        """The rows of a query as superuser; waits while the server comes back."""
+        """Return the rows of a query as superuser. While the server is coming back, wait for it."""
         deadline = time.monotonic() + SERVER_BACK_SECONDS
         while True:
             try:
@@ -261,21 +261,21 @@ class World:
         self.rows(statement, **parameters)
 
     def value(self, statement: str, **parameters: Any) -> Any:
-        """The one value of a query."""
+        """Return the single value of a query."""
         return next(iter(self.rows(statement, **parameters)[0].values()))
 
     def somebody_waits(self) -> bool:
-        """Whether any session waits for a lock of another."""
+        """Whether any session waits for a lock that another holds."""
         return bool(self.value(_BLOCKED))
 
     # --- what is seen -----------------------------------------------------------------------------------------------
 
     def tell(self, line: str) -> None:
-        """A line of what happened."""
+        """Add a line to the story."""
         self.story.append(f"{self.now:%d %H:%M:%S} {line}")
 
     def note(self, number: int, task: Task, outcome: Outcome, request: Request | None) -> None:
-        """What came of a task: its answer, if it is one that is kept, and what nobody should have seen."""
+        """Note the outcome of a task: its answer if it had a key, and any error that nobody should have seen."""
         name = task.step.__name__
         if outcome.killed:
             self.counts[f"outcome {name}: killed"] += 1
@@ -292,7 +292,7 @@ class World:
             self.memory.surprises.append((number, name, str(outcome.error), outcome.detail))
 
     def write_down(self) -> None:
-        """Put what the outside world saw beside the product's tables, for the report to compare."""
+        """Record what the outside world saw beside the product's tables, for the report to compare."""
         memory = self.memory
         self.fill("acknowledged", ("gateway_event_id",), [(each,) for each in memory.acknowledged])
         self.fill(
@@ -312,17 +312,17 @@ class World:
         )
 
     def write_down_troubles(self) -> None:
-        """What nobody should have met: errors that no caller is told about, and deadlocks."""
+        """Record what nobody should have met: errors that no caller is told about, and deadlocks."""
         self.fill("surprises", ("move", "step", "error", "detail"), self.memory.surprises)
         self.fill("deadlocks", ("waiting",), [(each,) for each in self.log.deadlocks()])
 
     def intents(self) -> list[dict[str, Any]]:
-        """Every payment at the gateway, with its charges and refunds."""
+        """Return every payment at the gateway, with its charges and refunds."""
         found: list[dict[str, Any]] = self.gateway.ask("GET", "/_control/payment_intents")
         return found
 
     def fill(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        """A table of the outside world anew."""
+        """Replace the rows of a table of the outside world."""
         self.sql(f"DELETE FROM prove.{table}")
         documents = [dict(zip(columns, row, strict=True)) for row in rows]
         self.sql(
@@ -336,7 +336,7 @@ _TELLING: Final = frozenset(
     {"payment_intent.succeeded", "payment_intent.payment_failed", "payment_intent.canceled", "refund.created",
      "refund.updated", "refund.failed", "payment_intent.amount_capturable_updated"}
 )  # fmt: skip
-"""News that changes something."""
+"""The events that change something."""
 _AT_GATEWAY: Final = (
     "transaction_id", "payment_id", "order_id", "status", "charges_captured", "captured", "refunded", "held"
 )  # fmt: skip
@@ -357,7 +357,7 @@ def _attempt(intent: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _ports(cloud: Cloud) -> dict[str, Any]:
-    """boto3's clients are made before anybody is forked: they cost more than a seed's hundred calls."""
+    """Return the ports to AWS. Their clients are created before any fork: they cost more than a seed's calls."""
     if not _CLIENTS:
         os.environ.update(post.ENVIRONMENT)
         _CLIENTS.update(
@@ -379,11 +379,11 @@ def _ports(cloud: Cloud) -> dict[str, Any]:
 
 _CLIENTS: dict[str, Any] = {}
 _POOL: Final = connection_pool()
-"""Empty when it is inherited: every process opens connections of its own."""
+"""Empty when a process inherits it, so that every process opens connections of its own."""
 
 
 def _is_away(error: Exception) -> bool:
-    """Whether it says that the server is not there, or not yet."""
+    """Whether the error says that the server is not there, or not there yet."""
     if isinstance(error, (pg8000.exceptions.InterfaceError, OSError)):
         return True
     report = error.args[0] if error.args else None
@@ -391,10 +391,10 @@ def _is_away(error: Exception) -> bool:
 
 
 def skewed(task: Task, seconds: float) -> Task:
-    """The same by a clock that is off."""
+    """Return the same task with a clock that is off by so many seconds."""
     return replace(task, now=task.now + timedelta(seconds=seconds))
 
 
 def utc(instant: datetime) -> datetime:
-    """As the database hands it out, in UTC."""
+    """Return the instant in UTC, as the database returns it."""
     return instant.astimezone(UTC)

@@ -1,6 +1,6 @@
-"""The years after: what is over goes into the archive and out of the active tables, then into cold storage; late news
-and people bring orders back. Schedules die, meet themselves and find AWS away. Whatever an order was, it reads as ever.
-"""
+"""The years after: finished orders go into the archive, out of the active tables and then into cold storage; late
+events and people bring orders back. Schedules are killed, overlap with themselves and find AWS down. Whatever happened
+to an order, it reads as it always did."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ from prove.world import Webhook, World
 
 DAY: Final = 86_400
 BATCH_MAX_ORDERS: Final = 5
-"""So that there are several batches to die in."""
+"""Small, so that there are several batches to die in."""
 _TROUBLES: Final = (
     Trap(0, Deed.KILL_PROCESS, Among.ALL),
     Trap(0, Deed.KILL_PROCESS, Among.COMMITS),
@@ -41,7 +41,7 @@ Views = Mapping[str, Mapping[str, Any]]
 
 
 def archival(runtime: Runtime, clock: Clock) -> tuple[int, int]:
-    """A tick of ``archival``: how many were purged and archived."""
+    """A tick of ``archival``. Return how many orders were purged and how many were archived."""
     purged = purge_orders(runtime, clock, _plenty)
     return purged.orders, archive_orders(runtime, clock, _plenty, batch_max_orders=BATCH_MAX_ORDERS).orders
 
@@ -53,7 +53,7 @@ def verification(runtime: Runtime, clock: Clock) -> int:
 
 
 def cold_export(runtime: Runtime, clock: Clock) -> tuple[int, int]:
-    """A tick of ``cold_export``: how many were moved, how many files are broken."""
+    """A tick of ``cold_export``. Return how many orders were moved and how many files are unproven or broken."""
     exported = export_to_cold_storage(runtime, clock, _plenty)
     return exported.orders, exported.unproven_files + len(prove_cold_storage(runtime, clock, _plenty).broken)
 
@@ -64,12 +64,12 @@ def bring_back(runtime: Runtime, clock: Clock, order_id: UUID) -> bool:
 
 
 def read_orders(runtime: Runtime, clock: Clock, order_ids: Sequence[str]) -> Views:
-    """``GET /v1/orders/{id}``, one by one, but for the version, which counts how often the row was written."""
+    """``GET /v1/orders/{id}``, one by one, without the version, which counts how often the row was written."""
     return {each: {**find_order(runtime, shop.MANAGER, each, clock()), "version": None} for each in order_ids}
 
 
 def prove_the_chain(runtime: Runtime, clock: Clock) -> str | None:
-    """Where the chain of batches is broken, and why."""
+    """Return where the chain of batches is broken and why, or ``None`` when it is whole."""
     proof = prove_chain(runtime, shop.ORGANIZATION, clock, _plenty, actor="system:archive_verification")
     return None if proof.break_position is None else f"batch {proof.break_position}: {proof.break_reason}"
 
@@ -79,7 +79,7 @@ def _plenty() -> float:
 
 
 class Years:
-    """One world after it came to rest."""
+    """The later years of one world that has come to rest."""
 
     def __init__(self, world: World, rest: Rest) -> None:
         self._world = world
@@ -88,10 +88,10 @@ class Years:
         self._number = 0
         self._known: dict[str, Any] = {}
         self._stirred: set[str] = set()
-        """Orders that something happened to since they were read."""
+        """Orders that were affected by something since they were last read."""
 
     def go_by(self) -> dict[str, list[object]]:
-        """Two and a half years, then three more. The rows that break each sentence."""
+        """Let about two and a half years pass, then about four more. Return the rows that break each sentence."""
         world = self._world
         rows = world.rows("SELECT id FROM orders.orders ORDER BY id")
         self._known = dict(self._do("app", read_orders, [str(row["id"]) for row in rows]))
@@ -130,14 +130,14 @@ class Years:
         self._do("system", steps.keep_the_house)
 
     def _put_away(self) -> None:
-        """Archived, verified, and purged when the grace is over."""
+        """Archive, verify, and purge when the grace period is over."""
         self._troubled(archival)
         self._troubled(verification)
         self._world.turn(8 * DAY)
         self._troubled(archival)
 
     def _troubled(self, schedule: Step) -> None:
-        """A tick that something happens to, then one that nothing happens to."""
+        """Run a tick that is disturbed, then one that is not."""
         world, trap = self._world, self._dice.choice(_TROUBLES)
         trap = Trap(self._dice.randint(1, _POINTS_MAX[trap.among]), trap.deed, trap.among)
         aws = "down" if self._dice.random() < 0.2 else None
@@ -161,7 +161,7 @@ class Years:
         world.collect()
 
     def _late_news(self, location: str) -> None:
-        """The bank of a shopper asks for the money of an order that is put away; and old news is repeated."""
+        """Let a shopper's bank dispute the payment of an order that is put away, and repeat some old webhooks."""
         world = self._world
         rows = world.rows(DISPUTABLE, location=location)
         if not rows:
@@ -180,7 +180,7 @@ class Years:
         self._rest.hear_everything()
 
     def _orders_it_is_new_to(self, webhooks: Sequence[Webhook]) -> set[str]:
-        """Whose news was lost when it was young: what it tells now, nobody had heard before."""
+        """Return the orders to which these webhooks are news: their webhook was lost at the time."""
         acknowledged = set(self._world.memory.acknowledged)
         payments = [webhook.payment for webhook in webhooks if webhook.id not in acknowledged]
         rows = self._world.rows(
@@ -200,7 +200,10 @@ class Years:
             self._world.tell(f"bring_back {order_id}: {self._do('system', bring_back, order_id)}")
 
     def _read_again(self) -> list[object]:
-        """What reads otherwise of what was put away, wherever it lies, but for what something happened to since."""
+        """Return what now reads differently in the orders that are put away, wherever they lie.
+
+        Orders that were affected by something since the last reading are left out.
+        """
         rows = self._world.rows("SELECT order_id FROM archive.archive_index")
         put_away = {str(row["order_id"]) for row in rows} - self._stirred
         views = self._do("app", read_orders, list(self._known))
@@ -222,7 +225,7 @@ class Years:
         return Task(role, self._world.now, step, arguments, dice, trap, aws)
 
     def _do(self, role: str, step: Step, *arguments: Any) -> Any:
-        """Raises RuntimeError for what fails though nothing troubles it."""
+        """Run a step and return its result. Raises RuntimeError if it fails although nothing disturbs it."""
         task, actor = self._task(role, step, arguments), self._world.actors[0]
         actor.begin(task)
         outcome = actor.finish()

@@ -1,1 +1,1 @@
-"""Asks a deployed system whether it does what it promises: an order placed, refusals refused, webhooks heard."""
+"""Checks that a deployed system does what it promises: an order is placed, refusals are refused, webhooks are heard."""

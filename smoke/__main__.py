@@ -19,7 +19,7 @@ from smoke.system import PAYMENT_TOKEN, SKU, Options, System
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Ask everything, print a line for each check, and how many ended how."""
+    """Run all checks. Print a line for each, then how many ended in each result."""
     options = _options(arguments)
     system = System(options)
     try:
@@ -56,7 +56,7 @@ def _ask_account(options: Options, report: Report) -> None:
 
 
 def _options(arguments: Sequence[str] | None) -> Options:
-    """Tokens come from the environment, so that no process list shows them."""
+    """Read the options. Tokens come from the environment, so that no process list shows them."""
     parser = argparse.ArgumentParser(prog="python -m smoke", description=__doc__)
     parser.add_argument("url", help="https://... of the API")
     parser.add_argument("--gateway", choices=("stripe", "paypal", "square", "adyen"), default="stripe")

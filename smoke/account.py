@@ -1,4 +1,4 @@
-"""What only the AWS account knows: sessions that pin, messages that were given up, schedules that do not run."""
+"""What only the AWS account knows: pinned sessions, messages in dead-letter queues, schedules that do not run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Resource:
 
 
 def resources_of(stack: str, clients: Mapping[str, Any]) -> list[Resource]:
-    """Every resource of a stack."""
+    """Return every resource of a stack."""
     pages = clients["cloudformation"].get_paginator("list_stack_resources").paginate(StackName=stack)
     return [
         Resource(row["ResourceType"], row["LogicalResourceId"], row.get("PhysicalResourceId", ""))
@@ -32,7 +32,7 @@ def resources_of(stack: str, clients: Mapping[str, Any]) -> list[Resource]:
 
 
 def ask_account(resources: Sequence[Resource], clients: Mapping[str, Any], report: Report) -> None:
-    """The checks of an account. ``clients`` are boto3's, by service."""
+    """Run the checks of an account. ``clients`` are boto3's, by service."""
     with report.check("RDS Proxy pins no session") as seen:
         seen.append(_pinned(_of(resources, "AWS::RDS::DBProxy"), clients["cloudwatch"]))
     with report.check("dead-letter queues are empty") as seen:

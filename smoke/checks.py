@@ -32,7 +32,7 @@ WRONG_SIGNATURES = {
 
 
 def ask_everything(system: System, report: Report) -> None:
-    """All checks, in the order in which a failure of one explains those after it."""
+    """Run all checks, in an order in which a failure of one explains those after it."""
     _door(system, report)
     tokens = _tokens(system, report)
     _strangers(system, report, tokens[0])
@@ -80,7 +80,7 @@ def _tls(system: System) -> str:
 
 
 def _tokens(system: System, report: Report) -> tuple[str, str]:
-    """A shopper's token, and another shopper's: as given, else guests of the shop whose publishable key was given."""
+    """Return the tokens of two shoppers: as given, or of guests of the shop whose publishable key was given."""
     own, other = system.options.token, system.options.other_token
     with report.check("POST /v1/guest-sessions: a guest gets a token") as seen:
         if not system.options.publishable_key:
@@ -119,7 +119,7 @@ def _strangers(system: System, report: Report, token: str) -> None:
 
 
 def _order(system: System, report: Report, token: str) -> dict[str, Any]:
-    """The order that was placed, or nothing."""
+    """Return the order that was placed, or an empty document."""
     placed: dict[str, Any] = {}
     key, options = new_key(), system.options
     body = {
@@ -219,7 +219,7 @@ def _give_back(system: System, report: Report, order: dict[str, Any], token: str
 
 
 def _altered(token: str) -> str:
-    """The token with another claim in it, and the signature it had."""
+    """Return the token with another claim in it and the signature that it had."""
     if not token:
         return ""
     head, claims, signature = token.split(".")

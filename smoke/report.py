@@ -1,4 +1,4 @@
-"""What was asked, what was seen: one line each, and a table of all."""
+"""What was checked and what was seen: one line for each check, and a table of all."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ class Result(StrEnum):
 
 
 class NotAsked(Exception):
-    """What the check needs was not given; the text says what that is."""
+    """What the check needs was not given. The text says what that is."""
 
 
 class Failed(Exception):
-    """The system is not as it should be; the text says what was seen."""
+    """The system is not as it should be. The text says what was seen."""
 
 
 def expect(holds: bool, seen: str) -> None:
-    """Raises Failed with what was seen, unless it holds."""
+    """Raise Failed with what was seen, unless ``holds`` is true."""
     if not holds:
         raise Failed(seen)
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A check and its end."""
+    """A check and its result."""
 
     check: str
     result: Result
@@ -43,14 +43,17 @@ class Line:
 
 @dataclass(slots=True)
 class Report:
-    """All lines so far. ``tell`` is given each as soon as it is known."""
+    """All lines so far. ``tell`` receives each as soon as it is known."""
 
     tell: Callable[[Line], None]
     lines: list[Line] = field(default_factory=list)
 
     @contextmanager
     def check(self, what: str) -> Iterator[list[str]]:
-        """One check: it is ok unless something is raised in it. What is appended to the list is told as seen."""
+        """Run one check.
+
+        It is ok unless something is raised in it. What is appended to the list is reported as seen.
+        """
         seen: list[str] = []
         try:
             yield seen
@@ -66,10 +69,10 @@ class Report:
         self.tell(line)
 
     def counted(self, result: Result) -> int:
-        """How many checks ended so."""
+        """Return how many checks ended with this result."""
         return sum(line.result is result for line in self.lines)
 
 
 def written(line: Line) -> str:
-    """A row of the table."""
+    """Return a row of the table."""
     return f"{line.result:<10} {line.check:<58} {line.seen}".rstrip()

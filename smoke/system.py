@@ -16,7 +16,7 @@ from smoke.report import Failed
 
 CONNECT_TIMEOUT_SECONDS = 5
 READ_TIMEOUT_SECONDS = 30
-"""An HTTP API answers within 30 s, or answers 503."""
+"""An HTTP API answers within 30 s, if only with 503."""
 POLL_SECONDS = 0.5
 PAYMENT_TOKEN = "pm_card_visa"  # noqa: S105 (Stripe's name of a test card)
 SKU = "TEE-BLK-M"
@@ -24,7 +24,7 @@ SKU = "TEE-BLK-M"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Whom to ask, as whom, and for what."""
+    """Whom to ask, on whose behalf, and for what."""
 
     url: str
     token: str = ""
@@ -50,7 +50,7 @@ class Reply:
 
     @property
     def body(self) -> dict[str, Any]:
-        """The JSON of the body. Raises Failed when it is none."""
+        """The JSON of the body. Raises Failed when it is not JSON."""
         try:
             document: dict[str, Any] = json.loads(self.raw)
         except ValueError:
@@ -58,7 +58,7 @@ class Reply:
         return document
 
     def told(self) -> str:
-        """Status and code, for the report."""
+        """Return status and code, for the report."""
         code = self.body.get("code") if "problem" in self.headers.get("content-type", "") else None
         return f"{self.status} {code}" if code else f"{self.status}"
 
@@ -85,7 +85,7 @@ class System:
         key: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        """One request. ``body`` is sent as JSON, bytes as they are."""
+        """Send one request. A ``body`` is sent as JSON, except that bytes are sent as they are."""
         sent = dict(headers or {})
         if token:
             sent["Authorization"] = f"Bearer {token}"
@@ -100,7 +100,10 @@ class System:
         return Reply(answer.status, answer.data, {k.lower(): v for k, v in answer.headers.items()}, elapsed)
 
     def await_that(self, satisfied: Callable[[], bool], what: str) -> float:
-        """Polls until it is so; the seconds it took. Raises Failed when it is not within the given time."""
+        """Poll until the condition holds, and return the seconds it took.
+
+        Raises Failed when it does not hold within the given time.
+        """
         begin = time.monotonic()
         while not satisfied():
             waited = time.monotonic() - begin
@@ -111,5 +114,5 @@ class System:
 
 
 def new_key() -> str:
-    """An Idempotency-Key that nobody used."""
+    """Return an idempotency key that nobody has used."""
     return f"smoke-{uuid.uuid4()}"

@@ -6,7 +6,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What a number of the test environment stands for."""
+    """The meaning of a card number in the test environment."""
 
     brand: str
     asks_authentication: bool = False
@@ -18,9 +18,9 @@ CARDS: Final[dict[str, Card]] = {
     "370000000000002": Card("amex"),
     "4917610000000000": Card("visa", asks_authentication=True),
 }
-"""By number; encrypted, a test number is written with ``test_`` before it."""
+"""The cards by number. An encrypted test number is written with ``test_`` before it."""
 STORED: Final[dict[str, str]] = {"8416038790273850": "4111111111111111", "8416038790273851": "4917610000000000"}
-"""Stored payment methods of every company."""
+"""Stored payment methods that every company has."""
 REFUSALS: Final[dict[str, tuple[str, str]]] = {
     "DECLINED": ("Refused", "2"),
     "BLOCK_CARD": ("Blocked Card", "5"),
@@ -31,4 +31,4 @@ REFUSALS: Final[dict[str, tuple[str, str]]] = {
     "FRAUD": ("FRAUD", "20"),
     "CVC_DECLINED": ("CVC Declined", "24"),
 }
-"""``holderName`` -> refusalReason and refusalReasonCode. Anybody else, ``APPROVED`` for one, may pay."""
+"""``holderName`` -> refusalReason and refusalReasonCode. Any other holder, such as ``APPROVED``, may pay."""

@@ -44,7 +44,7 @@ async function go(succeed) {{
 
 
 class AdyenControl(Control[Payment]):
-    """What tests and demos may ask and command of Adyen."""
+    """What tests and demos may ask Adyen and command it to do."""
 
     def __init__(self, ledger: Ledger, behaviors: Behaviors, courier: Courier) -> None:
         super().__init__(ledger, behaviors, courier)
@@ -55,11 +55,11 @@ class AdyenControl(Control[Payment]):
         return list(self._ledger.payments.values())
 
     def new_secret(self) -> str:
-        """An HMAC key: 32 bytes in hex."""
+        """Return a new HMAC key: 32 bytes in hexadecimal."""
         return random_text(64, "0123456789ABCDEF")
 
     def whole(self, payment: Payment) -> Json:
-        """A payment with its modifications."""
+        """Return a payment with its modifications."""
         changes = [asdict(self._ledger.modifications[identifier]) for identifier in payment.modifications]
         return {
             **payments.result_json(payment),
@@ -71,7 +71,7 @@ class AdyenControl(Control[Payment]):
         }
 
     def sums(self, chosen: Sequence[Payment]) -> Json:
-        """Charges counted, and amounts in Adyen's minor units."""
+        """Return the number of charges, and amounts in Adyen's minor units."""
         authorised = [payment for payment in chosen if payment.result == "Authorised"]
         return {
             "charges": len(chosen),
@@ -83,7 +83,7 @@ class AdyenControl(Control[Payment]):
         }
 
     def act_on_payment(self, payment: Payment, verb: str, given: Json) -> Json:
-        """What the shopper, the bank or time does to a payment."""
+        """Do to a payment what the shopper, the bank or time does."""
         if verb == "authenticate":
             payments.authenticate(self._ledger, payment, succeed=bool(given.get("succeed", True)))
         elif verb == "settle":
@@ -115,7 +115,10 @@ class AdyenControl(Control[Payment]):
         )
 
     def _fail_capture(self, payment: Payment, psp_reference: str | None) -> None:
-        """The capture of that reference, else the last; of one that was captured by itself, the payment."""
+        """Fail the capture with this reference, or else the last one.
+
+        For a payment that was captured automatically, fail the whole capture.
+        """
         if payment.automatic:
             self._ledger.tell("CAPTURE_FAILED", payment, new_reference(), reason="Rejected", amount=payment.captured)
             payment.captured = 0
@@ -128,7 +131,7 @@ class AdyenControl(Control[Payment]):
         modifications.fail_capture(self._ledger, chosen[-1], "Rejected")
 
     def act_on_refund(self, identifier: str, verb: str, given: Json) -> Json:
-        """What the bank does to a refund."""
+        """Do to a refund what the bank does."""
         refund = self._ledger.modifications.get(identifier)
         if refund is None or refund.kind != "refund":
             raise misunderstood(f"No such refund: {identifier}", status=404)
@@ -141,7 +144,7 @@ class AdyenControl(Control[Payment]):
         return asdict(refund)
 
     def page(self, parts: list[str]) -> str | None:
-        """The shopper's bank, asking."""
+        """Return the page on which the shopper's bank asks for authentication."""
         if len(parts) != 2 or parts[0] != "redirect":
             return None
         payment = self._payment(parts[1])

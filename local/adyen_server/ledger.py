@@ -1,4 +1,4 @@
-"""The server's memory of Adyen's objects, and how an item of a notification is put down."""
+"""The server's memory of Adyen's objects, and how a notification item is recorded."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from local.gateway_server.model import Endpoint, Json
 
 
 class Ledger(Memory):
-    """Everything, by id."""
+    """All objects by id."""
 
     TABLES: ClassVar[Mapping[str, type[Any]]] = {
         "payments": Payment,
@@ -26,14 +26,14 @@ class Ledger(Memory):
         self.stored: dict[str, Stored] = {}
 
     def payment(self, account: str, psp_reference: str) -> Payment:
-        """The company's payment that was authorised. Raises ``AdyenError`` (422)."""
+        """Return the company's authorised payment. Raises ``AdyenError`` (422)."""
         found = self.payments.get(psp_reference)
         if found is None or found.account != account or found.result != "Authorised":
             raise AdyenError("167", "Original pspReference required for this operation")
         return found
 
     def tell_authorisation(self, payment: Payment, *, success: bool) -> None:
-        """Put down AUTHORISATION."""
+        """Record an AUTHORISATION."""
         reason = f"083152:{payment.last_four}:03/2030" if success else payment.refusal or "Refused"
         more = kept_json(payment)
         self.tell(
@@ -41,7 +41,7 @@ class Ledger(Memory):
         )
 
     def tell_modification(self, code: str, payment: Payment, change: Modification, reason: str = "") -> None:
-        """Put down what became of a modification."""
+        """Record the outcome of a modification."""
         more = {"modification.action": "refund" if payment.captured else "cancel"} if change.kind == "reversal" else {}
         self.tell(
             code,
@@ -89,7 +89,7 @@ class Ledger(Memory):
 
 
 def kept_json(payment: Payment) -> dict[str, str]:
-    """What is told of a method that was kept with this payment."""
+    """Return what a notification says about a payment method that was stored with this payment."""
     if payment.stored is None:
         return {}
     return {

@@ -11,7 +11,7 @@ _REFERENCE_ALPHABET: Final = string.ascii_uppercase + string.digits
 
 
 class AdyenError(Refusal):
-    """An answer that is no success (https://docs.adyen.com/development-resources/error-codes)."""
+    """An error answer (https://docs.adyen.com/development-resources/error-codes)."""
 
     def __init__(self, code: str, message: str, *, status: int = 422, kind: str = "validation") -> None:
         body: Json = {"status": status, "errorCode": code, "message": message, "errorType": kind}
@@ -20,7 +20,7 @@ class AdyenError(Refusal):
 
 @dataclass(slots=True)
 class Payment:
-    """A payment, whatever became of it. Its id is the PSP reference, given out once there is a result."""
+    """A payment, whatever its outcome. Its id is the PSP reference, which is assigned once there is a result."""
 
     id: str
     account: str
@@ -33,42 +33,42 @@ class Payment:
     kind: str
     """``paymentMethod.type``"""
     result: str
-    """The last ``resultCode``; Authorised stays, whatever is done to the payment afterwards."""
+    """The last ``resultCode``. Authorised stays, whatever is done to the payment afterwards."""
     automatic: bool
-    """Captured by Adyen itself."""
+    """Whether Adyen captures it automatically."""
     return_url: str | None = None
     refusal: str | None = None
     refusal_code: str | None = None
     redirect_result: str | None = None
-    """What the shopper comes back with, once they acted."""
+    """What the shopper comes back with after acting."""
     authenticated: bool = False
     captured: int = 0
     lost: int = 0
-    """What captures took and the scheme refused after all."""
+    """What captures took but the scheme refused later."""
     refunded: int = 0
     open: bool = False
-    """Whether something is held that can be captured or cancelled."""
+    """Whether an amount is held that can be captured or cancelled."""
     token: str = ""
     metadata: dict[str, str] = field(default_factory=dict)
     modifications: list[str] = field(default_factory=list)
     refund_fate: str | None = None
-    """Set on command: what becomes of its refunds."""
+    """Set on command: the fate of its refunds."""
     number: str = ""
     shopper_reference: str | None = None
     store: bool = False
-    """Whether its method is to be kept for the shopper once it is authorised."""
+    """Whether its payment method is to be stored for the shopper once the payment is authorised."""
     stored: str | None = None
-    """Under which id it is kept."""
+    """The id under which the payment method is stored."""
 
     @property
     def held(self) -> int:
-        """What captures have left, if it was not let go."""
+        """The amount that is still held: what captures have left, or 0 when the authorization was released."""
         return self.amount - self.captured - self.lost if self.open else 0
 
 
 @dataclass(slots=True)
 class Stored:
-    """A payment method that is kept for a shopper."""
+    """A payment method that is stored for a shopper."""
 
     id: str
     account: str
@@ -79,7 +79,7 @@ class Stored:
 
 @dataclass(slots=True)
 class Modification:
-    """A capture, a cancellation or a refund on its way."""
+    """A capture, a cancellation or a refund that was requested."""
 
     id: str
     account: str
@@ -90,14 +90,14 @@ class Modification:
     currency: str
     reference: str | None = None
     status: str = "received"
-    """received, done, failed; a refund or a capture that was done may be undone"""
+    """received, done or failed; a refund or capture that was done may become undone"""
 
 
 def new_reference() -> str:
-    """A PSP reference: 16 characters."""
+    """Return a PSP reference: 16 characters."""
     return random_text(16, _REFERENCE_ALPHABET)
 
 
 def event_date(at: datetime | None = None) -> str:
-    """An instant as Adyen writes it: no fractions, with an offset."""
+    """Return an instant as Adyen writes it: without fractions, with an offset."""
     return (at or datetime.now(UTC)).isoformat(timespec="seconds")

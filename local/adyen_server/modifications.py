@@ -1,4 +1,4 @@
-"""Captures, cancellations, refunds: taken at once, decided later, told by webhook alone.
+"""Captures, cancellations and refunds: accepted at once, decided later, reported by webhook alone.
 
 Source: https://docs.adyen.com/online-payments/capture, /cancel, /refund, /reversal.
 """
@@ -58,7 +58,7 @@ def begin(ledger: Ledger, account: str, psp_reference: str, verb: str, body: Jso
 
 
 def begin_by_reference(ledger: Ledger, account: str, body: Json) -> Json:
-    """``POST /cancels``: by the reference that the payment was asked for under."""
+    """``POST /cancels``: cancel by the reference under which the payment was requested."""
     refuse_unknown(body, STANDALONE_FIELDS)
     merchant_account, wanted = text(body, "merchantAccount", 80), text(body, "paymentReference", 80)
     answer = {"merchantAccount": merchant_account, "paymentReference": wanted, "status": "received"}
@@ -70,7 +70,7 @@ def begin_by_reference(ledger: Ledger, account: str, body: Json) -> Json:
 
 
 def decide(ledger: Ledger, change: Modification) -> None:
-    """Adyen has looked at it, and tells."""
+    """Decide a modification and report the outcome."""
     if change.status != "received":
         return
     payment = ledger.payments[change.payment]
@@ -86,7 +86,7 @@ def decide(ledger: Ledger, change: Modification) -> None:
 
 
 def undo_refund(ledger: Ledger, change: Modification, code: str) -> None:
-    """A refund that was done comes back (REFUND_FAILED, REFUNDED_REVERSED)."""
+    """Undo a refund that was done (REFUND_FAILED, REFUNDED_REVERSED)."""
     if change.kind != "refund" or change.status != "done":
         return
     payment = ledger.payments[change.payment]
@@ -96,19 +96,22 @@ def undo_refund(ledger: Ledger, change: Modification, code: str) -> None:
 
 
 def fail_capture(ledger: Ledger, change: Modification, reason: str) -> None:
-    """A capture that was done is refused by the scheme after all; what it took is not held again."""
+    """Let the scheme refuse a capture that was done. What it took is not held again."""
     if change.kind != "capture" or change.status != "done":
         return
     payment = ledger.payments[change.payment]
     payment.captured -= change.amount
     payment.lost += change.amount
-    # Adyen tells it under the capture's reference, with success: the event as such is true.
+    # Adyen reports it under the capture's reference and with success, because the event itself is true.
     ledger.tell_modification("CAPTURE_FAILED", payment, change, reason)
     change.status = "undone"
 
 
 def _capture(payment: Payment, change: Modification) -> str:
-    """Takes a part; the account is enabled for several, so that the rest stays. Answers why not."""
+    """Capture a part.
+
+    The account allows several captures, so the rest stays held. Return the reason for a failure, or "".
+    """
     if not payment.open or change.amount > payment.held:
         return "Insufficient balance on payment"
     payment.captured += change.amount

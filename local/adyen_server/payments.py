@@ -25,7 +25,10 @@ _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 
 
 def create(ledger: Ledger, account: str, body: Json, base_url: str, commanded: tuple[str | None, str | None]) -> Json:
-    """``POST /payments``. A refusal is a result. Raises ``AdyenError``. ``commanded``: a refusal, and refunds' fate."""
+    """``POST /payments``.
+
+    A refusal is a result, not an error. Raises ``AdyenError``. ``commanded`` holds a refusal and the fate of refunds.
+    """
     refuse_unknown(body, CREATE_FIELDS)
     merchant_account, reference = text(body, "merchantAccount", 80), text(body, "reference", 80)
     amount, currency = amount_of(body)
@@ -66,7 +69,7 @@ def create(ledger: Ledger, account: str, body: Json, base_url: str, commanded: t
     if (card is None and method["type"] == "ideal") or (card and card.asks_authentication):
         payment.result = "RedirectShopper"
         url = f"{base_url}/_control/redirect/{payment.id}"
-        # As at Adyen, neither reference comes along.
+        # As at Adyen, this answer has neither reference.
         return {
             "resultCode": payment.result,
             "action": {"paymentMethodType": payment.kind, "url": url, "method": "GET", "type": "redirect"},
@@ -77,7 +80,7 @@ def create(ledger: Ledger, account: str, body: Json, base_url: str, commanded: t
 
 
 def details(ledger: Ledger, account: str, body: Json) -> Json:
-    """``POST /payments/details``: what the shopper came back with."""
+    """``POST /payments/details``: the payment goes on with what the shopper came back with."""
     refuse_unknown(body, DETAILS_FIELDS)
     given = body.get("details")
     came_back_with = given.get("redirectResult") if isinstance(given, dict) else None
@@ -92,7 +95,7 @@ def details(ledger: Ledger, account: str, body: Json) -> Json:
 
 
 def authenticate(ledger: Ledger, payment: Payment, *, succeed: bool) -> None:
-    """What the shopper does at their bank. The payment goes on when the caller hands in the result."""
+    """Record what the shopper did at the bank. The payment goes on when the caller submits the result."""
     if payment.result != "RedirectShopper":
         raise AdyenError("14_018", f"This payment does not wait for the shopper: it is {payment.result}.")
     payment.redirect_result, payment.authenticated = random_text(64), succeed
@@ -100,13 +103,13 @@ def authenticate(ledger: Ledger, payment: Payment, *, succeed: bool) -> None:
 
 
 def settle(ledger: Ledger, payment: Payment) -> None:
-    """A payment that takes its time (``Received``) arrives."""
+    """Let a payment that takes its time (``Received``) arrive."""
     if payment.result == "Received":
         _decide(ledger, payment)
 
 
 def expire(ledger: Ledger, payment: Payment) -> None:
-    """The held money goes back by itself."""
+    """Let the authorization expire: the held money is released."""
     if not payment.open:
         raise AdyenError("167", "Nothing is held.")
     payment.open = False
@@ -114,7 +117,7 @@ def expire(ledger: Ledger, payment: Payment) -> None:
 
 
 def result_json(payment: Payment) -> Json:
-    """What ``/payments`` answers once there is a result."""
+    """Return what ``/payments`` answers once there is a result."""
     answer: Json = {
         "pspReference": payment.id,
         "resultCode": payment.result,
@@ -169,7 +172,7 @@ def _is_stored(body: Json, shopper: str | None) -> bool:
 
 
 def _card(ledger: Ledger, account: str, method: Json, shopper: str | None) -> tuple[str, Card | None]:
-    """Number and card; neither for a payment method that is no card. Raises ``AdyenError``."""
+    """Return the number and the card, or no card for a payment method that is none. Raises ``AdyenError``."""
     if method["type"] != "scheme":
         if method["type"] not in {"ideal", "sepadirectdebit"}:
             raise AdyenError("14_012", f"The provided paymentMethod type '{method['type']}' is not supported.")
@@ -189,7 +192,7 @@ def _card(ledger: Ledger, account: str, method: Json, shopper: str | None) -> tu
 
 
 def _decrypted(field: Any) -> str:
-    """What stands in an encrypted field: Adyen's own test form, or base64 where Adyen's library encrypts."""
+    """Return what an encrypted field holds: Adyen's own test form, or base64 where Adyen's library encrypts."""
     given = str(field)
     if not given.startswith(SEALED):
         return given.removeprefix("test_")
@@ -220,14 +223,14 @@ def _metadata(body: Json) -> dict[str, str]:
 
 
 def refuse_unknown(body: Json, known: frozenset[str]) -> None:
-    """Adyen refuses fields it does not have."""
+    """Raise ``AdyenError`` for a field that Adyen does not have, as Adyen does."""
     unknown = sorted(body.keys() - known)
     if unknown:
         raise AdyenError("702", f"Unexpected input: {unknown[0]}", status=400)
 
 
 def text(body: Json, name: str, longest: int) -> str:
-    """A string of a bounded length. Raises ``AdyenError``."""
+    """Return a string of a bounded length. Raises ``AdyenError``."""
     value = body.get(name)
     if not isinstance(value, str) or not value:
         raise AdyenError("130", f"Required field '{name}' is not provided.")
@@ -237,7 +240,7 @@ def text(body: Json, name: str, longest: int) -> str:
 
 
 def amount_of(body: Json) -> tuple[int, str]:
-    """A positive amount and its currency. Raises ``AdyenError``."""
+    """Return a positive amount and its currency. Raises ``AdyenError``."""
     amount: Any = body.get("amount")
     if not isinstance(amount, dict) or amount.keys() != {"value", "currency"}:
         raise AdyenError("100", "No amount specified")

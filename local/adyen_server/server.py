@@ -1,4 +1,4 @@
-"""Adyen's server: API keys as companies, JSON bodies, idempotency keys that do not look at the request."""
+"""Adyen's server: API keys as companies, JSON bodies, idempotency keys that ignore the content of a request."""
 
 import json
 import re
@@ -41,10 +41,10 @@ class AdyenServer(GatewayServer):
         super().__init__(self.ledger, behaviors, courier, AdyenControl(self.ledger, behaviors, courier), state_file)
         self.decision_delay_seconds = decision_delay_seconds
         self._begun: list[Modification] = []
-        """By the call being executed."""
+        """The modifications that the call being executed has begun."""
 
     def understand(self, request: Request) -> Call:
-        """An operation on a company's payments."""
+        """Return the operation on a company's payments that a request means."""
         account = request.headers.get("x-api-key", "")
         if not account.startswith("AQE"):
             raise AdyenError("000", "HTTP Status Response - Unauthorized", status=401, kind="security")
@@ -64,34 +64,34 @@ class AdyenServer(GatewayServer):
         return Call(self._facts(name, account, identifier, body), execute, _once(request, account))
 
     def render(self, body: Json) -> str:
-        """Plain JSON."""
+        """Return plain JSON."""
         return json.dumps(body)
 
     def commanded(self, status: int) -> Json:
-        """Adyen's own trouble, or too many requests."""
+        """Return Adyen's error for an internal failure, or for too many requests."""
         kind = "internal" if status >= 500 else "validation"
         return AdyenError("905", "Payment details are not supported", status=status, kind=kind).body
 
     def key_in_flight(self, once: Once) -> AdyenError:
-        """The same key is being worked on."""
+        """Return the error for a key whose first request is still being executed."""
         return AdyenError("704", f"request already processed or in progress: {once.key}")
 
     def key_misused(self, once: Once) -> AdyenError:
-        """Never: keys do not look at the request."""
+        """Never called: a key is not tied to the content of its request."""
         return self.key_in_flight(once)
 
     def headers_of(self, call: Call, replayed: StoredAnswer | None) -> dict[str, str]:
-        """The key is echoed."""
+        """Echo the idempotency key."""
         return {"Idempotency-Key": call.once.key} if call.once else {}
 
     def follow_up(self, events: Sequence[Event], behavior: Behavior) -> None:
-        """Modifications are decided, and payments that take their time arrive."""
+        """Decide modifications later, and let payments that take their time arrive."""
         begun, self._begun = self._begun, []
         for change in begun:
             self._await_decision(change, behavior)
 
     def resume(self) -> None:
-        """Modifications that were on their way still are."""
+        """Go on with modifications that were on their way."""
         for change in self.ledger.modifications.values():
             if change.status == "received":
                 self._await_decision(change, None)
@@ -145,11 +145,11 @@ class AdyenServer(GatewayServer):
         )
 
     def _await_decision(self, change: Modification, behavior: Behavior | None) -> None:
-        """Decide a modification after a while, and let a refund come back where a command says so."""
+        """Decide a modification after a delay, and undo a refund where a command says so."""
         fate = self.ledger.payments[change.payment].refund_fate or (behavior and behavior.refund_fate)
         delay, manner = self.decision_delay_seconds, None
         if behavior is not None:
-            # What is told later cannot come before the answer.
+            # What is decided later cannot be delivered before the answer.
             manner = replace(behavior.webhooks or Manner(), before_answer=False)
             delay = delay if behavior.refund_delay_seconds is None else behavior.refund_delay_seconds
         if change.kind == "refund" and fate == "pending_first":
@@ -160,7 +160,7 @@ class AdyenServer(GatewayServer):
 
 
 def create_app(state_file: Path | None = None, decision_delay_seconds: float = 1.0) -> AdyenServer:
-    """The application. Without ``state_file`` it forgets everything when it ends."""
+    """Return the application. Without ``state_file`` it forgets everything when it ends."""
     return AdyenServer(state_file=state_file, decision_delay_seconds=decision_delay_seconds)
 
 

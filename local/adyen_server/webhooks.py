@@ -16,13 +16,13 @@ _ACCEPTED: Final = b"[accepted]"
 
 
 class AdyenPost(Post):
-    """Signs inside the body; one notification that is not taken holds up those behind it."""
+    """Signs inside the body. A notification that is not accepted holds up those behind it."""
 
     give_up_after_seconds = 30 * 24 * 3600
     in_line = True
 
     def body(self, endpoint: Endpoint, event: Event) -> str | None:
-        """A notification of one item, signed with the endpoint's key."""
+        """Return a notification of one item, signed with the endpoint's key."""
         if event.body is None:
             return None
         item: Json = json.loads(event.body)
@@ -30,7 +30,7 @@ class AdyenPost(Post):
         return json.dumps({"live": "false", "notificationItems": [{"NotificationRequestItem": item}]})
 
     def headers(self, endpoint: Endpoint, body: bytes) -> dict[str, str]:
-        """HTTP Basic, where the endpoint has a user."""
+        """Return HTTP Basic credentials, where the endpoint has a user."""
         headers = {"User-Agent": "Adyen HttpClient 1.0"}
         if "user" in endpoint.metadata:
             pair = f"{endpoint.metadata['user']}:{endpoint.metadata.get('password', '')}"
@@ -38,12 +38,12 @@ class AdyenPost(Post):
         return headers
 
     def is_taken(self, status: int, answer: bytes) -> bool:
-        """2xx, and the word."""
+        """Whether the answer is 2xx and has the word that Adyen expects."""
         return 200 <= status < 300 and _ACCEPTED in answer
 
 
 def signature_of(item: Json, key: str) -> str:
-    """HMAC-SHA256 with the key out of hex over eight fields joined by colons, base64."""
+    """Return the base64 HMAC-SHA256 over eight fields joined by colons. The key is given in hexadecimal."""
     names = ("pspReference", "originalReference", "merchantAccountCode", "merchantReference")
     fields = [str(item.get(name, "")) for name in names]
     fields += [str(item["amount"]["value"]), item["amount"]["currency"], item["eventCode"], item["success"]]

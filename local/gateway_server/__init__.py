@@ -1,5 +1,5 @@
-"""What the gateways on this machine have in common: hosting, faults on command, idempotency, webhooks, control.
+"""What the gateway servers on this machine have in common: hosting, faults on command, idempotency, webhooks, control.
 
-Nothing in here knows a vendor, and nothing in here or in the servers built on it knows the adapters that talk to them,
-so that a mistake there cannot be mirrored here.
+Nothing in here knows a vendor, and neither this package nor the servers built on it know the adapters that talk to
+them, so that a mistake in an adapter cannot be mirrored here.
 """

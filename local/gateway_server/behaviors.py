@@ -1,4 +1,4 @@
-"""What a server was told to do to the next calls: delays, lost answers, declines, odd webhooks."""
+"""What a server was commanded to do to the next calls: delays, lost answers, declines, odd webhooks."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -13,21 +13,21 @@ _HOLD_MAX_SECONDS: Final = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a command can be aimed at in a call."""
+    """The facts of a call that a command can select by."""
 
     operation: str
     """Resource and verb, such as ``payments.create``."""
     account: str
     tokens: frozenset[str] = frozenset()
-    """Payment methods that the call names, or that the payment it is about was made with."""
+    """Payment methods that the call names, or that its payment was made with."""
     metadata: Mapping[str, str] = field(default_factory=dict)
-    """Of the call and of the payment it is about."""
+    """The metadata of the call and of its payment."""
     payment: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Which calls are meant. Everything given has to fit; nothing given means every call."""
+    """Which calls are meant. Every given condition has to match; without any, every call is meant."""
 
     operation: str | None = None
     """A name without a dot (``refunds``) means all of its operations."""
@@ -37,7 +37,7 @@ class Match:
     account: str | None = None
 
     def fits(self, facts: Facts) -> bool:
-        """Whether a call is meant."""
+        """Return whether a call is meant."""
         resource = facts.operation.partition(".")[0]
         return (
             self.operation in {None, "", facts.operation, resource}
@@ -50,38 +50,38 @@ class Match:
 
 @dataclass(slots=True)
 class Behavior:
-    """One command. ``times`` counts down; None lasts until it is deleted."""
+    """One command. ``times`` counts down; with None it lasts until it is deleted."""
 
     id: str
     match: Match
     times: int | None = 1
     delay_seconds: float = 0.0
-    """Executes this much later. The idempotency key is taken meanwhile."""
+    """The call is executed this many seconds later. Its idempotency key is taken meanwhile."""
     fault: str | None = None
     """``timeout_before``: never executed. ``timeout_after``: executed and stored. Neither is answered."""
     hold_seconds: float = 0.0
-    """How long a fault leaves the caller waiting before the connection drops."""
+    """How many seconds a fault keeps the caller waiting before the connection drops."""
     http_status: int | None = None
-    """Answered instead; not executed, and no key remembers it, unless ``execute``."""
+    """The status to answer instead. Unless ``execute`` is set, nothing is executed and no key remembers the answer."""
     execute: bool = False
     retry_after_seconds: int | None = None
     decline_code: str | None = None
     refund_fate: str | None = None
     """``fails_later``, ``pending_first`` or ``succeeds``."""
     refund_delay_seconds: float | None = None
-    """When a refund meets its fate; None: after the server's usual delay."""
+    """Seconds until a refund meets its fate. None means the server's usual delay."""
     webhooks: Manner | None = None
     used: int = 0
 
 
 class Behaviors:
-    """The commands in force, oldest first; the first that fits a call is taken."""
+    """The commands in force, oldest first. The first one that matches a call is taken."""
 
     def __init__(self) -> None:
         self.active: dict[str, Behavior] = {}
 
     def command(self, given: Json) -> Behavior:
-        """Put a command into force. Raises ``Refusal`` if it is not understood."""
+        """Put a command into force. Raises ``Refusal`` if it cannot be understood."""
         try:
             fields = dict(given)
             match, webhooks = fields.pop("match", {}), fields.pop("webhooks", None)
@@ -103,7 +103,7 @@ class Behaviors:
         return behavior
 
     def take(self, facts: Facts) -> Behavior:
-        """The command for this call, used up accordingly; one that changes nothing if there is none."""
+        """Return the command for this call and count its use. Return one that changes nothing if there is none."""
         for behavior in self.active.values():
             if behavior.match.fits(facts):
                 behavior.used += 1
@@ -114,5 +114,5 @@ class Behaviors:
 
 
 def behavior_json(behavior: Behavior) -> dict[str, Any]:
-    """A command as it is shown."""
+    """Return a command as JSON."""
     return asdict(behavior)

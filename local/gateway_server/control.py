@@ -5,7 +5,7 @@ GET    /behaviors        DELETE /behaviors[/{id}]
 POST   /webhook_endpoints                  {url, secret?, enabled_events?, account?, metadata?}
 DELETE /webhook_endpoints/{id}
 GET    /{payments}?metadata[order_id]=..   each with all that belongs to it
-GET    /totals?by=order_id                 counts and sums, in all and per value of a metadata name
+GET    /totals?by=order_id                 counts and sums, in total and per value of a metadata name
 GET    /events?type=&payment=    GET /deliveries?state=    POST /events/{id}/resend
 POST   /{payments}/{id}/{verb}   POST /refunds/{id}/{verb}   what the shopper, the bank or time does
 POST   /reset                              forget everything      GET /health
@@ -32,10 +32,10 @@ Query = dict[str, str]
 
 
 class Control(ABC, Generic[SomePayment]):
-    """What tests and demos may ask and command."""
+    """What tests and demos may ask a server and command it to do."""
 
     PAYMENTS: ClassVar[str] = "payments"
-    """The vendor's word for them, in paths and sums."""
+    """The vendor's word for payments, in paths and sums."""
 
     def __init__(self, ledger: Ledger, behaviors: Behaviors, courier: Courier) -> None:
         self._memory = ledger
@@ -45,38 +45,38 @@ class Control(ABC, Generic[SomePayment]):
 
     @abstractmethod
     def payments(self) -> Sequence[SomePayment]:
-        """All of them, oldest first."""
+        """Return all payments, oldest first."""
 
     @abstractmethod
     def whole(self, payment: SomePayment) -> Json:
-        """A payment with all that belongs to it."""
+        """Return a payment with everything that belongs to it."""
 
     @abstractmethod
     def sums(self, chosen: Sequence[SomePayment]) -> Json:
-        """What was charged, held and given back, in the vendor's units."""
+        """Return what was charged, held and refunded, in the vendor's units."""
 
     @abstractmethod
     def act_on_payment(self, payment: SomePayment, verb: str, given: Json) -> Json:
-        """What the shopper, the bank or time does to a payment. Raises ``Refusal``."""
+        """Do to a payment what the shopper, the bank or time does. Raises ``Refusal``."""
 
     @abstractmethod
     def act_on_refund(self, identifier: str, verb: str, given: Json) -> Json:
-        """What the bank does to a refund. Raises ``Refusal``."""
+        """Do to a refund what the bank does. Raises ``Refusal``."""
 
     @abstractmethod
     def new_secret(self) -> str:
-        """A key for a webhook endpoint."""
+        """Return a new key for a webhook endpoint."""
 
     def page(self, parts: list[str]) -> str | None:
-        """HTML for a browser, if the address means a page."""
+        """Return HTML for a browser, if the address is that of a page."""
         return None
 
     def more_commands(self) -> dict[str, Callable[[Json], Any]]:
-        """What only this vendor has."""
+        """Return the commands that only this vendor has."""
         return {}
 
     async def handle(self, method: str, path: str, query: bytes, body: bytes) -> tuple[str, str]:
-        """Content type and body of the answer. Raises ``Refusal``."""
+        """Handle a request. Return the content type and body of the answer. Raises ``Refusal``."""
         parts = path.strip("/").split("/")[1:]
         page = self.page(parts) if method == "GET" else None
         if page is not None:

@@ -1,4 +1,4 @@
-"""Delivery of events: signed by the vendor's rule, repeated with growing pauses until the receiver takes them."""
+"""Delivery of events: signed by the vendor's rule, and repeated with growing pauses until the receiver accepts them."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ DELIVERIES_KEPT_MAX: Final = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How the events of one call are delivered. The default is a vendor on a good day."""
+    """How the events of one call are delivered. The default is that of a vendor on a good day."""
 
     drop: bool = False
     delay_seconds: float = 0.0
@@ -29,12 +29,12 @@ class Manner:
     reverse: bool = False
     before_answer: bool = False
     only: tuple[str, ...] = ()
-    """Event types this manner is for; empty: all of the call's events."""
+    """The event types that this applies to. Empty means all events of the call."""
 
 
 @dataclass(slots=True)
 class Delivery:
-    """One event on its way to one endpoint."""
+    """The delivery of one event to one endpoint."""
 
     id: str
     event_id: str
@@ -45,7 +45,7 @@ class Delivery:
     attempts: int = 0
     last_status: int | None = None
     state: str = "pending"
-    """pending, delivered, dropped (on command), abandoned (endpoint deleted, or failures for too long)"""
+    """pending, delivered, dropped (on command) or abandoned (endpoint deleted, or failing for too long)"""
 
 
 class Post(ABC):
@@ -53,23 +53,23 @@ class Post(ABC):
 
     give_up_after_seconds: float = 3 * 24 * 3600
     in_line: bool = False
-    """Whether a delivery that is not taken blocks those behind it to the same endpoint."""
+    """Whether a delivery that is not accepted blocks those behind it to the same endpoint."""
 
     @abstractmethod
     def headers(self, endpoint: Endpoint, body: bytes) -> dict[str, str]:
-        """What goes along, the signature among it."""
+        """Return the headers to send, including the signature."""
 
     def body(self, endpoint: Endpoint, event: Event) -> str | None:
-        """What is delivered to this endpoint."""
+        """Return the body to deliver to this endpoint."""
         return event.body
 
     def is_taken(self, status: int, answer: bytes) -> bool:
-        """Whether the receiver took it."""
+        """Return whether the receiver accepted the delivery."""
         return 200 <= status < 300
 
 
 class Courier:
-    """Takes events, and does not let go of a delivery before it is taken."""
+    """Delivers events, and does not give up on a delivery until it is accepted or the vendor would give up."""
 
     def __init__(self, ledger: Ledger, post: Post) -> None:
         self._ledger = ledger
@@ -78,17 +78,17 @@ class Courier:
         self._queues: dict[str, asyncio.Queue[list[Delivery]]] = {}
         self._workers: list[asyncio.Task[None]] = []
         self.lag_seconds = 0.0
-        """How long after the call's answer its events leave. A vendor's own webhooks come that late at the earliest."""
+        """The seconds between the call's answer and its events. A real vendor's webhooks take at least this long."""
         self.pending: dict[str, Delivery] = {}
         self.finished: deque[Delivery] = deque(maxlen=DELIVERIES_KEPT_MAX)
 
     def start(self) -> None:
-        """Begin delivering, with what an earlier run left pending first."""
+        """Start delivering, beginning with what an earlier run left pending."""
         for delivery in self.pending.values():
             self._put([delivery])
 
     async def stop(self) -> None:
-        """Stop delivering; what is pending stays pending."""
+        """Stop delivering. What is pending stays pending."""
         for worker in self._workers:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
@@ -119,7 +119,7 @@ class Courier:
             self._put_later(special)
 
     def _put_later(self, deliveries: list[Delivery]) -> None:
-        """Queue deliveries that nothing is commanded about."""
+        """Queue deliveries for which nothing was commanded."""
         for delivery in deliveries:
             if self.lag_seconds:
                 asyncio.get_running_loop().call_later(self.lag_seconds, self._put, [delivery])
@@ -127,7 +127,7 @@ class Courier:
                 self._put([delivery])
 
     def forget(self) -> None:
-        """Give up everything that is pending."""
+        """Abandon everything that is pending."""
         for delivery in list(self.pending.values()):
             self._finish(delivery, "abandoned")
 
@@ -142,7 +142,7 @@ class Courier:
         return made
 
     def _put(self, deliveries: list[Delivery]) -> None:
-        """Queue deliveries that are made one after the other, so that a commanded order is the order of arrival."""
+        """Queue deliveries to be made one after the other, so that a commanded order is the order of arrival."""
         if not deliveries:
             return
         line = deliveries[0].endpoint_id if self._post.in_line else ""
@@ -163,7 +163,7 @@ class Courier:
                     pause = await self._attempt(delivery)
 
     async def _attempt(self, delivery: Delivery) -> float:
-        """Try once. Answers after how many seconds it is tried again; 0: it is not."""
+        """Try once. Return the seconds until the next attempt, or 0 when there will be none."""
         endpoint = self._ledger.endpoints.get(delivery.endpoint_id)
         if delivery.state != "pending":
             return 0.0
@@ -191,13 +191,13 @@ class Courier:
     def _finish(self, delivery: Delivery, state: str) -> None:
         delivery.state = state
         self.pending.pop(delivery.id, None)
-        # The event keeps the body; a log of deliveries need not.
+        # The event keeps the body; the log of deliveries does not need it.
         delivery.body = ""
         self.finished.append(delivery)
 
 
 def new_endpoint(account: str, url: str, enabled_events: list[str], *, secret: str, **more: Any) -> Endpoint:
-    """An endpoint with an id."""
+    """Return an endpoint with a new id."""
     return Endpoint(
         id=new_id("we"),
         account=account,

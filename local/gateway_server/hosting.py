@@ -12,7 +12,7 @@ from local.gateway_server.server import DROP_CONNECTION, GatewayServer
 
 
 class DroppingProtocol(HttpToolsProtocol):
-    """HTTP whose connection the application can close without an answer."""
+    """HTTP with connections that the application can close without an answer."""
 
     def on_message_begin(self) -> None:
         """Offer the extension to every request."""
@@ -21,7 +21,7 @@ class DroppingProtocol(HttpToolsProtocol):
 
 
 def configuration(application: GatewayServer, port: int, *, host: str = "127.0.0.1") -> uvicorn.Config:
-    """How uvicorn serves the application, with connections that can be dropped."""
+    """Return how uvicorn serves the application, with connections that can be dropped."""
     return uvicorn.Config(
         application,
         host=host,
@@ -36,7 +36,7 @@ def configuration(application: GatewayServer, port: int, *, host: str = "127.0.0
 
 
 def main(name: str, create_app: Callable[[Path | None, float], GatewayServer]) -> None:
-    """Serve until interrupted. ``create_app`` takes the state file and the seconds until what is slow has happened."""
+    """Serve until interrupted. ``create_app`` takes the state file and the delay in seconds of what happens later."""
     parser = argparse.ArgumentParser(prog=f"local.{name}", description="A payment gateway on this machine.")
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--port", type=int)

@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 client for webhooks: kept-alive connections, POST only, one deadline for everything."""
+"""A small HTTP/1.1 client for webhooks: persistent connections, POST only, one deadline for the whole exchange."""
 
 import asyncio
 from collections import defaultdict
@@ -14,7 +14,7 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class _Answer:
-    """What httptools' parser calls back on."""
+    """Receives the callbacks of httptools' parser."""
 
     def __init__(self) -> None:
         self.complete = False
@@ -28,13 +28,13 @@ class _Answer:
 
 
 class HttpClient:
-    """Posts bytes and tells the status code and the body of the answer. Raises ``OSError`` when there is no answer."""
+    """Posts bytes and returns the status code and body of the answer. Raises ``OSError`` when there is no answer."""
 
     def __init__(self) -> None:
         self._idle: defaultdict[tuple[str, int, bool], list[Connection]] = defaultdict(list)
 
     async def post(self, url: str, headers: dict[str, str], body: bytes, timeout_seconds: float) -> tuple[int, bytes]:
-        """The answer's status code and body. A kept connection that turns out to be closed is replaced once."""
+        """Return the answer's status code and body. A kept connection that turns out to be closed is replaced once."""
         try:
             async with asyncio.timeout(timeout_seconds):
                 return await self._post(url, headers, body)

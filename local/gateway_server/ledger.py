@@ -1,4 +1,4 @@
-"""A server's memory as a whole, and how an event is put down."""
+"""A server's memory, and how an event is recorded."""
 
 import time
 from collections import OrderedDict, deque
@@ -11,13 +11,13 @@ EVENTS_KEPT_MAX: Final = 100_000
 
 
 class Ledger:
-    """Everything, by id. Used from one event loop only: no method awaits, so each is atomic.
+    """All objects by id. Used from one event loop only: no method awaits, so each is atomic.
 
     A vendor's ledger adds its objects and names them in ``TABLES``.
     """
 
     TABLES: ClassVar[Mapping[str, type[Any]]] = {"endpoints": Endpoint}
-    """The attributes that hold dataclasses by id: what a state file keeps."""
+    """The attributes that hold dataclasses by id, which a state file keeps."""
 
     def __init__(self) -> None:
         self.endpoints: dict[str, Endpoint] = {}
@@ -27,16 +27,19 @@ class Ledger:
         self.unsent: list[Event] = []
         """Events of the call being executed, in the order they happened."""
         self.changes = 0
-        """Grows with every change: whether there is something to save."""
+        """Grows with every change, so that a saver can tell whether there is anything to save."""
 
     def now(self) -> int:
-        """Unix seconds."""
+        """Return the time in Unix seconds."""
         return int(time.time())
 
     def put_down(
         self, event_type: str, account: str, object_id: str, payment: str, render: Callable[[Event, int], str]
     ) -> None:
-        """Put down an event. ``render`` makes its body, given how many endpoints want it; nobody: it is not made."""
+        """Record an event.
+
+        ``render`` makes its body, given the number of endpoints that want it; without any, no body is made.
+        """
         self.changes += 1
         event = Event(new_id("evt"), account, event_type, self.now(), object_id, payment)
         wanting = sum(endpoint.wants(account, event_type) for endpoint in self.endpoints.values())
@@ -46,12 +49,12 @@ class Ledger:
         self.unsent.append(event)
 
     def take_unsent(self) -> list[Event]:
-        """The events since the last time, to be delivered."""
+        """Return the events since the last call, to be delivered."""
         taken, self.unsent = self.unsent, []
         return taken
 
     def forget(self) -> None:
-        """Lose everything."""
+        """Forget everything."""
         for name in self.TABLES:
             getattr(self, name).clear()
         self.answers.clear()

@@ -1,4 +1,4 @@
-"""What every gateway's server remembers, whichever vendor it plays. Times are Unix seconds."""
+"""What every gateway's server remembers, whichever vendor it stands for. Times are Unix seconds."""
 
 import secrets
 import string
@@ -11,17 +11,17 @@ ALPHABET: Final = string.ascii_letters + string.digits
 
 
 def new_id(prefix: str, length: int = 24) -> str:
-    """A random id behind a prefix and an underscore."""
+    """Return a random id behind a prefix and an underscore."""
     return prefix + "_" + random_text(length)
 
 
 def random_text(length: int, alphabet: str = ALPHABET) -> str:
-    """So many random characters."""
+    """Return this many random characters."""
     return "".join(secrets.choice(alphabet) for _ in range(length))
 
 
 class Refusal(Exception):
-    """An answer that is no success. ``stored``: an idempotency key keeps it, as it does once a call executes."""
+    """An error answer. ``stored``: an idempotency key keeps it, as it does once a call was executed."""
 
     def __init__(self, status: int, body: Json, *, stored: bool = False) -> None:
         super().__init__(str(body))
@@ -31,12 +31,12 @@ class Refusal(Exception):
 
 
 def misunderstood(message: str, *, status: int = 400) -> Refusal:
-    """A request to the control surface that is no command."""
+    """Return the refusal of a request to the control surface that is no command."""
     return Refusal(status, {"error": {"type": "invalid_request_error", "message": message}})
 
 
 class Payment(Protocol):
-    """As much of a vendor's payment as the control surface needs."""
+    """The parts of a vendor's payment that the control surface needs."""
 
     id: str
     account: str
@@ -45,7 +45,7 @@ class Payment(Protocol):
 
 @dataclass(slots=True)
 class Event:
-    """Something that happened. ``body`` is what every delivery of it carries, if an endpoint wanted it."""
+    """Something that happened. ``body`` is what every delivery of it carries, if any endpoint wanted it."""
 
     id: str
     account: str
@@ -58,7 +58,7 @@ class Event:
 
 @dataclass(slots=True)
 class Endpoint:
-    """A webhook endpoint. Its account is one of the vendor's, or ``*`` for the events of all."""
+    """A webhook endpoint. Its account is one of the vendor's, or ``*`` for the events of all accounts."""
 
     id: str
     account: str
@@ -70,13 +70,13 @@ class Endpoint:
     metadata: dict[str, str] = field(default_factory=dict)
 
     def wants(self, account: str, event_type: str) -> bool:
-        """Whether an event goes there."""
+        """Whether an event of this account and type goes to the endpoint."""
         return self.account in {"*", account} and (event_type in self.enabled_events or "*" in self.enabled_events)
 
 
 @dataclass(slots=True)
 class StoredAnswer:
-    """What an idempotency key stands for. Without a body: the first request is still being executed."""
+    """What an idempotency key stands for. Without a body, the first request is still being executed."""
 
     fingerprint: str
     created: float

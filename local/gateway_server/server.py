@@ -1,4 +1,4 @@
-"""The ASGI application every gateway's server is made of: one call in, one answer out, its events on their way."""
+"""The ASGI application that every gateway's server extends: one call in, one answer out, its events on their way."""
 
 import asyncio
 import contextlib
@@ -23,14 +23,14 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 BODY_MAX_BYTES: Final = 1_000_000
 SAVE_EVERY_SECONDS: Final = 1.0
 SAVING_MAX_SHARE: Final = 0.05
-"""Of the time: a server with thousands of payments saves less often, for it writes all of them."""
+"""The share of the time that saving may take. A server with many payments saves less often, as it writes all."""
 DROP_CONNECTION: Final = "gateway_server.drop_connection"
-"""The ASGI extension (``hosting`` provides it) that closes the caller's connection without an answer."""
+"""The ASGI extension, provided by ``hosting``, that closes the caller's connection without an answer."""
 
 
 @dataclass(slots=True)
 class Request:
-    """One HTTP request, read whole."""
+    """One HTTP request, read completely."""
 
     method: str
     path: str
@@ -51,7 +51,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Once:
-    """Whose idempotency key it is, and of which request."""
+    """The owner of an idempotency key, the key, and the fingerprint of its request."""
 
     account: str
     key: str
@@ -59,27 +59,27 @@ class Once:
 
     @property
     def name(self) -> str:
-        """What the answer is kept under."""
+        """The name under which the answer is kept."""
         return f"{self.account}\n{self.key}"
 
 
 @dataclass(slots=True)
 class Call:
-    """One API call, understood and not yet executed."""
+    """One API call that was understood and not yet executed."""
 
     facts: Facts
     execute: Callable[[Behavior], Answer]
-    """Raises ``Refusal``, a decline included."""
+    """Executes the call. Raises ``Refusal``, also for a decline."""
     once: Once | None = None
     request_id: str = field(default_factory=lambda: new_id("req", 14))
 
 
 class NoAnswer(Exception):
-    """The caller is to be left without an answer."""
+    """The caller gets no answer."""
 
 
 class GatewayServer(ABC):
-    """The whole server, as an ASGI 3 application. A vendor's says what a request means and how errors look."""
+    """The whole server, as an ASGI 3 application. A vendor's subclass says what a request means and how errors look."""
 
     KEY_LIFETIME_SECONDS: float = 24 * 3600
 
@@ -95,38 +95,38 @@ class GatewayServer(ABC):
 
     @abstractmethod
     def understand(self, request: Request) -> Call:
-        """What a request means. Raises ``Refusal``."""
+        """Return the call that a request means. Raises ``Refusal``."""
 
     @abstractmethod
     def render(self, body: Json) -> str:
-        """JSON as the vendor writes it."""
+        """Return JSON as the vendor writes it."""
 
     @abstractmethod
     def commanded(self, status: int) -> Json:
-        """The vendor's error for a status that was commanded."""
+        """Return the vendor's error for a status that was commanded."""
 
     @abstractmethod
     def key_in_flight(self, once: Once) -> Refusal:
-        """The vendor's error for a key whose first request is still being executed."""
+        """Return the vendor's error for a key whose first request is still being executed."""
 
     @abstractmethod
     def key_misused(self, once: Once) -> Refusal:
-        """The vendor's error for a key that comes with another request."""
+        """Return the vendor's error for a key that comes with another request."""
 
     def headers_of(self, call: Call, replayed: StoredAnswer | None) -> dict[str, str]:
-        """What the vendor adds to the answer of a call with a key."""
+        """Return the headers that the vendor adds to the answer of a call with a key."""
         return {}
 
     @abstractmethod
     def follow_up(self, events: Sequence[Event], behavior: Behavior) -> None:
-        """Begin what happens later because of these events."""
+        """Start what happens later as a consequence of these events."""
 
     @abstractmethod
     def resume(self) -> None:
-        """Begin again what was to happen later when the server ended."""
+        """Start again what was still to happen when the server ended."""
 
     def later(self, delay_seconds: float, happen: Callable[[], None], manner: Manner | None = None) -> None:
-        """Let something happen after a while, and deliver its events."""
+        """Let something happen after a delay, and deliver its events."""
 
         def then() -> None:
             happen()
@@ -136,7 +136,7 @@ class GatewayServer(ABC):
         asyncio.get_running_loop().call_later(delay_seconds, then)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection's request, or the life of the process."""
+        """Serve one request, or the life of the process."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
             return
@@ -166,7 +166,7 @@ class GatewayServer(ABC):
             return self._refuse(refusal)
 
     async def _call(self, call: Call) -> Answer:
-        """One API call: commanded faults first, then the idempotency key, then the call itself."""
+        """Handle one API call: commanded faults first, then the idempotency key, then the call itself."""
         behavior = self.behaviors.take(call.facts)
         if behavior.fault == "timeout_before":
             await asyncio.sleep(behavior.hold_seconds)
@@ -202,7 +202,10 @@ class GatewayServer(ABC):
         return answer
 
     def _kept(self, once: Once) -> StoredAnswer | None:
-        """The stored answer of an idempotency key. Raises ``Refusal`` if the key was used for something else."""
+        """Return the stored answer of an idempotency key.
+
+        Raises ``Refusal`` if the key was used for another request.
+        """
         answers = self._memory.answers
         while answers and next(iter(answers.values())).created < time.time() - self.KEY_LIFETIME_SECONDS:
             answers.popitem(last=False)
@@ -212,7 +215,7 @@ class GatewayServer(ABC):
         return kept
 
     async def _execute(self, call: Call, behavior: Behavior) -> tuple[Answer, bool]:
-        """Do it, and send its events. The bool: whether the idempotency key keeps the answer."""
+        """Execute a call and send its events. The bool says whether the idempotency key keeps the answer."""
         await asyncio.sleep(behavior.delay_seconds)
         try:
             answer, stored = call.execute(behavior), True
@@ -265,7 +268,7 @@ class GatewayServer(ABC):
 
 
 def bearer_of(headers: dict[str, str]) -> str:
-    """The token of an ``Authorization: Bearer`` header; empty if there is none."""
+    """Return the token of an ``Authorization: Bearer`` header, or "" if there is none."""
     scheme, _, value = headers.get("authorization", "").partition(" ")
     return value.strip() if scheme.lower() == "bearer" else ""
 
@@ -284,7 +287,7 @@ async def _read(scope: Scope, receive: Receive) -> Request:
 
 
 async def _drop(scope: Scope, receive: Receive, send: Send) -> None:
-    """Close the connection without an answer; where the host cannot, break off in the middle of one."""
+    """Close the connection without an answer. Where the host cannot do that, break off in the middle of one."""
     drop = (scope.get("extensions") or {}).get(DROP_CONNECTION)
     if drop is None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})

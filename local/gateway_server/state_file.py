@@ -1,4 +1,4 @@
-"""A server's memory in a JSON file, so that a restart of the local system finds its payments again."""
+"""A server's memory in a JSON file, so that it finds its payments again after a restart of the local system."""
 
 import json
 import logging
@@ -15,7 +15,7 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 class StateFile:
-    """Written whole and renamed into place: a crash leaves the last complete state."""
+    """Written as a whole and renamed into place, so that a crash leaves the last complete state."""
 
     def __init__(self, path: Path, ledger: Ledger, courier: Courier) -> None:
         self._path = path
@@ -24,7 +24,7 @@ class StateFile:
         self._saved_changes = 0
 
     def load(self) -> None:
-        """Take the file's state. One that cannot be read is put aside, and the server starts empty."""
+        """Load the file's state. A file that cannot be read is put aside, and the server starts empty."""
         if not self._path.exists():
             return
         try:
@@ -35,7 +35,7 @@ class StateFile:
             _LOG.warning("the state could not be read; it lies in %s now", aside)
 
     def save(self) -> None:
-        """Write the state, if anything changed."""
+        """Write the state if anything changed."""
         if self._ledger.changes == self._saved_changes:
             return
         self._saved_changes = self._ledger.changes
@@ -51,7 +51,7 @@ class StateFile:
         written.replace(self._path)
 
     def _take(self, state: dict[str, Any]) -> None:
-        """Build everything first, then put it into the ledger: all or nothing."""
+        """Build everything before putting it into the ledger: all or nothing."""
         ledger = self._ledger
         tables = {name: {item["id"]: kind(**item) for item in state[name]} for name, kind in ledger.TABLES.items()}
         answers = OrderedDict((name, StoredAnswer(**item)) for name, item in state["answers"].items())

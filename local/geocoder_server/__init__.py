@@ -1,1 +1,1 @@
-"""A geocoder on this machine: answers like Amazon Location's Places v2, and imports nothing of ours."""
+"""A geocoder on this machine. It answers like Amazon Location's Places v2 and imports nothing of the product."""

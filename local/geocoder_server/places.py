@@ -1,4 +1,4 @@
-"""What the local geocoder knows: some cities of the world, and in each of them every street."""
+"""What the local geocoder knows: some cities of the world, and every street in each of them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ _STREET_SPREAD_DEGREES: Final = 0.05
 
 
 def find(text: str, countries: Sequence[str]) -> list[dict[str, Any]]:
-    """The places an address may mean, best first: at most one, for a city is named in it or is not."""
+    """Return the places that an address may mean, best first.
+
+    There is at most one, because the address either names a city or does not.
+    """
     folded = text.casefold()
     for (code2, code3, name), cities in _CITIES.items():
         if countries and not {code2, code3} & set(countries):
@@ -56,7 +59,10 @@ def find(text: str, countries: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _place(text: str, country: tuple[str, str, str], city: str, latitude: float, longitude: float) -> dict[str, Any]:
-    """A house where a number is named, else a street, else the city itself. The same text is always the same place."""
+    """Return a house where the address has a number, else a street, else the city itself.
+
+    The same text always has the same position.
+    """
     street = text.split(",", maxsplit=1)[0].strip()
     has_number = bool(re.search(r"\d", street))
     is_street = street.casefold() != city

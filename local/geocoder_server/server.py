@@ -2,7 +2,7 @@
 
 https://docs.aws.amazon.com/location/latest/APIReference/API_geoplaces_Geocode.html
 
-    POST /_control/behavior   {"manner": "slow", "delay_seconds": 10}     how to treat the calls from now on
+    POST /_control/behavior   {"manner": "slow", "delay_seconds": 10}     how to treat calls from now on
     GET  /_control/calls      {"calls": [...]}                            the requests that came so far
 """
 
@@ -32,7 +32,7 @@ _DRIP_SECONDS: Final = 0.1
 
 
 class Geocoder:
-    """What the server has been told, and what it has been asked. Safe to use from several threads."""
+    """What the server was told to do, and what it was asked. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -41,14 +41,14 @@ class Geocoder:
         self.stopped = threading.Event()
 
     def behave(self, manner: str, delay_seconds: float = 0.0) -> None:
-        """Treat every call so, from now on."""
+        """Treat every call in this manner from now on."""
         if manner not in MANNERS:
             raise ValueError(f"the manners are {', '.join(MANNERS)}")
         with self._lock:
             self._manner, self._delay_seconds = manner, delay_seconds
 
     def called(self, request: dict[str, Any]) -> tuple[str, float]:
-        """Note a call; how to treat it."""
+        """Record a call and return how to treat it: the manner and a delay in seconds."""
         with self._lock:
             self._calls.append(request)
             return self._manner, self._delay_seconds
@@ -65,14 +65,14 @@ class _Handler(BaseHTTPRequestHandler):
     geocoder: Geocoder
 
     def do_GET(self) -> None:
-        """What is kept."""
+        """Answer with what was recorded."""
         if self.path == "/_control/calls":
             self._answer(200, {"calls": self.geocoder.calls})
         else:
             self._answer(404, {"message": "there is nothing here"})
 
     def do_POST(self) -> None:
-        """A call, or an order how to treat calls."""
+        """Answer a call, or take a command how to treat calls."""
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(min(length, BODY_MAX_BYTES))
         try:
@@ -138,14 +138,14 @@ class _Handler(BaseHTTPRequestHandler):
             if not drip:
                 self.wfile.write(content)
         except OSError:
-            self.close_connection = True  # who asked did not wait
+            self.close_connection = True  # the caller did not wait
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 -- the name is the base class's
-        """Say nothing: addresses do not belong into a log."""
+        """Log nothing: addresses do not belong in a log."""
 
 
 def make_server(port: int, host: str = "127.0.0.1") -> tuple[ThreadingHTTPServer, Geocoder]:
-    """A server that listens (0: on a free port) and serves once it is told to, with what to tell it."""
+    """Return a server that listens (on a free port for 0) and is yet to serve, and the object that controls it."""
     geocoder = Geocoder()
     handler = type("Handler", (_Handler,), {"geocoder": geocoder})
     server = ThreadingHTTPServer((host, port), handler)

@@ -1,1 +1,4 @@
-"""A mail service on this machine: takes them as Amazon SES v2 does, keeps and shows them; imports nothing of ours."""
+"""A mail service on this machine.
+
+It accepts mails as Amazon SES v2 does, keeps and shows them, and imports nothing of the product.
+"""

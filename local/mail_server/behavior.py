@@ -1,4 +1,4 @@
-"""How the server was told to treat calls: throttling, lost answers, refusals, each for some calls or all of them."""
+"""How the server was commanded to treat calls: throttling, lost answers, refusals, each for some calls or for all."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MANNERS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Behavior:
-    """One command. `recipient` aims it at the calls about one address."""
+    """One command. With `recipient` it applies only to calls about that address."""
 
     manner: str
     delay_seconds: float = 0.0
@@ -32,15 +32,20 @@ class Behavior:
 
 
 class Behaviors:
-    """The commands in force; the first that fits a call is taken, and goes when it was used `times` times."""
+    """The commands in force.
+
+    The first one that matches a call is used, and is removed after it was used `times` times.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._commands: list[tuple[Behavior, int | None]] = []
 
     def command(self, given: dict[str, Any]) -> None:
-        """`{"manner": ..., "times": 1, "delay_seconds": 0, "recipient": null}`; without `times` it lasts. Raises
-        ValueError."""
+        """Put `{"manner": ..., "times": 1, "delay_seconds": 0, "recipient": null}` into force.
+
+        Without `times` it lasts. Raises ValueError.
+        """
         if given.get("manner") not in MANNERS:
             raise ValueError(f"the manners are {', '.join(MANNERS)}")
         behavior = Behavior(given["manner"], float(given.get("delay_seconds", 0)), given.get("recipient"))
@@ -49,12 +54,12 @@ class Behaviors:
             self._commands.append((behavior, None if times is None else int(times)))
 
     def clear(self) -> None:
-        """Treat every call well again."""
+        """Treat every call normally again."""
         with self._lock:
             self._commands.clear()
 
     def next_for(self, recipients: list[str]) -> Behavior:
-        """How to treat a call."""
+        """Return how to treat a call."""
         with self._lock:
             for place, (behavior, times) in enumerate(self._commands):
                 if behavior.recipient is None or behavior.recipient in recipients:

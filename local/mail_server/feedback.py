@@ -25,7 +25,7 @@ class FeedbackTopics:
 
     @property
     def configuration_sets(self) -> frozenset[str] | None:
-        """Those that exist; None when nobody said any."""
+        """The configuration sets that exist, or None when none were named."""
         return frozenset(self._topics) or None
 
     @cached_property
@@ -42,7 +42,8 @@ class FeedbackTopics:
 
 
 def event_of(mail: StoredMail, fate: str) -> dict[str, Any] | None:
-    """What is told of a mail with this fate (`bounced`, `bounced_for_now`, `complained`, `suppressed`), if anything."""
+    """Return the event that reports this fate of a mail (`bounced`, `bounced_for_now`, `complained`, `suppressed`), or
+    None when there is nothing to report."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     addresses = [parseaddr(address)[1] for address in mail.recipients]
     common = {"timestamp": now, "feedbackId": f"{secrets.token_hex(8)}-{secrets.token_hex(6)}-000000"}

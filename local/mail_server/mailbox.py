@@ -1,5 +1,5 @@
-"""The mails that were taken, newest last, in memory and as files: one `.eml` and one `.json` each, so that they survive
-the server. Bounded: the oldest go when there are too many."""
+"""The mails that were accepted, newest last, in memory and as files (one `.eml` and one `.json` each), so that they
+survive the server. Bounded: the oldest are removed when there are too many."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KEPT_MAX: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class StoredMail:
-    """A mail as it would reach its recipient, and what came along with the call."""
+    """A mail as it would reach its recipient, with what came along with the call."""
 
     id: str
     taken_at: str
@@ -31,7 +31,7 @@ class StoredMail:
 
     @property
     def parsed(self) -> EmailMessage:
-        """Parsed when somebody looks at it: most mails of a busy shop are never read here."""
+        """Parsed only when somebody looks at it, because most mails of a busy shop are never read here."""
         return email.message_from_string(self.raw, policy=email.policy.default)
 
     @property
@@ -40,12 +40,12 @@ class StoredMail:
         return str(self.parsed["Subject"] or "(no subject)")
 
     def body(self, kind: str) -> str | None:
-        """The part of this kind (`plain` or `html`), decoded."""
+        """Return the decoded part of this kind (`plain` or `html`), if there is one."""
         part = self.parsed.get_body((kind,))
         return None if part is None else str(part.get_content()).replace("\r\n", "\n")
 
     def document(self) -> dict[str, object]:
-        """For the control surface: everything, with the headers and both bodies decoded."""
+        """Return everything for the control surface, with the headers and both bodies decoded."""
         headers = {name: str(value) for name, value in self.parsed.items()}
         return asdict(self) | {
             "subject": self.subject,
@@ -56,7 +56,7 @@ class StoredMail:
 
 
 class Mailbox:
-    """Safe to use from several threads."""
+    """The mails by id. Safe to use from several threads."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -79,17 +79,17 @@ class Mailbox:
                 self._forget(next(iter(self._mails)))
 
     def all(self) -> list[StoredMail]:
-        """Newest first."""
+        """Return all mails, newest first."""
         with self._lock:
             return list(reversed(self._mails.values()))
 
     def find(self, identifier: str) -> StoredMail | None:
-        """One mail."""
+        """Return the mail with this id, or None."""
         with self._lock:
             return self._mails.get(identifier)
 
     def clear(self) -> None:
-        """Forgets everything."""
+        """Forgets all mails."""
         with self._lock:
             for identifier in list(self._mails):
                 self._forget(identifier)

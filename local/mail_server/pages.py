@@ -1,4 +1,4 @@
-"""The mailbox in a browser: a list, and each mail as HTML (in a frame that runs nothing), as text, and raw."""
+"""The mailbox in a browser: a list, and each mail as HTML (in a frame that runs no scripts), as text, and raw."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FRAME_POLICY: Final = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data: https:;"
     " sandbox allow-popups allow-popups-to-escape-sandbox"
 )
-"""Of a mail's HTML: no script, no form, nothing loaded but pictures; links open beside it."""
+"""The policy for a mail's HTML: no script, no form, nothing loaded but pictures. Links open in a new page."""
 PAGE_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'"
 
 _STYLE: Final = """
@@ -30,7 +30,7 @@ pre { border: 1px solid #8884; overflow-x: auto; padding: .8rem; white-space: pr
 
 
 def list_page(mails: Sequence[StoredMail]) -> str:
-    """All mails, newest first."""
+    """Return the list of all mails, newest first."""
     rows = "".join(
         f'<li><a href="/mails/{escape(mail.id)}">{escape(mail.subject)}</a>'
         f'<span class="quiet">to {escape(", ".join(mail.recipients))} · {escape(mail.taken_at[:19])} UTC</span>'
@@ -41,7 +41,7 @@ def list_page(mails: Sequence[StoredMail]) -> str:
 
 
 def mail_page(mail: StoredMail, form: str) -> str:
-    """One mail in one of its forms: `html`, `text` or `raw`."""
+    """Return one mail in one of its forms: `html`, `text` or `raw`."""
     name = escape(mail.id)
     shown = {
         "html": f'<iframe title="The mail" sandbox="allow-popups allow-popups-to-escape-sandbox"'
@@ -66,7 +66,7 @@ def mail_page(mail: StoredMail, form: str) -> str:
 
 
 def content(mail: StoredMail) -> str:
-    """The mail's own HTML for the frame; its links open in a page of their own."""
+    """Return the mail's own HTML for the frame. Its links open in a page of their own."""
     html = mail.body("html") or f"<pre>{escape(mail.body('plain') or '')}</pre>"
     return html.replace("<head>", '<head><base target="_blank">', 1)
 

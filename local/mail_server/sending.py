@@ -1,5 +1,5 @@
-"""What Amazon SES v2 does with a call of `SendEmail`: checked against botocore's own description of the service and
-against what its guide says of raw messages, then taken.
+"""What Amazon SES v2 does with a call of `SendEmail`: the call is checked against botocore's own description of the
+service and against what the guide says about raw messages, and then accepted.
 
 https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html
 https://docs.aws.amazon.com/ses/latest/dg/header-fields.html (it puts its own Message-ID and Date over the sender's)
@@ -34,7 +34,7 @@ ONLY_ONCE: Final = (
     "Subject", "To",
 )  # fmt: skip
 _AS_IT_IS: Final = email.policy.compat32.clone(linesep="\r\n", max_line_length=None)
-"""Headers are neither parsed nor folded anew."""
+"""A policy by which headers are neither parsed nor folded anew."""
 SIMULATOR: Final = "simulator.amazonses.com"
 _FATES: Final = {
     "bounce": "bounced",
@@ -62,7 +62,7 @@ def _send_email() -> Any:
 
 
 def take(request: Mapping[str, Any], configuration_sets: frozenset[str] | None, now: datetime) -> StoredMail:
-    """The mail of a call. `configuration_sets` are those that exist (None: nobody checks). Raises Refusal."""
+    """Return the mail of a call. `configuration_sets` are those that exist (None: not checked). Raises Refusal."""
     raw = _raw_of(request)
     parameters = {**request, "Content": {"Raw": {"Data": raw}}}
     report = ParamValidator().validate(parameters, _send_email().input_shape)
@@ -107,8 +107,11 @@ def _raw_of(request: Mapping[str, Any]) -> bytes:
 
 
 def _as_sent(raw: bytes, identifier: str, now: datetime) -> str:
-    """The message as it leaves, with the service's own Message-ID and Date. Raises Refusal for one it does not take."""
-    # The headers alone: what is in the parts is the sender's affair.
+    """Return the message as it leaves, with the service's own Message-ID and Date.
+
+    Raises Refusal for a message that the service does not accept.
+    """
+    # Only the headers are parsed: what the parts contain is up to the sender.
     message = email.parser.BytesHeaderParser(policy=_AS_IT_IS).parsebytes(raw)
     headers = Counter(name.casefold() for name in message)
     if not headers["from"] or not headers["to"]:
@@ -131,6 +134,6 @@ def _date(now: datetime) -> str:
 
 
 def _fate_of(recipient: str) -> str:
-    """What becomes of it: addresses of the mailbox simulator have their fate in their name."""
+    """Return the fate of a mail: addresses of the mailbox simulator name their fate."""
     local, _, domain = email.utils.parseaddr(recipient)[1].rpartition("@")
     return _FATES.get(local.partition("+")[0], "delivered") if domain.casefold() == SIMULATOR else "delivered"

@@ -1,11 +1,11 @@
 """The HTTP side: `POST /v2/email/outbound-emails` as Amazon SES answers it, pages to read the mails, and a control
-surface to make it misbehave.
+interface to make it misbehave.
 
     GET    /                            the mailbox in a browser
     GET    /_control/mails[?to=...]     {"mails": [...]}, oldest first      DELETE: forget them
     POST   /_control/behaviors          how to treat calls (see behavior.py)   DELETE: well again
     POST   /_control/mails/{id}/feedback   {"fate": "bounced" | "bounced_for_now" | "complained"}, told to the topic
-    GET    /_control/calls              {"calls": n}: how often mail was to be sent, taken or not
+    GET    /_control/calls              {"calls": n}: how many calls to send a mail came, accepted or not
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _REFUSALS: Final = {
 
 
 class PostOffice:
-    """What the server keeps. Safe to use from several threads."""
+    """The state of the server. Safe to use from several threads."""
 
     def __init__(self, folder: Path, feedback: FeedbackTopics) -> None:
         self.mailbox = Mailbox(folder)
@@ -55,7 +55,7 @@ class PostOffice:
 
     @property
     def calls(self) -> int:
-        """How often mail was to be sent."""
+        """How many calls to send a mail came."""
         with self._lock:
             return self._calls
 
@@ -65,7 +65,7 @@ class PostOffice:
             self._calls += 1
 
     def tell(self, mail: StoredMail, fate: str) -> bool:
-        """Publishes what became of a mail, if that is anything to tell of."""
+        """Publishes what became of a mail. Returns False when there was nothing to publish."""
         event = event_of(mail, fate)
         if event is not None:
             self.feedback.tell(mail, event)
@@ -77,7 +77,7 @@ class _Handler(BaseHTTPRequestHandler):
     office: PostOffice
 
     def do_GET(self) -> None:
-        """Pages, and what is kept."""
+        """Answers with a page, or with what is kept."""
         url = urlsplit(self.path)
         query = {name: values[-1] for name, values in parse_qs(url.query).items()}
         parts = url.path.strip("/").split("/")
@@ -109,7 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._json(200, {})
 
     def do_POST(self) -> None:
-        """A call, or a command."""
+        """Answers a call, or takes a command."""
         length = int(self.headers.get("Content-Length") or 0)
         try:
             request = json.loads(self.rfile.read(min(length, BODY_MAX_BYTES)) or b"{}")
@@ -151,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
         return take(request, self.office.feedback.configuration_sets, datetime.now(UTC))
 
     def _treat(self, mail: StoredMail, behavior: Behavior) -> None:
-        """Takes the mail, or whatever was commanded. Raises Refusal."""
+        """Accepts the mail, or does what was commanded. Raises Refusal."""
         if behavior.manner in _REFUSALS:
             raise Refusal(*_REFUSALS[behavior.manner])
         if behavior.manner == "slow":
@@ -187,16 +187,16 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             self.wfile.write(content)
         except OSError:
-            self.close_connection = True  # who asked did not wait
+            self.close_connection = True  # the caller did not wait
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 -- the name is the base class's
-        """Say nothing: addresses do not belong into a log."""
+        """Log nothing: addresses do not belong in a log."""
 
 
 def make_server(
     port: int, folder: Path, *, aws_url: str = "", topics: Mapping[str, str] | None = None, host: str = "127.0.0.1"
 ) -> tuple[ThreadingHTTPServer, PostOffice]:
-    """A server that listens (0: on a free port) and serves once it is told to, with what to tell it."""
+    """Return a server that listens (on a free port for 0) and is yet to serve, and the object that controls it."""
     office = PostOffice(folder, FeedbackTopics(aws_url, topics or {}))
     handler = type("Handler", (_Handler,), {"office": office})
     server = ThreadingHTTPServer((host, port), handler)

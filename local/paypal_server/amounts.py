@@ -1,6 +1,6 @@
 """Amounts as PayPal writes them: decimal strings (https://developer.paypal.com/api/rest/reference/currency-codes/).
 
-Inside they are whole numbers of the smallest unit that PayPal knows of the currency.
+Internally they are whole numbers of the smallest unit that PayPal has for the currency.
 """
 
 import re
@@ -19,7 +19,7 @@ _VALUE: Final = re.compile(r"(0|[1-9][0-9]*)(?:\.([0-9]+))?", re.ASCII)
 
 
 def read_amount(given: object, field: str) -> tuple[int, str]:
-    """Units and currency. Raises ``Refusal``."""
+    """Return units and currency. Raises ``Refusal``."""
     if not isinstance(given, dict) or given.keys() - _FIELDS:
         raise invalid("MISSING_REQUIRED_PARAMETER", "A required field / parameter is missing.", field)
     currency, value = given.get("currency_code"), given.get("value")
@@ -45,6 +45,6 @@ def read_amount(given: object, field: str) -> tuple[int, str]:
 
 
 def amount_json(units: int, currency: str) -> Json:
-    """As PayPal writes it."""
+    """Return an amount as PayPal writes it."""
     value = str(units) if currency in WITHOUT_DECIMALS else f"{units // 100}.{units % 100:02d}"
     return {"currency_code": currency, "value": value}

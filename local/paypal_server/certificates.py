@@ -1,5 +1,5 @@
-"""The certificates this server signs its webhooks with: a root, an issuer and a leaf, made here and served like
-PayPal's. The leaf is in PayPal's name, so that a receiver has to be told to trust the root."""
+"""The certificates that this server signs its webhooks with: a root, an intermediate and a leaf, created here and
+served like PayPal's. The leaf is in PayPal's name, so a receiver has to be told to trust the root."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -20,7 +20,10 @@ IssuerKey = ec.EllipticCurvePrivateKey
 
 
 def new_signer(*, common_name: str = COMMON_NAME, ends_at: datetime | None = None) -> Signer:
-    """A leaf under an issuer under a root, all new. ``ends_at`` is when the leaf ends, and may lie in the past."""
+    """Create a leaf under an intermediate under a root, all new.
+
+    ``ends_at`` is the leaf's expiry, which may lie in the past.
+    """
     now = datetime.now(UTC)
     ends_at = ends_at or now + _LIFETIME
     begins_at = min(now, ends_at) - timedelta(days=1)

@@ -4,8 +4,8 @@ GET    /orders?metadata[custom_id]=..          each with its authorizations, cap
 POST   /orders/{id}/approve                    {"instrument"?}: the buyer agrees (names: ``instruments.INSTRUMENTS``)
 POST   /orders/{id}/take_back_approval         PayPal finds a problem before the capture
 POST   /orders/{id}/expire                     the authorization's 29 days are over
-POST   /orders/{id}/age                        {"days"}: all of it happened so much earlier
-POST   /orders/{id}/settle                     {"succeed"?}: what became of a pending capture
+POST   /orders/{id}/age                        {"days"}: all of it happened this much earlier
+POST   /orders/{id}/settle                     {"succeed"?}: the outcome of a pending capture
 POST   /orders/{id}/reverse                    PayPal takes the capture back
 POST   /orders/{id}/dispute                    {"outcome_code"?}: the buyer complains, or PayPal decides
 POST   /refunds/{id}/fail                      POST /refunds/{id}/succeed
@@ -58,15 +58,15 @@ class PayPalControl(Control[Order]):
         self._ledger = ledger
 
     def payments(self) -> Sequence[Order]:
-        """All orders."""
+        """Return all orders, oldest first."""
         return list(self._ledger.orders.values())
 
     def whole(self, payment: Order) -> Json:
-        """The order as PayPal shows it, and whose it is."""
+        """Return the order as PayPal shows it, and whose it is."""
         return {**order_json(self._ledger, payment), "account": payment.account}
 
     def sums(self, chosen: Sequence[Order]) -> Json:
-        """In PayPal's smallest units."""
+        """Return the sums in PayPal's smallest units."""
         captures = [self._ledger.captures[one] for order in chosen for one in order.captures]
         taken = [capture for capture in captures if capture.status in _TAKEN]
         held = [self._ledger.authorizations[one] for order in chosen for one in order.authorizations]
@@ -82,7 +82,7 @@ class PayPalControl(Control[Order]):
         }
 
     def act_on_payment(self, payment: Order, verb: str, given: Json) -> Json:
-        """See the module."""
+        """Do to an order what the module describes."""
         ledger = self._ledger
         captures = [ledger.captures[one] for one in payment.captures]
         held = [ledger.authorizations[one] for one in payment.authorizations]
@@ -105,7 +105,7 @@ class PayPalControl(Control[Order]):
         return self.whole(payment)
 
     def act_on_refund(self, identifier: str, verb: str, given: Json) -> Json:
-        """A refund fails, or arrives."""
+        """Let a refund fail or arrive."""
         refund = self._ledger.refunds.get(identifier)
         if refund is None or verb not in ("fail", "succeed"):
             raise misunderstood(f"Cannot {verb} a refund {identifier}.", status=404)
@@ -113,11 +113,11 @@ class PayPalControl(Control[Order]):
         return refund_json(self._ledger, refund)
 
     def new_secret(self) -> str:
-        """PayPal's webhooks have none."""
+        """Return no secret: PayPal's webhooks have none."""
         return "none"
 
     def more_commands(self) -> dict[str, Callable[[Json], Any]]:
-        """Certificates and access."""
+        """Return the commands for certificates and access."""
         return {
             "certificates": self._sign_anew,
             "roots": lambda _: {"pem": "".join(signer.root for signer in self._ledger.signers.values())},
@@ -125,7 +125,7 @@ class PayPalControl(Control[Order]):
         }
 
     def page(self, parts: list[str]) -> str | None:
-        """Where the buyer agrees, with a button for each way to pay."""
+        """Return the page on which the buyer agrees, with a button for each way to pay."""
         order = self._ledger.orders.get(parts[1]) if len(parts) == 2 and parts[0] == "approval" else None
         if order is None:
             return None

@@ -32,7 +32,7 @@ _NAMES: Final = {
 
 
 def problem(status: int, issue: str = "", description: str = "", *, field: str | None = None, **more: Any) -> Json:
-    """An error with at most one detail."""
+    """Return an error with at most one detail."""
     name = _NAMES.get(status, "INTERNAL_SERVER_ERROR")
     body: Json = {"name": name, "message": _MESSAGES[name], "debug_id": random_text(13).lower()}
     if issue:
@@ -43,28 +43,31 @@ def problem(status: int, issue: str = "", description: str = "", *, field: str |
 
 
 def invalid(issue: str, description: str, field: str) -> Refusal:
-    """400: the request is malformed."""
+    """Return a 400: the request is malformed."""
     return Refusal(400, problem(400, issue, description, field=field))
 
 
 def unprocessable(issue: str, description: str, **more: Any) -> Refusal:
-    """422: well-formed, and yet not to be done. No request id keeps it: a repetition is judged anew."""
+    """Return a 422: the request is well-formed but cannot be done.
+
+    No request id keeps it: a repetition is judged anew.
+    """
     return Refusal(422, problem(422, issue, description, **more))
 
 
 def missing() -> Refusal:
-    """404."""
+    """Return a 404."""
     description = "Specified resource ID does not exist. Please check the resource ID and try again."
     return Refusal(404, problem(404, "INVALID_RESOURCE_ID", description))
 
 
 def unauthorized() -> Refusal:
-    """401: no token, or none that is good."""
+    """Return a 401: there is no token, or it is not valid."""
     return Refusal(
         401, {"error": "invalid_token", "error_description": "The token passed in was not found in the system"}
     )
 
 
 def unknown_client() -> Refusal:
-    """401 of the token endpoint."""
+    """Return the 401 of the token endpoint."""
     return Refusal(401, {"error": "invalid_client", "error_description": "Client Authentication failed"})

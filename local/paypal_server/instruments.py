@@ -1,5 +1,8 @@
-"""What buyers pay with here, and what each way does. PayPal's own sandbox has other names for the same fates
-(https://developer.paypal.com/tools/sandbox/card-testing/ and /tools/sandbox/negative-testing/)."""
+"""What buyers pay with here, and what becomes of each.
+
+PayPal's own sandbox has other names for the same fates (https://developer.paypal.com/tools/sandbox/card-testing/ and
+/tools/sandbox/negative-testing/).
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,9 +26,9 @@ class Instrument:
     last_digits: str = ""
     brand: str = "VISA"
     processor_code: str | None = None
-    """The bank's refusal: the capture or authorization is made, and is DECLINED or DENIED."""
+    """The bank's refusal: the capture or authorization is created, as DECLINED or DENIED."""
     issue: str | None = None
-    """PayPal's refusal: nothing is made, and the answer is 422 with this issue."""
+    """PayPal's refusal: nothing is created, and the answer is 422 with this issue."""
     asks_authentication: bool = False
     capture_pends: bool = False
     refund_fate: RefundFate = RefundFate.SUCCEEDS

@@ -1,4 +1,4 @@
-"""The server's memory, and how an event of PayPal's is put down."""
+"""The server's memory, and how an event of PayPal's is recorded."""
 
 import json
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ Thing = TypeVar("Thing", Order, Authorization, Capture, Refund)
 
 
 class PayPalLedger(Ledger):
-    """Orders and what became of them."""
+    """Orders and everything that belongs to them."""
 
     TABLES: ClassVar = {
         "endpoints": Endpoint,
@@ -33,33 +33,33 @@ class PayPalLedger(Ledger):
         self.refunds: dict[str, Refund] = {}
         self.vault: dict[str, PaymentToken] = {}
         self.signers: dict[str, Signer] = {}
-        """The current one last."""
+        """The certificates to sign with; the last one is current."""
         self.access: dict[str, str] = {}
-        """Access token -> client id; not kept over restarts, so that clients have to ask anew."""
+        """Access token -> client id. Not kept over restarts, so that clients have to ask for a new one."""
         self.base_url = ""
-        """Where the caller of the moment reaches this server."""
+        """The address at which the current caller reaches this server."""
 
     def order(self, account: str, identifier: str) -> Order:
-        """The account's order. Raises ``Refusal`` (404)."""
+        """Return the account's order. Raises ``Refusal`` (404)."""
         return _own(self.orders.get(identifier), account)
 
     def authorization(self, account: str, identifier: str) -> Authorization:
-        """The account's authorization. Raises ``Refusal`` (404)."""
+        """Return the account's authorization. Raises ``Refusal`` (404)."""
         return _own(self.authorizations.get(identifier), account)
 
     def capture(self, account: str, identifier: str) -> Capture:
-        """The account's capture. Raises ``Refusal`` (404)."""
+        """Return the account's capture. Raises ``Refusal`` (404)."""
         return _own(self.captures.get(identifier), account)
 
     def refund(self, account: str, identifier: str) -> Refund:
-        """The account's refund. Raises ``Refusal`` (404)."""
+        """Return the account's refund. Raises ``Refusal`` (404)."""
         return _own(self.refunds.get(identifier), account)
 
     def tell(self, event_type: str, kind: str, order: Order, resource: Json, summary: str) -> None:
-        """Put down an event about a resource as it is now; ``kind`` is PayPal's ``resource_type``."""
+        """Record an event about a resource as it is now. ``kind`` is PayPal's ``resource_type``."""
 
         def render(event: Event, _wanting: int) -> str:
-            # PayPal's event ids begin like this, and links say where an event can be looked at.
+            # PayPal's event ids begin like this, and a link says where an event can be fetched.
             event.id = event.id.replace("evt_", "WH-")
             address = f"{self.base_url}/v1/notifications/webhooks-events/{event.id}"
             return dump(
@@ -83,7 +83,7 @@ class PayPalLedger(Ledger):
 
 
 def dump(thing: Json) -> str:
-    """JSON as PayPal writes it: without spaces, and text as it is."""
+    """Return JSON as PayPal writes it: without spaces, and with text unescaped."""
     return json.dumps(thing, separators=(",", ":"), ensure_ascii=False)
 
 

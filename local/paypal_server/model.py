@@ -1,4 +1,4 @@
-"""What the server remembers of PayPal's. Times are Unix seconds, amounts whole units (see ``amounts``)."""
+"""What the server remembers of PayPal's objects. Times are Unix seconds, amounts are whole units (see ``amounts``)."""
 
 import string
 from dataclasses import dataclass, field
@@ -10,13 +10,13 @@ _ALPHABET: Final = string.ascii_uppercase + string.digits
 
 
 def paypal_id() -> str:
-    """An id in PayPal's form: 17 capitals and digits."""
+    """Return an id in PayPal's format: 17 capitals and digits."""
     return random_text(17, _ALPHABET)
 
 
 @dataclass(slots=True)
 class Order:
-    """A checkout order with its one purchase unit."""
+    """A checkout order with its single purchase unit."""
 
     id: str
     account: str
@@ -30,9 +30,9 @@ class Order:
     custom_id: str | None = None
     invoice_id: str | None = None
     instrument: str | None = None
-    """What it is paid with; None until the buyer chose."""
+    """What it is paid with. None until the buyer has chosen."""
     source: str = "paypal"
-    """The kind of payment source it was made for."""
+    """The kind of payment source it was created for."""
     return_url: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     """``custom_id`` and ``invoice_id`` again, for the control surface."""
@@ -40,20 +40,20 @@ class Order:
     captures: list[str] = field(default_factory=list)
     refunds: list[str] = field(default_factory=list)
     decline_code: str | None = None
-    """Set on command: what the bank will say whatever the instrument is."""
+    """Set on command: the bank's refusal, whatever the instrument is."""
     refund_fate: str | None = None
-    """Set on command: what becomes of its refunds whatever the instrument is."""
+    """Set on command: the fate of its refunds, whatever the instrument is."""
     store: bool = False
     """Whether what it is paid with goes into the vault."""
     customer: str | None = None
-    """Whose vault."""
+    """The customer whose vault it is."""
     vaulted: str | None = None
-    """Under which id it is kept."""
+    """The id under which it is kept."""
 
 
 @dataclass(slots=True)
 class PaymentToken:
-    """What a customer keeps in the vault."""
+    """A payment source that a customer keeps in the vault."""
 
     id: str
     account: str
@@ -78,12 +78,12 @@ class Authorization:
     invoice_id: str | None = None
     processor_code: str | None = None
     renews: str | None = None
-    """The authorization this one stands for anew."""
+    """The authorization that this one renews."""
 
 
 @dataclass(slots=True)
 class Capture:
-    """Money taken, or not."""
+    """Money that was taken, or that was to be."""
 
     id: str
     account: str
@@ -120,11 +120,11 @@ class Refund:
 
 @dataclass(slots=True)
 class Signer:
-    """A certificate webhooks are signed with, its key and its chain, all PEM."""
+    """A certificate to sign webhooks with, its key and its chain, all PEM."""
 
     id: str
     private_key: str
     chain: str
     root: str
     base_url: str = ""
-    """Where the caller reaches this server, and so the certificate."""
+    """The address at which the caller reaches this server, and therefore the certificate."""

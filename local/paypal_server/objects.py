@@ -22,7 +22,7 @@ _PROTECTION: Json = {
 
 
 def order_json(ledger: PayPalLedger, order: Order) -> Json:
-    """The whole representation of an order."""
+    """Return the whole representation of an order."""
     unit: Json = {
         "reference_id": order.reference_id,
         "amount": amount_json(order.amount, order.currency),
@@ -51,7 +51,7 @@ def order_json(ledger: PayPalLedger, order: Order) -> Json:
 
 
 def minimal_json(ledger: PayPalLedger, order: Order) -> Json:
-    """What a caller gets that did not ask for ``return=representation``."""
+    """Return what a caller gets who did not ask for ``return=representation``."""
     rendered: Json = {"id": order.id, "status": order.status, "links": _order_links(ledger, order)}
     if order.authorizations or order.captures:
         unit = {"reference_id": order.reference_id, "payments": payments_json(ledger, order)}
@@ -60,13 +60,16 @@ def minimal_json(ledger: PayPalLedger, order: Order) -> Json:
 
 
 def payments_json(ledger: PayPalLedger, order: Order) -> Json:
-    """What became of a purchase unit; kinds of which there is none are left out."""
+    """Return the authorizations, captures and refunds of a purchase unit.
+
+    Kinds of which there are none are left out.
+    """
     payments = {
         "authorizations": [authorization_json(ledger, ledger.authorizations[one]) for one in order.authorizations],
         "captures": [capture_json(ledger, ledger.captures[one]) for one in order.captures],
         "refunds": [refund_json(ledger, ledger.refunds[one]) for one in order.refunds],
     }
-    # Inside an order there is no pointer back to it.
+    # Inside an order nothing points back to it.
     for things in payments.values():
         for thing in things:
             thing.pop("supplementary_data", None)
@@ -75,7 +78,7 @@ def payments_json(ledger: PayPalLedger, order: Order) -> Json:
 
 
 def source_json(order: Order) -> Json:
-    """The payment source, as far as it is shown."""
+    """Return the payment source, as far as it is shown."""
     instrument = INSTRUMENTS.get(order.instrument or "")
     if instrument is None:
         return {} if order.source == "none" else {order.source: {}}
@@ -90,7 +93,7 @@ def source_json(order: Order) -> Json:
 
 
 def authorization_json(ledger: PayPalLedger, authorization: Authorization) -> Json:
-    """An authorization."""
+    """Return an authorization."""
     address = f"{ledger.base_url}/v2/payments/authorizations/{authorization.id}"
     links = [_link(address, "self", "GET")]
     if authorization.status in ("CREATED", "PARTIALLY_CAPTURED"):
@@ -113,7 +116,7 @@ def authorization_json(ledger: PayPalLedger, authorization: Authorization) -> Js
 
 
 def capture_json(ledger: PayPalLedger, capture: Capture) -> Json:
-    """A capture: of an order, or of an authorization."""
+    """Return a capture, of an order or of an authorization."""
     address = f"{ledger.base_url}/v2/payments/captures/{capture.id}"
     above = (
         f"/v2/payments/authorizations/{capture.authorization}"
@@ -154,7 +157,7 @@ def capture_json(ledger: PayPalLedger, capture: Capture) -> Json:
 
 
 def refund_json(ledger: PayPalLedger, refund: Refund) -> Json:
-    """A refund. It points to its capture by the link ``up`` alone."""
+    """Return a refund. Only its link ``up`` points to its capture."""
     rendered: Json = {
         "id": refund.id,
         "status": refund.status,
@@ -179,7 +182,7 @@ def refund_json(ledger: PayPalLedger, refund: Refund) -> Json:
 
 
 def dispute_json(capture: Capture, order: Order, dispute_id: str, at: int) -> Json:
-    """A dispute over a whole capture (https://developer.paypal.com/docs/api/customer-disputes/v1/)."""
+    """Return a dispute over a whole capture (https://developer.paypal.com/docs/api/customer-disputes/v1/)."""
     transaction = {
         "seller_transaction_id": capture.id,
         "create_time": timestamp(capture.created),
@@ -204,12 +207,12 @@ def dispute_json(capture: Capture, order: Order, dispute_id: str, at: int) -> Js
 
 
 def timestamp(seconds: int) -> str:
-    """RFC 3339, UTC, whole seconds."""
+    """Return a time in RFC 3339, UTC, whole seconds."""
     return datetime.fromtimestamp(seconds, tz=UTC).isoformat().replace("+00:00", "Z")
 
 
 def approval_url(ledger: PayPalLedger, order: Order) -> str:
-    """Where the buyer agrees."""
+    """Return the address at which the buyer agrees."""
     return f"{ledger.base_url}/_control/approval/{order.id}"
 
 
@@ -217,7 +220,7 @@ def _order_links(ledger: PayPalLedger, order: Order) -> list[Json]:
     address = f"{ledger.base_url}/v2/checkout/orders/{order.id}"
     links = [_link(address, "self", "GET")]
     if order.status in ("CREATED", "PAYER_ACTION_REQUIRED"):
-        # An order made with a payment source says payer-action, one without says approve.
+        # The link of an order created with a payment source is called payer-action; without one it is called approve.
         relation = "approve" if order.source == "none" else "payer-action"
         links.append(_link(approval_url(ledger, order), relation, "GET"))
     if order.status in ("CREATED", "APPROVED"):

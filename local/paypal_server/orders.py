@@ -1,4 +1,4 @@
-"""The life of an order (https://developer.paypal.com/docs/api/orders/v2/): created, approved by its buyer, taken."""
+"""The life of an order (https://developer.paypal.com/docs/api/orders/v2/): created, approved by its buyer, paid."""
 
 import re
 from typing import Any, Final
@@ -19,7 +19,7 @@ _TEXT_MAX_CHARACTERS: Final = {"custom_id": 255, "invoice_id": 127, "reference_i
 
 
 def create(ledger: PayPalLedger, account: str, given: Json, decline_code: str | None) -> Order:
-    """``POST /v2/checkout/orders``; with a saved payment source everything happens at once. Raises ``Refusal``."""
+    """``POST /v2/checkout/orders``. With a saved payment source everything happens at once. Raises ``Refusal``."""
     intent = given.get("intent")
     if intent not in _INTENTS:
         raise invalid("INVALID_PARAMETER_VALUE", "The value of a field is invalid.", "/intent")
@@ -76,7 +76,7 @@ def patch(ledger: PayPalLedger, order: Order, given: Any) -> None:
 
 
 def approve(ledger: PayPalLedger, order: Order, instrument: str) -> None:
-    """The buyer agrees, and chooses what to pay with. Raises ``Refusal``."""
+    """Let the buyer agree and choose what to pay with. Raises ``Refusal``."""
     if order.status not in ("CREATED", "PAYER_ACTION_REQUIRED", "APPROVED") or instrument not in INSTRUMENTS:
         raise unprocessable("ORDER_CANNOT_BE_APPROVED", f"The order is {order.status}.")
     order.instrument, order.status = instrument, "APPROVED"
@@ -86,7 +86,7 @@ def approve(ledger: PayPalLedger, order: Order, instrument: str) -> None:
 
 
 def take_back_approval(ledger: PayPalLedger, order: Order) -> None:
-    """PayPal finds a problem after the approval and gives the money back."""
+    """Let PayPal find a problem after the approval and give the money back."""
     if order.status != "APPROVED":
         raise unprocessable("ORDER_NOT_APPROVED", f"The order is {order.status}.")
     order.status = "VOIDED"
@@ -127,8 +127,10 @@ def _complete(ledger: PayPalLedger, order: Order) -> None:
 
 
 def _refuse_by_paypal(ledger: PayPalLedger, order: Order) -> None:
-    """PayPal's own refusal, before any bank is asked. An order that was approved stays so, and its buyer may choose
-    again where the answer's link leads."""
+    """Raise PayPal's own refusal, if there is one, before any bank is asked.
+
+    An approved order stays approved, and its buyer can choose again at the link in the answer.
+    """
     commanded = order.decline_code if order.decline_code in ISSUES else None
     issue = commanded or INSTRUMENTS[order.instrument or ""].issue
     if issue is None:
@@ -141,7 +143,7 @@ def _refuse_by_paypal(ledger: PayPalLedger, order: Order) -> None:
 
 
 def _take_source(ledger: PayPalLedger, order: Order, source: Any) -> bool:
-    """Note what the order is paid with. Answers whether that is saved, so that nobody has to be asked."""
+    """Record what the order is paid with. Return whether that is a saved source, so that nobody has to be asked."""
     if source is None:
         order.source = "none"
         return False
@@ -180,6 +182,6 @@ def _name(order: Order) -> None:
 
 
 def _touch(ledger: PayPalLedger, order: Order) -> None:
-    # PayPal's times have whole seconds; two changes within one still differ.
+    # PayPal's times have whole seconds; two changes within the same second must still differ.
     order.updated = max(ledger.now(), order.updated + 1)
     ledger.changes += 1

@@ -19,7 +19,7 @@ _TAKEN: Final = ("COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED")
 
 
 def refuse_duplicate_invoice(ledger: PayPalLedger, order: Order) -> None:
-    """As an account does that blocks accidental payments. Raises ``Refusal``."""
+    """Refuse a duplicate invoice, as an account does that blocks accidental payments. Raises ``Refusal``."""
     for other in ledger.orders.values():
         if other.id != order.id and other.account == order.account and order.invoice_id == other.invoice_id:
             took = any(ledger.captures[one].status in _TAKEN for one in other.captures)
@@ -66,7 +66,7 @@ def take(
 
 
 def settle(ledger: PayPalLedger, capture: Capture, *, succeed: bool) -> None:
-    """A capture that was pending is decided. Raises ``Refusal``."""
+    """Decide a capture that was pending. Raises ``Refusal``."""
     if capture.status != "PENDING":
         raise unprocessable("CAPTURE_NOT_PENDING", f"The capture is {capture.status}.")
     capture.status, capture.updated = "COMPLETED" if succeed else "DECLINED", ledger.now()
@@ -119,7 +119,7 @@ def void(ledger: PayPalLedger, authorization: Authorization) -> None:
 
 
 def expire(ledger: PayPalLedger, authorization: Authorization) -> None:
-    """The 29 days are over: PayPal voids what is left, and says so in the same words."""
+    """End the authorization after its 29 days: PayPal voids what is left and reports it in the same words."""
     if authorization.status not in ("CREATED", "PARTIALLY_CAPTURED"):
         raise unprocessable("AUTHORIZATION_NOT_OPEN", f"The authorization is {authorization.status}.")
     authorization.expires = authorization.updated = ledger.now()
@@ -128,7 +128,7 @@ def expire(ledger: PayPalLedger, authorization: Authorization) -> None:
 
 
 def reauthorize(ledger: PayPalLedger, authorization: Authorization, given: Json) -> Authorization:
-    """``POST /v2/payments/authorizations/{id}/reauthorize``: from the fourth day on. Raises ``Refusal``."""
+    """``POST /v2/payments/authorizations/{id}/reauthorize``: possible from the fourth day on. Raises ``Refusal``."""
     _refuse_closed(ledger, authorization)
     if authorization.renews:
         raise unprocessable("REAUTHORIZATION_NOT_SUPPORTED", "It is the result of a prior reauthorization.")
@@ -147,7 +147,7 @@ def reauthorize(ledger: PayPalLedger, authorization: Authorization, given: Json)
 
 
 def refund(ledger: PayPalLedger, capture: Capture, given: Json, fate: str | None) -> Refund:
-    """``POST /v2/payments/captures/{id}/refund``: of all that is left, or of ``amount``. Raises ``Refusal``."""
+    """``POST /v2/payments/captures/{id}/refund``: refund all that is left, or ``amount``. Raises ``Refusal``."""
     order = ledger.orders[capture.order]
     if capture.status == "PENDING":
         raise unprocessable("PENDING_CAPTURE", "Cannot initiate a refund as the capture is pending.")
@@ -180,20 +180,20 @@ def refund(ledger: PayPalLedger, capture: Capture, given: Json, fate: str | None
 
 
 def fate_of(ledger: PayPalLedger, capture: Capture) -> RefundFate:
-    """What becomes of this capture's refunds: as commanded, else as the instrument's."""
+    """Return the fate of this capture's refunds: the one commanded, or the instrument's."""
     order = ledger.orders[capture.order]
     return RefundFate(order.refund_fate) if order.refund_fate else INSTRUMENTS[order.instrument or ""].refund_fate
 
 
 def succeed_refund(ledger: PayPalLedger, made: Refund) -> None:
-    """A pending refund arrives."""
+    """Let a pending refund arrive."""
     if made.status == "PENDING":
         made.status, made.reason, made.updated = "COMPLETED", None, ledger.now()
         _tell_refund(ledger, "PAYMENT.CAPTURE.REFUNDED", made)
 
 
 def fail_refund(ledger: PayPalLedger, made: Refund) -> None:
-    """A refund comes back, even one that had succeeded: the money is on the capture again."""
+    """Let a refund come back, even one that had succeeded: the money is on the capture again."""
     if made.status in ("PENDING", "COMPLETED"):
         made.status, made.updated = "FAILED", ledger.now()
         _give_back(ledger, ledger.captures[made.capture], -made.amount)
@@ -201,7 +201,7 @@ def fail_refund(ledger: PayPalLedger, made: Refund) -> None:
 
 
 def reverse(ledger: PayPalLedger, capture: Capture) -> None:
-    """PayPal itself takes a capture back. The event has the form of a refund's."""
+    """Let PayPal itself take a capture back. The event has the form of a refund's."""
     now = ledger.now()
     reversal = Refund(
         paypal_id(), capture.account, capture.order, capture.id, capture.amount - capture.refunded, capture.currency,
@@ -214,7 +214,7 @@ def reverse(ledger: PayPalLedger, capture: Capture) -> None:
 
 
 def dispute(ledger: PayPalLedger, capture: Capture, *, outcome_code: str | None) -> None:
-    """The buyer complains, or the complaint is settled; in the buyer's favor the money goes back by a reversal."""
+    """Open a dispute or settle it. If it is settled in the buyer's favor, the money goes back by a reversal."""
     order, word = ledger.orders[capture.order], "RESOLVED" if outcome_code else "CREATED"
     resource = dispute_json(capture, order, f"PP-D-{capture.id[:6]}", ledger.now())
     if outcome_code:
@@ -227,7 +227,7 @@ def dispute(ledger: PayPalLedger, capture: Capture, *, outcome_code: str | None)
 
 
 def _bank_says(order: Order) -> str | None:
-    """The processor's refusal, if there is one."""
+    """Return the processor's refusal, if there is one."""
     commanded = None if order.decline_code in ISSUES else order.decline_code
     return commanded or INSTRUMENTS[order.instrument or ""].processor_code
 
@@ -247,7 +247,7 @@ def _refuse_closed(ledger: PayPalLedger, authorization: Authorization) -> None:
 
 
 def left_of(ledger: PayPalLedger, authorization: Authorization) -> int:
-    """What is still held by an authorization."""
+    """Return what an authorization still holds."""
     is_open = authorization.status in ("CREATED", "PARTIALLY_CAPTURED")
     return max(0, authorization.amount - _taken_of(ledger, authorization)) if is_open else 0
 
@@ -259,7 +259,10 @@ def _taken_of(ledger: PayPalLedger, authorization: Authorization) -> int:
 
 
 def _refuse_invoice_twice(ledger: PayPalLedger, order: Order, invoice_id: str | None) -> None:
-    """An account that blocks accidental payments takes money once for an invoice: also of one authorization."""
+    """Refuse a second payment for the same invoice, as an account does that blocks accidental payments.
+
+    This applies also to captures of the same authorization.
+    """
     for capture in ledger.captures.values():
         same = capture.account == order.account and capture.invoice_id == invoice_id
         if invoice_id and same and capture.status in (*_TAKEN, "PENDING"):

@@ -1,4 +1,4 @@
-"""Which address means which operation, and what each operation does."""
+"""Which path and method mean which operation, and what each operation does."""
 
 import re
 from collections.abc import Callable
@@ -35,17 +35,17 @@ _VERBS: Final = {
     ("DELETE", True): "delete",
 }
 Made = tuple[int, Json]
-"""Status and body; an empty body is sent as none."""
+"""Status and body. An empty body is sent as none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One API call: ``orders.capture``, of which account, about which id, with which body."""
+    """One API call, such as ``orders.capture``: its account, the id it is about, and its body."""
 
     name: str
     account: str
     identifier: str
-    """The id in the address; empty where there is none."""
+    """The id in the address, or "" where there is none."""
     given: Any
     whole: bool
     """Whether the whole representation is preferred."""
@@ -53,18 +53,18 @@ class Operation:
 
     @property
     def body(self) -> Json:
-        """The body of a change, an object or nothing. Raises ``Refusal``."""
+        """The body of a change: an object, or empty. Raises ``Refusal``."""
         if self.given is not None and not isinstance(self.given, dict):
             raise invalid("MALFORMED_REQUEST_JSON", "The request JSON is not well formed.", "/")
         return self.given or {}
 
     def execute(self, ledger: PayPalLedger) -> Made:
-        """Do it. Raises ``Refusal``."""
+        """Execute the call. Raises ``Refusal``."""
         return _OPERATIONS[self.name](ledger, self)
 
 
 def name_of(method: str, path: str) -> tuple[str, str]:
-    """Name and id of the operation that a request means. Raises ``Refusal`` (404)."""
+    """Return the name and the id of the operation that a request means. Raises ``Refusal`` (404)."""
     matched = _ADDRESS.fullmatch(path)
     if matched is None:
         raise missing()
@@ -79,7 +79,7 @@ def name_of(method: str, path: str) -> tuple[str, str]:
 
 
 def order_of(ledger: PayPalLedger, name: str, identifier: str) -> Order | None:
-    """The order that an operation is about, if it exists."""
+    """Return the order that an operation is about, if it exists."""
     resource = name.partition(".")[0]
     if resource == "orders":
         return ledger.orders.get(identifier)
@@ -93,7 +93,7 @@ def order_of(ledger: PayPalLedger, name: str, identifier: str) -> Order | None:
 
 
 def latest(ledger: PayPalLedger, answered: Json, *, whole: bool) -> Json | None:
-    """What an earlier answer was about, as it is now; None for what has no state of its own."""
+    """Return the present state of what an earlier answer was about. None for what has no state of its own."""
     identifier = str(answered.get("id"))
     if identifier in ledger.orders:
         return _order(ledger, ledger.orders[identifier], whole=whole)

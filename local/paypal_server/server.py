@@ -1,4 +1,4 @@
-"""PayPal's server: clients as accounts, access tokens, JSON, request ids that answer with the latest state."""
+"""PayPal's server: clients as accounts, access tokens, JSON, request ids that are answered with the latest state."""
 
 import json
 from base64 import b64decode
@@ -31,7 +31,7 @@ class PayPalServer(GatewayServer):
     """The whole server, as an ASGI 3 application."""
 
     KEY_LIFETIME_SECONDS = 6 * 3600
-    """What PayPal promises for orders; it keeps those of captures and refunds for 45 days."""
+    """What PayPal promises for orders. It keeps the request ids of captures and refunds for 45 days."""
 
     def __init__(self, *, state_file: Path | None = None, refund_delay_seconds: float = 1.0) -> None:
         self.ledger = PayPalLedger()
@@ -40,7 +40,7 @@ class PayPalServer(GatewayServer):
         super().__init__(self.ledger, behaviors, courier, PayPalControl(self.ledger, behaviors, courier), state_file)
 
     def understand(self, request: Request) -> Call:
-        """A call for access, for a certificate, or an operation of an account."""
+        """Return the call that a request means: for access, for a certificate, or an operation of an account."""
         self._note_address(request)
         if request.path == "/v1/oauth2/token":
             return Call(Facts("oauth2.token", ""), lambda _: self._give_access(request))
@@ -61,7 +61,7 @@ class PayPalServer(GatewayServer):
 
         kept = self.ledger.answers.get(once.name) if once else None
         if kept is not None and kept.body:
-            # PayPal answers a request id that it knows with what has become of it since.
+            # PayPal answers a request id that it knows with the present state of what the request created.
             now = latest(self.ledger, json.loads(kept.body), whole=whole)
             if now is not None:
                 return Call(call.facts, lambda _: Answer(200, dump(now)))
@@ -69,31 +69,31 @@ class PayPalServer(GatewayServer):
         return call
 
     def render(self, body: Json) -> str:
-        """JSON without spaces."""
+        """Return JSON without spaces."""
         return dump(body)
 
     def commanded(self, status: int) -> Json:
-        """PayPal's own trouble, or too many requests."""
+        """Return PayPal's error for an internal failure, or for too many requests."""
         return problem(status)
 
     def key_in_flight(self, once: Once) -> Refusal:
-        """409."""
+        """Return a 409."""
         description = "A previous request on this resource is currently in progress. Please wait for some time."
         return Refusal(409, problem(409, "PREVIOUS_REQUEST_IN_PROGRESS", description))
 
     def key_misused(self, once: Once) -> Refusal:
-        """Never: PayPal does not look at what comes with a request id the second time."""
+        """Never called: PayPal does not compare the content of a request whose id it knows."""
         raise NotImplementedError(once.key)
 
     def follow_up(self, events: Sequence[Event], behavior: Behavior) -> None:
-        """Refunds meet their fate."""
+        """Let refunds meet their fate."""
         for event in events:
             refund = self.ledger.refunds.get(event.object_id)
             if refund is not None and event.type in ("PAYMENT.CAPTURE.REFUNDED", "PAYMENT.REFUND.PENDING"):
                 self._await_fate(refund, behavior.refund_delay_seconds)
 
     def resume(self) -> None:
-        """A certificate to sign with, and refunds that were on their way."""
+        """Create a certificate to sign with if there is none, and go on with refunds that were on their way."""
         if not self.ledger.signers:
             signer = new_signer()
             self.ledger.signers[signer.id] = signer
@@ -101,7 +101,7 @@ class PayPalServer(GatewayServer):
             self._await_fate(refund, None)
 
     def _await_fate(self, refund: Refund, delay_seconds: float | None) -> None:
-        """Let a refund arrive or fail after a while, where its instrument or a command says so."""
+        """Let a refund arrive or fail after a delay, where its instrument or a command says so."""
         fate = payments.fate_of(self.ledger, self.ledger.captures[refund.capture])
         delay = self.refund_delay_seconds if delay_seconds is None else delay_seconds
         if fate is RefundFate.FAILS_LATER:
@@ -144,7 +144,7 @@ class PayPalServer(GatewayServer):
         return Answer(200, signer.chain, content_type="application/x-pem-file")
 
     def _once_of(self, request: Request, account: str, name: str, given: Any) -> Once | None:
-        """The request id, which single-step orders must have; an id counts for one address."""
+        """Return the request id, which single-step orders must have. An id counts for one address only."""
         key = request.headers.get("paypal-request-id") if request.method == "POST" else None
         if key is None:
             source = given.get("payment_source") if isinstance(given, dict) else None
@@ -173,7 +173,7 @@ class PayPalServer(GatewayServer):
 
 
 def create_app(state_file: Path | None = None, refund_delay_seconds: float = 1.0) -> PayPalServer:
-    """The application. Without ``state_file`` it forgets everything when it ends."""
+    """Return the application. Without ``state_file`` it forgets everything when it ends."""
     return PayPalServer(state_file=state_file, refund_delay_seconds=refund_delay_seconds)
 
 

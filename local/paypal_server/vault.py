@@ -1,4 +1,4 @@
-"""What customers keep (https://developer.paypal.com/docs/checkout/save-payment-methods/during-purchase/)."""
+"""What customers save (https://developer.paypal.com/docs/checkout/save-payment-methods/during-purchase/)."""
 
 import string
 from typing import Any, Final
@@ -13,7 +13,7 @@ _USAGES: Final = ("MERCHANT", "PLATFORM")
 
 
 def note(order: Order, attributes: Any) -> None:
-    """Whether an order's payment source is to be kept, and for whom. Raises ``Refusal``."""
+    """Record whether an order's payment source is to be saved, and for whom. Raises ``Refusal``."""
     asked = attributes.get("vault") if isinstance(attributes, dict) else None
     if asked is None:
         return
@@ -27,14 +27,14 @@ def note(order: Order, attributes: Any) -> None:
 
 
 def keep(ledger: PayPalLedger, order: Order) -> None:
-    """The order is paid: what it was paid with is kept."""
+    """Save what an order was paid with."""
     token = PaymentToken(random_text(17, _ALPHABET), order.account, order.customer or "", order.instrument or "")
     ledger.vault[token.id] = token
     order.vaulted = token.id
 
 
 def instrument_of(ledger: PayPalLedger, account: str, identifier: str) -> str:
-    """What a vault id stands for; the sandbox's own names stand for themselves."""
+    """Return the instrument that a vault id stands for. The sandbox's own names stand for themselves."""
     token = ledger.vault.get(identifier)
     return token.instrument if token and token.account == account else identifier
 

@@ -1,5 +1,5 @@
 """Deliveries as PayPal makes them (https://developer.paypal.com/api/rest/webhooks/rest/): signed over id, time, webhook
-id and the body's CRC-32, with RSA and SHA-256; the certificate's address goes along."""
+id and the body's CRC-32, with RSA and SHA-256. The address of the certificate goes along."""
 
 import uuid
 import zlib
@@ -23,7 +23,7 @@ class PayPalPost(Post):
         self._keys: dict[str, rsa.RSAPrivateKey] = {}
 
     def headers(self, endpoint: Endpoint, body: bytes) -> dict[str, str]:
-        """The signature and what it is checked with, and how PayPal introduces itself."""
+        """Return the signature, what it is checked with, and how PayPal identifies itself."""
         signer = list(self._ledger.signers.values())[-1]
         transmission_id = str(uuid.uuid4())
         sent_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -51,5 +51,5 @@ class PayPalPost(Post):
 
 
 def certificate_url(signer: Signer) -> str:
-    """Where a signer's certificate and its issuer's can be fetched."""
+    """Return the address from which a signer's certificate and its issuer's can be fetched."""
     return f"{signer.base_url}/v1/notifications/certs/{signer.id}"

@@ -6,7 +6,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What a payment token of the sandbox stands for."""
+    """The meaning of a payment token in the sandbox."""
 
     brand: str = "VISA"
     last_4: str = "5858"

@@ -22,7 +22,7 @@ from local.square_server.objects import payment_json
 
 
 class SquareControl(Control[Payment]):
-    """What tests and demos may ask and command of Square."""
+    """What tests and demos may ask Square and command it to do."""
 
     def __init__(self, ledger: Ledger, behaviors: Behaviors, courier: Courier) -> None:
         super().__init__(ledger, behaviors, courier)
@@ -33,20 +33,20 @@ class SquareControl(Control[Payment]):
         return list(self._ledger.payments.values())
 
     def new_secret(self) -> str:
-        """A signature key."""
+        """Return a new signature key."""
         return random_text(22)
 
     def more_commands(self) -> dict[str, Callable[[Json], Any]]:
-        """Sellers."""
+        """Return the command that defines a seller."""
         return {"sellers": self._set_seller}
 
     def whole(self, payment: Payment) -> Json:
-        """A payment with its refunds."""
+        """Return a payment with its refunds."""
         given_back = [self._ledger.render_refund(self._ledger.refunds[identifier]) for identifier in payment.refunds]
         return {**payment_json(payment), "account": payment.account, "refunds": given_back}
 
     def sums(self, chosen: Sequence[Payment]) -> Json:
-        """Charges counted, and amounts in the seller's smallest unit."""
+        """Return the number of charges, and amounts in the seller's smallest unit."""
         captured = [payment for payment in chosen if payment.status == "COMPLETED"]
         held = [payment for payment in chosen if payment.status == "APPROVED"]
         given_back = [self._ledger.refunds[identifier] for payment in chosen for identifier in payment.refunds]
@@ -60,7 +60,7 @@ class SquareControl(Control[Payment]):
         }
 
     def act_on_payment(self, payment: Payment, verb: str, given: Json) -> Json:
-        """What the bank or time does to a payment."""
+        """Do to a payment what the bank or time does."""
         if verb == "expire":
             payments.expire(self._ledger, payment)
         elif verb == "dispute" and payment.status == "COMPLETED":
@@ -72,7 +72,7 @@ class SquareControl(Control[Payment]):
         return self.whole(payment)
 
     def act_on_refund(self, identifier: str, verb: str, given: Json) -> Json:
-        """What the bank does to a refund."""
+        """Do to a refund what the bank does."""
         refund = self._ledger.refunds.get(identifier)
         if refund is None:
             raise misunderstood(f"No such refund: {identifier}", status=404)

@@ -34,7 +34,7 @@ def create_customer(ledger: Ledger, account: str, body: Json) -> Json:
 
 
 def create_card(ledger: Ledger, account: str, body: Json) -> Json:
-    """``POST /v2/cards``: keep the card that a payment was made with. Raises ``SquareError``."""
+    """``POST /v2/cards``: save the card that a payment was made with. Raises ``SquareError``."""
     refuse_unknown(body, CARD_FIELDS)
     source_id, asked = text(body, "source_id", 1, 16384), body.get("card")
     if not isinstance(asked, dict):
@@ -53,7 +53,7 @@ def create_card(ledger: Ledger, account: str, body: Json) -> Json:
 
 
 def disable_card(ledger: Ledger, account: str, identifier: str) -> Json:
-    """``POST /v2/cards/{id}/disable``: for good; disabling twice is allowed. Raises ``SquareError`` (404)."""
+    """``POST /v2/cards/{id}/disable``: this is final, and may be repeated. Raises ``SquareError`` (404)."""
     card = ledger.on_file.get(identifier)
     if card is None or card.account != account:
         raise SquareError("NOT_FOUND", f"Card with ID {identifier} not found.", status=404, field="card_id")

@@ -1,4 +1,4 @@
-"""The server's memory of Square's objects, and how an event about one is put down."""
+"""The server's memory of Square's objects, and how an event about one is recorded."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from local.square_server.objects import dispute_json, payment_json, refund_json
 
 
 class Ledger(Memory):
-    """Everything, by id."""
+    """All objects by id."""
 
     TABLES: ClassVar[Mapping[str, type[Any]]] = {
         "sellers": Seller,
@@ -31,7 +31,7 @@ class Ledger(Memory):
         self.on_file: dict[str, OnFile] = {}
 
     def seller(self, account: str) -> Seller:
-        """The seller of an access token; a new one for a token that was never seen."""
+        """Return the seller of an access token, a new one for a token that was never seen."""
         known = self.sellers.get(account)
         if known is None:
             known = Seller(account, f"M{random_text(12).upper()}", f"L{random_text(12).upper()}")
@@ -39,36 +39,36 @@ class Ledger(Memory):
         return known
 
     def payment(self, account: str, identifier: str) -> Payment:
-        """The seller's payment. Raises ``SquareError`` (404)."""
+        """Return the seller's payment. Raises ``SquareError`` (404)."""
         found = self.payments.get(identifier)
         if found is None or found.account != account:
             raise SquareError("NOT_FOUND", f"Could not find payment with id: {identifier}", status=404)
         return found
 
     def refund(self, account: str, identifier: str) -> Refund:
-        """The seller's refund. Raises ``SquareError`` (404)."""
+        """Return the seller's refund. Raises ``SquareError`` (404)."""
         found = self.refunds.get(identifier)
         if found is None or found.account != account:
             raise SquareError("NOT_FOUND", f"Could not find refund with id: {identifier}", status=404)
         return found
 
     def render_refund(self, refund: Refund) -> Json:
-        """A refund's JSON."""
+        """Return a refund as JSON."""
         return refund_json(refund, self.payments[refund.payment].location_id)
 
     def tell_payment(self, event_type: str, payment: Payment) -> None:
-        """Put down an event about a payment; whatever happened made a new version of it."""
+        """Record an event about a payment. Whatever happened made a new version of the payment."""
         payment.version += 1
         payment.updated_at = rfc3339()
         self._tell(event_type, payment, "payment", payment.id, payment_json(payment))
 
     def tell_refund(self, event_type: str, refund: Refund) -> None:
-        """Put down an event about a refund."""
+        """Record an event about a refund."""
         refund.updated_at = rfc3339()
         self._tell(event_type, self.payments[refund.payment], "refund", refund.id, self.render_refund(refund))
 
     def tell_dispute(self, event_type: str, payment: Payment, state: str) -> None:
-        """Put down an event about a dispute over a payment."""
+        """Record an event about a dispute over a payment."""
         dispute = dispute_json(payment, state, rfc3339())
         self._tell(event_type, payment, "dispute", dispute["id"], dispute)
 

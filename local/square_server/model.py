@@ -1,4 +1,4 @@
-"""What the server remembers of Square's own objects. Instants are RFC 3339, amounts the currency's smallest units."""
+"""What the server remembers of Square's own objects. Instants are RFC 3339, amounts in the currency's smallest unit."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ API_VERSION: Final = "2026-09-16"
 
 
 class SquareError(Refusal):
-    """An answer that is no success (https://developer.squareup.com/docs/build-basics/general-considerations/handling-errors)."""
+    """An error answer (https://developer.squareup.com/docs/build-basics/general-considerations/handling-errors)."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Seller:
 
 @dataclass(slots=True)
 class Payment:
-    """A payment by card."""
+    """A card payment."""
 
     id: str
     account: str
@@ -65,34 +65,34 @@ class Payment:
     voided_at: str | None = None
     refunds: list[str] = field(default_factory=list)
     metadata: dict[str, str] = field(default_factory=dict)
-    """What control can choose payments by: ``reference_id`` and ``note``."""
+    """What the control surface can select payments by: ``reference_id`` and ``note``."""
     refund_fate: str | None = None
-    """Set on command: what becomes of its refunds."""
+    """Set on command: the fate of its refunds."""
     idempotency_key: str = ""
     is_on_file: bool = False
-    """Made with a card that its customer keeps."""
+    """Whether it was made with a card that its customer has on file."""
 
 
 @dataclass(slots=True)
 class Customer:
-    """Somebody who keeps cards."""
+    """Somebody who can have cards on file."""
 
     id: str
     account: str
     created_at: str
     given: dict[str, str]
-    """Names, reference and what else was said."""
+    """Names, the reference and whatever else was given."""
 
 
 @dataclass(slots=True)
 class OnFile:
-    """A card that a customer keeps."""
+    """A card that a customer has on file."""
 
     id: str
     account: str
     customer_id: str
     source_id: str
-    """The sandbox card that it is."""
+    """The sandbox card that it stands for."""
     created_at: str
     reference_id: str | None = None
     enabled: bool = True
@@ -114,10 +114,10 @@ class Refund:
 
 
 def rfc3339(at: datetime | None = None) -> str:
-    """An instant as Square writes it; now, if none is given."""
+    """Return an instant as Square writes it; the present, if none is given."""
     return (at or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def money(amount: int, currency: str) -> Json:
-    """An amount as Square writes it."""
+    """Return an amount as Square writes it."""
     return {"amount": amount, "currency": currency}

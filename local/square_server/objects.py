@@ -19,7 +19,7 @@ _CARD_STATUS: Final = {
 
 
 def payment_json(payment: Payment) -> Json:
-    """A Payment. What is not there is left out, as Square does."""
+    """Return a Payment. What is absent is left out, as Square does."""
     amount = money(payment.amount, payment.currency)
     rendered: Json = {
         "id": payment.id,
@@ -50,7 +50,7 @@ def payment_json(payment: Payment) -> Json:
 
 
 def card_details_json(payment: Payment) -> Json:
-    """How the card was charged, and why not."""
+    """Return how the card was charged, and why not if it was not."""
     card = CARDS[payment.source_id]
     rendered: Json = {
         "status": _CARD_STATUS[payment.status],
@@ -80,7 +80,7 @@ def card_details_json(payment: Payment) -> Json:
 
 
 def customer_json(customer: Customer) -> Json:
-    """A Customer."""
+    """Return a Customer."""
     return {
         "id": customer.id,
         "created_at": customer.created_at,
@@ -93,7 +93,7 @@ def customer_json(customer: Customer) -> Json:
 
 
 def on_file_json(kept: OnFile, merchant_id: str) -> Json:
-    """A Card on file."""
+    """Return a Card on file."""
     card = CARDS[kept.source_id]
     rendered: Json = {
         "id": kept.id,
@@ -115,12 +115,12 @@ def on_file_json(kept: OnFile, merchant_id: str) -> Json:
 
 
 def error_json(code: str) -> Json:
-    """A refusal by the card's bank."""
+    """Return the error for a refusal by the card's bank."""
     return {"category": "PAYMENT_METHOD_ERROR", "code": code, "detail": f"Authorization error: '{code}'"}
 
 
 def refund_json(refund: Refund, location_id: str) -> Json:
-    """A PaymentRefund."""
+    """Return a PaymentRefund."""
     rendered: Json = {
         "id": refund.id,
         "status": refund.status,
@@ -136,7 +136,7 @@ def refund_json(refund: Refund, location_id: str) -> Json:
 
 
 def dispute_json(payment: Payment, state: str, at: str) -> Json:
-    """A Dispute over a payment."""
+    """Return a Dispute over a payment."""
     return {
         "dispute_id": f"dts_{payment.id[:16]}",
         "id": f"dts_{payment.id[:16]}",

@@ -88,7 +88,10 @@ def create(ledger: Ledger, account: str, body: Json, *, decline_code: str | None
 
 
 def _of_customer(ledger: Ledger, account: str, source_id: str, customer_id: Any) -> str:
-    """The sandbox card that a card on file is; anything else is itself. Raises ``SquareError``."""
+    """Return the sandbox card that a card on file stands for; any other source stands for itself.
+
+    Raises ``SquareError``.
+    """
     kept = ledger.on_file.get(source_id)
     if kept is None:
         return source_id
@@ -123,7 +126,7 @@ def list_all(ledger: Ledger, account: str, query: dict[str, str]) -> Json:
 
 
 def update(ledger: Ledger, payment: Payment, body: Json) -> Json:
-    """``PUT /v2/payments/{id}``: another amount for a payment that is held."""
+    """``PUT /v2/payments/{id}``: change the amount of a payment that is held."""
     refuse_unknown(body, UPDATE_FIELDS)
     changes = body.get("payment")
     if not isinstance(changes, dict):
@@ -138,7 +141,7 @@ def update(ledger: Ledger, payment: Payment, body: Json) -> Json:
 
 
 def complete(ledger: Ledger, payment: Payment, body: Json) -> Json:
-    """``POST /v2/payments/{id}/complete``: take all of what is held."""
+    """``POST /v2/payments/{id}/complete``: capture all that is held."""
     refuse_unknown(body, COMPLETE_FIELDS)
     _check_version(payment, body)
     if payment.status != "APPROVED":
@@ -148,7 +151,7 @@ def complete(ledger: Ledger, payment: Payment, body: Json) -> Json:
 
 
 def cancel(ledger: Ledger, payment: Payment) -> Json:
-    """``POST /v2/payments/{id}/cancel``: let go of what is held."""
+    """``POST /v2/payments/{id}/cancel``: release what is held."""
     if payment.status != "APPROVED":
         raise SquareError("BAD_REQUEST", f"Payment {payment.id} is {payment.status} and cannot be canceled.")
     payment.status, payment.voided_at, payment.approved = "CANCELED", rfc3339(), 0
@@ -157,7 +160,7 @@ def cancel(ledger: Ledger, payment: Payment) -> Json:
 
 
 def cancel_by_key(ledger: Ledger, account: str, body: Json) -> Json:
-    """``POST /v2/payments/cancel``. A key that no payment was made with is no error."""
+    """``POST /v2/payments/cancel``. A key with which no payment was made is no error."""
     refuse_unknown(body, frozenset(("idempotency_key",)))
     key = text(body, "idempotency_key", 1, 45)
     for payment in ledger.payments.values():
@@ -170,7 +173,7 @@ def cancel_by_key(ledger: Ledger, account: str, body: Json) -> Json:
 
 
 def expire(ledger: Ledger, payment: Payment) -> None:
-    """The window for the capture closes now."""
+    """Close the window for the capture now."""
     payment.delayed_until = rfc3339()
     cancel(ledger, payment)
 
@@ -187,14 +190,14 @@ def _check_version(payment: Payment, body: Json) -> None:
 
 
 def refuse_unknown(body: Json, known: frozenset[str]) -> None:
-    """Square refuses fields it does not have."""
+    """Raise ``SquareError`` for a field that Square does not have, as Square does."""
     unknown = sorted(body.keys() - known)
     if unknown:
         raise SquareError("UNKNOWN_BODY_PARAMETER", f"The field named '{unknown[0]}' is unrecognized", field=unknown[0])
 
 
 def text(body: Json, name: str, shortest: int, longest: int) -> str:
-    """A string of a bounded length. Raises ``SquareError``."""
+    """Return a string of a bounded length. Raises ``SquareError``."""
     value = body.get(name)
     if value is None:
         raise SquareError("MISSING_REQUIRED_PARAMETER", "Missing required parameter.", field=name)
@@ -208,7 +211,7 @@ def text(body: Json, name: str, shortest: int, longest: int) -> str:
 
 
 def amount_of(body: Json, name: str, currency: str) -> int:
-    """A positive amount in the seller's currency. Raises ``SquareError``."""
+    """Return a positive amount in the seller's currency. Raises ``SquareError``."""
     given: Any = body.get(name)
     if not isinstance(given, dict) or given.keys() != {"amount", "currency"}:
         raise SquareError("MISSING_REQUIRED_PARAMETER", "Missing required parameter.", field=name)
@@ -226,7 +229,7 @@ def amount_of(body: Json, name: str, currency: str) -> int:
 
 
 def seconds_of(duration: Any) -> timedelta:
-    """An RFC 3339 duration. Raises ``SquareError``."""
+    """Return an RFC 3339 duration. Raises ``SquareError``."""
     matched = _DURATION.fullmatch(duration) if isinstance(duration, str) else None
     if not matched or not any(matched.groups()):
         raise SquareError("INVALID_VALUE", "Not a duration.", field="delay_duration")

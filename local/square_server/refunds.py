@@ -44,14 +44,14 @@ def create(ledger: Ledger, account: str, body: Json) -> Json:
 
 
 def succeed(ledger: Ledger, refund: Refund) -> None:
-    """A pending refund arrives."""
+    """Let a pending refund arrive."""
     if refund.status == "PENDING":
         refund.status = "COMPLETED"
         ledger.tell_refund("refund.updated", refund)
 
 
 def fail(ledger: Ledger, refund: Refund, status: str = "FAILED") -> None:
-    """A refund comes back, even one that was completed: the money is on the payment again."""
+    """Let a refund come back, even one that was completed: the money is on the payment again."""
     if refund.status not in {"PENDING", "COMPLETED"}:
         return
     refund.status = status

@@ -1,4 +1,4 @@
-"""Square's server: access tokens as sellers, JSON bodies, idempotency keys in them."""
+"""Square's server: access tokens as sellers, JSON bodies that carry the idempotency keys."""
 
 import hashlib
 import json
@@ -45,7 +45,7 @@ class SquareServer(GatewayServer):
         self.refund_delay_seconds = refund_delay_seconds
 
     def understand(self, request: Request) -> Call:
-        """An operation on a seller's objects."""
+        """Return the operation on a seller's objects that a request means."""
         account = bearer_of(request.headers)
         if not account.startswith("EAAA"):
             detail = "This request could not be authorized."
@@ -70,32 +70,33 @@ class SquareServer(GatewayServer):
         return Call(facts, lambda behavior: Answer(200, json.dumps(execute(behavior))), once)
 
     def render(self, body: Json) -> str:
-        """Plain JSON."""
+        """Return plain JSON."""
         return json.dumps(body)
 
     def commanded(self, status: int) -> Json:
-        """Square's own trouble, or too many requests."""
+        """Return Square's error for an internal failure, or for too many requests."""
         if status == 429:
             return SquareError("RATE_LIMITED", "Too many requests.", category="RATE_LIMIT_ERROR").body
         return SquareError("INTERNAL_SERVER_ERROR", "An internal error has occurred.", category="API_ERROR").body
 
     def key_in_flight(self, once: Once) -> SquareError:
-        """The same request is being executed."""
+        """Return the error for a key whose first request is still being executed."""
         return SquareError("CONFLICT", f"A request with the key {once.key} is in progress.", status=409)
 
     def key_misused(self, once: Once) -> SquareError:
-        """https://developer.squareup.com/docs/build-basics/common-api-patterns/idempotency."""
+        """Return the error for a key that was used with other content
+        (https://developer.squareup.com/docs/build-basics/common-api-patterns/idempotency)."""
         detail = f"The idempotency key {once.key} can only be retried with the same request data."
         return SquareError("IDEMPOTENCY_KEY_REUSED", detail, field="idempotency_key")
 
     def follow_up(self, events: Sequence[Event], behavior: Behavior) -> None:
-        """Refunds meet their fate."""
+        """Let refunds meet their fate."""
         for event in events:
             if event.type == "refund.created":
                 self._await_fate(self.ledger.refunds[event.object_id], behavior)
 
     def resume(self) -> None:
-        """Refunds that were on their way still are."""
+        """Go on with refunds that were on their way."""
         for refund in self.ledger.refunds.values():
             self._await_fate(refund, None)
 
@@ -137,7 +138,7 @@ class SquareServer(GatewayServer):
         )
 
     def _await_fate(self, refund: Refund, behavior: Behavior | None) -> None:
-        """Complete a refund after a while, or let it fail, then or later, where a command says so."""
+        """Complete a refund after a delay, or let it fail, then or later, where a command says so."""
         fate = self.ledger.payments[refund.payment].refund_fate or (behavior and behavior.refund_fate)
         delay, manner = self.refund_delay_seconds, None
         if behavior is not None:
@@ -150,7 +151,7 @@ class SquareServer(GatewayServer):
 
 
 def create_app(state_file: Path | None = None, refund_delay_seconds: float = 1.0) -> SquareServer:
-    """The application. Without ``state_file`` it forgets everything when it ends."""
+    """Return the application. Without ``state_file`` it forgets everything when it ends."""
     return SquareServer(state_file=state_file, refund_delay_seconds=refund_delay_seconds)
 
 

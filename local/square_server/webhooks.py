@@ -14,7 +14,7 @@ class SquarePost(Post):
     give_up_after_seconds = 24 * 3600
 
     def headers(self, endpoint: Endpoint, body: bytes) -> dict[str, str]:
-        """The signature, and how Square introduces itself."""
+        """Return the signature, and how Square identifies itself."""
         signed = hmac.new(endpoint.secret.encode(), endpoint.url.encode() + body, hashlib.sha256).digest()
         return {
             "User-Agent": "Square Connect v2",

@@ -1,4 +1,7 @@
-"""Which amounts and currencies are accepted (https://docs.stripe.com/currencies). All in Stripe's smallest units."""
+"""Which amounts and currencies are accepted (https://docs.stripe.com/currencies).
+
+All amounts in Stripe's smallest units.
+"""
 
 from typing import Final
 
@@ -33,7 +36,7 @@ _SMALLEST: Final = {
 
 
 def check_currency(currency: str) -> str:
-    """The currency in lower case. Raises ``StripeError`` if it is not taken."""
+    """Return the currency in lower case. Raises ``StripeError`` if it is not accepted."""
     lower = currency.lower()
     if lower not in _SUPPORTED:
         raise invalid_request(f"Invalid currency: {lower}.", param="currency")
@@ -41,7 +44,7 @@ def check_currency(currency: str) -> str:
 
 
 def check_charge_amount(amount: int, currency: str, *, param: str = "amount") -> None:
-    """Raises ``StripeError`` unless ``amount`` can be charged."""
+    """Raise ``StripeError`` unless ``amount`` can be charged."""
     if amount < 1:
         raise invalid_request(
             "This value must be greater than or equal to 1.", code="parameter_invalid_integer", param=param
@@ -56,7 +59,7 @@ def check_charge_amount(amount: int, currency: str, *, param: str = "amount") ->
 
 
 def check_grain(amount: int, currency: str, *, param: str = "amount") -> None:
-    """Raises ``StripeError`` where the last digits have to be zero and are not."""
+    """Raise ``StripeError`` where the last digits have to be zero and are not."""
     if currency in _HUNDREDS_ONLY and amount % 100:
         raise invalid_request(
             f"Invalid amount. Amounts in {currency} must be evenly divisible by 100.",
@@ -68,7 +71,7 @@ def check_grain(amount: int, currency: str, *, param: str = "amount") -> None:
 
 
 def display(amount: int, currency: str) -> str:
-    """For messages: ``5.00 usd``."""
+    """Return an amount for messages: ``5.00 usd``."""
     if currency in ZERO_DECIMAL:
         return f"{amount} {currency}"
     decimals = 3 if currency in THREE_DECIMAL else 2

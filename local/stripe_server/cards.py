@@ -1,4 +1,4 @@
-"""Stripe's test payment methods, and what each does (https://docs.stripe.com/testing)."""
+"""Stripe's test payment methods, and how each behaves (https://docs.stripe.com/testing)."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -41,12 +41,12 @@ _MESSAGES: Final = {
     "incorrect_cvc": "Your card's security code is incorrect.",
     "processing_error": "An error occurred while processing your card. Try again in a little bit.",
 }
-# These are error codes of their own; every other refusal is a card_declined with a decline_code.
+# These are error codes of their own. Every other refusal is a card_declined with a decline_code.
 _OWN_CODES: Final = frozenset(("expired_card", "incorrect_cvc", "processing_error"))
 
 
 def decline_with(decline_code: str) -> Decline:
-    """The refusal with this decline code."""
+    """Return the refusal with this decline code."""
     code = decline_code if decline_code in _OWN_CODES else "card_declined"
     return Decline(code, decline_code, _MESSAGES.get(decline_code, _DECLINED))
 

@@ -36,7 +36,7 @@ async function go(succeed) {{
 
 
 class StripeControl(Control[Intent]):
-    """What tests and demos may ask and command of Stripe."""
+    """What tests and demos may ask Stripe and command it to do."""
 
     PAYMENTS: ClassVar[str] = "payment_intents"
 
@@ -49,11 +49,11 @@ class StripeControl(Control[Intent]):
         return list(self._ledger.intents.values())
 
     def new_secret(self) -> str:
-        """A ``whsec_``."""
+        """Return a new secret that begins with ``whsec_``."""
         return new_secret()
 
     def whole(self, payment: Intent) -> Json:
-        """An intent with its charges and refunds."""
+        """Return an intent with its charges and refunds."""
         return {
             **intent_json(payment),
             "account": payment.account,
@@ -62,7 +62,7 @@ class StripeControl(Control[Intent]):
         }
 
     def sums(self, chosen: Sequence[Intent]) -> Json:
-        """Charges counted, and amounts in Stripe's units."""
+        """Return the number of charges, and amounts in Stripe's units."""
         charges = [self._ledger.charges[identifier] for intent in chosen for identifier in intent.charges]
         succeeded = [charge for charge in charges if charge.status == "succeeded"]
         given_back = [self._ledger.refunds[identifier] for intent in chosen for identifier in intent.refunds]
@@ -76,7 +76,7 @@ class StripeControl(Control[Intent]):
         }
 
     def act_on_payment(self, payment: Intent, verb: str, given: Json) -> Json:
-        """What the shopper, the bank or time does to an intent."""
+        """Do to an intent what the shopper, the bank or time does."""
         charge = self._ledger.latest_charge(payment)
         if verb == "authenticate":
             intents.authenticate(self._ledger, payment, succeed=bool(given.get("succeed", True)))
@@ -91,7 +91,7 @@ class StripeControl(Control[Intent]):
         return self.whole(payment)
 
     def act_on_refund(self, identifier: str, verb: str, given: Json) -> Json:
-        """What the bank does to a refund."""
+        """Do to a refund what the bank does."""
         refund = self._ledger.refunds.get(identifier)
         if refund is None:
             raise missing("refund", identifier)
@@ -104,7 +104,7 @@ class StripeControl(Control[Intent]):
         return refund_json(refund)
 
     def page(self, parts: list[str]) -> str | None:
-        """The shopper's bank, asking."""
+        """Return the page on which the shopper's bank asks for authentication."""
         if len(parts) != 2 or parts[0] != "three_d_secure":
             return None
         intent = self._payment(parts[1])

@@ -1,4 +1,4 @@
-"""Customers and the payment methods they keep (https://docs.stripe.com/payments/save-during-payment)."""
+"""Customers and the payment methods they save (https://docs.stripe.com/payments/save-during-payment)."""
 
 from typing import Final
 
@@ -63,7 +63,7 @@ def detach(ledger: Ledger, account: str, identifier: str, params: Params) -> Jso
 
 
 def check_customer(ledger: Ledger, account: str, identifier: str | None) -> str | None:
-    """The customer a payment names. Raises ``StripeError``."""
+    """Return the customer that a payment names. Raises ``StripeError``."""
     customer = ledger.customers.get(identifier or "")
     if identifier is not None and (customer is None or customer.account != account):
         raise missing("customer", identifier, param="customer", status=400)
@@ -71,7 +71,7 @@ def check_customer(ledger: Ledger, account: str, identifier: str | None) -> str 
 
 
 def future_usage(params: Params) -> str | None:
-    """``setup_future_usage``. Raises ``StripeError``."""
+    """Return ``setup_future_usage``. Raises ``StripeError``."""
     given = forms.text(params, "setup_future_usage")
     if given is not None and given not in _FUTURE_USAGES:
         raise invalid_request(
@@ -81,7 +81,10 @@ def future_usage(params: Params) -> str | None:
 
 
 def take(ledger: Ledger, intent: Intent, given: str) -> None:
-    """The payment method of a request, for this intent. A test token becomes one with an id of its own."""
+    """Use the payment method of a request for this intent.
+
+    A test token becomes a payment method with an id of its own.
+    """
     known = ledger.payment_methods.get(given)
     if given in CARDS:
         known = PaymentMethod(new_id("pm"), given, intent.account, ledger.now())
@@ -101,7 +104,10 @@ def take(ledger: Ledger, intent: Intent, given: str) -> None:
 
 
 def keep(ledger: Ledger, intent: Intent) -> None:
-    """What a payment that succeeded leaves of its method: kept by its customer if asked for, or spent."""
+    """Settle what becomes of the method of a successful payment.
+
+    It is attached to the customer if that was requested, and otherwise spent.
+    """
     used = ledger.payment_methods[intent.payment_method or ""]
     used.is_spent = True
     if intent.setup_future_usage and intent.customer:

@@ -6,7 +6,7 @@ from local.gateway_server.model import Refusal
 
 
 class StripeError(Refusal):
-    """An answer that is no success."""
+    """An error answer."""
 
     def __init__(self, status: int, error: dict[str, Any], *, stored: bool = False) -> None:
         super().__init__(status, {"error": error}, stored=stored)
@@ -21,7 +21,7 @@ def invalid_request(
     stored: bool = False,
     **more: Any,
 ) -> StripeError:
-    """The caller's mistake."""
+    """Return the error for the caller's mistake."""
     error = {"type": "invalid_request_error", "message": message, **more}
     if code:
         error |= {"code": code, "doc_url": f"https://docs.stripe.com/error-codes#{code.replace('_', '-')}"}
@@ -31,17 +31,17 @@ def invalid_request(
 
 
 def missing(kind: str, identifier: str, *, param: str = "intent", status: int = 404) -> StripeError:
-    """No such thing: 404 when the address names it, 400 when a parameter does."""
+    """Return the error for an object that does not exist: 404 when the address names it, 400 when a parameter does."""
     return invalid_request(f"No such {kind}: '{identifier}'", code="resource_missing", param=param, status=status)
 
 
 def card_error(last_payment_error: dict[str, Any], intent: dict[str, Any]) -> StripeError:
-    """A decline, with the intent as the decline left it."""
+    """Return a decline, with the intent as the decline left it."""
     return StripeError(402, {**last_payment_error, "payment_intent": intent}, stored=True)
 
 
 def api_error(status: int) -> StripeError:
-    """Stripe's own trouble."""
+    """Return the error for an internal failure of Stripe's."""
     if status == 429:
         return invalid_request(
             "Request rate limit exceeded. Learn more about rate limits at https://docs.stripe.com/rate-limits.",

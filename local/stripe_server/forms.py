@@ -14,7 +14,10 @@ _FIELDS_MAX: Final = 500
 
 
 def decode(raw: bytes) -> Params:
-    """Nested dictionaries and lists out of a form body or a query string. Raises ``StripeError`` if it is malformed."""
+    """Return nested dictionaries and lists from a form body or query string.
+
+    Raises ``StripeError`` if it is malformed.
+    """
     try:
         pairs = parse_qsl(raw.decode(), keep_blank_values=True, strict_parsing=bool(raw), max_num_fields=_FIELDS_MAX)
     except ValueError:
@@ -39,7 +42,7 @@ def _put(params: Params, name: str, value: str) -> None:
 
 
 def _lists(value: Any) -> Any:
-    """Hashes whose keys are 0, 1, 2... are lists."""
+    """Turn hashes whose keys are 0, 1, 2... into lists."""
     if not isinstance(value, dict):
         return value
     inner = {name: _lists(item) for name, item in value.items()}
@@ -49,7 +52,7 @@ def _lists(value: Any) -> Any:
 
 
 def integer(params: Params, name: str, *, required: bool = False) -> int | None:
-    """A whole number, or None if it is absent."""
+    """Return a whole number, or None if it is absent."""
     value = params.get(name)
     if value is None:
         if required:
@@ -61,7 +64,7 @@ def integer(params: Params, name: str, *, required: bool = False) -> int | None:
 
 
 def boolean(params: Params, name: str) -> bool:
-    """``true`` or ``false``; absent is false."""
+    """Return ``true`` or ``false`` as a boolean. Absent means false."""
     value = params.get(name, "false")
     if value not in {"true", "false"}:
         raise invalid_request(f"Invalid boolean: {value}", param=name)
@@ -69,7 +72,7 @@ def boolean(params: Params, name: str) -> bool:
 
 
 def text(params: Params, name: str, *, required: bool = False) -> str | None:
-    """A string, or None if it is absent or empty."""
+    """Return a string, or None if it is absent or empty."""
     value = params.get(name)
     if value is not None and not isinstance(value, str):
         raise invalid_request(f"Invalid string: {value}", param=name)
@@ -79,7 +82,7 @@ def text(params: Params, name: str, *, required: bool = False) -> str | None:
 
 
 def texts(params: Params, name: str) -> list[str]:
-    """A list of strings; absent is empty."""
+    """Return a list of strings, empty if absent."""
     value = params.get(name, [])
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise invalid_request("Invalid array", param=name)
@@ -87,7 +90,7 @@ def texts(params: Params, name: str) -> list[str]:
 
 
 def metadata(params: Params) -> dict[str, str]:
-    """Up to 50 pairs, names of up to 40 characters, values of up to 500; empty values are left out."""
+    """Return up to 50 pairs, with names of up to 40 characters and values of up to 500. Empty values are left out."""
     value = params.get("metadata", {})
     if value == "":
         return {}
@@ -104,7 +107,7 @@ def metadata(params: Params) -> dict[str, str]:
 
 
 def refuse_unknown(params: Params, known: frozenset[str]) -> None:
-    """Stripe refuses parameters it does not have, instead of ignoring them."""
+    """Raise ``StripeError`` for a parameter that Stripe does not have. Stripe refuses it instead of ignoring it."""
     unknown = sorted(params.keys() - known)
     if unknown:
         names = ", ".join(unknown)

@@ -132,7 +132,7 @@ def capture(ledger: Ledger, intent: Intent, params: Params) -> Json:
 
 
 def cancel(ledger: Ledger, intent: Intent, params: Params) -> Json:
-    """``POST /v1/payment_intents/{id}/cancel``: anything that was not captured."""
+    """``POST /v1/payment_intents/{id}/cancel``: possible for anything that was not captured."""
     forms.refuse_unknown(params, CANCEL_PARAMETERS)
     reason = forms.text(params, "cancellation_reason")
     if reason is not None and reason not in _CANCEL_REASONS:
@@ -148,7 +148,7 @@ def cancel(ledger: Ledger, intent: Intent, params: Params) -> Json:
 
 
 def give_up(ledger: Ledger, intent: Intent, reason: str | None) -> None:
-    """End an intent that was not captured; ``expired`` is the reason of one whose window closed."""
+    """End an intent that was not captured. ``expired`` is the reason when its window closed."""
     charge = ledger.latest_charge(intent)
     if charge is not None and reason == "expired":
         ledger.tell_charge("charge.expired", charge)
@@ -158,7 +158,10 @@ def give_up(ledger: Ledger, intent: Intent, reason: str | None) -> None:
 
 
 def dispute(ledger: Ledger, charge: Charge, status: str | None) -> None:
-    """The shopper's bank takes the money back; or, with a status, the case goes on. Won money is reinstated last."""
+    """Let the shopper's bank take the money back or, with a status, let the case go on.
+
+    Money that was won is reinstated last.
+    """
     if status is None:
         charge.disputed = True
         ledger.tell_charge("charge.dispute.created", charge)
@@ -175,7 +178,10 @@ def dispute(ledger: Ledger, charge: Charge, status: str | None) -> None:
 
 
 def authenticate(ledger: Ledger, intent: Intent, *, succeed: bool) -> None:
-    """What the shopper does in the 3-D Secure window. A decline by the bank shows in the intent, nobody is waiting."""
+    """Record what the shopper did in the 3-D Secure window.
+
+    A decline by the bank shows in the intent, as no caller is waiting.
+    """
     if intent.status != "requires_action":
         raise _unexpected_state(intent, f"This PaymentIntent does not wait for the shopper: it is {intent.status}.")
     intent.next_action = None
@@ -195,7 +201,7 @@ def authenticate(ledger: Ledger, intent: Intent, *, succeed: bool) -> None:
 
 
 def charge_card(ledger: Ledger, intent: Intent) -> None:
-    """Ask the bank. Afterwards the intent is captured, held or back at needing a payment method."""
+    """Ask the bank. Afterwards the intent is captured, held, or requires a payment method again."""
     token = intent.card_token or ""
     card = CARDS[token]
     decline = decline_with(intent.decline_code) if intent.decline_code else card.decline
@@ -273,7 +279,7 @@ def _automatic(params: Params) -> dict[str, object] | None:
 
 
 def _take_method(ledger: Ledger, intent: Intent, params: Params) -> None:
-    """The payment method of the request, if it names one."""
+    """Use the payment method of the request, if it names one."""
     given = forms.text(params, "payment_method")
     if given is None:
         return

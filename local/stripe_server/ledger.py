@@ -1,4 +1,4 @@
-"""The server's memory of Stripe's objects, and how an event about one is put down."""
+"""The server's memory of Stripe's objects, and how an event about one is recorded."""
 
 import json
 from collections.abc import Mapping
@@ -28,11 +28,11 @@ class Call:
     decline_code: str | None = None
     refund_fate: str | None = None
     base_url: str = ""
-    """Where the caller reaches this server."""
+    """The address at which the caller reaches this server."""
 
 
 class Ledger(Memory):
-    """Everything, by id."""
+    """All objects by id."""
 
     TABLES: ClassVar[Mapping[str, type[Any]]] = {
         "intents": Intent,
@@ -53,18 +53,18 @@ class Ledger(Memory):
         self.call = Call()
 
     def intent(self, account: str, identifier: str) -> Intent:
-        """The account's intent. Raises ``StripeError`` (404)."""
+        """Return the account's intent. Raises ``StripeError`` (404)."""
         found = self.intents.get(identifier)
         if found is None or found.account != account:
             raise missing("payment_intent", identifier)
         return found
 
     def latest_charge(self, intent: Intent) -> Charge | None:
-        """The last attempt of an intent."""
+        """Return the last attempt of an intent."""
         return self.charges[intent.latest_charge] if intent.latest_charge else None
 
     def render_intent(self, intent: Intent, expand: list[str]) -> Json:
-        """An intent's JSON with ``latest_charge`` and ``payment_method`` expanded on demand."""
+        """Return an intent as JSON, with ``latest_charge`` and ``payment_method`` expanded on demand."""
         charge = self.latest_charge(intent) if "latest_charge" in expand else None
         rendered = intent_json(intent, charge_json(charge) if charge else None)
         if "payment_method" in expand and intent.payment_method and intent.card_token:
@@ -73,15 +73,15 @@ class Ledger(Memory):
         return rendered
 
     def tell_intent(self, event_type: str, intent: Intent) -> None:
-        """Put down an event about an intent."""
+        """Record an event about an intent."""
         self._tell(event_type, intent.account, intent.id, intent.id, intent)
 
     def tell_charge(self, event_type: str, charge: Charge) -> None:
-        """Put down an event about a charge, or about the dispute over it."""
+        """Record an event about a charge, or about the dispute over it."""
         self._tell(event_type, charge.account, charge.id, charge.intent, charge)
 
     def tell_refund(self, event_type: str, refund: Refund) -> None:
-        """Put down an event about a refund."""
+        """Record an event about a refund."""
         self._tell(event_type, refund.account, refund.id, refund.intent, refund)
 
     def _tell(
@@ -103,5 +103,8 @@ def _rendered(event_type: str, thing: Intent | Charge | Refund, at: int) -> Json
 
 
 def dump(thing: Json) -> str:
-    """JSON with line breaks, as Stripe writes it: whoever signs or compares what they re-serialized will notice."""
+    """Return JSON with line breaks, as Stripe writes it.
+
+    A receiver that signs or compares a re-serialized body will notice.
+    """
     return json.dumps(thing, separators=(",\n  ", ": "), ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""What the server remembers of Stripe's own objects. Times are Unix seconds, amounts Stripe's smallest units."""
+"""What the server remembers of Stripe's own objects. Times are Unix seconds, amounts are in Stripe's smallest units."""
 
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -38,9 +38,9 @@ class Intent:
     charges: list[str] = field(default_factory=list)
     refunds: list[str] = field(default_factory=list)
     decline_code: str | None = None
-    """Set on command: what the bank will say whatever the card is."""
+    """Set on command: the bank's refusal, whatever the card is."""
     refund_fate: str | None = None
-    """Set on command: what becomes of its refunds whatever the card is."""
+    """Set on command: the fate of its refunds, whatever the card is."""
 
 
 @dataclass(slots=True)
@@ -59,7 +59,7 @@ class Charge:
     captured: bool = False
     amount_captured: int = 0
     amount_refunded: int = 0
-    """Refunds alone; since the version of 2025-03-31 what was held and not captured does not count."""
+    """Refunds alone. Since API version 2025-03-31, what was held and not captured does not count."""
     capture_before: int | None = None
     failure_code: str | None = None
     decline_code: str | None = None
@@ -95,14 +95,14 @@ class PaymentMethod:
     account: str
     created: int
     customer: str | None = None
-    """Who keeps it."""
+    """The customer it is attached to."""
     is_spent: bool = False
-    """It was used, or kept and given up: good again only for who keeps it."""
+    """Whether it was used, or was attached and then detached. Only the customer it is attached to can use it again."""
 
 
 @dataclass(slots=True)
 class Customer:
-    """Somebody who keeps payment methods."""
+    """Somebody who can save payment methods."""
 
     id: str
     account: str

@@ -1,4 +1,4 @@
-"""The JSON of Stripe's objects (https://docs.stripe.com/api), with the fields a client of payments may look at."""
+"""The JSON of Stripe's objects (https://docs.stripe.com/api), with the fields that a client of payments may read."""
 
 from typing import Final
 
@@ -10,7 +10,7 @@ DISPUTE_WINDOW_SECONDS: Final = 7 * 24 * 3600
 
 
 def intent_json(intent: Intent, latest_charge: Json | str | None = None) -> Json:
-    """A PaymentIntent; ``latest_charge`` is its charge when that is to be expanded."""
+    """Return a PaymentIntent. ``latest_charge`` is its charge when that is to be expanded."""
     return {
         "id": intent.id,
         "object": "payment_intent",
@@ -55,7 +55,7 @@ def intent_json(intent: Intent, latest_charge: Json | str | None = None) -> Json
 
 
 def charge_json(charge: Charge) -> Json:
-    """A Charge."""
+    """Return a Charge."""
     succeeded = charge.status == "succeeded"
     return {
         "id": charge.id,
@@ -114,7 +114,7 @@ def _charged_card_json(charge: Charge) -> Json:
 
 
 def card_json(token: str) -> Json:
-    """The part of a card that is shown."""
+    """Return the part of a card that is shown."""
     card = CARDS[token]
     return {
         "brand": card.brand,
@@ -130,7 +130,7 @@ def card_json(token: str) -> Json:
 
 
 def payment_method_json(identifier: str, token: str, created: int, customer: str | None = None) -> Json:
-    """A PaymentMethod."""
+    """Return a PaymentMethod."""
     return {
         "id": identifier,
         "object": "payment_method",
@@ -146,7 +146,7 @@ def payment_method_json(identifier: str, token: str, created: int, customer: str
 
 
 def customer_json(customer: Customer) -> Json:
-    """A Customer."""
+    """Return a Customer."""
     return {
         "id": customer.id,
         "object": "customer",
@@ -178,7 +178,7 @@ def customer_json(customer: Customer) -> Json:
 
 
 def refund_json(refund: Refund) -> Json:
-    """A Refund."""
+    """Return a Refund."""
     rendered: Json = {
         "id": refund.id,
         "object": "refund",
@@ -203,7 +203,7 @@ def refund_json(refund: Refund) -> Json:
 
 
 def dispute_json(charge: Charge, created: int) -> Json:
-    """A Dispute over a whole charge. The shop may answer for a week."""
+    """Return a Dispute over a whole charge. The shop has a week to answer."""
     due_by = created + DISPUTE_WINDOW_SECONDS if charge.dispute_status == "needs_response" else None
     return {
         "id": f"du_{charge.id[3:]}",
@@ -226,7 +226,7 @@ def dispute_json(charge: Charge, created: int) -> Json:
 
 
 def event_json(event: Event, thing: Json, pending_webhooks: int, request_id: str | None, key: str | None) -> Json:
-    """An Event around the thing it is about, as it was at that moment."""
+    """Return an Event with the object it is about, as it was at that moment."""
     return {
         "id": event.id,
         "object": "event",
@@ -241,7 +241,7 @@ def event_json(event: Event, thing: Json, pending_webhooks: int, request_id: str
 
 
 def endpoint_json(endpoint: Endpoint, *, with_secret: bool = False) -> Json:
-    """A WebhookEndpoint. Its secret is told once, in the answer to its creation."""
+    """Return a WebhookEndpoint. Its secret is revealed once, in the answer to its creation."""
     rendered: Json = {
         "id": endpoint.id,
         "object": "webhook_endpoint",
@@ -259,5 +259,5 @@ def endpoint_json(endpoint: Endpoint, *, with_secret: bool = False) -> Json:
 
 
 def list_json(url: str, items: list[Json], *, has_more: bool = False) -> Json:
-    """A page of objects."""
+    """Return a page of objects."""
     return {"object": "list", "data": items, "has_more": has_more, "url": url}

@@ -1,4 +1,4 @@
-"""Refunds: bounded by what was captured; some are pending first, some fail after they succeeded."""
+"""Refunds: bounded by what was captured. Some are pending first, some fail after they succeeded."""
 
 from typing import Final
 
@@ -20,7 +20,7 @@ _REASONS: Final = frozenset(("duplicate", "fraudulent", "requested_by_customer")
 
 
 def create(ledger: Ledger, account: str, params: Params) -> Json:
-    """``POST /v1/refunds``: of all that is left, or of ``amount``."""
+    """``POST /v1/refunds``: refund all that is left, or ``amount``."""
     forms.refuse_unknown(params, CREATE_PARAMETERS)
     reason = forms.text(params, "reason")
     if reason is not None and reason not in _REASONS:
@@ -71,20 +71,20 @@ def create(ledger: Ledger, account: str, params: Params) -> Json:
 
 
 def fate_of(ledger: Ledger, charge: Charge) -> RefundFate:
-    """What becomes of this charge's refunds: as commanded, else as the card's."""
+    """Return the fate of this charge's refunds: the one commanded, or the card's."""
     commanded = ledger.intents[charge.intent].refund_fate
     return RefundFate(commanded) if commanded else CARDS[charge.card_token].refund_fate
 
 
 def succeed(ledger: Ledger, refund: Refund) -> None:
-    """A pending refund arrives."""
+    """Let a pending refund arrive."""
     if refund.status == "pending":
         refund.status = "succeeded"
         ledger.tell_refund("refund.updated", refund)
 
 
 def fail(ledger: Ledger, refund: Refund, failure_reason: str) -> None:
-    """A refund comes back, even one that had succeeded: the money is on the charge again."""
+    """Let a refund come back, even one that had succeeded: the money is on the charge again."""
     if refund.status not in {"pending", "succeeded"}:
         return
     refund.status, refund.failure_reason = "failed", failure_reason

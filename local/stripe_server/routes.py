@@ -1,4 +1,4 @@
-"""Which address means which operation, and what each operation does."""
+"""Which path and method mean which operation, and what each operation does."""
 
 import re
 from collections.abc import Callable
@@ -32,21 +32,21 @@ _VERBS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One API call: ``payment_intents.capture``, of which account, about which id, with which parameters."""
+    """One API call, such as ``payment_intents.capture``: its account, the id it is about, and its parameters."""
 
     name: str
     account: str
     identifier: str
-    """The id in the address; empty where there is none."""
+    """The id in the address, or "" where there is none."""
     params: Params
 
     def execute(self, ledger: Ledger) -> Json:
-        """Do it. Raises ``StripeError``, a decline included."""
+        """Execute the call. Raises ``StripeError``, also for a decline."""
         return _OPERATIONS[self.name](ledger, self)
 
 
 def operation_of(method: str, path: str, account: str, params: Params) -> Operation:
-    """The operation a request means. Raises ``StripeError`` (404)."""
+    """Return the operation that a request means. Raises ``StripeError`` (404)."""
     matched = _ADDRESS.fullmatch(path)
     if matched:
         resource, identifier = matched["resource"], matched["id"]

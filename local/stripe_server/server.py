@@ -36,7 +36,7 @@ class StripeServer(GatewayServer):
         self.refund_delay_seconds = refund_delay_seconds
 
     def understand(self, request: Request) -> Understood:
-        """An operation on an account's objects."""
+        """Return the operation on an account's objects that a request means."""
         account = _account(request.headers)
         params = forms.decode(request.body if request.method == "POST" else request.query)
         operation = operation_of(request.method, request.path, account, params)
@@ -63,21 +63,22 @@ class StripeServer(GatewayServer):
         return call
 
     def render(self, body: Json) -> str:
-        """JSON with line breaks."""
+        """Return JSON with line breaks."""
         return dump(body)
 
     def commanded(self, status: int) -> Json:
-        """Stripe's own trouble, or too many requests."""
+        """Return Stripe's error for an internal failure, or for too many requests."""
         return api_error(status).body
 
     def key_in_flight(self, once: Once) -> StripeError:
-        """409, https://docs.stripe.com/error-low-level."""
+        """Return the 409 of https://docs.stripe.com/error-low-level."""
         message = f"There is currently another in-progress request using this Idempotent Key: {once.key}."
         error = {"type": "invalid_request_error", "code": "idempotency_key_in_use", "message": message}
         return StripeError(409, error)
 
     def key_misused(self, once: Once) -> StripeError:
-        """https://docs.stripe.com/api/idempotent_requests."""
+        """Return the error for a key that was used with other parameters
+        (https://docs.stripe.com/api/idempotent_requests)."""
         message = (
             "Keys for idempotent requests can only be used with the same parameters they were first used with. "
             f"Try using a key other than '{once.key}' if you meant to execute a different request."
@@ -85,20 +86,20 @@ class StripeServer(GatewayServer):
         return StripeError(400, {"type": "idempotency_error", "message": message})
 
     def headers_of(self, call: Understood, replayed: StoredAnswer | None) -> dict[str, str]:
-        """Which request was executed, and whether this is only its echo."""
+        """Return which request was executed, and whether this answer is only a replay of it."""
         key = call.once.key if call.once else ""
         if replayed is None:
             return {"Idempotency-Key": key, "Original-Request": call.request_id, "Request-Id": call.request_id}
         return {"Idempotency-Key": key, "Original-Request": replayed.request_id, "Idempotent-Replayed": "true"}
 
     def follow_up(self, events: Sequence[Event], behavior: Behavior) -> None:
-        """Refunds meet their fate."""
+        """Let refunds meet their fate."""
         for event in events:
             if event.type == "refund.created":
                 self._await_fate(self.ledger.refunds[event.object_id], behavior.refund_delay_seconds)
 
     def resume(self) -> None:
-        """Refunds that were on their way still are."""
+        """Go on with refunds that were on their way."""
         for refund in self.ledger.refunds.values():
             self._await_fate(refund, None)
 
@@ -116,7 +117,7 @@ class StripeServer(GatewayServer):
         )
 
     def _await_fate(self, refund: Refund, delay_seconds: float | None) -> None:
-        """Let a refund arrive or fail after a while, where its card or a command says so."""
+        """Let a refund arrive or fail after a delay, where its card or a command says so."""
         fate = fate_of(self.ledger, self.ledger.charges[refund.charge])
         delay = self.refund_delay_seconds if delay_seconds is None else delay_seconds
         if fate is RefundFate.FAILS_LATER:
@@ -126,12 +127,12 @@ class StripeServer(GatewayServer):
 
 
 def create_app(state_file: Path | None = None, refund_delay_seconds: float = 1.0) -> StripeServer:
-    """The application. Without ``state_file`` it forgets everything when it ends."""
+    """Return the application. Without ``state_file`` it forgets everything when it ends."""
     return StripeServer(state_file=state_file, refund_delay_seconds=refund_delay_seconds)
 
 
 def _account(headers: dict[str, str]) -> str:
-    """The API key of the caller: every key is an account of its own."""
+    """Return the API key of the caller. Every key is an account of its own."""
     scheme, _, value = headers.get("authorization", "").partition(" ")
     key = value.strip()
     if scheme.lower() == "basic":

@@ -17,7 +17,7 @@ class StripePost(Post):
     """Signs as Stripe signs."""
 
     def headers(self, endpoint: Endpoint, body: bytes) -> dict[str, str]:
-        """The signature, and how Stripe introduces itself."""
+        """Return the signature, and how Stripe identifies itself."""
         return {
             "Accept": "*/*; q=0.5, application/xml",
             "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
@@ -26,16 +26,19 @@ class StripePost(Post):
 
 
 def signature_header(body: bytes, secret: str, at: int) -> str:
-    """``Stripe-Signature``: HMAC-SHA256 with the whole secret over the time, a dot and the body, in hex."""
+    """Return ``Stripe-Signature``.
+
+    It is the hexadecimal HMAC-SHA256 over the time, a dot and the body, with the whole secret as key.
+    """
     signature = hmac.new(secret.encode(), str(at).encode() + b"." + body, hashlib.sha256).hexdigest()
     return f"t={at},v1={signature}"
 
 
 def new_secret() -> str:
-    """A key for an endpoint."""
+    """Return a new key for an endpoint."""
     return new_id("whsec", 32)
 
 
 def new_endpoint(account: str, url: str, enabled_events: list[str], **more: Any) -> Endpoint:
-    """An endpoint with an id and a secret of its own."""
+    """Return an endpoint with an id and a secret of its own."""
     return courier.new_endpoint(account, url, enabled_events, secret=new_secret(), **more)

@@ -1,8 +1,8 @@
 """``python -m tests.fuzz``: seeds of requests that nobody would send, until the budget is spent.
 
 --seconds   how long to go on (120)
---seed      one seed again, to its end
---base      seeds are called BASE-1, BASE-2 ... (the day, unless it is said)
+--seed      run this one seed again, to its end
+--base      seeds are called BASE-1, BASE-2 ... (default: the day)
 """
 
 import argparse
@@ -41,7 +41,7 @@ def main() -> int:
 
 
 def report(tally: Tally, voice: TextIO, seconds: float) -> None:
-    """What was sent, what came back, and what must not be."""
+    """Write what was sent, what came back, and what must not happen."""
     statuses = sum(tally.statuses.values(), Counter[int]())
     said = ", ".join(f"{number} of {status}" for status, number in sorted(statuses.items()))
     told = [
@@ -64,7 +64,8 @@ def _counted(counts: Counter[str]) -> str:
 
 
 def uncovered(tally: Tally) -> list[str]:
-    """Routes that never succeeded or never refused, and exceptions that are none; asked after two whole seeds."""
+    """Return the routes that never succeeded or were never refused, and the listed exceptions that turned out to be
+    none. Only after two whole seeds."""
     if tally.rounds < 2:
         return []
     told = []

@@ -1,7 +1,7 @@
-"""What is sent: whatever the document allows and forbids, and good requests with a part of them spoiled.
+"""What is sent: whatever the document allows and forbids, and good requests with parts of them spoiled.
 
-Schemathesis makes the first two. They alone seldom come far, because a document cannot say which ids there are: so the
-ids, versions and SKUs of most requests are those of things that the shop has, and the third kind begins with the sample
+Schemathesis makes the first two. On their own they seldom get far, because a document cannot say which ids exist. So
+most requests get the ids, versions and SKUs of things that the shop has, and the third kind starts from the sample
 events of the functions.
 """
 
@@ -37,9 +37,9 @@ TYPES: Final = (
     ";",
 )
 PLACES: Final = ("\x00", "a" * 3_000, "..", "\u2603", "'; --", "%2F", "-1", "9" * 40, "null", "\U0001f600", "{x}")
-"""What may stand in a path or a query and names nothing."""
+"""Values that may be in a path or a query and name nothing."""
 HEADERS: Final = ("idempotency-key", "content-type", "x-publishable-key")
-"""Of a sample's headers those that are its own, and not the client's."""
+"""The headers of a sample that belong to the request itself, and not to the client."""
 KEYS: Final = ("a-key-that-comes-again", "another-key-that-comes-again")
 
 
@@ -55,7 +55,7 @@ class Shot:
     """A body that is sent as it is."""
     headers: Mapping[str, str] = field(default_factory=dict)
     names_ours: bool = False
-    """Whether its path names a thing of the shop that is knocked at."""
+    """Whether its path names a thing of the shop that the requests are sent to."""
     is_forbidden: bool = False
     """Whether the document forbids its body."""
 
@@ -71,7 +71,7 @@ class Sample:
 
 @cache
 def samples() -> Mapping[str, Sequence[Sample]]:
-    """Those of ``events/``, by route."""
+    """Return the samples of ``events/``, by route."""
     found: dict[str, list[Sample]] = {}
     for name in sample_events.names():
         event = sample_events.render(name, now=datetime.now(UTC))
@@ -86,7 +86,7 @@ def samples() -> Mapping[str, Sequence[Sample]]:
 
 
 class Quiver:
-    """Makes the shots of one route after the other, all from one seed."""
+    """Makes the shots at one route after another, all from one seed."""
 
     def __init__(self, seed_name: str, pantry: Pantry, people: Sequence[Person]) -> None:
         self._seed = seed_name
@@ -94,7 +94,7 @@ class Quiver:
         self._people = people
 
     def shots(self, operation: Any) -> Iterator[Shot]:
-        """Those at a route. What the shop has is looked up when each is made, not before."""
+        """Yield the shots at a route. What the shop has is looked up when each shot is made, not before."""
         route = f"{operation.method.upper()} {operation.path}"
         dice = random.Random(f"{self._seed}/{route}")
         welcome = self._welcome(route)
@@ -110,7 +110,10 @@ class Quiver:
                 yield self._generated(case, route, dice, person, mode)
 
     def good_shots(self, operation: Any) -> Iterator[Shot]:
-        """Good ones without end, by people who may; some of them meet a thing that is in the right state."""
+        """Yield good shots without end, by people who may send them.
+
+        Some of them hit a thing that is in the right state.
+        """
         route = f"{operation.method.upper()} {operation.path}"
         dice = random.Random(f"{self._seed}/{route}/good")
         while True:
@@ -160,7 +163,7 @@ class Quiver:
         return Shot(route, f"sample, {spoiled} spoiled", person, case, raw, headers, names_ours)
 
     def _bent(self, operation: Any, route: str, dice: random.Random) -> Shot:
-        """A good one whose bytes, headers or path are none that a client of the document would send."""
+        """Make a good shot, then change its bytes, headers or path into what no client of the document would send."""
         good = self._sample(operation, route, dice, dice.choice(self._welcome(route)), 0)
         change: dict[str, Any] = {}
         match dice.choice(("type", "encoding", "bytes", "size", "depth", "path", "query")):
@@ -182,7 +185,7 @@ class Quiver:
         return replace(good, kind="bent", **change)
 
     def _thing(self, route: str, dice: random.Random) -> dict[str, Any]:
-        """A thing that the path names, or else something of the stock, and what any body may name beside it."""
+        """Choose a thing that the path names, or else something of the stock, and add what any body may name."""
         parameters = _parameters(route)
         found = self._pantry.some(parameters, route, dice)
         beside: dict[str, Any] = {"deadline_at": (datetime.now(UTC) + timedelta(days=6)).isoformat()}
@@ -202,7 +205,7 @@ def _parameters(route: str) -> tuple[str, ...]:
 
 
 def _generated(operation: Any, mode: GenerationMode, count: int, name: str) -> list[Case]:
-    """Cases of Schemathesis; none where the document leaves nothing to choose."""
+    """Return cases of Schemathesis, or none where the document leaves nothing to choose."""
     made: list[Case] = []
 
     @seed(name)
@@ -231,7 +234,7 @@ def _is_forbidden(case: Case) -> bool:
 
 
 def _filled(value: Any, thing: Mapping[str, Any], dice: random.Random) -> Any:
-    """The same with what the thing is called where a member has such a name."""
+    """Return the value with what the thing has under the same name put into most members that it has a value for."""
     if isinstance(value, dict):
         return {
             name: thing[name]
@@ -243,7 +246,7 @@ def _filled(value: Any, thing: Mapping[str, Any], dice: random.Random) -> Any:
 
 
 def _spoiled(body: Any, times: int, dice: random.Random) -> Any:
-    """A good body with parts replaced, taken out or added; a text with a piece cut out of it."""
+    """Spoil a good body: replace, remove or add parts, or cut a piece out of a text."""
     for _ in range(times):
         if isinstance(body, str):
             at = dice.randrange(len(body) + 1)
@@ -266,7 +269,7 @@ def _spoiled(body: Any, times: int, dice: random.Random) -> Any:
 
 
 def _anything(kind: type, dice: random.Random) -> Any:
-    """Anything that JSON can hold."""
+    """Return anything that JSON can hold."""
     made: list[Any] = []
 
     @seed(dice.getrandbits(64))

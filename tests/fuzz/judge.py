@@ -40,7 +40,7 @@ WRITES_OF_REFUSALS: Final[Mapping[tuple[str, str], str]] = {
     ("POST /v1/orders/{order_id}/capture", "capture_failed"): "the capture is committed before the gateway is asked,"
     " and that it was refused is on the record",
 }
-"""(a route, a problem's code) -> why a request that is refused with it may have written all the same."""
+"""(a route, a problem's code) -> why a request that is refused with it may still have written something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +52,16 @@ class Outcome:
     answer: Response
     written: Collection[Written]
     ids: Collection[str]
-    """What the shop has that a stranger must not hear of."""
+    """Ids of the shop that a stranger must not be told."""
 
 
 def judge(outcome: Outcome) -> list[str]:
-    """What is wrong with it, in words; nothing when all is well."""
+    """Return what is wrong with an outcome, in words; an empty list when all is well."""
     status = outcome.answer.status_code
     if status >= 500:
         return [f"it answered {status}"]
     if outcome.took != outcome.shot.route:
-        return []  # it went to another route, or to none: what is documented there is asked when it is its turn
+        return []  # it took another route, or none: what is documented there is checked when that route's turn comes
     wrong = _undocumented(outcome) + _let_in(outcome) + _told(outcome)
     if outcome.shot.is_forbidden and status < REFUSED:
         wrong.append(f"the document forbids the body, and it was answered {status}")
@@ -75,7 +75,7 @@ def judge(outcome: Outcome) -> list[str]:
 
 
 def _code(answer: Response) -> str:
-    """The code of a problem; nothing for the gateway's own answers."""
+    """Return the code of a problem, or "" for the gateway's own answers."""
     try:
         return str(json.loads(answer.content).get("code", ""))
     except (ValueError, AttributeError):
@@ -98,7 +98,7 @@ def _line(failure: BaseException) -> str:
 
 
 def _let_in(outcome: Outcome) -> list[str]:
-    """Who may not do this did it, or was told something else than that they may not."""
+    """Report it if somebody did what they may not do, or was not answered as somebody who may not."""
     shot, status = outcome.shot, outcome.answer.status_code
     if OPERATION_OF_ROUTE[shot.route] is PUBLIC:
         return []
@@ -112,7 +112,7 @@ def _let_in(outcome: Outcome) -> list[str]:
 
 
 def _told(outcome: Outcome) -> list[str]:
-    """A stranger heard of something that they did not name themselves."""
+    """Report it if a stranger was told of something that they had not named themselves."""
     if not outcome.shot.person.is_stranger or OPERATION_OF_ROUTE[outcome.shot.route] is PUBLIC:
         return []
     request = outcome.answer.request

@@ -1,4 +1,4 @@
-"""Who knocks: everybody in the access table, strangers of another shop, and those whose token is worth nothing."""
+"""Who sends requests: everybody in the access table, strangers of another shop, and people whose token is worthless."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,16 +19,16 @@ from tests.identity.issuer_server import IssuerServer
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody with a header of their own."""
+    """Somebody with an Authorization header of their own."""
 
     name: str
     authorization: str | None
     role: str | None = None
-    """A kind of shopper, or a role of the staff; ``None``: their token is worth nothing."""
+    """A kind of shopper or a role of the staff. ``None``: their token is worthless."""
     is_stranger: bool = False
     """Whether they belong to another shop."""
     is_let_through: bool = True
-    """Whether the gateway takes their token."""
+    """Whether the gateway accepts their token."""
 
     def may(self, route: str) -> bool:
         """Whether the access table lets them do this in their shop."""
@@ -44,7 +44,7 @@ class Person:
 
 
 def everybody(ours: House, theirs: House, server: IssuerServer, folder: Path) -> list[Person]:
-    """All of them, in a lasting order."""
+    """Return all of them, in a fixed order."""
     issuer, now = server.issuer, datetime.now(UTC)
     here, there = Door(ours), Door(theirs)
     shopper = here.customer("ada")

@@ -1,4 +1,4 @@
-"""One seed: a furnished shop, a stranger's shop beside it, and every route of the document, each with its shots."""
+"""One seed: a furnished shop, a stranger's shop beside it, and every route of the document with its shots."""
 
 import json
 import random
@@ -26,7 +26,7 @@ from tests.house import House
 
 LOG_TOLD_MAX_CHARACTERS: Final = 6_000
 GOOD_SHOTS_MAX: Final = 40
-"""At a route that has not succeeded yet."""
+"""The limit for a route that has not succeeded yet."""
 CONSUMING: Final = (
     "/v1/address-reviews/{token}",
     "/v1/ops/address-reviews/{review_id}/resolve",
@@ -39,7 +39,7 @@ CONSUMING: Final = (
     "/v1/orders/{order_id}/refunds",
     "/v1/orders/{order_id}/cancel",
 )
-"""Paths that come last, because they leave the others little to do anything with."""
+"""Paths that come last, because they leave the others little to work on."""
 NEVER_REFUSED: Final[Mapping[str, str]] = {
     "GET /v1/health": "takes nothing that could be wrong, and no token",
     "GET /v1/openapi.json": "takes nothing that could be wrong, and no token",
@@ -52,7 +52,7 @@ NEVER_SUCCEEDS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that must not be, and a request that shows it."""
+    """Something that must not happen, and a request that shows it."""
 
     seed: str
     route: str
@@ -62,7 +62,7 @@ class Finding:
 
 @dataclass(slots=True)
 class Tally:
-    """What was sent and answered, of all seeds."""
+    """What was sent and answered, over all seeds."""
 
     statuses: dict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
     kinds: Counter[str] = field(default_factory=Counter)
@@ -70,22 +70,22 @@ class Tally:
     writes_of_refusals: Counter[str] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
     rounds: int = 0
-    """Seeds that came to their end."""
+    """The number of seeds that came to their end."""
 
     @property
     def requests(self) -> int:
-        """How many there were."""
+        """The number of requests."""
         return sum(self.kinds.values())
 
 
 def operations() -> list[Any]:
-    """Every route of the committed document."""
+    """Return every route of the committed document."""
     schema = schemathesis.openapi.from_dict(json.loads(DOCUMENT.read_text()))
     return [found.ok() for found in schema.get_all_operations()]
 
 
 def run_seed(stage: Stage, log: Log, seed: str, tally: Tally, is_over: Callable[[], bool]) -> None:
-    """All routes in an order of this seed's own, or as many of them as there is time for."""
+    """Send the shots of all routes, in an order of this seed's own, or of as many routes as there is time for."""
     with stage.shops() as (ours, theirs):
         pantry = furnish(ours)
         _open_to_guests_and_webhooks(ours, stage)
@@ -109,7 +109,7 @@ def run_seed(stage: Stage, log: Log, seed: str, tally: Tally, is_over: Callable[
 
 
 def _open_to_guests_and_webhooks(house: House, stage: Stage) -> None:
-    """Guests get tokens, and the shop is the one of a deployment that has but one."""
+    """Make guest tokens available, and make the shop that of a deployment with a single shop."""
     house.runtime.__dict__["guest_tokens"] = DevelopmentGuestTokens(stage.issuer.url)
     house.endpoint_key = "default-stripe"
     house.sql(
@@ -143,7 +143,7 @@ def _fire(shot: Shot, seed: str, wire: Wire, notebook: Notebook, log: Log, ids: 
 
 
 def _prepared(shot: Shot) -> requests.PreparedRequest | None:
-    """The request as it goes over the wire; ``None`` for what no HTTP client can send."""
+    """Return the request as it goes over the wire, or ``None`` for one that no HTTP client can send."""
     headers = dict(shot.headers)
     if shot.person.authorization is not None:
         headers["Authorization"] = shot.person.authorization

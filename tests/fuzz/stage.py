@@ -1,4 +1,4 @@
-"""What a fuzzed shop stands on: a PostgreSQL, Stripe, AWS, a mail service and an issuer, all of them throw-away."""
+"""What a fuzzed shop runs on: a PostgreSQL, Stripe, AWS, a mail service and an issuer, all of them throw-away."""
 
 import logging
 import os
@@ -27,7 +27,7 @@ QUIET = {"autovacuum": "off", "statement_timeout": "20s"}
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The servers."""
+    """The servers of a run."""
 
     postgres: Server
     template: str
@@ -38,7 +38,7 @@ class Stage:
 
     @contextmanager
     def shops(self) -> Iterator[tuple[House, House]]:
-        """Two empty shops in one new database."""
+        """Open two empty shops in one new database."""
         with (
             database(self.postgres, self.template) as owner,
             House(owner, self.stripe_url, self.secrets, archive_environment()) as ours,
@@ -50,7 +50,7 @@ class Stage:
 
 @contextmanager
 def open_stage() -> Iterator[Stage]:
-    """Everything is started, and gone at the end."""
+    """Start everything. Nothing of it is left at the end."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="holdfast-fuzz-")))
         postgres = stack.enter_context(throw_away_server(settings=QUIET))

@@ -1,4 +1,4 @@
-"""The fuzzer can fail: every kind of fault is told when it is there, and a write cannot hide."""
+"""The fuzzer can fail: it reports every kind of fault that is there, and no write can hide."""
 
 import json
 from collections.abc import Collection

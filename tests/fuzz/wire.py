@@ -1,7 +1,7 @@
 """HTTP without a socket: the local system's own gateway, with the functions in this process behind it.
 
-Routes, tokens and the events of the functions are what they are in ``make run``; only the way from the gateway to a
-function is shorter. A function's log goes to a file, so that a fault can be told with what was logged about it.
+Routes, tokens and the events of the functions are the same as in ``make run``; only the way from the gateway to a
+function is shorter. The functions' logs go to a file, so that a fault can be reported with what was logged about it.
 """
 
 import asyncio
@@ -34,13 +34,13 @@ BASE_URL: Final = "http://api.holdfast.example"
 
 
 class _InThisProcess:
-    """Stands where a pool of sandboxes stands."""
+    """Takes the place of a pool of sandboxes."""
 
     def __init__(self, door: Door) -> None:
         self._door = door
 
     async def invoke(self, function: Function, event: Any, request_id: str, timeout_seconds: float) -> Any:
-        """The function's answer, as it travels: as JSON."""
+        """Return the function's answer as it travels: as JSON."""
         try:
             answer = self._door.invoke(function.name, json.loads(json.dumps(event)), seconds=timeout_seconds)
             return json.loads(json.dumps(answer, allow_nan=False))
@@ -50,7 +50,7 @@ class _InThisProcess:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """Where everything goes that functions and gateway write."""
+    """Where everything goes that the functions and the gateway write."""
 
     path: Path
 
@@ -61,12 +61,12 @@ class Log:
         os.close(file)
 
     def end(self) -> int:
-        """Where it ends at present."""
+        """The present end of the log, in bytes."""
         sys.stdout.flush()
         return self.path.stat().st_size
 
     def since(self, begin: int) -> str:
-        """What was written since then."""
+        """Return what was written since then."""
         with self.path.open("rb") as file:
             file.seek(begin)
             return file.read().decode(errors="replace")
@@ -85,18 +85,18 @@ class Wire:
         self._gateway = Gateway(plan, pools, authorizer, Pages(folder, server.issuer))
 
     def route(self, request: requests.PreparedRequest) -> str | None:
-        """The route that a request takes, which is not always the one it was made for."""
+        """Return the route that a request takes, which is not always the one it was made for."""
         match = self._router.match(str(request.method), _path(request))
         return None if match is None else match.route_key
 
     def send(self, request: requests.PreparedRequest) -> Response:
-        """The answer."""
+        """Send a request and return the answer."""
         status, headers, content = asyncio.run(self._exchange(request))
         named: dict[str, list[str]] = {}
         for name, value in headers:
             named.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
         if named.get("content-encoding") == ["gzip"]:
-            content = gzip.decompress(content)  # as every client does that says it takes it
+            content = gzip.decompress(content)  # as every client does that accepts gzip
         return Response(status, named, content, request, elapsed=0.0, verify=False, http_version="1.1")
 
     async def _exchange(self, request: requests.PreparedRequest) -> tuple[int, Headers, bytes]:

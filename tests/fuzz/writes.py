@@ -1,8 +1,8 @@
-"""What a request has written: exact, and told by the database itself.
+"""What a request has written: exact, and reported by the database itself.
 
-A trigger on every table notes what a statement touched, in the statement's own transaction: what is rolled back is not
-there, and what was committed cannot hide. Counters of the statistics collector come late, count what was rolled back,
-and a comparison of row counts does not see an update.
+A trigger on every table notes what a statement touched, in the statement's own transaction: what is rolled back leaves
+no note, and what was committed cannot hide. The counters of the statistics collector come late and include what was
+rolled back, and a comparison of row counts does not notice an update.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ _TABLES: Final = """
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A table, and what was done to rows of it."""
+    """A table, and what was done to its rows."""
 
     table: str
     command: str
@@ -40,7 +40,7 @@ class Written:
 
 
 class Notebook:
-    """Opened once in a database; read after every request."""
+    """Records writes in a database. It is opened once and read after every request."""
 
     def __init__(self, house: House) -> None:
         self._house = house
@@ -55,6 +55,6 @@ class Notebook:
         self.tables = len(tables)
 
     def tear_off(self) -> frozenset[Written]:
-        """What was committed since the last look."""
+        """Return what was committed since the last call."""
         rows = self._house.rows("DELETE FROM fuzz.notes RETURNING written, command")
         return frozenset(Written(row["written"], row["command"]) for row in rows)

@@ -1,8 +1,8 @@
-"""``python -m tests.released``: keep what is released now, to hold the next release against it.
+"""``python -m tests.released``: keep what is released now, so that the next release can be checked against it.
 
-Three files beside this one: the OpenAPI document, what the roles of the application may call and write in the database,
-and the rows and cold files of a furnished shop. Run by whoever makes a release (``make keep-release``), in the commit
-that is tagged, and at no other time: it forgives every break since the last one.
+Three files are written beside this one: the OpenAPI document, what the roles of the application may call and write in
+the database, and the rows and cold files of a furnished shop. Run it when making a release (``make keep-release``), in
+the commit that is tagged, and at no other time: it forgives every break since the last release.
 """
 
 import base64

@@ -1,7 +1,7 @@
 """Whether a client of a released OpenAPI document can go on with a newer one.
 
-What a client sends must still be taken, and what it reads must still be there. New routes, new optional members of a
-body, and new members of an answer break nobody; a client that refuses members it does not know is told not to
+What a client sends must still be accepted, and what it reads must still be there. New routes, new optional members of a
+body, and new members of an answer break nobody; clients are told not to refuse members that they do not know
 (docs/decisions/0020).
 """
 
@@ -15,7 +15,7 @@ _LOWER = ("minimum", "exclusiveMinimum", "minLength", "minItems")
 
 
 def breaking(old: Document, new: Document) -> list[str]:
-    """What breaks a client, in words, each with where it is."""
+    """Return what breaks a client, in words, each with its place."""
     told: list[str] = []
     for path, operations in old["paths"].items():
         for method, was in operations.items():
@@ -70,14 +70,17 @@ def _parameters(where: str, was: Any, now: Any, old: Document, new: Document) ->
 
 
 class _Compared:
-    """Two schemas, each of its document, member by member; a schema that contains itself is walked once."""
+    """Two schemas, each of its own document, compared member by member.
+
+    A schema that contains itself is walked once.
+    """
 
     def __init__(self, old: Document, new: Document) -> None:
         self._old, self._new = old["components"]["schemas"], new["components"]["schemas"]
         self._seen: set[tuple[str, str]] = set()
 
     def compare(self, where: str, was: Schema, now: Schema) -> Iterator[str]:
-        """What breaks, in words."""
+        """Yield what breaks, in words."""
         key = (was.get("$ref", ""), now.get("$ref", ""))
         if all(key):
             if key in self._seen:
@@ -97,11 +100,11 @@ class _Compared:
             yield from self.choices(where, word, was.get(word, ()), now.get(word, ()))
 
     def same(self, where: str, was: Schema, now: Schema) -> Iterator[str]:
-        """What holds of one schema by itself."""
+        """Yield what breaks in a schema itself, apart from its members."""
         raise NotImplementedError
 
     def choices(self, where: str, word: str, was: Any, now: Any) -> Iterator[str]:
-        """Alternatives are told apart by their form: the n-th of a name or a type is compared with the n-th."""
+        """Compare alternatives. They are matched by their form: the name of a schema, or a type with its format."""
         after = {_form(each): each for each in now}
         for each in was:
             if _form(each) in after:
@@ -114,16 +117,16 @@ class _Compared:
                 yield f"{where} may now be {form}"
 
     def may_not_lose(self, word: str) -> bool:
-        """Whether an alternative that is gone breaks."""
+        """Whether the loss of an alternative breaks a client."""
         return True
 
     def may_not_gain(self, word: str) -> bool:
-        """Whether a new alternative breaks."""
+        """Whether a new alternative breaks a client."""
         return False
 
 
 class _Sent(_Compared):
-    """What clients send: it may be widened."""
+    """What clients send. It may be widened."""
 
     def same(self, where: str, was: Schema, now: Schema) -> Iterator[str]:
         if _types(now) and not _types(was) <= _types(now):
@@ -148,7 +151,7 @@ class _Sent(_Compared):
 
 
 class _Read(_Compared):
-    """What clients read: it may be narrowed, and more may be beside it."""
+    """What clients read. It may be narrowed, and members may be added."""
 
     def same(self, where: str, was: Schema, now: Schema) -> Iterator[str]:
         if _types(was) and not _types(now) <= _types(was):

@@ -1,9 +1,9 @@
 """What a release calls in the database, and whether a newer schema still answers it.
 
 During a deployment the functions of the release run on the schema of the next one, and after a rollback they do so for
-as long as it takes. So whatever a role of the application could call, read or write at the release must be there as it
-was: functions with their arguments, columns with their types, the rights to both; and no new column may ask for a value
-that old code does not give.
+as long as it takes. So whatever a role of the application could call, read or write at the release must still be there
+as it was: functions with their arguments, columns with their types, and the rights to both. No new column may require a
+value that old code does not provide.
 """
 
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ _COLUMNS = f"""
 
 
 def contract_of(connection: Connection) -> Contract:
-    """What the schema of a database offers to the roles of the application."""
+    """Return what the schema of a database offers to the roles of the application."""
     functions = connection.run(_FUNCTIONS, schemas=list(SCHEMAS))
     columns = connection.run(_COLUMNS, schemas=list(SCHEMAS))
     return {
@@ -61,7 +61,7 @@ def contract_of(connection: Connection) -> Contract:
 
 
 def broken(old: Contract, new: Contract) -> list[str]:
-    """What code of the release would meet on the newer schema, in words."""
+    """Return what would break code of the release on the newer schema, in words."""
     return [*_functions(old["functions"], new["functions"]), *_columns(old["columns"], new["columns"])]
 
 

@@ -1,4 +1,4 @@
-"""The rows of a release: a furnished shop as the release's own code has left it, and the way back into a database."""
+"""The rows of a release: a furnished shop as the release's own code left it, and the way back into a database."""
 
 import gzip
 import json
@@ -22,7 +22,7 @@ DOCUMENT: Final = FOLDER / "openapi.json.gz"
 
 
 def rows_of(connection: Connection) -> dict[str, list[dict[str, Any]]]:
-    """Every row of every table of ours that has any."""
+    """Return every row of every table of the application that has any."""
     found = {
         table: [row[0] for row in connection.run(f"SELECT to_jsonb(t) FROM {table} AS t")]
         for table in tables(connection)
@@ -31,18 +31,18 @@ def rows_of(connection: Connection) -> dict[str, list[dict[str, Any]]]:
 
 
 def keep(path: Path, what: Any) -> None:
-    """Write it down; the same is the same bytes."""
+    """Write a value to a file. The same value always gives the same bytes."""
     text = json.dumps(what, sort_keys=True, separators=(",", ":"))
     path.write_bytes(gzip.compress(text.encode(), mtime=0))
 
 
 def read(path: Path) -> Any:
-    """What ``keep`` wrote."""
+    """Return what ``keep`` wrote."""
     return json.loads(gzip.decompress(path.read_bytes()))
 
 
 def restore(server: Server, owner: Address, release: Mapping[str, Any]) -> None:
-    """Make the release's schema in an empty database, and fill it with the release's rows."""
+    """Create the release's schema in an empty database, and fill it with the release's rows."""
     upgrade(owner.url, role_password=ROLE_PASSWORD, revision=release["revision"])
     with connected(replace(server.admin, database=owner.database)) as connection:
         since = datetime.fromisoformat(release["made_at"]).date() - timedelta(days=31)

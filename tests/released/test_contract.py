@@ -1,4 +1,4 @@
-"""Code of the last release on the newest schema, its clients at the newest API; and what would break them."""
+"""Code of the last release on the newest schema, its clients on the newest API, and what would break them."""
 
 import copy
 import json

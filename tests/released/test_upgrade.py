@@ -1,4 +1,4 @@
-"""What the last release has left in a database goes through the newer migrations and goes on."""
+"""What the last release left in a database survives the newer migrations and stays usable."""
 
 import base64
 import json
@@ -25,7 +25,7 @@ from tests.released.data import ROWS, read, restore
 
 @pytest.fixture(scope="module")
 def upgraded(postgres: Server, aws: str, stripe_url: str, secret_store: SecretStore) -> Iterator[House]:
-    """The shop of the release, on the newest schema, a minute after its last day."""
+    """The shop of the release on the newest schema, a minute after its last day."""
     release = read(ROWS)
     with database(postgres) as owner:
         restore(postgres, owner, release)
@@ -39,7 +39,7 @@ def upgraded(postgres: Server, aws: str, stripe_url: str, secret_store: SecretSt
 
 
 def _move_in(house: House, release: dict[str, Any]) -> None:
-    """The house is that shop from now on: its staff, its clock, its stock, and its account at a new gateway."""
+    """Make the house that shop from now on: its customer, clock and stock, and the new secret of its account."""
     house.organization_id = UUID(release["organization_id"])
     house.clock.now = datetime.fromisoformat(release["made_at"]) + timedelta(minutes=1)
     house.customer = Caller(house.organization_id, CallerKind.CUSTOMER, "ada", "ada@example.com")

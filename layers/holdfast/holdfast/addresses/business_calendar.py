@@ -1,6 +1,6 @@
-"""Which days count, and from when to when: the region's weekends and holidays, or what the shop says instead.
+"""Which days count, and from when to when: the region's weekends and holidays, unless the shop says otherwise.
 
-A shop writes its calendars into ``organizations.settings``, by region, the most particular first:
+A shop defines its calendars in ``organizations.settings``, by region. The most specific one applies:
 
     "business_calendars": {
         "US-CO": {"working_days": [1, 2, 3, 4, 5], "opens": "09:00", "closes": "17:00", "holidays": ["2026-12-24"]},
@@ -8,8 +8,8 @@ A shop writes its calendars into ``organizations.settings``, by region, the most
         "*":     {"observes_public_holidays": false}
     }
 
-Weekdays are ISO's, 1 is Monday. ``holidays`` come on top of the public ones. What a calendar does not say is as in the
-region. Public holidays come from the library ``holidays``, which is imported when the first of them is asked for.
+Weekdays are ISO's: 1 is Monday. ``holidays`` are added to the public ones. What a calendar does not define is as usual
+in the region. Public holidays come from the library ``holidays``, which is imported when they are first needed.
 """
 
 from collections.abc import Callable, Mapping
@@ -40,17 +40,17 @@ class BusinessCalendar:
     closed_on: frozenset[date] = frozenset()
     is_public_holiday: PublicHoliday = lambda _: False
     timezone: str | None = None
-    """Whose wall clock counts for shoppers of this region that have none of their own."""
+    """The timezone for shoppers of this region who have none on record."""
 
     def is_open_on(self, day: date) -> bool:
-        """Whether the day has business hours."""
+        """Return whether the day has business hours."""
         return day.isoweekday() in self.working_days and day not in self.closed_on and not self.is_public_holiday(day)
 
 
 def calendar_of(country: str, region: str | None, calendars: Mapping[str, Any] | None) -> BusinessCalendar:
-    """The calendar for an address: what the shop says for the region, the country or all, on what is usual there.
+    """Return the calendar for an address: the region's usual one, changed by the shop's for region, country or all.
 
-    Raises ``ValueError`` for a setting that makes no sense; it names what is wrong.
+    Raises ``ValueError`` for a setting that makes no sense; the message names what is wrong.
     """
     usual = usual_calendar(country, region)
     if calendars is None:
@@ -66,7 +66,10 @@ def calendar_of(country: str, region: str | None, calendars: Mapping[str, Any] |
 
 
 def usual_calendar(country: str, region: str | None) -> BusinessCalendar:
-    """Weekend and public holidays as the region has them; Monday to Friday where nobody has written them down."""
+    """Return a calendar with the region's weekend and public holidays.
+
+    Where these are not known, Monday to Friday without holidays.
+    """
     from holidays import country_holidays  # noqa: PLC0415 -- 150 ms, for the one order in some that is reviewed
 
     public = None

@@ -1,4 +1,4 @@
-"""The last tier: where an address roughly is, from tables that ship with the code. No call, no wait, no failure.
+"""The last tier: roughly where an address is, from tables that ship with the code. No call, no wait, no failure.
 
 ``centroids.json`` holds the mean position of the ZIP codes of each three-digit US prefix, the state of each prefix that
 lies in one, and for every country the population-weighted middle of its cities. Good enough to tell a near warehouse
@@ -37,7 +37,7 @@ def region_of_area(key: AddressKey) -> str | None:
 
 
 def approximate_location(key: AddressKey, reason: GeocodeFailureReason) -> Location:
-    """The middle of the postal area in the US, else of the country."""
+    """Return the center of the postal area in the US, or of the country."""
     tables = _tables()
     fallback, middle = GeocodeFallback.POSTAL_AREA, None
     if key.country == "US":

@@ -1,4 +1,4 @@
-"""What lookups came to since somebody last asked: the handler makes metrics of it."""
+"""The results of lookups since they were last read; the handler turns them into metrics."""
 
 from collections import Counter
 from threading import Lock
@@ -7,7 +7,7 @@ from holdfast.addresses.model import GeocodeFailureReason, LookupTier
 
 
 class LookupTally:
-    """Counts by tier, and by the reason where the address was not found. Safe to use from several threads."""
+    """Counts lookups by tier, and by reason where the address was not found. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._tiers: Counter[LookupTier] = Counter()
@@ -15,14 +15,14 @@ class LookupTally:
         self._lock = Lock()
 
     def note(self, tier: LookupTier, reason: GeocodeFailureReason | None = None) -> None:
-        """One lookup ended."""
+        """Count one lookup."""
         with self._lock:
             self._tiers[tier] += 1
             if reason is not None:
                 self._failures[reason] += 1
 
     def drain(self) -> tuple[Counter[LookupTier], Counter[GeocodeFailureReason]]:
-        """What was counted, by tier and by reason; counting begins anew."""
+        """Return the counts by tier and by reason, and start counting anew."""
         with self._lock:
             drained = self._tiers, self._failures
             self._tiers, self._failures = Counter(), Counter()

@@ -1,4 +1,4 @@
-"""What is known of where an address is: the words and the shapes."""
+"""The terms and types for what is known about where an address is."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,7 +17,7 @@ class GeocodeQuality(StrEnum):
 
 
 class LookupTier(StrEnum):
-    """Who knew the position, in the order they are asked."""
+    """The source that knew the position, in the order in which the sources are asked."""
 
     WARM = "warm"
     CACHE = "cache"
@@ -30,19 +30,19 @@ class GeocodeFailureReason(StrEnum):
     """Why a position is only approximate."""
 
     UNKNOWN_POSTAL_CODE = "unknown_postal_code"
-    """The reference data does not have it, and there is no geocoder to ask."""
+    """The reference data does not have the code, and there is no geocoder to ask."""
     NOT_FOUND = "not_found"
     APPROXIMATE_MATCH = "approximate_match"
-    """The geocoder knows no more than the region, or is not sure that it means this address."""
+    """The geocoder knows only the region, or is not sure that it found this address."""
     GEOCODER_TIMED_OUT = "geocoder_timed_out"
     GEOCODER_UNAVAILABLE = "geocoder_unavailable"
     GEOCODER_SUSPENDED = "geocoder_suspended"
-    """It failed too often just now, and is left alone for a while."""
+    """The geocoder failed too often recently and is not asked for a while."""
     GEOCODER_ANSWER_INVALID = "geocoder_answer_invalid"
 
 
 class GeocodeFallback(StrEnum):
-    """Where an order was taken to go when its address was not found."""
+    """The place that was assumed for an order whose address was not found."""
 
     GEOCODER = "geocoder"
     POSTAL_AREA = "postal_area"
@@ -51,19 +51,19 @@ class GeocodeFallback(StrEnum):
 
 
 class AddressReviewStatus(StrEnum):
-    """Where the review of an order's address stands."""
+    """The status of the review of an order's address."""
 
     PENDING = "pending"
     CUSTOMER_CONTACTED = "customer_contacted"
     CORRECTED = "corrected"
     """The address was changed, by the shopper or on the shopper's behalf."""
     RESOLVED = "resolved"
-    """The address is right as it was."""
+    """The address was right as it was."""
     CANCELLED = "cancelled"
 
 
 class AddressReviewStep(StrEnum):
-    """What can be done about a review, as its history tells it."""
+    """The steps of a review, as its history records them."""
 
     BEGUN = "begun"
     CUSTOMER_CONTACTED = "customer_contacted"
@@ -81,7 +81,7 @@ OPEN_REVIEWS: Final = frozenset({AddressReviewStatus.PENDING, AddressReviewStatu
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an address was not found, or not well, and what its position was taken from instead."""
+    """Why an address was not found, or not found exactly, and where its position was taken from instead."""
 
     reason: GeocodeFailureReason
     fallback: GeocodeFallback
@@ -89,7 +89,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A position, how well it is known, and by whom; no position for a country that nobody has."""
+    """A position, how well it is known, and its source. There is no position for a country that no source knows."""
 
     coordinates: Coordinates | None
     quality: GeocodeQuality

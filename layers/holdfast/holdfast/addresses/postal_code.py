@@ -1,4 +1,4 @@
-"""How addresses are written to be found again: by country and postal code, and by a key of the whole address."""
+"""Normal forms of addresses for lookups: country and postal code, and a key of the whole address."""
 
 import hashlib
 import unicodedata
@@ -14,18 +14,19 @@ _SEPARATOR: Final = "\x1f"
 
 @dataclass(frozen=True, slots=True)
 class AddressKey:
-    """What an address is looked up by: country and postal code for the reference data, all three for the cache."""
+    """What an address is looked up by: country and postal code in the reference data, all three in the cache."""
 
     country: str
     postal_code: str
     digest: str
-    """SHA-256 over everything that says where it is; not over who lives there."""
+    """SHA-256 of everything that says where the address is, but not who lives there."""
 
 
 def normalized_postal_code(country: str, postal_code: str) -> str:
-    """Capitals and digits alone, so that ``k1a 0b1``, ``K1A-0B1`` and ``K1A0B1`` are one; of a ZIP+4 the ZIP.
+    """Reduce a code to capitals and digits, so that ``k1a 0b1``, ``K1A-0B1`` and ``K1A0B1`` are one.
 
-    Empty where nothing is left of it, and where too much is: no such code is looked up.
+    A ZIP+4 is reduced to its ZIP. Return "" where nothing is left of the code, or too much: such a code is not looked
+    up.
     """
     if len(postal_code) == _US_ZIP_DIGITS and postal_code.isascii() and postal_code.isdigit():
         return postal_code  # as most of them are written
@@ -37,7 +38,7 @@ def normalized_postal_code(country: str, postal_code: str) -> str:
 
 
 def address_key(address: Address) -> AddressKey:
-    """The key of an address. Spaces and capitals make no difference."""
+    """Return the key of an address. Spaces and capitals make no difference."""
     postal_code = normalized_postal_code(address.country, address.postal_code)
     parts = (address.country, postal_code, address.region, address.city, address.line1, address.line2)
     words = (" ".join(unicodedata.normalize("NFKC", part or "").casefold().split()) for part in parts)
@@ -45,5 +46,5 @@ def address_key(address: Address) -> AddressKey:
 
 
 def _digest(text: str) -> str:
-    # JSON can carry half a surrogate pair, which no encoding takes.
+    # JSON can carry half of a surrogate pair, which strict encoding would refuse.
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

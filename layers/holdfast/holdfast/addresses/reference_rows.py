@@ -1,7 +1,7 @@
-"""Reading postal codes to import: every row is either good or told what is wrong with it; none stops the rest.
+"""Reads postal codes for an import. Every row is either good or reported with what is wrong; none stops the rest.
 
-A file is CSV with a header line: ``country,postal_code,latitude,longitude`` and, if wished, ``admin_area_1`` (the
-state or province) and ``quality`` (``centroid`` unless told).
+A file is CSV with a header line: ``country,postal_code,latitude,longitude`` and optionally ``admin_area_1`` (the state
+or province) and ``quality`` (default: ``centroid``).
 """
 
 import csv
@@ -22,7 +22,7 @@ _ADMIN_AREA_MAX_CHARACTERS: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class ReferenceRow:
-    """Where a postal code is. ``line`` is the line of the file it stands in."""
+    """The position of a postal code. ``line`` is its line in the file."""
 
     line: int
     country: str
@@ -42,7 +42,7 @@ class BadRow:
 
 
 def read_rows(lines: Iterable[str]) -> Iterator[ReferenceRow | BadRow]:
-    """The rows of a file, in order. Raises ``ValueError`` when the header lacks a column."""
+    """Yield the rows of a file in order. Raises ``ValueError`` when the header lacks a column."""
     numbered = enumerate(lines, start=1)
     header = next((_fields(text) for _, text in numbered), [])
     missing = [column for column in REQUIRED_COLUMNS if column not in header]
@@ -58,7 +58,7 @@ def read_rows(lines: Iterable[str]) -> Iterator[ReferenceRow | BadRow]:
 
 
 def _fields(text: str) -> list[str]:
-    """One line by itself: a quotation mark that is never closed does not swallow the lines after it."""
+    """Parse one line on its own, so that an unclosed quotation mark does not swallow the lines after it."""
     return [field.strip() for field in next(csv.reader([text.replace("\0", "").strip("\r\n\ufeff")]), [])]
 
 

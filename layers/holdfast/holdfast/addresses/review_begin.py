@@ -1,4 +1,4 @@
-"""What a review begins with: its times, on the calendar and the clock of the shopper, and the nonce of its link."""
+"""What a review begins with: its times, by the calendar and the clock of the shopper, and the nonce of its link."""
 
 import secrets
 from collections.abc import Mapping
@@ -17,32 +17,35 @@ _NONCE_BYTES: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class ReviewBasis:
-    """What a deadline is counted from, beside the instant and the shipping preference."""
+    """What a deadline is computed from, besides the instant and the shipping preference."""
 
     country: str
     region: str | None
     customer_timezone: str | None
     organization_timezone: str | None
     calendars: Mapping[str, Any] | None
-    """The shop's own, as ``business_calendar`` reads them."""
+    """The shop's own calendars, as ``business_calendar`` reads them."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewReview:
-    """A review that begins, as ``addresses.begin_review`` takes it."""
+    """A new review, as ``addresses.begin_review`` takes it."""
 
     document: Mapping[str, Any]
     wrong_setting: str | None
-    """What is wrong with the shop's calendars; the region's own was taken instead."""
+    """What is wrong with the shop's calendars, if anything. The region's usual calendar was used instead."""
 
 
 def reviews_addresses(settings: Mapping[str, Any]) -> bool:
-    """Whether the shop reviews addresses that were not found: unless its settings say ``"address_review": false``."""
+    """Return whether the shop reviews addresses that were not found.
+
+    It does unless its settings say ``"address_review": false``.
+    """
     return settings.get("address_review") is not False
 
 
 def begin_review(review_id: UUID, basis: ReviewBasis, preference: ShippingPreference, now: datetime) -> NewReview:
-    """A review that begins now. A calendar that makes no sense stops nobody's order: the region's own counts then."""
+    """Begin a review now. An invalid calendar must not stop an order, so the region's usual one applies instead."""
     wrong_setting = None
     try:
         calendar = calendar_of(basis.country, basis.region, basis.calendars)

@@ -1,8 +1,8 @@
-"""By when a shopper has to settle an address: hours by the clock, or business hours on the shopper's own wall clock.
+"""The deadline for settling an address: in hours by the clock, or in business hours on the shopper's own wall clock.
 
-A business day is a whole day of 24 business hours unless the shop's calendar says when it opens and closes. What begins
-on a Friday at 16:00 and has 72 hours is due on Wednesday at 16:00: 8 hours of Friday, all of Monday and Tuesday, 16 of
-Wednesday. Pure: the calendar, the timezone and the instant are passed in.
+A business day is a whole day of 24 business hours, unless the shop's calendar says when it opens and closes. A review
+of 72 hours that begins on a Friday at 16:00 is due on Wednesday at 16:00: 8 hours of Friday, all of Monday and Tuesday,
+and 16 hours of Wednesday. Pure: the calendar, the timezone and the instant are passed in.
 """
 
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ from holdfast.values.errors import Conflict
 from holdfast.values.shipping import ShippingPreference
 
 EXPEDITED_HOURS: Final = 24
-"""By the clock: whoever pays for speed is not kept waiting over a weekend."""
+"""By the clock: a shopper who pays for speed is not kept waiting over a weekend."""
 BUSINESS_HOURS: Final = {ShippingPreference.STANDARD: 72, ShippingPreference.ECONOMY: 96}
 EXTENSION_MAX_HOURS: Final = 336
-"""How far the deadline may be put off in all (two weeks); ``reviews_extended_within_bounds`` says the same."""
+"""How far the deadline may be extended in total (two weeks). ``reviews_extended_within_bounds`` agrees with it."""
 _SEARCH_MAX_DAYS: Final = 3_660
 _MIDNIGHT: Final = time()
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewTimes:
-    """When a shopper is reminded, and when the order is cancelled."""
+    """When the shopper is reminded, and when the order is cancelled."""
 
     reminder_at: datetime
     deadline_at: datetime
@@ -33,7 +33,7 @@ class ReviewTimes:
 def review_times(
     begins_at: datetime, preference: ShippingPreference, calendar: BusinessCalendar, zone: tzinfo
 ) -> ReviewTimes:
-    """The deadline of a review that begins then, and the reminder at half of the time until it."""
+    """Return the deadline of a review that begins at ``begins_at``, and the reminder at half of the time until then."""
     if preference is ShippingPreference.EXPEDITED:
         deadline_at = begins_at + timedelta(hours=EXPEDITED_HOURS)
     else:
@@ -42,9 +42,10 @@ def review_times(
 
 
 def extended(now: datetime, first_deadline_at: datetime, deadline_at: datetime, until: datetime) -> ReviewTimes:
-    """The times of a review whose deadline is put off: the reminder moves to half of what is left then.
+    """Return the times of a review whose deadline is extended. The reminder moves to half of the time that is left.
 
-    Raises Conflict unless ``until`` is later than the deadline, and within the bound counted from the first one.
+    Raises Conflict unless ``until`` is later than the deadline and within the bound, which is counted from the first
+    deadline.
     """
     latest = first_deadline_at + timedelta(hours=EXTENSION_MAX_HOURS)
     if not deadline_at < until <= latest:
@@ -57,14 +58,14 @@ def extended(now: datetime, first_deadline_at: datetime, deadline_at: datetime, 
 
 
 def half_time(begins_at: datetime, ends_at: datetime) -> datetime:
-    """The middle of the time between two instants, by the clock."""
+    """Return the middle of the time between two instants, by the clock."""
     return begins_at + (ends_at - begins_at) / 2
 
 
 def after_business_hours(begins_at: datetime, hours: int, calendar: BusinessCalendar, zone: tzinfo) -> datetime:
-    """The instant (UTC) at which so many business hours have passed on the wall clock of ``zone``.
+    """Return the instant (UTC) at which this many business hours have passed on the wall clock of ``zone``.
 
-    The wall clock is what a shopper reads: a night that the change to summer time makes an hour shorter counts its full
+    The wall clock is what a shopper reads. A night that the change to summer time makes an hour shorter counts its full
     hours, and a date that a country skipped (Samoa, 30 December 2011) counts none. Raises ``ValueError`` for a calendar
     that is closed for ten years.
     """
@@ -84,8 +85,11 @@ def after_business_hours(begins_at: datetime, hours: int, calendar: BusinessCale
 
 
 def _instant(wall: datetime, zone: tzinfo) -> datetime:
-    """The instant at which the clock on the wall shows this. Of an hour that comes twice the second, and for one that
-    is left out the instant after it: in doubt the shopper has the longer time."""
+    """Return the instant at which the wall clock shows this time.
+
+    If the hour comes twice, the second; if it is left out, the later of the two readings. In doubt the shopper gets the
+    longer time.
+    """
     return max(wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
 
 

@@ -1,8 +1,8 @@
 """The link in the mail that asks a shopper to check an address: what it carries, and how it is told from a guess.
 
-A link names one review of one organization and the instant it ends at, and is signed (HMAC-SHA256). Nobody who lacks
-the key can make one, change one, or carry one over to another review. That it is used once is the review's own state:
-its nonce is compared, and a review that has ended takes no link any more.
+A link names one review of one organization and the instant at which it expires, and is signed (HMAC-SHA256). Without
+the key nobody can make a link, change one, or transfer one to another review. That it is used only once is the review's
+own state: its nonce is compared, and a review that has ended accepts no link any more.
 """
 
 import base64
@@ -23,10 +23,10 @@ SETTING: Final = "address_review_page_url"
 TOKEN_MAX_CHARACTERS: Final = 256
 KEY_MIN_BYTES: Final = 32
 KEYS_MAX: Final = 2
-"""The current key and the one before it: what was mailed under the old key works on while the new one is rolled out."""
+"""The current key and the previous one: links mailed under the old key keep working while the new one is rolled out."""
 
 _PURPOSE: Final = b"holdfast address review link"
-"""Signed along, so that a signature made with the same key for another purpose is none for this."""
+"""Part of what is signed, so that a signature made with the same key for another purpose is not valid here."""
 _VERSION: Final = b"\x01"
 _NONCE_FORM: Final = re.compile(r"[0-9a-f]{32}")
 _IDS_END: Final = 33
@@ -37,26 +37,26 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class LinkInvalid(Rejected):
-    """No link of ours: guessed, cut short, changed, or of a key that was taken out of use."""
+    """The link is not one of this system's: guessed, cut short, changed, or signed with a key that was withdrawn."""
 
     code: ClassVar[str] = "link_invalid"
 
 
 class LinkExpired(Rejected):
-    """The deadline has passed."""
+    """The deadline of the review has passed."""
 
     code: ClassVar[str] = "link_expired"
 
 
 class LinkUsed(Rejected):
-    """The address was settled before, by this link or by somebody else."""
+    """The address was settled before, by this link or otherwise."""
 
     code: ClassVar[str] = "link_used"
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewLink:
-    """What a link that was signed by us says."""
+    """The content of a link whose signature was valid."""
 
     review_id: UUID
     organization_id: UUID
@@ -65,10 +65,10 @@ class ReviewLink:
 
 
 def make_token(review_id: UUID, organization_id: UUID, nonce: str, expires_at: datetime, key: bytes) -> str:
-    """The signed part of the link: letters, digits, ``-``, ``_`` and one dot.
+    """Return the signed part of the link: letters, digits, ``-``, ``_`` and one dot.
 
-    ``nonce`` is the review's, 32 hexadecimal digits. Raises ``ValueError`` for a key that is too short to sign with,
-    or for what is no nonce.
+    ``nonce`` is the review's: 32 hexadecimal digits. Raises ``ValueError`` for a key that is too short to sign with, or
+    for an invalid nonce.
     """
     if not _NONCE_FORM.fullmatch(nonce):
         raise ValueError("a nonce is 32 hexadecimal digits")
@@ -78,10 +78,10 @@ def make_token(review_id: UUID, organization_id: UUID, nonce: str, expires_at: d
 
 
 def read_token(token: str, keys: Sequence[bytes], now: datetime) -> ReviewLink:
-    """What the link says, if one of the keys signed it.
+    """Return the content of the link if one of the keys signed it.
 
-    Raises LinkInvalid, always in the same words, or LinkExpired. Which key it was, and how much of the signature was
-    right, takes the same time to find out.
+    Raises LinkInvalid, always with the same words, or LinkExpired. The time taken does not reveal which key it was, or
+    how much of the signature was right.
     """
     body, signature = _parts(token)
     signed_by = [hmac.compare_digest(_signature(body, key), signature) for key in keys]
@@ -99,9 +99,9 @@ def read_token(token: str, keys: Sequence[bytes], now: datetime) -> ReviewLink:
 
 
 def keys_of(secret: Mapping[str, Any]) -> list[bytes]:
-    """The keys of a secret ``{"current": ..., "previous": ...}``, the one to sign with first.
+    """Return the keys of a secret ``{"current": ..., "previous": ...}``, beginning with the one to sign with.
 
-    Raises ``ValueError`` when there is none, or one is too short.
+    Raises ``ValueError`` when there is no current key, or when a key is too short.
     """
     keys = [str(secret[name]).encode() for name in ("current", "previous") if secret.get(name)]
     if not secret.get("current") or any(len(key) < KEY_MIN_BYTES for key in keys):
@@ -110,13 +110,16 @@ def keys_of(secret: Mapping[str, Any]) -> list[bytes]:
 
 
 def page_url(settings: Mapping[str, Any], default: str, token: str) -> str | None:
-    """The page of the storefront for one link; ``None`` where neither the shop nor the deployment has one."""
+    """Return the storefront page for one link, or ``None`` where neither the shop nor the deployment has one."""
     template = settings.get(SETTING) or default
     return valid_page(template).replace("{token}", token) if template else None
 
 
 def valid_page(template: str) -> str:
-    """The template itself. Raises ``ValueError`` unless it is an address of the storefront with ``{token}`` in it."""
+    """Return the template itself.
+
+    Raises ``ValueError`` unless it is an address of the storefront that contains ``{token}``.
+    """
     if "{token}" not in valid_template(template, "token"):
         raise ValueError(f"{template[:200]!r} has no {{token}}: every shopper would come to the same page")
     return template
@@ -147,7 +150,11 @@ def _encoded(octets: bytes) -> str:
 
 
 def _decoded(text: str) -> bytes:
-    """Raises LinkInvalid unless ``text`` is the one way to write these bytes: a link is written in one way."""
+    """Decode base64.
+
+    Raises LinkInvalid unless ``text`` is the canonical form of these bytes, so that a link can be written in only one
+    way.
+    """
     try:
         octets = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError) as error:

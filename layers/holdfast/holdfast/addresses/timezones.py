@@ -1,8 +1,8 @@
-"""Whose wall clock a shopper reads: the timezone on record, else that of the region or the country, else the shop's.
+"""The timezone that a shopper lives by: the one on record, else that of the region or the country, else the shop's.
 
 Countries with one timezone are read from the tz database's own ``zone.tab``. For those with several, the table below
-has the states and provinces of the countries that shops ship to most; the rest of such a country is taken to be where
-most of its people live.
+has the states and provinces of the countries that shops ship to most. Elsewhere in such a country, the timezone in
+which most of its people live is assumed.
 """
 
 from functools import cache
@@ -46,7 +46,7 @@ _MOST_PEOPLE: Final = {
     "UZ": "Asia/Tashkent",
 }
 
-# What is as in _MOST_PEOPLE is left out. A state with two timezones has that of most of its people.
+# Regions with the timezone of _MOST_PEOPLE are left out. A state with two timezones has that of most of its people.
 _OF_REGIONS: Final = {
     "US": {
         "America/Chicago": "AL AR IA IL KS LA MN MO MS ND NE OK SD TN TX WI",
@@ -107,8 +107,11 @@ _OF_REGIONS: Final = {
 def zone_of(
     customer: str | None, calendar: str | None, country: str, region: str | None, organization: str | None
 ) -> ZoneInfo:
-    """The timezone of a shopper: ``customer`` is the one on record, ``calendar`` what the shop says for the region,
-    ``organization`` the shop's own. One that does not exist is passed over; UTC where nobody knows."""
+    """Return the timezone of a shopper, or UTC where none is known.
+
+    ``customer`` is the one on record, ``calendar`` what the shop's calendar says for the region, ``organization`` the
+    shop's own. A timezone that does not exist is passed over.
+    """
     for name in (customer, calendar, _of_place(country, region), organization):
         if (zone := zone_named(name)) is not None:
             return zone
@@ -125,7 +128,7 @@ def _of_place(country: str, region: str | None) -> str | None:
 
 @cache
 def _only_zones() -> dict[str, str]:
-    """The timezone of every country that has one; the first in the list where there are more."""
+    """Return the timezone of every country, or the first in the list for a country that has several."""
     zones: dict[str, str] = {}
     for line in (files("tzdata.zoneinfo") / "zone.tab").read_text(encoding="ascii").splitlines():
         if line and not line.startswith("#"):

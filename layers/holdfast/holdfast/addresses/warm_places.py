@@ -1,4 +1,4 @@
-"""The first tier: what this process found out a moment ago, in its own memory."""
+"""The first tier: what this process found recently, kept in its own memory."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -11,20 +11,20 @@ from holdfast.addresses.model import Location
 from holdfast.addresses.postal_code import AddressKey
 
 WARM_MAX_PLACES: Final = 4_096
-"""A place is about 500 bytes: this is 2 MB of a function's memory."""
+"""A place takes about 500 bytes, so this is 2 MB of a function's memory."""
 WARM_MAX_AGE: Final = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
 class WarmPlace:
-    """A location as it was found, by whom, and until when it is believed."""
+    """A location as it was found, and until when it is trusted."""
 
     location: Location
     expires_at: datetime
 
 
 class WarmPlaces:
-    """The places that were used last, of every tenant for itself. Safe to use from several threads."""
+    """The places that were used most recently, separately for each tenant. Safe to use from several threads."""
 
     def __init__(self, max_places: int = WARM_MAX_PLACES) -> None:
         self._max_places = max_places
@@ -35,7 +35,7 @@ class WarmPlaces:
         return len(self._places)
 
     def find(self, organization_id: UUID, key: AddressKey, now: datetime) -> Location | None:
-        """The location if it is known and fresh, as it was found."""
+        """Return the location, as it was found, if it is known and fresh."""
         with self._lock:
             place = self._places.get((organization_id, key))
             if place is None:
@@ -47,7 +47,7 @@ class WarmPlaces:
             return place.location
 
     def keep(self, organization_id: UUID, key: AddressKey, location: Location, now: datetime) -> None:
-        """Remember a location; the one that was not used for longest makes room."""
+        """Remember a location. When there is no room, the least recently used one is removed."""
         with self._lock:
             self._places[organization_id, key] = WarmPlace(location, now + WARM_MAX_AGE)
             self._places.move_to_end((organization_id, key))

@@ -1,6 +1,6 @@
 """Guest tokens from the Cognito user pool: a guest is a user of the pool whose password nobody ever learns.
 
-One issuer for guests, customers and staff lets the HTTP API's JWT authorizer verify them all.
+A single issuer for guests, customers and staff lets the HTTP API's JWT authorizer verify them all.
 """
 
 import secrets
@@ -28,7 +28,7 @@ class CognitoGuestTokens:
         return boto3.client("cognito-idp")
 
     def issue(self, *, organization_id: UUID, guest_id: UUID) -> GuestToken:
-        """See ``GuestTokens.issue``. The ID token is what carries the custom attributes."""
+        """See ``GuestTokens.issue``. Of Cognito's tokens, the ID token carries the custom attributes."""
         username = f"{GUEST_SUBJECT_PREFIX}{guest_id}"
         password = f"Aa1-{secrets.token_urlsafe(_PASSWORD_BYTES)}"
         attributes = [

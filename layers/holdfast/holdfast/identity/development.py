@@ -1,4 +1,4 @@
-"""Guest tokens from the development issuer of the local system, which signs whatever claims it is asked to."""
+"""Guest tokens from the development issuer of the local system, which signs whatever claims it is given."""
 
 import json
 from typing import Final
@@ -14,7 +14,7 @@ _TIMEOUT: Final = urllib3.Timeout(connect=2, read=5)
 
 
 class DevelopmentGuestTokens:
-    """Asks the local issuer over HTTP."""
+    """Requests guest tokens from the local issuer over HTTP."""
 
     def __init__(self, issuer_url: str) -> None:
         self._url = issuer_url.rstrip("/") + "/token"

@@ -1,4 +1,4 @@
-"""Who signs tokens for guests. Customers and staff bring tokens of the same issuer."""
+"""The port for signing guests' tokens. Customers and staff bring tokens of the same issuer."""
 
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -19,5 +19,5 @@ class GuestTokens(Protocol):
     """A signer of guest tokens."""
 
     def issue(self, *, organization_id: UUID, guest_id: UUID) -> GuestToken:
-        """A token for a new guest. Raises Transient when the issuer does not answer."""
+        """Return a token for a new guest. Raises Transient when the issuer does not answer."""
         ...

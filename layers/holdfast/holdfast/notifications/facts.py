@@ -1,4 +1,4 @@
-"""What a mail may speak of: the order as it is now, in values that are safe to hand to a template."""
+"""What a mail may mention: the order as it is now, in values that are safe to pass to a template."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from holdfast.values.money import Money
 
 @dataclass(frozen=True, slots=True)
 class ShopFacts:
-    """Who sends."""
+    """The shop that sends the mail."""
 
     name: str
     reply_to: str | None
     order_url: str | None
-    """Where the shopper sees the order, if the shop has such a page."""
+    """Where the shopper can see the order, if the shop has such a page."""
 
 
 @dataclass(frozen=True, slots=True)
 class LineFacts:
-    """Goods: of the order, or of one parcel. ``amount`` is the price of all pieces."""
+    """Goods of the order or of one parcel. ``amount`` is the price of all pieces."""
 
     name: str
     options: str
@@ -44,12 +44,12 @@ class OrderFacts:
     refunded: Money
     address: tuple[str, ...]
     parcels: int
-    """In how many it comes, as planned now."""
+    """The number of parcels, as planned now."""
 
 
 @dataclass(frozen=True, slots=True)
 class MoneyFacts:
-    """What became of the order's money: what was taken, and whether some was only held."""
+    """What became of the order's money: how much was captured, and whether some was only held."""
 
     taken: Money
     was_held: bool
@@ -86,7 +86,7 @@ class ReviewFacts:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All of it."""
+    """All facts for one mail."""
 
     shop: ShopFacts
     order: OrderFacts
@@ -95,14 +95,14 @@ class Facts:
     language: str
     timezone: str
     is_suppressed: bool = False
-    """Whether the recipient's address takes no mail."""
+    """Whether mail to the recipient's address is suppressed."""
     refund: RefundFacts | None = None
     shipment: ShipmentFacts | None = None
     review: ReviewFacts | None = None
 
 
 def lines_of(rows: Sequence[Mapping[str, Any]], currency: str) -> tuple[LineFacts, ...]:
-    """Lines as the database has them."""
+    """Return lines from rows of the database."""
     return tuple(
         LineFacts(
             name=str(row["name"]),
@@ -115,7 +115,7 @@ def lines_of(rows: Sequence[Mapping[str, Any]], currency: str) -> tuple[LineFact
 
 
 def address_lines(address: Mapping[str, Any]) -> tuple[str, ...]:
-    """A postal address, line by line, without what is not there."""
+    """Return a postal address line by line, without the parts that are absent."""
     town = " ".join(str(address[part]) for part in ("city", "region", "postal_code") if address.get(part))
     lines = (address.get("name"), address.get("line1"), address.get("line2"), town, address.get("country"))
     return tuple(str(line) for line in lines if line)

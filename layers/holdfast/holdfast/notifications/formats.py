@@ -1,4 +1,4 @@
-"""Money and dates as the readers of a language write them. The time is always passed in, and its timezone."""
+"""Money and dates as readers of a language write them. The time and its timezone are always passed in."""
 
 from datetime import datetime
 from typing import Final
@@ -9,7 +9,7 @@ from holdfast.values.money import Money, currency_exponent
 NO_BREAK: Final = "\u00a0"
 _NARROW: Final = "\u202f"
 _SIGNS: Final = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
-"""Signs that are not taken for another currency's; every other is written by its code."""
+"""Signs that cannot be mistaken for another currency's. Every other currency is written by its code."""
 _SEPARATORS: Final = {"en": (",", "."), "de": (".", ","), "fr": (_NARROW, ",")}
 _MONTHS: Final = {
     "en": (
@@ -28,7 +28,7 @@ _MONTHS: Final = {
 
 
 def money_text(money: Money, language: str) -> str:
-    """An amount with all the decimals of its currency: $1,234.50 · 1.234,50 € · ¥1,234 · 1,234.500 KWD."""
+    """Return an amount with all the decimals of its currency: $1,234.50 · 1.234,50 € · ¥1,234 · 1,234.500 KWD."""
     group, point = _SEPARATORS.get(language, _SEPARATORS["en"])
     exponent = currency_exponent(money.currency)
     whole, part = divmod(abs(money.amount_minor), 10**exponent)
@@ -41,7 +41,7 @@ def money_text(money: Money, language: str) -> str:
 
 
 def date_text(at: datetime, language: str, timezone: str) -> str:
-    """The day, where the reader is: November 30, 2026 · 30. November 2026 · 30 novembre 2026."""
+    """Return the date where the reader is: November 30, 2026 · 30. November 2026 · 30 novembre 2026."""
     local = at.astimezone(zone_of(timezone))
     month = _MONTHS.get(language, _MONTHS["en"])[local.month - 1]
     if language == "de":
@@ -52,7 +52,7 @@ def date_text(at: datetime, language: str, timezone: str) -> str:
 
 
 def instant_text(at: datetime, language: str, timezone: str) -> str:
-    """Day and time, with the zone they are of."""
+    """Return date and time with the name of their timezone."""
     zone = zone_of(timezone)
     local = at.astimezone(zone)
     time = f"{local:%H:%M}" if language in ("de", "fr") else f"{local.hour % 12 or 12}:{local:%M %p}"
@@ -60,7 +60,7 @@ def instant_text(at: datetime, language: str, timezone: str) -> str:
 
 
 def zone_of(timezone: str) -> ZoneInfo:
-    """The zone, or UTC for a name that nobody knows: a mail is not lost over it."""
+    """Return the zone, or UTC for an unknown name: no mail is lost because of it."""
     try:
         return ZoneInfo(timezone)
     except (ZoneInfoNotFoundError, ValueError):

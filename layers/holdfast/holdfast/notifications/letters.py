@@ -1,6 +1,6 @@
-"""What stands in a mail, before it is text or HTML: composed from the facts of the order, in the reader's language.
+"""The content of a mail before it is text or HTML, composed from the facts of the order in the reader's language.
 
-Pure. Values come from shoppers and shops; nothing here is escaped, which is the business of ``rendering``.
+Pure. Values come from shoppers and shops. Nothing is escaped here; that is up to ``rendering``.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from holdfast.values.money import Money
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """The one thing to do."""
+    """The single action that a mail offers."""
 
     label: str
     url: str
@@ -45,10 +45,10 @@ class Letter:
     greeting: str
     paragraphs: tuple[str, ...]
     after: tuple[str, ...]
-    """Paragraphs below the address or the goods they speak of."""
+    """Paragraphs below the address or the goods that they refer to."""
     button: Button | None
     facts: tuple[tuple[str, str], ...]
-    """Such as the carrier and the tracking number."""
+    """Labels and values, such as the carrier and the tracking number."""
     lines: tuple[Line, ...]
     totals: tuple[tuple[str, str], ...]
     address: tuple[str, ...]
@@ -57,12 +57,12 @@ class Letter:
 
     @property
     def has_amounts(self) -> bool:
-        """Whether the table of goods has prices: that of a parcel has none."""
+        """Whether the table of goods has prices. That of a parcel has none."""
         return any(line.amount for line in self.lines)
 
 
 def letter_of(kind: MailKind, facts: Facts) -> Letter:
-    """The mail of this kind about this order."""
+    """Compose the mail of this kind about this order."""
     language = facts.language
     words = words_of(language)
     values = _values(kind, facts)
@@ -113,7 +113,7 @@ def _values(kind: MailKind, facts: Facts) -> dict[str, str]:
 
 
 def _paragraphs(kind: MailKind, facts: Facts, said: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Those above and those below what the mail shows."""
+    """Return the paragraphs above, and those below, what the mail shows."""
     common: list[str] = said["paragraphs"]
     match kind:
         case MailKind.ORDER_CONFIRMED:
@@ -148,7 +148,7 @@ def _button(kind: MailKind, facts: Facts, said: Mapping[str, Any], labels: Mappi
 
 
 def _link(label: str | None, url: str | None) -> Button | None:
-    """A button, where there is somewhere to go. Addresses of other schemes than the web's are not linked."""
+    """Return a button, where there is somewhere to go. Addresses that are not web addresses are not linked."""
     if not label or not url or not url.startswith(("https://", "http://")):
         return None
     return Button(label, url)

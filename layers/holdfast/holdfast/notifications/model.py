@@ -1,10 +1,10 @@
-"""Mails to shoppers: which there are, and what becomes of them."""
+"""Mails to shoppers: their kinds, and what becomes of them."""
 
 from enum import StrEnum
 
 
 class MailKind(StrEnum):
-    """What a mail tells."""
+    """What a mail is about."""
 
     ORDER_CONFIRMED = "order_confirmed"
     PAYMENT_FAILED = "payment_failed"
@@ -18,7 +18,7 @@ class MailKind(StrEnum):
 
 
 class MessageStatus(StrEnum):
-    """Where a mail is. ``suppressed``: its address takes none; ``skipped``: its news was no longer true."""
+    """The status of a mail. ``suppressed``: its address takes none. ``skipped``: its content was no longer true."""
 
     PENDING = "pending"
     SENDING = "sending"
@@ -29,16 +29,16 @@ class MessageStatus(StrEnum):
 
 
 class Feedback(StrEnum):
-    """What the mail service told of a mail that it had taken."""
+    """What the mail service reported about a mail that it had accepted."""
 
     BOUNCED = "bounced"
     BOUNCED_FOR_NOW = "bounced_for_now"
-    """A full mailbox, a server that was away: says nothing of the address."""
+    """A full mailbox or an unreachable server, which says nothing about the address."""
     COMPLAINED = "complained"
 
 
 class SuppressionReason(StrEnum):
-    """Why an address takes no more mail."""
+    """Why an address gets no more mail."""
 
     BOUNCE = "bounce"
     COMPLAINT = "complaint"

@@ -1,7 +1,7 @@
-"""Which event of the outbox tells the shopper what, and whether it is still true when the mail is about to leave.
+"""Which outbox event calls for which mail, and whether its content is still true when the mail is about to leave.
 
-Events come at least once, late, and in any order. A mail is owed once for its subject and kind; what it says is taken
-from the order as it is then.
+Events arrive at least once, late, and in any order. A mail is owed once for its subject and kind. What it says is taken
+from the order as it is when it is sent.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ KIND_OF_TOPIC: Final[Mapping[str, MailKind]] = {
     "shipment.shipped": MailKind.SHIPMENT_SHIPPED,
     "shipment.delivered": MailKind.SHIPMENT_DELIVERED,
 }
-"""The rule of the event bus (template.yaml) lets just these through; a test holds the two together."""
+"""The rule of the event bus (template.yaml) lets exactly these through. A test keeps the two in agreement."""
 
 _OF_SHIPMENT: Final = frozenset({MailKind.SHIPMENT_SHIPPED, MailKind.SHIPMENT_DELIVERED})
 
@@ -37,14 +37,17 @@ class Occasion:
 
     kind: MailKind
     subject_id: UUID
-    """What it is owed for, once: the shipment, or the event."""
+    """What the mail is owed for, only once: the shipment or the event."""
     order_id: UUID
     shipment_id: UUID | None = None
     refund_id: UUID | None = None
 
 
 def occasion_of(topic: str, event: Mapping[str, Any]) -> Occasion | None:
-    """The mail that an event calls for, if any. Raises KeyError or ValueError for an event that lacks its ids."""
+    """Return the mail that an event calls for, if any.
+
+    Raises KeyError or ValueError for an event that lacks its ids.
+    """
     kind = KIND_OF_TOPIC.get(topic)
     if kind is None:
         return None
@@ -59,7 +62,7 @@ def occasion_of(topic: str, event: Mapping[str, Any]) -> Occasion | None:
 
 
 def no_longer_true(kind: MailKind, facts: Facts) -> str | None:
-    """Why the mail must not be sent any more; ``None``: it may. An old alarm would only confuse."""
+    """Return why the mail must not be sent any more, or ``None`` if it may. An outdated alarm would only confuse."""
     is_over = facts.order.status in ("cancelled", "refunded")
     match kind:
         case MailKind.ORDER_CONFIRMED if is_over or facts.order.status == "address_review":

@@ -1,7 +1,9 @@
-"""A letter as HTML and as plain text. In HTML every value is escaped: names of goods and people are not ours.
+"""A letter as HTML and as plain text.
 
-Jinja is imported when the first mail is rendered; the one function that sends mails carries it (its own
-requirements.txt), the layer does not.
+In HTML every value is escaped, because names of goods and people come from others.
+
+Jinja is imported when the first mail is rendered. The one function that sends mails carries it (its own
+requirements.txt); the layer does not.
 """
 
 from dataclasses import dataclass
@@ -24,7 +26,7 @@ class Rendered:
 
 
 def render(letter: Letter) -> Rendered:
-    """The body of a mail."""
+    """Return both forms of a mail's body."""
     return Rendered(
         html=_environment(is_html=True).get_template("letter.html").render(letter=letter),
         text=_environment(is_html=False).get_template("letter.txt").render(letter=letter),

@@ -1,6 +1,6 @@
 """The words of mails in each language. English is complete; what another language lacks is said in English.
 
-A language is a file beside ``words/en.json``, with its months and signs in ``formats``.
+A language needs a file beside ``words/en.json``, and its months and separators in ``formats``.
 """
 
 import json
@@ -14,7 +14,7 @@ FALLBACK: Final = "en"
 
 @cache
 def languages() -> frozenset[str]:
-    """The languages there are words in."""
+    """Return the languages that have words."""
     return frozenset(
         entry.name.removesuffix(".json")
         for entry in (files(__package__) / "words").iterdir()
@@ -23,7 +23,7 @@ def languages() -> frozenset[str]:
 
 
 def language_of(wishes: Iterable[str | None]) -> str:
-    """The first wish (BCP 47, such as ``de-AT``) that there are words for, else English."""
+    """Return the first wish (BCP 47, such as ``de-AT``) for which there are words, or English."""
     for wish in wishes:
         language = str(wish or "").partition("-")[0].casefold()
         if language in languages():
@@ -33,7 +33,7 @@ def language_of(wishes: Iterable[str | None]) -> str:
 
 @cache
 def words_of(language: str) -> Mapping[str, Mapping[str, Any]]:
-    """Section by section, English where the language has nothing."""
+    """Return the words by section, in English where the language lacks them."""
     english = _read(FALLBACK)
     spoken = english if language == FALLBACK or language not in languages() else _read(language)
     return {section: {**english[section], **spoken.get(section, {})} for section in english}

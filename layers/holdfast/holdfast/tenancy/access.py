@@ -1,6 +1,6 @@
-"""Who may do what: one table. Shoppers act on what is their own, staff on the shop's, from a role up.
+"""Who may do what, in one table. Shoppers act on what is their own; staff act on the shop's, from a given role upwards.
 
-Staff roles come from the organization's own records, not from the token: removing a member takes effect at once.
+Staff roles come from the organization's own records and not from the token, so removing a member takes effect at once.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from holdfast.values.errors import Forbidden
 
 
 class Operation(StrEnum):
-    """Everything a caller with a token can ask for."""
+    """Every operation that a caller with a token can ask for."""
 
     PLACE_ORDER = "place_order"
     QUOTE_ORDER = "quote_order"
@@ -127,7 +127,7 @@ class Operation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Which shoppers may, and from which role up staff may; ``None``: no staff at all."""
+    """Which shoppers may do something, and the lowest role of staff that may. ``None``: no staff at all."""
 
     shoppers: frozenset[CallerKind]
     staff: Role | None
@@ -136,11 +136,11 @@ class Access:
 _SHOPPERS: Final = frozenset({CallerKind.CUSTOMER, CallerKind.GUEST})
 _CUSTOMERS: Final = Access(frozenset({CallerKind.CUSTOMER}), staff=None)
 _MANAGERS: Final = Access(frozenset(), staff=Role.MANAGER)
-"""What the operations team does: no shopper, and no staff below manager."""
+"""What the operations team does: no shoppers, and no staff below manager."""
 _ADMINS: Final = Access(frozenset(), staff=Role.ADMIN)
-"""What concerns people's data as a whole, and what the law wants kept."""
+"""What concerns people's data as a whole, and data that the law requires to be kept."""
 _VIEWERS: Final = Access(frozenset(), staff=Role.VIEWER)
-"""What all staff may look at, and no shopper."""
+"""What all staff may look at, but no shopper."""
 
 WHO_MAY: Final[Mapping[Operation, Access]] = {
     Operation.PLACE_ORDER: Access(_SHOPPERS, staff=None),
@@ -257,16 +257,16 @@ class Reader(Protocol):
 
     @property
     def tenant(self) -> UUID:
-        """The organization."""
+        """The id of the organization."""
         ...
 
     def value(self, statement: str, **parameters: object) -> object:
-        """The first column of the one row."""
+        """Return the first column of the single row."""
         ...
 
 
 def require(transaction: Reader, caller: Caller, operation: Operation) -> None:
-    """Raises Forbidden unless the caller may do this at all; whose the order is, is asked elsewhere."""
+    """Raise Forbidden unless the caller may do this at all. Whether the order is theirs is checked elsewhere."""
     require_kind(caller, operation)
     needed = WHO_MAY[operation].staff
     if caller.kind is CallerKind.STAFF and needed is not None:
@@ -274,7 +274,10 @@ def require(transaction: Reader, caller: Caller, operation: Operation) -> None:
 
 
 def require_kind(caller: Caller, operation: Operation) -> None:
-    """The part of ``require`` that needs no transaction: raises Forbidden for a kind of caller that never may."""
+    """The part of ``require`` that needs no transaction.
+
+    Raises Forbidden for a kind of caller that may never do this.
+    """
     access = WHO_MAY[operation]
     if caller.kind is CallerKind.STAFF:
         if access.staff is None:

@@ -1,4 +1,4 @@
-"""What a member of staff may do: five roles, each able to do what the ones below it can."""
+"""The roles of staff: five, each of which may do what the ones below it may."""
 
 from enum import StrEnum
 from typing import Final
@@ -18,5 +18,5 @@ _ORDER: Final = (Role.VIEWER, Role.MEMBER, Role.MANAGER, Role.ADMIN, Role.OWNER)
 
 
 def allows(held: Role, needed: Role) -> bool:
-    """Whether ``held`` is ``needed`` or above it."""
+    """Return whether ``held`` is ``needed`` or a role above it."""
     return _ORDER.index(held) >= _ORDER.index(needed)

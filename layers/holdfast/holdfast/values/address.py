@@ -26,7 +26,7 @@ class Address:
         object.__setattr__(self, "region", code if is_listed(self.country, code) else written)
 
     def to_json(self) -> dict[str, str | None]:
-        """The snapshot that orders keep."""
+        """Return the snapshot that orders keep."""
         return {
             "name": self.name,
             "line1": self.line1,

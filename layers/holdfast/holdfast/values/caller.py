@@ -33,9 +33,9 @@ class Caller:
 
     @property
     def actor(self) -> str:
-        """How the caller is named in histories, claims and the audit log: one name for one caller, of plain letters.
+        """How histories, claims and the audit log name the caller: one name per caller, in plain characters.
 
-        A subject with other letters, or a very long one, is named by its SHA-256.
+        A subject with other characters, or a very long one, is replaced by its SHA-256.
         """
         if _PLAIN_SUBJECT.fullmatch(self.subject):
             return f"{self.kind}:{self.subject}"

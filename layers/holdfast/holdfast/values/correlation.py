@@ -9,13 +9,13 @@ _current: Final[ContextVar[str | None]] = ContextVar("correlation_id", default=N
 
 
 def correlation_id() -> str | None:
-    """The id of the request being served in this context, or ``None`` outside of any."""
+    """Return the id of the request being served in this context, or ``None`` outside of any request."""
     return _current.get()
 
 
 @contextmanager
 def correlated(identifier: str | None) -> Iterator[None]:
-    """Everything inside the block belongs to ``identifier``."""
+    """Attribute everything inside the block to ``identifier``."""
     token = _current.set(identifier)
     try:
         yield

@@ -1,4 +1,4 @@
-"""The tree of errors: what a caller may be told, what may be tried again. Anything else is a bug.
+"""The tree of errors: what a caller may be told, and what may be tried again. Anything else is a bug.
 
     HoldfastError
     ├── Rejected                  the caller's problem: never retried, no alarm
@@ -8,7 +8,7 @@
     │   ├── RefundExceeds         ├── NotRepresentable    └── SignatureInvalid
     └── Transient                 nobody's fault: the same request may succeed a little later
 
-No error carries an HTTP status: ``web.problems`` is the one place that knows how each is told over HTTP.
+No error carries an HTTP status: only ``web.problems`` knows how each is reported over HTTP.
 """
 
 from typing import Any, ClassVar
@@ -19,7 +19,7 @@ class HoldfastError(Exception):
 
 
 class Rejected(HoldfastError):
-    """The request cannot be served as it is; nothing was changed. ``detail`` is the sentence its reader needs."""
+    """The request cannot be served as it is, and nothing was changed. ``detail`` is the sentence for the reader."""
 
     code: ClassVar[str] = "rejected"
 
@@ -36,7 +36,7 @@ class InvalidInput(Rejected):
 
 
 class NotFound(Rejected):
-    """There is no such thing, or it belongs to somebody else: the two are deliberately indistinguishable."""
+    """There is no such thing, or it belongs to somebody else. The two are deliberately indistinguishable."""
 
     code = "not_found"
 
@@ -48,13 +48,13 @@ class Unauthenticated(Rejected):
 
 
 class Forbidden(Rejected):
-    """The caller is known, and is not allowed to do this."""
+    """The caller is known but not allowed to do this."""
 
     code = "forbidden"
 
 
 class Conflict(Rejected):
-    """The thing changed since the caller looked, or its state does not allow the request."""
+    """The thing has changed since the caller looked, or its state does not allow the request."""
 
     code = "conflict"
 
@@ -66,7 +66,7 @@ class OutOfStock(Rejected):
 
 
 class StockContended(Rejected):
-    """The stock was there when it was read and taken when it was reserved, several times over: try again."""
+    """The stock was there when it was read but taken when it was to be reserved, several times in a row. Try again."""
 
     code = "stock_contended"
 
@@ -78,50 +78,56 @@ class CapacityExceeded(Rejected):
 
 
 class PriceChanged(Rejected):
-    """A price the client sent is not the catalog's. Facts: ``items``, each {sku, sent, current, currency}."""
+    """A price that the client sent is not the catalog's. Facts: ``items``, each {sku, sent, current, currency}."""
 
     code = "price_changed"
 
 
 class TransitionRefused(Rejected):
-    """The order cannot go there from where it is. Facts: ``current`` and ``allowed`` (a list of statuses)."""
+    """The order cannot reach that status from its present one.
+
+    Facts: ``current`` and ``allowed`` (a list of statuses).
+    """
 
     code = "transition_refused"
 
 
 class IdempotencyKeyReused(Rejected):
-    """The same Idempotency-Key came before with another body."""
+    """The same idempotency key was used before with another body."""
 
     code = "idempotency_key_reused"
 
 
 class RequestInProgress(Rejected):
-    """The first request with this Idempotency-Key is still running. Facts: ``retry_after_seconds``."""
+    """The first request with this idempotency key is still running. Facts: ``retry_after_seconds``."""
 
     code = "request_in_progress"
 
 
 class RefundExceeds(Rejected):
-    """More than is left to give back. Facts: ``refundable_minor``, ``shipping_refundable_minor`` and ``items``, each
-    {order_item_id, refundable_quantity, refundable_minor}."""
+    """More than is left to refund.
+
+    Facts: ``refundable_minor``, ``shipping_refundable_minor`` and ``items``, each {order_item_id, refundable_quantity,
+    refundable_minor}.
+    """
 
     code = "refund_exceeds"
 
 
 class NotRepresentable(Rejected):
-    """An amount or a currency that the gateway cannot express exactly. Never rounded."""
+    """An amount or currency that the gateway cannot express exactly. It is never rounded."""
 
     code = "not_representable"
 
 
 class SignatureInvalid(Rejected):
-    """A webhook whose signature or timestamp does not prove its sender. Nothing is stored."""
+    """The signature or timestamp of a webhook does not prove its sender. Nothing is stored."""
 
     code = "signature_invalid"
 
 
 class Transient(HoldfastError):
-    """A passing failure of something we depend on; the same request may succeed in ``retry_after_seconds``."""
+    """A passing failure of a dependency. The same request may succeed in ``retry_after_seconds``."""
 
     def __init__(self, detail: str, *, retry_after_seconds: int = 5) -> None:
         super().__init__(detail)

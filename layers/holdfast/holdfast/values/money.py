@@ -1,10 +1,10 @@
-"""Money: whole minor units beside an ISO 4217 currency. Never a float."""
+"""Money: whole minor units with an ISO 4217 currency. Never a float."""
 
 from dataclasses import dataclass
 from typing import Final, Self
 
 AMOUNT_MAX_MINOR: Final = 10**15
-"""The largest amount one order may carry, in minor units: leaves room in a bigint for any sum of orders."""
+"""The largest amount that one order may have, in minor units. It leaves room in a bigint for any sum of orders."""
 
 # ISO 4217, list one: the currencies whose minor unit is not a hundredth.
 _EXPONENT_EXCEPTIONS: Final[dict[str, int]] = {
@@ -36,7 +36,7 @@ _EXPONENT_EXCEPTIONS: Final[dict[str, int]] = {
 
 
 def currency_exponent(currency: str) -> int:
-    """How many decimals the currency's minor unit stands for (ISO 4217): 2 for USD, 0 for JPY, 3 for KWD."""
+    """Return how many decimals the currency's minor unit stands for (ISO 4217): 2 for USD, 0 for JPY, 3 for KWD."""
     return _EXPONENT_EXCEPTIONS.get(currency, 2)
 
 

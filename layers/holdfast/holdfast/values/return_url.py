@@ -1,7 +1,7 @@
-"""Where shoppers come back to after they acted elsewhere: at their bank, or at PayPal.
+"""Where shoppers come back to after acting elsewhere: at their bank, or at PayPal.
 
-A shop says it in ``settings.storefront_return_url``, a deployment for all its shops in ``STOREFRONT_RETURN_URL``. What
-is decided for an attempt stays with it: a gateway that is asked again under the same key is asked the same.
+A shop sets it in ``settings.storefront_return_url``, a deployment for all its shops in ``STOREFRONT_RETURN_URL``. What
+is decided for an attempt stays with it: a gateway that is asked again under the same idempotency key gets the same URL.
 """
 
 import re
@@ -18,9 +18,12 @@ _MAX_CHARACTERS: Final = 1000
 
 
 def valid_template(template: str, placeholder: str = "order_id") -> str:
-    """The template itself. Raises ``ValueError`` unless it is an https address of printable ASCII (http on this machine
-    alone), whose only braces are those of the placeholder. ``organizations_return_url_form`` says the same in SQL, and
-    ``organizations_address_review_page_url_form`` for ``{token}``."""
+    """Return the template itself.
+
+    Raises ``ValueError`` unless it is an https address of printable ASCII (http only for this machine) whose only
+    braces are those of the placeholder. ``organizations_return_url_form`` says the same in SQL, and
+    ``organizations_address_review_page_url_form`` does for ``{token}``.
+    """
     form = _FORM.format(placeholder=placeholder)
     if len(template) > _MAX_CHARACTERS or not re.fullmatch(form, template):
         raise ValueError(f"{template[:200]!r} is no address a shopper can come back to")
@@ -28,6 +31,6 @@ def valid_template(template: str, placeholder: str = "order_id") -> str:
 
 
 def return_url_of(settings: Mapping[str, Any], default: str, order_id: UUID) -> str | None:
-    """The address for one order; ``None`` where neither the shop nor the deployment has one."""
+    """Return the address for one order, or ``None`` where neither the shop nor the deployment has one."""
     template = settings.get(SETTING) or default
     return valid_template(template).replace("{order_id}", str(order_id)) if template else None

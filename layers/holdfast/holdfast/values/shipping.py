@@ -1,4 +1,4 @@
-"""How fast the shopper wants the goods, and how far a parcel has come."""
+"""How fast the shopper wants the goods, and what has become of a parcel."""
 
 from enum import StrEnum
 
