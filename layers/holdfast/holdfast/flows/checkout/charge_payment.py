@@ -1,7 +1,8 @@
-"""Ask the gateway about an attempt whose row is committed, and record what came of it.
+"""Ask the gateway about an attempt whose row is committed, and record the result.
 
-The call is outside any transaction and bounded; whatever happens to its answer, the attempt's key names it and the
-watchdog finishes it. An answer and a webhook go down the same road, and the first to come settles.
+The call is made outside any transaction and has a deadline. Whatever happens to its answer, the gateway knows the
+attempt by its idempotency key, and the watchdog finishes it. A gateway's answer and a webhook are processed in the same
+way; whichever comes first settles the payment.
 """
 
 import time
@@ -37,7 +38,7 @@ UNDECIDED: Final = frozenset({Outcome.REQUIRES_ACTION, Outcome.PROCESSING})
 
 
 class AttemptTooOld(Rejected):
-    """Nobody knows what became of the attempt, and asking the gateway could charge again: a person must look there."""
+    """The attempt's outcome is unknown, and asking the gateway could charge again: a person must look there."""
 
     code: ClassVar[str] = "attempt_too_old"
 
@@ -46,16 +47,16 @@ class Question(StrEnum):
     """What a gateway is asked about an attempt."""
 
     CHARGE = "charge"
-    """Take the money: the first call, made by whoever committed the attempt."""
+    """Take the money. This is the first call, made by the process that committed the attempt."""
     LOOK_UP = "look_up"
-    """What is it now? An attempt that never arrived may be executed by this."""
+    """Look up the attempt's state. This may execute an attempt that never reached the gateway."""
     GIVE_UP = "give_up"
-    """What is it now, and if it is not decided, end it. Money that came is not sent away by this."""
+    """Look up the attempt's state and cancel it if it is undecided. This never returns money that was taken."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An attempt to pay, as committed: what the gateway is asked, and for whom."""
+    """An attempt to pay, as committed: what the gateway is asked for, and for which order and customer."""
 
     organization_id: UUID
     order_id: UUID
@@ -77,11 +78,11 @@ class Attempt:
     return_url: str | None = None
 
     def metadata(self) -> dict[str, str]:
-        """What is stored with the attempt so that it stays the same request whatever the settings become."""
+        """Return what is stored with the attempt, so that its request stays the same when the settings change."""
         return {} if self.return_url is None else {"return_url": self.return_url}
 
     def request(self) -> AuthorizeRequest:
-        """The attempt in the gateway's terms. The same attempt is always the same request under the same key."""
+        """Return the attempt in the gateway's terms: always the same request under the same idempotency key."""
         return AuthorizeRequest(
             payment_id=self.payment_id,
             order_id=self.order_id,
@@ -100,28 +101,29 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class GatewayAnswer:
-    """What the gateway said, or that it said nothing we could use."""
+    """What the gateway answered, or that it gave no usable answer."""
 
     asked: str
     event: GatewayEvent
     snapshot: PaymentSnapshot | None
     duration_ms: int
     status: int | None = ANSWERED
-    """ANSWERED, REFUSED, or None: no answer came, or none that could be used."""
+    """ANSWERED or REFUSED; None if no answer came, or none that could be used."""
 
     @property
     def is_heard(self) -> bool:
-        """Whether the gateway said anything."""
+        """Whether the gateway gave a usable answer."""
         return self.status is not None
 
 
 def ask_gateway(
     runtime: Runtime, attempt: Attempt, clock: Callable[[], datetime], question: Question = Question.CHARGE
 ) -> GatewayAnswer:
-    """Ask within the deadline; never raises what a gateway may do, but AttemptTooOld for what must not be asked.
+    """Ask the gateway within the deadline and return its answer. Refusals and outages are answers too, never raised.
 
-    No answer is news too: the payment is being processed, and the watchdog will ask. A refusal of the charge as such
-    (an unknown token) is a failed attempt; a refused look says nothing.
+    Without an answer the payment counts as being processed, and the watchdog will ask again. If the gateway refuses the
+    charge itself (such as an unknown token), the attempt has failed. If it refuses only a look-up, that says nothing
+    about the attempt. Raises AttemptTooOld for a question that must not be asked any more.
     """
     begun = time.monotonic()
     snapshot: PaymentSnapshot | None = None
@@ -148,7 +150,7 @@ def ask_gateway(
 
 
 def _put(gateway: Gateway, attempt: Attempt, question: Question, now: datetime) -> PaymentSnapshot | None:
-    """The call that the question takes; ``None``: the gateway surely never heard of the attempt."""
+    """Make the call that answers the question. Return ``None`` if the gateway certainly never received the attempt."""
     if question is Question.CHARGE:
         return gateway.authorize(attempt.request(), deadline_seconds=GATEWAY_DEADLINE_SECONDS)
     begun = time.monotonic()
@@ -159,17 +161,21 @@ def _put(gateway: Gateway, attempt: Attempt, question: Question, now: datetime) 
     left_seconds = GATEWAY_DEADLINE_SECONDS - (time.monotonic() - begun)
     if found is None or question is Question.LOOK_UP or found.outcome not in UNDECIDED or left_seconds <= 0:
         return found
-    # A key of its own each time: under an old one a gateway may repeat an old refusal. Cancelling twice does no harm.
+    # Each cancellation has a new idempotency key: under an old one the gateway may repeat an old refusal. Cancelling
+    # twice does no harm.
     key = f"cancel-{attempt.payment_id}-{now.timestamp():.0f}"
     try:
         return gateway.cancel(found.gateway_transaction_id, idempotency_key=key, deadline_seconds=left_seconds)
     except (Rejected, Transient):
-        # What was found is worth more than what was not achieved: the next look ends it.
+        # The snapshot is still worth recording although the cancellation failed; the next try cancels the attempt.
         return found
 
 
 def find_attempt(gateway: Gateway, attempt: Attempt, now: datetime) -> PaymentSnapshot | None:
-    """``Gateway.find``, while that is safe. Raises AttemptTooOld once the gateway may have forgotten the attempt."""
+    """Call ``Gateway.find`` while that is safe.
+
+    Raises AttemptTooOld once the gateway may have forgotten the attempt.
+    """
     if (now - attempt.begun_at).total_seconds() > gateway.repeatable_seconds:
         raise AttemptTooOld(
             f"nothing is known of attempt {attempt.idempotency_key}, and it is too old to be repeated: "
@@ -179,7 +185,7 @@ def find_attempt(gateway: Gateway, attempt: Attempt, now: datetime) -> PaymentSn
 
 
 def _ends(refusal: Rejected, attempt: Attempt, question: Question) -> bool:
-    """Whether the refusal says that the attempt came to nothing: it is one of the charge itself, made now or before."""
+    """Return whether the refusal ends the attempt: it refuses the charge itself, whether made now or before."""
     if question is Question.CHARGE:
         return True
     about_attempt = not isinstance(refusal, GatewayRefused) or refusal.is_about_attempt
@@ -188,21 +194,21 @@ def _ends(refusal: Rejected, attempt: Attempt, question: Question) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What an answer led to: the order's view, and whether money is owed back now."""
+    """The result of an answer: the order's view, and whether money is now owed back."""
 
     view: Mapping[str, Any]
     owes_money: bool
 
     @classmethod
     def of(cls, view: Mapping[str, Any], settlement: Settlement) -> Self:
-        """With whether the settlement left something to be carried out at a gateway."""
+        """Return the view, and whether the settlement left something to be carried out at a gateway."""
         return cls(view, bool(settlement.return_money_of or settlement.operations))
 
 
 def record(
     runtime: Runtime, attempt: Attempt, answer: GatewayAnswer, clock: Callable[[], datetime], actor: str
 ) -> Recorded:
-    """``record_answer`` in a transaction of its own."""
+    """Call ``record_answer`` in a transaction of its own."""
 
     def work(transaction: Transaction) -> Recorded:
         return record_answer(transaction, attempt, answer)
@@ -238,9 +244,12 @@ def record_answer(transaction: Transaction, attempt: Attempt, answer: GatewayAns
 def _said_again(
     transaction: Transaction, attempt: Attempt, payment: LockedPayment, event: GatewayEvent
 ) -> tuple[GatewayEvent, UUID | None]:
-    """An answer as it was given before: nothing new, and dated as it was then; or, if it changes what is known (the
-    authorization was renewed, a capture stands after all), news that is stored under an id of its own. Either way the
-    stored events alone make the payment."""
+    """Return an event that was stored before, as it is to be settled, with its new id if it was stored again.
+
+    If it changes nothing that is known, it keeps the date it was stored with, and there is no new id. If it changes
+    something (the authorization was renewed, or a capture stands after all), it is stored again under an id of its own.
+    Either way the payment's state follows from the stored events alone.
+    """
     known = joined = payment.facts
     with suppress(InvalidInput):
         joined = join(known, tidings_of(event, None).news)
@@ -252,7 +261,7 @@ def _said_again(
 
 
 def attempt_of(organization_id: UUID, order: LockedOrder, payment: LockedPayment) -> Attempt:
-    """An attempt read back, to be finished by somebody else than who began it."""
+    """Return an attempt as stored, to be finished by another process than the one that began it."""
     return Attempt(
         organization_id=organization_id,
         order_id=order.id,
@@ -276,7 +285,7 @@ def attempt_of(organization_id: UUID, order: LockedOrder, payment: LockedPayment
 
 
 def _own_event(attempt: Attempt, event_type: EventType, now: datetime, code: str, message: str) -> GatewayEvent:
-    """News that we tell ourselves; its id is new each time, for each silence is one of its own."""
+    """Return an event that no gateway sent. Its id is new each time, because each such answer is its own event."""
     return GatewayEvent(
         gateway_event_id=f"ours:{uuid7(now)}",
         gateway_event_type="answer",

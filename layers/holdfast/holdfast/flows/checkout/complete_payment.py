@@ -1,9 +1,9 @@
-"""Go on with a payment that waited for its shopper: at their bank, or at PayPal.
+"""Continue a payment that waited for its shopper: at their bank, or at PayPal.
 
-Where the gateway has to be told what the shopper brought back (Adyen) it is told; else it is asked, and PayPal's order
-that was approved is taken by that. Either is safe to repeat and to do at once: the gateway knows the same completion by
-its key, and what it answers goes down the road of every other answer. A shopper who never comes back loses nothing:
-webhooks and the watchdog end there as well.
+A gateway that needs the details the shopper brought back (Adyen) is sent them. Any other gateway is asked for the
+payment's state; asking PayPal for an order that was approved also takes its money. Both can be repeated and run
+concurrently: the gateway recognizes the same completion by its idempotency key, and its answer is processed like any
+other. A shopper who never comes back loses nothing, because webhooks and the watchdog reach the same result.
 """
 
 import time
@@ -40,7 +40,7 @@ _WAITING: Final = frozenset({OrderStatus.PENDING_PAYMENT, OrderStatus.PAYMENT_PR
 
 @dataclass(frozen=True, slots=True)
 class CompletePayment:
-    """A shopper came back; ``details`` is what their client brought along."""
+    """The request of a shopper who came back; ``details`` is what their client brought along."""
 
     caller: Caller
     reference: str
@@ -51,10 +51,11 @@ class CompletePayment:
 def complete_payment(
     runtime: Runtime, command: CompletePayment, clock: Callable[[], datetime], render: Render
 ) -> Answer:
-    """Finish the attempt and answer with the order as it is then. One that is decided already is answered as it is.
+    """Finish the attempt and answer with the order as it is afterwards.
 
-    Raises NotFound, Conflict (the order waits for this payment no more), GatewayRefused (the details are no good: the
-    payment still waits), AttemptTooOld, or Transient (the same request again goes on).
+    If the attempt is already decided, the answer is the order as it is. Raises NotFound, Conflict (the order no longer
+    waits for this payment), GatewayRefused (the details are not valid, and the payment still waits), AttemptTooOld, or
+    Transient (the same request can be repeated and continues).
     """
     caller, now = command.caller, clock()
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:

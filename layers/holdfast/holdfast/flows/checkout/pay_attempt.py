@@ -1,4 +1,4 @@
-"""Pay an attempt and answer the request that made it; or take over from a process that died on the way."""
+"""Pay an attempt and answer the request that made it, or take over from a process that died halfway."""
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -30,7 +30,7 @@ Render = Callable[[Mapping[str, Any], UUID], Answer]
 def pay_attempt(
     runtime: Runtime, attempt: Attempt, claim: Claim, actor: str, clock: Callable[[], datetime], render: Render
 ) -> Answer:
-    """Charge, then store outcome and answer in one transaction."""
+    """Charge, then store the outcome and the answer in one transaction."""
     return _store(runtime, attempt, ask_gateway(runtime, attempt, clock), claim, actor, clock, render)
 
 
@@ -66,14 +66,15 @@ def resume_attempt(
     *,
     first_attempt: bool,
 ) -> Answer | None:
-    """Take over a claim whose holder died and answer it. ``None``: somebody was faster, and has answered or will.
+    """Take over a claim whose holder died, and answer it.
 
-    The claim is for the order's first attempt, or for its latest. What became of the charge is looked up under its own
-    key; one that is too old for that is answered as it stands.
+    Return ``None`` if another process was faster and has answered or will answer. The claim is for the order's first
+    attempt, or with ``first_attempt=False`` for its latest. The outcome of the charge is looked up under its own
+    idempotency key. If the attempt is too old for that, the answer is the order as it stands.
     """
     now = clock()
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
-        # The order before the claim, as whoever stores an answer takes them.
+        # Lock the order before the claim, as storing an answer does, so that the two cannot deadlock.
         order = lock_order(transaction, resume.order_id)
         if not take_over(transaction, claim, now):
             return None

@@ -1,7 +1,7 @@
-"""Pay an order again after a decline, with another method, while its hold lives; or after it expired, with new holds.
+"""Pay an order again after a decline, with another method: under its live holds, or with new ones if they expired.
 
-One attempt is open at a time: an earlier one that still is gets cancelled at the gateway first, and if it turns out to
-have taken the money there is nothing left to pay.
+Only one attempt is open at a time. An earlier attempt that is still open is first cancelled at the gateway; if it turns
+out to have taken the money, there is nothing left to pay.
 """
 
 import time
@@ -48,7 +48,7 @@ _PAYABLE: Final = frozenset({OrderStatus.PENDING_PAYMENT, OrderStatus.PAYMENT_PR
 
 @dataclass(frozen=True, slots=True)
 class PayOrder:
-    """Another try at paying one order."""
+    """A request to try again to pay an order."""
 
     caller: Caller
     claim: Claim
@@ -60,15 +60,16 @@ class PayOrder:
 
     @property
     def means(self) -> PaymentMeans:
-        """What is paid with."""
+        """The means to pay with."""
         return PaymentMeans(self.gateway, self.token, self.save_method, self.payment_method_id)
 
 
 def pay_order(runtime: Runtime, command: PayOrder, clock: Callable[[], datetime], render: Render) -> Answer:
-    """Start a new attempt and ask for the money.
+    """Start a new attempt and charge it.
 
-    Raises NotFound, Conflict (paid already), TransitionRefused (cancelled and the like), OutOfStock (the hold had
-    expired and the goods are gone: the order is cancelled), IdempotencyKeyReused, RequestInProgress or Transient.
+    Raises NotFound, Conflict (already paid), TransitionRefused (cancelled or the like), OutOfStock (the hold had
+    expired and the goods are gone, so the order is now cancelled), IdempotencyKeyReused, RequestInProgress or
+    Transient.
     """
     command.means.check_caller(command.caller)
     _end_open_attempt(runtime, command, clock)
@@ -95,12 +96,12 @@ def pay_order(runtime: Runtime, command: PayOrder, clock: Callable[[], datetime]
 
 
 def _end_open_attempt(runtime: Runtime, command: PayOrder, clock: Callable[[], datetime]) -> None:
-    """Cancel an attempt that is still open at the gateway, unless this very request began it."""
+    """Cancel an attempt that is still open at the gateway, unless this same request began it."""
     caller, now = command.caller, clock()
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         order_id = order_id_of(transaction, caller, command.reference, Operation.PAY_ORDER)
         order = lock_order(transaction, order_id)
-        # Asked under the order's lock: a claim that is not there now has begun no attempt.
+        # This is read under the order's lock: without a claim now, this request cannot have begun the open attempt.
         if _earlier(transaction, command.claim) is not None:
             return
     payment = order.open_payment
@@ -131,7 +132,7 @@ def _earlier(transaction: Transaction, claim: Claim) -> object:
 
 
 def _begin(runtime: Runtime, command: PayOrder, now: datetime) -> Attempt | Earlier | OutOfStock:
-    """Commit the new attempt; or the order's end, when its hold had expired and the goods are gone."""
+    """Commit the new attempt, or cancel the order if its hold had expired and the goods are gone."""
     caller = command.caller
 
     def work(transaction: Transaction) -> Attempt | Earlier | OutOfStock:
@@ -236,7 +237,7 @@ def _insert(transaction: Transaction, attempt: Attempt, number: int) -> None:
 
 
 def _forget_claim(transaction: Transaction, claim: Claim) -> None:
-    """A refusal leaves no claim, even when it leaves a cancelled order: a later try is judged anew."""
+    """Delete the claim. Even a refusal that cancels the order leaves none, so that a later try is judged anew."""
     transaction.execute(
         """
         DELETE FROM orders.idempotency_keys

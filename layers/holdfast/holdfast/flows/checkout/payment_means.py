@@ -1,4 +1,4 @@
-"""What a shopper pays with: a token of a gateway's, perhaps to be kept, or a method that was kept before."""
+"""What a shopper pays with: a gateway's token, which may be saved as a method, or a method saved earlier."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from holdfast.values.ids import uuid7
 
 @dataclass(frozen=True, slots=True)
 class PaymentMeans:
-    """Either gateway and token, or the id of a kept method, which says by itself where it is good."""
+    """Either a gateway and its token, or the id of a saved method, which itself determines the gateway."""
 
     gateway: str | None = None
     token: str | None = None
@@ -24,7 +24,10 @@ class PaymentMeans:
     payment_method_id: UUID | None = None
 
     def check_caller(self, caller: Caller) -> None:
-        """Raises InvalidInput for a guest who wants to keep a method, or to pay with one that somebody kept."""
+        """Raise InvalidInput unless the caller may use these means.
+
+        Only registered customers may save a method, or pay with a saved one.
+        """
         if caller.kind is CallerKind.CUSTOMER:
             return
         if self.save_method:
@@ -35,7 +38,7 @@ class PaymentMeans:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The means as an attempt takes them."""
+    """The means with everything that an attempt needs to know about them."""
 
     gateway: str
     gateway_account_id: UUID
@@ -45,7 +48,7 @@ class Chosen:
     gateway_customer_id: str | None
     save_method: bool
     settings: Mapping[str, Any]
-    """The organization's."""
+    """The organization's settings."""
 
 
 def chosen_of(
@@ -54,7 +57,7 @@ def chosen_of(
     kept: Mapping[str, Any] | None,
     settings: Mapping[str, Any],
 ) -> Chosen:
-    """The means with the facts of them that ``checkout.facts`` has. Raises InvalidInput."""
+    """Combine the means with what ``checkout.facts`` knows about them. Raises InvalidInput."""
     if means.payment_method_id is not None and kept is None:
         raise _unknown()
     if account is None:
@@ -74,7 +77,7 @@ def chosen_of(
 
 
 def choose(transaction: Transaction, customer_id: UUID, means: PaymentMeans) -> Chosen:
-    """The means for an order that is there, of its customer. Raises InvalidInput."""
+    """Resolve the means for an existing order of this customer. Raises InvalidInput."""
     kept = transaction.row(
         """
         SELECT gateway_account_id, gateway, token, gateway_customer_id FROM tenancy.payment_methods
@@ -110,7 +113,10 @@ def choose(transaction: Transaction, customer_id: UUID, means: PaymentMeans) -> 
 def kept_method(
     payment: LockedPayment, status: PaymentStatus, saved: Mapping[str, Any] | None, now: datetime
 ) -> Mapping[str, Any] | None:
-    """The method to keep: of money that came, and with the shopper's consent to this very payment."""
+    """Return the method to save, or ``None``.
+
+    A method is saved only if its payment brought money and the shopper consented to it with this very payment.
+    """
     if saved is None or not payment.save_method or status not in MONEY_STATUSES:
         return None
     return {**saved, "id": str(uuid7(now))}

@@ -1,8 +1,8 @@
-"""A customer's kept payment methods: list them, choose the default, remove one.
+"""A customer's saved payment methods: list them, choose the default, remove one.
 
-A removal is committed first, and nothing is paid with the method from then on; its gateway is told after that, and
-told again by the watchdog until it has heard. Then the row keeps no more than a digest of the token, so that news of an
-earlier payment does not bring the method back; of a customer who was erased it goes.
+A removal is committed first; from then on nothing can be paid with the method. The gateway is told afterwards, and the
+watchdog tells it again until that succeeds or a person is called. Then the row keeps only a digest of the token, so
+that a late event of an earlier payment does not bring the method back. The row of an erased customer is deleted.
 """
 
 import logging
@@ -32,7 +32,7 @@ _logger = logging.getLogger(__name__)
 
 
 def list_payment_methods(runtime: Runtime, caller: Caller, now: datetime) -> Mapping[str, Any]:
-    """The caller's own, the default first, then the newest."""
+    """Return the caller's own methods: the default first, then the newest."""
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.LIST_PAYMENT_METHODS)
         rows = transaction.rows(
@@ -52,7 +52,7 @@ def list_payment_methods(runtime: Runtime, caller: Caller, now: datetime) -> Map
 
 
 def make_default(runtime: Runtime, caller: Caller, payment_method_id: UUID, now: datetime) -> Mapping[str, Any]:
-    """Make it the one that is offered first. Raises NotFound, also for one that is somebody else's."""
+    """Make a method the one that is offered first. Raises NotFound, also for another customer's method."""
 
     def work(transaction: Transaction) -> Mapping[str, Any]:
         require(transaction, caller, Operation.SET_DEFAULT_PAYMENT_METHOD)
@@ -87,7 +87,7 @@ def make_default(runtime: Runtime, caller: Caller, payment_method_id: UUID, now:
 def remove_payment_method(
     runtime: Runtime, caller: Caller, payment_method_id: UUID, clock: Callable[[], datetime]
 ) -> Mapping[str, Any]:
-    """Remove it here, then tell the gateway to forget it. Raises NotFound, also for one that is somebody else's."""
+    """Remove a method here, then tell its gateway to forget it. Raises NotFound, also for another customer's method."""
     now = clock()
 
     def work(transaction: Transaction) -> Mapping[str, Any]:
@@ -116,7 +116,7 @@ def remove_payment_method(
 def forget_methods(
     runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float] = lambda: math.inf
 ) -> int:
-    """Tell gateways about removed methods that they were not told of; answers how many were looked at."""
+    """Tell gateways to forget removed methods they were not told about yet. Return how many were looked at."""
     with runtime.database.transaction(None, now=clock(), actor=ACTOR) as transaction:
         rows = transaction.rows(
             """
@@ -136,7 +136,7 @@ def forget_methods(
 
 
 def _lock_methods_of(transaction: Transaction, caller: Caller, payment_method_id: UUID) -> UUID:
-    """Take the lock that ``checkout.keep_payment_method`` takes; whose method it is. Raises NotFound."""
+    """Take the lock that ``checkout.keep_payment_method`` takes, and return the customer's id. Raises NotFound."""
     customer_id: UUID | None = transaction.value(
         """
         SELECT c.id FROM tenancy.customers c
@@ -170,7 +170,7 @@ def _shown(row: Any) -> dict[str, Any]:
 def _tell_gateway(
     runtime: Runtime, organization_id: UUID, payment_method_id: UUID, clock: Callable[[], datetime]
 ) -> None:
-    """Claim the telling, committed before the gateway is asked, and note what came of it. Never raises."""
+    """Claim the method, commit, tell its gateway to forget it, and record that it has. Never raises."""
     try:
         with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
             method = _claim(transaction, payment_method_id)
@@ -191,9 +191,10 @@ def _tell_gateway(
 
 
 def _claim(transaction: Transaction, payment_method_id: UUID) -> Any:
-    """The method that is to be forgotten now, its next try put off; the last try is a person's to look after.
+    """Return the method that is to be forgotten now, if it is due, and schedule its next try. The last calls a person.
 
-    Somebody erased has no row for good: once that person has removed the method there, a daily try hears so.
+    The row of an erased customer must not stay for good, so its tries continue daily: once that person has removed the
+    method at the gateway, one of them succeeds.
     """
     method = transaction.row(
         """
@@ -222,7 +223,7 @@ def _claim(transaction: Transaction, payment_method_id: UUID) -> Any:
 
 
 def _forget(transaction: Transaction, payment_method_id: UUID) -> None:
-    """What a gateway has forgotten is forgotten here. One that was kept again meanwhile is left alone."""
+    """Forget here what a gateway has forgotten. A method that was saved again in the meantime is left alone."""
     known = {"organization_id": transaction.tenant, "id": payment_method_id}
     transaction.execute(
         """

@@ -1,7 +1,7 @@
-"""A shopper's checkout: claim the key, decide, write everything at once, then pay.
+"""A shopper's checkout: claim the idempotency key, decide, write everything at once, then pay.
 
-Placing is three round trips: begin, ``checkout.facts``, and ``checkout.place`` with its COMMIT. When the facts changed
-in between (somebody took the stock), they are read and decided on again, a bounded number of times.
+Placing takes three round trips: BEGIN, ``checkout.facts``, and ``checkout.place`` with its COMMIT. If the facts changed
+in between (somebody took the stock), they are read and decided on again, up to DECISIONS_MAX times.
 """
 
 import time
@@ -32,7 +32,7 @@ from holdfast.values.return_url import return_url_of
 
 OPERATION: Final = "checkout"
 DECISIONS_MAX: Final = 3
-"""How often facts are read and decided on before a checkout that keeps losing the race is turned away."""
+"""How often a checkout that keeps losing the race reads the facts and decides before it is turned away."""
 HOLD_SECONDS_DEFAULT: Final = 900
 FIRST_CHECK_SECONDS: Final = 60
 
@@ -50,27 +50,28 @@ class PlaceOrder:
     token: str | None
     notes: str | None = None
     language: str | None = None
-    """What the shopper is written in (BCP 47)."""
+    """The language of messages to the shopper (BCP 47)."""
     source: str = "api"
     save_method: bool = False
     payment_method_id: UUID | None = None
 
     @property
     def means(self) -> PaymentMeans:
-        """What is paid with."""
+        """The means to pay with."""
         return PaymentMeans(self.gateway, self.token, self.save_method, self.payment_method_id)
 
 
 @dataclass(frozen=True, slots=True)
 class Unlocated:
-    """Nobody here knows where the address is: the geocoder is asked once this transaction has ended."""
+    """The address's position is not known here. The geocoder is asked once this transaction has ended."""
 
 
 def place_order(runtime: Runtime, command: PlaceOrder, clock: Callable[[], datetime], render: Render) -> Answer:
-    """Place the order and ask for its money. The same key again gets the same answer.
+    """Place the order and charge it. A repetition under the same idempotency key gets the same answer.
 
     Raises InvalidInput, PriceChanged, OutOfStock, StockContended, CapacityExceeded, IdempotencyKeyReused,
-    RequestInProgress or Forbidden (nothing was written), or Transient (the same key finds out what happened).
+    RequestInProgress or Forbidden (nothing was written), or Transient (a repetition under the same key finds out what
+    happened).
     """
     require_kind(command.caller, Operation.PLACE_ORDER)
     command.means.check_caller(command.caller)
@@ -87,7 +88,7 @@ def place_order(runtime: Runtime, command: PlaceOrder, clock: Callable[[], datet
                 raise StockContended("others were faster, several times over; try again") from stale
             continue
         except ConnectionLost:
-            # Whether COMMIT happened is unknown: the claim will tell, by the order it is for.
+            # Whether the COMMIT happened is unknown. The claim will tell, because it names the order it is for.
             decisions += 1
             if decisions == DECISIONS_MAX:
                 raise
@@ -114,7 +115,7 @@ def place_order(runtime: Runtime, command: PlaceOrder, clock: Callable[[], datet
 def _try_to_place(
     runtime: Runtime, command: PlaceOrder, search: AddressSearch, now: datetime, tried: dict[UUID, Attempt]
 ) -> Attempt | Earlier | Unlocated:
-    """One decision on fresh facts. ``tried`` are the orders of this very request."""
+    """Read fresh facts, decide once, and place. ``tried`` holds the attempts of this request by their orders' ids."""
     caller = command.caller
 
     def work(transaction: Transaction) -> Attempt | Earlier | Unlocated:
@@ -131,7 +132,7 @@ def _try_to_place(
         _refuse_unless_active(caller, facts["customer"])
         location = search.known(facts["place"], now)
         if location is None:
-            # What is refused anyway asks nobody: decided once as if the address were found.
+            # Decide as if the address were found first: what is refused anyway need not ask the geocoder.
             plan_checkout(command.request, facts, search.provisional(), now)
             return Unlocated()
         plan = plan_checkout(command.request, facts, location, now)
@@ -153,14 +154,14 @@ def _try_to_place(
 def _of_earlier(
     earlier: Mapping[str, Any], command: PlaceOrder, now: datetime, tried: Mapping[UUID, Attempt]
 ) -> Attempt | Earlier:
-    """What the stored claim means; one for an order of this very request is a COMMIT whose answer was lost."""
+    """Return what the stored claim means. If its order is of this same request, the answer to a COMMIT was lost."""
     return tried.get(UUID(earlier["order_id"])) or read_earlier(earlier, command.claim, now)
 
 
 def _decided(
     command: PlaceOrder, facts: Mapping[str, Any], plan: CheckoutPlan, now: datetime, default_return_url: str
 ) -> tuple[Attempt, dict[str, Any]]:
-    """The decision as ``checkout.place`` takes it, and the attempt that is to be paid."""
+    """Return the attempt that is to be paid, and the decision as ``checkout.place`` takes it."""
     chosen = chosen_of(
         command.means, facts["gateway_account"], facts["payment_method"], facts["organization"]["settings"]
     )
@@ -212,7 +213,10 @@ def _decided(
 
 
 def _refuse_unless_active(caller: Caller, customer: Mapping[str, Any] | None) -> None:
-    """Raises Forbidden. An erased guest stays erased; a registered customer who was begins anew with the next order."""
+    """Raise Forbidden unless the customer is active or not known yet.
+
+    An erased guest stays erased. A registered customer who was erased starts anew with the next order.
+    """
     if customer is None or customer["status"] == "active":
         return
     if caller.kind is CallerKind.GUEST and customer["status"] == "deleted":
@@ -221,10 +225,10 @@ def _refuse_unless_active(caller: Caller, customer: Mapping[str, Any] | None) ->
 
 
 def _customer(command: PlaceOrder, facts: Mapping[str, Any], now: datetime) -> tuple[UUID, dict[str, Any] | None]:
-    """Whose order it is, and the row to make when the shopper is seen for the first time.
+    """Return the customer's id, and the row to create for a shopper who is seen for the first time.
 
-    The row has the address that the token vouches for, or none: whatever else the shopper wrote is where this order is
-    written to, and no more.
+    The row gets only the e-mail address that the token vouches for, if any. Another address that the shopper entered is
+    used for this order alone.
     """
     caller, known = command.caller, facts["customer"]
     if known is not None:

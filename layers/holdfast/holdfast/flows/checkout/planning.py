@@ -1,4 +1,4 @@
-"""From a request and the facts to a decided order: prices, tax, shipping, and which warehouse serves what."""
+"""Turn a request and the facts into a decided order: prices, tax, shipping, and which warehouse serves what."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ SPLIT_WAREHOUSES_DEFAULT: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class RequestedItem:
-    """What the shopper wants: a variant by SKU or id, a quantity, and perhaps the unit price the shopper was shown."""
+    """What the shopper wants: a variant by SKU or id, a quantity, and optionally the unit price that was shown."""
 
     quantity: int
     sku: str | None = None
@@ -40,7 +40,7 @@ class RequestedItem:
 
 @dataclass(frozen=True, slots=True)
 class CheckoutRequest:
-    """A checkout or a quote, as far as prices and stock go."""
+    """The part of a checkout or quote that prices and stock depend on."""
 
     items: tuple[RequestedItem, ...]
     shipping_address: Address
@@ -50,7 +50,7 @@ class CheckoutRequest:
 
 @dataclass(frozen=True, slots=True)
 class CheckoutPlan:
-    """What was decided: the lines as requested (one per variant), what they cost, where they leave from."""
+    """What was decided: the requested lines (one per variant), what they cost, and where they ship from."""
 
     lines: tuple[PricedLine, ...]
     variants: Mapping[UUID, Mapping[str, Any]]
@@ -68,7 +68,7 @@ def read_facts(
     claim: Claim | None = None,
     address: AddressKey | None = None,
 ) -> Mapping[str, Any]:
-    """Everything a checkout decides on, in one statement."""
+    """Read everything that a checkout decides on, in one statement."""
     facts: Mapping[str, Any] = transaction.value(
         "SELECT checkout.facts(:organization_id, :now, CAST(:skus AS text[]), CAST(:variant_ids AS uuid[]),"
         " :gateway, :auth_subject, :caller, :operation, :key, :country, :postal_code, :address_key,"
@@ -95,7 +95,7 @@ def read_facts(
 def plan_checkout(
     request: CheckoutRequest, facts: Mapping[str, Any], location: Location, now: datetime
 ) -> CheckoutPlan:
-    """Decide. Raises InvalidInput, PriceChanged, OutOfStock or CapacityExceeded."""
+    """Decide on a request. Raises Forbidden, InvalidInput, PriceChanged, OutOfStock or CapacityExceeded."""
     organization = facts["organization"]
     if organization is None or organization["status"] != "active":
         raise Forbidden("this shop is not taking orders")
@@ -123,7 +123,7 @@ def plan_checkout(
 
 
 def date_of_sale(settings: Mapping[str, Any], now: datetime) -> date:
-    """The date that a sale is taxed by: that of the shop's own wall clock, of UTC where the shop has none."""
+    """Return the date by which a sale is taxed: in the shop's own timezone, or in UTC where the shop has none."""
     return now.astimezone(zone_named(settings.get("timezone")) or UTC).date()
 
 
@@ -136,7 +136,7 @@ def allocate_lines(
     allow_capacity_overflow: bool,
     skus: Mapping[UUID, str],
 ) -> Plan:
-    """``inventory.allocation`` over the facts; an OutOfStock names the SKUs that the shopper knows."""
+    """Run ``inventory.allocation`` on the facts. An OutOfStock names the SKUs, which the shopper knows."""
     settings = facts["organization"]["settings"]
     try:
         return allocate(
@@ -163,7 +163,7 @@ def hold_document(
     performed_by: str,
     strict_capacity: bool,
 ) -> dict[str, Any]:
-    """A plan as ``checkout.hold`` takes it; ``item_ids`` maps a variant to its order item."""
+    """Return a plan as ``checkout.hold`` takes it. ``item_ids`` maps each variant to its order item."""
     shares = {share.warehouse_id: share for share in plan.per_warehouse}
     booked: set[UUID] = set()
     allocations = []
@@ -200,7 +200,10 @@ def hold_document(
 def _lines(
     items: Sequence[RequestedItem], variants: Sequence[Mapping[str, Any]]
 ) -> tuple[tuple[PricedLine, ...], dict[UUID, Mapping[str, Any]], list[tuple[str, int]]]:
-    """One line per variant (the same variant twice adds up), with what is wrong told for every item at once."""
+    """Return one line per variant, the variants' rows by id, and the unit prices that the client sent, by SKU.
+
+    Quantities of the same variant are added up. The InvalidInput that this raises reports every wrong item at once.
+    """
     by_sku = {row["sku"]: row for row in variants}
     by_id = {row["id"]: row for row in variants}
     quantities: dict[UUID, int] = {}

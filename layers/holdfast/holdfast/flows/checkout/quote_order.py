@@ -1,4 +1,4 @@
-"""What a checkout would cost and where it would ship from, with the reasons; nothing is written."""
+"""Quote what a checkout would cost and where it would ship from, with the reasons. Nothing is written."""
 
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from holdfast.values.caller import Caller
 
 
 def quote_order(runtime: Runtime, caller: Caller, request: CheckoutRequest, now: datetime) -> dict[str, Any]:
-    """Prices, tax, shipping, and the allocation with its reasons.
+    """Return prices, tax, shipping, and the allocation with its reasons.
 
     Raises InvalidInput, PriceChanged, OutOfStock, CapacityExceeded or Forbidden.
     """
@@ -22,7 +22,7 @@ def quote_order(runtime: Runtime, caller: Caller, request: CheckoutRequest, now:
         facts = read_facts(transaction, caller, request.items, address=search.wanted(now))
     location = search.known(facts["place"], now)
     if location is None:
-        plan_checkout(request, facts, search.provisional(), now)  # what is refused anyway asks nobody
+        plan_checkout(request, facts, search.provisional(), now)  # what is refused anyway need not ask the geocoder
         location = search.asked(now)
     plan = plan_checkout(request, facts, location, now)
     amounts, allocation = plan.amounts, plan.allocation

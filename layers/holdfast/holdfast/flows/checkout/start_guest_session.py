@@ -1,4 +1,4 @@
-"""A guest walks in: the shop's publishable key for a short-lived token of the guest's own."""
+"""Start a guest's session: exchange the shop's publishable key for a short-lived token of the guest's own."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +19,10 @@ class GuestSession:
 
 
 def start_guest_session(runtime: Runtime, publishable_key: str, now: datetime) -> GuestSession:
-    """Raises Unauthenticated for a key no active shop has, Transient when the issuer does not answer."""
+    """Issue a token for a new guest.
+
+    Raises Unauthenticated for a key that no active shop has, and Transient when the issuer does not answer.
+    """
     with runtime.database.transaction(None, now=now, actor="guest") as transaction:
         organization_id: UUID | None = transaction.value(
             "SELECT tenancy.organization_of_publishable_key(:key)", key=publishable_key
