@@ -1,7 +1,7 @@
-"""Copy old and settled orders into the archive, batch by batch: copied, indexed, checksummed and marked at once.
+"""Archive old and settled orders, batch by batch: copied, indexed, checksummed and marked in one transaction.
 
-Several runs may work at once, and each may end anywhere: a batch is one transaction. Its place in the chain is another,
-short one; a batch that was filled and not sealed is sealed by the next run.
+Several runs may work concurrently, and each may end anywhere, because a batch is one transaction. A second, short
+transaction gives the batch its place in the chain; a batch that was filled but not sealed is sealed by the next run.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ ACTOR: Final = "system:archival"
 
 @dataclass(frozen=True, slots=True)
 class Archived:
-    """What one run did; ``finished`` is false when the time ran out before the orders did."""
+    """What one run did. ``finished`` is false when the time ran out before the orders did."""
 
     orders: int
     batches: int
@@ -43,7 +43,7 @@ def archive_orders(
     *,
     batch_max_orders: int = BATCH_MAX_ORDERS,
 ) -> Archived:
-    """Archive whatever may be, organization by organization, while there is time."""
+    """Archive every order that may be archived, organization by organization, while there is time."""
     orders = batches = 0
     for organization_id, policy in organizations(runtime, clock(), ACTOR):
         seal_batches(runtime, organization_id, clock())
@@ -98,12 +98,12 @@ def _fill(
         )
         return _Filled(UUID(str(batch["id"])), len(order_ids), order_ids[-1])
 
-    # One snapshot: what is sealed and what is copied are of the same moment, though two statements read them.
+    # In one snapshot, what is sealed and what is copied are of the same moment although two statements read them.
     return runtime.database.transact(organization_id, work, now=now, actor=ACTOR, one_snapshot=True)
 
 
 def seal_batches(runtime: Runtime, organization_id: UUID, now: datetime) -> int:
-    """Give every filled batch of an organization its place in the chain; how many there were."""
+    """Give every filled batch of an organization its place in the chain. Return how many were sealed."""
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
         rows = transaction.rows(
             "SELECT id FROM archive.archive_batches WHERE organization_id = :o AND status = 'in_progress' ORDER BY id",

@@ -1,4 +1,4 @@
-"""An archived order's document, wherever it lies, proven before anybody reads it; an index that was wrong is mended."""
+"""Read an archived order's document, wherever it is stored, and prove it first. A wrong index entry is mended."""
 
 import time
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ from holdfast.values.errors import HoldfastError, NotFound
 from holdfast.values.ids import moment_of
 
 MOVES_MAX: Final = 3
-"""An order that is looked for moves to another tier at most so often meanwhile."""
+"""How often an order may move to another tier while it is being looked for."""
 
 _ENTRY: Final = """
     SELECT x.order_id, x.version, x.customer_id, x.location, x.batch_id, x.cold_path, x.cold_row_group,
@@ -41,7 +41,7 @@ _ENTRY: Final = """
      WHERE x.organization_id = :organization_id AND (x.order_id = :id OR x.order_number = :number)
        AND x.location <> 'restored'
 """
-# An order's number says when it was made, to the millisecond: the keys of that millisecond are looked through.
+# An order's number contains its creation time to the millisecond, so the ids of that millisecond are searched.
 _UNINDEXED: Final = """
     SELECT a.order_id, a.version, a.customer_id, 'archived' AS location, l.batch_id, NULL AS cold_path,
            NULL AS cold_row_group, l.checksum
@@ -71,7 +71,7 @@ _REPAIR: Final = """
 
 
 class AlteredDocument(HoldfastError):
-    """What lies in the archive is not what was sealed: it is shown to nobody, and people are called."""
+    """The archive holds something else than what was sealed. It is shown to nobody, and a person is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +89,10 @@ class Entry:
 
 
 def find_entry(transaction: Transaction, reference: str) -> Entry | None:
-    """The archived order of an id or a number. One that the index forgot is found by its key, and put back into the
-    index, on the record."""
+    """Return the archived order with this id or number.
+
+    An order that is missing from the index is found by its key and put back into the index, on record.
+    """
     order_id = uuid_or_none(reference)
     row = transaction.row(_ENTRY, organization_id=transaction.tenant, id=order_id, number=reference.upper())
     if row is not None:
@@ -133,9 +135,10 @@ def _entry(row: Mapping[str, Any]) -> Entry:
 
 
 def read_document(runtime: Runtime, organization_id: UUID, entry: Entry, now: datetime, actor: str) -> str:
-    """The document's text, proven. A location that is wrong is mended. Raises NotFound and AlteredDocument.
+    """Return the document's text, proven. A wrong location in the index is mended.
 
-    An order that moves to another tier meanwhile is looked for there; one that was brought back is not found.
+    An order that moves to another tier in the meantime is looked for there; one that was restored is not found. Raises
+    NotFound or AlteredDocument.
     """
     for _ in range(MOVES_MAX):
         text = _text_of(runtime, organization_id, entry, now, actor)
@@ -202,7 +205,7 @@ def _mend_location(transaction: Transaction, entry: Entry) -> None:
 def _complain(
     runtime: Runtime, organization_id: UUID, entry: Entry, kind: str, details: str, now: datetime, actor: str
 ) -> None:
-    """What a reader met stands open, marked, as if a look had found it; and people are called."""
+    """Open a discrepancy about what a reader met, mark it in the index as a verification would, and call a person."""
     finding = Finding(entry.order_id, kind, details, entry.version)
     with runtime.database.transaction(organization_id, now=now, actor=actor) as transaction:
         open_discrepancy(transaction, entry.batch_id, finding)
@@ -220,17 +223,22 @@ def _complain(
 def open_document(
     transaction: Transaction, runtime: Runtime, text: str
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """The document and its personal part in the clear (``None`` once its customer was erased). Raises BrokenSeal."""
+    """Return the document and its personal part in the clear (``None`` if its customer was erased).
+
+    Raises BrokenSeal.
+    """
     document = parse(text)
     return document, open_part(transaction, runtime.keyring, document)
 
 
 def view_archived(runtime: Runtime, organization_id: UUID, entry: Entry, now: datetime, actor: str) -> dict[str, Any]:
-    """An archived order as its owner sees an active one. Raises NotFound, and AlteredDocument also for an order that is
-    another customer's than the index says."""
+    """Return an archived order as its owner sees an active one.
+
+    Raises NotFound, or AlteredDocument, also for an order that belongs to another customer than the index says.
+    """
     text = read_document(runtime, organization_id, entry, now, actor)
     if UUID(parse(text)["order"]["customer_id"]) != entry.customer_id:
-        # The index said whose it is, and so who may see it.
+        # The index decided whose order it is, and so who may see it.
         _complain(runtime, organization_id, entry, "inconsistent", OTHER_CUSTOMER, now, actor)
         raise AlteredDocument(f"the archived order {entry.order_id} is another customer's than the index says")
     with runtime.database.transaction(organization_id, now=now, actor=actor) as transaction:
@@ -242,7 +250,7 @@ def view_archived(runtime: Runtime, organization_id: UUID, entry: Entry, now: da
 
 
 def uuid_or_none(text: str) -> UUID | None:
-    """The id that a reference is; ``None`` for one that is a number."""
+    """Return a reference as an id, or ``None`` if it is an order number."""
     try:
         return UUID(text)
     except ValueError:

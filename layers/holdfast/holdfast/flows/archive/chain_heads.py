@@ -1,6 +1,8 @@
-"""The heads of a chain that were put away where nobody writes over them: one for each day that it was proven whole,
-and one in the manifest of every file of cold storage. Whoever writes another chain into the database has these against
-them."""
+"""The heads of a chain that were put away in the bucket, where nobody can overwrite them.
+
+There is one for each day on which the whole chain was proven, and one in the manifest of every cold storage file. They
+contradict anybody who writes another chain into the database.
+"""
 
 import io
 import json
@@ -17,28 +19,28 @@ from holdfast.runtime import Runtime
 from holdfast.storage.bucket import BucketReader
 
 READERS: Final = 8
-"""So many manifests are read at a time."""
+"""How many manifests are read concurrently."""
 
 
 @dataclass(frozen=True, slots=True)
 class PutAway:
-    """What the bucket knows of a chain: the roots by their position, each with the object that says so."""
+    """What the bucket says about a chain: the roots by position, each with the key of the object that says so."""
 
     roots: Mapping[int, Sequence[tuple[str, str]]] = field(default_factory=dict)
     unreadable: Sequence[str] = ()
 
     def contradiction(self, position: int, root: bytes) -> str | None:
-        """The object that knows another root for this position."""
+        """Return the key of an object that has another root for this position, if there is one."""
         return next((key for said, key in self.roots.get(position, ()) if said != root.hex()), None)
 
     def beyond(self, position: int) -> tuple[int, str] | None:
-        """The first position past this one that was put away, and the object that says so."""
+        """Return the first position after this one that was put away, and the key of the object that says so."""
         after = min((known for known in self.roots if known > position), default=None)
         return None if after is None else (after, self.roots[after][0][1])
 
 
 def heads_put_away(runtime: Runtime, organization_id: UUID) -> PutAway:
-    """Read every head of an organization's chain that lies in the bucket. Raises Transient."""
+    """Read every head of an organization's chain that is in the bucket. Raises Transient."""
     reader = runtime.archive_reader
     roots: dict[int, list[tuple[str, str]]] = defaultdict(list)
     unreadable: list[str] = []
@@ -59,7 +61,7 @@ def heads_put_away(runtime: Runtime, organization_id: UUID) -> PutAway:
 
 
 def _heads_of(reader: BucketReader, key: str) -> list[tuple[int, str]] | None:
-    """The head that a manifest carries, if there was a chain already; ``None``: it says nothing that can be read."""
+    """Return the head in a manifest, if there was a chain already, or ``None`` for a manifest that cannot be read."""
     body = io.BytesIO()
     reader.copy_to(key, body)
     try:
@@ -70,7 +72,7 @@ def _heads_of(reader: BucketReader, key: str) -> list[tuple[int, str]] | None:
 
 
 def put_head_away(runtime: Runtime, organization_id: UUID, position: int, root: str, now: datetime) -> bool:
-    """Keep a head that was proven; whether it was not there yet."""
+    """Put a proven head away. Return whether it was not there yet."""
     head = {
         "head_schema": 1,
         "organization_id": str(organization_id),

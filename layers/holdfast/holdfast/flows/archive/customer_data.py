@@ -1,4 +1,4 @@
-"""A customer's data as a whole: handed out, over all tiers; or ended, over all tiers."""
+"""A customer's data as a whole: export it, or erase it, across all tiers."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -52,7 +52,7 @@ _REFUSALS: Final = {
 def export_customer(
     runtime: Runtime, caller: Caller, customer_id: UUID, *, before: UUID | None, limit: int, now: datetime
 ) -> dict[str, Any]:
-    """A page of everything about a customer: the profile, and orders from every tier, newest first.
+    """Return a page of everything about a customer: the profile, and orders from every tier, newest first.
 
     Raises Forbidden or NotFound.
     """
@@ -98,9 +98,9 @@ def _archived_view(runtime: Runtime, caller: Caller, order_id: UUID, now: dateti
 def erase_customer(
     runtime: Runtime, caller: Caller, customer_id: UUID, *, reason: str, now: datetime
 ) -> dict[str, Any]:
-    """End what is known of a customer, in every tier; the tombstone. Asking again answers the same one.
+    """Erase a customer's data in every tier and return the tombstone. A repetition returns the same tombstone.
 
-    Raises Forbidden, NotFound, and Conflict while an order is under way or under a legal hold.
+    Raises Forbidden or NotFound, or Conflict while an order is under way or under a legal hold.
     """
 
     def work(transaction: Transaction) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Look at archived orders and put on record what is wrong with them: marked, counted, open until it is no longer so."""
+"""Examine archived orders and record what is wrong with them: marked, counted, and open until it is no longer so."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,9 +20,9 @@ TWICE: Final = "the order is both active and archived"
 OTHER_SOURCE: Final = "the active rows are not what was archived"
 NO_BATCH: Final = "there is an archived document that no batch knows"
 NO_LEAF: Final = "the index names an order that its batch does not know"
-"""What ``archive.examine`` says of an order, word by word."""
+"""The findings of ``archive.examine`` about an order, word for word."""
 OTHER_CUSTOMER: Final = "the index names another customer than the document"
-"""What a reader says, who would show it to somebody else."""
+"""The finding of a reader who would otherwise show the order to another customer."""
 
 CHECKSUM_FAILURES: Final = frozenset({ALTERED, OTHER_CHECKSUM})
 EXAMPLES_MAX: Final = 20
@@ -30,7 +30,7 @@ EXAMPLES_MAX: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something wrong with one order; ``version``: which time it was archived."""
+    """Something that is wrong with one order. ``version`` counts how often the order has been archived."""
 
     order_id: UUID
     kind: str
@@ -39,13 +39,13 @@ class Finding:
 
     @property
     def words(self) -> str:
-        """As it is put on record: the same trouble of two versions of an order is two discrepancies."""
+        """The text that goes on record. The same problem in two versions of an order is two discrepancies."""
         return self.details if self.version == 1 else f"{self.details} (version {self.version})"
 
 
 @dataclass(slots=True)
 class Tally:
-    """What a look came to."""
+    """The result of a look at archived orders."""
 
     checked: int = 0
     resolved: int = 0
@@ -53,34 +53,34 @@ class Tally:
 
     @property
     def checksum_failures(self) -> int:
-        """How many of the findings are checksums that do not agree."""
+        """The number of findings that are about checksums that do not agree."""
         return sum(finding.details in CHECKSUM_FAILURES for finding in self.findings)
 
     @property
     def orders_found(self) -> int:
-        """How many orders something is wrong with."""
+        """The number of orders with at least one finding."""
         return len({finding.order_id for finding in self.findings})
 
     def add(self, other: "Tally") -> None:
-        """Count another look in."""
+        """Add the result of another look."""
         self.checked += other.checked
         self.resolved += other.resolved
         self.findings.extend(other.findings)
 
     def examples(self) -> list[dict[str, Any]]:
-        """The first findings, as they are put on record."""
+        """Return the first findings, as they go on record."""
         return [{"order_id": str(f.order_id), "kind": f.kind, "details": f.words} for f in self.findings[:EXAMPLES_MAX]]
 
 
 def examine(
     transaction: Transaction, keyring: Keyring, batch_id: UUID, order_ids: Sequence[str], *, against_source: bool
 ) -> Tally:
-    """Hold orders of a batch against what was sealed; with ``against_source`` also against their active rows.
+    """Check orders of a batch against what was sealed; with ``against_source`` also against their active rows.
 
-    ``order_ids`` are written as PostgreSQL writes them, each once.
+    ``order_ids`` are written as PostgreSQL writes them, without duplicates.
 
-    What is wrong is marked in the index and stands open as a discrepancy. What stood open of this batch is resolved, on
-    the record, by whoever acts: if this look could see it, and it is no longer so.
+    Every finding is marked in the index and opens a discrepancy. An open discrepancy of this batch is resolved, on
+    record and in the name of the transaction's actor, if this look could have seen it and it is no longer so.
     """
     array = as_array(order_ids)
     sealed: list[str | None] = [None] * len(order_ids)
@@ -109,7 +109,7 @@ def examine(
 
 
 def mark(transaction: Transaction, order_ids: str) -> None:
-    """The index says of each order what stands open about it, whoever found it, the worst first."""
+    """Mark each order in the index with the worst discrepancy that is open about it, whoever found it."""
     transaction.execute(
         """
         UPDATE archive.archive_index x
@@ -126,8 +126,10 @@ def mark(transaction: Transaction, order_ids: str) -> None:
 
 
 def settle(transaction: Transaction, batch_id: UUID, order_ids: str, findings: Sequence[Finding]) -> int:
-    """Resolve what stood open of these orders in this batch, could be seen by a look at them, and was not found
-    again."""
+    """Resolve open discrepancies of these orders in this batch, and return how many.
+
+    A discrepancy is resolved if a look at the orders could have found it again and did not.
+    """
     standing = transaction.rows(
         """
         SELECT d.id, d.order_id, d.kind, d.details, x.order_id IS NOT NULL AS is_indexed,
@@ -171,13 +173,15 @@ _COULD_SEE: Final[Mapping[str, Callable[[Any], bool]]] = {
     OTHER_INDEX: lambda row: row.is_indexed and (row.is_copied or not row.is_latest),
     OTHER_COLUMNS: lambda row: row.is_sound,
     OTHER_CUSTOMER: lambda row: row.is_sound,
-    # An earlier version need not be what the active rows are now, nor the last one once it was brought back.
+    # An earlier version need not match the present active rows; nor need the latest, once the order was restored.
     OTHER_SOURCE: lambda row: (
         row.is_indexed and (not row.is_latest or row.is_back or (row.is_sound and row.has_source))
     ),
 }
-"""Whether a look at the rows of an order could have found a thing again. What lies in a file it did not read; what it
-did not find of rows that are gone says nothing."""
+"""For each finding, whether a look at the order's rows could have found it again.
+
+Such a look does not read files, and finding nothing wrong with rows that are gone proves nothing.
+"""
 
 
 def _could_see(row: Any) -> bool:
@@ -186,7 +190,7 @@ def _could_see(row: Any) -> bool:
 
 
 def resolve(transaction: Transaction, discrepancy_ids: Sequence[UUID], resolution: str) -> None:
-    """Close discrepancies, on the record."""
+    """Resolve discrepancies, on record."""
     transaction.execute(
         """
         UPDATE archive.discrepancies d SET resolved_at = :now, resolved_by = :actor, resolution = :resolution
@@ -201,7 +205,7 @@ def resolve(transaction: Transaction, discrepancy_ids: Sequence[UUID], resolutio
 
 
 def open_discrepancy(transaction: Transaction, batch_id: UUID | None, finding: Finding) -> None:
-    """Put a finding on record; one that stands open already stays the one it is."""
+    """Open a discrepancy for a finding. If the same one is open already, it stays as it is."""
     transaction.execute(
         """
         INSERT INTO archive.discrepancies (organization_id, id, batch_id, order_id, kind, details, found_by, created_at)
@@ -230,7 +234,7 @@ def log_look(
     continues_after: UUID | None = None,
     details: dict[str, Any] | None = None,
 ) -> UUID:
-    """Put a look on record; its id."""
+    """Put a look on record and return its id."""
     look_id = uuid7(transaction.now)
     transaction.execute(
         """

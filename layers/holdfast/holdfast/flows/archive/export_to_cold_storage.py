@@ -1,7 +1,7 @@
-"""Move whole months of archived orders into cold storage: written, read back and proven before any row goes.
+"""Move whole months of archived orders into cold storage: written, read back and proven before any row is deleted.
 
-Every step may end anywhere. A file that was begun is in ``archive.cold_files`` before it is in the bucket, under a name
-of its own, and is never written over: the next run finds it there, proves it and goes on.
+A run may end at any step. A new file is recorded in ``archive.cold_files`` before it is written to the bucket, under a
+unique name, and is never overwritten; the next run finds it there, proves it and continues.
 """
 
 import json
@@ -44,7 +44,7 @@ _PAGE: Final = """
        AND x.location = 'archived'
      ORDER BY a.order_id, a.version LIMIT :limit
 """
-# What keeps a month here: orders that are still among the active ones, not verified, held, or found wrong.
+# A month stays here while it has orders that are still active, not verified, under legal hold, or found wrong.
 _UNREADY: Final = """
     SELECT count(*)
       FROM archive.archive_index x
@@ -60,7 +60,7 @@ _UNREADY: Final = """
 
 @dataclass(slots=True)
 class Exported:
-    """What one run moved, which months wait for something, and whether it came to an end."""
+    """What one run moved, how many months are waiting for something, and whether the run finished."""
 
     orders: int = 0
     files: int = 0
@@ -83,7 +83,7 @@ class ColdFile:
 def export_to_cold_storage(
     runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]
 ) -> Exported:
-    """Export every month that is old enough, file by file, then drop the months that lie in cold storage whole."""
+    """Export every month that is old enough, file by file, and drop each month that is whole in cold storage."""
     exported = Exported()
     for organization_id, policy in organizations(runtime, clock(), ACTOR):
         last = month_of(policy.cold_before(clock()))
@@ -98,7 +98,7 @@ def export_to_cold_storage(
 
 
 def month_bounds(month: date) -> tuple[UUID, UUID]:
-    """The smallest ids of the month and of the next."""
+    """Return the smallest possible ids of this month and of the next."""
     following = (month + timedelta(days=32)).replace(day=1)
     floors = [
         int(datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp() * 1000) << 80 for day in (month, following)
@@ -146,7 +146,7 @@ def _export_month(
 
 
 def _begin_file(runtime: Runtime, organization_id: UUID, month: date, now: datetime) -> ColdFile | None:
-    """The file of the month that was begun, or a new one; ``None`` while the month has nothing that may go."""
+    """Return the month's unfinished file, or a new one, or ``None`` while nothing of the month may be moved."""
 
     def work(transaction: Transaction) -> ColdFile | None:
         begun = transaction.row(
@@ -208,7 +208,7 @@ def _export_file(runtime: Runtime, organization_id: UUID, cold_file: ColdFile, c
 
 
 def _write(runtime: Runtime, organization_id: UUID, cold_file: ColdFile, path: Path, now: datetime) -> None:
-    """A page of rows at a time; all versions of an order come into the same file."""
+    """Write the month's orders a page at a time. All versions of an order go into the same file."""
     first, before = month_bounds(cold_file.month)
     writer = OrderFileWriter(path)
     after, orders = str(UUID(int=first.int - 1)), 0
@@ -220,7 +220,7 @@ def _write(runtime: Runtime, organization_id: UUID, cold_file: ColdFile, path: P
         if not rows:
             break
         if len(rows) == PAGE_ROWS and rows[0]["order_id"] != rows[-1]["order_id"]:
-            # The page may have cut the versions of its last order apart: it begins the next one.
+            # The page may have ended between two versions of its last order, so that order begins the next page.
             rows = [row for row in rows if row["order_id"] != rows[-1]["order_id"]]
         writer.add(rows)
         after, orders = rows[-1]["order_id"], orders + len(rows)
@@ -228,7 +228,10 @@ def _write(runtime: Runtime, organization_id: UUID, cold_file: ColdFile, path: P
 
 
 def _manifest(runtime: Runtime, organization_id: UUID, cold_file: ColdFile, contents: Contents, now: datetime) -> bytes:
-    """With the head of the chain in it: under Object Lock, nobody can write another chain up to there."""
+    """Return the manifest, with the head of the chain in it.
+
+    Because the manifest is under Object Lock, nobody can replace the chain up to that head unnoticed.
+    """
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
         head = transaction.row(
             "SELECT position, root FROM archive.chain_heads WHERE organization_id = :o", o=organization_id
@@ -256,7 +259,7 @@ def _enter(
     contents: Contents,
     clock: Callable[[], datetime],
 ) -> None:
-    """The index learns the places, some thousand orders at a time; the file counts as proven once it knows all."""
+    """Enter the orders' places into the index, a page at a time, and then mark the file as verified."""
     for begin in range(0, len(contents.places), INDEX_PAGE_ORDERS):
         page = contents.places[begin : begin + INDEX_PAGE_ORDERS]
         with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
@@ -296,7 +299,7 @@ def _enter(
 
 
 def _give_up(runtime: Runtime, organization_id: UUID, cold_file: ColdFile, error: UnprovenFile, now: datetime) -> None:
-    """The file is left where it is, for whoever looks into it; the next run writes another."""
+    """Mark the file as broken and call a person. The file stays for inspection, and the next run writes another."""
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
         transaction.execute(
             "UPDATE archive.cold_files SET state = 'broken' WHERE organization_id = :o AND id = :id",

@@ -1,5 +1,7 @@
-"""Find an order that left the active tables, though the index may have lost it: the chain knows which orders there
-are, and the files of its month which one has it."""
+"""Find an order that left the active tables, even if the index has lost it.
+
+The chain knows which orders exist, and one of the files of the order's month contains it.
+"""
 
 import time
 from datetime import datetime
@@ -17,8 +19,10 @@ from holdfast.runtime import Runtime
 from holdfast.values.ids import moment_of, order_number, uuid7_time
 
 FILES_MAX: Final = 10
-"""Of a month, so many are looked through, the newest first: a month has one, and one more for each time it was brought
-back and moved again."""
+"""How many files of a month are searched, newest first.
+
+A month has one file, and one more for each time it was restored and moved again.
+"""
 
 _LOST: Final = """
     SELECT l.order_id, l.version, l.batch_id, l.checksum FROM archive.batch_leaves l
@@ -35,9 +39,10 @@ _FILES: Final = """
 
 
 def find_archived(runtime: Runtime, organization_id: UUID, reference: str, now: datetime, actor: str) -> Entry | None:
-    """The archived order of an id or a number. One that the index forgot is found, and put back into it, on the record.
+    """Return the archived order with this id or number.
 
-    Raises Transient while cold storage does not answer.
+    An order that is missing from the index is found all the same and put back into the index, on record. Raises
+    Transient while cold storage does not answer.
     """
     with runtime.database.transaction(organization_id, now=now, actor=actor) as transaction:
         entry = find_entry(transaction, reference)
@@ -68,8 +73,10 @@ def find_archived(runtime: Runtime, organization_id: UUID, reference: str, now: 
 
 
 def _lost(transaction: Transaction, reference: str) -> tuple[UUID, int, UUID, bytes, list[str]] | None:
-    """An order that was sealed and that no entry of the index is about: its newest version, and the files to look
-    in."""
+    """Find an order that was sealed but has no index entry.
+
+    Return its id, its newest version, that version's batch and checksum, and the files to search.
+    """
     order_id = uuid_or_none(reference)
     span = (order_id, order_id) if order_id is not None else moment_of(reference.upper())
     if span is None:

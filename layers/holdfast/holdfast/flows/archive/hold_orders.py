@@ -1,4 +1,4 @@
-"""Legal holds: what somebody has to keep is neither archived, purged, exported nor erased until it is let go."""
+"""Legal holds: an order under hold is neither archived, purged, exported nor erased until the hold is released."""
 
 from datetime import datetime
 from typing import Any, Final
@@ -23,7 +23,7 @@ _OPEN_PAGE: Final = _HOLDS + " AND h.released_at IS NULL" + _PAGE
 _WHOLE_PAGE: Final = _HOLDS + _PAGE
 _OPEN_HOLD: Final = _HOLDS + " AND h.order_id = :order_id AND h.reason = :reason AND h.released_at IS NULL"
 _ONE_HOLD: Final = _HOLDS + " AND h.id = :id"
-# A new version of the row: an archival that has the order in its snapshot, and could not know of the hold, begins anew.
+# This writes a new version of the row, so that an archival whose snapshot has the order but not the hold starts anew.
 _ACTIVE_ORDER: Final = """
     UPDATE orders.orders o SET metadata = o.metadata
      WHERE o.organization_id = :organization_id AND (o.id = :id OR o.order_number = :number)
@@ -32,7 +32,7 @@ _ACTIVE_ORDER: Final = """
 
 
 def place_hold(runtime: Runtime, caller: Caller, reference: str, *, reason: str, now: datetime) -> dict[str, Any]:
-    """Hold an order, wherever it lives. The same reason again answers the hold that stands.
+    """Place a hold on an order, in whichever tier it is. The same reason again returns the existing hold.
 
     Raises Forbidden or NotFound.
     """
@@ -75,7 +75,7 @@ def _locked_order(transaction: Transaction, reference: str) -> tuple[UUID, UUID]
 
 
 def release_hold(runtime: Runtime, caller: Caller, hold_id: UUID, *, reason: str, now: datetime) -> dict[str, Any]:
-    """Let an order go. A hold that was released before stays as it is. Raises Forbidden or NotFound."""
+    """Release a hold. A hold that was released before stays as it is. Raises Forbidden or NotFound."""
 
     def work(transaction: Transaction) -> dict[str, Any]:
         require(transaction, caller, Operation.RELEASE_LEGAL_HOLD)
@@ -101,7 +101,7 @@ def release_hold(runtime: Runtime, caller: Caller, hold_id: UUID, *, reason: str
 def list_holds(
     runtime: Runtime, caller: Caller, *, only_open: bool, before: UUID | None, limit: int, now: datetime
 ) -> dict[str, Any]:
-    """A page of holds, newest first. Raises Forbidden."""
+    """Return a page of holds, newest first. Raises Forbidden."""
     limit = min(limit, PAGE_MAX_ROWS)
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.LIST_LEGAL_HOLDS)
@@ -112,7 +112,7 @@ def list_holds(
 
 
 def is_held(transaction: Transaction, customer_id: UUID) -> bool:
-    """Whether an order of the customer is held."""
+    """Return whether any order of the customer is under a hold."""
     return bool(
         transaction.value(
             """

@@ -1,6 +1,8 @@
-"""The index of orders in cold storage, held against a file that was just proven. A wrong place is mended, and an entry
-that is lost is made anew, on the record; what the index says otherwise than a document stands open, and nobody mends
-it."""
+"""Check the index of orders in cold storage against a file that was just proven.
+
+A wrong place is mended and a lost entry is created anew, on record. Where the index contradicts a document otherwise,
+a discrepancy is opened and nothing is mended.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -47,7 +49,7 @@ _KNOWN: Final = """
                                  AND l.version = u.version
       LEFT JOIN archive.archive_index x ON x.organization_id = l.organization_id AND x.order_id = l.order_id
 """
-# Where it is now: among the active orders, copied, or in the file alone.
+# The new entry's location: active again, copied in the archive, or only in the file.
 _ENTER: Final = """
     INSERT INTO archive.archive_index (organization_id, order_id, version, order_number, customer_id, status,
         payment_status, fulfillment_status, ordered_at, currency, total, refunded, location, cold_path, cold_row_group,
@@ -80,7 +82,8 @@ _MOVE: Final = """
 
 @dataclass(slots=True)
 class Held:
-    """What a file says of the index: what was mended, what is wrong, and how many discrepancies it closed."""
+    """The result of checking the index against a file: what was mended, what is wrong, and how many orders had a
+    discrepancy closed."""
 
     mended: list[Finding] = field(default_factory=list)
     wrong: list[Finding] = field(default_factory=list)
@@ -90,7 +93,7 @@ class Held:
 def enter(
     transaction: Transaction, order_id: UUID, version: int, said: Mapping[str, Any], path: str, row_group: int
 ) -> bool:
-    """Make the entry of an order anew, out of its document in cold storage, which is proven; whether there was none."""
+    """Create the entry of an order from its proven document in cold storage. Return whether there was none."""
     made = transaction.execute(
         _ENTER,
         organization_id=transaction.tenant,
@@ -113,7 +116,7 @@ def hold_index(
     said: Sequence[Mapping[str, Any]],
     held: Held,
 ) -> None:
-    """Hold the entries of a row group's orders against it."""
+    """Check the index entries of a row group's orders against it."""
     says = {(UUID(row["order_id"]), row["version"]): each for row, each in zip(rows, said, strict=True)}
     known = records(
         transaction.rows(
@@ -163,8 +166,10 @@ def _mend(
 
 
 def _is_lost(entry: Mapping[str, Any], path: str, row_group: int) -> bool:
-    """Whether the order is not where its entry says. A month that was moved twice lies in two files: both are right,
-    unless the order was looked for in vain."""
+    """Return whether the order is not where its entry says.
+
+    A month that was moved twice is in two files. Either is right, unless the order was looked for there in vain.
+    """
     if entry["index_version"] != entry["version"] or entry["is_copied"]:
         return False
     if entry["location"] != Location.COLD_STORAGE:
@@ -193,7 +198,10 @@ def _contradictions(entry: Mapping[str, Any], says: Mapping[tuple[UUID, int], Ma
 
 
 def _settle(transaction: Transaction, known: Sequence[Mapping[str, Any]], found: set[tuple[UUID, str]]) -> list[UUID]:
-    """The orders of which something was closed: the file was read, each document in it is the one that was sealed."""
+    """Resolve discrepancies that the file disproves, and return their orders.
+
+    The file was read, and each document in it is the one that was sealed.
+    """
     rows = transaction.rows(
         """
         SELECT d.id, d.order_id, d.batch_id, d.details FROM archive.discrepancies d
@@ -212,7 +220,7 @@ def _settle(transaction: Transaction, known: Sequence[Mapping[str, Any]], found:
         if plain == OTHER_CUSTOMER and any(order_id == row.order_id for order_id, _ in found):
             continue
         if plain in {ALTERED, GONE} and entry["is_copied"]:
-            continue  # said of the copy, which nobody read here
+            continue  # this is about the archived copy, which was not read here
         over.append(row)
     if over:
         resolve(transaction, [row.id for row in over], "its file was read again: it is no longer so")
@@ -222,7 +230,7 @@ def _settle(transaction: Transaction, known: Sequence[Mapping[str, Any]], found:
 def hold_missing(
     transaction: Transaction, path: str, month_ids: tuple[UUID, UUID], there: Sequence[UUID], held: Held
 ) -> None:
-    """Entries of a month's orders that name a file which does not have them."""
+    """Open a discrepancy for every index entry of the month that names this file although the file lacks the order."""
     rows = transaction.rows(
         """
         SELECT x.order_id, x.version, x.batch_id FROM archive.archive_index x

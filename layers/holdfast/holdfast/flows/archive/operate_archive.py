@@ -1,4 +1,4 @@
-"""What the operations team sees of the archive, and does to it."""
+"""What the operations team can see of the archive and do with it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -45,7 +45,7 @@ _ALL: Final = _DISCREPANCIES + " ORDER BY d.id DESC LIMIT :limit"
 def list_batches(
     runtime: Runtime, caller: Caller, *, status: BatchStatus | None, before: UUID | None, limit: int, now: datetime
 ) -> dict[str, Any]:
-    """A page of batches, newest first, each with what its last verification can promise. Raises Forbidden."""
+    """Return a page of batches, newest first, each with what its last verification can promise. Raises Forbidden."""
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.LIST_ARCHIVE_BATCHES)
         page = {"organization_id": transaction.tenant, "before": before, "limit": min(limit, PAGE_MAX_ROWS)}
@@ -60,7 +60,7 @@ def list_batches(
 def list_discrepancies(
     runtime: Runtime, caller: Caller, *, only_open: bool, before: UUID | None, limit: int, now: datetime
 ) -> dict[str, Any]:
-    """A page of what was found wrong, newest first. Raises Forbidden."""
+    """Return a page of discrepancies, newest first. Raises Forbidden."""
     limit = min(limit, PAGE_MAX_ROWS)
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.LIST_ARCHIVE_DISCREPANCIES)
@@ -73,7 +73,7 @@ def list_discrepancies(
 def reconcile_batch(
     runtime: Runtime, caller: Caller, batch_id: UUID, *, strategy: Strategy | None, now: datetime
 ) -> dict[str, Any]:
-    """Verify a batch now; the batch as it says of itself afterwards. Raises Forbidden, NotFound or Conflict."""
+    """Verify a batch now and return it as it is afterwards. Raises Forbidden, NotFound or Conflict."""
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.RECONCILE_ARCHIVE_BATCH)
         batch = _find_batch(transaction, batch_id)
@@ -87,7 +87,7 @@ def reconcile_batch(
 def prove_archive(
     runtime: Runtime, caller: Caller, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]
 ) -> dict[str, Any]:
-    """Prove the organization's whole chain; its first break, if there is one. Raises Forbidden."""
+    """Prove the organization's whole chain and report its first break, if there is one. Raises Forbidden."""
     with runtime.database.transaction(caller.organization_id, now=clock(), actor=caller.actor) as transaction:
         require(transaction, caller, Operation.PROVE_ARCHIVE)
     proof = prove_chain(runtime, caller.organization_id, clock, time_left_seconds, actor=caller.actor)
@@ -97,7 +97,7 @@ def prove_archive(
 def restore_archived_order(
     runtime: Runtime, caller: Caller, reference: str, *, reason: str, now: datetime
 ) -> dict[str, Any]:
-    """Bring an order back into the active tables; asking twice does it once. Raises Forbidden or NotFound."""
+    """Restore an order into the active tables. A repetition changes nothing. Raises Forbidden or NotFound."""
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.RESTORE_ARCHIVED_ORDER)
         back = _brought_back(transaction, reference)
@@ -111,7 +111,7 @@ def restore_archived_order(
 
 
 def _brought_back(transaction: Transaction, reference: str) -> UUID | None:
-    """The order, if it was in the archive and is among the active ones again."""
+    """Return the order's id if it was in the archive and is active again."""
     order_id: UUID | None = transaction.value(
         """
         SELECT x.order_id FROM archive.archive_index x
@@ -146,7 +146,7 @@ def _batch(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row as an answer has it: instants in ISO 8601, ids as text."""
+    """Return a row as it appears in an answer: instants in ISO 8601, ids as text."""
     return {
         name: value.isoformat() if isinstance(value, datetime) else str(value) if isinstance(value, UUID) else value
         for name, value in row.items()

@@ -1,4 +1,4 @@
-"""Whose archive is worked on, and by which figures."""
+"""The organizations whose archives are worked on, and their policies."""
 
 import logging
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ _logger = logging.getLogger(__name__)
 
 
 def organizations(runtime: Runtime, now: datetime, actor: str) -> Iterator[tuple[UUID, ArchivePolicy]]:
-    """Every organization with its policy. One whose settings make no sense is left out, and said to be."""
+    """Yield every organization with its policy. One whose settings make no sense is left out, which is logged."""
     with runtime.database.transaction(None, now=now, actor=actor) as transaction:
         rows = transaction.rows("SELECT o.id, o.settings FROM tenancy.organizations o ORDER BY o.id")
     for row in rows:
@@ -27,8 +27,11 @@ def organizations(runtime: Runtime, now: datetime, actor: str) -> Iterator[tuple
 def least_recently_looked_at(
     runtime: Runtime, now: datetime, actor: str, kind: ReconciliationType
 ) -> list[tuple[UUID, datetime | None]]:
-    """Every organization with when the last whole look of a kind at its archive ended, the oldest first; where none
-    did, with when the first was begun, or ``None``."""
+    """Return every organization with the time of its last complete look of this kind, in order of need.
+
+    An organization without a complete look has the time of its first one that was cut short, or ``None``. Those with
+    ``None`` come first, then the oldest times.
+    """
     found: list[tuple[UUID, datetime | None]] = []
     for organization_id, _ in organizations(runtime, now, actor):
         with runtime.database.transaction(organization_id, now=now, actor=actor) as transaction:

@@ -1,5 +1,7 @@
-"""Prove an organization's whole chain: every batch, its leaves, what it says of the batch before it, and what was put
-away of it where nobody can write it anew."""
+"""Prove an organization's whole chain: every batch, its leaves, and its link to the batch before it.
+
+The chain is also checked against the heads that were put away where nobody can overwrite them.
+"""
 
 import time
 from collections.abc import Callable
@@ -19,15 +21,15 @@ from holdfast.flows.operations.process_names import Process
 from holdfast.runtime import Runtime
 
 GENESIS: Final = bytes(32)
-"""The root before the first batch."""
+"""The previous root of the first batch."""
 PAGE_BATCHES: Final = 100
 LATE_AFTER: Final = timedelta(days=7)
-"""A chain that was not proven whole for longer is said to be late."""
+"""A chain that has not been proven whole for longer than this is reported as late."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChainProof:
-    """How far the chain was proven, and the first break: its position, its batch, and what is wrong with it."""
+    """How far the chain was proven, and its first break: the position, the batch, and what is wrong."""
 
     batches: int
     orders: int
@@ -52,8 +54,10 @@ class _Reached:
 
 
 def prove_chains(runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]) -> Verified:
-    """Prove the chain of every organization, the one first that was not proven the longest; a head that was proven is
-    put away. A chain that is too long for one run is gone on with by the next."""
+    """Prove the chain of every organization, beginning with the one whose last proof is the oldest.
+
+    A proven head is put away. If a chain is too long for one run, the next run continues it.
+    """
     verified = Verified()
     for organization_id, since in least_recently_looked_at(runtime, clock(), ACTOR, ReconciliationType.CHAIN):
         if time_left_seconds() <= 0:
@@ -85,9 +89,11 @@ def prove_chain(
     *,
     actor: str,
 ) -> ChainProof:
-    """Compute every root anew, up to the head, from where the last proof ended that had too little time, else from the
-    first batch. A break stands open as a discrepancy of its batch. Raises Transient while the bucket does not
-    answer."""
+    """Recompute every root up to the head.
+
+    The proof starts where the last one ended if that ran out of time, or else at the first batch. A break opens a
+    discrepancy of its batch. Raises Transient while the bucket does not answer.
+    """
     began = time.monotonic()
     put_away = heads_put_away(runtime, organization_id)
     with runtime.database.transaction(organization_id, now=clock(), actor=actor) as transaction:
@@ -98,7 +104,7 @@ def prove_chain(
             lambda transaction, start=reached: _prove_page(transaction, start, put_away, began),  # type: ignore[misc]
             now=clock(),
             actor=actor,
-            # The last page and the head are of the same moment: a batch that is sealed between them breaks nothing.
+            # The last page and the head are read in one snapshot: a batch sealed between them would look like a break.
             one_snapshot=True,
         )
         if isinstance(page, ChainProof):
@@ -111,8 +117,11 @@ def prove_chain(
 
 
 def _reached(transaction: Transaction) -> _Reached:
-    """Where the last proof ended, if it had too little time. What is kept of it is believed as far as a batch goes on
-    from it; the next proof from the first batch on does not need it."""
+    """Return where the last proof ended, if it ran out of time.
+
+    Its stored root is trusted only as far as the next batch continues from it. The next proof that starts at the first
+    batch does not depend on it.
+    """
     row = transaction.row(
         """
         SELECT r.is_complete, r.continues_after, r.details FROM archive.reconciliation_log r
@@ -127,7 +136,7 @@ def _reached(transaction: Transaction) -> _Reached:
 
 
 def _prove_page(transaction: Transaction, reached: _Reached, put_away: PutAway, began: float) -> _Reached | ChainProof:
-    """The next batches; the proof, once there are no more or one breaks the chain."""
+    """Prove the next page of batches. Return the proof once there are no more, or once one breaks the chain."""
     tenant = transaction.tenant
     page = transaction.rows(
         """
@@ -158,7 +167,10 @@ def _prove_page(transaction: Transaction, reached: _Reached, put_away: PutAway, 
 
 
 def _head(transaction: Transaction, reached: _Reached, put_away: PutAway) -> ChainProof:
-    """The head says how long the chain is, and so does what was put away: a tail that was cut off shows here."""
+    """Check the end of the chain against its head and the heads put away.
+
+    These say how long the chain is, so a tail that was cut off shows here.
+    """
     head = transaction.row(
         "SELECT position, root FROM archive.chain_heads WHERE organization_id = :o", o=transaction.tenant
     )
@@ -177,7 +189,10 @@ def _head(transaction: Transaction, reached: _Reached, put_away: PutAway) -> Cha
 
 
 def _contradicted(transaction: Transaction, put_away: PutAway) -> ChainProof | None:
-    """The first batch of the whole chain that was put away otherwise, wherever this proof began."""
+    """Return the break at the first batch whose root is not the one put away, wherever in the chain this proof began.
+
+    Return ``None`` if every root agrees.
+    """
     batches = transaction.rows(
         """
         SELECT b.id, b.root, b.chain_position, b.previous_root FROM archive.archive_batches b

@@ -1,5 +1,7 @@
-"""Prove cold storage again, long after: every file is what it was when its rows went, and the index knows its
-orders."""
+"""Prove cold storage again, long afterwards.
+
+Every file must be what it was when its rows were deleted, and the index must know its orders.
+"""
 
 import tempfile
 import time
@@ -27,9 +29,9 @@ ACTOR: Final = "system:cold_export"
 
 @dataclass(slots=True)
 class ColdProof:
-    """How many files were proven, which are not what they were, and what the index said otherwise than they do.
+    """How many files were proven, which are no longer what they were, and where the index contradicted them.
 
-    ``late_files``: how many were not proven in the whole of the last month.
+    ``late_files`` is the number of files whose last proof is older than the whole of the last month.
     """
 
     files: int
@@ -60,10 +62,11 @@ def prove_cold_storage(
     *,
     only_due: bool = False,
 ) -> ColdProof:
-    """Read every file of cold storage, oldest proof first, whoever's it is, and hold it against its digest, against the
-    chain, and the index against it. ``only_due``: those that were not proven in this month yet, or are broken.
+    """Check every file of cold storage against its digest and the chain, and the index against the file.
 
-    One that was broken and is again what it was (the bucket keeps versions) counts as proven again, on the record.
+    Files are read in order of their last proof, oldest first, across all organizations. ``only_due`` limits this to
+    files that were not proven in this month yet, or are broken. A file that was broken and is restored to what it was
+    (the bucket keeps versions) counts as proven again, on record.
     """
     proof = ColdProof(0, 0, [], finished=True)
     this_month = month_of(clock())
@@ -102,7 +105,10 @@ def _files(runtime: Runtime, organization_id: UUID, now: datetime) -> list[_File
 
 
 def _files_before(runtime: Runtime, organization_id: UUID, month: date, now: datetime) -> int:
-    """Files whose last proof is older than that month: it ended without one. What is broken is told otherwise."""
+    """Return how many files were last proven before that month, which therefore passed without a proof.
+
+    Broken files are not counted; they are reported in another way.
+    """
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
         found: int = transaction.value(
             """
@@ -117,7 +123,7 @@ def _files_before(runtime: Runtime, organization_id: UUID, month: date, now: dat
 
 
 def _prove(runtime: Runtime, file: _File, clock: Callable[[], datetime], proof: ColdProof) -> str | None:
-    """What is wrong with the file. With one that is right, the index is held against it."""
+    """Return what is wrong with the file, or ``None``. If the file is right, check the index against it."""
     began = time.monotonic()
     held = Held()
     organization_id = file.organization_id

@@ -1,5 +1,4 @@
-"""Read a file of cold storage and prove it: every order of it is what was sealed, and what the columns beside it
-say."""
+"""Read a file of cold storage and prove it: every order in it is what was sealed, and agrees with its columns."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,18 +23,18 @@ _SAID_BY: Final = {
     "refunded_minor": "refunded",
     **{name: name for name in ("order_number", "status", "payment_status", "fulfillment_status", "currency")},
 }
-"""The columns of a file, and what the document calls them."""
+"""Maps the columns of a file to the document's names for them."""
 RowGroupLook = Callable[[int, Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]], None]
-"""Gets a row group that was just proven: its number, its rows, and what their documents say of their orders."""
+"""Receives a row group that was just proven: its number, its rows, and what their documents say about the orders."""
 
 
 class UnprovenFile(HoldfastError):
-    """What came back from the bucket is not what the archive holds: nothing of it goes from here."""
+    """The file that came back from the bucket is not what the archive holds, so nothing of it may be deleted here."""
 
 
 @dataclass(slots=True)
 class Contents:
-    """What a file holds, counted while it is read back."""
+    """What a file contains, counted while it is read back."""
 
     orders: int
     row_groups: int
@@ -49,7 +48,7 @@ class Contents:
 def prove_file(
     runtime: Runtime, organization_id: UUID, path: Path, now: datetime, look: RowGroupLook | None = None
 ) -> Contents:
-    """Read a file and hold every order of it against what was sealed, and against the columns beside it.
+    """Read a file and check every order in it against what was sealed, and against the columns beside it.
 
     Raises UnprovenFile.
     """
@@ -81,7 +80,7 @@ def prove_file(
 
 
 def _sealed(runtime: Runtime, organization_id: UUID, rows: Sequence[Mapping[str, Any]], now: datetime) -> set[str]:
-    """Order, version and checksum of every leaf that the chain has of these orders."""
+    """Return order, version and checksum of every leaf that the chain has for these orders."""
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
         leaves: str | None = transaction.value(
             """
@@ -96,7 +95,7 @@ def _sealed(runtime: Runtime, organization_id: UUID, rows: Sequence[Mapping[str,
 
 
 def _check_columns(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What the documents say of their orders, which the columns say too."""
+    """Return what the documents say about their orders. Raises UnprovenFile where the columns say something else."""
     said = orders_said([row["document"] for row in rows])
     for row, says in zip(rows, said, strict=True):
         placed_after = datetime.fromisoformat(says["created_at"]) - _EPOCH

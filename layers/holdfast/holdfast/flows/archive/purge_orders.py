@@ -1,4 +1,4 @@
-"""Take verified orders out of the active tables once their grace has passed. The database holds the conditions too."""
+"""Delete verified orders from the active tables after their grace period. The database checks the conditions too."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ ACTOR: Final = "system:archival"
 
 @dataclass(frozen=True, slots=True)
 class Purged:
-    """What one run took out, and how many batches are due and held back by something that was found wrong."""
+    """What one run deleted, and how many batches are due but blocked because something was found wrong."""
 
     orders: int
     blocked_batches: int

@@ -1,4 +1,4 @@
-"""One order's document out of cold storage, for another function that has no pyarrow."""
+"""Read one order's document from cold storage, on behalf of another function that has no pyarrow."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,8 +9,10 @@ from holdfast.storage.cold_reader import OwnReader
 
 
 def read_cold_order(runtime: Runtime, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Where the index of the caller says it is: the text as it lies there, which the caller proves; ``None`` if it is
-    not there."""
+    """Read the document at the place that the caller's index names.
+
+    Return the text as it is stored, for the caller to prove, or ``None`` if it is not there.
+    """
     reader = OwnReader(runtime.archive_bucket)
     text = reader.read_document(
         str(wanted["path"]), int(wanted["row_group"]), UUID(wanted["order_id"]), int(wanted["version"])
@@ -19,7 +21,10 @@ def read_cold_order(runtime: Runtime, wanted: Mapping[str, Any]) -> dict[str, An
 
 
 def find_cold_order(runtime: Runtime, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Wherever it is in a file: its row group, and the text, which the caller proves; ``None`` if it is not there."""
+    """Find the document anywhere in a file.
+
+    Return its row group and the text, for the caller to prove, or ``None`` if it is not there.
+    """
     found = OwnReader(runtime.archive_bucket).find_document(
         str(wanted["path"]), UUID(wanted["order_id"]), int(wanted["version"])
     )

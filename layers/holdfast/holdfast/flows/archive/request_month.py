@@ -1,4 +1,4 @@
-"""Ask for a month to be brought back from cold storage, and see how far it came."""
+"""Request the restore of a month from cold storage, and follow its progress."""
 
 from datetime import date, datetime, timedelta
 from typing import Any, Final
@@ -31,9 +31,9 @@ _RUNNING: Final = _RESTORES + " AND r.month = :month AND r.state = 'running'"
 def request_month(
     runtime: Runtime, caller: Caller, month: date, *, reason: str, stays_days: int, now: datetime
 ) -> dict[str, Any]:
-    """Ask for a month; while it is under way, asking again answers how far it came.
+    """Request the restore of a month. While that is under way, a repetition returns its progress.
 
-    It is not exported again for ``stays_days``. Raises Forbidden, and NotFound for a month of which nothing lies in
+    The month is not exported again for ``stays_days``. Raises Forbidden, or NotFound for a month that has nothing in
     cold storage.
     """
 
@@ -70,7 +70,7 @@ def request_month(
 
 
 def list_months(runtime: Runtime, caller: Caller, *, before: UUID | None, limit: int, now: datetime) -> dict[str, Any]:
-    """A page of months that were asked for, newest first. Raises Forbidden."""
+    """Return a page of the restores that were requested, newest first. Raises Forbidden."""
     limit = min(limit, PAGE_MAX_ROWS)
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.LIST_RESTORED_MONTHS)
@@ -80,7 +80,7 @@ def list_months(runtime: Runtime, caller: Caller, *, before: UUID | None, limit:
 
 
 def stays(transaction: Transaction, month: date) -> bool:
-    """Whether somebody had the month brought back and still wants it here."""
+    """Return whether somebody requested the month and still wants it to stay here."""
     return bool(
         transaction.value(
             """

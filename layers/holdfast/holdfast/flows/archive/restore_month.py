@@ -1,7 +1,7 @@
-"""Bring a month back from cold storage: asked for by a person, done by the function of cold storage run by run.
+"""Restore a month from cold storage: requested by a person, done by the cold storage function over several runs.
 
-Every row group is a transaction that proves its documents, writes them and says how far the file came: a run may end
-anywhere, and the next goes on from there. What is there already is left as it is.
+Every row group is a transaction that proves its documents, writes them and records the progress in the file, so a run
+may end anywhere and the next continues from there. What is there already is left as it is.
 """
 
 import json
@@ -26,19 +26,19 @@ from holdfast.values.errors import NotFound
 
 ACTOR: Final = "system:cold_export"
 LEASE: Final = timedelta(minutes=20)
-"""Longer than a run may last: whoever finds an older one finds a run that died."""
+"""Longer than a run may last, so an expired lease belongs to a run that died."""
 
 DURATION_MAX_MS: Final = 2**31 - 1
-"""The record of looks holds 24 days; a month that took longer has taken that."""
+"""The column can hold at most 24 days; a longer restore is recorded with this duration."""
 
 
 class BrokenFile(Exception):
-    """A file is not what it was when the rows of its orders went."""
+    """A file is no longer what it was when the rows of its orders were deleted."""
 
 
 @dataclass(slots=True)
 class Restored:
-    """What one run brought back, and whether nothing is left to bring."""
+    """What one run restored, and whether nothing is left to restore."""
 
     orders: int = 0
     months: int = 0
@@ -62,7 +62,7 @@ class _File:
 
 
 def restore_months(runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]) -> Restored:
-    """Go on with every month that was asked for, while there is time."""
+    """Continue with every requested month, while there is time."""
     restored = Restored()
     for organization_id, _ in organizations(runtime, clock(), ACTOR):
         while (claimed := _claim(runtime, organization_id, clock())) is not None:
@@ -107,7 +107,7 @@ def _bring_month(
     time_left_seconds: Callable[[], float],
     restored: Restored,
 ) -> bool:
-    """Whether the month is whole again; if not, the lease is given back and the next run goes on."""
+    """Restore the month and return whether it is whole again. If not, the lease is released for the next run."""
     for file in _files(runtime, organization_id, claimed, clock()):
         done = claimed.row_groups if file.id == claimed.file_id else 0
         with tempfile.TemporaryDirectory(prefix="cold-") as folder:
@@ -123,10 +123,13 @@ def _bring_month(
 
 
 def _files(runtime: Runtime, organization_id: UUID, claimed: _Claimed, now: datetime) -> list[_File]:
-    """Every file that orders of the month went into, also one that is broken since: without it the month is not whole.
-    One that was never proven is left out; the rows of its orders never went."""
+    """Return every file that orders of the month were moved to.
+
+    This includes a file that has broken since, because the month is not whole without it. A file that was never proven
+    is left out, because the rows of its orders were never deleted.
+    """
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
-        # A run that died may be making the same partition at this moment: whoever comes second finds it made.
+        # A run that is presumed dead may be creating the same partition now; under the lock the second finds it there.
         transaction.execute("SELECT pg_advisory_xact_lock(hashtext('archive.month_restores'))")
         transaction.value("SELECT operations.make_partitions(:month, 0)", month=claimed.month)
         rows = transaction.rows(
@@ -163,7 +166,10 @@ def _bring_rows(
     rows: Sequence[dict[str, Any]],
     now: datetime,
 ) -> int:
-    """A row group. A run that was thought dead and goes on writes nothing twice and takes the place back nowhere."""
+    """Restore a row group and return how many orders were written.
+
+    A run that was presumed dead but continues writes nothing twice and never sets the progress back.
+    """
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
         written = int(
             transaction.value(

@@ -1,4 +1,4 @@
-"""Bring an archived order back into the active tables: asked for by a person, or by news about its payment."""
+"""Restore an archived order into the active tables, at a person's request or because of an event of its payment."""
 
 import logging
 import time
@@ -27,9 +27,9 @@ _logger = logging.getLogger(__name__)
 
 
 def restore_order(runtime: Runtime, organization_id: UUID, order_id: UUID, now: datetime, actor: str, why: str) -> bool:
-    """Bring an order back, its document proven and its history replayed; whether there was anything to do.
+    """Restore an order after its document was proven, replaying its history. Return whether there was anything to do.
 
-    The archive keeps its copy: archiving the order again adds a version. Raises NotFound for an order that is not
+    The archive keeps its copy, and archiving the order again adds a version. Raises NotFound for an order that is not
     in the archive.
     """
     entry = find_archived(runtime, organization_id, str(order_id), now, actor)
@@ -68,9 +68,9 @@ def _bring_back(transaction: Transaction, runtime: Runtime, entry: Entry, text: 
 def recall_for_event(
     runtime: Runtime, organization_id: UUID, claimed: Mapping[str, Any], now: datetime, actor: str
 ) -> Mapping[str, Any] | None:
-    """A claimed payment event with its order in the active tables, brought back for it if need be.
+    """Return a claimed payment event with its order in the active tables, restoring the order if necessary.
 
-    ``None``: the event was applied before its order was archived, and nothing is brought back for it.
+    Return ``None`` if the event was applied before its order was archived; then nothing is restored.
     """
     if claimed["order_id"] is not None and not claimed["is_archived"]:
         return claimed

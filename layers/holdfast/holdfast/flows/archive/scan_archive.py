@@ -1,4 +1,4 @@
-"""Look at the archive again, long after: some orders by chance every night, every order every month."""
+"""Check the archive again, long afterwards: a random sample of orders every night, every order every month."""
 
 import random
 import time
@@ -27,7 +27,7 @@ def spot_check(
     orders: int = SPOT_CHECK_ORDERS,
     chance: random.Random | None = None,
 ) -> Verified:
-    """Look at orders that chance chose, of every organization, by keys and without sorting anything."""
+    """Check a random sample of every organization's orders, chosen by keys and without sorting anything."""
     verified = Verified()
     dice = chance or random.Random()  # noqa: S311 -- chance, not a secret
     for organization_id, _ in organizations(runtime, clock(), ACTOR):
@@ -53,9 +53,11 @@ def spot_check(
 
 
 def _by_chance(transaction: Transaction, orders: int, dice: random.Random) -> list[tuple[UUID, UUID]]:
-    """A place in a batch is a batch of the chain and a number below a batch's most orders; where a batch has no such
-    order the throw counts for nothing, so that every order is as likely as any other. A small archive is looked at
-    whole."""
+    """Choose orders at random and return their ids with their batches' ids.
+
+    A throw picks a batch of the chain and a number below ``BATCH_MAX_ORDERS``. Where the batch has no order at that
+    number, the throw is discarded, so that every order is equally likely. A small archive is taken whole.
+    """
     everything = transaction.rows(
         "SELECT l.order_id, l.batch_id FROM archive.batch_leaves l WHERE l.organization_id = :o LIMIT :limit",
         o=transaction.tenant,
@@ -96,9 +98,11 @@ def full_scan(
     *,
     only_due: bool = False,
 ) -> Verified:
-    """Look at every order of every batch, batch by batch, the archive first that was not looked at whole the longest;
-    the next run goes on after the last batch of this one. ``only_due``: not at what was looked at whole in this
-    month."""
+    """Check every order of every batch, batch by batch, beginning with the archive whose last full scan is the oldest.
+
+    The next run continues after the last batch of this one. ``only_due`` skips archives that were scanned whole in this
+    month.
+    """
     verified = Verified()
     for organization_id, _ in least_recently_looked_at(runtime, clock(), ACTOR, ReconciliationType.FULL_SCAN):
         round_ = _round(runtime, organization_id, clock())
@@ -142,7 +146,7 @@ def _look_through(
 
 
 def count_open(runtime: Runtime, clock: Callable[[], datetime]) -> int:
-    """How many discrepancies stand open, of every organization and whoever found them: a look, a reader, a proof."""
+    """Return how many discrepancies are open in all organizations, whoever found them: a look, a reader or a proof."""
     found = 0
     for organization_id, _ in organizations(runtime, clock(), ACTOR):
         with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
@@ -182,8 +186,8 @@ def _next_batch(runtime: Runtime, organization_id: UUID, after: UUID, now: datet
 
 @dataclass(frozen=True, slots=True)
 class _Round:
-    """A look at a whole archive: the month it was begun for, where it goes on, whether this month's is over, and
-    whether a month ended without one."""
+    """A scan of a whole archive: the month it was begun for, the batch it continues after, whether this month's scan
+    is done, and whether a month ended without one."""
 
     month: date
     after: UUID
@@ -192,7 +196,7 @@ class _Round:
 
 
 def _round(runtime: Runtime, organization_id: UUID, now: datetime) -> _Round:
-    """The round that is under way; where none is, the one of this month."""
+    """Return the round that is under way, or else this month's."""
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
         row = transaction.row(
             """

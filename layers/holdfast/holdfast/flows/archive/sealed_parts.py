@@ -1,4 +1,4 @@
-"""The personal parts of orders, sealed with their customers' keys: for a copy, and to hold it against its source."""
+"""The personal parts of orders, sealed with their customers' keys: to archive a copy, or to check one."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -9,10 +9,10 @@ from holdfast.archive.sealing import Keyring
 from holdfast.database.transaction import Transaction
 
 ERASED: Final = ""
-"""What stands for the sealed part of a customer whose key is destroyed."""
+"""Takes the place of the sealed part of a customer whose key was destroyed."""
 
-# A thousand rows cost the driver more than what they say: they come as one text, a line for each order. No line holds
-# another: in the text of JSON a line break is written with a backslash.
+# For a thousand orders, rows would cost the driver more than their content, so they come as one text with a line per
+# order. No line contains a line break, because JSON text escapes it with a backslash.
 _PERSONAL: Final = """
     SELECT string_agg(
                p.order_id || ' ' || o.customer_id || ' ' || COALESCE(
@@ -25,9 +25,9 @@ _PERSONAL: Final = """
 
 
 def seal_parts(transaction: Transaction, keyring: Keyring, order_ids: Sequence[str]) -> list[str | None]:
-    """For each order its sealed part; ``None`` for one that is not in the active tables.
+    """Return the sealed part of each order, in the order of the ids; ``None`` for one not in the active tables.
 
-    A customer who has no key yet gets one. The order of the texts is that of the ids.
+    A customer who has no key yet gets one.
     """
     tenant = transaction.tenant
     text = transaction.value(_PERSONAL, organization_id=tenant, order_ids=as_array(order_ids))
@@ -52,7 +52,11 @@ def seal_parts(transaction: Transaction, keyring: Keyring, order_ids: Sequence[s
 
 
 def _keep(transaction: Transaction, made: dict[UUID, bytes]) -> None:
-    """Whoever made a key for the same customer meanwhile wins: in one snapshot that is a SerializationFailure."""
+    """Store new keys.
+
+    If another transaction has stored a key for the same customer in the meantime, that key stands. In a transaction
+    with one snapshot, the conflict raises SerializationFailure.
+    """
     transaction.execute(
         """
         INSERT INTO archive.customer_keys (organization_id, customer_id, wrapped_key, created_at)
@@ -68,7 +72,7 @@ def _keep(transaction: Transaction, made: dict[UUID, bytes]) -> None:
 
 
 def as_array(order_ids: Iterable[UUID | str]) -> str:
-    """Ids as the text of an array: written by joining them, where the driver would look at each character.
+    """Return ids as the text of an array. Joining them is cheaper than the driver, which looks at each character.
 
     In SQL: ``CAST(:order_ids AS uuid[])``.
     """
@@ -76,7 +80,7 @@ def as_array(order_ids: Iterable[UUID | str]) -> str:
 
 
 def as_parameter(sealed: Sequence[str | None]) -> str:
-    """Sealed parts as the text of an array; base64 has nothing that must be quoted, and no part reads NULL.
+    """Return sealed parts as the text of an array. Base64 needs no quoting, and no part reads "NULL".
 
     In SQL: ``CAST(:sealed AS text[])``.
     """
@@ -84,7 +88,7 @@ def as_parameter(sealed: Sequence[str | None]) -> str:
 
 
 def open_part(transaction: Transaction, keyring: Keyring, document: dict[str, Any]) -> dict[str, Any] | None:
-    """The personal part of a document; ``None`` once its customer was erased. Raises BrokenSeal."""
+    """Return the personal part of a document, or ``None`` if its customer was erased. Raises BrokenSeal."""
 
     order_id, customer_id = UUID(document["order"]["id"]), UUID(document["order"]["customer_id"])
     wrapped_key = transaction.value(

@@ -1,4 +1,4 @@
-"""Verify batches: what was archived is there as it was sealed, and as its source has it."""
+"""Verify batches: what was archived must be there as it was sealed, and agree with its source."""
 
 import json
 import logging
@@ -42,8 +42,11 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Verified:
-    """What one run looked at and found; ``finished`` is false when the time ran out first. ``late``: how many archives
-    are without the whole look that they should have had by now."""
+    """What one run checked and found.
+
+    ``finished`` is false when the time ran out first. ``late`` is the number of archives without the complete look that
+    they should have had by now.
+    """
 
     batches: int = 0
     failed_batches: int = 0
@@ -59,7 +62,7 @@ def verify_new_batches(
     *,
     chance: random.Random | None = None,
 ) -> Verified:
-    """Verify every sealed batch that nobody looked at yet, by its strategy; several runs share the batches."""
+    """Verify every sealed batch that has not been verified yet, by its strategy. Several runs share the batches."""
     verified = Verified()
     for organization_id, _ in organizations(runtime, clock(), ACTOR):
         for batch_id in batches_by_status(runtime, organization_id, BatchStatus.COMPLETED, clock(), ACTOR):
@@ -82,10 +85,10 @@ def verify_batch(
     only_new: bool = False,
     chance: random.Random | None = None,
 ) -> Tally:
-    """Verify one batch by its own strategy, or another one; what it says of itself afterwards is what was found.
+    """Verify one batch by its own strategy or the one given, and write the result to the batch.
 
-    With ``only_new`` a batch that another run looks at, or has looked at, is left to it. Raises LookupError for a batch
-    that does not exist.
+    With ``only_new``, a batch that another run is verifying or has verified is left to it. Raises LookupError for a
+    batch that does not exist.
     """
     began = time.monotonic()
 
@@ -136,8 +139,10 @@ class _Plan:
 
 
 def _plan(transaction: Transaction, batch_id: UUID, strategy: Strategy, chance: random.Random) -> _Plan:
-    """Which orders of the batch are looked at. An order that the index does not know counts as one of high value: it is
-    looked at whatever the strategy."""
+    """Choose which orders of the batch are checked.
+
+    An order that the index does not know counts as one of high value, so it is checked whatever the strategy.
+    """
     text: str | None = transaction.value(
         """
         SELECT string_agg(l.order_id || ' ' || COALESCE(x.tier, 'high_value') || ' '
@@ -167,7 +172,10 @@ def _plan(transaction: Transaction, batch_id: UUID, strategy: Strategy, chance: 
 
 
 def _conclude(transaction: Transaction, batch_id: UUID, plan: _Plan, tally: Tally, *, is_failed: bool) -> None:
-    """The statement is about the orders that chance chose among: those of high value are all looked at."""
+    """Write the result to the batch.
+
+    The detectable fraction is about the orders that the sample was drawn from; those of high value are all checked.
+    """
     left_to_chance = plan.population - plan.high_value
     sampled = len(plan.order_ids) - plan.high_value
     fraction = 1 / max(1, plan.population)
@@ -203,7 +211,7 @@ def _conclude(transaction: Transaction, batch_id: UUID, plan: _Plan, tally: Tall
 
 
 def report(transaction: Transaction, batch_id: UUID, tally: Tally, *, is_failed: bool) -> None:
-    """A process failure that names the first orders: what is wrong blocks the purge until a person looked."""
+    """Call a person with a process failure that names the first orders. What is wrong blocks the purge."""
     severity = "high" if is_failed else "medium"
     call_person(
         transaction,
@@ -223,8 +231,10 @@ def alert(
     *,
     what: str = "archived orders are not as they were sealed",
 ) -> None:
-    """Call people: more than one in a hundred is wrong, or the chain. The record stands already: a topic that fails
-    costs nothing."""
+    """Alert people that more than one order in a hundred is wrong, or that the chain is broken.
+
+    Never raises: the record is committed already, so a topic that fails loses nothing.
+    """
     try:
         runtime.alerts.publish(
             f"[holdfast] high: {what}",
@@ -243,7 +253,7 @@ def alert(
 def batches_by_status(
     runtime: Runtime, organization_id: UUID, status: BatchStatus, now: datetime, actor: str
 ) -> list[UUID]:
-    """The batches of an organization in a status, oldest first."""
+    """Return the batches of an organization in a status, oldest first."""
     with runtime.database.transaction(organization_id, now=now, actor=actor) as transaction:
         rows = transaction.rows(
             "SELECT id FROM archive.archive_batches WHERE organization_id = :o AND status = :status ORDER BY id",
