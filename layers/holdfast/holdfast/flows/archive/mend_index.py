@@ -82,8 +82,7 @@ _MOVE: Final = """
 
 @dataclass(slots=True)
 class Held:
-    """The result of checking the index against a file: what was mended, what is wrong, and how many orders had a
-    discrepancy closed."""
+    """What a file showed about the index: what was mended, what is wrong, and how many discrepancies were resolved."""
 
     mended: list[Finding] = field(default_factory=list)
     wrong: list[Finding] = field(default_factory=list)
@@ -198,7 +197,7 @@ def _contradictions(entry: Mapping[str, Any], says: Mapping[tuple[UUID, int], Ma
 
 
 def _settle(transaction: Transaction, known: Sequence[Mapping[str, Any]], found: set[tuple[UUID, str]]) -> list[UUID]:
-    """Resolve discrepancies that the file disproves, and return their orders.
+    """Resolve discrepancies that the file disproves, and return the order of each.
 
     The file was read, and each document in it is the one that was sealed.
     """

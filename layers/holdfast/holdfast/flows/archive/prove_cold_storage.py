@@ -31,7 +31,7 @@ ACTOR: Final = "system:cold_export"
 class ColdProof:
     """How many files were proven, which are no longer what they were, and where the index contradicted them.
 
-    ``late_files`` is the number of files whose last proof is older than the whole of the last month.
+    ``late_files`` is the number of files whose last proof dates from before the previous month.
     """
 
     files: int

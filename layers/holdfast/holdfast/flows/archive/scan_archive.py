@@ -186,8 +186,11 @@ def _next_batch(runtime: Runtime, organization_id: UUID, after: UUID, now: datet
 
 @dataclass(frozen=True, slots=True)
 class _Round:
-    """A scan of a whole archive: the month it was begun for, the batch it continues after, whether this month's scan
-    is done, and whether a month ended without one."""
+    """A scan of a whole archive.
+
+    It has the month it was begun for, the batch it continues after, whether this month's scan is over, and whether a
+    month ended without one.
+    """
 
     month: date
     after: UUID
