@@ -1,4 +1,4 @@
-"""A change that staff ask for under an Idempotency-Key: claim, change and answer are one transaction."""
+"""A change that staff request under an Idempotency-Key. Claim, change and answer are one transaction."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -18,9 +18,9 @@ Render = Callable[[Mapping[str, Any]], Answer]
 def change_once(
     runtime: Runtime, caller: Caller, claim: Claim, operation: Operation, now: datetime, change: Change, render: Render
 ) -> Answer:
-    """Make the change unless the key was used before; then its answer is given again.
+    """Make the change, or return the stored answer if the key was used before.
 
-    What the change refuses leaves no claim, so that a later try is judged anew. Raises Forbidden,
+    A change that is refused leaves no claim, so that a later try is judged anew. Raises Forbidden,
     IdempotencyKeyReused, RequestInProgress, and whatever the change raises.
     """
 

@@ -1,7 +1,8 @@
-"""One key, one effect, one answer: how a request that comes twice is recognized, waited for, answered or resumed.
+"""Idempotency keys: one key has one effect and one answer. A repeated request is recognized and waits, is answered, or
+resumes the first.
 
-The claim commits with what it claims for, ``in_progress`` and with a lease; the answer is stored when it is known. A
-refusal rolls its claim back with everything else, so that a later try is judged anew.
+A claim commits together with the change that it is for, ``in_progress`` and with a lease; the answer is stored once it
+is known. A refusal rolls its claim back with everything else, so that a later try is judged anew.
 """
 
 import hashlib
@@ -17,14 +18,14 @@ from holdfast.values.errors import IdempotencyKeyReused, RequestInProgress
 
 KEY_LIFETIME_SECONDS: Final = 24 * 3600
 LEASE_SECONDS: Final = 30
-"""Longer than a function lives: a claim in progress after it belongs to a process that died."""
+"""Longer than a function runs, so a claim that is still in progress after its lease belongs to a process that died."""
 WAIT_MAX_SECONDS: Final = 2.0
-"""How long a second request waits for the first one's answer."""
+"""How long a repeated request waits for the first one's answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the caller is told, byte for byte, now and at every repetition. ``status`` is the web's affair."""
+    """The response, byte for byte the same at every repetition. ``status`` is for the web layer to interpret."""
 
     status: int
     body: str
@@ -32,7 +33,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A caller's key for one operation, and the fingerprint of what it was used for."""
+    """A caller's idempotency key for one operation, and the fingerprint of the request it was used for."""
 
     caller: str
     operation: str
@@ -40,7 +41,7 @@ class Claim:
     fingerprint: str
 
     def document(self, now: datetime) -> dict[str, str]:
-        """As ``orders.claim_key`` takes it."""
+        """Return the claim as ``orders.claim_key`` takes it."""
         return {
             "caller": self.caller,
             "operation": self.operation,
@@ -52,14 +53,14 @@ class Claim:
 
 
 def fingerprint_of(request: Mapping[str, Any]) -> str:
-    """SHA-256 of the request as canonical JSON: the same meaning has the same fingerprint, whatever its spacing."""
+    """Return the SHA-256 of the request as canonical JSON, so that spacing and the order of keys make no difference."""
     canonical = json.dumps(request, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """The first request died between its claim and its answer: its order is there and wants to be finished."""
+    """The first request died between its claim and its answer. Its order exists and has to be finished."""
 
     order_id: UUID
 
@@ -70,13 +71,14 @@ class InUse:
 
 
 Earlier = Answer | Resume | InUse
-"""What an earlier use of a key means for whoever comes with it again."""
+"""What an earlier use of a key means for a request that repeats it."""
 
 
 def claim_key(transaction: Transaction, claim: Claim, order_id: UUID | None = None) -> Earlier | None:
-    """Claim the key for what this transaction does, about this order. ``None``: nobody had it, and it is ours.
+    """Claim the key for what this transaction does, about this order.
 
-    Raises IdempotencyKeyReused when the earlier request was another one.
+    Return ``None`` if the key was free and is now claimed, or else what its earlier use means. Raises
+    IdempotencyKeyReused if the earlier request was a different one.
     """
     earlier = transaction.value(
         "SELECT orders.claim_key(:organization_id, CAST(:claim AS jsonb), :order_id, :now)",
@@ -91,9 +93,9 @@ def claim_key(transaction: Transaction, claim: Claim, order_id: UUID | None = No
 
 
 def read_earlier(earlier: Mapping[str, Any], claim: Claim, now: datetime) -> Earlier:
-    """What the row of an earlier use of the key means.
+    """Return what the row of an earlier use of the key means.
 
-    Raises IdempotencyKeyReused when the earlier request was another one.
+    Raises IdempotencyKeyReused if the earlier request was a different one.
     """
     if earlier["fingerprint"] != claim.fingerprint:
         raise IdempotencyKeyReused("this Idempotency-Key was used before with another request")
@@ -105,7 +107,7 @@ def read_earlier(earlier: Mapping[str, Any], claim: Claim, now: datetime) -> Ear
 
 
 class Patience:
-    """Waits a bounded while for the first request, looking again with growing pauses. Raises RequestInProgress."""
+    """Waits for the first request, up to ``WAIT_MAX_SECONDS`` in all, with growing pauses between looks."""
 
     def __init__(self, pause: Callable[[float], None]) -> None:
         self._pause = pause
@@ -113,7 +115,7 @@ class Patience:
         self._next_seconds = 0.02
 
     def wait(self) -> None:
-        """Pause before looking again; raises when the patience is used up."""
+        """Pause before looking again. Raises RequestInProgress when the waiting time is used up."""
         if self._waited_seconds + self._next_seconds > WAIT_MAX_SECONDS:
             raise RequestInProgress(
                 "the first request with this Idempotency-Key is still running", retry_after_seconds=2
@@ -124,7 +126,7 @@ class Patience:
 
 
 def take_over(transaction: Transaction, claim: Claim, now: datetime) -> bool:
-    """Renew the lease of a claim whose holder died; ``False`` when somebody else was faster."""
+    """Renew the lease of a claim whose holder died. Return ``False`` if another request was faster."""
     taken = transaction.execute(
         """
         UPDATE orders.idempotency_keys SET lease_until = :lease_until
@@ -145,7 +147,7 @@ _STORE_ANSWER: Final = "SELECT orders.store_answer(:organization_id, :caller, :o
 
 
 def store_answer_and_commit(transaction: Transaction, claim: Claim, answer: Answer) -> None:
-    """Store the answer; COMMIT travels with it, so that the outcome and its answer are one."""
+    """Store the answer. COMMIT is sent in the same round trip, so that outcome and answer take effect together."""
     transaction.execute_and_commit(
         _STORE_ANSWER,
         organization_id=transaction.tenant,
