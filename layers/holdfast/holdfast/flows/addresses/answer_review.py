@@ -1,8 +1,8 @@
-"""A shopper follows the link in the mail: sees which address was not found, and corrects it or says that it is right.
+"""A shopper follows the link in the mail, sees which address was not found, and corrects or confirms it.
 
-The link is the only proof. It is signed, names one review of one organization, ends with the deadline, and is used up
-when the review ends, by whomever: a correction, the deadline and a second click at the same instant wait for each
-other at the order's row, and the first of them wins.
+The link is the only proof of identity. It is signed, names one review of one organization, expires with the deadline,
+and is used up when the review ends, whoever ends it. A correction, the deadline and a second click at the same instant
+wait for each other at the order's row, and the first of them wins.
 """
 
 import hmac
@@ -31,7 +31,7 @@ _WITHOUT_PERSON: Final = ("line1", "line2", "city", "region", "postal_code", "co
 
 @dataclass(frozen=True, slots=True)
 class CorrectedAddress:
-    """What a shopper may correct: where the parcel goes. Who it goes to stays as it was, unless that is said anew."""
+    """What a shopper may correct: where the parcel goes. Name and phone stay as they were unless given anew."""
 
     line1: str
     city: str
@@ -43,7 +43,7 @@ class CorrectedAddress:
     phone: str | None = None
 
     def on(self, current: Address) -> Address:
-        """The whole address."""
+        """Return the whole address: this correction applied to the current one."""
         return Address(
             name=self.name or current.name,
             line1=self.line1,
@@ -58,7 +58,7 @@ class CorrectedAddress:
 
 @dataclass(frozen=True, slots=True)
 class AnswerReview:
-    """What the shopper says: another address, or (``is_confirmed``) that the address is right, whoever finds it."""
+    """The shopper's answer: another address, or (``is_confirmed``) that it is right even if it is not found."""
 
     token: str
     address: CorrectedAddress | None
@@ -66,7 +66,7 @@ class AnswerReview:
 
 
 def show_review(runtime: Runtime, token: str, now: datetime) -> dict[str, Any]:
-    """What the correction page shows: nothing of who the shopper is.
+    """Return what the correction page shows, which does not include who the shopper is.
 
     Raises LinkInvalid, LinkExpired or LinkUsed, or Transient.
     """
@@ -79,7 +79,7 @@ def show_review(runtime: Runtime, token: str, now: datetime) -> dict[str, Any]:
 def answer_review(runtime: Runtime, answer: AnswerReview, clock: Callable[[], datetime]) -> dict[str, Any]:
     """Settle the address as the shopper says, and confirm the order.
 
-    Raises LinkInvalid, LinkExpired, LinkUsed, AddressNotFound (nothing was changed: the shopper may insist),
+    Raises LinkInvalid, LinkExpired, LinkUsed, AddressNotFound (nothing was changed, and the shopper may insist),
     InvalidInput (the shop does not ship there), or Transient.
     """
     now = clock()
@@ -91,7 +91,7 @@ def answer_review(runtime: Runtime, answer: AnswerReview, clock: Callable[[], da
             review = lock_review(transaction, link.review_id)
         except NotFound as error:
             raise LinkInvalid("there is no such link") from error
-        # Looked at again under the lock: the deadline or another click may have been faster.
+        # Check again under the lock, because the deadline or another click may have been faster.
         _check_link(transaction, link)
         settle_address(transaction, review, correction, None)
         return review.order.id, _shown(transaction, review.id)
@@ -107,7 +107,10 @@ def answer_review(runtime: Runtime, answer: AnswerReview, clock: Callable[[], da
 def _correction(
     runtime: Runtime, link: ReviewLink, answer: AnswerReview, clock: Callable[[], datetime]
 ) -> Correction | None:
-    """The new address with its place. A link that is refused anyway asks no geocoder."""
+    """Return the new address with its position, or ``None`` if the address stays as it is.
+
+    A link that is refused anyway must not cause a call to the geocoder.
+    """
     with runtime.database.transaction(link.organization_id, now=clock(), actor=ACTOR) as transaction:
         order_id = _check_link(transaction, link)
         current = address_under_review(transaction, order_id)
@@ -118,7 +121,7 @@ def _correction(
 
 
 def _check_link(transaction: Transaction, link: ReviewLink) -> UUID:
-    """The order under review. Raises LinkInvalid, LinkUsed or LinkExpired."""
+    """Return the id of the order under review. Raises LinkInvalid, LinkUsed or LinkExpired."""
     review = transaction.row(
         """
         SELECT r.order_id, r.nonce, r.status, r.deadline_at FROM addresses.reviews r

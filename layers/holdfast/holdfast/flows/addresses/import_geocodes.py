@@ -1,4 +1,4 @@
-"""Import of reference data: rows are staged beside the live ones, then all of them change places at once."""
+"""Import reference data: rows are staged beside the live ones, then all of them go live at once."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,12 +19,12 @@ BAD_ROWS_TOLD_MAX: Final = 100
 
 @dataclass(slots=True)
 class Imported:
-    """What an import did. Every row of the file is good or bad; of good ones, a code named before is ``repeated``."""
+    """What an import did. Every row is good or bad; a good row for a code that was named before is ``repeated``."""
 
     rows: int = 0
     bad: int = 0
     bad_rows: list[BadRow] = field(default_factory=list)
-    """The first ``BAD_ROWS_TOLD_MAX`` of them."""
+    """The first ``BAD_ROWS_TOLD_MAX`` bad rows."""
     repeated: int = 0
     added: int = 0
     changed: int = 0
@@ -36,7 +36,7 @@ def import_geocodes(
 ) -> Imported:
     """Import the rows of a CSV file (see ``addresses.reference_rows``), which may be larger than memory.
 
-    The same import again changes nothing. One that dies half way has changed nothing either, and can be run again.
+    Repeating an import changes nothing. An import that dies halfway has changed nothing either, and can be run again.
     Raises ``ValueError`` when the file's header lacks a column.
     """
     told = Imported()
@@ -53,7 +53,7 @@ def import_geocodes(
 
 
 def import_shipped_geocodes(runtime: Runtime, clock: Callable[[], datetime]) -> Imported | None:
-    """Import the postal codes that ship with the code; ``None`` when they are there already."""
+    """Import the postal codes that ship with the code. Return ``None`` if they are there already."""
     country, postal_code = FIRST_SHIPPED
     with runtime.database.transaction(None, now=clock(), actor=ACTOR) as transaction:
         there = transaction.value(

@@ -1,8 +1,8 @@
-"""Where an address is: five tiers, each asked only when those before it did not know.
+"""Find out where an address is, from five tiers, each asked only when those before it did not know.
 
-This process's memory, then what a geocoder once answered and the reference data (both in the one statement that reads
-a checkout's facts), then the geocoder, within its budget and outside any transaction, and at last the middle of the
-area. Nothing of it can fail a checkout: an address that nobody finds is written down with its order.
+These are this process's memory; earlier answers of the geocoder and the reference data (both in the one statement that
+reads a checkout's facts); the geocoder, within its time budget and outside any transaction; and finally the center of
+the area. None of them can make a checkout fail: an address that is not found is recorded with its order.
 """
 
 import logging
@@ -33,11 +33,11 @@ _logger = logging.getLogger(__name__)
 _SAYS_SOMETHING_OF_THE_ADDRESS: Final = frozenset(
     {GeocodeFailureReason.NOT_FOUND, GeocodeFailureReason.APPROXIMATE_MATCH}
 )
-"""The geocoder was well and knew no better: asking again in a minute brings the same."""
+"""The geocoder worked and knew no better, so asking it again in a minute would bring the same answer."""
 
 
 class AddressSearch:
-    """The lookup of one request's address. What was found holds for the request, however often it decides anew."""
+    """The lookup of one request's address. The result holds for the whole request, however often it decides anew."""
 
     def __init__(self, runtime: Runtime, organization_id: UUID, address: Address) -> None:
         self._runtime = runtime
@@ -47,7 +47,7 @@ class AddressSearch:
         self._location: Location | None = None
 
     def wanted(self, now: datetime) -> AddressKey | None:
-        """What the database is to be asked for; ``None`` when the position is known without it."""
+        """Return the key to ask the database for, or ``None`` if the position is known without it."""
         if self._location is None:
             warm = self._runtime.warm_places.find(self._organization_id, self._key, now)
             if warm is not None:
@@ -55,7 +55,7 @@ class AddressSearch:
         return self._key if self._location is None else None
 
     def known(self, stored: Mapping[str, Any] | None, now: datetime) -> Location | None:
-        """The position, with what the database knows of it; ``None`` when the geocoder has to be asked."""
+        """Return the position, given what the database knows, or ``None`` if the geocoder has to be asked."""
         if self._location is not None:
             return self._location
         if stored is not None:
@@ -73,17 +73,17 @@ class AddressSearch:
 
     @property
     def found(self) -> Location:
-        """The position, once it was looked for. Raises RuntimeError before that."""
+        """The position. Raises RuntimeError before the lookup has ended."""
         if self._location is None:
             raise RuntimeError("the address was not looked for yet")
         return self._location
 
     def provisional(self) -> Location:
-        """A position to decide with whether it is worth asking the geocoder at all."""
+        """Return a position for deciding whether it is worth asking the geocoder at all."""
         return self._with_region(approximate_location(self._key, GeocodeFailureReason.NOT_FOUND))
 
     def asked(self, now: datetime) -> Location:
-        """Ask the geocoder, for as long as its budget lasts; no transaction may be open meanwhile."""
+        """Ask the geocoder, within its time budget. No transaction may be open in the meantime."""
         if self._location is not None:
             return self._location
         geocoder = self._runtime.geocoder
@@ -104,7 +104,7 @@ class AddressSearch:
         return self._found(location, LookupTier.FALLBACK, keep_at=now if worth_keeping else None)
 
     def document(self, order_id: UUID, now: datetime) -> dict[str, Any] | None:
-        """What is written of the address with the order (``addresses.note_place``), if anything."""
+        """Return what is recorded about the address with the order (``addresses.note_place``), if anything."""
         location = self._location
         if location is None:
             return None
@@ -132,14 +132,14 @@ class AddressSearch:
         return key | document
 
     def written(self, now: datetime) -> None:
-        """The order is committed, and with it what the geocoder answered: the next need not write it again."""
+        """Note that the order was committed with the geocoder's answer, so that the next need not write it again."""
         location = self._location
         if location is not None and location.tier is LookupTier.GEOCODER and location.failure is None:
             cached = replace(location, tier=LookupTier.CACHE)
             self._runtime.warm_places.keep(self._organization_id, self._key, cached, now)
 
     def _found(self, location: Location, tier: LookupTier, *, keep_at: datetime | None = None) -> Location:
-        """``tier`` is who was asked; a warm location still says who found it."""
+        """Keep the result and count it. ``tier`` is the tier that answered; a warm location still names its source."""
         location = self._with_region(location)
         self._location = location
         self._runtime.lookup_tally.note(tier, location.failure.reason if location.failure else None)

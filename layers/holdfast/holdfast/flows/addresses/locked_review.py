@@ -1,7 +1,7 @@
-"""A review with its order, both locked: what every step of it is decided on.
+"""A review with its order, both locked, for deciding on the review's next step.
 
-The order's row is locked first, the review's after it. A correction, the deadline and a cancellation of the same order
-wait for each other there, and each looks again at what the one before it left.
+The order's row is locked first and the review's after it. A correction, the deadline and a cancellation of the same
+order wait for each other there, and each checks again what the one before it left.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from holdfast.values.errors import NotFound
 
 @dataclass(frozen=True, slots=True)
 class LockedReview:
-    """A review whose order's row the transaction holds."""
+    """A review whose order's row is locked by the transaction."""
 
     id: UUID
     order: LockedOrder
@@ -36,7 +36,7 @@ class LockedReview:
 
 
 def lock_review(transaction: Transaction, review_id: UUID) -> LockedReview:
-    """Take the order's row, then the review's, until the transaction ends. Raises NotFound."""
+    """Lock the order's row, then the review's, until the transaction ends. Raises NotFound."""
     order_id = transaction.value(
         "SELECT r.order_id FROM addresses.reviews r WHERE r.organization_id = :organization_id AND r.id = :id",
         organization_id=transaction.tenant,
@@ -59,7 +59,7 @@ def lock_review(transaction: Transaction, review_id: UUID) -> LockedReview:
 
 
 def address_under_review(transaction: Transaction, order_id: UUID) -> Address:
-    """The address of an order, as it is now."""
+    """Return the present shipping address of an order."""
     document: Mapping[str, Any] = transaction.value(
         "SELECT o.shipping_address FROM orders.orders o WHERE o.organization_id = :organization_id AND o.id = :id",
         organization_id=transaction.tenant,

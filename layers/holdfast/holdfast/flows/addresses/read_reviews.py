@@ -1,4 +1,4 @@
-"""Reviews as they are shown: to staff with all their steps, to the shopper with what the correction page needs."""
+"""Read address reviews as they are shown: to staff with all steps, to the shopper as the correction page needs it."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -36,7 +36,7 @@ _PAGE: Final = """
                     OR (w.deadline_at, w.id) > (CAST(:after_deadline_at AS timestamptz), CAST(:after AS uuid)))
              ORDER BY w.deadline_at, w.id LIMIT :limit
 """
-# Why the address was not found is what the lookup said that the review began with.
+# The reason is that of the lookup with which the review began.
 _WITH_ITS_ORDER: Final = """
            ) AS r
       JOIN orders.orders o ON o.organization_id = :organization_id AND o.id = r.order_id
@@ -61,8 +61,10 @@ def list_reviews(
     limit: int,
     now: datetime,
 ) -> dict[str, Any]:
-    """A page of reviews by their deadline, the nearest first: the open ones, or those of one status. Raises Forbidden,
-    or NotFound for a cursor that is no review."""
+    """Return a page of reviews, nearest deadline first: the open ones, or those with one status.
+
+    Raises Forbidden, or NotFound for a cursor that is not a review.
+    """
     limit = min(limit, PAGE_MAX_ROWS)
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.LIST_ADDRESS_REVIEWS)
@@ -82,14 +84,14 @@ def list_reviews(
 
 
 def find_review(runtime: Runtime, caller: Caller, review_id: UUID, now: datetime) -> dict[str, Any]:
-    """A review with its steps. Raises Forbidden or NotFound."""
+    """Return a review with its steps. Raises Forbidden or NotFound."""
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.FIND_ADDRESS_REVIEW)
         return review_with_steps(transaction, review_id)
 
 
 def review_with_steps(transaction: Transaction, review_id: UUID) -> dict[str, Any]:
-    """As staff see it, oldest step first. Raises NotFound."""
+    """Return a review as staff see it, oldest step first. Raises NotFound."""
     steps = transaction.rows(
         """
         SELECT s.sequence, s.step, s.taken_by, s.notes, s.details, s.created_at AS at FROM addresses.review_steps s
@@ -103,7 +105,7 @@ def review_with_steps(transaction: Transaction, review_id: UUID) -> dict[str, An
 
 
 def one_review(transaction: Transaction, review_id: UUID) -> dict[str, Any]:
-    """A review without its steps. Raises NotFound."""
+    """Return a review without its steps. Raises NotFound."""
     rows = records(transaction.rows(_ONE, organization_id=transaction.tenant, id=review_id))
     if not rows:
         raise NotFound("there is no such address review")

@@ -1,4 +1,4 @@
-"""The link of an order's open review: made for a mail, and read when a shopper follows it."""
+"""The link of an order's open review: created for a mail, and read when a shopper follows it."""
 
 from datetime import datetime
 from uuid import UUID
@@ -11,10 +11,10 @@ from holdfast.values.errors import Transient
 
 
 def review_url(runtime: Runtime, transaction: Transaction, order_id: UUID) -> str | None:
-    """Where the shopper of an order can check its address, until the deadline; it is a secret and belongs in no log.
+    """Return the URL at which the shopper of an order can check its address until the deadline.
 
-    ``None`` when the order is not under review (any more), or when neither the shop nor the deployment has a page for
-    it. Raises Transient when the key cannot be read.
+    The URL is a secret and must not be logged. Return ``None`` when the order is not (or no longer) under review, or
+    when neither the shop nor the deployment has a page for it. Raises Transient when the key cannot be read.
     """
     review = transaction.row(
         """
@@ -33,7 +33,7 @@ def review_url(runtime: Runtime, transaction: Transaction, order_id: UUID) -> st
 
 
 def note_contact(transaction: Transaction, order_id: UUID) -> None:
-    """The shopper was written to about the open review: on record once, with the transaction that sends the mail."""
+    """Record once, in the transaction that sends the mail, that the shopper was contacted about the open review."""
     review_id = transaction.value(
         """
         UPDATE addresses.reviews SET status = 'customer_contacted', notified_at = :now
@@ -56,11 +56,11 @@ def note_contact(transaction: Transaction, order_id: UUID) -> None:
 
 
 def read_link(runtime: Runtime, token: str, now: datetime) -> ReviewLink:
-    """What a link says. Raises LinkInvalid or LinkExpired, or Transient when the keys cannot be read."""
+    """Return the content of a link. Raises LinkInvalid or LinkExpired, or Transient when the keys cannot be read."""
     try:
         return read_token(token, _keys(runtime), now)
     except LinkInvalid:
-        # The keys may have been rotated a moment ago, and this process remembers the old ones.
+        # The keys may have been rotated a moment ago while this process still has the old ones.
         return read_token(token, _keys(runtime, fresh=True), now)
 
 

@@ -1,7 +1,7 @@
-"""What a step of an order means for the review of its address: written by the same statement as the step itself.
+"""What a step of an order means for its address review. The same statement writes the step and the review.
 
-An order is under review exactly while its review is open. So whatever takes an order to ``address_review`` begins one,
-and whatever takes it away ends it: the address that was settled, a cancellation by whomever, a refund in full.
+An order is under review exactly while its review is open. So whatever takes an order to ``address_review`` begins a
+review, and whatever takes it out ends the review: a settled address, anybody's cancellation, or a full refund.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ _NOTHING: Final = (None, ())
 
 @dataclass(frozen=True, slots=True)
 class ReviewEnding:
-    """How a review ended, where the step of the order alone does not say it."""
+    """How a review ended, for endings that the order's step alone does not tell."""
 
     status: AddressReviewStatus
     step: AddressReviewStep
@@ -36,7 +36,7 @@ def review_of_step(
     notes: str | None,
     ending: ReviewEnding | None,
 ) -> tuple[Mapping[str, Any] | None, tuple[Call, ...]]:
-    """What ``checkout.settle`` is to write of the review, and the failures that a person has to know of."""
+    """Return what ``checkout.settle`` is to write about the review, and the failures that a person must know about."""
     if not path:
         return _NOTHING
     if order.status is OrderStatus.ADDRESS_REVIEW:
@@ -59,7 +59,7 @@ def _ending_by(status: OrderStatus, notes: str | None) -> ReviewEnding:
 
 
 def _basis(transaction: Transaction, order: LockedOrder) -> ReviewBasis:
-    """Read now, for the address may be a new one."""
+    """Read what the review is based on. This must be read now, because the address may be a new one."""
     [row] = transaction.rows(
         """
         SELECT o.shipping_address ->> 'country' AS country, o.shipping_address ->> 'region' AS region, c.timezone,

@@ -1,7 +1,7 @@
-"""The address of an order under review is settled: right as it is, or another one. The order is confirmed with it.
+"""Settle the address of an order under review, as right as it is or with another one, and confirm the order.
 
-The core of what shoppers do by their link and staff on their behalf. The caller holds the review (``lock_review``) and
-has looked for a new address before, outside of any transaction (``look_for``).
+This is the common core of what shoppers do through their link and staff do on their behalf. The caller has locked the
+review (``lock_review``), and before that has looked up a new address outside any transaction (``look_for``).
 """
 
 from collections.abc import Callable, Mapping
@@ -27,14 +27,14 @@ from holdfast.values.errors import Rejected
 
 
 class AddressNotFound(Rejected):
-    """The corrected address is not known either. Facts: ``reason``. Whoever knows better says so (``confirm``)."""
+    """The corrected address was not found either. Facts: ``reason``. The caller may insist on it (``confirm``)."""
 
     code: ClassVar[str] = "address_not_found"
 
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """Another address, and where it is."""
+    """A new address, with the search that found its position."""
 
     address: Address
     search: AddressSearch
@@ -43,8 +43,10 @@ class Correction:
 def look_for(
     runtime: Runtime, organization_id: UUID, address: Address, clock: Callable[[], datetime], *, is_confirmed: bool
 ) -> Correction:
-    """Find out where a corrected address is. Raises AddressNotFound for one that is not found better than
-    approximately, unless somebody says that it is right all the same."""
+    """Find out where a corrected address is.
+
+    Raises AddressNotFound if it is found at best approximately, unless somebody has confirmed that it is right.
+    """
     search = AddressSearch(runtime, organization_id, address)
     now = clock()
     with runtime.database.transaction(organization_id, now=now) as transaction:
@@ -63,9 +65,12 @@ def look_for(
 def settle_address(
     transaction: Transaction, review: LockedReview, correction: Correction | None, notes: str | None
 ) -> Mapping[str, Any]:
-    """Correct the address (``None``: it is right as it is), ship from where that is best, confirm the order and end its
-    review; the order's view. Raises TransitionRefused for an order that is not under review, InvalidInput where the
-    shop does not ship to."""
+    """Settle the address, confirm the order, end its review, and return the order's view.
+
+    A ``correction`` of ``None`` means that the address is right as it is. For another address, the goods are allocated
+    anew where that saves enough. Raises TransitionRefused for an order that is not under review, or InvalidInput for a
+    destination that the shop does not ship to.
+    """
     order = review.order
     check_transition(order.status, OrderStatus.CONFIRMED)
     if correction is None:

@@ -1,8 +1,9 @@
-"""What the clock does about reviews: remind the shopper at half time, and cancel the order at the deadline.
+"""The scheduled work on reviews: remind the shopper at half time, and cancel the order at the deadline.
 
-Every minute, over all organizations, within its time. One whose work fails keeps no other from its turn, and each run
-begins at another one, so that the last are reached whatever the first have to do. Safe to run twice and in parallel:
-what somebody else holds is left to them, and everything is looked at again under its lock.
+It runs every minute over all organizations, within its time limit. An organization whose work fails does not keep
+others from their turn, and each run begins with another one, so that the last are reached however much the first have
+to do. Runs may be repeated and may overlap: a row that somebody else has locked is left to them, and everything is
+checked again under its lock.
 """
 
 import logging
@@ -29,9 +30,9 @@ from holdfast.runtime import Runtime
 
 ACTOR: Final = "system:address_review"
 REMINDERS_MAX_ROWS: Final = 500
-"""Of one organization in one transaction."""
+"""Per organization, in one transaction."""
 DEADLINES_MAX_ROWS: Final = 500
-"""Of one organization in one run; each is a transaction of its own."""
+"""Per organization and run; each deadline is a transaction of its own."""
 PROCESS: Final = Process.ADDRESS_REVIEW_DEADLINE
 
 _logger = logging.getLogger(__name__)
@@ -39,24 +40,24 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Watched:
-    """What a run did."""
+    """What one run did."""
 
     reminded: int = 0
     cancelled: int = 0
     failed: int = 0
-    """Orders that could not be cancelled, for each of which a person is called, and organizations whose deadlines or
-    reminders could not be looked after; all of it is tried again in the next run."""
+    """Orders that could not be cancelled (a person is called for each), and organizations whose deadlines or reminders
+    could not be processed. The next run tries all of them again."""
 
 
 def watch_reviews(runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]) -> Watched:
-    """Remind and cancel what is due."""
+    """Send the reminders and cancel the orders that are due."""
     done = Watched()
     with runtime.database.transaction(None, now=clock(), actor=ACTOR) as transaction:
         organizations = in_turn(_with_due(transaction), transaction.now)
     for organization_id in organizations:
         if time_left_seconds() <= 0:
             break
-        # The deadlines first: a reminder can wait a minute longer.
+        # Deadlines come first, because a reminder can wait a minute longer.
         with _guarded(organization_id, "deadlines", done):
             _cancel_due(runtime, organization_id, clock, time_left_seconds, done)
         with _guarded(organization_id, "reminders", done):
@@ -68,7 +69,7 @@ def watch_reviews(runtime: Runtime, clock: Callable[[], datetime], time_left_sec
 
 @contextmanager
 def _guarded(organization_id: UUID, what: str, done: Watched) -> Iterator[None]:
-    """One organization's trouble must not keep the others from theirs, nor its reminders from its deadlines."""
+    """Log and count a failure, so that it stops neither the other organizations nor this one's other work."""
     try:
         yield
     except Exception:
@@ -91,8 +92,10 @@ def _with_due(transaction: Transaction) -> list[UUID]:
 
 
 def _remind(transaction: Transaction) -> int:
-    """Mark and announce in one statement: a reminder goes out once, or is not marked. Its message is numbered like the
-    last step of its order."""
+    """Mark and announce the reminders that are due in one statement, so that each goes out once or is not marked.
+
+    The message has the sequence number of its order's last step.
+    """
     return transaction.execute(
         """
         WITH due AS (
@@ -152,7 +155,7 @@ def _cancel_due(
                 done.cancelled += 1
                 return_money_owed(runtime, organization_id, order_id, clock)
         except Exception as error:
-            # One order's trouble must not keep the others from their deadline.
+            # One order's failure must not keep the others from their deadlines.
             _logger.exception("the review of order %s could not be ended", order_id)
             done.failed += 1
             with _guarded(organization_id, "calls for a person", done):
@@ -160,8 +163,10 @@ def _cancel_due(
 
 
 def _cancel(runtime: Runtime, organization_id: UUID, review_id: UUID, order_id: UUID, now: datetime) -> bool:
-    """Cancel the order unless its address was settled, or its time extended, a moment ago; ``False`` then, and while
-    somebody is at it."""
+    """Cancel the order and return whether that was done.
+
+    It is not if the address was settled or the deadline extended in the meantime, or while the order is locked.
+    """
 
     def work(transaction: Transaction) -> bool:
         free = transaction.value(

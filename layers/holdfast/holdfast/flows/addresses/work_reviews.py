@@ -1,6 +1,7 @@
-"""What staff do about a review: say that the address is right, correct it, give the shopper more time, call it off.
+"""What staff can do about a review: say that the address is right, correct it, extend the deadline, or call it off.
 
-Each under an Idempotency-Key, by whoever saw the version that is being changed, and on record with who and when.
+Each action is made under an Idempotency-Key by someone who has seen the version that it changes, and is recorded with
+who did it and when.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,12 +31,12 @@ from holdfast.values.caller import Caller
 from holdfast.values.errors import Conflict
 
 Whole = Callable[[Address], Address]
-"""From the address on the order to the one that it shall have."""
+"""Turns the order's current address into its new one."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewRequest:
-    """Who asks, under which key, about which review, and as of which version. ``notes`` go on record."""
+    """Who asks, under which idempotency key, about which review, at which version. ``notes`` go on record."""
 
     caller: Caller
     claim: Claim
@@ -45,7 +46,7 @@ class ReviewRequest:
 
 
 def resolve_review(runtime: Runtime, request: ReviewRequest, clock: Callable[[], datetime], render: Render) -> Answer:
-    """The address is right as it is: the order is confirmed. Raises Forbidden, NotFound or Conflict."""
+    """Confirm the order, because the address is right as it is. Raises Forbidden, NotFound or Conflict."""
 
     def step(transaction: Transaction, review: LockedReview) -> None:
         settle_address(transaction, review, None, request.notes)
@@ -62,8 +63,11 @@ def correct_review(
     *,
     is_confirmed: bool,
 ) -> Answer:
-    """Correct the address on the shopper's behalf. Raises Forbidden, NotFound, Conflict, InvalidInput, or
-    AddressNotFound unless it ``is_confirmed`` that the address is right whoever finds it."""
+    """Correct the address on the shopper's behalf.
+
+    ``is_confirmed`` says that the address is right even if it is not found. Raises Forbidden, NotFound, Conflict,
+    InvalidInput, or AddressNotFound for an address that is neither found nor confirmed.
+    """
     correction = _look(runtime, request, address, clock, is_confirmed=is_confirmed)
 
     def step(transaction: Transaction, review: LockedReview) -> None:
@@ -78,9 +82,9 @@ def correct_review(
 def extend_review(
     runtime: Runtime, request: ReviewRequest, until: datetime, clock: Callable[[], datetime], render: Render
 ) -> Answer:
-    """Put the deadline off, and the reminder with it; the shopper is told, with a link that lasts as long.
+    """Extend the deadline and move the reminder with it. The shopper is told, with a link that is valid as long.
 
-    Raises Forbidden, NotFound, or Conflict, also for what is beyond the bound or no extension.
+    Raises Forbidden, NotFound, or Conflict, also for a deadline that is beyond the bound or not an extension.
     """
 
     def step(transaction: Transaction, review: LockedReview) -> None:
@@ -119,9 +123,10 @@ def extend_review(
 
 
 def cancel_review(runtime: Runtime, request: ReviewRequest, clock: Callable[[], datetime], render: Render) -> Answer:
-    """Nobody can be reached, or the shopper does not want it any more: cancel the order, and return money and goods.
+    """Cancel the order, and return money and goods.
 
-    Raises Forbidden, NotFound or Conflict.
+    This is for a shopper who cannot be reached or does not want the order any more. Raises Forbidden, NotFound or
+    Conflict.
     """
 
     def step(transaction: Transaction, review: LockedReview) -> None:
@@ -140,7 +145,7 @@ def _work(
     clock: Callable[[], datetime],
     render: Render,
 ) -> Answer:
-    """One step under the locks of order and review, and what follows from it once it is committed."""
+    """Take one step under the locks of order and review, and do what follows from it after the commit."""
     worked: list[UUID] = []
 
     def change(transaction: Transaction) -> Mapping[str, Any]:
@@ -176,7 +181,10 @@ def _look(
     *,
     is_confirmed: bool,
 ) -> Correction | None:
-    """The new address with its place. What is refused anyway, or was answered before, asks no geocoder."""
+    """Return the new address with its position, or ``None`` if the review has ended.
+
+    A request that is refused anyway, or was answered before, must not cause a call to the geocoder.
+    """
     caller, now = request.caller, clock()
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.CORRECT_ADDRESS_REVIEW)
