@@ -1,4 +1,4 @@
-"""Why an order ships from where it does: the record that was made with it, in words and figures."""
+"""Explain why an order ships from where it does: the record that was made with it, in words and figures."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -12,8 +12,7 @@ from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation
 from holdfast.values.caller import Caller
 
-# One statement, so that it shows one moment. The first address of an order is in its first former version, if it has
-# one.
+# One statement, so that it shows one moment. An order's first address is in its first former version, if there is one.
 _ALLOCATION: Final = """
     SELECT o.id, o.order_number, o.created_at, o.allocation_reasons,
            CASE WHEN v.version IS NULL THEN o.shipping_latitude ELSE v.latitude END AS latitude,
@@ -46,10 +45,10 @@ _ALLOCATION: Final = """
 
 
 def explain_allocation(runtime: Runtime, caller: Caller, reference: str, now: datetime) -> dict[str, Any]:
-    """The decision made at checkout with the destination of that time, every later one with what became of it, and all
-    allocations, those that were superseded too.
+    """Return the decision made at checkout with the destination at that time, later decisions, and all allocations.
 
-    ``decision`` is None for an order that has no record of one. Raises Forbidden or NotFound.
+    Each later decision has its outcome, and the allocations include superseded ones. ``decision`` is None for an order
+    without a record of it. Raises Forbidden or NotFound.
     """
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         order_id = order_id_of(transaction, caller, reference, Operation.EXPLAIN_ALLOCATION)
@@ -74,7 +73,7 @@ def explain_allocation(runtime: Runtime, caller: Caller, reference: str, now: da
 
 
 def told(record: Mapping[str, Any]) -> dict[str, Any] | None:
-    """A record with its words; None for one that lacks its inputs."""
+    """Return a record with its explanation in words, or None for a record that lacks its inputs."""
     if "demand" not in record:
         return None
     variants = sorted(record["demand"])

@@ -1,7 +1,7 @@
-"""Decide a period's orders again by other rules or with other warehouses; nothing is written.
+"""Decide a period's orders again, by other rules or with other warehouses. Nothing is written.
 
-Orders are read page by page, each page in a short transaction of its own, and decided as they come: what was decided
-at checkout never changes, so that pages need not show one moment.
+Orders are read page by page, each page in a short transaction of its own, and decided as they come. Pages need not show
+the same moment, because what was decided at checkout never changes.
 """
 
 import time
@@ -24,14 +24,14 @@ from holdfast.values.errors import InvalidInput
 PERIOD_MAX_DAYS: Final = 31
 ORDERS_MAX: Final = 10_000
 SECONDS_MAX: Final = 20.0
-"""What one request may take, of the 30 s after which API Gateway gives up."""
+"""The time that one request may take, out of the 30 s after which API Gateway gives up."""
 PAGE_MAX_ROWS: Final = 500
 
 _WAREHOUSES: Final = """
     SELECT w.id, w.code, w.timezone FROM inventory.warehouses w WHERE w.organization_id = :organization_id
 """
-# Ids are in order of time: a period is a range of the primary key. What was held at checkout was written at the
-# order's own instant; what was decided later has another. An order that was sent elsewhere since has its first
+# Ids are in order of time, so a period is a range of the primary key. Allocations and reservations made at checkout
+# have the order's own creation time; later ones have another. An order that was readdressed since has its first
 # destination in its first former address.
 _PAGE: Final = """
     SELECT o.id, o.order_number, o.created_at, o.allocation_reasons,
@@ -54,7 +54,7 @@ _PAGE: Final = """
 
 @dataclass(frozen=True, slots=True)
 class SimulateAllocation:
-    """Which orders (placed from ``starts_at`` on, before ``ends_at``), and what is different."""
+    """Which orders to simulate (placed from ``starts_at`` on, before ``ends_at``), and what is to be different."""
 
     caller: Caller
     starts_at: datetime
@@ -66,10 +66,10 @@ class SimulateAllocation:
 def simulate_allocation(
     runtime: Runtime, command: SimulateAllocation, now: datetime, clock_seconds: Callable[[], float] = time.monotonic
 ) -> dict[str, Any]:
-    """Both sides in figures, and the orders that differ; ``cut`` says what stopped it before the period's end.
+    """Return both outcomes in figures, and the orders that differ.
 
-    Raises InvalidInput for a period that is empty or longer than 31 days, and for codes of warehouses that are
-    unknown (a change) or taken (an addition); Forbidden.
+    ``cut`` says what stopped the simulation before the period's end. Raises Forbidden, or InvalidInput for a period
+    that is empty or longer than 31 days, and for warehouse codes that are unknown (a change) or taken (an addition).
     """
     _check_period(command)
     give_up_at = clock_seconds() + SECONDS_MAX
@@ -115,7 +115,7 @@ def _check_period(command: SimulateAllocation) -> None:
 
 
 def _begin(runtime: Runtime, command: SimulateAllocation, now: datetime) -> Mapping[UUID, str]:
-    """The time zone of each warehouse, once it is known that the caller may ask and that the codes make sense."""
+    """Return each warehouse's time zone. Raises Forbidden, or InvalidInput for codes that make no sense."""
     caller, what_if = command.caller, command.what_if
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.SIMULATE_ALLOCATION)
@@ -154,7 +154,7 @@ def _page(transaction: Transaction, command: SimulateAllocation, after: UUID) ->
 
 
 def _past_order(row: Mapping[str, Any]) -> PastOrder | None:
-    """None for an order whose record does not tell what its decision was made on."""
+    """Return the order as decided then, or None if its record does not say what the decision was based on."""
     decision = read_record(row["allocation_reasons"])
     if decision is None or not row["assignments"]:
         return None

@@ -1,8 +1,8 @@
-"""Idempotency keys: one key has one effect and one answer. A repeated request is recognized and waits, is answered, or
-resumes the first.
+"""Idempotency keys: one key, one effect, one answer.
 
-A claim commits together with the change that it is for, ``in_progress`` and with a lease; the answer is stored once it
-is known. A refusal rolls its claim back with everything else, so that a later try is judged anew.
+A repeated request is recognized; it waits for the first one, gets its answer, or resumes it if it died. A claim commits
+together with the change that it is for, ``in_progress`` and with a lease; the answer is stored once it is known. A
+refusal rolls its claim back with everything else, so that a later try is judged anew.
 """
 
 import hashlib
