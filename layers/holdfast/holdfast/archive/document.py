@@ -1,4 +1,4 @@
-"""The canonical document of an order: its bytes, and how it is read, whatever its schema version."""
+"""The canonical document of an order: its exact text, and how to read it in any schema version."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from typing import Any, Final
 
 READABLE_SCHEMAS: Final = frozenset({1})
 ERASED: Final = "erased"
-"""What stands where something had to stand and was erased."""
+"""Takes the place of an erased value where a value is required."""
 ERASED_ADDRESS: Final = {
     "name": ERASED,
     "line1": ERASED,
@@ -20,13 +20,14 @@ ERASED_ADDRESS: Final = {
 
 
 class UnreadableDocument(Exception):
-    """The text is no document, or one of a version that this code does not know."""
+    """The text is not a document, or is one of a schema version that this code does not know."""
 
 
 def canonical_text(value: Any) -> str:
-    """The one text of a document: keys by length and then by bytes, ``", "`` and ``": "`` between, UTF-8 as it is.
+    """Return the canonical text of a document.
 
-    It is the text of PostgreSQL's jsonb, written down again so that a document can be checked without a database.
+    Keys are sorted by length and then by bytes, separators are ``", "`` and ``": "``, and characters beyond ASCII are
+    not escaped. This reproduces the text of PostgreSQL's jsonb, so that a document can be checked without a database.
     """
     if isinstance(value, Mapping):
         keys = sorted(value, key=lambda key: (len(key.encode()), key.encode()))
@@ -43,18 +44,18 @@ def canonical_text(value: Any) -> str:
 
 
 class _Number(str):
-    """A number as it is written: 1.50 is not 1.5."""
+    """A number with its original spelling: 1.50 is not 1.5."""
 
     __slots__ = ()
 
 
 def parse(text: str) -> dict[str, Any]:
-    """The document; whole numbers as ``int``. Raises UnreadableDocument."""
+    """Parse a document, with whole numbers as ``int``. Raises UnreadableDocument."""
     return _checked(_load(text, float))
 
 
 def parse_exactly(text: str) -> dict[str, Any]:
-    """The document with its numbers as they are written, for ``canonical_text``. Raises UnreadableDocument."""
+    """Parse a document and keep the spelling of its numbers, for ``canonical_text``. Raises UnreadableDocument."""
     return _checked(_load(text, _Number))
 
 
@@ -72,7 +73,10 @@ def _checked(document: Any) -> dict[str, Any]:
 
 
 def opened(document: Mapping[str, Any], personal: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The document with its personal part put back; without one (its customer was erased), as much as there is."""
+    """Return the document with its personal part put back.
+
+    Without a personal part (its customer was erased), the result has only what is left.
+    """
     sealed = personal or {}
     whole: dict[str, Any] = {}
     for part, rows in document.items():
@@ -85,7 +89,10 @@ def opened(document: Mapping[str, Any], personal: Mapping[str, Any] | None) -> d
 
 
 def view_of(whole: Mapping[str, Any], warehouse_codes: Mapping[str, str]) -> dict[str, Any]:
-    """An opened document as ``checkout.order_view`` shows an order; of a customer who was erased it says so."""
+    """Return an opened document in the form in which ``checkout.order_view`` shows an order.
+
+    Erased personal data appears as ``ERASED`` and ``ERASED_ADDRESS``, or as None where a value may be missing.
+    """
     order = whole["order"]
     plain = (
         *("id", "order_number", "customer_id", "status", "payment_status", "fulfillment_status", "currency"),
@@ -195,7 +202,7 @@ def _capture(fact: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _capture_order(fact: Mapping[str, Any]) -> tuple[bool, str, str]:
-    """As ``checkout.order_view`` sorts them: those that never succeeded come last."""
+    """Return the sort key that ``checkout.order_view`` uses: captures that never succeeded come last."""
     return fact["succeeded_at"] is None, fact["succeeded_at"] or "", fact["gateway_capture_id"]
 
 

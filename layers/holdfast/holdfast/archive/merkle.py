@@ -1,4 +1,4 @@
-"""The hashes of the chain, as the database computes them (see ``archive.merkle_root``): a second opinion."""
+"""The hashes of the chain, computed independently of the database (see ``archive.merkle_root``) to check it."""
 
 from collections.abc import Sequence
 from hashlib import sha256
@@ -6,17 +6,17 @@ from uuid import UUID
 
 
 def checksum(document: str) -> bytes:
-    """What the index keeps of a document: SHA-256 of its UTF-8."""
+    """Return the checksum that the index keeps of a document: the SHA-256 of its UTF-8."""
     return sha256(document.encode()).digest()
 
 
 def leaf_hash(order_id: UUID, version: int, document_checksum: bytes) -> bytes:
-    """The leaf of one version of an order."""
+    """Return the leaf of one version of an order."""
     return sha256(b"\x00" + order_id.bytes + version.to_bytes(4, "big", signed=True) + document_checksum).digest()
 
 
 def merkle_root(leaves: Sequence[bytes]) -> bytes:
-    """The root of a tree over leaves in their order; a node without a neighbor rises as it is."""
+    """Return the root of a tree over leaves in the given order. A node without a sibling moves up unchanged."""
     level = list(leaves)
     while len(level) > 1:
         pairs = zip(level[::2], level[1::2], strict=False)
@@ -25,6 +25,6 @@ def merkle_root(leaves: Sequence[bytes]) -> bytes:
 
 
 def batch_root(previous: bytes, position: int, batch_id: UUID, orders: int, merkle: bytes) -> bytes:
-    """A batch's root: what it holds, where it stands in the chain, and the root before it."""
+    """Return a batch's root, over its contents, its position in the chain, and the previous root."""
     header = position.to_bytes(8, "big", signed=True) + batch_id.bytes + orders.to_bytes(4, "big", signed=True)
     return sha256(b"\x02" + previous + header + merkle).digest()

@@ -1,4 +1,4 @@
-"""When an order leaves the active tables, how its copy is verified, and when each tier lets go of it."""
+"""When an order leaves the active tables, how its copy is verified, and when it moves on from each tier."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from enum import StrEnum
 from typing import Any, Final
 
 DOCUMENT_SCHEMA: Final = 1
-"""The version of the canonical document that is written now; documents of every earlier one stay readable."""
+"""The schema version of canonical documents written now. Documents of every earlier version stay readable."""
 BATCH_MAX_ORDERS: Final = 1_000
 ALERT_ABOVE_FRACTION: Final = 0.01
-"""More discrepancies than this in a batch and people are called at once."""
+"""If more than this fraction of the orders checked in a batch have discrepancies, people are alerted at once."""
 
 
 class Strategy(StrEnum):
@@ -22,7 +22,7 @@ class Strategy(StrEnum):
 
 
 class BatchStatus(StrEnum):
-    """Where a batch is: filled, sealed, found wrong, found right."""
+    """The state of a batch: filled, sealed, found wrong, or found right."""
 
     IN_PROGRESS = "in_progress"
     COMPLETED = "completed"
@@ -31,7 +31,7 @@ class BatchStatus(StrEnum):
 
 
 class Location(StrEnum):
-    """Where an order is, once it left the active tables; ``restored``: back in them."""
+    """Where an order is after it left the active tables. ``restored`` means that it is back in them."""
 
     ARCHIVED = "archived"
     COLD_STORAGE = "cold_storage"
@@ -39,14 +39,14 @@ class Location(StrEnum):
 
 
 class Tier(StrEnum):
-    """What an order is worth looking at."""
+    """How much an order is worth checking: those of high value are checked under every strategy."""
 
     STANDARD = "standard"
     HIGH_VALUE = "high_value"
 
 
 class Verification(StrEnum):
-    """What the last look at an order found."""
+    """The state of an archived order according to the index."""
 
     OK = "ok"
     MISSING = "missing"
@@ -63,7 +63,7 @@ class DiscrepancyKind(StrEnum):
 
 
 class ColdFileState(StrEnum):
-    """A file of cold storage: being written, proven by reading it back, or no longer what it was."""
+    """The state of a cold storage file: being written, proven by reading it back, or no longer what it was."""
 
     WRITING = "writing"
     VERIFIED = "verified"
@@ -71,7 +71,7 @@ class ColdFileState(StrEnum):
 
 
 class MonthRestoreState(StrEnum):
-    """A month that is brought back: under way, whole again, or stopped by a file that is not what it was."""
+    """The state of a month's restore: under way, whole again, or stopped by a file that is not what it was."""
 
     RUNNING = "running"
     DONE = "done"
@@ -79,7 +79,7 @@ class MonthRestoreState(StrEnum):
 
 
 class ReconciliationType(StrEnum):
-    """Why somebody looked at the archive."""
+    """The reason for a look at the archive."""
 
     POST_ARCHIVE = "post_archive"
     SPOT_CHECK = "spot_check"
@@ -91,7 +91,7 @@ class ReconciliationType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ArchivePolicy:
-    """An organization's figures; each is a setting of the same name with ``archive_`` before it."""
+    """An organization's archive settings. Each field is the setting of the same name, prefixed with ``archive_``."""
 
     after_months: int = 24
     settled_days: int = 90
@@ -101,24 +101,27 @@ class ArchivePolicy:
     strategy: Strategy = Strategy.FULL
 
     def placed_before(self, now: datetime) -> datetime:
-        """Orders placed before this instant are old enough."""
+        """Return the instant before which an order must have been placed to be old enough."""
         return months_before(now, self.after_months)
 
     def settled_before(self, now: datetime) -> datetime:
-        """Orders whose last status is older than this are settled."""
+        """Return the instant before which an order's last status must have begun for it to be settled."""
         return now - timedelta(days=self.settled_days)
 
     def verified_before(self, now: datetime) -> datetime:
-        """Batches verified before this instant have had their grace."""
+        """Return the instant before which a batch must have been verified for its grace period to be over."""
         return now - timedelta(days=self.grace_days)
 
     def cold_before(self, now: datetime) -> datetime:
-        """Months that ended before this instant go to cold storage."""
+        """Return the instant before which a month must have ended to go to cold storage."""
         return months_before(now, self.cold_after_months)
 
 
 def policy_from(settings: Mapping[str, Any]) -> ArchivePolicy:
-    """The policy of an organization's settings; what they do not say is as above. Raises ValueError for nonsense."""
+    """Return the policy from an organization's settings, with the defaults for missing ones.
+
+    Raises ValueError for a setting that makes no sense.
+    """
     said = {name: settings[f"archive_{name}"] for name in ArchivePolicy.__slots__ if f"archive_{name}" in settings}
     strategy = Strategy(said.pop("strategy", Strategy.FULL))
     policy = ArchivePolicy(**{name: int(value) for name, value in said.items()}, strategy=strategy)
@@ -128,7 +131,7 @@ def policy_from(settings: Mapping[str, Any]) -> ArchivePolicy:
 
 
 def months_before(instant: datetime, months: int) -> datetime:
-    """The same day so many months earlier, or that month's last one."""
+    """Return the same day and time this many months earlier, or the last day of that month if it has no such day."""
     count = instant.year * 12 + instant.month - 1 - months
     year, month = divmod(count, 12)
     for day in (instant.day, 30, 29, 28):
@@ -140,10 +143,10 @@ def months_before(instant: datetime, months: int) -> datetime:
 
 
 def month_of(instant: datetime) -> date:
-    """The first day of its month, UTC."""
+    """Return the first day of an instant's month, in UTC."""
     return instant.astimezone(UTC).date().replace(day=1)
 
 
 def month_before(month: date) -> date:
-    """The first day of the month before one that is given by its first."""
+    """Return the first day of the previous month. ``month`` is the first day of its own."""
     return (month - timedelta(days=1)).replace(day=1)

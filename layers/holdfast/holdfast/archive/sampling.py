@@ -1,4 +1,4 @@
-"""How many orders a sample takes, from when, and what it can promise."""
+"""How many orders to sample, how to spread them over strata, and what the sample can promise."""
 
 import math
 import random
@@ -15,8 +15,10 @@ Item = TypeVar("Item")
 
 
 def sample_size(population: int, *, z: float = Z_OF_95_PERCENT, margin: float = MARGIN_OF_ERROR) -> int:
-    """Cochran's sample size for an unknown share (p = 0.5), corrected for a finite population; at least 30, if there
-    are as many. 385 of very many, 278 of 1,000."""
+    """Return Cochran's sample size for an unknown share (p = 0.5), corrected for a finite population.
+
+    It is at least 30, or the whole population if that is smaller: 385 of very many, 278 of 1,000.
+    """
     if population <= 0:
         return 0
     unbounded = z**2 * 0.25 / margin**2
@@ -25,20 +27,20 @@ def sample_size(population: int, *, z: float = Z_OF_95_PERCENT, margin: float = 
 
 
 def detection_probability(population: int, corrupt: int, sample: int) -> float:
-    """How probable it is that a sample without replacement holds at least one of ``corrupt`` orders."""
+    """Return the probability that a sample without replacement contains at least one of ``corrupt`` orders."""
     sound = population - corrupt
     if corrupt <= 0 or sample <= 0:
         return 0.0
     if sample > sound:
         return 1.0
-    # The hypergeometric chance of none: C(sound, sample) / C(population, sample).
+    # The hypergeometric probability of none: C(sound, sample) / C(population, sample).
     log_none = math.lgamma(sound + 1) - math.lgamma(sound - sample + 1)
     log_none -= math.lgamma(population + 1) - math.lgamma(population - sample + 1)
     return -math.expm1(log_none)
 
 
 def detectable_orders(population: int, sample: int, *, confidence: float = CONFIDENCE_LEVEL) -> int:
-    """The fewest corrupt orders that a sample finds at least one of with this confidence."""
+    """Return the smallest number of corrupt orders of which a sample finds at least one with this confidence."""
     if sample <= 0:
         return population
     low, high = 1, population
@@ -52,12 +54,12 @@ def detectable_orders(population: int, sample: int, *, confidence: float = CONFI
 
 
 def detectable_fraction(population: int, sample: int, *, confidence: float = CONFIDENCE_LEVEL) -> float:
-    """The smallest corrupt part of a population that a sample of it finds with this confidence; 0 of none."""
+    """Return ``detectable_orders`` as a fraction of the population; 0 for an empty population."""
     return detectable_orders(population, sample, confidence=confidence) / population if population else 0.0
 
 
 def statement(population: int, sample: int) -> str:
-    """What a look at ``sample`` of ``population`` orders can promise, in words."""
+    """Say in words what checking ``sample`` of ``population`` orders can promise."""
     if population == 0:
         return "there was nothing to look at"
     if sample >= population:
@@ -73,7 +75,10 @@ def statement(population: int, sample: int) -> str:
 def stratified(
     strata: Mapping[Key, Sequence[Item]], size: int, chance: random.Random
 ) -> tuple[list[Item], dict[Key, int]]:
-    """``size`` items, from each stratum as many as its share (largest remainders first), and how many from each."""
+    """Sample ``size`` items, from each stratum in proportion to its size, and return them with the number from each.
+
+    Rounding is by largest remainder.
+    """
     population = sum(len(items) for items in strata.values())
     size = min(size, population)
     if size == 0:

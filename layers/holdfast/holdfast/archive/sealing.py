@@ -1,8 +1,8 @@
-"""Personal data in the archive: sealed with a key of its customer's own, the same text to the same bytes.
+"""Personal data in the archive, sealed with a separate key for each customer; the same text gives the same bytes.
 
-AES-SIV (RFC 5297) is deterministic and authenticates what it seals: a document built again is the same document, and a
-sealed part that was moved to another order or altered does not open. Customers' keys are wrapped with a key that the
-database never sees.
+AES-SIV (RFC 5297) is deterministic and authenticates what it seals. A document that is built again is therefore the
+same document, and a sealed part that was altered or moved to another order does not open. Customers' keys are wrapped
+with a key that the database never sees.
 """
 
 import os
@@ -21,9 +21,9 @@ class BrokenSeal(Exception):
 
 
 class Keyring:
-    """Wraps and unwraps customers' keys with the archive's own, and seals with them.
+    """Wraps and unwraps customers' keys with the archive's own key, and seals with them.
 
-    ``secret`` is a text of at least 32 characters of chance; the key is derived from it.
+    ``secret`` is a text of at least 32 random characters, from which the archive's key is derived.
     """
 
     def __init__(self, secret: str) -> None:
@@ -36,17 +36,17 @@ class Keyring:
         self._wrapping = _cipher(derived)
 
     def new_key(self, organization_id: UUID, customer_id: UUID) -> bytes:
-        """A key for a customer, wrapped."""
+        """Generate a key for a customer and return it wrapped."""
         wrapped: bytes = self._wrapping.encrypt(os.urandom(KEY_BYTES), [organization_id.bytes, customer_id.bytes])
         return wrapped
 
     def seal(self, text: str, organization_id: UUID, customer_id: UUID, order_id: UUID, wrapped_key: bytes) -> str:
-        """The personal part of an order, sealed, as base64."""
+        """Seal the personal part of an order and return it as base64."""
         key = self._unwrap(organization_id, customer_id, wrapped_key)
         return b64encode(_cipher(key).encrypt(text.encode(), [organization_id.bytes, order_id.bytes])).decode()
 
     def unseal(self, sealed: str, organization_id: UUID, customer_id: UUID, order_id: UUID, wrapped_key: bytes) -> str:
-        """The text that was sealed. Raises BrokenSeal."""
+        """Return the text that was sealed. Raises BrokenSeal."""
         from cryptography.exceptions import InvalidTag  # noqa: PLC0415
 
         key = self._unwrap(organization_id, customer_id, wrapped_key)
