@@ -46,7 +46,7 @@ class Tier(StrEnum):
 
 
 class Verification(StrEnum):
-    """The state of an archived order according to the index."""
+    """The verification state of an archived order: ``OK``, or the worst discrepancy that is open about it."""
 
     OK = "ok"
     MISSING = "missing"

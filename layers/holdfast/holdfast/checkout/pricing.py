@@ -1,7 +1,7 @@
-"""What an order costs. Prices come from the catalog, never from the client; every figure is in whole minor units.
+"""What an order costs. Prices come from the catalog, never from the client; all amounts are in whole minor units.
 
-The total is exact by construction: total = subtotal - discount + tax + shipping, and each of them is the sum of its
-lines. Shipping is not taxed and not discounted.
+The total is exact by construction: total = subtotal - discount + tax + shipping, where subtotal, discount and tax are
+the sums over the lines. Shipping is neither taxed nor discounted.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ from holdfast.values.shipping import ShippingPreference
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PricedLine:
-    """One line of the order with what the catalog says of its variant."""
+    """One line of the order with the catalog's data about its variant."""
 
     variant_id: UUID
     sku: str
@@ -33,7 +33,7 @@ class PricedLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineAmounts:
-    """One line's figures. ``subtotal_minor`` is price x quantity; tax is owed on it less its part of the discount."""
+    """One line's amounts. ``subtotal_minor`` is price x quantity; tax is owed on that less its part of the discount."""
 
     line: PricedLine
     subtotal_minor: int
@@ -43,7 +43,7 @@ class LineAmounts:
 
 @dataclass(frozen=True, slots=True)
 class TaxLine:
-    """All lines taxed at one rate, as a receipt shows them."""
+    """The sum of all lines taxed at one rate, as a receipt shows it."""
 
     country: str
     region: str | None
@@ -52,7 +52,7 @@ class TaxLine:
     tax_minor: int
 
     def to_json(self) -> dict[str, str | int | None]:
-        """For ``orders.tax_lines``; the rate as text, because it may have a fraction."""
+        """Return the line for ``orders.tax_lines``, with the rate as text because it may have a fraction."""
         return {
             "country": self.country,
             "region": self.region,
@@ -64,7 +64,7 @@ class TaxLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderAmounts:
-    """What the order costs, in minor units of ``currency``; ``lines`` in the order they were given."""
+    """What the order costs, in minor units of ``currency``. ``lines`` are in the order in which they were given."""
 
     currency: str
     subtotal_minor: int
@@ -86,11 +86,11 @@ def price_order(
     on: date,
     discount_minor: int = 0,
 ) -> OrderAmounts:
-    """Add the order up for a sale on the date ``on``.
+    """Calculate what the order costs for a sale on the date ``on``.
 
-    The discount is shared out over the lines by their value, to the last minor unit. Shipping is free when no line
-    needs it. Raises InvalidInput for lines of several currencies, a discount beyond the subtotal, a total beyond
-    ``AMOUNT_MAX_MINOR``, a region that nobody knows, or where the shop does not ship; ValueError for no lines.
+    The discount is distributed over the lines by their value, to the last minor unit. Shipping is free when no line
+    requires it. Raises InvalidInput for lines in several currencies, a discount beyond the subtotal, a total beyond
+    ``AMOUNT_MAX_MINOR``, an unknown region, or a destination that the shop does not ship to; ValueError for no lines.
     """
     if not lines:
         raise ValueError("an order without lines has no price")
@@ -129,10 +129,10 @@ def price_order(
 
 
 def check_client_prices(lines: Iterable[PricedLine], sent: Sequence[tuple[str, int]]) -> None:
-    """Hold the unit prices a client sent, as (sku, minor units), against the catalog's. A client need not send any.
+    """Compare the unit prices that a client sent, as (SKU, minor units), with the catalog's.
 
-    Raises PriceChanged, naming every sku that differs with both prices, so that the shopper is asked and not
-    surprised; ValueError for a sku that is not among the lines.
+    A client need not send any. Raises PriceChanged, which names every SKU that differs with both prices, so that the
+    shopper is asked rather than surprised; ValueError for a SKU that is not among the lines.
     """
     current = {line.sku: line for line in lines}
     unknown = [sku for sku, _ in sent if sku not in current]
@@ -148,10 +148,10 @@ def check_client_prices(lines: Iterable[PricedLine], sent: Sequence[tuple[str, i
 
 
 def share_out(amount_minor: int, weights: Sequence[int]) -> list[int]:
-    """``amount_minor`` in whole parts proportional to ``weights``, adding up to it exactly.
+    """Split ``amount_minor`` into whole parts that are proportional to ``weights`` and add up to it exactly.
 
-    By largest remainder, of equal ones the first; no part exceeds its weight while the amount does not exceed their
-    sum. Nothing is shared out over weights that are all 0.
+    Rounding is by largest remainder, the first of equal ones first. No part exceeds its weight as long as the amount
+    does not exceed their sum. If all weights are 0, every part is 0.
     """
     whole = sum(weights)
     if whole == 0:

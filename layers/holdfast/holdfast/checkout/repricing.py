@@ -1,7 +1,7 @@
-"""What an order costs at another destination: taxed and shipped anew, and never dearer than was agreed.
+"""What an order costs at another destination: tax and shipping are calculated anew, never above the agreed price.
 
-Goods keep the prices they were sold at. Units that were given back, and shipping that was, keep the tax and the price
-that they were given back with: only what the shopper still pays for is priced anew.
+Goods keep the prices at which they were sold. Refunded units and refunded shipping keep the tax and price that they
+were refunded with; only what the shopper still pays for is priced anew.
 """
 
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ from holdfast.values.shipping import ShippingPreference
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgreedLine:
-    """A line as it was sold, and what of it was given back or is on its way. Amounts in minor units."""
+    """A line as it was sold, and what of it was or is being refunded. Amounts are in minor units."""
 
     order_item_id: UUID
     quantity: int
     taxable_minor: int
-    """Its goods, less their part of the discount."""
+    """The value of the line's goods, less their part of the discount."""
     tax_minor: int
     tax_code: str | None
     requires_shipping: bool
@@ -42,13 +42,13 @@ class AgreedPrice:
 
     @property
     def total_minor(self) -> int:
-        """All of it."""
+        """The whole price."""
         return self.shipping_minor + sum(line.taxable_minor + line.tax_minor for line in self.lines)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewPrice:
-    """What the order costs from now on; ``taxes`` by order item."""
+    """What the order costs from now on, in minor units. ``taxes`` are by order item."""
 
     shipping_minor: int
     tax_minor: int
@@ -59,8 +59,11 @@ class NewPrice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repriced:
-    """``asked_minor`` is what the rules of the day ask for; ``price`` is None where that is not less than was agreed:
-    the shopper pays what was agreed, and the shop bears the rest."""
+    """The result of repricing, in minor units.
+
+    ``asked_minor`` is the price by the rules of the day. ``price`` is None where that is not less than was agreed: the
+    shopper then pays what was agreed, and the shop bears the difference.
+    """
 
     agreed_minor: int
     asked_minor: int
@@ -73,7 +76,7 @@ class Repriced:
 
     @property
     def fall_minor(self) -> int:
-        """How much less that is than was agreed."""
+        """How much less the shopper pays than was agreed."""
         return self.agreed_minor - self.total_minor
 
 
@@ -88,7 +91,7 @@ def reprice(
 ) -> Repriced:
     """Price the order for its new destination by the rules of the date ``on``.
 
-    Raises InvalidInput where the shop does not ship to, and for a region that nobody knows.
+    Raises InvalidInput for a destination that the shop does not ship to, or for an unknown region.
     """
     taxable = [TaxableLine(line.tax_code, line.taxable_minor) for line in agreed.lines]
     told = taxes.taxes(taxable, destination, on)
@@ -113,7 +116,7 @@ def reprice(
 
 
 def _tax_of(line: AgreedLine, told: LineTax) -> int:
-    """The new tax for the units that are left, and for the others what they were given back with."""
+    """Return the line's tax: the new one for the units that are left, and the refunded one for the others."""
     left = line.quantity - line.taken_quantity
     tax_minor = line.tax_minor + (told.tax_minor - line.tax_minor) * left // line.quantity
     return max(tax_minor, line.taken_minor - line.taxable_minor, 0)
@@ -122,7 +125,7 @@ def _tax_of(line: AgreedLine, told: LineTax) -> int:
 def _tax_lines(
     destination: Destination, lines: Sequence[AgreedLine], told: Sequence[LineTax], line_taxes: Sequence[int]
 ) -> tuple[TaxLine, ...]:
-    """By rate: what is taxed, and the tax as it is charged."""
+    """Return the taxable amount and the tax as charged, summed by rate."""
     by_rate = {
         rate: [
             (line.taxable_minor, tax_minor)

@@ -1,7 +1,7 @@
-"""What the shopper pays for shipping: a small interface, and flat rates with a free-shipping threshold as default.
+"""What the shopper pays for shipping: a small interface, and flat rates with a free-shipping threshold as the default.
 
-This is the price to the shopper. What a parcel costs the shop is the warehouse's own figure, and only the allocation
-looks at that.
+This is the price to the shopper. What a parcel costs the shop is a figure of the warehouse, which only the allocation
+uses.
 """
 
 from collections.abc import Mapping
@@ -14,18 +14,21 @@ from holdfast.values.shipping import ShippingPreference
 
 
 class ShippingCalculator(Protocol):
-    """Says what shipping costs the shopper, before tax."""
+    """Calculates what shipping costs the shopper, before tax."""
 
     def shipping(self, preference: ShippingPreference, country: str, goods: Money) -> Money:
-        """``goods`` is the value of the order after its discount. Raises InvalidInput where the shop does not ship."""
+        """Return the price of shipping. ``goods`` is the value of the order after its discount.
+
+        Raises InvalidInput for a destination that the shop does not ship to.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ShippingRate:
-    """One flat rate. No ``country`` stands for every one without a row of its own; no ``free_from_minor``, never free.
+    """One flat rate. Without a ``country``, it applies to every country that has no row of its own.
 
-    Goods worth ``free_from_minor`` or more ship free.
+    Goods worth ``free_from_minor`` or more ship free; without that threshold, shipping is never free.
     """
 
     preference: ShippingPreference
@@ -47,17 +50,17 @@ DEFAULT_SHIPPING_RATES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class ShippingRates:
-    """Flat rates in one currency. A country, preference or currency without a rate is refused, never guessed."""
+    """Flat rates in one currency. A country, preference or currency without a rate is refused rather than guessed."""
 
     currency: str = DEFAULT_SHIPPING_CURRENCY
     rates: tuple[ShippingRate, ...] = DEFAULT_SHIPPING_RATES
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> "ShippingRates":
-        """The rates of an organization: ``settings["shipping_rates"]``, or the default where that key is missing.
+        """Return an organization's rates: ``settings["shipping_rates"]``, or the default where that key is missing.
 
         Each row is {"preference", "amount_minor", "country"?, "free_from_minor"?}, in the currency
-        ``settings["currency"]``. Raises KeyError or ValueError for a row that is none.
+        ``settings["currency"]``. Raises KeyError or ValueError for an invalid row.
         """
         rows = settings.get("shipping_rates")
         if rows is None:
@@ -65,7 +68,10 @@ class ShippingRates:
         return cls(settings["currency"], tuple(_rate_from(row) for row in rows))
 
     def shipping(self, preference: ShippingPreference, country: str, goods: Money) -> Money:
-        """The country's own rate, else the rate of every country; free from its threshold on."""
+        """Return the country's own rate, or else the general one; 0 from its free-shipping threshold on.
+
+        Raises InvalidInput where there is no rate.
+        """
         rate = self._rate(preference, country)
         if goods.currency != self.currency or rate is None:
             message = f"no {preference} shipping to {country} in {goods.currency}"

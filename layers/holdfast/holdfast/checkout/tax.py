@@ -10,31 +10,34 @@ from holdfast.values.errors import InvalidInput
 from holdfast.values.regions import is_listed, lists_regions, region_code
 
 BASIS_POINTS: Final = 10_000
-"""Basis points in the whole: a rate of 725 is 7.25 %."""
+"""The number of basis points in the whole: a rate of 725 is 7.25 %."""
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where the goods go, as far as taxes and rates care: ISO 3166-1 alpha-2, and the region as it is written."""
+    """Where the goods go, as far as taxes depend on it: ISO 3166-1 alpha-2, and the region as it is written."""
 
     country: str
     region: str | None = None
     postal_region: str | None = None
-    """The region that the postal code lies in; ``None`` where nobody knows."""
+    """The region that the postal code lies in; ``None`` if that is not known."""
     called: str = "shipping_address"
-    """What the request calls the address: an error names its field."""
+    """The request's name for the address, used in the field name of an error."""
 
     @property
     def taxed_in(self) -> str | None:
-        """The region whose rates hold, by its ``region_code``: a parcel goes where its postal code is, whatever region
-        is written beside it. Of countries whose regions are not listed, the one that is written."""
+        """The region whose rates apply, as a ``region_code``.
+
+        A parcel goes where its postal code is, whatever region is written beside it. The written region applies where
+        the postal code's region is not known, or is not one of those listed for the country.
+        """
         lies_in = region_code(self.country, self.postal_region)
         return lies_in if is_listed(self.country, lies_in) else region_code(self.country, self.region)
 
 
 @dataclass(frozen=True, slots=True)
 class TaxableLine:
-    """One line as the tax sees it: minor units, after its part of the discount."""
+    """One line as far as tax depends on it. ``taxable_minor`` is in minor units, after its part of the discount."""
 
     tax_code: str | None
     taxable_minor: int
@@ -42,26 +45,26 @@ class TaxableLine:
 
 @dataclass(frozen=True, slots=True)
 class LineTax:
-    """The tax on one line. Of an exempt line both figures are 0."""
+    """The tax on one line, in minor units. For an exempt line, rate and tax are 0."""
 
     rate_basis_points: Decimal
     tax_minor: int
 
 
 class TaxCalculator(Protocol):
-    """Says what each line owes. Tax is added to the catalog's prices, not contained in them."""
+    """Calculates the tax on each line. Tax is added to the catalog's prices, not contained in them."""
 
     def taxes(self, lines: Sequence[TaxableLine], destination: Destination, on: date) -> Sequence[LineTax]:
-        """One answer for each line, in the same order. ``on`` is the date of the sale.
+        """Return the tax on each line, in the same order. ``on`` is the date of the sale.
 
-        Raises InvalidInput for a destination of which it cannot be said what is owed there.
+        Raises InvalidInput for a destination whose tax cannot be determined.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class TaxRate:
-    """One row of the table. None for ``region`` or ``tax_code`` stands for every one; the dates are inclusive."""
+    """One row of the table. None for ``region`` or ``tax_code`` means any; both dates are inclusive."""
 
     country: str
     basis_points: Decimal
@@ -96,17 +99,17 @@ class TaxTable:
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> "TaxTable":
-        """The table of an organization: ``settings["tax_rates"]``, or the default where that key is missing.
+        """Return an organization's table: ``settings["tax_rates"]``, or the default where that key is missing.
 
         Each row is {"country", "basis_points", "region"?, "tax_code"?, "valid_from"?, "valid_until"?}; dates are ISO
-        8601, and basis points may be written as text to be exact ("662.5"). Raises KeyError, ValueError or
-        decimal.InvalidOperation for a row that is none. A region may be written in any way ``region_code`` reads.
+        8601, and basis points may be written as text to be exact ("662.5"). A region may be written in any way that
+        ``region_code`` reads. Raises KeyError, ValueError or decimal.InvalidOperation for an invalid row.
         """
         rows = settings.get("tax_rates")
         return cls() if rows is None else cls(tuple(_rate_from(row) for row in rows))
 
     def unknown_regions(self) -> list[str]:
-        """Regions that no address will ever be in: of a country whose regions are listed, and not among them."""
+        """Return regions in which no address can ever be: they are missing from their country's list of regions."""
         return [
             f"{rate.country}-{rate.region}"
             for rate in self.rates
@@ -114,10 +117,10 @@ class TaxTable:
         ]
 
     def rate_for(self, country: str, region: str | None, tax_code: str | None, on: date) -> Decimal:
-        """Basis points, possibly with a fraction (New Jersey levies 662.5); ``region`` is a ``region_code``.
+        """Return the rate in basis points, possibly with a fraction (New Jersey levies 662.5).
 
-        The most specific row wins: one of the region before one of the whole country, then one of the tax code before
-        one of all goods, then the one that came into force last.
+        ``region`` is a ``region_code``. The most specific row wins: a row for the region before one for the whole
+        country, then one for the tax code before one for all goods, then the one that came into force last.
         """
         rows = [
             rate
@@ -130,10 +133,10 @@ class TaxTable:
         return best.basis_points
 
     def taxes(self, lines: Sequence[TaxableLine], destination: Destination, on: date) -> Sequence[LineTax]:
-        """Line by line, each rounded half to even to a whole minor unit.
+        """Return the tax on each line, rounded half to even to a whole minor unit per line.
 
-        Raises InvalidInput for a destination without a region, or with one that nobody knows, in a country that is
-        taxed by region: no tax would be owed there, and whoever writes the address would choose it.
+        Raises InvalidInput for a destination with a missing or unknown region in a country that is taxed by region.
+        Otherwise no tax would be owed there, and shoppers could choose that by what they write.
         """
         self._check_region(destination, on)
         region = destination.taxed_in
@@ -160,7 +163,7 @@ class TaxTable:
 
 
 def tax_on(taxable_minor: int, rate_basis_points: Decimal) -> int:
-    """The tax in minor units, rounded half to even: over many lines the halves do not add up to either side."""
+    """Return the tax in minor units, rounded half to even, so that halves do not accumulate over many lines."""
     exact = taxable_minor * rate_basis_points / BASIS_POINTS
     return int(exact.quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
 
