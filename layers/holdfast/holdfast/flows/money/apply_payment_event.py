@@ -60,7 +60,7 @@ class PaymentUnknown(Transient):
 
 
 class ProcessDied(HoldfastError):
-    """Every allowed attempt was begun, and none of them lived to report its outcome."""
+    """Every allowed attempt was begun, and no process lived to report how its attempt ended."""
 
 
 def apply_payment_event(

@@ -1,4 +1,4 @@
-"""Staff capture the held money of an order by hand: all of it, or a part, after which the rest is released."""
+"""Staff capture the held money of an order by hand: all of it, or a part. A final capture releases the rest."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -105,9 +105,10 @@ def request_capture(
     every capture is final, whatever the caller says. ``request_key`` is the Idempotency-Key of the request that asked
     for it.
 
-    Raises Conflict if no money is held (any more) or the wanted amount is already being captured, and InvalidInput for
-    more than is held or than the order costs; both tell what is left in ``capturable_minor``. Raises NotRepresentable
-    for an amount that the gateway cannot express (see ``whole_steps``).
+    Raises Conflict if the money goes back, if none is held (any more) or if the wanted amount is already being
+    captured, and InvalidInput for more than is held or than the order costs. Except where the money goes back, both
+    tell what is left in ``capturable_minor``. Raises NotRepresentable for an amount that the gateway cannot express
+    (see ``whole_steps``).
     """
     if _is_decided(transaction, payment, subject_id):
         return None

@@ -59,7 +59,7 @@ def read_refund_news(
     if ours is not None and ours.status == status:
         return RefundNews(rows=(row,))
     told: dict[str, Any] = {"refund_id": row["id"], "amount_minor": row["amount"], "currency": payment.currency}
-    # A second payment that goes back is no refund of the order, and for an order that is over it has been announced.
+    # A second payment that goes back is no refund of the order; an order that is over has had its own announcement.
     is_of_order = not payment.is_owed_back and order.status not in TERMINAL
     if status is RefundStatus.SUCCEEDED and is_of_order:
         return RefundNews(rows=(row,), topics=("order.partially_refunded",), extra=told)
@@ -98,7 +98,7 @@ def refund_row(
 ) -> dict[str, Any]:
     """Return a refund as ``checkout.settle`` takes it.
 
-    For a refund that exists only the status, the gateway's id and the failure code are written.
+    For a refund that exists already, only the status, the gateway's ids and the failure code are written.
     """
     return {
         "id": str(refund.id),

@@ -32,7 +32,7 @@ _FIND: Final = """
 def retry_operation(
     runtime: Runtime, caller: Caller, claim: Claim, operation_id: UUID, now: datetime, render: Render
 ) -> Answer:
-    """Have a failed return of money tried again, with the full number of attempts.
+    """Have a failed return of money tried again, with its attempts counted anew.
 
     Raises Forbidden, NotFound, IdempotencyKeyReused, RequestInProgress, or Conflict: it has not failed, it is a
     capture, its refund has ended, or it may have been executed and its gateway may have forgotten its key.

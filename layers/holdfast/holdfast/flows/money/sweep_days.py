@@ -87,8 +87,8 @@ def sweep_day(
 
     Nothing is skipped silently. If several payments get no answer a gateway is down: the run ends, and the next one
     starts with the first payment that had none. A payment without an answer, followed by one with an answer, is asked
-    about once more and, if there still is none, left to a person. A day later so is each payment that a gateway which
-    is down gives no answer about.
+    about once more and, if there still is none, left to a person. A day later, so is each payment about which a gateway
+    that is down gives no answer.
     """
     asked = silences = 0
     silent: list[tuple[Due, Answer]] = []

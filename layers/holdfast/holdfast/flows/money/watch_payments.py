@@ -147,7 +147,7 @@ def _resume(
 def _guarded(work: Callable[[], Any], *, otherwise: Callable[[], Any] | None = None) -> int:
     """Return 1 if the work succeeded, else 0: one payment's failure must not keep the others waiting.
 
-    If the error is not Transient, ``otherwise`` is run in its place.
+    After an error that is not Transient, ``otherwise`` is run.
     """
     try:
         work()
