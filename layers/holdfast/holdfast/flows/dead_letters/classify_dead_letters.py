@@ -38,7 +38,7 @@ def hold_classes(transaction: Transaction, *, to_change: bool = False) -> None:
     """Lock the organization's error classes until the transaction ends, to read them or ``to_change`` them.
 
     Readers share the lock; a change excludes them. So no dead letter is classified by rules that were replaced while it
-    was being buried. To avoid a deadlock, whoever changes a class takes this lock before locking the class's row.
+    was being buried. Whoever changes a class takes this lock first, before locking the class's row.
     """
     statement = (
         "SELECT pg_advisory_xact_lock(hashtextextended('payments.error_classes ' || :organization_id, 0))"

@@ -129,7 +129,7 @@ def _check_member(transaction: Transaction, subject: str) -> None:
 def _class_of(transaction: Transaction, found: Row[Any]) -> UUID | None:
     """Return the dead letter's class, or else the one that matches now.
 
-    A class written while somebody investigated counts too, and so does the replay for it.
+    A class that was created while somebody investigated is its class too, so that the replay counts for that class.
     """
     if found.error_class_id is not None:
         return UUID(str(found.error_class_id))
