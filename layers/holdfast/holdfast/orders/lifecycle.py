@@ -49,7 +49,7 @@ TRANSITIONS: Final[Mapping[OrderStatus, frozenset[OrderStatus]]] = {
     _S.CANCELLED: frozenset(),
     _S.REFUNDED: frozenset(),
 }
-"""Every status with the ones that may follow it."""
+"""The statuses that may follow each status."""
 
 INITIAL: Final = frozenset({_S.PENDING_PAYMENT, _S.PENDING_ACCEPTANCE})
 """The first status of an order: ``pending_acceptance`` when a marketplace placed it, else ``pending_payment``."""
@@ -64,8 +64,10 @@ ADDRESS_CHANGES: Final = frozenset(
         _S.PROCESSING,
     }
 )
-"""Where an order may be given another shipping address on request; in ``processing`` while nothing is picked. An
-address under review is corrected by its review."""
+"""The statuses in which an order may be given another shipping address on request.
+
+In ``processing`` only while nothing is picked. An address under review is corrected by its review.
+"""
 
 TERMINAL: Final = frozenset({_S.CANCELLED, _S.REFUNDED})
 """Final for new money: what arrives now is voided or refunded."""
@@ -82,7 +84,7 @@ _NOT_CONFIRMED_BY_MONEY: Final = TERMINAL | {_S.PENDING_ACCEPTANCE, _S.ACCEPTANC
 
 
 def allowed_from(current: OrderStatus) -> list[str]:
-    """The statuses that may follow ``current``, sorted by name: what a refusal tells the caller."""
+    """Return the statuses that may follow ``current``, sorted by name; a refusal tells them to the caller."""
     return sorted(status.value for status in TRANSITIONS[current])
 
 
@@ -93,12 +95,13 @@ def check_transition(current: OrderStatus, to: OrderStatus) -> None:
 
 
 def path_to_confirmed(current: OrderStatus) -> tuple[OrderStatus, ...]:
-    """The statuses an order takes in turn when its money has come, ``current`` excluded; written in one transaction.
+    """Return the statuses an order takes in turn when its money has come, ``current`` excluded.
 
-    A success after ``payment_failed`` walks the whole way. Empty once money has confirmed the order before (from
-    ``address_review`` on: a review is ended by the address, not by money). An order whose address needs a review
-    takes ``address_review`` in place of the last step. Raises TransitionRefused where money confirms nothing: an
-    order that is cancelled or refunded, or a marketplace order, whose channel holds the money.
+    They are written in one transaction. A success after ``payment_failed`` walks the whole way. The path is empty if
+    money has confirmed the order before (from ``address_review`` on: a review is ended by the address, not by money).
+    An order whose address needs a review takes ``address_review`` in place of the last step. Raises TransitionRefused
+    where money confirms nothing: for an order that is cancelled or refunded, or a marketplace order, whose channel
+    holds the money.
     """
     if current in _NOT_CONFIRMED_BY_MONEY:
         raise _refusal(current, OrderStatus.CONFIRMED)
@@ -107,7 +110,7 @@ def path_to_confirmed(current: OrderStatus) -> tuple[OrderStatus, ...]:
     return _WALK_TO_CONFIRMED[_WALK_TO_CONFIRMED.index(current) + 1 :]
 
 
-# How an order follows its goods.
+# How an order's status follows its goods.
 _WALK_TO_DELIVERED: Final = (_S.CONFIRMED, _S.PROCESSING, _S.PARTIALLY_SHIPPED, _S.SHIPPED, _S.DELIVERED)
 _WHERE_GOODS_ARE: Final[Mapping[FulfillmentStatus, OrderStatus]] = {
     FulfillmentStatus.IN_PREPARATION: _S.PROCESSING,
@@ -117,15 +120,15 @@ _WHERE_GOODS_ARE: Final[Mapping[FulfillmentStatus, OrderStatus]] = {
 }
 _ON_THE_ROAD: Final = frozenset({_S.PARTIALLY_SHIPPED, _S.SHIPPED})
 SHIPS: Final = frozenset({*_WALK_TO_DELIVERED, _S.PARTIALLY_REFUNDED})
-"""What an order is whose goods may be picked and may leave: from its confirmation on, until it is over."""
+"""The statuses of an order whose goods may be picked and shipped: from its confirmation on, until it is over."""
 
 
 def path_following(current: OrderStatus, goods: FulfillmentStatus) -> tuple[OrderStatus, ...]:
-    """The statuses an order takes in turn to be where its goods are, ``current`` excluded; empty when it is there.
+    """Return the statuses that bring the order to where its goods are, ``current`` excluded; empty if it is there.
 
-    Never back: goods that failed to arrive and are sent again change the fulfillment status alone. All goods that
-    leave at once skip ``partially_shipped``. An order of which something left, and nothing is waited for any more (lost
-    and refunded), has come to the end of its road as well.
+    An order never goes back: goods that failed to arrive and are sent again change the fulfillment status alone. If all
+    goods leave at once, ``partially_shipped`` is skipped. An order of which something has left and nothing more is
+    expected (the rest was lost and refunded) becomes ``delivered`` as well.
     """
     there = _WHERE_GOODS_ARE.get(goods)
     if goods is FulfillmentStatus.CANCELLED and current in _ON_THE_ROAD:

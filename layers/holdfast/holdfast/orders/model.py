@@ -1,4 +1,4 @@
-"""What an order's columns may say beside its lifecycle, and how the two derived statuses come about."""
+"""The values of an order's columns apart from its lifecycle, and how the two derived statuses are derived."""
 
 from collections.abc import Iterable
 from enum import StrEnum
@@ -41,8 +41,8 @@ class FulfillmentStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
-# Of several attempts the first in this list speaks for the order: money held before money on its way, money on its
-# way before money gone. A second capture that was given back therefore does not hide the first, and a declined card
+# The first of these statuses that any attempt has is the order's: money held comes before money on its way, and money
+# on its way before money gone. So a second capture that was given back does not hide the first, and a declined card
 # does not hide the one being tried now.
 _SPEAKS_FIRST: Final = (
     OrderPaymentStatus.CAPTURED,
@@ -61,7 +61,7 @@ _BEING_PREPARED: Final = frozenset({ShipmentStatus.PICKED, ShipmentStatus.PACKED
 
 
 def derive_payment_status(attempts: Iterable[str]) -> OrderPaymentStatus:
-    """The order's payment status from the statuses of all its payments, in any order; ``pending`` without any.
+    """Derive the order's payment status from all its payments' statuses, in any order; ``pending`` without any.
 
     Raises ValueError for a word that is no payment status.
     """
@@ -70,11 +70,11 @@ def derive_payment_status(attempts: Iterable[str]) -> OrderPaymentStatus:
 
 
 def derive_fulfillment_status(shipments: Iterable[ShipmentStatus]) -> FulfillmentStatus:
-    """The order's fulfillment status from its shipments, in any order; ``unfulfilled`` without any.
+    """Derive the order's fulfillment status from its shipments, in any order; ``unfulfilled`` without any.
 
-    A cancelled shipment counts only when there is no other. A failed one counts as not yet shipped: once its goods
-    travel again in another shipment, leave it out, so that a re-shipment is seen here and nowhere else; once all that
-    was in it is refunded, give ``cancelled`` in its place.
+    A cancelled shipment counts only if there is no other. A failed shipment counts as not yet shipped. Once its goods
+    travel again in another shipment, the caller leaves it out, so that a re-shipment shows here and nowhere else. Once
+    all that was in it is refunded, the caller passes ``cancelled`` in its place.
     """
     planned = list(shipments)
     live = [status for status in planned if status is not ShipmentStatus.CANCELLED]

@@ -1,7 +1,7 @@
-"""When the money of an order is taken: at checkout, or when its goods leave. Pure.
+"""When the money of an order is captured: at checkout, or when its goods leave. Pure.
 
-The policy is a setting of the organization (``capture_policy``). What is not taken at checkout is held, and a hold
-runs out: what has to happen before that is decided here too.
+The policy is a setting of the organization (``capture_policy``). What is not captured at checkout is held, and an
+authorization expires; what has to happen before that is decided here too.
 """
 
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from enum import StrEnum
 from typing import Final
 
 SAFETY_SECONDS: Final = 24 * 3600
-"""How long before an authorization ends its money has to be taken, or a person has to know that it is not."""
+"""How long before an authorization ends its money must be captured, or a person told that it is not, in seconds."""
 TRYING_SECONDS: Final = 14 * 3600
-"""How long before that the trying begins: every attempt at a capture fits in here, the last one's failure too."""
+"""How long before that the attempts begin, in seconds: every attempt fits in, including the failure of the last."""
 BEFORE_EXPIRY: Final = timedelta(seconds=SAFETY_SECONDS + TRYING_SECONDS)
 
 
 class CapturePolicy(StrEnum):
-    """When the money is taken."""
+    """When the money is captured."""
 
     AT_ONCE = "at_once"
     AT_FIRST_SHIPMENT = "at_first_shipment"
@@ -25,7 +25,7 @@ class CapturePolicy(StrEnum):
 
 
 class Remedy(StrEnum):
-    """What is done about an authorization that is about to run out."""
+    """What to do about an authorization that is about to expire."""
 
     CAPTURE = "capture"
     RENEW = "renew"
@@ -41,7 +41,7 @@ class Leaving:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """How much to capture now. ``is_final``: no other capture follows, and what is left over is released."""
+    """How much to capture now. With ``is_final`` no other capture follows, and what is left is released."""
 
     amount_minor: int
     is_final: bool
@@ -51,9 +51,10 @@ NOTHING: Final = Share(0, is_final=False)
 
 
 def policy_of(setting: str | None) -> CapturePolicy:
-    """The policy that an organization's setting names; without one the money is taken at once.
+    """Return the policy that an organization's setting names; without a setting money is captured at once.
 
-    A word that is none of the three holds the money: held money can still be taken, taken money costs to give back.
+    An unknown word means that the money is held: held money can still be captured, but captured money costs to give
+    back.
     """
     if setting is None:
         return CapturePolicy.AT_ONCE
@@ -72,14 +73,14 @@ def share_of_shipment(
     multiple_captures: bool,
     step_minor: int = 1,
 ) -> Share:
-    """How much of the held money a shipment takes with it.
+    """Return how much of the held money to capture when a shipment leaves.
 
-    ``owed_minor`` is what all goods of the order cost, those that were taken off it left out; ``captured_minor`` what
-    was taken before. A gateway without ``multiple_captures`` releases with its one capture what that leaves, so that
-    all is taken with the first shipment. The last shipment takes what is left to the last unit of rounding.
+    ``owed_minor`` is what all goods of the order cost, without those that were taken off it; ``captured_minor`` is what
+    was captured before. A gateway without ``multiple_captures`` releases with its only capture whatever that leaves, so
+    everything is captured with the first shipment. The last shipment takes what is left, including all rounding.
 
-    ``step_minor`` is what the gateway takes multiples of. What a share is over that goes with a later one, so that the
-    last has it; only where goods were taken off the order is there something that nobody can take.
+    Captures must be multiples of ``step_minor``. The part of a share that is not a whole step goes with a later share,
+    so the last one has it. Only if goods were taken off the order can there be a remainder that nobody can capture.
     """
     left_minor = owed_minor - captured_minor
     left_minor -= left_minor % step_minor
@@ -95,7 +96,10 @@ def share_of_shipment(
 
 
 def remedy_before_expiry(policy: CapturePolicy, *, can_renew: bool) -> Remedy:
-    """What to do with held money of a live order before it is gone: hold it anew where the shop wants to take it with
-    its shipments and the gateway can, else take it."""
+    """Return what to do with held money of a live order before its authorization expires.
+
+    It is renewed if the shop wants to capture it with its shipments and the gateway can renew; otherwise it is
+    captured.
+    """
     waits_for_goods = policy is not CapturePolicy.AT_ONCE
     return Remedy.RENEW if waits_for_goods and can_renew else Remedy.CAPTURE

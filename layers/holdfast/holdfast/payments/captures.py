@@ -1,10 +1,11 @@
-"""Captures that a gateway names: each is a fact of its own, by the gateway's id, as refunds and disputes are.
+"""Captures that a gateway identifies: each is a fact of its own under the gateway's id, like refunds and disputes.
 
-A gateway either names its captures (PayPal, Adyen) or reports one cumulative figure of a single capture (Stripe,
-Square); what the figure counts is not known by name, so the two are never added. A capture has up to three kinds of
-news: asked for, succeeded, failed. Success and failure are dated by the gateway, and of both the later one holds; of a
-tie the failure, for under one name it follows the success and their dates may be whole seconds. So a capture that fell
-through days later takes back itself and no other, and one that the gateway repeats after that stands again.
+A gateway either identifies its captures (PayPal, Adyen) or reports one cumulative figure of a single capture (Stripe,
+Square). It is not known which captures such a figure counts, so the two are never added. There are up to three kinds of
+news about a capture: requested, succeeded, failed. The gateway dates success and failure, and the later of the two
+holds. In a tie the failure holds, because under one id it follows the success, and the dates may be in whole seconds.
+So a capture that falls through days later takes back itself and no other, and one that the gateway repeats after that
+stands again.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,18 +16,18 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaptureFact:
-    """One capture at the gateway; the amount in minor units of the payment's currency."""
+    """One capture at the gateway. The amount is in minor units of the payment's currency."""
 
     gateway_capture_id: str
     amount_minor: int
     is_final: bool = False
-    """Whether it is the last: with its success the rest of the held money is let go."""
+    """Whether it is the final capture: with its success the rest of the held money is released."""
     succeeded_at: datetime | None = None
     failed_at: datetime | None = None
 
     @property
     def succeeded(self) -> bool:
-        """Whether it ever did, whatever came later."""
+        """Whether it ever succeeded, whatever came later."""
         return self.succeeded_at is not None
 
     @property
@@ -36,7 +37,7 @@ class CaptureFact:
 
     @property
     def is_pending(self) -> bool:
-        """Whether it was asked for, and the gateway has not decided."""
+        """Whether it was requested and the gateway has not decided."""
         return self.succeeded_at is None and self.failed_at is None
 
     @property
@@ -46,11 +47,11 @@ class CaptureFact:
 
 
 Captures = tuple[CaptureFact, ...]
-"""Sorted by the gateway's id, one for each."""
+"""Sorted by the gateway's id, one for each id."""
 
 
 def merge(one: Captures, other: Captures) -> Captures:
-    """The least captures that contain both."""
+    """Return the least set of captures that contains both."""
     merged: dict[str, CaptureFact] = {}
     for capture in (*one, *other):
         known = merged.get(capture.gateway_capture_id, capture)
@@ -65,17 +66,20 @@ def merge(one: Captures, other: Captures) -> Captures:
 
 
 def standing_minor(captures: Iterable[CaptureFact]) -> int:
-    """What was taken and did not fall through."""
+    """Return the sum of the captures that stand: taken and not fallen through."""
     return sum(capture.amount_minor for capture in captures if capture.stands)
 
 
 def succeeded_minor(captures: Iterable[CaptureFact]) -> int:
-    """What was taken at some time."""
+    """Return the sum of the captures that ever succeeded."""
     return sum(capture.amount_minor for capture in captures if capture.succeeded)
 
 
 def to_json(capture: CaptureFact) -> dict[str, Any]:
-    """The capture as JSON values; its status for whoever reads the document, for it follows from the rest."""
+    """Return the capture as JSON values.
+
+    The status follows from the rest and is included for whoever reads the document.
+    """
     return {
         "gateway_capture_id": capture.gateway_capture_id,
         "amount_minor": capture.amount_minor,
@@ -87,7 +91,7 @@ def to_json(capture: CaptureFact) -> dict[str, Any]:
 
 
 def from_json(document: Mapping[str, Any]) -> CaptureFact:
-    """The capture that ``to_json`` wrote. Raises KeyError or ValueError for anything else."""
+    """Return the capture that ``to_json`` wrote. Raises KeyError or ValueError for anything else."""
     return CaptureFact(
         gateway_capture_id=document["gateway_capture_id"],
         amount_minor=document["amount_minor"],

@@ -1,4 +1,4 @@
-"""The words of a dead letter: a payment event that every attempt failed, and what may become of it."""
+"""The terms of dead letters: payment events whose every attempt failed, and what may become of them."""
 
 import hashlib
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ class DeadLetterStatus(StrEnum):
     """Where a dead letter is on its way to an end."""
 
     PENDING_CLASSIFICATION = "pending_classification"
-    """No error class matches it: a person finds out what it is."""
+    """No error class matches it: a person has to find out what it is."""
     PENDING_REVIEW = "pending_review"
     INVESTIGATING = "investigating"
     AUTO_REPLAY_SCHEDULED = "auto_replay_scheduled"
-    """Its class has earned that it replays by itself."""
+    """Its class has earned automatic replay."""
     READY_FOR_REPLAY = "ready_for_replay"
     REPLAYED = "replayed"
     DISCARDED = "discarded"
@@ -76,11 +76,11 @@ TRANSITIONS: Final[Mapping[DeadLetterStatus, frozenset[DeadLetterStatus]]] = Map
         _S.DISCARDED: frozenset(),
     }
 )
-"""From each status, those that may follow. Nothing follows an end."""
+"""The statuses that may follow each status. Nothing follows a final one."""
 
 RESOLVED: Final = frozenset({_S.REPLAYED, _S.DISCARDED})
 WAITING: Final = frozenset({_S.PENDING_CLASSIFICATION, _S.PENDING_REVIEW, _S.AUTO_REPLAY_SCHEDULED})
-"""Nobody has begun to work on it: it follows the classes as they change."""
+"""Nobody has begun to work on it, so it is reclassified when the classes change."""
 FOR_A_PERSON: Final = frozenset({_S.PENDING_CLASSIFICATION, _S.PENDING_REVIEW})
 REPLAYABLE_BY_HAND: Final = frozenset({_S.READY_FOR_REPLAY, _S.PENDING_REVIEW})
 REPLAYABLE_BY_ITSELF: Final = frozenset({_S.AUTO_REPLAY_SCHEDULED})
@@ -101,30 +101,30 @@ _PRIORITIES: Final[Mapping[EventType, DeadLetterPriority]] = MappingProxyType(
 
 
 def priority_of(event_type: EventType) -> DeadLetterPriority:
-    """Money that moved and is not on the record comes first."""
+    """Return the priority of an event: money that moved and is not on the record comes first."""
     return _PRIORITIES.get(event_type, DeadLetterPriority.LOW)
 
 
 def fingerprint_of(event_type: str, failure_code: str | None, exception: str, frame: str | None) -> str:
-    """What equal troubles have in common, as a short stable word.
+    """Return what equal failures have in common, as a short stable string.
 
-    ``frame`` is the first frame of ours, as module:function: a line number would change with every release.
+    ``frame`` is the first frame of ours, as module:function; a line number would change with every release.
     """
     parts = "\n".join((event_type, failure_code or "", exception, frame or ""))
     return hashlib.sha256(parts.encode()).hexdigest()[:16]
 
 
 def is_alert_due(priority: DeadLetterPriority, status: DeadLetterStatus, alerted_at: datetime | None) -> bool:
-    """Whether somebody must be called: once, for what is urgent and waits for a person."""
+    """Return whether somebody must be alerted: once, about what is urgent and waits for a person."""
     return alerted_at is None and priority in ALERTING and status in FOR_A_PERSON
 
 
 def status_of(
     *, classified: bool, replays_by_itself: bool, replays: int, is_assigned: bool = False
 ) -> DeadLetterStatus:
-    """Where a waiting dead letter belongs.
+    """Return the status in which a waiting dead letter belongs.
 
-    One that failed a replay, or that somebody was given, is a person's, whatever its class has earned.
+    One that failed a replay or is assigned to somebody is left to a person, whatever its class has earned.
     """
     if not classified:
         return DeadLetterStatus.PENDING_CLASSIFICATION

@@ -1,8 +1,8 @@
 """What is known of the disputes over a payment: facts that only grow, like those of the payment itself.
 
-A dispute's latest word, by the gateway's dates, is what it is now; of two at one instant the later stage stands. A
-word that is older changes nothing, so a closing that arrives before its opening stays. A dispute may be opened again
-(an appeal), and that too is a later word.
+The latest statement about a dispute, by the gateway's dates, is its present state; of two at the same instant the later
+stage stands. An older statement changes nothing, so a closing that arrives before its opening stays. A dispute may be
+opened again (an appeal), and that too is a later statement.
 """
 
 from collections.abc import Iterable, Mapping
@@ -33,7 +33,7 @@ _RANK: Final[Mapping[DisputeStatus, int]] = {status: rank for rank, status in en
 
 @dataclass(frozen=True, slots=True, order=True)
 class DisputeWord:
-    """One thing said of a dispute; the greatest is the latest."""
+    """One statement about a dispute; the greatest is the latest."""
 
     occurred_at: datetime
     rank: int
@@ -44,7 +44,7 @@ class DisputeWord:
 
 @dataclass(frozen=True, slots=True)
 class DisputeFact:
-    """One dispute, by the gateway's id. ``reason`` is the latest that was given, with the date it was given at."""
+    """One dispute, under the gateway's id. ``reason`` is the latest that was given, with its date."""
 
     gateway_dispute_id: str
     latest: DisputeWord
@@ -53,7 +53,7 @@ class DisputeFact:
 
     @property
     def status(self) -> DisputeStatus:
-        """What the latest word says."""
+        """The status according to the latest statement."""
         return tuple(DisputeStatus)[self.latest.rank]
 
     @property
@@ -63,12 +63,12 @@ class DisputeFact:
 
     @property
     def outcome(self) -> DisputeOutcome | None:
-        """How it ended, if it has and the gateway says so."""
+        """How it ended, if it has ended and the gateway tells."""
         return DisputeOutcome(self.latest.outcome) if self.latest.outcome else None
 
     @property
     def lost_minor(self) -> int:
-        """What the gateway took back for good by this dispute."""
+        """What the gateway took back for good by this dispute, in minor units."""
         return 0 if self.is_open else self.latest.lost_minor
 
 
@@ -83,14 +83,14 @@ def told(
     reason: str | None,
     due_at: datetime | None,
 ) -> DisputeFact:
-    """The fact that one event of a dispute states by itself."""
+    """Return the fact that one event of a dispute states by itself."""
     rank = _RANK[_STATUS[event_type]]
     word = DisputeWord(occurred_at, rank, outcome or "", lost_minor, amount_minor)
     return DisputeFact(gateway_dispute_id, word, (occurred_at, reason) if reason else None, due_at)
 
 
 def merge(one: Iterable[DisputeFact], other: Iterable[DisputeFact]) -> tuple[DisputeFact, ...]:
-    """Both, one for each id, sorted by it."""
+    """Return the dispute facts of both, one for each id, sorted by id."""
     merged: dict[str, DisputeFact] = {}
     for fact in (*one, *other):
         known = merged.get(fact.gateway_dispute_id, fact)
@@ -106,17 +106,18 @@ def merge(one: Iterable[DisputeFact], other: Iterable[DisputeFact]) -> tuple[Dis
 def meant_by(
     known: Iterable[DisputeFact], occurred_at: datetime, gateway_transaction_id: str | None
 ) -> DisputeFact | None:
-    """The dispute that is meant by a word which names the payment in its place (Adyen, unless an account asks for
-    both): one heard of by then before a later one, an undecided one before one that is over, then the latest.
+    """Return the dispute meant by a statement that names the payment in the dispute's place.
 
-    ``None``: none is known, or none yet. Which of several it is, the gateway does not say.
+    Adyen sends such statements unless an account asks for both. A dispute known by the time of the statement is
+    preferred to a later one, an undecided one to one that is over, and then the latest. The gateway does not tell which
+    of several is meant. ``None`` if no dispute is known, or none yet.
     """
     named = [dispute for dispute in known if dispute.gateway_dispute_id != gateway_transaction_id]
     return max(named, key=lambda one: (one.latest.occurred_at <= occurred_at, one.is_open, one.latest), default=None)
 
 
 def to_json(fact: DisputeFact) -> dict[str, Any]:
-    """The fact as JSON values; instants in ISO 8601."""
+    """Return the fact as JSON values, with instants in ISO 8601."""
     return {
         "gateway_dispute_id": fact.gateway_dispute_id,
         "occurred_at": fact.latest.occurred_at.isoformat(),
@@ -130,7 +131,7 @@ def to_json(fact: DisputeFact) -> dict[str, Any]:
 
 
 def from_json(document: Mapping[str, Any]) -> DisputeFact:
-    """The fact that ``to_json`` wrote."""
+    """Return the fact that ``to_json`` wrote."""
     reason, due_at = document["reason"], document["due_at"]
     return DisputeFact(
         document["gateway_dispute_id"],

@@ -9,7 +9,7 @@ from typing import Final
 from uuid import UUID
 
 SUCCESSES_MIN: Final = 10
-"""A class may replay by itself after this many replays succeeded."""
+"""How many replays of a class must have succeeded before it may be replayed automatically."""
 COOLDOWN_HOURS: Final = 24
 """How long a class whose auto-replay failed leaves its dead letters to people."""
 _ESCAPE: Final = "\\"
@@ -19,7 +19,7 @@ _ANY: Final = ""
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What a class looks at: the event that failed, and why it did."""
+    """What a class is matched against: the event that failed, and why it failed."""
 
     event_type: str
     gateway: str
@@ -29,7 +29,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class ErrorClass:
-    """One class with what its replays came to. ``None`` in a criterion: any, also none."""
+    """One class and the counts of its replays. A criterion of ``None`` matches any value, and no value."""
 
     id: UUID
     match_order: int
@@ -45,7 +45,7 @@ class ErrorClass:
     cooldown_until: datetime | None
 
     def matches(self, failure: Failure) -> bool:
-        """Whether every criterion is met."""
+        """Return whether the failure meets every criterion."""
         reason = failure.reason.casefold()
         return (
             self.event_type in (None, failure.event_type)
@@ -55,11 +55,11 @@ class ErrorClass:
         )
 
     def is_in_cooldown(self, now: datetime) -> bool:
-        """Whether an auto-replay failed lately."""
+        """Return whether an auto-replay failed within the last ``COOLDOWN_HOURS``."""
         return self.cooldown_until is not None and now < self.cooldown_until
 
     def replays_by_itself(self, now: datetime) -> bool:
-        """Whether its dead letters are replayed without anybody's doing."""
+        """Return whether its dead letters are replayed automatically."""
         return self.auto_replay_enabled and not self.is_in_cooldown(now)
 
     @property
@@ -68,11 +68,14 @@ class ErrorClass:
         return has_earned_auto_replay(self.successful_replays, self.failed_replays, self.min_confidence)
 
     def after_success(self) -> "ErrorClass":
-        """The class once a replay succeeded."""
+        """Return the class as it is after a replay succeeded."""
         return replace(self, successful_replays=self.successful_replays + 1)
 
     def after_failure(self, now: datetime, *, automatic: bool) -> "ErrorClass":
-        """The class once a replay failed: cooled down if it was its own, switched off below its confidence."""
+        """Return the class as it is after a replay failed.
+
+        A failed automatic replay starts its cooldown. Auto-replay is switched off if the class no longer has earned it.
+        """
         failed = replace(self, failed_replays=self.failed_replays + 1)
         return replace(
             failed,
@@ -82,18 +85,18 @@ class ErrorClass:
 
 
 def confidence(successes: int, failures: int) -> Fraction | None:
-    """Successes among all replays, in percent and exactly; ``None`` before the first."""
+    """Return the share of successes among all replays as an exact percentage; ``None`` before the first."""
     return Fraction(100 * successes, successes + failures) if successes + failures else None
 
 
 def has_earned_auto_replay(successes: int, failures: int, min_confidence: Decimal) -> bool:
-    """Ten replays that succeeded, and the class's minimum of confidence."""
+    """Return whether enough replays succeeded (``SUCCESSES_MIN``) and the class's minimum confidence is reached."""
     known = confidence(successes, failures)
     return successes >= SUCCESSES_MIN and known is not None and known >= Fraction(min_confidence)
 
 
 def first_match(classes: Iterable[ErrorClass], failure: Failure) -> ErrorClass | None:
-    """The class of a failure: the first that matches, in the order people gave them."""
+    """Return the class of a failure: the first that matches, in the order people gave them."""
     return next(
         (each for each in sorted(classes, key=lambda each: each.match_order) if each.matches(failure)),
         None,
@@ -101,15 +104,16 @@ def first_match(classes: Iterable[ErrorClass], failure: Failure) -> ErrorClass |
 
 
 def is_like_pattern(pattern: str) -> bool:
-    """Whether PostgreSQL takes the pattern: one that ends with its escape character is an error there."""
+    """Return whether PostgreSQL accepts the pattern: one that ends with its escape character is an error there."""
     return (len(pattern) - len(pattern.rstrip(_ESCAPE))) % 2 == 0
 
 
 def like(text: str, pattern: str) -> bool:
-    r"""``text LIKE pattern`` as PostgreSQL answers it: ``%`` any characters, ``_`` one, ``\`` takes the next literally.
+    r"""Return what ``text LIKE pattern`` yields in PostgreSQL.
 
-    Each piece between two ``%`` is looked for once, from where the last one ended, so no pattern takes long. Raises
-    ValueError for a pattern that PostgreSQL would not take.
+    ``%`` is any characters, ``_`` is one, and ``\`` makes the next one literal. Each piece between two ``%`` is
+    searched for once, from where the last one ended, so no pattern takes long. Raises ValueError for a pattern that
+    PostgreSQL would not accept.
     """
     pieces = _pieces(pattern)
     first, last = pieces[0], pieces[-1]
@@ -131,14 +135,17 @@ def like(text: str, pattern: str) -> bool:
 
 
 def _meets(value: str | None, pattern: str | None) -> bool:
-    """A pattern that cannot be read matches nothing: burying an event must not fail for it."""
+    """Return whether the value meets the pattern.
+
+    A pattern that cannot be read matches nothing, because it must not keep an event from being buried.
+    """
     if pattern is None:
         return True
     return value is not None and is_like_pattern(pattern) and like(value, pattern)
 
 
 def _pieces(pattern: str) -> list[list[str]]:
-    """The pattern cut at each ``%``; a piece is its characters, with ``_ANY`` for any one."""
+    """Split the pattern at each ``%``; a piece is its characters, with ``_ANY`` for any one."""
     if not is_like_pattern(pattern):
         raise ValueError("a LIKE pattern must not end with its escape character")
     pieces: list[list[str]] = [[]]

@@ -1,4 +1,4 @@
-"""The facts of a payment as they are stored with it."""
+"""The facts of a payment in the form in which they are stored with it."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -10,7 +10,7 @@ from holdfast.payments.state import Failure, PaymentFacts, RefundFact
 
 
 def to_json(facts: PaymentFacts) -> dict[str, Any]:
-    """The facts as JSON values; instants in ISO 8601."""
+    """Return the facts as JSON values, with instants in ISO 8601."""
     failure = facts.failure
     return {
         "amount_minor": facts.amount_minor,
@@ -42,7 +42,7 @@ def to_json(facts: PaymentFacts) -> dict[str, Any]:
 
 
 def from_json(document: Mapping[str, Any]) -> PaymentFacts:
-    """The facts that ``to_json`` wrote. Raises KeyError or ValueError for anything else."""
+    """Return the facts that ``to_json`` wrote. Raises KeyError or ValueError for anything else."""
     failure = document["failure"]
     return PaymentFacts(
         amount_minor=document["amount_minor"],

@@ -1,4 +1,4 @@
-"""The words of a group replay: dead letters of one trouble, replayed at a bounded rate until one relapses."""
+"""The terms of group replays: dead letters of one trouble, replayed at a bounded rate until one relapses."""
 
 from enum import StrEnum
 from typing import Final
@@ -12,7 +12,7 @@ class GroupReplayState(StrEnum):
 
     RUNNING = "running"
     FINISHED = "finished"
-    """None of the group is left, or as many were replayed as were asked for."""
+    """None of the group is left, or the requested number was replayed."""
     STOPPED = "stopped"
-    """One failed again: the trouble is not over."""
+    """One failed again: its cause is not gone."""
     CANCELLED = "cancelled"

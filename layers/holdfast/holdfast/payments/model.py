@@ -1,4 +1,4 @@
-"""The words of a payment: what its columns may say."""
+"""The terms of payments: the values that their columns may have."""
 
 from enum import StrEnum
 from typing import Final
@@ -19,7 +19,7 @@ class PaymentStatus(StrEnum):
 
 
 OPEN_STATUSES: Final = frozenset({PaymentStatus.PENDING, PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_ACTION})
-"""An attempt whose outcome is not known yet. An order has at most one."""
+"""The statuses of an attempt whose outcome is not known yet. An order has at most one such attempt."""
 
 
 class EventState(StrEnum):
@@ -61,5 +61,5 @@ class RefundReason(StrEnum):
     DAMAGED = "damaged"
     LATE_PAYMENT = "late_payment"
     PRICE_DIFFERENCE = "price_difference"
-    """The order costs less than was paid for it: its address was changed. Decided by the system alone."""
+    """The order costs less than was paid for it, because its address was changed. Only the system gives this reason."""
     OTHER = "other"

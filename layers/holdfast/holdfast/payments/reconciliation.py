@@ -1,4 +1,4 @@
-"""Where orders, payments and gateways disagree about the same money: the words for it, and the comparison."""
+"""Where orders, payments and gateways disagree about the same money: the terms, and the comparison."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,12 +38,12 @@ FROM_GATEWAY: Final = frozenset(
         DifferenceKind.GATEWAY_UNKNOWN,
     }
 )
-"""Found by asking the gateway; the others by asking the database."""
+"""Found by asking the gateway; all others are found in the database."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
-    """A payment as it is known here; amounts in minor units."""
+    """A payment as it is known here. Amounts are in minor units."""
 
     status: PaymentStatus
     amount: int
@@ -76,9 +76,11 @@ class Mismatch:
 
 
 def is_clear(ours: Books, theirs: Truth) -> bool:
-    """Whether the gateway's word can simply be taken for it: it took more than was heard of, or gave up what is still
-    waited for, all of it or what captures left. That it took less, or gave something back, has a story that only its
-    events tell."""
+    """Return whether the gateway's statement can simply be accepted.
+
+    It can if the gateway took more than was reported, or gave up what is still expected: all of it, or what captures
+    left. If it took less or gave something back, only its events tell how that came about.
+    """
     if theirs.captured > ours.captured:
         return True
     if 0 < theirs.captured == ours.captured:
@@ -87,7 +89,7 @@ def is_clear(ours: Books, theirs: Truth) -> bool:
 
 
 def mismatches(ours: Books, theirs: Truth) -> Iterator[Mismatch]:
-    """Every figure that differs. A refund under way may or may not be counted by the gateway yet."""
+    """Yield every figure that differs. The gateway may or may not count a refund that is under way."""
     if theirs.captured != ours.captured:
         gap = abs(theirs.captured - ours.captured)
         yield Mismatch(DifferenceKind.CAPTURED_DIFFERS, ours.captured, theirs.captured, gap)

@@ -1,11 +1,12 @@
-"""What a refund gives back: how much of which lines, how much shipping, from which payment. Never more than is left.
+"""What a refund gives back: how much of which lines and shipping, from which payment, and never more than is left.
 
-**What units are worth.** A line was sold for one sum (subtotal - discount + tax) that its units need not divide. Units
-1..k of n are worth ``floor(sum x k / n)``, so the next few are worth what that grows by, and the last take the rest:
-however a line is given back, unit by unit or all at once, it adds up to exactly what was paid for it. ``worth`` counts
-on from refund to refund; ``amount`` is what of it the shopper gets, less where the shop keeps a fee.
+**What units are worth.** A line was sold for one sum (subtotal - discount + tax) that need not divide evenly by
+its units. Units 1..k of n are worth ``floor(sum x k / n)``, so the next few are worth the growth of that figure, and
+the last take the rest. However a line is given back, unit by unit or all at once, the parts add up to exactly what was
+paid for it. ``worth`` continues from one refund to the next; ``amount`` is the part of it that the shopper gets, which
+is less if the shop keeps a fee.
 
-**What is left** counts refunds under way as given. Amounts are minor units of the order's one currency.
+**What is left** counts refunds under way as given. Amounts are in minor units of the order's one currency.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,11 +26,11 @@ class Line:
     worth_minor: int
     taken_quantity: int = 0
     taken_minor: int = 0
-    """Counted in ``worth``."""
+    """Counted in ``worth``, not in ``amount``."""
 
     @property
     def left_quantity(self) -> int:
-        """The units that can be given back."""
+        """The units that can still be given back."""
         return self.quantity - self.taken_quantity
 
     @property
@@ -38,7 +39,7 @@ class Line:
         return self.worth_minor - self.taken_minor
 
     def worth_of_next(self, quantity: int) -> int:
-        """What the next units are worth; the last take the rest."""
+        """Return what the next units are worth; the last ones take the rest."""
         taken = self.taken_quantity
         if taken + quantity >= self.quantity:
             return self.left_minor
@@ -48,11 +49,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Purse:
-    """A payment with money to give back, or one capture of it where refunds are each of a capture."""
+    """A payment with money to give back, or one capture of it where each refund belongs to a capture."""
 
     payment_id: UUID
     captured_minor: int
-    """Of the payment, over all its captures."""
+    """Captured of the payment, over all its captures."""
     left_minor: int
     """Captured, and neither given back nor on its way back."""
     gateway_capture_id: str | None = None
@@ -74,20 +75,23 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class WantedItem:
-    """Units of a line. Without an amount they are given back for what they are worth; ``None`` for the reason: nobody
-    said where the goods are."""
+    """Units of a line to be given back.
+
+    Without an amount they are given back for what they are worth. A ``restock_reason`` of ``None`` means that nobody
+    said where the goods are.
+    """
 
     order_item_id: UUID
     quantity: int
     restock_reason: RestockReason | None = None
     amount_minor: int | None = None
     has_left: bool = False
-    """These units had left their warehouse: what has not left yet still leaves."""
+    """These units had left their warehouse: units that have not left yet are still shipped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is asked for: lines, or an amount, and shipping beside either; nothing of it means all that is left."""
+    """What is asked for: lines, or an amount, and shipping with either. If empty, all that is left."""
 
     items: tuple[WantedItem, ...] = ()
     amount_minor: int = 0
@@ -95,13 +99,13 @@ class Wanted:
 
     @property
     def is_everything(self) -> bool:
-        """Whether all that is left is meant."""
+        """Whether all that is left is asked for."""
         return not (self.items or self.amount_minor or self.shipping_minor)
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedItem:
-    """What a refund says of a line. ``quantity`` 0: the rest of the line's money, from another payment."""
+    """What a refund does to a line. A ``quantity`` of 0 is the rest of the line's money, from another payment."""
 
     order_item_id: UUID
     quantity: int
@@ -112,7 +116,7 @@ class PlannedItem:
 
     @property
     def restock(self) -> bool:
-        """Only what can be sold again goes back to stock."""
+        """Whether the units go back to stock: only what can be sold again does."""
         return self.restock_reason is RestockReason.RESELLABLE
 
 
@@ -124,13 +128,13 @@ class PlannedRefund:
     amount_minor: int
     shipping_minor: int
     is_full: bool
-    """Whether it gives back all that was captured, by itself."""
+    """Whether it gives back by itself all that was captured."""
     items: tuple[PlannedItem, ...]
     gateway_capture_id: str | None = None
 
 
 def plan(left: Left, wanted: Wanted) -> tuple[PlannedRefund, ...]:
-    """The refunds that give back what is wanted, one for each purse they take it from.
+    """Return the refunds that give back what is wanted, one for each purse that they draw on.
 
     Raises RefundExceeds for more than is left, InvalidInput for what no state of the order allows.
     """
@@ -154,7 +158,7 @@ def plan(left: Left, wanted: Wanted) -> tuple[PlannedRefund, ...]:
 
 
 def _everything(left: Left) -> tuple[PlannedItem, ...]:
-    """Every unit that is left, for as much of its worth as there is money."""
+    """Return every unit that is left, for as much of its worth as there is money."""
     planned: list[PlannedItem] = []
     money = left.refundable_minor
     for line in left.lines:
@@ -211,10 +215,10 @@ def _spread(
 
 
 def _cut(item: PlannedItem, room: int) -> tuple[PlannedItem, PlannedItem | None]:
-    """What of an item fits, with all its units, and the rest of its money."""
+    """Return the part of the item that fits, with all its units, and the rest of its money."""
     if item.amount_minor <= room:
         return item, None
-    # What is not given back (a fee) stays with the units, so that no part is more than its worth.
+    # Money that is not given back (a fee) stays with the units, so that no part exceeds its worth.
     rest = item.amount_minor - room
     return (
         replace(item, amount_minor=room, worth_minor=item.worth_minor - rest),

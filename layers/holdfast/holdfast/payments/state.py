@@ -1,26 +1,26 @@
 """What is known of a payment, and the status that follows from it.
 
 Gateways deliver their news late, twice and in any order. So the state is not a current status that events push around
-but a set of facts that only grows: a flag once true stays true, a figure is the highest ever reported, a date the
-latest. Such a join is commutative, associative and idempotent (a semilattice), hence every order of arrival and every
-repetition ends in the same facts, and the status is derived from them. A later state is never undone by an earlier
-event; only two kinds of news take something back, and both are facts of their own: a refund that fails after it
-succeeded, and a capture that fails after it succeeded.
+but a set of facts that only grows: a flag once true stays true, a figure is the highest ever reported, a date is the
+latest. Such a join is commutative, associative and idempotent (a semilattice). Hence every order of arrival and every
+repetition ends in the same facts, from which the status is derived. An earlier event never undoes a later state. Only
+two kinds of news take something back, and both are facts of their own: a refund that fails after it succeeded, and a
+capture that fails after it succeeded.
 
 **A capture and its failure.** A capture that failed and was repeated, and one that succeeded and fell through days
-later, are made of the same two kinds of event. The gateway's own dates tell them apart, not the order of arrival: the
+later, consist of the same two kinds of event. The gateway's own dates tell them apart, not the order of arrival: the
 capture stands unless its failure is dated after the latest success. A capture that never succeeded leaves the payment
-what it was, so that an authorization can be captured again.
+as it was, so that an authorization can be captured again.
 
-**Several captures** of one payment are known one by one, by the gateway's id (``payments.captures``); of a gateway that
-captures once, its cumulative figure is all there is. A payment is ``captured`` from the first capture that stands on,
-also while the rest is still held: whether more can be captured is no status but ``remaining_minor``, which is nothing
-once the last capture was final or the rest was given up or ran out. For the same reason a payment whose captured part
-went back is ``partially_refunded`` while the rest is held. Where every capture fell through, it is ``failed``, or
+**Several captures** of one payment are known one by one, by the gateway's id (``payments.captures``). Of a gateway that
+captures once, its cumulative figure is all there is. A payment is ``captured`` from the first capture that stands, even
+while the rest is still held. Whether more can be captured is not a status but ``remaining_minor``, which is zero once
+the final capture stands or the rest was given up or expired. For the same reason a payment whose captured part was
+refunded is ``partially_refunded`` while the rest is held. If every capture fell through, the payment is ``failed``, or
 ``authorized`` again while something is left to be captured; what fell through is not held any more.
 
-The one figure that is not a fact is the cumulative refunded amount of a gateway: it does not say which refunds it
-counts and falls when one fails. Refunds are known one by one, by the gateway's id.
+One figure is not a fact: a gateway's cumulative refunded amount. It does not tell which refunds it counts, and it falls
+when one of them fails. So refunds are known one by one, by the gateway's id.
 """
 
 from collections.abc import Mapping
@@ -60,16 +60,16 @@ class PaymentNews:
 
     event_type: EventType
     occurred_at: datetime
-    """When it happened at the gateway, not when it arrived (aware UTC)."""
+    """When it happened at the gateway (aware UTC), not when the event arrived."""
     amount_minor: int | None = None
-    """The amount of the thing the event is about: of the refund, for a refund."""
+    """The amount of what the event is about: for a refund, the refund's."""
     authorized_minor: int | None = None
     captured_minor: int | None = None
-    """Cumulative over all captures. Of a gateway that names its captures it is not looked at."""
+    """Cumulative over all captures. Ignored for a gateway that identifies its captures."""
     captures: Captures = ()
     """The captures that the event names."""
     is_capture_final: bool = False
-    """Whether nothing more can be captured, by what the event says."""
+    """Whether the event says that nothing more can be captured."""
     gateway_refund_id: str | None = None
     authorization_expires_at: datetime | None = None
     failure_code: str | None = None
@@ -83,8 +83,11 @@ class PaymentNews:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Failure:
-    """Why the gateway said no. The latest one is kept; of two at one instant the greater code, so that any order of
-    arrival ends in the same."""
+    """Why the gateway said no.
+
+    The latest failure is kept; of two at the same instant the one with the greater code, so that every order of arrival
+    ends in the same.
+    """
 
     occurred_at: datetime
     code: str = ""
@@ -93,7 +96,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class RefundFact:
-    """One refund at the gateway: ``pending``, then ``succeeded``, then perhaps still ``failed``."""
+    """One refund at the gateway: ``pending``, then ``succeeded``, and possibly ``failed`` after that."""
 
     gateway_refund_id: str
     status: RefundStatus
@@ -111,12 +114,14 @@ class PaymentFacts:
     authorized_minor: int = 0
     authorization_expires_at: datetime | None = None
     captured_minor: int = 0
-    """The highest cumulative figure reported of a gateway that captures once and names no captures; it stays when the
-    capture falls through (see ``capture_failed``)."""
+    """The highest cumulative figure of a gateway that captures once and does not identify captures.
+
+    It stays when the capture falls through (see ``capture_failed``).
+    """
     captured_at: datetime | None = None
     capture_failed_at: datetime | None = None
     captures: Captures = ()
-    """The captures that the gateway names."""
+    """The captures that the gateway identifies."""
     released: bool = False
     """Whether the gateway said that nothing more can be captured."""
     failed: bool = False
@@ -124,85 +129,97 @@ class PaymentFacts:
     expired: bool = False
     failure: Failure | None = None
     refunds: tuple[RefundFact, ...] = ()
-    """Sorted by the gateway's id, one for each."""
+    """Sorted by the gateway's id, one for each id."""
     disputes: tuple[DisputeFact, ...] = ()
-    """Sorted by the gateway's id, one for each."""
+    """Sorted by the gateway's id, one for each id."""
 
     @property
     def capture_failed(self) -> bool:
-        """Whether the last word on a capture without a name is a failure, by the gateway's dates. Of a tie the success
-        stands."""
+        """Whether the latest news of a capture without an id is a failure, by the gateway's dates.
+
+        In a tie the success stands.
+        """
         if self.capture_failed_at is None:
             return False
         return self.captured_at is None or self.capture_failed_at > self.captured_at
 
     @property
     def refunded_minor(self) -> int:
-        """What was given back and did not return."""
+        """What was given back and did not return, in minor units."""
         return sum(refund.amount_minor for refund in self.refunds if refund.status is RefundStatus.SUCCEEDED)
 
     @property
     def standing_minor(self) -> int:
-        """What the captures took and did not fall through, as far as they were heard of; the amount at the most."""
+        """What the captures took that did not fall through, as far as is known, and at most the payment's amount."""
         figure_minor = 0 if self.capture_failed else self.captured_minor
         return min(self.amount_minor, max(figure_minor, captures.standing_minor(self.captures)))
 
     @property
     def succeeded_minor(self) -> int:
-        """What captures took at some time, also what fell through."""
+        """What captures took at any time, including what fell through."""
         return min(self.amount_minor, max(self.captured_minor, captures.succeeded_minor(self.captures)))
 
     @property
     def lost_minor(self) -> int:
-        """What was taken and fell through."""
+        """What was captured and fell through."""
         return self.succeeded_minor - self.standing_minor
 
     @property
     def overcaptured_minor(self) -> int:
-        """What captures took beyond the payment's amount. None of ours does."""
+        """What captures took beyond the payment's amount. None of ours does that."""
         return max(0, captures.standing_minor(self.captures) - self.amount_minor)
 
     @property
     def collected_minor(self) -> int:
-        """What the gateway took at some time: its captures, or at least what was given back if that news came first."""
+        """What the gateway took at any time.
+
+        That is what was captured, or at least what was given back if that news came first.
+        """
         return max(self.succeeded_minor, self.refunded_minor)
 
     @property
     def taken_minor(self) -> int:
-        """What was taken and did not fall through: the bound of all refunds and lost disputes."""
+        """What was taken and did not fall through: the upper bound of all refunds and lost disputes."""
         return max(self.standing_minor, self.refunded_minor)
 
     @property
     def is_capture_final(self) -> bool:
-        """Whether nothing more can be captured: the rest was given up or ran out, the last capture was final, or the
-        gateway captures once and did."""
+        """Whether nothing more can be captured.
+
+        Either the rest was given up or expired, the final capture stands, or the gateway captures only once and did.
+        """
         over = self.cancelled or self.expired or self.released or self.captured_minor > 0
         return over or any(capture.is_final and capture.stands for capture in self.captures)
 
     @property
     def remaining_minor(self) -> int:
-        """What is still held: authorized and neither captured nor let go. A capture under way is still held."""
+        """What is still held: authorized and neither captured nor released. A pending capture is still held."""
         if not self.authorized or self.is_capture_final:
             return 0
         return max(0, min(self.authorized_minor, self.amount_minor) - self.collected_minor)
 
     @property
     def covers_amount(self) -> bool:
-        """Whether it is the whole amount. A refund whose capture was not heard of yet does not say how much it was
-        of."""
+        """Whether the money is the whole amount of the payment.
+
+        If only a refund is known and not its capture, it is not known how much was captured; then this is true.
+        """
         known_minor = max(self.authorized_minor, self.succeeded_minor)
         return known_minor == 0 or known_minor >= self.amount_minor
 
     @property
     def charged_back_minor(self) -> int:
-        """What lost disputes took of what was not given back before. A shop may lose both: that is more than it ever
-        held, and no refund can be made of it."""
+        """What lost disputes took of the money that was not given back before.
+
+        A shop may lose both, the refund and the dispute. What it loses that way is more than it ever held, and no
+        refund can be made of it.
+        """
         lost_minor = sum(dispute.lost_minor for dispute in self.disputes)
         return min(lost_minor, self.taken_minor - self.refunded_minor)
 
     @property
     def is_disputed(self) -> bool:
-        """Whether a dispute over it is undecided."""
+        """Whether a dispute over the payment is undecided."""
         return any(dispute.is_open for dispute in self.disputes)
 
     @property
@@ -215,19 +232,19 @@ class PaymentFacts:
 
 
 def join(facts: PaymentFacts, news: PaymentNews) -> PaymentFacts:
-    """The facts with the news in them. Any order of news and any repetition ends in the same facts.
+    """Return the facts with the news merged in. Any order of news and any repetition ends in the same facts.
 
-    Raises InvalidInput for news that cannot be true of this payment (more captured or refunded than it amounts to, a
-    capture or a refund that does not say how much): no retry cures it, and facts are not built on it.
+    Raises InvalidInput for news that cannot be true of this payment (more captured or refunded than its amount, a
+    capture or a refund without an amount): no retry cures it, and facts are not built on it.
     """
     _refuse_impossible(facts, news)
     return _merge(facts, _told_by(news, facts.amount_minor))
 
 
 def is_known(facts: PaymentFacts, news: PaymentNews) -> bool:
-    """Whether the news says that money is held or taken, and the facts have that money and all that is said of it.
+    """Return whether the news is of money held or taken, and the facts contain all that it says.
 
-    Facts only grow, so what is known now stays known: such news can be put down as done without anybody's lock.
+    Facts only grow, so what is known now stays known: such news can be marked as done without any lock.
     """
     if news.event_type not in _MONEY_HELD or derive_status(facts) not in _HAS_MONEY:
         return False
@@ -238,10 +255,13 @@ def is_known(facts: PaymentFacts, news: PaymentNews) -> bool:
 
 
 def derive_status(facts: PaymentFacts) -> PaymentStatus:
-    """The payment's status: the strongest fact decides. Money given back, money taken, money released, money held,
-    a refusal, then what the payment waits for."""
+    """Derive the payment's status: the strongest fact decides.
+
+    In this order: money given back, money taken, money released, money held, a refusal, then what the payment waits
+    for.
+    """
     if facts.refunded_minor > 0:
-        # While the capture's own news is missing, the whole amount is the safe figure: `refunded` is final.
+        # While news of the capture is missing, the whole amount is the safe figure, because `refunded` is final.
         known_minor = facts.standing_minor or facts.succeeded_minor or facts.amount_minor
         whole = facts.refunded_minor >= known_minor and facts.remaining_minor == 0
         return PaymentStatus.REFUNDED if whole else PaymentStatus.PARTIALLY_REFUNDED
@@ -261,7 +281,7 @@ def derive_status(facts: PaymentFacts) -> PaymentStatus:
 
 def _refuse_impossible(facts: PaymentFacts, news: PaymentNews) -> None:
     for capture in news.captures:
-        # That too much was asked for and refused is true as well.
+        # Too much may have been requested and refused, so only a capture that succeeded is held to the amount.
         if capture.amount_minor <= 0 or (capture.succeeded and capture.amount_minor > facts.amount_minor):
             raise InvalidInput(f"a capture of {capture.amount_minor} of a payment of {facts.amount_minor}")
     is_unnamed = news.event_type is EventType.CAPTURE_SUCCEEDED and not news.captures
@@ -278,14 +298,14 @@ def _refuse_impossible(facts: PaymentFacts, news: PaymentNews) -> None:
 
 
 def _told_by(news: PaymentNews, amount_minor: int) -> PaymentFacts:
-    """The facts one event states by itself. Requests of ours that were not answered state none."""
+    """Return the facts that one event states by itself. A request of ours that was not answered states none."""
     kind = news.event_type
     captured = kind is EventType.CAPTURE_SUCCEEDED and not news.captures
     captured_minor = (news.captured_minor or 0) if captured else 0
     held_minor = 0
     holds = kind in _MONEY_HELD or any(capture.succeeded for capture in news.captures)
     if holds:
-        # A capture with a name may be one of several: it says nothing of how much was held for all of them.
+        # An identified capture may be one of several, so it does not tell how much was held for all of them.
         held_minor = news.authorized_minor or captured_minor or amount_minor
     failed = kind in _FAILURES
     return PaymentFacts(
@@ -317,7 +337,7 @@ def _refunds_told_by(news: PaymentNews) -> tuple[RefundFact, ...]:
 
 
 def _merge(one: PaymentFacts, other: PaymentFacts) -> PaymentFacts:
-    """The least facts that contain both: field by field either, or the greater."""
+    """Return the least facts that contain both: field by field, either of two flags and the greater of two values."""
     return PaymentFacts(
         amount_minor=one.amount_minor,
         processing=one.processing or other.processing,

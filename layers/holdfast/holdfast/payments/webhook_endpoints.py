@@ -1,4 +1,4 @@
-"""Where gateways send their webhooks: whose endpoint it is, remembered for a while because every webhook asks."""
+"""The endpoints to which gateways send webhooks: whose each is, cached briefly because every webhook asks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ KNOWN_MAX_ENDPOINTS: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Whose webhook endpoint it is, and where the secrets to verify with are."""
+    """Whose webhook endpoint it is, and where to find the secrets that verify its webhooks."""
 
     organization_id: UUID
     gateway_account_id: UUID
@@ -23,8 +23,7 @@ class Endpoint:
 
 
 class KnownEndpoints:
-    """The endpoints that webhooks came to in the last ``KNOWN_SECONDS``, by gateway and key. Safe to use from several
-    threads."""
+    """A cache of the endpoints looked up in the last ``KNOWN_SECONDS``, by gateway and key. Thread-safe."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
@@ -32,13 +31,13 @@ class KnownEndpoints:
         self._lock = Lock()
 
     def find(self, gateway: str, endpoint_key: str) -> Endpoint | None:
-        """The endpoint, or ``None`` when nobody looked it up lately."""
+        """Return the endpoint, or ``None`` if nobody looked it up lately."""
         with self._lock:
             known = self._known.get((gateway, endpoint_key))
         return None if known is None or self._monotonic() - known[0] >= KNOWN_SECONDS else known[1]
 
     def keep(self, gateway: str, endpoint_key: str, endpoint: Endpoint) -> None:
-        """Remember an endpoint from now on; the one that was looked up longest ago makes room."""
+        """Cache an endpoint from now on; when the cache is full, the one that was looked up longest ago is dropped."""
         with self._lock:
             self._known.pop((gateway, endpoint_key), None)
             self._known[gateway, endpoint_key] = (self._monotonic(), endpoint)

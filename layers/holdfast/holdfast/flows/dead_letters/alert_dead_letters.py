@@ -1,7 +1,7 @@
 """Call somebody about dead letters that are urgent and wait for a person: once each.
 
-An alert is published before the commit that records it, so a crash in between repeats it and none loses it. What was
-committed and not alerted is found by the schedule.
+An alert is published before the commit that records it, so a crash in between repeats the alert and never loses it. A
+dead letter that was committed without its alert is found by the schedule.
 """
 
 import logging
@@ -16,16 +16,19 @@ from holdfast.payments.dead_letters import DeadLetterPriority, DeadLetterStatus,
 from holdfast.runtime import Runtime
 
 ALERTS_MAX: Final = 100
-"""How many one run of the schedule sends; the rest waits for the next."""
+"""How many alerts one run of the schedule sends; the rest waits for the next run."""
 FAILURES_MAX: Final = 5
-"""After so many that could not be sent a run gives up."""
+"""After this many alerts that could not be sent, a run gives up."""
 ACTOR: Final = "system:dlq_retries"
 
 _logger = logging.getLogger(__name__)
 
 
 def alert_dead_letter(runtime: Runtime, organization_id: UUID, dead_letter_id: UUID, now: datetime) -> bool:
-    """Send the alert if one is due; whether it was sent. Never raises: what went before is committed."""
+    """Send the alert if one is due; return whether it was sent.
+
+    Never raises, because the preceding work is committed already.
+    """
     try:
         with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
             return _alert(runtime, transaction, dead_letter_id)
@@ -37,10 +40,10 @@ def alert_dead_letter(runtime: Runtime, organization_id: UUID, dead_letter_id: U
 def alert_dead_letters(
     runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float] = lambda: math.inf
 ) -> int:
-    """Send the alerts that are due and were not sent; answers how many.
+    """Send the alerts that are due and were not sent; return how many were sent.
 
-    One that cannot be sent keeps no other waiting, a few of them end the run: nobody hears them then. What went wrong
-    first is raised when the others have been sent.
+    An alert that cannot be sent does not hold up the others, but after ``FAILURES_MAX`` of them the run ends, because
+    then nobody is being reached. The first error is raised once the others have been sent.
     """
     with runtime.database.transaction(None, now=clock(), actor=ACTOR) as transaction:
         rows = transaction.rows(
@@ -93,7 +96,10 @@ def _alert(runtime: Runtime, transaction: Transaction, dead_letter_id: UUID) -> 
 
 
 def _facts(transaction: Transaction, dead_letter_id: UUID, row: Any) -> dict[str, str | None]:
-    """Ids and codes: an alert goes to mailboxes, and the reason may quote what a shopper wrote."""
+    """Return the facts of an alert, ids and codes only.
+
+    Alerts go to mailboxes, and the failure's reason may quote what a shopper wrote.
+    """
     return {
         "alert": "dead_letter",
         "organization_id": str(transaction.tenant),

@@ -1,4 +1,4 @@
-"""Replay by themselves the dead letters whose class has earned it, at a bounded rate, each when it is due."""
+"""Replay automatically the dead letters whose class has earned it, when due and at a bounded rate."""
 
 import logging
 import math
@@ -16,11 +16,11 @@ from holdfast.runtime import Runtime
 from holdfast.values.errors import Conflict, NotFound, TransitionRefused
 
 REPLAYS_MAX: Final = 50
-"""Of one run; the next is a minute later."""
+"""In one run; the next is a minute later."""
 REPLAYS_OF_CLASS_MAX: Final = 10
-"""Of one class in one run: what it heals may fall ill again, and then few were tried in vain."""
+"""Of one class in one run: if the class's failures no longer heal, only a few were replayed in vain."""
 CANDIDATES_MAX: Final = 1000
-"""How far a run looks for classes that are not at their bound yet."""
+"""How many due dead letters a run looks through for classes that are not at their limit yet."""
 ACTOR: Final = "system:dlq_retries"
 
 _logger = logging.getLogger(__name__)
@@ -28,18 +28,18 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class AutoReplayed:
-    """What one run came to."""
+    """What one run did."""
 
     succeeded: int
     failed: int
     withdrawn: int
-    """Given to people, because their class may not replay by itself any more."""
+    """Given to people, because their class may no longer replay automatically."""
 
 
 def auto_replay(
     runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float] = lambda: math.inf
 ) -> AutoReplayed:
-    """Replay what is due while there is time. Two runs at once do no dead letter twice."""
+    """Replay what is due while there is time. Two concurrent runs replay no dead letter twice."""
     succeeded = failed = withdrawn = 0
     for row in _due(runtime, clock()):
         if time_left_seconds() <= 0:
@@ -51,7 +51,7 @@ def auto_replay(
         except (Conflict, NotFound):
             _logger.info("dead letter %s is in other hands", row.id)
         except Exception:
-            # One dead letter's trouble must not keep the others waiting. Its lease says that it was begun.
+            # One dead letter's failure must not keep the others waiting. Its lease shows that its replay began.
             _logger.exception("an auto-replay could not be finished")
         else:
             succeeded += result.status is DeadLetterStatus.REPLAYED
@@ -79,7 +79,7 @@ def _due(runtime: Runtime, now: datetime) -> Sequence[Any]:
 
 
 def _withdraw(runtime: Runtime, row: Any, now: datetime) -> int:
-    """If it is its class that may not, none of the class may."""
+    """Give all scheduled dead letters of the class to people if the class may no longer replay; return how many."""
     organization_id: UUID = row.organization_id
 
     def work(transaction: Transaction) -> int:

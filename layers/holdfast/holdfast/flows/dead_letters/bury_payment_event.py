@@ -1,7 +1,7 @@
-"""A payment event that is given up becomes a dead letter: classified, with its priority, on the record, alerted.
+"""Turn a payment event that is given up into a dead letter: classified, prioritized and on the record.
 
-It is written with the bookkeeping of the failure, in one transaction: an event is never given up without its dead
-letter, nor has a dead letter while it is still tried.
+The dead letter is written in the same transaction as the record of the failure. So no event is given up without a dead
+letter, and none has a dead letter while it is still being tried.
 """
 
 from collections.abc import Mapping
@@ -18,9 +18,10 @@ from holdfast.values.payment_events import EventType
 
 
 def bury(transaction: Transaction, claimed: Mapping[str, Any], error: Exception) -> UUID:
-    """The dead letter of an event that ``payments.claim_event`` handed out and whose last attempt met ``error``.
+    """Bury an event that ``payments.claim_event`` returned and whose last attempt raised ``error``.
 
-    The event itself keeps its type and its payload. One that is given up a second time has the same dead letter.
+    Returns the id of the dead letter. The event itself keeps its type and its payload. An event that is given up a
+    second time keeps its dead letter.
     """
     event_type = EventType(claimed["event_type"])
     failure_code = failure_code_of(error, claimed["news"].get("failure_code"))

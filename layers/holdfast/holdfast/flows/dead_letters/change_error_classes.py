@@ -1,4 +1,4 @@
-"""Make, change, order and retire error classes. Whatever changes is held against the waiting dead letters at once."""
+"""Create, change, order and retire error classes. Each change reclassifies the waiting dead letters at once."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,7 +20,10 @@ from holdfast.values.ids import uuid7
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A class as somebody wants it. ``match_order`` of ``None``: where it is, a new one behind all others."""
+    """A class as somebody wants it.
+
+    With ``match_order`` ``None`` an existing class stays where it is, and a new one goes behind all others.
+    """
 
     class_name: str
     description: str | None
@@ -34,9 +37,9 @@ class Proposal:
 
 
 def create_error_class(runtime: Runtime, caller: Caller, proposal: Proposal, now: datetime) -> dict[str, Any]:
-    """A new class, and how many waiting dead letters moved with it. A place that is taken moves the others back.
+    """Create a class; return it and how many waiting dead letters moved. A taken place moves the others back.
 
-    Raises InvalidInput, or Conflict when the name is taken or there are too many.
+    Raises InvalidInput, or Conflict if the name is taken or there are too many classes.
     """
     check_patterns(proposal)
 
@@ -78,10 +81,10 @@ def change_error_class(
     active: bool,
     now: datetime,
 ) -> dict[str, Any]:
-    """The class as it shall be from now on.
+    """Replace the class's definition; return it and how many waiting dead letters moved.
 
-    With other criteria it stands for other failures: what its replays came to is forgotten, and it no longer replays
-    by itself. Raises NotFound, InvalidInput, or Conflict (a stale version, a taken name).
+    A class with other criteria stands for other failures: its replay counts are reset, and it no longer replays
+    automatically. Raises NotFound, InvalidInput, or Conflict (a stale version, a taken name).
     """
     check_patterns(proposal)
 
@@ -121,7 +124,7 @@ def change_error_class(
 def deactivate_error_class(
     runtime: Runtime, caller: Caller, error_class_id: UUID, version: int, now: datetime
 ) -> dict[str, Any]:
-    """Out of use: nothing is of this class any more, and nothing of it replays by itself. Raises NotFound, Conflict."""
+    """Retire a class: it matches nothing any more and replays nothing automatically. Raises NotFound or Conflict."""
 
     def work(transaction: Transaction) -> dict[str, Any]:
         _begin(transaction, caller, Operation.DEACTIVATE_ERROR_CLASS)
@@ -142,7 +145,10 @@ def deactivate_error_class(
 def set_auto_replay(
     runtime: Runtime, caller: Caller, error_class_id: UUID, *, enabled: bool, version: int, now: datetime
 ) -> dict[str, Any]:
-    """Switch a class to auto-replay, or off. Raises NotFound, or Conflict: stale, or naming what it lacks."""
+    """Switch auto-replay of a class on or off.
+
+    Raises NotFound, or Conflict for a stale version or a class that has not earned it; the error names what is lacking.
+    """
 
     def work(transaction: Transaction) -> dict[str, Any]:
         _begin(transaction, caller, Operation.SET_AUTO_REPLAY)
@@ -189,7 +195,7 @@ def order_error_classes(runtime: Runtime, caller: Caller, ids: Sequence[UUID], n
 
 
 def check_patterns(proposal: Proposal) -> None:
-    """Raises InvalidInput for a pattern that PostgreSQL would not take either."""
+    """Raise InvalidInput for a pattern that PostgreSQL would not accept either."""
     errors = [
         {"field": name, "message": "ends with its escape character"}
         for name in ("gateway_pattern", "failure_code_pattern")
@@ -200,7 +206,7 @@ def check_patterns(proposal: Proposal) -> None:
 
 
 def stands_for_others(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    """Whether a class with these criteria is about other failures than it was."""
+    """Return whether the changed criteria stand for other failures than before."""
     return any(before[name] != after[name] for name in ("event_type", "gateway_pattern", "failure_code_pattern")) or (
         list(before["message_keywords"]) != list(after["message_keywords"])
     )
@@ -213,7 +219,7 @@ def _run(
 
 
 def _begin(transaction: Transaction, caller: Caller, operation: Operation) -> None:
-    """From here on nobody else changes classes, and nobody buries an event by them."""
+    """Check access, and lock the classes: until the end nobody else changes them or buries an event by them."""
     require(transaction, caller, operation)
     hold_classes(transaction, to_change=True)
 
@@ -248,7 +254,7 @@ def _refuse_taken_name(classes: Sequence[Mapping[str, Any]], name: str, own: UUI
 
 
 def _make_room(transaction: Transaction, classes: Sequence[Mapping[str, Any]], place: int, own: UUID | None) -> int:
-    """The place, free: whoever has it moves one back, with all behind."""
+    """Return the place after making it free: the class that has it and all behind it move back by one."""
     if any(each["match_order"] == place and each["id"] != own for each in classes):
         transaction.execute(
             """
@@ -277,5 +283,5 @@ def _saved(transaction: Transaction, error_class_id: UUID) -> dict[str, Any]:
 
 
 def _percent(number: float) -> Decimal:
-    """With one digit, as the column has it."""
+    """Convert to a decimal with one digit, as the column has it."""
     return Decimal(str(number)).quantize(Decimal("0.1"))

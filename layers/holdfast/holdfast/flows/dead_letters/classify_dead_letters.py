@@ -1,4 +1,4 @@
-"""Which error class a dead letter is of, now and whenever people change the classes."""
+"""Find the error class of a dead letter, when it is buried and whenever people change the classes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,17 +28,17 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Reclassified:
-    """What a change of the classes did to the dead letters that wait."""
+    """What a change of the classes did to the waiting dead letters."""
 
     looked_at: int
     changed: int
 
 
 def hold_classes(transaction: Transaction, *, to_change: bool = False) -> None:
-    """Until the transaction ends, the classes stay as they are; ``to_change``: and nobody is just using them.
+    """Lock the organization's error classes until the transaction ends, to read them or ``to_change`` them.
 
-    So no dead letter is classified by rules that were replaced while it was buried. Whoever changes a class takes
-    this first, before the class's row.
+    Readers share the lock; a change excludes them. So no dead letter is classified by rules that were replaced while it
+    was being buried. Whoever changes a class takes this lock first, before locking the class's row.
     """
     statement = (
         "SELECT pg_advisory_xact_lock(hashtextextended('payments.error_classes ' || :organization_id, 0))"
@@ -49,7 +49,7 @@ def hold_classes(transaction: Transaction, *, to_change: bool = False) -> None:
 
 
 def active_classes(transaction: Transaction) -> list[ErrorClass]:
-    """The organization's classes that are in use, in the order in which they are tried."""
+    """Return the organization's active classes in the order in which they are tried."""
     rows = transaction.rows(
         """
         SELECT id, match_order, event_type, gateway_pattern, failure_code_pattern, message_keywords,
@@ -63,18 +63,18 @@ def active_classes(transaction: Transaction) -> list[ErrorClass]:
 
 
 def error_class_from(record: Any) -> ErrorClass:
-    """A row of ``payments.error_classes``."""
+    """Build an ErrorClass from a row of ``payments.error_classes``."""
     return ErrorClass(**{**record, "message_keywords": tuple(record["message_keywords"])})
 
 
 def match_class(transaction: Transaction, failure: Failure) -> ErrorClass | None:
-    """The first active class that matches; the classes stay as they are until the transaction ends."""
+    """Return the first active class that matches; the classes are locked until the transaction ends."""
     hold_classes(transaction)
     return first_match(active_classes(transaction), failure)
 
 
 def place(error_class: ErrorClass | None, now: datetime, *, replays: int = 0, is_assigned: bool = False) -> Placed:
-    """The status that goes with a class."""
+    """Return the status and the replay time that follow from a class."""
     status = status_of(
         classified=error_class is not None,
         replays_by_itself=error_class is not None and error_class.replays_by_itself(now),
@@ -87,10 +87,10 @@ def place(error_class: ErrorClass | None, now: datetime, *, replays: int = 0, is
 
 
 def reclassify_waiting(transaction: Transaction) -> Reclassified:
-    """Hold every dead letter that waits against the classes as this transaction left them.
+    """Match every waiting dead letter against the classes as this transaction left them.
 
-    Those being replayed at this moment are left: they are classified again if the replay fails. So is one whose
-    auto-replay died, until the schedule has recorded that.
+    Dead letters that are being replayed at this moment are skipped: they are classified again if the replay fails. So
+    is one whose auto-replay died, until the schedule has recorded that.
     """
     hold_classes(transaction, to_change=True)
     classes = active_classes(transaction)
@@ -126,7 +126,7 @@ def _waiting(transaction: Transaction, status: DeadLetterStatus, after: tuple[in
 def _move(
     transaction: Transaction, status: DeadLetterStatus, rows: Sequence[Any], classes: Sequence[ErrorClass]
 ) -> int:
-    """Write where those belong that belong somewhere else now."""
+    """Write the new place of the dead letters that belong somewhere else now; return how many."""
     moves: list[tuple[UUID, Placed]] = []
     for row in rows:
         found = first_match(classes, Failure(row.event_type, row.gateway, row.failure_code, row.failure_reason))

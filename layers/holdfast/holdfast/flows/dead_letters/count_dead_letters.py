@@ -1,7 +1,7 @@
-"""Count the dead letters: what is open now, and each organization's row of the day.
+"""Count the dead letters: those open now, and each organization's row of the day.
 
-Yesterday's row is written again until its day's last commits are in; what was open is told as it stood at a day's last
-count, and not at all of a day on which nobody counted.
+Yesterday's row is written again until that day's last commits are in. The number of open dead letters is kept as it
+stood at the day's last count; a day on which nobody counted has none.
 """
 
 from collections import Counter
@@ -21,14 +21,14 @@ UNCLASSIFIED: Final = "none"
 
 @dataclass(frozen=True, slots=True)
 class OpenDeadLetters:
-    """How many wait for their end, over all organizations."""
+    """How many dead letters are open, over all organizations."""
 
     by_priority: Counter[DeadLetterPriority]
     by_class: Counter[tuple[str, DeadLetterPriority]]
 
 
 def count_dead_letters(runtime: Runtime, now: datetime) -> OpenDeadLetters:
-    """Write the rows of today and yesterday (UTC) of every organization that has something to tell."""
+    """Write today's and yesterday's (UTC) rows of every organization that has something to count."""
     today = now.astimezone(UTC).date()
     yesterday_begins = datetime.combine(today - timedelta(days=1), time(), UTC)
     with runtime.database.transaction(None, now=now, actor=ACTOR) as transaction:
@@ -43,7 +43,7 @@ def count_dead_letters(runtime: Runtime, now: datetime) -> OpenDeadLetters:
                 since=yesterday_begins,
             )
         ]
-    # Zeros too: an alarm must see that it is over.
+    # Priorities without dead letters count zero, so that an alarm sees that its cause is gone.
     found = OpenDeadLetters(Counter(dict.fromkeys(DeadLetterPriority, 0)), Counter())
     for organization_id in organizations:
         _count(runtime, organization_id, today, now, found)
@@ -79,9 +79,9 @@ def _open(transaction: Transaction) -> Sequence[Any]:
 
 
 def _write_day(transaction: Transaction, day: date, by_status: Counter[str], critical: int) -> None:
-    """What was made or resolved that day is counted anew; what is open belongs to the day that is now.
+    """Count anew what was created or resolved on the day; only today's row gets the present open counts.
 
-    Whatever was made since a day began is open, or was resolved since.
+    Whatever was created since a day began is either open or was resolved since then.
     """
     begins = datetime.combine(day, time(), UTC)
     transaction.execute(

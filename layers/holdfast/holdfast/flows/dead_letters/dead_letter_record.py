@@ -1,4 +1,4 @@
-"""What several flows write about dead letters: why it failed, a step of the history, the schedule withdrawn."""
+"""What several flows record about dead letters: the reason, a step of the history, a withdrawal from schedule."""
 
 import traceback
 from types import FrameType
@@ -13,17 +13,17 @@ from holdfast.values.errors import Rejected
 REASON_MAX_CHARACTERS: Final = 2000
 _OURS: Final = "holdfast."
 _DATABASE: Final = "holdfast.database."
-"""Every error of the database is raised there: what tells them apart is who asked."""
+"""All errors of the database are raised there; what tells them apart is the caller."""
 
 
 def reason_of(error: BaseException) -> str:
-    """The exception's class and text, as PostgreSQL can keep it."""
+    """Return the exception's class and text in a form that PostgreSQL can store."""
     text = f"{type(error).__name__}: {error}"[:REASON_MAX_CHARACTERS]
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
 
 
 def failure_code_of(error: BaseException, gateway_code: str | None) -> str | None:
-    """What the gateway called the trouble, or else what we call it."""
+    """Return the gateway's code for the failure, or else ours: the constraint's name or the error's code."""
     if gateway_code is not None:
         return gateway_code
     if isinstance(error, ConstraintViolated):
@@ -32,7 +32,7 @@ def failure_code_of(error: BaseException, gateway_code: str | None) -> str | Non
 
 
 def first_frame_of_ours(error: BaseException) -> str | None:
-    """module:function of ours nearest to where it went wrong; without a line number, which every release moves."""
+    """Return the module:function of ours nearest to the failure; no line number, because releases change it."""
     causes: list[BaseException] = [error]
     while (cause := causes[-1].__cause__) is not None and cause not in causes:
         causes.append(cause)
@@ -53,7 +53,7 @@ def add_step(
     to_status: DeadLetterStatus,
     notes: str | None = None,
 ) -> None:
-    """One row of the history, by the transaction's actor. The caller holds the dead letter's row."""
+    """Add one row to the history, by the transaction's actor. The caller holds the lock of the dead letter's row."""
     transaction.execute(
         """
         INSERT INTO payments.dead_letter_history
@@ -75,10 +75,10 @@ def add_step(
 
 
 def withdraw_from_schedule(transaction: Transaction, error_class_id: UUID, notes: str) -> int:
-    """Give the class's dead letters that would replay by themselves to people; answers how many.
+    """Give the class's dead letters that wait for their auto-replay to people; return how many.
 
-    Those that are in other hands at this moment are left: a replay under way ends by itself, and the claim of the
-    next one asks the class again.
+    Those that are locked or being replayed at this moment are skipped: a replay under way ends by itself, and the claim
+    of the next one checks the class again.
     """
     moved: int = transaction.value(
         """

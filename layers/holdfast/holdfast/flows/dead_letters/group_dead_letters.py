@@ -1,4 +1,4 @@
-"""Dead letters from farther away: grouped by what they have in common, and counted day by day."""
+"""Dead letters at a distance: grouped by what they have in common, and counted by day."""
 
 from datetime import date, datetime, timedelta
 from typing import Any, Final
@@ -44,7 +44,7 @@ _GROUPS: Final = """
 
 
 def list_dead_letter_groups(runtime: Runtime, caller: Caller, limit: int, now: datetime) -> dict[str, Any]:
-    """The troubles that are open, the most urgent and most frequent first, each with its latest reason."""
+    """Return the groups of open dead letters, most urgent and most frequent first, each with its latest reason."""
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.LIST_DEAD_LETTER_GROUPS)
         rows = transaction.rows(
@@ -59,7 +59,10 @@ def list_dead_letter_groups(runtime: Runtime, caller: Caller, limit: int, now: d
 def read_dead_letter_metrics(
     runtime: Runtime, caller: Caller, first: date | None, last: date | None, now: datetime
 ) -> dict[str, Any]:
-    """The days from ``first`` to ``last`` that were counted, oldest first. Raises InvalidInput for too many."""
+    """Return the days from ``first`` to ``last`` that were counted, oldest first.
+
+    Raises InvalidInput for too many days.
+    """
     last = last or now.date()
     first = first or last - timedelta(days=METRICS_DEFAULT_DAYS - 1)
     if first > last or (last - first).days >= METRICS_MAX_DAYS:

@@ -1,4 +1,4 @@
-"""Dead letters as a queue, the most urgent and oldest first, and one of them with everything about it."""
+"""Dead letters as a queue, most urgent and oldest first, and one dead letter with everything about it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ from holdfast.values.errors import InvalidInput, NotFound
 
 PAGE_MAX_ROWS: Final = 100
 OPEN: Final = tuple(status for status in DeadLetterStatus if status not in RESOLVED)
-"""Where somebody or something still has to act."""
+"""Statuses in which somebody or something still has to act."""
 
 _BEFORE_ALL: Final = (0, UUID(int=0))
 
-# One short walk of an index for each status, and none of them longer than the page.
+# One short index scan for each status, none longer than the page.
 _PAGE: Final = """
     SELECT d.id, d.event_id, d.payment_id, d.gateway, d.event_type, d.failure_reason, d.failure_code, d.fingerprint,
            d.error_class_id, c.class_name, d.attempts, d.status, d.priority, d.assigned_to, d.replay_at, d.replays,
@@ -73,7 +73,7 @@ _ONE: Final = """
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which dead letters; ``None`` leaves a column out of it. Without a status: those that are open."""
+    """Which dead letters to list; ``None`` does not filter by the column. Without a status: the open ones."""
 
     status: DeadLetterStatus | None = None
     priority: DeadLetterPriority | None = None
@@ -85,7 +85,10 @@ class Filters:
 def list_dead_letters(
     runtime: Runtime, caller: Caller, filters: Filters, *, after: UUID | None, limit: int, now: datetime
 ) -> dict[str, Any]:
-    """A page of the queue and the cursor of the next. Raises Forbidden, or InvalidInput for a cursor of nowhere."""
+    """Return a page of the queue and the cursor of the next page.
+
+    Raises Forbidden, or InvalidInput for a cursor that is not a dead letter.
+    """
     limit = min(limit, PAGE_MAX_ROWS)
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.LIST_DEAD_LETTERS)
@@ -109,7 +112,7 @@ def list_dead_letters(
 
 
 def _place_of(transaction: Transaction, after: UUID) -> tuple[int, UUID]:
-    """Where a dead letter stands in the queue, whatever became of it since it was read."""
+    """Return where a dead letter stands in the queue, whatever became of it since it was read."""
     urgency = transaction.value(
         "SELECT urgency FROM payments.dead_letters WHERE organization_id = :organization_id AND id = :id",
         organization_id=transaction.tenant,
@@ -122,14 +125,14 @@ def _place_of(transaction: Transaction, after: UUID) -> tuple[int, UUID]:
 
 
 def find_dead_letter(runtime: Runtime, caller: Caller, dead_letter_id: UUID, now: datetime) -> dict[str, Any]:
-    """One dead letter with its payload, its event's bookkeeping, its history, payment and order. Raises NotFound."""
+    """Return one dead letter with payload, event, history, payment and order. Raises Forbidden or NotFound."""
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.FIND_DEAD_LETTER)
         return view_of(transaction, dead_letter_id)
 
 
 def view_of(transaction: Transaction, dead_letter_id: UUID) -> dict[str, Any]:
-    """A dead letter as it is answered. Raises NotFound."""
+    """Return a dead letter as the API answers it. Raises NotFound."""
     row = transaction.row(_ONE, organization_id=transaction.tenant, id=dead_letter_id)
     if row is None:
         raise NotFound("there is no such dead letter")
@@ -137,7 +140,7 @@ def view_of(transaction: Transaction, dead_letter_id: UUID) -> dict[str, Any]:
 
 
 def told(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row as JSON can carry it."""
+    """Return the row as values that JSON can carry."""
     return {name: _plain(value) for name, value in row.items()}
 
 

@@ -1,4 +1,4 @@
-"""Error classes in the order in which they are tried, and what keeps each from replaying by itself."""
+"""Error classes in the order in which they are tried, and what keeps each from auto-replay."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -14,9 +14,9 @@ from holdfast.values.caller import Caller
 from holdfast.values.errors import NotFound
 
 CLASSES_MAX: Final = 200
-"""More than people keep apart; a dead letter is held against each of them."""
+"""More than people can tell apart; a dead letter is matched against each of them."""
 
-# Ids alone narrow it to one class: a shop has few.
+# A shop has few classes, so the id alone is a sufficient filter.
 _CLASSES: Final = """
     SELECT id, class_name, description, match_order, active, event_type, gateway_pattern, failure_code_pattern,
            message_keywords, auto_replay_enabled, auto_replay_delay_seconds, min_confidence, successful_replays,
@@ -28,7 +28,7 @@ _CLASSES: Final = """
 
 
 def list_error_classes(runtime: Runtime, caller: Caller, now: datetime) -> dict[str, Any]:
-    """All classes of the organization, also those that are out of use, by match order."""
+    """Return all classes of the organization by match order, inactive ones included."""
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.LIST_ERROR_CLASSES)
         rows = transaction.rows(_CLASSES, organization_id=transaction.tenant, id=None, limit=CLASSES_MAX)
@@ -36,14 +36,14 @@ def list_error_classes(runtime: Runtime, caller: Caller, now: datetime) -> dict[
 
 
 def find_error_class(runtime: Runtime, caller: Caller, error_class_id: UUID, now: datetime) -> dict[str, Any]:
-    """One class. Raises NotFound."""
+    """Return one class. Raises NotFound."""
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.FIND_ERROR_CLASS)
         return class_view(transaction, error_class_id)
 
 
 def class_view(transaction: Transaction, error_class_id: UUID) -> dict[str, Any]:
-    """A class as it is answered. Raises NotFound."""
+    """Return a class as the API answers it. Raises NotFound."""
     rows = transaction.rows(_CLASSES, organization_id=transaction.tenant, id=error_class_id, limit=1)
     if not rows:
         raise NotFound("there is no such error class")
@@ -51,7 +51,7 @@ def class_view(transaction: Transaction, error_class_id: UUID) -> dict[str, Any]
 
 
 def auto_replay_lacks(row: Mapping[str, Any], now: datetime) -> list[str]:
-    """What keeps a class from being switched to auto-replay, in words; empty when nothing does."""
+    """Return, in words, what keeps a class from being switched to auto-replay; empty if nothing does."""
     lacks = []
     successes, failures = row["successful_replays"], row["failed_replays"]
     if not row["active"]:

@@ -1,9 +1,9 @@
-"""Replay a dead letter: its event once more through the processor, with all that hangs on the outcome.
+"""Replay a dead letter: process its event once more, with all that depends on the outcome.
 
-A replay is claimed under a lease that is committed before the work, so that two never run at once and one that dies
-frees its dead letter by itself. What the event does, the end of the dead letter and the class's success are one
-transaction; a failure is committed although its work was rolled back. Every write after the claim asks whether the
-replay is still the one that was claimed: one that lost its lease changes nothing.
+A replay is claimed under a lease that is committed before the work, so that two never run at once and a replay that
+dies releases its dead letter by itself. The event's effects, the resolution of the dead letter and the class's success
+are one transaction; a failure is committed although its work was rolled back. Every write after the claim checks that
+the replay is still the one that was claimed: a replay that lost its lease changes nothing.
 """
 
 import logging
@@ -41,14 +41,14 @@ from holdfast.runtime import Runtime
 from holdfast.values.errors import Conflict, NotFound, TransitionRefused
 
 LEASE_SECONDS: Final = 90
-"""How long a replay is left to who claimed it: longer than the functions live that replay."""
+"""How long a replay belongs to whoever claimed it, in seconds: longer than the replaying functions can run."""
 
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
-    """Where the dead letter is after the replay, and why it is not ``replayed``."""
+    """The dead letter's status after the replay, and why it is not ``replayed``."""
 
     status: DeadLetterStatus
     failure_reason: str | None = None
@@ -56,7 +56,7 @@ class ReplayResult:
 
 @dataclass(frozen=True, slots=True)
 class _Claimed:
-    """One replay that is this caller's. ``number`` tells it from every other of the dead letter."""
+    """One replay that belongs to this caller. ``number`` tells it from every other replay of the dead letter."""
 
     dead_letter_id: UUID
     event_id: UUID
@@ -64,7 +64,7 @@ class _Claimed:
     number: int
     automatic: bool
     died_before: bool
-    """The one before it died with its process."""
+    """The previous replay died with its process."""
     event: Mapping[str, Any] | None
     """``None``: the event was processed meanwhile, and nothing is left to do."""
 
@@ -78,10 +78,10 @@ def replay_dead_letter(
     actor: str,
     automatic: bool = False,
 ) -> ReplayResult:
-    """Replay once; a failure of the event is an answer and not raised.
+    """Replay once; a failure of the event is returned, not raised.
 
-    Raises NotFound, Conflict (it is being replayed, or resolved) and TransitionRefused (not from this status, or an
-    automatic one that is not due or whose class may not).
+    Raises NotFound, Conflict (it is being replayed or is resolved) and TransitionRefused (its status does not allow it,
+    or an automatic replay is not due or not allowed to the class).
     """
     now = clock()
     with runtime.database.transaction(organization_id, now=now, actor=actor) as transaction:
@@ -172,7 +172,7 @@ def _refuse_unless_replayable(row: Any, status: DeadLetterStatus, now: datetime,
         )
     if automatic and row.replay_at > now:
         raise TransitionRefused("its replay is not due yet", current=status, allowed=[])
-    # One whose replay died is not replayed any more, only recorded: whatever its class may.
+    # A replay that died is only recorded now and not repeated, so it does not matter what its class allows.
     if automatic and not row.class_replays_by_itself and row.replay_lease_until is None:
         raise TransitionRefused("its class may not replay by itself", current=status, allowed=[])
 
@@ -223,7 +223,7 @@ def _fail(
 
 
 def _record_failure(transaction: Transaction, claimed: _Claimed, error: Exception) -> ReplayResult:
-    """Back to a person, with the new reason; what it says of the class is written with it."""
+    """Return the dead letter to a person with the new reason, and write what the failure means for its class."""
     hold_classes(transaction)
     row = transaction.row(
         """
@@ -303,7 +303,7 @@ def _locked_class(transaction: Transaction, error_class_id: UUID | None) -> Erro
 
 
 def _write_class(transaction: Transaction, error_class: ErrorClass) -> None:
-    """Its record; the switch is written only when it turns, for that goes to the audit log."""
+    """Write the class's replay counts; its switch only when it turns off, because that goes to the audit log."""
     transaction.execute(
         """
         UPDATE payments.error_classes

@@ -21,9 +21,9 @@ REFUSED: Final = "refused"
 def replay_one(
     runtime: Runtime, caller: Caller, dead_letter_id: UUID, version: int | None, clock: Callable[[], datetime]
 ) -> dict[str, Any]:
-    """Replay it now; answers the dead letter as it is then, and how it went.
+    """Replay a dead letter now; return it as it is afterwards, with the result.
 
-    Raises NotFound, Conflict (it changed since ``version``, or somebody replays it), or TransitionRefused.
+    Raises NotFound, Conflict (it changed since ``version``, or is being replayed), or TransitionRefused.
     """
     with runtime.database.transaction(caller.organization_id, now=clock(), actor=caller.actor) as transaction:
         require(transaction, caller, Operation.REPLAY_DEAD_LETTER)
@@ -41,9 +41,9 @@ def replay_several(
     clock: Callable[[], datetime],
     time_left_seconds: Callable[[], float],
 ) -> dict[str, Any]:
-    """Replay each, in the order given; one that cannot be, or fails, does not stop the others.
+    """Replay each in the order given; one that cannot be replayed or fails does not stop the others.
 
-    What there was no time for is told as not tried: the same request may name it again.
+    Those for which no time was left are reported as not tried: the same request may name them again.
     """
     with runtime.database.transaction(caller.organization_id, now=clock(), actor=caller.actor) as transaction:
         require(transaction, caller, Operation.REPLAY_DEAD_LETTERS)

@@ -1,7 +1,8 @@
-"""Replay a group of dead letters at a bounded rate, until one relapses: a wish on the record, carried out in slices.
+"""Replay a group of dead letters at a bounded rate until one relapses: recorded once, carried out in slices.
 
-A slice claims its minute before it works: however often the schedule rings, slices of one group begin a minute apart
-and each replays ``per_minute`` at the most. A slice that dies is taken up where it was, a minute later.
+A slice claims its minute before it works. However often the schedule triggers, slices of one group begin at least a
+minute apart, and each replays at most ``per_minute``. If a slice dies, the next one continues from there a minute
+later.
 """
 
 import logging
@@ -25,10 +26,10 @@ from holdfast.values.errors import Conflict, NotFound, Rejected
 from holdfast.values.ids import uuid7
 
 SLICE_SECONDS: Final = 60
-"""From the beginning of a slice to that of the next."""
+"""From the beginning of one slice to that of the next, in seconds."""
 DUE_MAX_GROUPS: Final = 20
 CANDIDATES: Final = tuple(sorted({*REPLAYABLE_BY_HAND, DeadLetterStatus.PENDING_CLASSIFICATION}))
-"""What a group replay takes: not what somebody looks into, nor what replays by itself."""
+"""What a group replay takes: neither what somebody is investigating, nor what is replayed automatically."""
 ACTOR: Final = "system:dlq_retries"
 
 _logger = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """How many a minute, and how many in all."""
+    """How many replays a minute, and how many in all."""
 
     per_minute: int
     max_replays: int
@@ -50,9 +51,9 @@ def start_group_replay(
     clock: Callable[[], datetime],
     time_left_seconds: Callable[[], float],
 ) -> dict[str, Any]:
-    """Write the wish down, do its first slice, and answer how far it came; the schedule goes on with it.
+    """Record the group replay, run its first slice, and return its progress; the schedule continues it.
 
-    Raises NotFound when nothing of the group can be replayed, Conflict when its replay is under way.
+    Raises NotFound if nothing of the group can be replayed, Conflict if a replay of the group is under way.
     """
     now = clock()
 
@@ -92,16 +93,16 @@ def start_group_replay(
 
 
 def find_group_replay(runtime: Runtime, caller: Caller, group_replay_id: UUID, now: datetime) -> dict[str, Any]:
-    """How far it came. Raises NotFound."""
+    """Return the progress of a group replay. Raises NotFound."""
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.FIND_GROUP_REPLAY)
         return _view(transaction, group_replay_id)
 
 
 def cancel_group_replay(runtime: Runtime, caller: Caller, group_replay_id: UUID, now: datetime) -> dict[str, Any]:
-    """No further dead letter is replayed; one that is under way is finished. Cancelled already, it stays so.
+    """Stop a group replay: no further dead letter is replayed, but a replay under way is finished.
 
-    Raises NotFound, or Conflict when it has come to another end.
+    Cancelling it again changes nothing. Raises NotFound, or Conflict if it has ended in another way.
     """
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.CANCEL_GROUP_REPLAY)
@@ -115,7 +116,7 @@ def cancel_group_replay(runtime: Runtime, caller: Caller, group_replay_id: UUID,
 def advance_group_replays(
     runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float] = lambda: math.inf
 ) -> int:
-    """A slice of every group replay that is due; answers how many dead letters were replayed."""
+    """Run a slice of every group replay that is due; return how many dead letters were replayed."""
     with runtime.database.transaction(None, now=clock(), actor=ACTOR) as transaction:
         due = transaction.rows(
             """
@@ -143,7 +144,7 @@ def _advance(
     clock: Callable[[], datetime],
     time_left_seconds: Callable[[], float],
 ) -> int:
-    """One slice; answers how many were replayed in it."""
+    """Run one slice; return how many dead letters were replayed in it."""
     claimed = _claim(runtime, organization_id, group_replay_id, clock())
     if claimed is None:
         return 0
@@ -176,7 +177,10 @@ def _claim(runtime: Runtime, organization_id: UUID, group_replay_id: UUID, now: 
 
 
 def _take_next(runtime: Runtime, organization_id: UUID, group: Mapping[str, Any], now: datetime) -> UUID | None:
-    """The oldest of the group whose turn has not come; ``None`` ends the group replay, or it was ended meanwhile."""
+    """Return the oldest dead letter of the group whose turn has not come.
+
+    ``None`` if there is none left, which finishes the group replay, or if it was ended meanwhile.
+    """
     with runtime.database.transaction(organization_id, now=now, actor=group["requested_by"]) as transaction:
         running = transaction.row(
             """
@@ -216,7 +220,7 @@ def _next_of(transaction: Transaction, fingerprint: str, after: UUID | None) -> 
 
 
 def _make_ready(transaction: Transaction, dead_letter_id: UUID, status: DeadLetterStatus) -> None:
-    """Whoever asks for the group vouches for each of it: that is on the record too."""
+    """Make a dead letter ready for replay, on the record: whoever asks for the group vouches for each member."""
     changed = transaction.execute(
         """
         UPDATE payments.dead_letters SET status = 'ready_for_replay', version = version + 1
@@ -234,7 +238,7 @@ def _make_ready(transaction: Transaction, dead_letter_id: UUID, status: DeadLett
 def _replay(
     runtime: Runtime, organization_id: UUID, dead_letter_id: UUID, clock: Callable[[], datetime], actor: str
 ) -> tuple[bool | None, str | None]:
-    """Whether it went well, and what went wrong; ``None``: it was in somebody else's hands."""
+    """Return whether it succeeded and what went wrong; ``None`` if it was refused (somebody else has it, say)."""
     try:
         result = replay_dead_letter(runtime, organization_id, dead_letter_id, clock, actor=actor)
     except Rejected as refusal:
@@ -251,7 +255,10 @@ def _record(
     error: str | None,
     now: datetime,
 ) -> bool:
-    """Count it; whether the slice goes on. A relapse ends the group replay: the next would fail in the same way."""
+    """Record the result and return whether the slice goes on.
+
+    A relapse ends the group replay, because the next dead letter would fail in the same way.
+    """
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
         transaction.execute(
             """

@@ -1,4 +1,4 @@
-"""What saving a class would do to the dead letters that wait: the same rules, and nothing is written."""
+"""What saving a class would do to the waiting dead letters: the same rules, but nothing is written."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
@@ -25,9 +25,10 @@ SAMPLE_MAX_ROWS: Final = 20
 def try_error_class(
     runtime: Runtime, caller: Caller, proposal: Proposal, replaces: UUID | None, now: datetime
 ) -> dict[str, Any]:
-    """Which waiting dead letters would be of this class, and how many would move, were it saved now.
+    """Return which waiting dead letters the class would match, and how many would move, if it were saved now.
 
-    ``replaces`` is the class that it is a change of. Raises NotFound for one that is not there, or InvalidInput.
+    ``replaces`` is the class that the proposal changes. Raises NotFound for a class that does not exist, or
+    InvalidInput.
     """
     check_patterns(proposal)
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
@@ -54,7 +55,7 @@ _TOLD: Final = (
 
 
 def _with(transaction: Transaction, proposal: Proposal, replaces: UUID | None) -> tuple[ErrorClass, list[ErrorClass]]:
-    """The proposed class, and all that would be in use with it."""
+    """Return the proposed class, and all classes that would be active with it."""
     others = active_classes(transaction)
     own = None
     if replaces is not None:
@@ -93,7 +94,7 @@ def _with(transaction: Transaction, proposal: Proposal, replaces: UUID | None) -
 
 
 def _waiting(transaction: Transaction) -> Iterator[Mapping[str, Any]]:
-    """Those that saving would look at, page by page."""
+    """Yield the dead letters that saving would look at, page by page."""
     for status in sorted(WAITING):
         after: tuple[int, UUID] = (0, UUID(int=0))
         while True:

@@ -1,4 +1,4 @@
-"""What people do about a dead letter: take it on, look into it, make it ready, discard it; each step on the record."""
+"""What people do with a dead letter: assign, investigate, make ready, discard; each step is on the record."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,21 +33,21 @@ _OPERATIONS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of one person, on the dead letter as it was seen: ``version`` is the one that was looked at."""
+    """One step of one person. ``version`` is the version of the dead letter that this person looked at."""
 
     action: DeadLetterAction
     dead_letter_id: UUID
     version: int
     note: str | None = None
     assignee: str | None = None
-    """For ASSIGNED: whose it is from now on; ``None``: nobody's."""
+    """For ASSIGNED: the new assignee, or ``None`` for nobody."""
 
 
 def take_step(runtime: Runtime, caller: Caller, step: Step, now: datetime) -> dict[str, Any]:
-    """Change it and write down who did it, when and why, in one transaction; answers the dead letter.
+    """Take the step and record who took it, when and why, in one transaction; return the dead letter.
 
     Raises NotFound, Conflict (it changed since it was looked at, or is being replayed), TransitionRefused, or
-    InvalidInput for an assignee who is not of the staff.
+    InvalidInput for an assignee who is not an active member of the organization.
     """
 
     def work(transaction: Transaction) -> dict[str, Any]:
@@ -64,7 +64,10 @@ def take_step(runtime: Runtime, caller: Caller, step: Step, now: datetime) -> di
 
 
 def lock_dead_letter(transaction: Transaction, dead_letter_id: UUID, version: int | None) -> Row[Any]:
-    """The row, locked, if it is still the one that was looked at and nobody replays it."""
+    """Lock and return the row, if it is still the version that was looked at and is not being replayed.
+
+    Raises NotFound or Conflict.
+    """
     found = transaction.row(
         """
         SELECT status, version, replay_lease_until, error_class_id, event_type, gateway, failure_code, failure_reason
@@ -88,7 +91,7 @@ def _assign(transaction: Transaction, step: Step, status: DeadLetterStatus) -> N
         raise TransitionRefused(f"it is {status}: nobody has to look after it", current=status, allowed=[])
     if step.assignee is not None:
         _check_member(transaction, step.assignee)
-    # What a person was given does not replay by itself under that person's hands.
+    # A dead letter that is assigned to a person must not be replayed automatically while that person works on it.
     taken_on = status is DeadLetterStatus.AUTO_REPLAY_SCHEDULED and step.assignee is not None
     after = DeadLetterStatus.PENDING_REVIEW if taken_on else status
     transaction.execute(
@@ -124,7 +127,10 @@ def _check_member(transaction: Transaction, subject: str) -> None:
 
 
 def _class_of(transaction: Transaction, found: Row[Any]) -> UUID | None:
-    """Its class; one that was written down while somebody looked into it is its class too, and counts its replay."""
+    """Return the dead letter's class, or else the one that matches now.
+
+    A class that was created while somebody investigated is its class too, so that the replay counts for that class.
+    """
     if found.error_class_id is not None:
         return UUID(str(found.error_class_id))
     failure = Failure(found.event_type, found.gateway, found.failure_code, found.failure_reason)
@@ -135,7 +141,7 @@ def _class_of(transaction: Transaction, found: Row[Any]) -> UUID | None:
 def _move(transaction: Transaction, step: Step, before: DeadLetterStatus, error_class_id: UUID | None) -> None:
     after = _TO[step.action]
     allowed = TRANSITIONS[before]
-    # More may be found out about what is looked into already.
+    # A dead letter under investigation may be investigated further.
     if after not in allowed and not (before is after is DeadLetterStatus.INVESTIGATING):
         raise TransitionRefused(f"it is {before}", current=before, allowed=sorted(allowed))
     is_end = after in RESOLVED

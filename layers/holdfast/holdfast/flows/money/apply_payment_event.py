@@ -1,7 +1,7 @@
-"""Apply one stored payment event, exactly once in its effect, whenever and however often it is announced.
+"""Apply one stored payment event with exactly-once effect, whenever and however often it is announced.
 
-The attempt is counted and committed when the event is claimed, so an event that kills its process runs out of
-attempts like any other. The bookkeeping of a failure is committed though the work was rolled back.
+The attempt is counted and committed when the event is claimed, so an event that kills its process runs out of attempts
+like any other. The record of a failure is committed even though the work was rolled back.
 """
 
 import logging
@@ -37,10 +37,13 @@ from holdfast.runtime import Runtime
 from holdfast.values.errors import Conflict, HoldfastError, InvalidInput, Rejected, Transient
 
 LEASE_SECONDS: Final = 90
-"""How long a claimed event is left to its worker: longer than the function lives."""
+"""How long a claimed event belongs to its worker, in seconds: longer than the function can run."""
 MATCH_WINDOW_SECONDS: Final = 120
-"""How long after its arrival an event's payment may still be written down: our call, and the first look of the
-watchdog after a crash of it. An event of a payment that is unknown then is given up at once."""
+"""How long after an event's arrival its payment may still be recorded, in seconds.
+
+This covers our own call to the gateway and the watchdog's first check after that call crashed. If the payment is still
+unknown then, the event is given up at once.
+"""
 ACTOR: Final = "system:payment_events"
 
 _MARK_PROCESSED: Final = """
@@ -53,11 +56,11 @@ _logger = logging.getLogger(__name__)
 
 
 class PaymentUnknown(Transient):
-    """The event's payment is not here: perhaps not yet."""
+    """The event's payment is not recorded here, or not yet."""
 
 
 class ProcessDied(HoldfastError):
-    """Every attempt allowed was begun, and none lived to say how it ended."""
+    """Every allowed attempt was begun, and no process lived to report how its attempt ended."""
 
 
 def apply_payment_event(
@@ -67,10 +70,12 @@ def apply_payment_event(
     clock: Callable[[], datetime],
     run: GatewayRun | None = None,
 ) -> EventState | None:
-    """Claim, settle, mark processed. ``None``: there was nothing to do (done before, not due, or in other hands).
+    """Claim the event, settle it and mark it as processed.
 
-    Money that is owed back by it is asked for as far as ``run`` has time; the watchdog goes on.
-    A failure of the work is recorded with the event and not raised; only a failure to record is.
+    Returns ``None`` if there was nothing to do: the event was applied before, is not due, or is claimed by another
+    worker. If the event means that money is owed back, the gateway is asked to return it as far as ``run`` has time;
+    the watchdog does the rest. A failure of the work is recorded with the event and not raised; only a failure to
+    record it is raised.
     """
     claimed = _claim(runtime, organization_id, event_id, clock())
     if claimed is None:
@@ -95,7 +100,7 @@ def apply_payment_event(
 
 
 def _note_applied_before(runtime: Runtime, organization_id: UUID, event_id: UUID, now: datetime) -> EventState:
-    """The event is in the archive, with what it did: it came once more, years later."""
+    """Mark as processed an event that was delivered again years later: its effects are in the archive already."""
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
         transaction.execute_and_commit(_MARK_PROCESSED, **_marked(transaction, event_id))
     return EventState.PROCESSED
@@ -114,9 +119,11 @@ def _claim(runtime: Runtime, organization_id: UUID, event_id: UUID, now: datetim
 
 
 def settle_event(transaction: Transaction, claimed: Mapping[str, Any], *, commit: bool) -> Recorded:
-    """What a claimed event means, written; ``commit`` lets COMMIT travel with it. Applies once: a join of facts.
+    """Settle a claimed event: decide what it means and write that.
 
-    Raises whatever keeps the event from being true or from being written.
+    Settling an event again changes nothing, because the facts of a payment are joined. With ``commit`` the COMMIT is
+    sent along with the last statement where possible. Raises whatever shows that the event cannot be true, or keeps it
+    from being written.
     """
     if claimed["news"]["currency"] == NO_CURRENCY:
         raise InvalidInput(f"the event cannot be read (it stands in {NO_CURRENCY}): see what its payload says")
@@ -154,7 +161,7 @@ def _tidings(claimed: Mapping[str, Any]) -> Tidings:
 def _record_failure(
     runtime: Runtime, organization_id: UUID, claimed: Mapping[str, Any], error: Exception, now: datetime
 ) -> EventState:
-    """What is tried again and when, or the dead letter of what is given up."""
+    """Schedule the next attempt, or bury the event as a dead letter if it is given up."""
     decision = decide_retry(claimed["attempts"], now, random.random, permanent=_is_permanent(error, claimed, now))
     state = EventState.DEAD_LETTERED if decision.is_dead_letter else EventState.RETRY_SCHEDULED
     _logger.warning("payment event %s failed: %s (%s)", claimed["id"], error, state, exc_info=error)
@@ -182,10 +189,10 @@ def _record_failure(
 
 
 def _is_permanent(error: Exception, claimed: Mapping[str, Any], now: datetime) -> bool:
-    """Whether no retry cures it.
+    """Return whether no retry can cure the error.
 
-    A conflict is with something that is still under way (a refund of ours, say), and passes with it. A payment that is
-    unknown may still be written down while our own call to the gateway is under way; after that it stays unknown.
+    A conflict is with something still under way (one of our refunds, say) and passes with it. The payment of an
+    unmatched event may still be recorded while our own call to the gateway is under way; after that it stays unknown.
     """
     if isinstance(error, PaymentUnknown):
         return now - datetime.fromisoformat(claimed["received_at"]) >= timedelta(seconds=MATCH_WINDOW_SECONDS)

@@ -1,4 +1,4 @@
-"""What news of captures means for a person, beside the money. Part of ``settlement.decide``."""
+"""What a person has to be told about captures, apart from the money itself. Part of ``settlement.decide``."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -16,8 +16,11 @@ _NOT_UNDER_WAY: Final = TERMINAL | {
 
 
 def told_of_captures(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts) -> Iterator[Call]:
-    """What a person has to know of captures, whatever the payment is by it: one of several fell through while the order
-    goes on, or they took more than the payment amounts to."""
+    """Yield what a person must be told about captures, whatever the payment's status.
+
+    Either one of several captures fell through while the order goes on, or the captures took more than the payment's
+    amount.
+    """
     told = {"payment_id": str(payment.id), "currency": payment.currency}
     goes_on = order.status not in _NOT_UNDER_WAY and not payment.is_owed_back
     fell_minor = facts.lost_minor - payment.facts.lost_minor

@@ -1,4 +1,4 @@
-"""Staff take the held money of an order by hand: all of it, or a part, and the rest is released."""
+"""Staff capture the held money of an order by hand: all of it, or a part. A final capture releases the rest."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,13 +28,16 @@ from holdfast.values.errors import Conflict
 OPERATION: Final = "capture_order"
 
 Render = Callable[[Mapping[str, Any], str, str | None], Answer]
-"""Turns the order's view, the state of the capture (running, done, failed) and what went wrong into the answer."""
+"""Turns the order's view, the capture's state (running, done, failed) and its last error into the answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class CaptureOrder:
-    """A request to take held money. Without an amount: all that is held, and no more than the order costs. Unless it is
-    the last capture, the rest stays held where the gateway can take it later."""
+    """A request to capture held money.
+
+    Without an amount it captures all that is held, but no more than the order costs. If the capture is not final, the
+    rest stays held where the gateway can capture it later.
+    """
 
     caller: Caller
     claim: Claim
@@ -44,10 +47,10 @@ class CaptureOrder:
 
 
 def capture_order(runtime: Runtime, command: CaptureOrder, clock: Callable[[], datetime], render: Render) -> Answer:
-    """Capture and answer with what came of it. The same key again gets the same answer.
+    """Capture and answer with the outcome. A repeated idempotency key gets the same answer.
 
     Raises NotFound, Forbidden, Conflict (nothing is held, or a capture is under way), InvalidInput (more than is held),
-    NotRepresentable (the gateway has no such amount), IdempotencyKeyReused or RequestInProgress.
+    NotRepresentable (the gateway cannot express the amount), IdempotencyKeyReused or RequestInProgress.
     """
 
     def decide(transaction: Transaction) -> UUID | Earlier:
@@ -78,7 +81,7 @@ def capture_order(runtime: Runtime, command: CaptureOrder, clock: Callable[[], d
 
 
 def _held(order: LockedOrder) -> LockedPayment:
-    """The payment whose money is held; of an order there is one at the most."""
+    """Return the payment whose money is held; an order has at most one. Raises Conflict if there is none."""
     for payment in order.payments:
         if payment.is_held and not payment.is_owed_back:
             return payment
@@ -92,7 +95,7 @@ def _finish(
     capture_due(runtime, caller.organization_id, order_id, clock)
 
     def work(transaction: Transaction) -> Answer:
-        # The order before the claim, as whoever stores an answer takes them.
+        # Lock the order before the claim, in the same sequence as everything else that stores an answer.
         lock_order(transaction, order_id)
         mine = transaction.row(
             """

@@ -1,12 +1,13 @@
-"""Take held money: the decision is committed first, the gateway is asked outside any transaction, its answer settles.
+"""Capture held money: commit the decision, ask the gateway outside any transaction, settle its answer.
 
-A decision is a row of ``order_operations``; its id is the key of the call, so that asking twice captures once. Whoever
-decides (a shipment, staff, an authorization about to run out) calls ``request_capture`` in its own transaction and
-``capture_due`` after it; the watchdog resumes what was not finished. A capture does not move its order.
+A decision is a row of ``order_operations``. Its id is the idempotency key of the call, so asking twice captures once.
+Whoever decides (a shipment, staff, an authorization about to expire) calls ``request_capture`` in its own transaction
+and ``capture_due`` afterwards; the watchdog resumes what was not finished. A capture does not change the order's
+status.
 
-A payment may be captured several times where its gateway can: each capture is a decision of its own, and what is
-decided and not known to be taken yet counts as taken for the next one. Where the gateway names its captures, a
-decision ends by the news of its own capture, whatever others there are.
+A payment may be captured several times if its gateway supports that. Each capture is a decision of its own, and an
+amount that is decided but not yet known to be captured counts as captured when the next one is decided. If the gateway
+identifies its captures, a decision ends with the news of its own capture, whatever other captures exist.
 """
 
 import logging
@@ -71,13 +72,13 @@ _logger = logging.getLogger(__name__)
 
 
 class CaptureFailed(Rejected):
-    """Held money could not be taken. What was to be paid with it is not paid."""
+    """Held money could not be captured, and what it was to pay for is not paid."""
 
     code: ClassVar[str] = "capture_failed"
 
 
 class CaptureReason(StrEnum):
-    """Why the money is taken now."""
+    """Why the money is captured now."""
 
     SHIPMENT = "shipment"
     BY_HAND = "by_hand"
@@ -95,16 +96,19 @@ def request_capture(
     is_final: bool = True,
     request_key: str | None = None,
 ) -> UUID | None:
-    """Decide to capture; the caller commits and then calls ``capture_due``. ``None``: it was decided before, and is
-    under way or done.
+    """Record the decision to capture; the caller commits and then calls ``capture_due``.
 
-    ``subject_id`` is what it is for, such as a shipment: it is captured for once, unless that failed. ``is_final``: no
-    other capture follows and the rest is let go; at a gateway that captures once every capture is, whatever is said.
-    ``request_key`` is the Idempotency-Key it was asked for under.
+    Returns the id of the operation, or ``None`` if this was decided before and is under way or done.
 
-    Raises Conflict where no money is held (any more), or what is wanted of it is being captured already, and
-    InvalidInput for more than is held or than the order costs; both say what is left in ``capturable_minor``.
-    NotRepresentable for what the gateway cannot be asked for (see ``whole_steps``).
+    ``subject_id`` is what the capture is for, such as a shipment; each subject is captured for once, unless that
+    failed. With ``is_final`` no other capture follows and the rest is released; at a gateway that captures only once
+    every capture is final, whatever the caller says. ``request_key`` is the Idempotency-Key of the request that asked
+    for it.
+
+    Raises Conflict if the money goes back, if none is held (any more) or if the wanted amount is already being
+    captured, and InvalidInput for more than is held or than the order costs. Except where the money goes back, both
+    tell what is left in ``capturable_minor``. Raises NotRepresentable for an amount that the gateway cannot express
+    (see ``whole_steps``).
     """
     if _is_decided(transaction, payment, subject_id):
         return None
@@ -147,8 +151,11 @@ def request_capture(
 
 
 def what_is_left_to_capture(transaction: Transaction, order: LockedOrder, payment: LockedPayment) -> int:
-    """What a capture can be decided of, in minor units: held, owed, and neither decided about nor under way at the
-    gateway. The caller holds the order's lock, under which every capture is decided."""
+    """Return how much a new capture can take, in minor units.
+
+    That is what is held, owed, and neither decided nor pending at the gateway. The caller holds the order's lock, under
+    which every capture is decided.
+    """
     running = transaction.rows(
         """
         SELECT amount, is_final, gateway_id FROM orders.order_operations
@@ -160,7 +167,8 @@ def what_is_left_to_capture(transaction: Transaction, order: LockedOrder, paymen
         payment_id=payment.id,
     )
     known = {capture.gateway_capture_id: capture for capture in payment.facts.captures}
-    # What is running and known at the gateway counts as what it is there; what is not, as what was decided.
+    # A running decision whose capture the gateway knows counts with the gateway's figures; any other with what was
+    # decided.
     unheard = [row for row in running if row.gateway_id not in known]
     pending = [capture for capture in known.values() if capture.is_pending]
     if any(row.is_final for row in unheard) or any(capture.is_final for capture in pending):
@@ -176,8 +184,10 @@ def capture_due(
     clock: Callable[[], datetime],
     run: GatewayRun | None = None,
 ) -> None:
-    """Carry out what was decided about one order, as far as ``run`` has time and its gateway answers. Failures stay
-    recorded as due: the watchdog resumes them."""
+    """Carry out the captures decided for one order, as far as ``run`` has time and the gateway answers.
+
+    Operations that fail stay recorded as due; the watchdog resumes them.
+    """
     run = run or GatewayRun()
     with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
         claimed = claim_due(transaction, order_id, (Kind.CAPTURE,))
@@ -243,8 +253,11 @@ def _carry_out(
 
 
 def _is_taken(payment: LockedPayment, owed: Owed) -> bool:
-    """Whether this very capture stands already: by its name, or where captures have none, because there is but one.
-    Raises CaptureFailed when the gateway took it and then could not."""
+    """Return whether this very capture has already been made.
+
+    It is recognized by its id, or, where captures have none, by there being only one. Raises CaptureFailed if the
+    gateway accepted the capture and it failed later.
+    """
     if owed.gateway_id is None:
         return payment.captured_amount > 0 and not payment.facts.captures
     for capture in payment.facts.captures:
@@ -256,13 +269,16 @@ def _is_taken(payment: LockedPayment, owed: Owed) -> bool:
 
 
 def _is_over(transaction: Transaction, order: LockedOrder, payment: LockedPayment, owed: Owed) -> bool:
-    """Whether nothing is to be asked for now: the money goes back, or another capture has to end first. Raises
-    CaptureFailed when it is gone; of several captures only the gateway knows whether this one took what is missing."""
+    """Return whether there is nothing to ask now: the money goes back, or another capture must end first.
+
+    Raises CaptureFailed if the money is no longer held. With several captures only the gateway knows whether this one
+    took what is missing.
+    """
     if order.status in TERMINAL or payment.is_owed_back:
         finish(transaction, owed, End.DONE, _UNWANTED)
         return True
     if owed.is_final and _is_another_under_way(transaction, owed):
-        # What a final capture leaves is let go: it must not overtake one that was decided before it.
+        # A final capture releases the rest, so it must not overtake a capture that was decided before it.
         wait(transaction, owed, LEASE_SECONDS)
         return True
     if not payment.is_held and not payment.facts.captures:
@@ -286,7 +302,7 @@ def _is_another_under_way(transaction: Transaction, owed: Owed) -> bool:
 
 
 def _ask(gateway: Gateway, payment: LockedPayment, owed: Owed, clock: Callable[[], datetime]) -> GatewayAnswer:
-    """The gateway's answer; a refusal of the capture as such is one too."""
+    """Ask for the capture and return the answer; a refusal of this capture is an answer as well."""
     begun = time.monotonic()
     snapshot = None
     try:
@@ -306,7 +322,11 @@ def _ask(gateway: Gateway, payment: LockedPayment, owed: Owed, clock: Callable[[
 
 
 def _refusal(refused: GatewayRefused, payment: LockedPayment, owed: Owed, now: datetime) -> GatewayEvent:
-    """A refusal in words of ours. Of several captures it is not told as the payment's failure: others may stand."""
+    """Express a refusal as an event of ours.
+
+    If the payment has several captures, the refusal is not reported as a failure of the payment: other captures may
+    stand.
+    """
     told = {"code": refused.failure_code, "message": refused.detail}
     event = GatewayEvent(
         gateway_event_id=f"ours:{owed.id}:{owed.attempts}",
@@ -324,13 +344,13 @@ def _refusal(refused: GatewayRefused, payment: LockedPayment, owed: Owed, now: d
 def _conclude(
     transaction: Transaction, owed: Owed, answer: GatewayAnswer, gateway: Gateway, *, is_wanted: bool
 ) -> None:
-    """What the answer means for the decision; with the answer, in one transaction."""
+    """Apply the answer to the decision, in the transaction that records the answer."""
     event, outcome = answer.event, _outcome(answer, gateway)
     _note_name(transaction, owed, answer.snapshot)
     if outcome is CaptureOutcome.SUCCEEDED:
         finish(transaction, owed, End.DONE)
     elif outcome is CaptureOutcome.PENDING and not owed.is_last_attempt:
-        # Its webhook tells. Until then the same question is asked again, and answered the same.
+        # The webhook will tell. Until then the same request is repeated under the same key and gets the same answer.
         try_later(transaction, owed, "the gateway has not decided")
     elif not is_wanted:
         finish(transaction, owed, End.DONE, _UNWANTED)
@@ -340,7 +360,10 @@ def _conclude(
 
 
 def _outcome(answer: GatewayAnswer, gateway: Gateway) -> CaptureOutcome:
-    """What became of this very capture. Where captures have names, a payment that is captured says nothing of it."""
+    """Return the outcome of this very capture.
+
+    Where captures have ids, a payment that is captured says nothing about this one.
+    """
     snapshot = answer.snapshot
     if snapshot is not None and snapshot.capture_id is not None:
         return next(one.status for one in snapshot.captures if one.gateway_capture_id == snapshot.capture_id)
@@ -367,7 +390,7 @@ def _note_name(transaction: Transaction, owed: Owed, snapshot: PaymentSnapshot |
 
 
 def _postpone(runtime: Runtime, organization_id: UUID, owed: Owed, error: Exception, now: datetime) -> None:
-    """Note the failure and try later; after the last attempt, or where trying again is pointless, call a person."""
+    """Note the failure and retry later; call a person after the last attempt or where a retry is pointless."""
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
         if isinstance(error, CaptureFailed | NotRepresentable) or owed.is_last_attempt:
             lock_order(transaction, owed.order_id)

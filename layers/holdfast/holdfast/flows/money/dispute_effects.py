@@ -1,4 +1,4 @@
-"""What a dispute means for the order: it is flagged while any is undecided, and a person is told in time."""
+"""The effects of a dispute on its order: the order is flagged while one is open, and a person is told in time."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from holdfast.values.payment_events import DisputeOutcome
 
 @dataclass(frozen=True, slots=True)
 class DisputeEffects:
-    """The part of a settlement that disputes decide."""
+    """The part of a settlement that follows from disputes."""
 
     has_open_dispute: bool
     row: Mapping[str, Any] | None = None
@@ -27,7 +27,7 @@ class DisputeEffects:
 def dispute_effects(
     order: LockedOrder, payment: LockedPayment, facts: PaymentFacts, gateway_dispute_id: str | None, new_id: UUID
 ) -> DisputeEffects:
-    """What follows from the disputes as they are known now. Each opening and each end is told once."""
+    """Return what follows from the disputes as they are known now. Each opening and each closing is announced once."""
     has_open = facts.is_disputed or any(o.facts.is_disputed for o in order.payments if o.id != payment.id)
     known = next((d for d in payment.facts.disputes if d.gateway_dispute_id == gateway_dispute_id), None)
     dispute = next((d for d in facts.disputes if d.gateway_dispute_id == gateway_dispute_id), None)

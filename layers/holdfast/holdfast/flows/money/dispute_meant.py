@@ -1,4 +1,4 @@
-"""News of a dispute that the gateway calls by its payment's id: which dispute it is about, from what is known."""
+"""Resolve which dispute is meant by news that names its payment in place of the dispute."""
 
 from dataclasses import replace
 
@@ -9,18 +9,18 @@ from holdfast.values.errors import Transient
 
 
 class DisputeUnknown(Transient):
-    """The dispute that is meant was not heard of: perhaps not yet."""
+    """The dispute that is meant is not known, or not yet."""
 
 
 def names_payment(tidings: Tidings, gateway_transaction_id: str | None) -> bool:
-    """Whether the news is of a dispute and names the payment in its place."""
+    """Return whether the news is about a dispute but carries the payment's id instead of the dispute's."""
     news = tidings.news
     is_named = news.gateway_dispute_id is not None and news.gateway_dispute_id != gateway_transaction_id
     return news.event_type in DISPUTE_NEWS and not is_named
 
 
 def with_dispute(tidings: Tidings, facts: PaymentFacts, gateway_transaction_id: str | None) -> Tidings:
-    """The news with the dispute that it is about. Raises DisputeUnknown while there is none."""
+    """Return the news with the id of the dispute it is about. Raises DisputeUnknown while no such dispute is known."""
     if not names_payment(tidings, gateway_transaction_id):
         return tidings
     meant = meant_by(facts.disputes, tidings.news.occurred_at, gateway_transaction_id)

@@ -1,4 +1,4 @@
-"""Payment events on their way into the database and out of it: what a gateway said, and what it means in our words."""
+"""Payment events written to and read from the database: what a gateway said, and what it means in our terms."""
 
 import json
 import math
@@ -18,7 +18,8 @@ from holdfast.values.correlation import correlation_id as current_correlation_id
 from holdfast.values.ids import uuid7
 from holdfast.values.payment_events import DisputeOutcome, EventType
 
-# Whole escapes, so that an escaped backslash before "u0000" is not taken for a NUL; pairs of halves are characters.
+# Match whole escapes, so that an escaped backslash before "u0000" is not taken for a NUL. Paired surrogates are one
+# character and stay.
 _ESCAPES: Final = re.compile(
     r"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|(?P<unstorable>\\u0000|\\ud[89a-f][0-9a-f]{2})|\\."
 )
@@ -37,8 +38,10 @@ def store_event(
     is_done: bool = False,
     commit: bool = False,
 ) -> UUID | None:
-    """Store an event once; its id, or ``None`` when it was stored before. ``is_done``: nothing of it is left to be
-    settled. ``commit`` lets COMMIT travel with it."""
+    """Store an event once and return its id, or ``None`` if it was stored before.
+
+    ``is_done`` means that nothing of it is left to settle. With ``commit`` the COMMIT is sent along with the statement.
+    """
     run = transaction.execute_and_commit if commit else transaction.value
     stored: UUID | None = run(
         "SELECT payments.store_event(:organization_id, CAST(:event AS jsonb))",
@@ -67,7 +70,7 @@ def store_event(
 
 
 def stored_at(transaction: Transaction, gateway_account_id: UUID, event: GatewayEvent) -> datetime:
-    """When an event that is stored happened, as it was told then."""
+    """Return when a stored event happened at the gateway, as it was first reported."""
     told: str = transaction.value(
         """
         SELECT news ->> 'occurred_at' FROM payments.payment_events
@@ -81,8 +84,11 @@ def stored_at(transaction: Transaction, gateway_account_id: UUID, event: Gateway
 
 
 def _storable(document: Mapping[str, Any]) -> str:
-    """As JSON that jsonb holds: NUL and halves of a character, which a gateway may send, become U+FFFD, and a number
-    too large for a float, which reading it made infinite, becomes its text."""
+    """Serialize to JSON that jsonb accepts.
+
+    NUL and lone surrogates, which a gateway may send, become U+FFFD. A number too large for a float, which parsing
+    turned into infinity, becomes its text.
+    """
     try:
         text = json.dumps(document, allow_nan=False)
     except ValueError:
@@ -130,7 +136,7 @@ def _news(event: GatewayEvent) -> dict[str, Any]:
 
 
 def captures_told(event: GatewayEvent) -> tuple[CaptureFact, ...]:
-    """The captures that an event names, as facts; one that says no date of its own is dated as its event is."""
+    """Return the captures that an event names, as facts; one without a date of its own gets the event's date."""
     return tuple(
         CaptureFact(
             gateway_capture_id=capture.gateway_capture_id,
@@ -148,7 +154,7 @@ def _decided_at(capture: CaptureSnapshot, event: GatewayEvent, outcome: CaptureO
 
 
 def saved_method_document(saved: SavedMethod | None) -> dict[str, Any] | None:
-    """A method that a gateway keeps, as JSON."""
+    """Return a payment method that a gateway keeps on file, as JSON values."""
     if saved is None:
         return None
     return {
@@ -161,7 +167,7 @@ def saved_method_document(saved: SavedMethod | None) -> dict[str, Any] | None:
 
 
 def tidings_of(event: GatewayEvent, event_id: UUID | None, snapshot: PaymentSnapshot | None = None) -> Tidings:
-    """A gateway's event in the domain's words."""
+    """Translate a gateway's event into the terms of the domain. Raises ValueError for an event of no known type."""
     if event.event_type is None:
         raise ValueError("an event of no known type says nothing")
     return Tidings(
@@ -197,7 +203,7 @@ def tidings_of(event: GatewayEvent, event_id: UUID | None, snapshot: PaymentSnap
 
 
 def tidings_from(row: Mapping[str, Any]) -> Tidings:
-    """A stored event, as ``payments.claim_event`` hands it out, in the domain's words."""
+    """Translate a stored event, as ``payments.claim_event`` returns it, into the terms of the domain."""
     news = row["news"]
     outcome = news["dispute_outcome"]
     return Tidings(

@@ -1,8 +1,8 @@
-"""How an organization's payment gateways do: the calls of the last hour, the webhooks, and what waits for them.
+"""The health of an organization's payment gateways: calls of the last hour, webhooks, and what waits for them.
 
-Calls that are recorded are those that were answered, and charges that were not: of a refund, a void or a capture that
-fails and is tried again, its operation tells (``failing_operations``). Signatures that did not verify leave nothing in
-the database, on purpose: their count is the metric ``WebhookSignatureInvalid``.
+The recorded calls are those that were answered, and charges that were not. A refund, void or capture that fails and is
+retried shows in its operation instead (``failing_operations``). Signatures that do not verify leave nothing in the
+database on purpose: the metric ``WebhookSignatureInvalid`` counts them.
 """
 
 from collections.abc import Mapping
@@ -16,13 +16,13 @@ from holdfast.values.caller import Caller
 
 WINDOW_SECONDS: Final = 3600
 CALLS_MAX: Final = 5_000
-"""Of a busier hour the newest calls are looked at."""
+"""In a busier hour only the newest calls are counted."""
 UNDECIDED_AFTER_SECONDS: Final = 300
-"""How long a payment may be open before it counts as one whose outcome is not known."""
+"""How long a payment may be open, in seconds, before its outcome counts as unknown."""
 
 
 def gateway_health(runtime: Runtime, caller: Caller, now: datetime) -> dict[str, Any]:
-    """Every account at a gateway with its figures. Raises Forbidden."""
+    """Return every gateway account with its figures. Raises Forbidden."""
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.SHOW_GATEWAYS)
         calls, accounts = _calls(transaction), _accounts(transaction)
@@ -32,7 +32,7 @@ def gateway_health(runtime: Runtime, caller: Caller, now: datetime) -> dict[str,
 
 
 def _calls(transaction: Transaction) -> list[Mapping[str, Any]]:
-    """The newest calls of the window, summed by gateway."""
+    """Return the newest calls of the window, aggregated by gateway."""
     return records(
         transaction.rows(
             """
@@ -55,7 +55,7 @@ def _calls(transaction: Transaction) -> list[Mapping[str, Any]]:
 
 
 def _accounts(transaction: Transaction) -> list[Mapping[str, Any]]:
-    """Every account, with what its gateway told last and what waits for it."""
+    """Return every account with the time of its last webhook and what waits for its gateway."""
     return records(
         transaction.rows(
             """
@@ -109,12 +109,15 @@ _NONE: Final[Mapping[str, Any]] = {
 
 
 def _told(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row with its instants in ISO 8601."""
+    """Return the row with its instants in ISO 8601."""
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
 
 
 def _figures(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A refusal is an answer, and as a rule the shopper's or ours to mend: what counts as an error is silence."""
+    """Return the figures of one gateway's calls; only a call without an answer counts as an error.
+
+    A refusal is an answer, and as a rule for the shopper or for us to correct.
+    """
     return {
         "count": row["calls"],
         "unanswered": row["unanswered"],

@@ -1,7 +1,7 @@
-"""News that was heard before: most webhooks repeat what the gateway answered a moment ago, and settle nothing.
+"""News that is known already: most webhooks repeat what the gateway answered a moment ago and settle nothing.
 
-Facts of a payment only grow, and whoever writes them settles the order in the same transaction. So news of money that
-the facts have already leads nowhere, now or later. It is stored like any other and is done with.
+The facts of a payment only grow, and whoever writes them settles the order in the same transaction. So news of money
+that the facts already contain has no effect, now or later. It is stored like any other and marked as done.
 """
 
 from uuid import UUID
@@ -13,19 +13,21 @@ from holdfast.payments.facts_record import from_json
 from holdfast.payments.state import PaymentFacts, is_known
 
 _PAYMENT_OF = "SELECT * FROM payments.facts_at_rest(:organization_id, :payment_id, :gateway_account_id)"
-"""The order's row is shared until the event is stored, so that no archive is made of the order without it. One that
-somebody works on is not waited for: its event is left to the worker."""
+"""Share-locks the order's row until the event is stored, so that the order is not archived without it.
+
+A row that is locked by someone else is skipped, not waited for: its event is left to the worker.
+"""
 
 
 def settles_nothing(payment: LockedPayment, tidings: Tidings) -> bool:
-    """Whether the news is known of a payment whose order's row the transaction holds."""
+    """Return whether the payment's facts already contain the news. The transaction holds the lock of its order."""
     return _settles_nothing(
         payment.facts, payment.amount, payment.currency, payment.gateway_transaction_id or "", tidings
     )
 
 
 def is_told_before(transaction: Transaction, gateway_account_id: UUID, payment_id: UUID, tidings: Tidings) -> bool:
-    """The same of a payment that nobody has locked. ``False`` also where it cannot be told without waiting."""
+    """Return the same for a payment that is not locked; ``False`` also if this cannot be told without waiting."""
     row = transaction.row(
         _PAYMENT_OF,
         organization_id=transaction.tenant,

@@ -1,4 +1,4 @@
-"""After the last capture: what it left is given up at a gateway that would go on holding it (Adyen)."""
+"""After the final capture: release the rest at a gateway that would otherwise go on holding it (Adyen)."""
 
 import logging
 import time
@@ -28,9 +28,9 @@ def let_go_of_rest(
     owed: Owed,
     clock: Callable[[], datetime],
 ) -> None:
-    """Have what a capture left given up, if it was the last, it stands, and the gateway does not do that by itself.
+    """Release what a capture left, if it was final, it stands, and the gateway does not release the rest by itself.
 
-    Raises Transient while it may be tried again. What the gateway does not give up runs out by itself.
+    Raises Transient as long as a retry is possible. What the gateway does not release expires by itself.
     """
     facts = payment.facts
     is_left = facts.collected_minor < facts.authorized_minor and not (facts.cancelled or facts.expired)

@@ -1,4 +1,4 @@
-"""Disputes of the shop, by status, newest first."""
+"""The shop's disputes by status, newest first."""
 
 from datetime import datetime
 from typing import Any, Final
@@ -18,7 +18,7 @@ PAGE_MAX_ROWS: Final = 100
 def list_disputes(
     runtime: Runtime, caller: Caller, *, status: DisputeStatus, before: UUID | None, limit: int, now: datetime
 ) -> dict[str, Any]:
-    """A page of disputes and the cursor of the next. Raises Forbidden."""
+    """Return a page of disputes and the cursor of the next page. Raises Forbidden."""
     limit = min(limit, PAGE_MAX_ROWS)
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.LIST_DISPUTES)

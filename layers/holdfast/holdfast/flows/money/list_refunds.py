@@ -1,4 +1,4 @@
-"""The refunds of an order, for those who may see it. What the staff notes is for the staff."""
+"""The refunds of an order, for those who may see it. Internal notes are shown to staff only."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -15,7 +15,7 @@ _INTERNAL: Final = ("notes", "created_by")
 
 
 def list_refunds(runtime: Runtime, caller: Caller, reference: str, now: datetime) -> Sequence[Mapping[str, Any]]:
-    """The order's refunds, oldest first. Raises Forbidden or NotFound."""
+    """Return the order's refunds, oldest first. Raises Forbidden or NotFound."""
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         order_id = order_id_of(transaction, caller, reference, Operation.LIST_REFUNDS)
         refunds = refunds_of(transaction, order_id)
@@ -24,7 +24,7 @@ def list_refunds(runtime: Runtime, caller: Caller, reference: str, now: datetime
 
 
 def refunds_of(transaction: Transaction, order_id: UUID) -> list[dict[str, Any]]:
-    """Every refund of the order with what it says of its lines, oldest first."""
+    """Return every refund of the order with its lines, oldest first."""
     rows = transaction.rows(
         """
         SELECT jsonb_build_object(

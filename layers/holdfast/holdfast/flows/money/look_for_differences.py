@@ -1,7 +1,7 @@
-"""Differences that the database alone can tell: money without a live order, orders without money, what waits too long.
+"""Differences that the database alone reveals: money without a live order, orders without money, overdue items.
 
-Money that an order which is over still has, and whose return nobody decided, is a clear case: its return is decided
-here and carried out like any other. The rest is written down, and a person is called.
+Money that a finished order still has, and whose return nobody has decided, is a clear case: its return is decided here
+and carried out like any other. All other differences are recorded, and a person is called.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,17 +21,17 @@ from holdfast.runtime import Runtime
 
 ACTOR: Final = "system:money_watchdog"
 WINDOW_DAYS: Final = 30
-"""How old an order may be whose money is looked after; what is older was looked at on each of these days."""
+"""Only orders up to this age are checked for their money; an older one was checked on each of these days."""
 SETTLED_SECONDS: Final = 3600
-"""What is younger may still be under way."""
+"""Anything younger than this many seconds may still be under way."""
 UNDECIDED_SECONDS: Final = 24 * 3600
 REFUND_UNDECIDED_DAYS: Final = 10
-"""How long a refund may be asked for, or be at its gateway, without an end: longer than any bank takes."""
+"""How many days a refund may be pending here or at its gateway: longer than any bank takes."""
 EXPIRING_SECONDS: Final = 24 * 3600
 FOUND_MAX_ROWS: Final = 500
 _FROM_DATABASE: Final = sorted(set(DifferenceKind) - FROM_GATEWAY)
 
-# One statement, so that it looks at one moment; each part is bounded by an index.
+# A single statement, so that everything is seen at one moment. Each part is bounded by an index.
 _LOOK: Final = """
     WITH stray AS (
         SELECT 'captured_without_live_order' AS kind, p.id AS subject_id, o.id AS order_id, p.id AS payment_id,
@@ -100,9 +100,9 @@ _LOOK: Final = """
 
 
 def look_for_differences(runtime: Runtime, organization_id: UUID, clock: Callable[[], datetime]) -> int:
-    """One look at an organization: decide what is clear, write down the rest; answers how many differences there are.
+    """Check one organization: decide the clear cases, record the rest, and return how many differences remain.
 
-    Safe to run twice: what is known is refreshed, what is gone is closed.
+    It is safe to run twice: known differences are refreshed, and those that are gone are closed.
     """
     now = clock()
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
@@ -116,7 +116,7 @@ def look_for_differences(runtime: Runtime, organization_id: UUID, clock: Callabl
 
 
 def find_differences(transaction: Transaction) -> list[Mapping[str, Any]]:
-    """What does not fit at this moment, bounded."""
+    """Return the differences that exist at this moment, up to ``FOUND_MAX_ROWS`` of each kind."""
     now = transaction.now
     return records(
         transaction.rows(
@@ -135,7 +135,10 @@ def find_differences(transaction: Transaction) -> list[Mapping[str, Any]]:
 def _give_back(
     runtime: Runtime, organization_id: UUID, found: Mapping[str, Any], clock: Callable[[], datetime]
 ) -> bool:
-    """Decide the return of stray money, where that is clear: the order is over, and its return was not given up."""
+    """Decide the return of stray money if the order is over and the return has not been given up.
+
+    Returns whether it was decided and attempted.
+    """
     if found["kind"] != DifferenceKind.CAPTURED_WITHOUT_LIVE_ORDER:
         return False
     with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
@@ -144,7 +147,7 @@ def _give_back(
         if order.status not in TERMINAL:
             return False
         write(transaction, order, Settlement(order_id=order.id, return_money_of=((payment.id, "late_payment"),)))
-        # What was given up with the money in hand is not begun again.
+        # A return that was given up while the shop still has the money is not started again.
         if not lock_order(transaction, order.id).payment(payment.id).is_being_returned:
             return False
     return_money_owed(runtime, organization_id, order.id, clock)

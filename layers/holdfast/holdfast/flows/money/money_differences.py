@@ -1,4 +1,4 @@
-"""Differences of money: written down once each, raised to a person, and closed when a look finds them gone."""
+"""Differences of money: recorded once each, brought to a person, and closed when a check finds them gone."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,11 +14,11 @@ from holdfast.values.ids import uuid7
 PROCESS: Final = Process.MONEY_DIFFERENCE
 
 Found = Mapping[str, Any]
-"""{kind, subject_id, order_id, payment_id, ours, gateways, amount_at_risk, currency, details}"""
+"""A difference: {kind, subject_id, order_id, payment_id, ours, gateways, amount_at_risk, currency, details}."""
 
 
 def record_differences(transaction: Transaction, day: str, found: Sequence[Found]) -> None:
-    """Open what is new, refresh what is known, and call a person about each."""
+    """Open new differences, refresh known ones, and call a person about each."""
     if not found:
         return
     now = transaction.now
@@ -68,7 +68,10 @@ def close_differences(
     subject_id: UUID | None = None,
     resolution: str = "no longer there",
 ) -> int:
-    """Close the open ones of these kinds (of one thing, or of all) that the look of this instant did not find."""
+    """Close the open differences of these kinds (of one subject or of all) not seen since ``not_seen_since``.
+
+    Returns how many were closed.
+    """
     return transaction.execute(
         """
         WITH closed AS (
@@ -103,7 +106,7 @@ def close_differences(
 
 
 def open_at_gateways(transaction: Transaction, limit: int) -> list[Mapping[str, Any]]:
-    """Payments with an open difference that only their gateway can lift, longest unseen first."""
+    """Return payments with an open difference that only their gateway can resolve, longest unseen first."""
     return records(
         transaction.rows(
             """

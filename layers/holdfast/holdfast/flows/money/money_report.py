@@ -1,4 +1,4 @@
-"""The books of a day: computed by a schedule, read by the operations team."""
+"""The daily books: computed by a schedule, read by the operations team."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -24,21 +24,22 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What one run did over all organizations."""
+    """What one run did, over all organizations."""
 
     organizations: int
     asked: int
     differences: int
-    """Open after the run."""
+    """Open after the run, over the organizations that it reached."""
     disputes_due_soon: int
-    """Opened, unanswered, and due within three days."""
+    """Opened, unanswered, and due within three days or overdue."""
 
 
 def watch_money(runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]) -> Watched:
-    """Look for differences, ask gateways about what differed before and about the days that are over, add those up.
+    """Check every organization's money: find differences, ask the gateways, and add up the days that are over.
 
-    Safe to run at any time and as often as wanted: an organization whose day is finished costs a few statements. What
-    a run does not get to, the next one does; nobody is always last, for the order changes with the hour.
+    Gateways are asked about payments that differed before and about the days that are over. It is safe to run at any
+    time and as often as wanted: an organization whose day is finished costs a few statements. The next run does what
+    this one does not get to. The order of the organizations changes with the hour, so none is always last.
     """
     now = clock()
     with runtime.database.transaction(None, now=now, actor=ACTOR) as transaction:
@@ -67,7 +68,7 @@ def watch_money(runtime: Runtime, clock: Callable[[], datetime], time_left_secon
 def _watch(
     runtime: Runtime, organization_id: UUID, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]
 ) -> tuple[int, int, int]:
-    """How many payments were asked about, how many differences stay open, how many disputes are due soon."""
+    """Return how many payments were asked about, how many differences stay open and how many disputes are due soon."""
     yesterday = clock().date() - timedelta(days=1)
     look_for_differences(runtime, organization_id, clock)
     asked = recheck_differences(runtime, organization_id, clock, time_left_seconds)
@@ -89,7 +90,7 @@ def _watch(
 
 
 def compute_report(transaction: Transaction, day: date) -> None:
-    """Add the day up anew; what was asked at the gateways stays as the sweep left it."""
+    """Compute the day's totals anew; the figures collected at the gateways stay as the sweep left them."""
     begin = datetime.combine(day, time_of_day(), tzinfo=transaction.now.tzinfo)
     transaction.execute(
         """
@@ -127,7 +128,10 @@ def compute_report(transaction: Transaction, day: date) -> None:
 
 
 def show_money_report(runtime: Runtime, caller: Caller, day: date | None, now: datetime) -> dict[str, Any]:
-    """A day's books, yesterday's by default, with every difference that was open on it. Raises Forbidden."""
+    """Return a day's books, yesterday's by default, with its differences and the older ones still open.
+
+    Raises Forbidden.
+    """
     day = day or now.date() - timedelta(days=1)
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.SHOW_MONEY_REPORT)

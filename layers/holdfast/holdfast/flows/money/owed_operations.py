@@ -1,9 +1,9 @@
-"""What an order owes or is owed at a gateway and was decided in a transaction: claimed, tried, postponed, given up.
+"""Operations that an order still needs at a gateway: claimed, tried, postponed or given up.
 
 A row of ``orders.order_operations`` is committed with its decision. Whoever carries it out claims it first: the attempt
-is counted and a lease keeps others away, both committed before the gateway is asked, so that an operation that kills
-its process runs out of attempts too. Who dies leaves it due; the watchdog finds it. An attempt of which the gateway
-surely did nothing is taken back: those that count are the ones that may have been executed.
+is counted and a lease keeps others away. Both are committed before the gateway is asked, so an operation that kills its
+process runs out of attempts too. If the process dies the operation stays due, and the watchdog finds it. An attempt is
+taken back if the gateway surely did nothing about it: the attempts that count are those that may have been executed.
 """
 
 from collections.abc import Sequence
@@ -19,12 +19,14 @@ ATTEMPTS_MAX: Final = 12
 LEASE_SECONDS: Final = 60
 RETRY_DELAY_MAX_SECONDS: Final = 3600
 NOT_EXECUTED_MAX_DAYS: Final = 7
-"""How old an operation may be that no gateway has begun, for want of a connection or of a good key, before a person is
-called."""
+"""How old an operation may become that no gateway has begun before a person is called.
+
+The cause is a missing connection or a wrong key.
+"""
 
 
 class Kind(StrEnum):
-    """What is owed."""
+    """What is to be done at the gateway."""
 
     CAPTURE = "capture"
     REFUND = "refund"
@@ -32,7 +34,7 @@ class Kind(StrEnum):
 
 
 class End(StrEnum):
-    """How it ended. What failed is with a person."""
+    """How an operation ended. A failed one is left to a person."""
 
     DONE = "done"
     FAILED = "failed"
@@ -40,33 +42,35 @@ class End(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """One operation, claimed by us."""
+    """One operation, claimed by this process."""
 
     id: UUID
     order_id: UUID
     payment_id: UUID
     subject_id: UUID | None
-    """What it is about, if not the payment as a whole: a refund; a shipment, for a capture."""
+    """What the operation is about, if not the payment as a whole: a refund or, for a capture, a shipment."""
     amount_minor: int | None
-    """How much of the payment, if not all."""
+    """How much of the payment, or ``None`` for all of it."""
     is_final: bool
-    """Of a capture: whether it is the last."""
+    """For a capture: whether it is the final one."""
     gateway_id: str | None
-    """Of a capture: what the gateway calls it, once it said so."""
+    """For a capture: the gateway's id for it, once the gateway has told it."""
     reason: str
     attempts: int
-    """Those that may have been executed, this one included."""
+    """How many attempts may have been executed, this one included."""
     created_at: datetime
 
     @property
     def is_last_attempt(self) -> bool:
-        """Whether it is not tried again."""
+        """Whether no further attempt follows."""
         return self.attempts >= ATTEMPTS_MAX
 
 
 def claim_due(transaction: Transaction, order_id: UUID, kinds: Sequence[Kind]) -> list[Owed]:
-    """The order's operations of these kinds that are due, ours for as long as the lease lasts; oldest first, and the
-    last captures last."""
+    """Claim the order's due operations of these kinds for the length of the lease.
+
+    They are returned oldest first, with final captures at the end.
+    """
     rows = transaction.rows(
         """
         UPDATE orders.order_operations
@@ -100,7 +104,7 @@ def claim_due(transaction: Transaction, order_id: UUID, kinds: Sequence[Kind]) -
 
 
 def finish(transaction: Transaction, owed: Owed, end: End, last_error: str | None = None) -> None:
-    """It is over. Says nothing where somebody else ended it first."""
+    """End the operation. Does nothing if someone else ended it first."""
     transaction.execute(
         """
         UPDATE orders.order_operations SET state = :state, finished_at = :now, last_error = :last_error
@@ -115,7 +119,7 @@ def finish(transaction: Transaction, owed: Owed, end: End, last_error: str | Non
 
 
 def try_later(transaction: Transaction, owed: Owed, why: str) -> None:
-    """Again after a minute, doubling to an hour."""
+    """Retry after a minute, doubling with each attempt up to an hour."""
     delay_seconds = min(LEASE_SECONDS * 2 ** (owed.attempts - 1), RETRY_DELAY_MAX_SECONDS)
     transaction.execute(
         """
@@ -130,8 +134,12 @@ def try_later(transaction: Transaction, owed: Owed, why: str) -> None:
 
 
 def take_back_attempt(transaction: Transaction, owed: Owed, why: str | None = None) -> None:
-    """The gateway surely did nothing of it, which is no attempt. With ``why`` that is a failure, and it is tried again
-    when as much time has gone by once more, from a minute to an hour; else it was not asked for at all, and is due."""
+    """Take back an attempt about which the gateway surely did nothing.
+
+    With ``why`` this was a failure. The operation is retried once as much time has passed as since it was created, but
+    after no less than a minute and no more than an hour. Without ``why`` the gateway was not asked at all, and the
+    operation is due at once.
+    """
     age_seconds = (transaction.now - owed.created_at).total_seconds()
     delay_seconds = 0.0 if why is None else min(max(age_seconds, LEASE_SECONDS), RETRY_DELAY_MAX_SECONDS)
     transaction.execute(
@@ -149,8 +157,11 @@ def take_back_attempt(transaction: Transaction, owed: Owed, why: str | None = No
 
 
 def may_be_executed(transaction: Transaction, order_id: UUID, payment_id: UUID, *, but_attempts: int = 0) -> bool:
-    """Whether a gateway may have executed any attempt to give money of the payment back, beside so many that are the
-    caller's and are only begun. The caller holds the order's lock."""
+    """Return whether a gateway may have executed any attempt to give back money of the payment.
+
+    ``but_attempts`` is how many attempts to leave out: the caller's own, which have only begun. The caller holds the
+    order's lock.
+    """
     attempts = transaction.value(
         """
         SELECT COALESCE(sum(attempts), 0) FROM orders.order_operations
@@ -165,7 +176,7 @@ def may_be_executed(transaction: Transaction, order_id: UUID, payment_id: UUID, 
 
 
 def wait(transaction: Transaction, owed: Owed, look_seconds: int) -> None:
-    """The rest is the gateway's. Waiting is no failure: the attempts begin anew."""
+    """Leave the operation to the gateway and look again later. Waiting is no failure: the attempts start anew."""
     transaction.execute(
         """
         UPDATE orders.order_operations SET attempts = 0, next_attempt_at = :look_at, last_error = NULL
@@ -178,5 +189,5 @@ def wait(transaction: Transaction, owed: Owed, look_seconds: int) -> None:
 
 
 def reason_of(error: Exception) -> str:
-    """A failure as it is noted with its operation."""
+    """Return the text by which a failure is noted with its operation."""
     return f"{type(error).__name__}: {error}"

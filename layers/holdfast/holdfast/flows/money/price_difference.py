@@ -1,9 +1,9 @@
-"""What was paid beyond an order's price goes back: once, never more than was taken, whoever learns of it first.
+"""Money paid beyond an order's price goes back: once, never more than was taken, whoever learns of it first.
 
-An order's price falls when its address is changed. Money that was taken before is given back by the change itself;
-money that was only under way then, by the news that it was taken. Both decide under the order's lock with the same
-figure, which follows from what is on record (``payments.price_difference``), and write the refund and the operation
-that carries it out with their own transaction: the gateway is asked afterwards, and whoever dies in between is resumed.
+An order's price falls when its address is changed. The change itself gives back money that was taken before. Money that
+was only under way then is given back by the news that it was taken. Both decide under the order's lock with the same
+figure, which follows from what is on record (``payments.price_difference``), and write the refund and its operation in
+their own transaction. The gateway is asked afterwards, and a process that dies in between is resumed.
 """
 
 from collections.abc import Mapping
@@ -36,7 +36,10 @@ class Difference:
 def give_back_difference(
     order: LockedOrder, payment: LockedPayment, facts: PaymentFacts, settlement: Settlement, now: datetime
 ) -> Settlement:
-    """With what the payment took beyond the price of an order that goes on; one that is over gives all of it back."""
+    """Add to the settlement the refund of what was taken beyond the price of an order that goes on.
+
+    An order that is over gives back all of its money anyway.
+    """
     if (settlement.path or (order.status,))[-1] in TERMINAL or settlement.return_money_of:
         return settlement
     found = differences_of(order, payment, facts, now)
@@ -50,10 +53,10 @@ def give_back_difference(
 def differences_of(
     order: LockedOrder, payment: LockedPayment, facts: PaymentFacts, now: datetime
 ) -> tuple[Difference, ...]:
-    """What of the payment is to go back now: one refund, or one for each capture that it is taken from. Empty where
-    nothing is owed, or it was decided before, or all of the payment goes back.
+    """Return what of the payment is to go back now: one refund, or one for each capture that it is taken from.
 
-    ``order`` costs what it says it costs, and ``facts`` are what is known of the payment now.
+    The result is empty if nothing is owed, it was decided before, or the whole payment goes back. ``order`` carries the
+    present price, and ``facts`` are what is known of the payment now.
     """
     if payment.is_owed_back:
         return ()
@@ -74,7 +77,7 @@ def differences_of(
     )
     found = []
     for purse in purses_of(order, as_known) if owed else ():
-        # Less than the gateway can express is not given back: it could not be asked for.
+        # An amount smaller than the gateway can express is not given back, because it cannot be requested.
         if amount_minor := whole_steps(payment, min(owed, purse.left_minor)):
             found.append(_difference(payment, amount_minor, purse.gateway_capture_id, now))
             owed -= amount_minor

@@ -1,5 +1,7 @@
-"""A webhook in three moves: verify, store once, answer. The work is done later, from what was stored; most events
-leave none, for they say what the gateway's own answer said."""
+"""Receive a webhook in three steps: verify, store once, answer.
+
+The work is done later, from what was stored. Most events leave no work, because they repeat the gateway's own answer.
+"""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -30,14 +32,14 @@ def receive_webhook(
     now: datetime,
     correlation_id: str,
 ) -> int:
-    """Store what the gateway says and ring for the worker; answers how many events were new.
+    """Store what the gateway says, notify the worker, and return how many events were new.
 
-    Raises NotFound (no such endpoint), SignatureInvalid or InvalidInput: nothing is stored then. Once this returns the
-    event is safe: a message that was not sent is made up for by the sweep.
+    Raises NotFound (no such endpoint), SignatureInvalid or InvalidInput, in which case nothing is stored. Once this
+    returns the events are safe: the sweep makes up for a message that was not sent.
 
-    A notification of several events (Adyen's) is stored event by event, each in a transaction of its own: one that
-    cannot be stored keeps none of the others back. Its error is raised at the end, so that the gateway delivers the
-    whole again, and what is stored already is recognized then.
+    A notification of several events (Adyen's) is stored event by event, each in a transaction of its own, so that one
+    that cannot be stored holds none of the others back. Its error is raised at the end. The gateway then delivers the
+    whole notification again, and the events already stored are recognized.
     """
     endpoint, events = _verified(runtime, gateway, endpoint_key, headers, raw_body, now)
     fresh = 0
@@ -61,10 +63,10 @@ def receive_webhook(
 def _verified(
     runtime: Runtime, gateway: str, endpoint_key: str, headers: Mapping[str, str], raw_body: bytes, now: datetime
 ) -> tuple[Endpoint, Sequence[GatewayEvent]]:
-    """Whose endpoint it is, and the events that were proven to come from its gateway.
+    """Return whose endpoint it is, and the events that are proven to come from its gateway.
 
-    An endpoint is remembered for a while. What it does not accept is judged once more by the endpoint as it is now: a
-    shop that changes its account waits for nobody's memory.
+    An endpoint is cached for a while. What the cached endpoint rejects is checked once more against the endpoint as it
+    is now, so that a shop that changes its account need not wait for a cache to expire.
     """
     known = runtime.webhook_endpoints.find(gateway, endpoint_key)
     if known is not None:
@@ -94,7 +96,7 @@ def _parsed(
 def _store(
     runtime: Runtime, gateway: str, endpoint: Endpoint, event: GatewayEvent, now: datetime, correlation_id: str
 ) -> tuple[UUID | None, bool]:
-    """The id of an event that was new, and whether nothing of it is left to be settled."""
+    """Return the id of the event if it was new, and whether nothing of it is left to settle."""
     with runtime.database.transaction(endpoint.organization_id, now=now, actor=f"webhook:{gateway}") as transaction:
         is_done = _is_told_before(transaction, endpoint, event)
         stored = store_event(
@@ -116,7 +118,7 @@ def _is_told_before(transaction: Transaction, endpoint: Endpoint, event: Gateway
 
 
 def _endpoint(runtime: Runtime, gateway: str, endpoint_key: str, now: datetime) -> Endpoint:
-    """The way in before the tenant is known: a definer function that knows endpoint keys and nothing else."""
+    """Find the endpoint before the tenant is known, by a definer function that can see endpoint keys and no more."""
     with runtime.database.transaction(None, now=now, actor=f"webhook:{gateway}"[:200]) as transaction:
         row = transaction.row(
             "SELECT * FROM tenancy.gateway_account_of_endpoint(:gateway, :endpoint_key)",

@@ -1,7 +1,7 @@
-"""Ask a gateway about a payment, and compare what it says with what is known here.
+"""Ask a gateway about a payment and compare what it says with what is known here.
 
-One call at a time, outside any transaction. What is clear is settled like any other news; the rest is written down for
-a person.
+One call at a time, outside any transaction. A clear case is settled like any other news; the rest is recorded for a
+person.
 """
 
 import time
@@ -35,14 +35,14 @@ class Told:
     payment: LockedPayment
     order_id: UUID
     truth: Truth | None
-    """None: the gateway does not know it."""
+    """``None``: the gateway does not know the payment."""
     found: tuple[Mismatch, ...]
 
 
 def recheck_differences(
     runtime: Runtime, organization_id: UUID, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]
 ) -> int:
-    """Ask again about payments whose gateway disagreed; answers how many were asked about."""
+    """Ask again about payments whose gateway disagreed; return how many were asked about."""
     with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
         rows = open_at_gateways(transaction, RECHECKED_PER_RUN_MAX)
     asked = 0
@@ -62,7 +62,10 @@ def recheck_differences(
 def ask_about(
     runtime: Runtime, organization_id: UUID, order_id: UUID, payment_id: UUID, clock: Callable[[], datetime]
 ) -> Told | None:
-    """Ask about one payment, settle what is clear; ``None``: there is nobody to ask. Raises Transient."""
+    """Ask about one payment and settle what is clear; return ``None`` if the gateway cannot be asked.
+
+    Raises Transient if there is no answer.
+    """
     with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
         order = lock_order(transaction, order_id)
     payment = order.payment(payment_id)
@@ -112,7 +115,7 @@ def _truth(snapshot: PaymentSnapshot) -> Truth:
 
 
 def note(transaction: Transaction, told: Told) -> None:
-    """Write down what differs, close what differs no more."""
+    """Record what differs and close what differs no more."""
     payment = told.payment
     found = told.found
     if told.truth is None:

@@ -1,7 +1,7 @@
-"""Recompute payments from their stored events with the present code, and tell what differs. Nothing is written.
+"""Recompute payments from their stored events with the present code, and report what differs. Writes nothing.
 
-Whatever settles a payment is stored as an event, webhooks and answers alike, so the fold of all that were processed
-gives the row. Where it does not, somebody changed the row, or the code that folds has changed since.
+Whatever settles a payment is stored as an event, webhooks and answers alike, so folding all processed events gives the
+row. Where it does not, either somebody changed the row or the folding code has changed since.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ ACTOR: Final = "system:refold_payments"
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Which payments: one, or those made since an instant, after a cursor (a payment's id)."""
+    """Which payments to recompute: one, or those made since an instant, after a cursor (a payment's id)."""
 
     payment_id: UUID | None = None
     since: datetime | None = None
@@ -37,14 +37,14 @@ class Chosen:
 
 
 def refold_for(runtime: Runtime, caller: Caller, chosen: Chosen, now: datetime) -> dict[str, Any]:
-    """A page for somebody of the staff. Raises Forbidden."""
+    """Return a page for a member of staff. Raises Forbidden."""
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.REFOLD_PAYMENTS)
         return refold_page(transaction, chosen)
 
 
 def refold_all(runtime: Runtime, organization_id: UUID, chosen: Chosen, now: datetime) -> Iterator[dict[str, Any]]:
-    """Every page of an organization, each in a short transaction of its own."""
+    """Yield every page of an organization, each read in a short transaction of its own."""
     while True:
         with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
             page = refold_page(transaction, chosen)
@@ -55,7 +55,7 @@ def refold_all(runtime: Runtime, organization_id: UUID, chosen: Chosen, now: dat
 
 
 def refold_page(transaction: Transaction, chosen: Chosen) -> dict[str, Any]:
-    """How many payments were folded, every difference, and the cursor of the next page."""
+    """Return how many payments were folded, every difference, and the cursor of the next page."""
     limit = min(chosen.limit, PAGE_MAX_ROWS)
     payments = _payments(transaction, chosen, limit)
     events = _events(transaction, [row["id"] for row in payments])
@@ -90,8 +90,10 @@ def _payments(transaction: Transaction, chosen: Chosen, limit: int) -> list[Mapp
 
 
 def _events(transaction: Transaction, payment_ids: Sequence[UUID]) -> dict[UUID, list[Mapping[str, Any]]]:
-    """The processed events of each payment, in order of arrival. It does not matter to the fold, but that words which
-    leave open what dispute they are about come last."""
+    """Return the processed events of each payment, in order of arrival.
+
+    The order does not matter to the fold, except that news which does not identify its dispute must come last.
+    """
     rows = transaction.rows(
         """
         SELECT e.id::text AS id, e.payment_id, e.event_type, e.news, e.gateway_transaction_id
@@ -141,7 +143,7 @@ def _fold(row: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> Paymen
 
 
 def _columns(row: Mapping[str, Any], facts: PaymentFacts) -> dict[str, Any]:
-    """The columns as a settlement writes them."""
+    """Return the columns as a settlement writes them."""
     status = derive_status(facts)
     failed = status is PaymentStatus.FAILED
     left = facts.taken_minor - facts.refunded_minor - row["refunding"]

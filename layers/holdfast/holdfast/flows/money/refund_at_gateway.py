@@ -1,4 +1,4 @@
-"""One refund at its gateway: asked for under a key that is its id, then looked at until it is decided."""
+"""One refund at its gateway: requested under a key derived from its id, then polled until it is decided."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -16,7 +16,7 @@ from holdfast.values.money import Money
 
 
 class RefundTooOld(Rejected):
-    """Nobody knows what became of the refund, and asking again could refund again: a person must look there."""
+    """Nobody knows what became of the refund, and asking again could refund twice: a person must look there."""
 
     code: ClassVar[str] = "refund_too_old"
 
@@ -24,8 +24,11 @@ class RefundTooOld(Rejected):
 def ask_for_refund(
     payment: LockedPayment, refund: LockedRefund, clock: Callable[[], datetime], gateway: Gateway
 ) -> GatewayEvent:
-    """The same refund is always the same request under the same key: asking twice refunds once, while the gateway
-    remembers the key (``key_may_be_forgotten``)."""
+    """Request the refund.
+
+    It is always the same request under the same key, so asking twice refunds once as long as the gateway remembers the
+    key (``key_may_be_forgotten``).
+    """
     snapshot = gateway.refund(
         transaction_id(payment),
         Money(refund.amount, payment.currency),
@@ -39,7 +42,7 @@ def ask_for_refund(
 
 
 def key_may_be_forgotten(payment: LockedPayment, refund: LockedRefund, now: datetime) -> bool:
-    """Whether asking for a refund that was asked for before could make it a second time."""
+    """Return whether repeating the request for this refund could refund a second time."""
     age_seconds = (now - uuid7_time(refund.id)).total_seconds()
     return age_seconds > GATEWAYS[payment.gateway].repeatable_seconds
 
@@ -47,13 +50,13 @@ def key_may_be_forgotten(payment: LockedPayment, refund: LockedRefund, now: date
 def look_at_refund(
     payment: LockedPayment, refund: LockedRefund, clock: Callable[[], datetime], gateway: Gateway
 ) -> GatewayEvent:
-    """What a refund that the gateway has taken is now."""
+    """Fetch the present state of a refund that the gateway has accepted."""
     snapshot = gateway.fetch_refund(str(refund.gateway_refund_id), deadline_seconds=GATEWAY_DEADLINE_SECONDS)
     return _event(snapshot, payment, refund.id, clock())
 
 
 def transaction_id(payment: LockedPayment) -> str:
-    """Where the money was taken."""
+    """Return the id of the gateway's transaction in which the money was taken."""
     if payment.gateway_transaction_id is None:
         raise RuntimeError("money was captured in a transaction that is not known")
     return payment.gateway_transaction_id

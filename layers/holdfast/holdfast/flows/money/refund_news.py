@@ -1,7 +1,7 @@
-"""What news of a refund means beside the money: its row, what is announced, who is called, the one step back.
+"""What news of a refund means beside the money: its row, the topics, who is called, the one step back.
 
 Part of ``settlement.decide``. All of it follows from what the refund was and what is known of it now, so that the same
-news again means nothing.
+news has no effect the second time.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ REFUND_NEWS: Final = frozenset({EventType.REFUND_REQUESTED, EventType.REFUND_SUC
 
 @dataclass(frozen=True, slots=True)
 class RefundNews:
-    """What is to be written, beside the payment's own columns."""
+    """What is to be written beside the payment's own columns."""
 
     rows: tuple[Mapping[str, Any], ...] = ()
     topics: tuple[str, ...] = ()
@@ -42,7 +42,7 @@ def read_refund_news(
     *,
     gateway_capture_id: str | None = None,
 ) -> RefundNews:
-    """The refund the news is about: ours by its id, or one made at the gateway's own console."""
+    """Read news about a refund: one of ours, or one made at the gateway's own console."""
     if news.event_type not in REFUND_NEWS or news.gateway_refund_id is None:
         return RefundNews()
     fact = next(fact for fact in facts.refunds if fact.gateway_refund_id == news.gateway_refund_id)
@@ -59,7 +59,7 @@ def read_refund_news(
     if ours is not None and ours.status == status:
         return RefundNews(rows=(row,))
     told: dict[str, Any] = {"refund_id": row["id"], "amount_minor": row["amount"], "currency": payment.currency}
-    # A second payment of the order that goes back is no refund of the order; one that is over has been told of.
+    # A second payment that goes back is no refund of the order; an order that is over has had its own announcement.
     is_of_order = not payment.is_owed_back and order.status not in TERMINAL
     if status is RefundStatus.SUCCEEDED and is_of_order:
         return RefundNews(rows=(row,), topics=("order.partially_refunded",), extra=told)
@@ -72,8 +72,12 @@ def read_refund_news(
 def _refund_meant(
     order: LockedOrder, payment: LockedPayment, fact: RefundFact, refund_id: UUID | None
 ) -> LockedRefund | None:
-    """Known by the gateway's id; else ours by the id that it carries; else one of ours that was given up and that a
-    person made by hand. A second refund of the gateway that carries the same id of ours is another one."""
+    """Return the refund of ours that the gateway's refund corresponds to, or ``None`` for a new one.
+
+    It is matched by the gateway's id, else by our id if the gateway's refund carries it, else with one of ours of the
+    same amount that was given up and that a person made by hand. If a second refund at the gateway carries the same id
+    of ours, it is another refund.
+    """
     of_payment = [refund for refund in order.refunds if refund.payment_id == payment.id]
     known = (refund for refund in of_payment if refund.gateway_refund_id == fact.gateway_refund_id)
     unanswered = [refund for refund in of_payment if refund.gateway_refund_id is None]
@@ -92,7 +96,10 @@ def refund_row(
     failure_code: str | None = None,
     created_by: str = "gateway",
 ) -> dict[str, Any]:
-    """A refund as ``checkout.settle`` takes it. Of one that is there only status, gateway's id and code are written."""
+    """Return a refund as ``checkout.settle`` takes it.
+
+    For a refund that exists already, only the status, the gateway's ids and the failure code are written.
+    """
     return {
         "id": str(refund.id),
         "payment_id": str(payment.id),
@@ -117,7 +124,10 @@ def refund_failure(
     refund_id: UUID,
     operation_id: UUID | None = None,
 ) -> Call:
-    """For whom it may concern: the shopper waits for money that did not arrive. ``operation_id``: what was given up."""
+    """Return the call to a person for a refund that did not arrive: the shopper waits for the money.
+
+    ``operation_id`` is the operation that was given up, if any.
+    """
     detail = f"a refund of {amount} {payment.currency} of order {order.order_number} did not arrive: {reason}"
     payload = {"refund_id": str(refund_id), "payment_id": str(payment.id), "amount": amount}
     given_up = {} if operation_id is None else {"operation_id": str(operation_id)}
@@ -127,10 +137,11 @@ def refund_failure(
 def step_back(
     order: LockedOrder, payment: LockedPayment, facts: PaymentFacts, *, has_money: bool
 ) -> OrderStatus | None:
-    """Where the order goes back to when a refund that moved it failed after all; ``None``: it stays.
+    """Return the status to which the order returns when a refund that had moved it fails after all, else ``None``.
 
-    ``refunded`` is left when money of the payment is with the shop again, ``partially_refunded`` when nothing of it is
-    with the shopper any more. An order that a refund cancelled stays cancelled: its goods are gone, its money is owed.
+    An order leaves ``refunded`` when money of the payment is with the shop again, and ``partially_refunded`` when none
+    of it is with the shopper any more. An order that a refund cancelled stays cancelled: its goods are gone, and its
+    money is owed.
     """
     if facts.refunded_minor >= payment.refunded_amount:
         return None

@@ -1,7 +1,7 @@
-"""Refund an order, whole or in part: the plan and the debt are committed at once; the gateway is asked after that.
+"""Refund an order in whole or in part: plan and debt are committed together, then the gateway is asked.
 
-Under the order's lock, so that two requests at the same instant see each other's refunds: whichever comes second is
-planned on what the first has left. What a refund does to lines, stock and status is done when the gateway confirms it.
+Both are written under the order's lock, so that two concurrent requests see each other's refunds: the second is planned
+on what the first has left. What a refund does to lines, stock and status happens when the gateway confirms it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +38,7 @@ OPERATION: Final = "refund_order"
 
 @dataclass(frozen=True, slots=True)
 class RefundOrder:
-    """A request of the staff to give money back."""
+    """A request by staff to give money back."""
 
     caller: Caller
     claim: Claim
@@ -50,7 +50,7 @@ class RefundOrder:
 
 @dataclass(frozen=True, slots=True)
 class Refunded:
-    """What the request came to, as it is now."""
+    """The order and the refunds of the request, as they are now."""
 
     order: Mapping[str, Any]
     refunds: Sequence[Mapping[str, Any]]
@@ -60,10 +60,11 @@ Render = Callable[[Refunded], Answer]
 
 
 def refund_order(runtime: Runtime, command: RefundOrder, clock: Callable[[], datetime], render: Render) -> Answer:
-    """Commit the refunds, ask the gateway, answer with what came of it; what it does not answer now, is resumed.
+    """Commit the refunds, ask the gateway and answer with the outcome; what it leaves open is resumed later.
 
-    Raises NotFound, Forbidden, RefundExceeds, InvalidInput, NotRepresentable (the gateway has no such amount), Conflict
-    (nothing was captured yet, or all of it is going back already), IdempotencyKeyReused or RequestInProgress.
+    Raises NotFound, Forbidden, RefundExceeds, InvalidInput, NotRepresentable (the gateway cannot express the amount),
+    Conflict (nothing is captured yet, or all of it is already being returned), IdempotencyKeyReused or
+    RequestInProgress.
     """
 
     def decide(transaction: Transaction) -> UUID | Earlier:
@@ -76,7 +77,7 @@ def refund_order(runtime: Runtime, command: RefundOrder, clock: Callable[[], dat
         for refund in planned:
             require_whole_steps(order.payment(refund.payment_id), refund.amount_minor)
         write(transaction, order, _decided(transaction, order, planned, command))
-        # What was still to leave may have been all that was: then the rest has been shipped.
+        # The refund may cover everything that still had to leave; then the order is fully shipped.
         follow_shipments(transaction, order, refunding=True)
         return order_id
 
@@ -108,9 +109,9 @@ def _finish(
 
 
 def what_is_left(order: LockedOrder) -> Left:
-    """What of the order can be given back now: refunds under way count as given.
+    """Return what of the order can be given back now; refunds under way count as given.
 
-    Raises Conflict while nothing was captured yet (cancelling gives held money up) or all of it is going back already.
+    Raises Conflict if nothing is captured yet (cancelling releases held money) or all of it is already being returned.
     """
     purses = tuple(
         purse
@@ -143,7 +144,7 @@ def what_is_left(order: LockedOrder) -> Left:
 def _decided(
     transaction: Transaction, order: LockedOrder, planned: Sequence[PlannedRefund], command: RefundOrder
 ) -> Settlement:
-    """The refunds as rows, and for each the operation that carries it out."""
+    """Return the refunds as rows, and for each the operation that carries it out."""
     now = transaction.now
     ids = [uuid7(now) for _ in planned]
     return Settlement(

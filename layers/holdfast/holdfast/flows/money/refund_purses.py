@@ -1,4 +1,4 @@
-"""What can be given back of a payment, and from what: the payment as a whole, or capture by capture."""
+"""What of a payment can be given back, and from what: the payment as a whole, or capture by capture."""
 
 from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment
 from holdfast.gateways.registry import GATEWAYS
@@ -6,10 +6,11 @@ from holdfast.payments.refund_plan import Purse
 
 
 def purses_of(order: LockedOrder, payment: LockedPayment) -> tuple[Purse, ...]:
-    """What of the payment was captured and is neither given back nor on its way back; nothing of it: no purse.
+    """Return the purses of the payment: captured money neither given back nor on its way back.
 
-    At a gateway whose refunds are each of one capture there is a purse for each, the oldest first, so that a refund of
-    ours is one of the gateway's. What a lost dispute took is taken off the youngest.
+    A payment without such money has no purse. At a gateway where each refund belongs to one capture there is a purse
+    for each capture, the oldest first, so that one refund of ours is one of the gateway's. What a lost dispute took is
+    subtracted from the youngest captures.
     """
     left_minor, by_capture = payment.returnable, GATEWAYS[payment.gateway].refunds_captures
     captures = sorted(

@@ -1,7 +1,7 @@
-"""Staff have money returned that was given up: the same operation again, as if it had never ended.
+"""Staff retry a return of money that was given up: the same operation again, as if it had never ended.
 
-It asks no gateway: the watchdog carries the operation out within a minute, under the keys that it had. What may have
-been made already, and could be made a second time, is not begun again.
+No gateway is asked here: the watchdog carries the operation out within a minute, under the keys that it had. A refund
+that may have been made already, and could be made a second time, is not started again.
 """
 
 from collections.abc import Mapping
@@ -32,16 +32,16 @@ _FIND: Final = """
 def retry_operation(
     runtime: Runtime, caller: Caller, claim: Claim, operation_id: UUID, now: datetime, render: Render
 ) -> Answer:
-    """Have a failed return of money tried again, with all its attempts.
+    """Have a failed return of money tried again, with its attempts counted anew.
 
-    Raises Forbidden, NotFound, IdempotencyKeyReused, RequestInProgress, or Conflict: it is not failed, it is a capture,
-    its refund has ended, or nobody knows whether it was executed and its gateway may have forgotten its key.
+    Raises Forbidden, NotFound, IdempotencyKeyReused, RequestInProgress, or Conflict: it has not failed, it is a
+    capture, its refund has ended, or it may have been executed and its gateway may have forgotten its key.
     """
 
     def change(transaction: Transaction) -> Mapping[str, Any]:
         order = lock_order(transaction, _found(transaction, operation_id)["order_id"])
         _refuse(transaction, order, _found(transaction, operation_id))
-        # That it may have been executed must not be forgotten with its attempts.
+        # Resetting the attempts must not erase that the operation may have been executed, so one of them is kept.
         transaction.execute(
             """
             UPDATE orders.order_operations

@@ -1,9 +1,9 @@
-"""Give money back as it was decided: one refund that was asked for, or all that an order must not keep (cancel what is
-open, void what is held, refund what was taken).
+"""Give money back as decided: one requested refund, or all that an order must not keep.
 
-The decision is committed first (``order_operations``: ``refund`` for the one, ``return_money`` for the other); this
-flow carries it out step by step, each step recorded, and can be resumed by anybody at any point. A refund's row is
-committed before the gateway is called, and its id is the key of the call: calling twice refunds once.
+Returning all of it means to cancel what is open, void what is held and refund what was taken. The decision is committed
+first (``order_operations``: ``refund`` for one, ``return_money`` for all). This flow carries it out step by step,
+records each step, and can be resumed by anybody at any point. A refund's row is committed before the gateway is called,
+and its id is the idempotency key of the call, so calling twice refunds once.
 """
 
 import logging
@@ -53,18 +53,18 @@ from holdfast.values.errors import Rejected, Transient
 from holdfast.values.ids import uuid7
 
 STEPS_MAX: Final = 13
-"""Find, cancel, a refund of each of ten captures, and a look at the end: what needs more goes on in the next run."""
+"""Find, cancel, refund each of ten captures, and check at the end. What needs more goes on in the next run."""
 PENDING_REFUND_LOOK_SECONDS: Final = 3600
-"""How often a refund that the gateway has taken and not finished is asked about: its webhook may be lost."""
+"""How often a refund that the gateway accepted but has not finished is polled: its webhook may be lost."""
 ON_ITS_WAY_SECONDS: Final = 60
-"""How long a charge that nothing was heard of is waited for: twice as long as the function that asks for it lives."""
+"""How long to wait for a charge of which nothing was heard: twice as long as the charging function can run."""
 ACTOR: Final = "system:return_money"
 
 _logger = logging.getLogger(__name__)
 
 
 class RefundFailed(Rejected):
-    """The gateway took the refund and could not carry it out: the money has to reach the shopper another way."""
+    """The gateway accepted the refund and could not carry it out: the money has to reach the shopper another way."""
 
     code: ClassVar[str] = "refund_failed"
 
@@ -76,8 +76,10 @@ def return_money_owed(
     clock: Callable[[], datetime],
     run: GatewayRun | None = None,
 ) -> None:
-    """Carry out what is owed for one order, as far as ``run`` has time and its gateway answers. Failures stay recorded
-    as due: the watchdog resumes them."""
+    """Carry out what is owed for one order, as far as ``run`` has time and the gateway answers.
+
+    Operations that fail stay recorded as due; the watchdog resumes them.
+    """
     now, run = clock(), run or GatewayRun()
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
         claimed = claim_due(transaction, order_id, (Kind.RETURN_MONEY, Kind.REFUND))
@@ -106,8 +108,10 @@ def _step(
     *,
     may_look: bool,
 ) -> bool:
-    """One step towards the money's return; ``False`` when nothing is left to do now. ``may_look``: at a refund that the
-    gateway has and has not finished, which is worth one look a run."""
+    """Take one step towards the return of the money; return ``False`` if nothing is left to do now.
+
+    ``may_look`` allows polling a refund that the gateway has accepted but not finished, which is worth one call a run.
+    """
     with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
         order = lock_order(transaction, operation.order_id)
         payment = order.payment(operation.payment_id)
@@ -138,7 +142,10 @@ def _next_call(
     operation: Owed,
     clock: Callable[[], datetime],
 ) -> "partial[GatewayEvent] | None":
-    """The one call that the payment's state asks for; ``None``: all of it is back. Raises RefundFailed."""
+    """Return the one call that the payment's state requires, or ``None`` if all of the money is back.
+
+    Raises RefundFailed, RefundTooOld or Transient.
+    """
     underway = _refund_at_gateway(order, payment, operation)
     if operation.subject_id is not None:
         refund = order.refund(operation.subject_id)
@@ -154,7 +161,7 @@ def _next_call(
     of_payment = [refund for refund in order.refunds if refund.payment_id == payment.id]
     failed = any(refund.status == "failed" for refund in of_payment)
     begun = next((refund for refund in of_payment if refund.status == "pending"), None)
-    # Of several captures the next is asked for while the gateway still works on another.
+    # With several captures the next refund is requested while the gateway still works on the previous one.
     if begun is None and payment.returnable > 0 and not failed:
         begun = _open_refund(transaction, order, payment, operation)
     if begun is not None:
@@ -171,7 +178,10 @@ def _ask_for(
     operation: Owed,
     clock: Callable[[], datetime],
 ) -> "partial[GatewayEvent]":
-    """Raises RefundTooOld for one that may have been made, and could be made a second time."""
+    """Return the call that requests the refund.
+
+    Raises RefundTooOld for a refund that may have been made already and could be made a second time.
+    """
     forgotten = key_may_be_forgotten(payment, refund, transaction.now)
     if forgotten and may_be_executed(transaction, operation.order_id, payment.id, but_attempts=1):
         raise RefundTooOld(
@@ -181,9 +191,11 @@ def _ask_for(
 
 
 def _wait_for_what_is_on_its_way(transaction: Transaction, payment: LockedPayment) -> None:
-    """Raises Transient for a young attempt that nothing was heard of: whoever committed it may be asking for the money
-    at this moment. Its answer or its webhook says where to give it up; to look for it would be to charge it, for that
-    is how most gateways are asked (``Gateway.find``)."""
+    """Raise Transient for a young attempt of which nothing was heard.
+
+    Whoever committed it may be charging at this moment. The answer or the webhook will tell which transaction to give
+    up. To look the payment up would mean to charge it, because that is how most gateways are asked (``Gateway.find``).
+    """
     if payment.gateway_transaction_id is not None:
         return
     if transaction.now >= payment.created_at + timedelta(seconds=ON_ITS_WAY_SECONDS):
@@ -200,7 +212,7 @@ def _wait_for_what_is_on_its_way(transaction: Transaction, payment: LockedPaymen
 
 
 def _refund_at_gateway(order: LockedOrder, payment: LockedPayment, operation: Owed) -> LockedRefund | None:
-    """A refund of the operation that the gateway has taken and not finished."""
+    """Return a refund of the operation that the gateway has accepted but not finished."""
     return next(
         (
             refund
@@ -215,7 +227,7 @@ def _refund_at_gateway(order: LockedOrder, payment: LockedPayment, operation: Ow
 
 
 def _open_refund(transaction: Transaction, order: LockedOrder, payment: LockedPayment, operation: Owed) -> LockedRefund:
-    """A new refund of the rest, or of what one of its captures has left; committed before it is asked for."""
+    """Commit a new refund of the rest, or of what one of its captures has left, before it is requested."""
     reason = operation.reason if operation.reason in _REFUND_REASONS else "other"
     purse = purses_of(order, payment)[0]
     opened = LockedRefund(
@@ -244,7 +256,7 @@ def _find_or_cancel(
     clock: Callable[[], datetime],
     gateway: Gateway,
 ) -> GatewayEvent:
-    """Give up what was not captured. What may have been begun has to be found first."""
+    """Give up what was not captured. If the gateway's id is not known, the payment has to be found first."""
     transaction_id = payment.gateway_transaction_id
     if transaction_id is None:
         found = find_attempt(gateway, attempt_of(organization_id, order, payment), clock())
@@ -252,9 +264,9 @@ def _find_or_cancel(
             raise Transient("the gateway does not know the payment yet")
         if found.outcome not in UNDECIDED:
             return event_from_snapshot(found, payment.id, clock())
-        # Its id may be one that is never stored (Adyen, while the shopper acts): it is given up by what was found.
+        # Its id may be one that is never stored (Adyen, while the shopper acts), so the id just found is cancelled.
         transaction_id = found.gateway_transaction_id
-    # A key for each attempt: under an old one a gateway may repeat an old refusal. Cancelling twice does no harm.
+    # Each attempt has its own key: under an old key a gateway may repeat an old refusal. Cancelling twice does no harm.
     snapshot = gateway.cancel(
         transaction_id,
         idempotency_key=f"cancel-{operation.id}-{operation.attempts}",
@@ -266,7 +278,7 @@ def _find_or_cancel(
 
 
 def _postpone(runtime: Runtime, organization_id: UUID, operation: Owed, error: Exception, now: datetime) -> None:
-    """Note the failure and try later; after the last attempt, or where trying again is pointless, call a person."""
+    """Note the failure and retry later; call a person after the last attempt or where a retry is pointless."""
     is_lost = isinstance(error, RefundTooOld)
     says_nothing = isinstance(error, GatewayRefused) and not error.is_about_attempt
     refused = isinstance(error, Rejected) and not is_lost and not says_nothing
@@ -283,8 +295,11 @@ def _postpone(runtime: Runtime, organization_id: UUID, operation: Owed, error: E
 
 
 def _give_up(transaction: Transaction, operation: Owed, error: Exception, *, refused: bool) -> None:
-    """Call a person. A refund that the gateway refused to begin holds no money back any more; should it exist there
-    all the same, its webhook finds the row by its id. One that nobody knows the end of goes on holding it."""
+    """Call a person.
+
+    A refund that the gateway refused to begin no longer reserves money. If it exists there all the same, its webhook
+    finds the row by its id. A refund whose outcome nobody knows goes on reserving its money.
+    """
     order = lock_order(transaction, operation.order_id)
     payment = order.payment(operation.payment_id)
     refused_rows = tuple(

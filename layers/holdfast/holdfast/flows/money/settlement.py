@@ -1,7 +1,7 @@
-"""What money news means for an order: a pure decision, and the one statement that writes it.
+"""What news of money means for an order: a pure decision, and the one statement that writes it.
 
-Webhooks, answers and fetched truths all come down this road. The decision looks at what *is* known of the payment,
-never at which event came, so that repetition and order of arrival cannot matter.
+Webhooks, answers and fetched snapshots all go through here. The decision looks at what *is* known of the payment and
+never at which event came, so repetition and order of arrival cannot matter.
 """
 
 from dataclasses import replace
@@ -52,7 +52,7 @@ _CAPTURE_NEWS: Final = frozenset({EventType.CAPTURE_REQUESTED, EventType.CAPTURE
 
 
 def decide(order: LockedOrder, payment: LockedPayment, tidings: Tidings, now: datetime) -> Settlement:
-    """What the news means. Raises InvalidInput for news that cannot be true of the payment."""
+    """Decide what the news means for the order. Raises InvalidInput for news that cannot be true of the payment."""
     _refuse_foreign(payment, tidings)
     facts = join(payment.facts, tidings.news)
     status = derive_status(facts)
@@ -75,7 +75,10 @@ def decide(order: LockedOrder, payment: LockedPayment, tidings: Tidings, now: da
 
 
 def _refunded(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts) -> int:
-    """What of the order's price went back: what was paid beyond it is given back first."""
+    """Return how much of the order's price was given back, in minor units.
+
+    Money that was collected beyond the price is given back first.
+    """
     others = [other for other in order.payments if other.id != payment.id]
     given = facts.refunded_minor + sum(other.refunded_amount for other in others)
     collected = facts.collected_minor + sum(other.captured_amount for other in others)
@@ -83,7 +86,7 @@ def _refunded(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts) -
 
 
 def _announce(news: RefundNews, disputed: DisputeEffects, settlement: Settlement) -> Settlement:
-    """What the order's own step tells (refunded, cancelled) covers the refund that led to it."""
+    """Add what is announced. The topics of the order's own step (refunded, cancelled) cover the refund behind it."""
     return replace(
         settlement,
         topics=(*(settlement.topics or news.topics), *disputed.topics),
@@ -94,7 +97,7 @@ def _announce(news: RefundNews, disputed: DisputeEffects, settlement: Settlement
 
 
 def _refuse_foreign(payment: LockedPayment, tidings: Tidings) -> None:
-    """News of another transaction, or of another sum, is not this payment's, whatever reference it carries."""
+    """Raise InvalidInput for news of another transaction, currency or amount, whatever reference it carries."""
     if tidings.currency is not None and tidings.currency != payment.currency:
         raise InvalidInput(f"news in {tidings.currency} about a payment in {payment.currency}")
     transaction_ids = {tidings.gateway_transaction_id, payment.gateway_transaction_id} - {None}
@@ -108,7 +111,7 @@ def _refuse_foreign(payment: LockedPayment, tidings: Tidings) -> None:
 def _follow(
     order: LockedOrder, payment: LockedPayment, status: PaymentStatus, facts: PaymentFacts, settlement: Settlement
 ) -> Settlement:
-    """What becomes of the order now that its payment is ``status``."""
+    """Return what becomes of the order now that its payment is ``status``."""
     if (before := step_back(order, payment, facts, has_money=status in MONEY_STATUSES)) is not None:
         return replace(settlement, path=(before,), is_reversal=True, notes="a refund failed after all")
     match status:
@@ -126,7 +129,7 @@ def _follow(
 
 
 def _others(order: LockedOrder, payment: LockedPayment, *, with_money: bool) -> list[LockedPayment]:
-    """The order's other attempts that have money; or, without ``with_money``, that have it or still may get it."""
+    """Return the order's other attempts that have money; without ``with_money`` also those that still may get it."""
     return [
         other
         for other in order.payments
@@ -135,8 +138,10 @@ def _others(order: LockedOrder, payment: LockedPayment, *, with_money: bool) -> 
 
 
 def _money_came(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts, settlement: Settlement) -> Settlement:
-    """Confirm what waits for money; return what comes twice or for an order that is over. Less than the order costs
-    confirms nothing, and a person is called."""
+    """Confirm an order that waits for money; return money that came twice or for an order that is over.
+
+    Less than the order costs confirms nothing, and a person is called.
+    """
     if order.status in TERMINAL:
         return _money_came_late(payment, facts, settlement)
     if any(not other.is_owed_back for other in _others(order, payment, with_money=True)):
@@ -153,7 +158,10 @@ def _money_came(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts,
 
 
 def _money_came_late(payment: LockedPayment, facts: PaymentFacts, settlement: Settlement) -> Settlement:
-    """Return what came for an order that is over. Of money that is owed back already its owner was told."""
+    """Return money that came for an order that is over.
+
+    If the payment is owed back already, the shopper has been told before.
+    """
     is_gone = 0 < facts.taken_minor == facts.refunded_minor + facts.charged_back_minor
     if is_gone and facts.remaining_minor == 0:
         return settlement
@@ -164,7 +172,10 @@ def _money_came_late(payment: LockedPayment, facts: PaymentFacts, settlement: Se
 def _money_went(
     order: LockedOrder, payment: LockedPayment, status: PaymentStatus, facts: PaymentFacts, settlement: Settlement
 ) -> Settlement:
-    """An attempt came to nothing: the order waits for another; or its money fell through, and a person must know."""
+    """Handle an attempt that came to nothing, or money that fell through after it had confirmed the order.
+
+    In the first case the order waits for another attempt; in the second a person must know.
+    """
     if order.status in _WAITING_FOR_MONEY:
         if order.status is OrderStatus.PAYMENT_FAILED or _others(order, payment, with_money=False):
             return settlement
@@ -181,7 +192,10 @@ def _with_failure(settlement: Settlement, name: Process, detail: str, payment: L
 
 
 def _money_returned(order: LockedOrder, payment: LockedPayment, settlement: Settlement) -> Settlement:
-    """All of it went back: before anything was shipped that is a cancellation. Goods that never left are returned."""
+    """Handle a payment that was given back in full: before anything was shipped that is a cancellation.
+
+    Goods that were sold but never left return to stock.
+    """
     if _others(order, payment, with_money=order.status not in _WAITING_FOR_MONEY):
         return settlement
     ending = replace(settlement, return_sold=any(hold.status == "completed" for hold in order.holds))
@@ -199,7 +213,7 @@ def _money_returned(order: LockedOrder, payment: LockedPayment, settlement: Sett
 
 
 def confirm(order: LockedOrder, settlement: Settlement) -> Settlement:
-    """The money is there and so is the stock: sell it, and walk to the confirmation (or to the address review)."""
+    """Sell the stock and move the order to its confirmation, or to the address review: money and stock are there."""
     path = path_to_confirmed(order.status)
     if order.needs_address_review and path:
         path = (*path[:-1], OrderStatus.ADDRESS_REVIEW)
@@ -210,10 +224,10 @@ def confirm(order: LockedOrder, settlement: Settlement) -> Settlement:
 
 
 def cancel_for_lost_stock(order: LockedOrder, payment: LockedPayment, settlement: Settlement) -> Settlement:
-    """The money came after the hold was gone, and the goods with it: cancel, give the money back, tell a person.
+    """Cancel an order whose money came after its hold was gone and its goods were sold.
 
-    ``payment_failed`` and the walk before it stand between the order and ``cancelled`` in no case: every status that
-    waits for money may be cancelled directly.
+    The money goes back, and a person is told. The order can always be cancelled in one step, because every status that
+    waits for money may be followed by ``cancelled`` directly.
     """
     detail = f"order {order.order_number} was paid after its hold expired and its stock was sold; the money goes back"
     told = {"payment_id": str(payment.id), "amount": payment.amount}
@@ -231,9 +245,10 @@ def cancel_for_lost_stock(order: LockedOrder, payment: LockedPayment, settlement
 
 
 def write(transaction: Transaction, order: LockedOrder, settlement: Settlement, *, commit: bool = False) -> Any:
-    """Write a settlement and answer the order's new view; ``commit`` lets COMMIT travel with it.
+    """Write a settlement and return the order's new view; with ``commit`` the COMMIT is sent along with it.
 
-    Raises StaleFacts when the order or its stock moved on, which the order's lock rules out but for a bug.
+    Raises StaleFacts if the order or its stock has changed meanwhile, which the order's lock rules out unless there is
+    a bug.
     """
     run = transaction.execute_and_commit if commit else transaction.value
     return run(
@@ -278,8 +293,10 @@ def _payment_columns(
 
 
 def _came_back(payment: LockedPayment, status: PaymentStatus, tidings: Tidings) -> bool:
-    """Whether the gateway says that the shopper has acted and the money waits for us (PayPal): looked at once, and if
-    that was of no use, as any other."""
+    """Return whether the gateway says that the shopper has acted and the money waits for us (PayPal).
+
+    Such a payment is checked at once; if that did not help, it is checked on schedule like any other.
+    """
     told_by_gateway = tidings.gateway_transaction_id is not None
     acted = status is PaymentStatus.REQUIRES_ACTION and tidings.news.event_type is EventType.PAYMENT_PROCESSING
     return told_by_gateway and acted and payment.checks == 0
@@ -288,7 +305,10 @@ def _came_back(payment: LockedPayment, status: PaymentStatus, tidings: Tidings) 
 def next_check_at(
     order: LockedOrder, payment: LockedPayment, status: PaymentStatus, checks: int, now: datetime
 ) -> datetime | None:
-    """When the watchdog asks the gateway: a minute on, doubling to an hour; a shopper has the life of the hold."""
+    """Return when the watchdog asks the gateway next: in a minute, doubling with each check up to an hour.
+
+    A shopper who has to act has the lifetime of the hold. ``None`` for a payment that is not open.
+    """
     if status not in OPEN_STATUSES:
         return None
     if status is PaymentStatus.REQUIRES_ACTION and (held_until := order.held_until(payment.created_at)) > now:

@@ -1,4 +1,4 @@
-"""A settlement, and how ``checkout.settle`` takes it: one document, so that writing it is one statement."""
+"""A settlement, and the document that ``checkout.settle`` takes: one document, so that one statement writes it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,10 +22,10 @@ class Settlement:
     order_id: UUID
     path: tuple[OrderStatus, ...] = ()
     is_reversal: bool = False
-    """The path is the one step back that a refund which failed later takes."""
+    """The path is the one step back after a refund failed later."""
     notes: str | None = None
     goods_notes: str | None = None
-    """What holds and movements say of it, where ``notes`` are a person's own words; they are kept in the clear."""
+    """The notes of holds and stock movements, where ``notes`` are a person's own words; these are kept in the clear."""
     payment: Mapping[str, Any] | None = None
     refunds: tuple[Mapping[str, Any], ...] = ()
     refund_items: tuple[Mapping[str, Any], ...] = ()
@@ -34,23 +34,23 @@ class Settlement:
     refunded: int | None = None
     resolve_holds: str | None = None
     return_sold: bool = False
-    """The order is over: what was sold of it and never left goes back to its shelves."""
+    """The order is over: what was sold of it and never left goes back to stock."""
     extend_holds_until: datetime | None = None
     return_money_of: tuple[tuple[UUID, str], ...] = ()
     operations: tuple[Mapping[str, Any], ...] = ()
-    """Other things to be carried out at a gateway, as rows."""
+    """Other operations to be carried out at a gateway, as rows."""
     failures: tuple[Call, ...] = ()
     topics: tuple[str, ...] = ()
     disputed: DisputeEffects | None = None
     review_ending: ReviewEnding | None = None
-    """How the review of the address ended, where the path leads out of one and does not say it by itself."""
+    """How the address review ended, if the path leads out of one and does not tell by itself."""
     needs_stock: bool = False
     """The money is there and the holds are gone: reserve again, or give the money back."""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 def settlement_document(transaction: Transaction, order: LockedOrder, settlement: Settlement) -> dict[str, Any]:
-    """What is to be written, with what the step means for the review of the order's address."""
+    """Return the document to be written, with what the step means for the review of the order's address."""
     now = transaction.now
     review, review_failures = review_of_step(
         transaction, order, settlement.path, settlement.notes, settlement.review_ending
@@ -93,7 +93,11 @@ def settlement_document(transaction: Transaction, order: LockedOrder, settlement
 
 
 def _messages(transaction: Transaction, order: LockedOrder, settlement: Settlement) -> list[dict[str, Any]]:
-    """Each has a number of its own: that of the step it tells of, the last message of the last step."""
+    """Return the outbox messages.
+
+    Each has a sequence number of its own: that of the step it announces, so that the last message belongs to the last
+    step.
+    """
     before_first = order.sequence + len(settlement.path) - len(settlement.topics)
     status = settlement.path[-1] if settlement.path else order.status
     return [
@@ -109,7 +113,7 @@ def _messages(transaction: Transaction, order: LockedOrder, settlement: Settleme
 
 
 def _operations(transaction: Transaction, settlement: Settlement) -> list[Mapping[str, Any]]:
-    """What is owed back first, then what else is to be carried out at a gateway."""
+    """Return the operations: the returns of money first, then whatever else is to be carried out at a gateway."""
     owed: list[Mapping[str, Any]] = [
         {
             "id": str(uuid7(transaction.now)),

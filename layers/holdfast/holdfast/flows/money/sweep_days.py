@@ -1,12 +1,12 @@
-"""Every day's payments are asked about at their gateways, once the day is over.
+"""Ask the gateways about every day's payments once the day is over.
 
-No day is left out: what was not finished, because no run came, a gateway was away or there was too much of it, is gone
-on with before the next day is begun. Bounded by count and by time; the cursor (the last event whose payment was looked
-at) moves in the transaction that notes what was found, so that a run that dies goes on where it was and counts nothing
-twice.
+No day is left out. A day may stay unfinished because no run came, a gateway was down or there was too much; it is
+continued before the next day begins. A run is bounded by count and by time. The cursor (the last event whose payment
+was asked about) moves in the transaction that records what was found, so a run that dies is continued where it was, and
+nothing is counted twice.
 
-Banks send refunds back days and weeks after they were made, and the news of it may be lost like any other: with a day
-go the payments of refunds that were made a week and a month before it.
+Banks send refunds back days and weeks after they were made, and that news may be lost like any other. So a day also
+includes the payments of refunds that were made a week and a month before it.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,23 +27,23 @@ from holdfast.values.errors import Transient
 ASKED_PER_RUN_MAX: Final = 1_000
 PAGE_MAX_ROWS: Final = 100
 SILENCES_MAX: Final = 3
-"""With more than so many payments without an answer in a run a gateway is down."""
+"""If more than this many payments of a run get no answer, a gateway is down."""
 SILENT_DAYS_MAX: Final = 1
-"""How many days after a day a gateway that is down is waited for; then a person is told about each payment."""
+"""How many days after a day to wait for a gateway that is down; then a person is told about each payment."""
 DAYS_BACK_MAX: Final = 30
-"""How long ago a day may be that is still gone on with: as long as the money of an order is looked after."""
+"""How many days back an unfinished day is still continued: as long as the money of an order is checked."""
 REFUND_LOOK_DAYS: Final = (30, 7)
-"""How many days after it was made a refund is looked at again; gateways send one back within thirty days."""
+"""How many days after it was made a refund is checked again; gateways send one back within thirty days."""
 COMMITTED_SECONDS: Final = 600
-"""How long after midnight the last news of a day is surely committed: only then is the day finished."""
+"""How long after midnight the last news of a day is surely committed, in seconds: only then is the day finished."""
 
 Answer = Told | Transient | None
-"""What is known then; that there is no answer; that there is nobody to ask."""
+"""What is then known; no answer (Transient); or ``None`` if the gateway cannot be asked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A payment to ask about, for its last news of the day or for a refund of an earlier one."""
+    """A payment to ask about, because of its last news of the day or of a refund on an earlier day."""
 
     event_id: UUID
     payment_id: UUID
@@ -53,7 +53,7 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """``days``: that were gone on with, oldest first; all of them but perhaps the last are finished."""
+    """``days`` are those worked on, oldest first; all of them are finished except perhaps the last."""
 
     asked: int
     days: tuple[date, ...]
@@ -62,7 +62,7 @@ class Swept:
 def sweep_days(
     runtime: Runtime, organization_id: UUID, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]
 ) -> Swept:
-    """Go on asking about every day (UTC) that is over and not finished, the oldest first."""
+    """Continue asking about every day (UTC) that is over and not finished, the oldest first."""
     asked, days = 0, []
     with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
         unfinished = _unfinished_days(transaction)
@@ -83,11 +83,12 @@ def sweep_day(
     time_left_seconds: Callable[[], float],
     asked_max: int = ASKED_PER_RUN_MAX,
 ) -> int:
-    """Go on asking about the payments that had news on ``day`` (UTC); answers how many were asked about.
+    """Continue asking about the payments that had news on ``day`` (UTC); return how many were asked about.
 
-    Nothing is passed over unsaid. A gateway that gives no answer several times is down: the run ends, and the next one
-    begins with the first payment that had none. One without an answer before one that has is asked about once more,
-    and then left to a person; so is, a day later, what a gateway that is down says nothing about.
+    Nothing is skipped silently. If several payments get no answer a gateway is down: the run ends, and the next one
+    starts with the first payment that had none. A payment without an answer, followed by one with an answer, is asked
+    about once more and, if there still is none, left to a person. A day later, so is each payment about which a gateway
+    that is down gives no answer.
     """
     asked = silences = 0
     silent: list[tuple[Due, Answer]] = []
@@ -129,7 +130,7 @@ def _write(
     answers: Sequence[tuple[Due, Answer]],
     clock: Callable[[], datetime],
 ) -> int:
-    """Move the cursor past them, with what they say; answers how many said something."""
+    """Move the cursor past these payments and record the answers; return how many answers were recorded."""
     written = 0
     with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
         for due, answer in answers:
@@ -152,7 +153,10 @@ def _midnight(day: date) -> datetime:
 
 
 def _unfinished_days(transaction: Transaction) -> list[date]:
-    """Days that are over, oldest first, from the first whose news is looked at; yesterday in any case."""
+    """Return the days that are over, oldest first, from the first day with news in range; always yesterday too.
+
+    Finished days are left out.
+    """
     yesterday = transaction.now.date() - timedelta(days=1)
     first = yesterday - timedelta(days=DAYS_BACK_MAX - 1)
     rows = transaction.rows(
@@ -190,8 +194,10 @@ def _is_finished(transaction: Transaction, day: date) -> bool:
 
 
 def _next_page(transaction: Transaction, day: date, limit: int) -> list[Due]:
-    """Refunds of earlier days, then each payment of the day once, at its last event of that day. When there is none
-    left the day is finished."""
+    """Return refunds of earlier days, then each payment of the day once, at its last event of that day.
+
+    When none is left, the day is marked as finished.
+    """
     begin = _midnight(day)
     end = begin + timedelta(days=1)
     transaction.execute(
@@ -249,7 +255,7 @@ def _next_page(transaction: Transaction, day: date, limit: int) -> list[Due]:
 
 
 def _move_cursor(transaction: Transaction, day: date, event_id: UUID) -> bool:
-    """``False``: another run was here first."""
+    """Move the cursor; return ``False`` if another run got there first."""
     return bool(
         transaction.execute(
             """

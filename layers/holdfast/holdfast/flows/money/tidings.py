@@ -1,4 +1,4 @@
-"""What a gateway's news is once it is in our words. Whoever only stores news needs no more of the flows than this."""
+"""A gateway's news in our own terms. Whoever only stores news needs no more of the flows than this module."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from holdfast.payments.state import PaymentNews
 
 @dataclass(frozen=True, slots=True)
 class Tidings:
-    """News of one payment with what comes along with it."""
+    """News of one payment with what accompanies it."""
 
     news: PaymentNews
     currency: str | None = None
@@ -18,9 +18,9 @@ class Tidings:
     gateway_transaction_id: str | None = None
     refund_id: UUID | None = None
     gateway_capture_id: str | None = None
-    """Of a refund: the capture that it gives back, where the gateway tells."""
+    """For a refund: the capture that it gives back, if the gateway tells."""
     saved_method: Mapping[str, Any] | None = None
-    """The method that the gateway keeps, if it keeps one."""
+    """The payment method that the gateway keeps on file, if any."""
     client_action: Mapping[str, Any] | None = None
     method: str | None = None
     brand: str | None = None

@@ -1,8 +1,8 @@
-"""Held money that is about to run out, all of it or what captures left: taken or held anew while there is time, given
-up where nobody is to have it.
+"""Act on authorizations about to expire: capture or renew what is held in time, or release it.
 
-An authorization is looked at once: what is decided about it is committed before the gateway is asked, and one whose
-capture failed for good is with a person, a day before it ends at the latest.
+This covers all of the held money, or what captures left of it. It is released if no live order needs it. An
+authorization is handled once: what is decided about it is committed before the gateway is asked. If its capture failed
+for good it is with a person, at the latest a day before it ends.
 """
 
 import logging
@@ -51,7 +51,7 @@ _logger = logging.getLogger(__name__)
 
 
 def watch_authorizations(runtime: Runtime, clock: Callable[[], datetime], run: GatewayRun | None = None) -> int:
-    """Look after authorizations that end within a day and a half; answers how many were looked at."""
+    """Handle authorizations that end within about a day and a half; return how many were looked at."""
     run = run or GatewayRun()
     _learn_ends(runtime, clock, run)
     with runtime.database.transaction(None, now=clock(), actor=ACTOR) as transaction:
@@ -64,14 +64,17 @@ def watch_authorizations(runtime: Runtime, clock: Callable[[], datetime], run: G
             _look_after(runtime, organization_id, order_id, payment_id, clock, run)
             done += 1
         except Exception:
-            # One payment's trouble must not keep the others waiting.
+            # One payment's failure must not keep the others waiting.
             _logger.exception("payment %s, whose authorization is about to end, could not be looked after", payment_id)
     return done
 
 
 def _learn_ends(runtime: Runtime, clock: Callable[[], datetime], run: GatewayRun) -> None:
-    """Ask the gateway about held money whose end nobody has told: a webhook need not say when its authorization ends,
-    and what ends unseen would be neither taken nor missed. Once an hour, until it is known."""
+    """Ask the gateway about held money whose expiry is not known, once an hour until it is.
+
+    A webhook need not tell when its authorization ends. Without the date an authorization could end uncaptured and
+    nobody would miss it.
+    """
     now = clock()
     with runtime.database.transaction(None, now=now, actor=ACTOR) as transaction:
         rows = transaction.rows(
@@ -95,7 +98,7 @@ def _learn_ends(runtime: Runtime, clock: Callable[[], datetime], run: GatewayRun
         try:
             _learn_end(runtime, row.organization_id, row.order_id, row.id, clock, run)
         except Exception:
-            # As above: the others are looked after.
+            # As above: one failure must not keep the others waiting.
             _logger.exception("the gateway could not be asked when the authorization of payment %s ends", row.id)
 
 
@@ -119,9 +122,10 @@ def _learn_end(
 
 
 def expiring(transaction: Transaction, end: datetime) -> list[tuple[UUID, UUID, UUID]]:
-    """Payments whose held money is gone by ``end`` and about which nothing was decided: (organization, order, payment).
+    """Return the payments whose authorization ends by ``end`` and about which nothing is decided.
 
-    What was decided is carried out by whoever resumes operations, and what failed is with a person.
+    Each is (organization, order, payment). What was decided is carried out by whoever resumes operations, and what
+    failed is with a person.
     """
     rows = transaction.rows(
         """
@@ -164,7 +168,10 @@ def _look_after(
 
 
 def _is_live(order: LockedOrder) -> bool:
-    """Whether the held money pays for it. One that waits for its money all the same was not paid in full."""
+    """Return whether the held money pays for the order.
+
+    An order that waits for its money although some is held was not paid in full.
+    """
     return order.status not in TERMINAL | {
         OrderStatus.PENDING_PAYMENT,
         OrderStatus.PAYMENT_PROCESSING,
@@ -180,10 +187,11 @@ def _renew(
     clock: Callable[[], datetime],
     run: GatewayRun,
 ) -> bool:
-    """Hold the money anew, where the shop wants it held and the gateway can. ``False``: it ends when it did before.
-    What captures left of it is not held anew: a gateway would hold the whole amount again, or less than it knows.
+    """Renew the authorization if the shop wants the money held and the gateway can renew.
 
-    The key is derived from the end that is to be moved: repeated after a crash, it is the same renewal.
+    Returns ``False`` if the authorization still ends when it did before. What captures left is not renewed: a gateway
+    would hold the whole amount again, or less than it knows. The idempotency key is derived from the expiry that is to
+    be moved, so a renewal that is repeated after a crash is the same renewal.
     """
     try:
         gateway = runtime.gateways.gateway(payment.gateway, payment.secret_reference, payment.merchant_account)

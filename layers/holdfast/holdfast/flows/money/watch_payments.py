@@ -1,4 +1,4 @@
-"""The watchdog of money: what was stored and not processed, payments that stay open, money still owed back."""
+"""The watchdog of money: stored events not yet processed, payments that stay open, money still owed back."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ from holdfast.values.errors import Transient
 
 SWEEP_MAX_EVENTS: Final = 500
 SWEEP_GRACE_SECONDS: Final = 20
-"""How long an event may wait for its own message before the sweep sends another."""
+"""How long an event may wait for its own message, in seconds, before the sweep sends another."""
 CHECKS_MAX_PAYMENTS: Final = 50
 RETURNS_MAX_ORDERS: Final = 50
 CHECKS_BEFORE_ALARM: Final = 8
@@ -34,7 +34,7 @@ _logger = logging.getLogger(__name__)
 
 
 def sweep_payment_events(runtime: Runtime, now: datetime) -> int:
-    """Announce again every stored event that is due and unprocessed; answers how many."""
+    """Announce again every stored event that is due and unprocessed; return how many."""
     with runtime.database.transaction(None, now=now, actor=ACTOR) as transaction:
         rows = transaction.rows(
             """
@@ -51,7 +51,7 @@ def sweep_payment_events(runtime: Runtime, now: datetime) -> int:
 
 
 def check_payments(runtime: Runtime, clock: Callable[[], datetime], run: GatewayRun | None = None) -> int:
-    """Ask the gateway for the truth about payments that stay open too long; answers how many were asked about."""
+    """Ask the gateway about payments that stay open too long; return how many were asked about."""
     run = run or GatewayRun()
 
     def due(transaction: Transaction, done: Sequence[UUID]) -> Sequence[Any]:
@@ -78,7 +78,7 @@ def check_payments(runtime: Runtime, clock: Callable[[], datetime], run: Gateway
 
 
 def resume_returns(runtime: Runtime, clock: Callable[[], datetime], run: GatewayRun | None = None) -> int:
-    """Go on with money that is owed back or to be captured; answers how many orders were looked at."""
+    """Resume returns of money and captures that are due; return how many orders were handled."""
     run = run or GatewayRun()
 
     def due(transaction: Transaction, done: Sequence[UUID]) -> Sequence[Any]:
@@ -112,8 +112,11 @@ def _each_due(
     due: Callable[[Transaction, Sequence[UUID]], Sequence[Any]],
     work: Callable[[Any], int],
 ) -> int:
-    """Work on what is due, each once, while there is time; answers how much was. Where an account has to be left alone,
-    the others are asked for anew: a gateway that is away must not fill the run with what cannot be done."""
+    """Work once on each due row while there is time; return how many were handled.
+
+    If an account has to be skipped, the due rows are queried again without it: a gateway that is down must not fill the
+    run with work that cannot be done.
+    """
     done: list[UUID] = []
     worked = 0
     is_all = False
@@ -142,7 +145,10 @@ def _resume(
 
 
 def _guarded(work: Callable[[], Any], *, otherwise: Callable[[], Any] | None = None) -> int:
-    """One payment's trouble must not keep the others waiting."""
+    """Return 1 if the work succeeded, else 0: one payment's failure must not keep the others waiting.
+
+    After an error that is not Transient, ``otherwise`` is run.
+    """
     try:
         work()
     except Exception as error:
@@ -154,7 +160,10 @@ def _guarded(work: Callable[[], Any], *, otherwise: Callable[[], Any] | None = N
 
 
 def _set_aside(runtime: Runtime, organization_id: UUID, payment_id: UUID, clock: Callable[[], datetime]) -> None:
-    """A payment that cannot even be read must not stand first in line for ever: later again, and a person is told."""
+    """Postpone the check of a payment that cannot even be read, and tell a person.
+
+    Otherwise it would be first in the queue for ever.
+    """
     now = clock()
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
         transaction.execute(
@@ -185,7 +194,7 @@ def _check(
         if not _postpone_check(transaction, order, payment):
             return
     attempt = attempt_of(organization_id, order, payment)
-    # A payment that nobody waits for any more is ended at the gateway, if it still can be.
+    # If nobody waits for the payment any more, it is ended at the gateway, provided that is still possible.
     question = Question.LOOK_UP if order.waits_for_money_at(now) else Question.GIVE_UP
     if question is Question.LOOK_UP and not _can_be_asked(runtime, payment):
         return
@@ -202,15 +211,18 @@ def _check(
 
 
 def _can_be_asked(runtime: Runtime, payment: LockedPayment) -> bool:
-    """Whether a look tells anything: of an attempt whose answer was lost, always; of one that the gateway has, unless
-    its webhooks alone tell (Adyen)."""
+    """Return whether asking the gateway tells anything.
+
+    It does for an attempt whose answer was lost. For a payment that the gateway knows it does unless only webhooks tell
+    (Adyen).
+    """
     return payment.gateway_transaction_id is None or runtime.gateways.wiring(payment.gateway).can_be_asked
 
 
 def _stop_checking(
     runtime: Runtime, organization_id: UUID, payment: LockedPayment, lost: AttemptTooOld, now: datetime
 ) -> None:
-    """Leave the payment to a person. A webhook, should one still come, settles it all the same."""
+    """Leave the payment to a person. A webhook that still comes settles it all the same."""
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
         transaction.execute(
             "UPDATE payments.payments SET next_check_at = NULL WHERE organization_id = :organization_id AND id = :id",
@@ -221,7 +233,10 @@ def _stop_checking(
 
 
 def _postpone_check(transaction: Transaction, order: LockedOrder, payment: LockedPayment) -> bool:
-    """Claim the check by moving the next one, committed before the gateway is asked; ``False``: nothing to check."""
+    """Claim the check by moving the next one; return ``False`` if there is nothing to check.
+
+    The claim is committed before the gateway is asked.
+    """
     checks = payment.checks + 1
     following = next_check_at(order, payment, payment.status, checks, transaction.now)
     claimed = transaction.execute(

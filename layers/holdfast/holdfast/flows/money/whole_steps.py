@@ -1,4 +1,4 @@
-"""Amounts that a payment's gateway can express: known by its name and the currency, before anything is decided."""
+"""Amounts that a payment's gateway can express: known from gateway and currency before anything is decided."""
 
 from holdfast.flows.orders.locked_order import LockedPayment
 from holdfast.gateways.registry import GATEWAYS
@@ -6,18 +6,20 @@ from holdfast.values.errors import NotRepresentable
 
 
 def step_of(payment: LockedPayment) -> int:
-    """What every capture and refund of the payment has to be a multiple of, in minor units: 1 but for a few currencies
-    of a few gateways (PayPal takes forints without their fillers)."""
+    """Return the step, in minor units, of which every capture and refund of the payment must be a multiple.
+
+    It is 1 except for a few currencies at a few gateways (PayPal takes forints only without fillers).
+    """
     return GATEWAYS[payment.gateway].step_minor(payment.currency)
 
 
 def whole_steps(payment: LockedPayment, amount_minor: int) -> int:
-    """The most of it that can be asked for."""
+    """Return the largest part of the amount that can be requested."""
     return amount_minor - amount_minor % step_of(payment)
 
 
 def require_whole_steps(payment: LockedPayment, amount_minor: int) -> None:
-    """Raises NotRepresentable, with the step in ``step_minor``, for what the gateway could not be asked for."""
+    """Raise NotRepresentable, with the step in ``step_minor``, for an amount that cannot be requested."""
     step = step_of(payment)
     if amount_minor % step:
         raise NotRepresentable(

@@ -1,8 +1,9 @@
-"""Send one mail: claim it, write it from the order as it is now, hand it over, record what became of it.
+"""Send one mail: claim it, write it from the order as it is now, hand it over, record the outcome.
 
-The claim commits before anything else, with the number of the attempt and a lease, so that two workers never send the
-same mail and one that kills its process runs out of attempts too. What is recorded afterwards asks for that number. A
-mail is sent twice only where the process dies, or the answer is lost, between the service's taking it and our commit.
+The claim commits before anything else, with the number of the attempt and a lease. So two workers never send the same
+mail, and a mail that kills its process runs out of attempts too. What is recorded afterwards is checked against that
+number. A mail is sent twice only if the process dies, or the answer is lost, after the mail service accepted it and
+before our commit.
 """
 
 import logging
@@ -31,14 +32,14 @@ PROCESS: Final = Process.MAIL_NOT_SENT
 SERVICE_PROCESS: Final = Process.MAIL_SERVICE
 
 _NOTED: Final = frozenset({MailKind.ADDRESS_CHECK, MailKind.SHIPMENT_SHIPPED})
-"""Mails that what they are about says were sent."""
+"""Mails after which their subject records that they were sent."""
 
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A mail that is this process's to send, for the length of its lease."""
+    """A mail that this process may send, for the length of its lease."""
 
     id: UUID
     kind: MailKind
@@ -50,7 +51,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of an attempt."""
+    """The outcome of an attempt."""
 
     status: MessageStatus
     error: str | None = None
@@ -61,25 +62,25 @@ class Result:
 
     @property
     def is_refused_for_now(self) -> bool:
-        """Whether the mail waits for another try."""
+        """Whether the mail waits for another attempt."""
         return self.status is MessageStatus.PENDING
 
 
 def deliver_message(
     runtime: Runtime, organization_id: UUID, message_id: UUID, clock: Callable[[], datetime]
 ) -> Result | None:
-    """Send a mail that is due; ``None``: it is not, or somebody else is sending it."""
+    """Send a mail that is due; return ``None`` if it is not due or somebody else is sending it."""
     with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
         claimed = _claim(transaction, message_id)
     return None if claimed is None else deliver_claimed(runtime, organization_id, claimed, clock)
 
 
 def deliver_claimed(runtime: Runtime, organization_id: UUID, claimed: Claimed, clock: Callable[[], datetime]) -> Result:
-    """Send a mail whose claim is committed, and record what became of it."""
+    """Send a mail whose claim is committed, and record the outcome."""
     try:
         result = _attempt(runtime, organization_id, claimed, clock)
     except Exception as error:
-        # Written down like any other failure: it is tried again, and a person is called after the last time.
+        # Recorded like any other failure: the mail is tried again, and a person is called after the last attempt.
         _logger.exception("mail %s could not be written", claimed.id)
         result = _after(claimed, f"it could not be written: {type(error).__name__}")
     now = clock()
@@ -128,7 +129,7 @@ def _attempt(runtime: Runtime, organization_id: UUID, claimed: Claimed, clock: C
 
 
 def _written(organization_id: UUID, claimed: Claimed, facts: Facts, now: datetime) -> Mail:
-    """The mail as it is handed over."""
+    """Return the mail as it is handed to the mail service."""
     letter = letter_of(claimed.kind, facts)
     body = render(letter)
     return Mail(
@@ -189,7 +190,7 @@ def _record(transaction: Transaction, claimed: Claimed, result: Result) -> None:
 
 
 def _follows(claimed: Claimed, result: Result) -> bool:
-    """Whether more than the mail's own row is to be written."""
+    """Return whether more than the mail's own row is to be written."""
     is_noted = result.status is MessageStatus.SENT and claimed.kind in _NOTED
     return is_noted or result.status is MessageStatus.FAILED or result.calls_about_service
 
@@ -206,7 +207,7 @@ def _follow(transaction: Transaction, claimed: Claimed, result: Result) -> None:
 
 
 def _note_told(transaction: Transaction, claimed: Claimed) -> None:
-    """What the mail is about says that its customer was told of it, the first time."""
+    """Record with the subject of the mail that its customer was told, the first time."""
     if claimed.kind is MailKind.ADDRESS_CHECK:
         note_contact(transaction, claimed.order_id)
     if claimed.kind is not MailKind.SHIPMENT_SHIPPED:

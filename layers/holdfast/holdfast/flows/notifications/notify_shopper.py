@@ -1,4 +1,4 @@
-"""What an event tells the shopper: the mail is written down once, and sent at once."""
+"""What an event tells the shopper: its mail is recorded once and sent at once."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -16,9 +16,10 @@ from holdfast.values.ids import uuid7
 def notify_shopper(
     runtime: Runtime, topic: str, event: Mapping[str, Any], clock: Callable[[], datetime]
 ) -> Result | None:
-    """Take one event of the bus; ``None``: it calls for no mail, or for one that is under way or done.
+    """Handle one event of the bus.
 
-    Raises KeyError or ValueError for an event without the ids that its topic promises.
+    Returns ``None`` if it calls for no mail, or for one that is being sent or done. Raises KeyError or ValueError for
+    an event without the ids that its topic promises.
     """
     occasion = occasion_of(topic, event)
     if occasion is None:
@@ -42,7 +43,7 @@ def notify_shopper(
 
 
 def _written_down(transaction: Transaction, occasion: Occasion) -> Claimed | None:
-    """The mail's row, made and claimed at once; ``None``: the event came before. Commits."""
+    """Create and claim the mail's row in one commit; return ``None`` if the event came before."""
     made: UUID | None = transaction.execute_and_commit(
         """
         INSERT INTO notifications.messages (organization_id, id, subject_id, kind, order_id, shipment_id, refund_id,

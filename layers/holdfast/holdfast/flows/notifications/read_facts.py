@@ -1,4 +1,4 @@
-"""The order as a mail may speak of it, read in one statement: what is true at the moment, not when the event was."""
+"""The order as a mail may describe it, read in one statement: what is true now, not at the time of the event."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -39,8 +39,8 @@ def read_facts(
     shipment_id: UUID | None,
     refund_id: UUID | None,
 ) -> Facts | None:
-    """What a mail of this kind speaks of; ``None``: the order is gone, moved to the archive or deleted."""
-    # Whatever else is to be read for a mail is read before the transaction ends.
+    """Return what a mail of this kind describes, or ``None`` if the order is gone (archived or deleted)."""
+    # If more has to be read for the mail, the transaction must not end with this statement.
     reads_more = shipment_id is not None or kind in _OF_REVIEW
     run = transaction.value if reads_more else transaction.execute_and_commit
     read: Mapping[str, Any] | None = run(
@@ -84,7 +84,7 @@ def read_facts(
 
 
 def _wall_clock(customer: str | None, address: Mapping[str, Any], shop: str | None) -> str:
-    """The timezone that the shopper's dates are told in: the one that the deadline of a review is counted in."""
+    """Return the timezone for the shopper's dates, the same in which the deadline of a review is counted."""
     return zone_of(customer, None, str(address.get("country", "")), address.get("region"), shop).key
 
 
@@ -101,7 +101,7 @@ def _review(
 
 
 def _shipment(transaction: Transaction, shipment_id: UUID | None, currency: str) -> ShipmentFacts | None:
-    """The parcel that the mail is about, if it is about one. No prices: they are the order's."""
+    """Return the parcel that the mail is about, if any. It has no prices: those belong to the order."""
     if shipment_id is None:
         return None
     row = transaction.row(

@@ -1,5 +1,7 @@
-"""What the mail service tells of mails it took: addresses that give mail back for good, or whose owner complains, get
-none any more from that shop. Told twice, it is recorded once; a suppression that a person lifted stays lifted.
+"""Record the mail service's feedback and suppress addresses that bounce for good or whose owner complains.
+
+A suppressed address gets no more mail from that shop. Feedback that comes twice is recorded once, and a suppression
+that a person lifted stays lifted.
 """
 
 import logging
@@ -21,7 +23,7 @@ ACTOR: Final = "system:mail_feedback"
 PROCESS: Final = Process.ADDRESS_CHECK_BOUNCED
 
 _REASONS: Final = {Feedback.BOUNCED: SuppressionReason.BOUNCE, Feedback.COMPLAINED: SuppressionReason.COMPLAINT}
-# Without this mail the shopper does not know that the order waits for them.
+# Without one of these mails the shopper does not know that the order waits for them.
 _NEEDED: Final = (MailKind.ADDRESS_CHECK, MailKind.ADDRESS_REMINDER)
 
 _logger = logging.getLogger(__name__)
@@ -36,9 +38,10 @@ class _Mail:
 
 
 def record_feedback(runtime: Runtime, event: Mapping[str, Any], now: datetime) -> Feedback | None:
-    """Record one event of the mail service; ``None``: it tells of no mail of ours, or of nothing that counts.
+    """Record one event of the mail service.
 
-    Raises KeyError or ValueError for an event that is not as the service describes it.
+    Returns ``None`` if it is about no mail of ours or is of no kind that counts. Raises KeyError or ValueError for an
+    event that does not have the form that the service documents.
     """
     told = read_feedback(event)
     if told is None:
@@ -59,7 +62,7 @@ def record_feedback(runtime: Runtime, event: Mapping[str, Any], now: datetime) -
 
 
 def _noted(transaction: Transaction, told: Told) -> _Mail | None:
-    """The mail, with what was told of it: the latest by the service's clock."""
+    """Store the feedback with its mail, unless later feedback is there (by the service's clock); return the mail."""
     transaction.execute(
         """
         UPDATE notifications.messages SET feedback = :feedback, feedback_at = :told_at

@@ -1,5 +1,4 @@
-"""Go on with mails that wait: tried again when their delay is over, taken over when their sender died, sent again when
-a person asked for it."""
+"""Resume mails that wait: a retry is due, their sender died, or a person asked to send them again."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -12,13 +11,13 @@ from holdfast.runtime import Runtime
 
 BATCH_MAX_ROWS: Final = 100
 REFUSED_IN_A_ROW_MAX: Final = 5
-"""A service that refuses so many in a row is in trouble: the rest is left to the next run."""
+"""After this many refusals in a row the service is in trouble, and the rest is left to the next run."""
 
 
 def resume_messages(
     runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]
 ) -> Counter[MessageStatus]:
-    """Send what is due, over all organizations, while there is time; how often each status came of it."""
+    """Send what is due, over all organizations, while there is time; return how often each status resulted."""
     done: Counter[MessageStatus] = Counter()
     refused_in_a_row = 0
     while time_left_seconds() > 0:

@@ -1,4 +1,4 @@
-"""What the operations team does with mails: looks at them, has one sent again, lets an address have mail again."""
+"""What the operations team does with mails: list them, resend one, lift an address's suppression."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _WAITING: Final = (MessageStatus.PENDING, MessageStatus.SENDING)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Who asks, under which key."""
+    """Who asks, and under which idempotency key."""
 
     caller: Caller
     claim: Claim
@@ -37,7 +37,7 @@ def list_messages(
     limit: int,
     now: datetime,
 ) -> dict[str, Any]:
-    """A page of mails, newest first, and the cursor of the next. Raises Forbidden."""
+    """Return a page of mails, newest first, and the cursor of the next page. Raises Forbidden."""
     limit = min(limit, PAGE_MAX_ROWS)
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.LIST_MAILS)
@@ -64,9 +64,10 @@ def list_messages(
 
 
 def resend_message(runtime: Runtime, request: Request, mail_id: UUID, now: datetime, render: Render) -> Answer:
-    """Have a mail sent again, written anew from the order as it is. The next tick of the sender takes it.
+    """Have a mail sent again, written anew from the order as it is. The sender's next run takes it.
 
-    Raises Forbidden, NotFound, or Conflict when it waits to be sent anyway or its address takes no mail.
+    Raises Forbidden, NotFound, or Conflict if the mail waits to be sent anyway, its order is gone or its address is
+    suppressed.
     """
 
     def change(transaction: Transaction) -> Mapping[str, Any]:
@@ -106,7 +107,10 @@ def resend_message(runtime: Runtime, request: Request, mail_id: UUID, now: datet
 def list_suppressions(
     runtime: Runtime, caller: Caller, *, address: str | None, before: UUID | None, limit: int, now: datetime
 ) -> dict[str, Any]:
-    """A page of suppressions, newest first, lifted ones included, and the cursor of the next. Raises Forbidden."""
+    """Return a page of suppressions, newest first and lifted ones included, and the cursor of the next page.
+
+    Raises Forbidden.
+    """
     limit = min(limit, PAGE_MAX_ROWS)
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.LIST_MAIL_SUPPRESSIONS)
@@ -131,7 +135,10 @@ def list_suppressions(
 def lift_suppression(
     runtime: Runtime, request: Request, suppression_id: UUID, reason: str, now: datetime, render: Render
 ) -> Answer:
-    """Let the address have mail again, with a word on why. Raises Forbidden, NotFound, or Conflict when it may."""
+    """Let the address receive mail again, and record the reason.
+
+    Raises Forbidden, NotFound, or Conflict if the suppression is lifted already.
+    """
 
     def change(transaction: Transaction) -> Mapping[str, Any]:
         changed = transaction.execute(
@@ -192,7 +199,7 @@ def _suppression(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def is_suppressed(transaction: Transaction, address: str) -> bool:
-    """Whether the address takes no mail of this organization."""
+    """Return whether the address is suppressed in this organization."""
     found = transaction.value(
         """
         SELECT s.id FROM notifications.suppressions s
