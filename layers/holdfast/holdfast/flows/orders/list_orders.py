@@ -74,7 +74,7 @@ def list_orders(
     """Return a page of orders and the cursor of the next page. Raises Forbidden.
 
     ``before`` is the cursor: only orders with lower ids, which are older, are listed. ``has_archived`` in the answer
-    says whether the archive has such orders, also without ``include_archived``.
+    says whether the archive has such orders older than ``before``, also without ``include_archived``.
     """
     limit = min(limit, PAGE_MAX_ROWS)
     page: Mapping[str, Any] = {"before": before, "limit": limit, "status": status}
