@@ -1,4 +1,4 @@
-"""Addresses that wait for somebody: by deadline, and what staff do about them."""
+"""Address reviews for the staff: list them by deadline, and resolve, correct, extend or cancel them."""
 
 from typing import Annotated, Any
 from uuid import UUID

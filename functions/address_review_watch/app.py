@@ -1,4 +1,4 @@
-"""Shoppers are reminded of an address that they have to check, and at the deadline the order is cancelled."""
+"""Remind shoppers of an address that they have to check, and cancel the order at the deadline."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -12,7 +12,7 @@ from holdfast.web.telemetry import correlated, count
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:
-    """Remind and cancel what is due."""
+    """Remind shoppers and cancel orders that are due."""
     with correlated(str(event.get("id", "tick"))):
         done = asdict(watch_reviews(runtime(), utc_now, time_left(context)))
         for step in ("reminded", "cancelled"):

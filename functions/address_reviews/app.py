@@ -1,4 +1,4 @@
-"""The API behind the page that a shopper checks an address on: the link in the mail is the only proof."""
+"""The API behind the page on which a shopper checks an address. The link in the mail is the only authentication."""
 
 from typing import Any
 

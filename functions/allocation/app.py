@@ -1,4 +1,4 @@
-"""Why orders ship from where they do, and what would be if it were decided otherwise."""
+"""Explain why orders ship from where they do, and simulate other decisions."""
 
 from typing import Any
 

@@ -32,8 +32,10 @@ def openapi() -> Response[Any]:
 
 @cache
 def _compact() -> str:
-    """Without the indentation that the committed file has for its readers: 0.46 MB of 1.04, and 42 kB for whoever takes
-    gzip."""
+    """Return the document without the indentation that the committed file has for its readers.
+
+    That leaves 0.46 MB of 1.04 MB, and 42 kB for clients that accept gzip.
+    """
     return json.dumps(json.loads(_DOCUMENT.read_text(encoding="utf-8")), separators=(",", ":"))
 
 

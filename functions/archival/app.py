@@ -1,4 +1,4 @@
-"""Daily: old and settled orders into the archive, and out of the active tables once their copy is verified."""
+"""Every day, archive old and settled orders, and purge them from the active tables once their copy is verified."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from holdfast.web.telemetry import correlated, count
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Purge what is due first: it makes room. Then archive while there is time."""
+    """Purge what is due first, because that makes room. Then archive while there is time."""
     with correlated(str(event.get("id", "tick"))):
         purged = purge_orders(runtime(), utc_now, time_left(context))
         archived = archive_orders(runtime(), utc_now, time_left(context))

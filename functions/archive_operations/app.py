@@ -1,5 +1,5 @@
-"""The archive, for the operations team: batches, discrepancies, a look now, the chain's proof, orders and months back,
-legal holds."""
+"""The archive for the operations team: batches, discrepancies, verification on demand, proof of the chain, restored
+orders and months, legal holds."""
 
 from datetime import date
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""What was archived is there as it was sealed: new batches hourly, a handful by chance and the chain daily, everything
+"""Verify that the archive is as it was sealed: new batches hourly, a random sample and the chain daily, everything
 monthly."""
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _LOOKS = {
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """The event names the look: ``post_archive`` unless it says otherwise."""
+    """Run the verification that the event names as ``look``, by default ``post_archive``."""
     look = str(event.get("look", "post_archive"))
     with correlated(str(event.get("id", look))):
         verified = _LOOKS[look](runtime(), utc_now, time_left(context))

@@ -1,4 +1,4 @@
-"""What a warehouse takes for some days other than usual: set, changed, taken back."""
+"""Overrides of a warehouse's capacity for some days: list, set, change, remove."""
 
 from typing import Annotated, Any
 from uuid import UUID

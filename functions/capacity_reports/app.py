@@ -1,4 +1,4 @@
-"""How full the warehouses are, and what was said about it."""
+"""How full the warehouses are, and the alerts about it."""
 
 from typing import Annotated, Any
 from uuid import UUID

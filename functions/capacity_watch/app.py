@@ -1,4 +1,4 @@
-"""People are told when a warehouse fills up."""
+"""Notify people when a warehouse fills up."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from holdfast.web.telemetry import correlated, count
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:
-    """Raise, repeat and resolve the alerts of every warehouse."""
+    """Raise, reopen, repeat and resolve the alerts of every warehouse."""
     with correlated(str(event.get("id", "tick"))):
         done = watch_capacity(runtime(), utc_now, time_left(context))
         for step, times in done.items():

@@ -1,4 +1,4 @@
-"""Cold storage: months into it, proofs of it, one order or a month out of it. The one function that loads pyarrow."""
+"""Cold storage: export months, prove them, read one order, restore a month. The only function that loads pyarrow."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,8 +14,11 @@ from holdfast.web.telemetry import correlated, count
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """``{"read": ...}`` and ``{"find": ...}`` are asked by functions, ``{"work": "restore_months"}`` by a schedule;
-    else it is the tick of every hour, which has nothing to do once its month is moved and proven."""
+    """Handle one event.
+
+    ``{"read": ...}`` and ``{"find": ...}`` come from other functions, ``{"work": "restore_months"}`` from a schedule.
+    Anything else is the hourly tick, which has nothing to do once its month is moved and proven.
+    """
     with correlated(str(event.get("id", "tick"))):
         if "read" in event:
             return read_cold_order(runtime(), event["read"])

@@ -1,4 +1,4 @@
-"""A customer's data as a whole, over active tables, archive and cold storage: handed out, or ended."""
+"""Export or erase all data of a customer, across active tables, archive and cold storage."""
 
 from typing import Annotated, Any
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""What SQS gave up, from every dead-letter queue of the deployment, into the inbox of what needs a person."""
+"""Move messages that SQS gave up from every dead-letter queue of the deployment into the inbox of process failures."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from holdfast.web.telemetry import count
 
 
 def handler(event: Mapping[str, Any], _context: Any) -> dict[str, Any]:
-    """Keep every message of the batch. SQS deletes those that are not reported as failed: after their commit."""
+    """Keep every message of the batch. SQS deletes those not reported as failed, which are committed by then."""
     return process_records(event, _keep)
 
 

@@ -1,4 +1,4 @@
-"""Dead letters: the queue of payment events that every attempt failed, what people do about them, and their replays."""
+"""Dead letters: the queue of payment events that failed every attempt, what people do about them, and their replays."""
 
 from typing import Any
 

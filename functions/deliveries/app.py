@@ -1,4 +1,4 @@
-"""Shipments on the road: in transit, delivered, failed, sent again."""
+"""The steps of a shipment on the road: in transit, delivered, failed, sent again."""
 
 from typing import Any
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""The keeper of the dead letters: replays what heals itself, counts what there is, calls people about the rest."""
+"""Look after the dead letters: replay what heals by itself, count them, and alert people about the rest."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from holdfast.web.telemetry import correlated, count
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:
-    """One look at all dead letters. What needs the topic comes last: it must not stop the rest."""
+    """Go through all dead letters once. The alerts, which need the SNS topic, come last so as not to stop the rest."""
     with correlated(str(event.get("id", "tick"))):
         replayed = auto_replay(runtime(), utc_now, time_left(context))
         count("DeadLetterAutoReplays", replayed.succeeded, Outcome="succeeded")

@@ -1,4 +1,4 @@
-"""Error classes: what people know of kinds of failures, tried in order, and which of them replay by themselves."""
+"""Error classes: what people know about kinds of failures, tried in order, and which of them replay automatically."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Import of postal codes; invoked by hand: without a payload those that ship with the code, or a file of one's own."""
+"""Import postal codes. Invoked by hand, without a payload for those that ship with the code, or with a file."""
 
 import base64
 import gzip
@@ -28,7 +28,10 @@ class PackedFile(BaseModel):
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """What became of the rows, and which are bad. Safe to invoke twice, and at once."""
+    """Import the postal codes, and return what became of the rows and which are bad.
+
+    Safe to invoke twice, even at the same time.
+    """
     with correlated(context.aws_request_id):
         if event:
             file = PackedFile.model_validate(event)

@@ -1,4 +1,4 @@
-"""Guest sessions: a shop's publishable key for a short-lived token."""
+"""Guest sessions: exchange a shop's publishable key for a short-lived token."""
 
 from typing import Annotated, Any
 

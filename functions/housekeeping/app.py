@@ -1,4 +1,4 @@
-"""Daily housekeeping: partitions ahead of time, retention."""
+"""Daily housekeeping: create partitions ahead of time, and delete what has passed its retention."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from holdfast.web.telemetry import correlated, count
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Make partitions, purge what has outlived its use."""
+    """Create partitions, and purge what has passed its retention."""
     with correlated(str(event.get("id", "tick"))):
         kept = keep_house(runtime(), utc_now, time_left(context))
         count("DefaultPartitionRows", kept.default_partition_rows)

@@ -1,4 +1,4 @@
-"""The ledger of stock replays to the present; where it does not, somebody is told."""
+"""Check that the stock ledger adds up to the present levels, and call a person where it does not."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from holdfast.web.telemetry import correlated, count
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Hold every level against its movements."""
+    """Compare every level with its movements."""
     with correlated(str(event.get("id", "tick"))):
         checked = check_ledger(runtime(), utc_now, time_left(context))
         count("LedgerDifferences", checked.differences)

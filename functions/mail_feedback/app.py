@@ -1,4 +1,4 @@
-"""Bounces and complaints, as Amazon SES publishes them: one message, one event."""
+"""Record bounces and complaints as Amazon SES publishes them. Each message is one event."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from holdfast.web.telemetry import count
 
 
 def handler(event: Mapping[str, Any], _context: Any) -> dict[str, Any]:
-    """Record every event of the batch; those that could not be recorded come again."""
+    """Record every event of the batch. Those that could not be recorded are delivered again."""
     return process_batch(event, _record)
 
 

@@ -1,4 +1,4 @@
-"""Mails to shoppers: listed, sent again; addresses that take none: listed, let have mail again."""
+"""Mails to shoppers: list them, send one again. Suppressed addresses: list them, lift a suppression."""
 
 from typing import Annotated, Any
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Brings the database to the newest schema, and a shop to what its file says; invoked by hand or by the deployment."""
+"""Bring the database to the newest schema, or a shop in line with its file. Invoked by hand or by the deployment."""
 
 import json
 import ssl
@@ -19,7 +19,7 @@ from holdfast.web.shop_models import shop_file_from
 
 
 def handler(event: Mapping[str, Any], _context: Any) -> dict[str, Any]:
-    """Open the shop of the file, or upgrade to ``revision`` (``head`` if none is named). Safe to invoke twice."""
+    """Open the shop of a file, or upgrade to ``revision`` (by default ``head``). Safe to invoke twice."""
     return _open_shop(event) if "shop" in event else _upgrade(str(event.get("revision", "head")))
 
 
@@ -31,7 +31,7 @@ def _open_shop(file: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _upgrade(revision: str) -> dict[str, Any]:
-    """As the cluster's master user, who may make roles. Raises LoginRefused."""
+    """Upgrade as the cluster's master user, who may create roles. Raises LoginRefused."""
     database = settings().database
     secret = boto3.client("secretsmanager").get_secret_value(SecretId=settings().database_master_secret)
     master = json.loads(secret["SecretString"])

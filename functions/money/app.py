@@ -1,5 +1,5 @@
-"""What the operations team asks about money: the books of a day, disputes, how the gateways do, payments recomputed,
-money whose return was given up tried again."""
+"""Money for the operations team: the books of a day, disputes, the health of the gateways, recomputed payments, and
+another try at returning money after it was given up."""
 
 from datetime import date
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""The keeper of the books: looks for differences of money, asks the gateways about past days, adds them up."""
+"""Keep the books: look for differences of money, ask the gateways about past days, and add the days up."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -12,7 +12,7 @@ from holdfast.web.telemetry import correlated, count
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:
-    """One run; what it does not get to, the next one does."""
+    """Run once. The next run does what this one does not get to."""
     with correlated(str(event.get("id", "tick"))):
         done = watch_money(runtime(), utc_now, time_left(context))
         count("PaymentsReconciled", done.asked)

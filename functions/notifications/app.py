@@ -1,4 +1,4 @@
-"""The writer of mails: one event of the bus, one mail; and every minute those that wait."""
+"""Write mails: one for each event of the bus, and every minute those that wait."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from holdfast.web.telemetry import correlated, count
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """A batch of events, or a tick."""
+    """Handle a batch of events, or a tick."""
     if "Records" in event:
         return process_batch(event, _notify)
     with correlated(str(event.get("id", "tick"))):

@@ -1,4 +1,4 @@
-"""All that happened to an order, for the operations team."""
+"""Everything that happened to an order, for the operations team."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Orders: a page of them, one of them, its cancellation, and the capture of its money by hand."""
+"""Orders: list them, find one, cancel it, and capture its money by hand."""
 
 from typing import Annotated, Any
 from uuid import UUID

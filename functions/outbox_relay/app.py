@@ -11,7 +11,7 @@ from holdfast.web.telemetry import correlated, count
 
 
 def handler(_event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Publish everything that waits. One run serves all bells of a batch: none of them is worth another try."""
+    """Publish everything that waits. One run serves all bells of a batch, and none of them is worth a retry."""
     with correlated(getattr(context, "aws_request_id", None)):
         count("OutboxPublished", relay_outbox(runtime(), utc_now, time_left(context)))
         return {"batchItemFailures": []}

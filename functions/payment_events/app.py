@@ -1,4 +1,4 @@
-"""The worker of payment events: one message, one event, one transaction."""
+"""The worker for payment events: one message, one event, one transaction."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -15,7 +15,7 @@ from holdfast.web.telemetry import count
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Apply every event of the batch; those that could not even be recorded come again."""
+    """Apply every event of the batch. Those that could not even be recorded are delivered again."""
     return process_batch(event, partial(_apply, GatewayRun(time_left(context))))
 
 

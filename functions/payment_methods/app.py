@@ -1,4 +1,4 @@
-"""A customer's kept payment methods: list, choose the default, remove. They are kept at checkout, with consent."""
+"""A customer's saved payment methods: list, choose the default, remove. They are saved at checkout, with consent."""
 
 from typing import Any
 from uuid import UUID

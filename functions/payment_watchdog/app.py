@@ -1,4 +1,4 @@
-"""The watchdog of money: unprocessed events, undecided payments, money owed back, held money that runs out."""
+"""The watchdog for payments: unprocessed events, undecided payments, money owed back, authorizations that expire."""
 
 import logging
 from collections.abc import Mapping
@@ -17,8 +17,11 @@ _logger = logging.getLogger(__name__)
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:
-    """One look at everything that money waits for. What was stored comes first, for it asks no gateway; what does has a
-    share of the time each, and no gateway that is away takes it from the others."""
+    """Go through everything that payments wait for, once.
+
+    Stored events come first, because they need no gateway. Each task that needs one has a share of the time, and a
+    gateway that is unavailable does not use up the time of the others.
+    """
     with correlated(str(event.get("id", "tick"))):
         events_announced, trouble = _sweep()
         left_seconds = time_left(context)
@@ -42,7 +45,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:
 
 
 def _sweep() -> tuple[int, Exception | None]:
-    """How many events were announced, or what kept them from it, which must not stop the rest."""
+    """Announce stored events again. Return how many, and the error that prevented it, which must not stop the rest."""
     try:
         return sweep_payment_events(runtime(), utc_now()), None
     except Exception as error:

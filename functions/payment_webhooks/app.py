@@ -1,4 +1,4 @@
-"""Webhooks of payment gateways: verify over the raw bytes, store once, answer."""
+"""Webhooks of payment gateways: verify the signature over the raw bytes, store the event once, answer."""
 
 from typing import Annotated, Any
 
@@ -57,7 +57,7 @@ def _receive(gateway: str, endpoint_key: str) -> Response[Any]:
             runtime(), gateway, endpoint_key, headers, raw_body, utc_now(), correlation_id() or "webhook"
         )
     except Rejected as refusal:
-        count("WebhooksRefused")  # what the alarm watches: one figure, whichever the gateway
+        count("WebhooksRefused")  # the alarm watches this one: a single figure for all gateways
         count("WebhookRefused", Gateway=gateway, Reason=refusal.code)
         if isinstance(refusal, SignatureInvalid):
             count("WebhookSignatureInvalid", Gateway=gateway)

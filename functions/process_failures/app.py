@@ -1,4 +1,4 @@
-"""The inbox of what needs a person."""
+"""The inbox of process failures, which need a person."""
 
 from typing import Annotated, Any, Literal
 from uuid import UUID

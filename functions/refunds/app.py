@@ -1,4 +1,4 @@
-"""Refunds: giving money back, and what was given back."""
+"""Refunds: refund an order, and list its refunds."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Holds that ran out give their stock back; orders that nobody paid are cancelled."""
+"""Release the stock of expired holds, and cancel orders that were never paid."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from holdfast.web.telemetry import correlated, count
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Drain what is due, in bounded batches, while there is time."""
+    """Work off what is due, in bounded batches, while there is time."""
     with correlated(str(event.get("id", "tick"))):
         expired = expire_reservations(runtime(), utc_now, time_left(context))
         count("ReservationsReleased", expired.released)

@@ -1,4 +1,4 @@
-"""Shipments in the warehouse: listed, found, picked, packed, called off."""
+"""Shipments in the warehouse: list, find, pick, pack, cancel."""
 
 from typing import Annotated, Any
 from uuid import UUID

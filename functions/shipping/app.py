@@ -1,4 +1,4 @@
-"""A parcel leaves, and its share of the money is taken."""
+"""Ship a shipment, and capture its share of the money."""
 
 from typing import Any
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Where an order goes: another shipping address, as long as nothing of it is picked."""
+"""Give an order another shipping address, as long as nothing of it is picked."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Stock as people change it: receipts, adjustments, damage, and the reorder point."""
+"""Changes of stock by people: receipts, adjustments, damage, the reorder point, and repairs of the ledger."""
 
 from typing import Any
 from uuid import UUID

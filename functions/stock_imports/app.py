@@ -1,4 +1,4 @@
-"""Files of stock: looked at, applied, listed."""
+"""Files of stock: check, apply and list them."""
 
 from typing import Annotated, Any
 from uuid import UUID

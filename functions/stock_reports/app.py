@@ -1,4 +1,4 @@
-"""What lies where: levels, what runs low, what can be sold, and the ledger of a level."""
+"""Read the stock: levels, what runs low, what can be sold, and the ledger of a level."""
 
 from typing import Annotated, Any
 from uuid import UUID

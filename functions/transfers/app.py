@@ -1,4 +1,4 @@
-"""Goods between warehouses: asked for, shipped, received, called off; listed."""
+"""Transfers of goods between warehouses: list, request, ship, receive, cancel."""
 
 from typing import Annotated, Any
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Warehouses: listed, opened, changed."""
+"""Warehouses: list, open, change."""
 
 from typing import Any
 from uuid import UUID

@@ -1,9 +1,9 @@
-"""pg8000 with one network round trip a statement, instead of three.
+"""pg8000 with one network round trip for each statement, instead of three.
 
-pg8000 sends Parse, waits, sends Describe, waits, sends Bind and Execute, waits. The protocol lets all of them travel
-together up to one Sync, and lets a plain COMMIT travel behind the Sync
-(https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-PIPELINING). When the statement fails, the
-server skips to the Sync and turns the COMMIT into a rollback, so the pair is as safe as two trips.
+pg8000 sends Parse, waits, sends Describe, waits, sends Bind and Execute, waits. The protocol allows sending all of them
+together, ended by one Sync, and a plain COMMIT right behind the Sync
+(https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-PIPELINING). If the statement fails, the
+server skips to the Sync and turns the COMMIT into a rollback, so sending both at once is as safe as two round trips.
 """
 
 from collections.abc import Sequence
@@ -28,20 +28,23 @@ _TIMESTAMPTZ: Final = 1184
 
 @lru_cache(maxsize=_STATEMENT_CACHE_MAX_ENTRIES)
 def numbered(operation: str) -> str:
-    """``%s`` placeholders as ``$1, $2 ...``. The conversion scans character by character, so it is done once."""
+    """Return the statement with its ``%s`` placeholders replaced by ``$1, $2 ...``.
+
+    The conversion scans character by character, so the result is cached.
+    """
     return str(convert_paramstyle("format", operation, ())[0])
 
 
 @lru_cache(maxsize=_STATEMENT_CACHE_MAX_ENTRIES)
 def _parse_message(statement: str, oids: Sequence[int], encoding: str) -> bytes:
-    """The message that has the server read a statement. ``oids``: the types of its first parameters, -1 for unknown."""
+    """Return the Parse message of a statement. ``oids`` are the types of its first parameters, -1 for unknown."""
     body = b"\x00" + statement.encode(encoding) + b"\x00" + pack("!h", len(oids))
     body += b"".join(pack("!i", 0 if oid == -1 else oid) for oid in oids)
     return b"P" + pack("!i", len(body) + 4) + body
 
 
 def _instant(text: str) -> Any:
-    """A timestamptz. pg8000 reads each by ``strptime``, which takes a hundred times as long."""
+    """Return the value of a timestamptz. pg8000 would use ``strptime``, which takes a hundred times as long."""
     try:
         return datetime.fromisoformat(text)
     except ValueError:  # infinity, and years that Python does not have
@@ -49,7 +52,7 @@ def _instant(text: str) -> Any:
 
 
 class PipelinedCursor(Cursor):  # type: ignore[misc]
-    """A DB-API cursor whose parameterized statements cost one round trip."""
+    """A DB-API cursor whose parameterized statements take one round trip each."""
 
     _input_oids: Any
     input_types: Any
@@ -71,14 +74,14 @@ class PipelinedCursor(Cursor):  # type: ignore[misc]
 
 
 class PipelinedConnection(Connection):  # type: ignore[misc]
-    """A pg8000 connection that pipelines. ``round_trips`` counts every wait for the server since it was made."""
+    """A pg8000 connection that pipelines. ``round_trips`` counts every wait for the server since it was created."""
 
     round_trips: int = 0
     commit_follows: bool = False
-    """Set before the last statement of a transaction: COMMIT then travels with it."""
+    """Set before the last statement of a transaction, so that the COMMIT is sent with it."""
     answers_due: int = 0
-    """Answers of the server that were asked for and not read to their end. Above zero while nothing is being read, the
-    next answer would be taken for another statement's: such a connection is only good for closing."""
+    """How many answers of the server were requested but not read to their end. If it is above zero while nothing is
+    being read, the next answer would be taken for that of another statement: such a connection can only be closed."""
 
     def __init__(self, **parameters: Any) -> None:
         self._descriptions: dict[bytes, tuple[Any, Any]] = {}
@@ -89,10 +92,10 @@ class PipelinedConnection(Connection):  # type: ignore[misc]
         return PipelinedCursor(self)
 
     def close(self) -> None:
-        """End the session. The socket is closed also when the server is gone and cannot be told."""
+        """End the session. The socket is closed even if the server is gone and cannot be told."""
         stream = self._sock
         try:
-            with suppress(InterfaceError):  # whoever used it has been told that the connection is lost
+            with suppress(InterfaceError):  # its user has been told already that the connection is lost
                 super().close()
         finally:
             if stream is not None:
@@ -146,8 +149,8 @@ class PipelinedConnection(Connection):  # type: ignore[misc]
         try:
             self.handle_messages(commit)
         except InterfaceError:
-            # pg8000 reports "in failed transaction block" for the COMMIT that became a rollback; the statement's
-            # own error is already on its way up.
+            # pg8000 reports "in failed transaction block" for a COMMIT that became a rollback. The statement's own
+            # error is already being raised.
             if not failed:
                 raise
 

@@ -1,4 +1,4 @@
-"""The engine of a function: a small pool of pipelined connections that never pins a session of RDS Proxy."""
+"""The database engine of a function: a small pool of pipelined connections that never pin a session of RDS Proxy."""
 
 import socket
 import ssl
@@ -16,20 +16,23 @@ CONNECT_TIMEOUT_SECONDS: Final = 5
 POOL_WAIT_MAX_SECONDS: Final = 10
 CONNECTION_MAX_AGE_SECONDS: Final = 900
 SILENCE_MAX_SECONDS: Final = 25
-"""How long a server may be gone without a trace before its connection counts as lost. A statement may take longer: the
-bound is on the network, which answers probes while the server thinks."""
+"""How long a server may vanish without a trace before its connection counts as lost. A statement may take longer: the
+bound is on the network, where keepalive probes are answered while the server works."""
 
 
 @lru_cache(maxsize=4)
 def _verifying_tls(ca_file: str | None) -> ssl.SSLContext:
-    """Made once: building one reads every root certificate. pg8000's own default would verify nothing."""
+    """Return a TLS context that verifies the server, which pg8000's own default would not.
+
+    It is cached, because building one reads every root certificate.
+    """
     return ssl.create_default_context(cafile=ca_file)
 
 
 def make_engine(database: DatabaseSettings) -> Engine:
-    """An engine in autocommit: ``transaction`` alone begins and commits, by statements of its own."""
+    """Return an engine in autocommit mode. Only ``Database.transaction`` begins and commits, by explicit statements."""
     password = _password_source(database)
-    # False, not None: None would try TLS without verifying anybody, for one more round trip.
+    # False, not None: None would try TLS without verifying the server, at the cost of one more round trip.
     tls = _verifying_tls(database.ca_file) if database.verify_tls else False
 
     def open_connection() -> PipelinedConnection:
@@ -59,12 +62,12 @@ def make_engine(database: DatabaseSettings) -> Engine:
         pool_recycle=CONNECTION_MAX_AGE_SECONDS,
         pool_use_lifo=True,
         query_cache_size=500,
-        hide_parameters=True,  # errors end up in logs, and parameters are people's addresses
+        hide_parameters=True,  # errors end up in logs, and parameters contain people's addresses
     )
 
 
 def _notice_silence(sock: socket.socket) -> None:
-    """Waiting for an answer has no bound of its own (statement_timeout has), but a dead peer is found out."""
+    """Let the socket notice a dead peer. Waiting for an answer is not bounded here; ``statement_timeout`` bounds it."""
     sock.settimeout(None)
     for option, value in (
         ("TCP_KEEPIDLE", SILENCE_MAX_SECONDS - 15),
@@ -82,10 +85,10 @@ def _password_source(database: DatabaseSettings) -> Callable[[], str | None]:
 
     import boto3  # noqa: PLC0415 -- costs 90 ms that a password login does not need
 
-    client = boto3.client("rds")  # once: it reads the service's model, and every connection needs a token of it
+    client = boto3.client("rds")  # created once: it reads the service's model, and every connection needs a token
 
     def iam_token() -> str:
-        # A token is valid for 15 minutes and only needed while connecting: one is made for each connection.
+        # A token is valid for 15 minutes and only needed while connecting, so one is made for each connection.
         return str(
             client.generate_db_auth_token(DBHostname=database.host, Port=database.port, DBUsername=database.user)
         )

@@ -1,7 +1,7 @@
-"""From what PostgreSQL says to what Holdfast means, in one place.
+"""Translate errors of PostgreSQL to errors of Holdfast, in one place.
 
 pg8000 reports an error as a mapping: ``C`` is the SQLSTATE, ``n`` the constraint, ``M`` the message. A CHECK violation
-arrives as ``ProgrammingError``, so the SQLSTATE decides and the exception class does not.
+arrives as ``ProgrammingError``, so the SQLSTATE decides, not the exception class.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,36 +19,39 @@ TRANSITION_REFUSED: Final = "HF002"
 SEAL_REFUSED: Final = "HF003"
 _TIMEOUTS: Final = frozenset({"55P03", "57014", "25P03"})
 _RESTARTING: Final = frozenset({"57P01", "57P02", "57P03", "53300"})
-# NUL, and halves of surrogate pairs: JSON can spell them, PostgreSQL cannot keep them.
+# NUL, and halves of surrogate pairs: JSON can express them, PostgreSQL cannot store them.
 _UNSTORABLE_TEXT: Final = frozenset({"22021", "22P05"})
 _CONSTRAINT_VIOLATIONS: Final = frozenset({"23505", "23514", "23P01", "23503"})
 
 
 class SerializationFailure(Transient):
-    """Two transactions met in a way that only one survives: replay the whole transaction."""
+    """Two transactions conflicted so that only one can succeed: replay the whole transaction."""
 
 
 class StaleFacts(Transient):
-    """What was decided on changed before it was written: read again and decide again. Nothing was written."""
+    """The facts behind a decision changed before it was written: read and decide again. Nothing was written."""
 
 
 class ConnectionLost(Transient):
-    """The connection broke. If COMMIT was under way, whether it happened is unknown: look it up, do not assume."""
+    """The connection broke, or the server is restarting or accepts no more connections.
+
+    If a COMMIT was under way, its outcome is unknown: look it up, do not assume it.
+    """
 
 
 class DatabaseBusy(Transient):
-    """A lock or a statement took longer than its bound, or the server is restarting."""
+    """A lock or a statement took longer than its timeout, or every connection of the process is in use."""
 
 
 class ConstraintViolated(HoldfastError):
-    """A named constraint refused a write and no business error is known for it: a bug, unless a flow expects it."""
+    """A named constraint refused a write, and no business error is defined for it: a bug, unless a flow expects it."""
 
     def __init__(self, constraint: str, message: str) -> None:
         super().__init__(f"{constraint}: {message}")
         self.constraint = constraint
 
 
-# A constraint that a caller can run into becomes a sentence for that caller.
+# Constraints that a caller can run into, with errors that are meant for that caller.
 _BUSINESS_ERRORS: Final[Mapping[str, Callable[[], HoldfastError]]] = {
     "payments_one_open_attempt": lambda: Conflict("a payment of this order is already under way"),
     "payments_attempt_unique": lambda: Conflict("a payment of this order was just started"),
@@ -76,10 +79,10 @@ _BY_STATE: Final[Mapping[str, Callable[[str, str], HoldfastError]]] = {
 
 
 def translate(error: BaseException) -> BaseException:
-    """The Holdfast error for a database error; any other exception comes back unchanged."""
+    """Return the Holdfast error for a database error. Any other exception is returned unchanged."""
     origin = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(origin, InterfaceError) and "failed transaction" in str(origin):
-        return error  # a flow went on after a failed statement: a bug, and nothing was committed
+        return error  # a flow continued after a failed statement: a bug, and nothing was committed
     if isinstance(origin, PoolTimeout):
         return DatabaseBusy("every connection of this process is in use", retry_after_seconds=1)
     if isinstance(origin, (InterfaceError, OSError)):

@@ -1,8 +1,8 @@
-"""A statement with named parameters, run on a connection of ours; its rows are SQLAlchemy's.
+"""Run a statement with named parameters on a pipelined connection; the rows are SQLAlchemy's.
 
-SQLAlchemy reads a statement once: which parameter stands where. What it builds anew for each execution (a context, a
-cursor, a result and its metadata) serves types and an ORM that nobody uses here, and took longer than the driver's own
-work: decision 24.
+SQLAlchemy compiles a statement once, to find out which parameter goes where. What it would build for each execution (a
+context, a cursor, a result and its metadata) serves types and an ORM that are not used here, and took longer than the
+driver's own work: decision 24.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +25,7 @@ _DIALECT: Final = PGDialect_pg8000()  # type: ignore[no-untyped-call]
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """A statement as the server takes it, and the name of each of its places."""
+    """A statement as the server takes it, and the names of its parameters by position."""
 
     sql: str
     names: tuple[str, ...]
@@ -34,7 +34,7 @@ class _Prepared:
 @lru_cache(maxsize=_CACHE_MAX_ENTRIES)
 def _prepared(statement: str) -> _Prepared:
     compiled = text(statement).compile(dialect=_DIALECT)
-    # A name that stands in two places is two parameters: each has the type of its own place.
+    # A name that is used twice becomes two parameters, because each has the type of its own place.
     names = tuple(cast(Sequence[str], getattr(compiled, "positiontup", None) or ()))
     return _Prepared(numbered(compiled.string) if names else compiled.string, names)
 
@@ -45,7 +45,7 @@ def _row_maker(names: tuple[str, ...]) -> Callable[[Sequence[Any]], Row[Any]]:
 
 
 def run(connection: PipelinedConnection, statement: str, parameters: Mapping[str, Any]) -> Context:
-    """What the server answered. Raises SQLAlchemy's DBAPIError, which shows no parameters."""
+    """Run the statement and return the server's answer. Raises SQLAlchemy's DBAPIError, which hides the parameters."""
     prepared = _prepared(statement)
     try:
         if not prepared.names:
@@ -56,16 +56,16 @@ def run(connection: PipelinedConnection, statement: str, parameters: Mapping[str
 
 
 def wrapped(error: Error, statement: str | None = None) -> BaseException:
-    """SQLAlchemy's error for one of the driver's.
+    """Return SQLAlchemy's error for an error of the driver.
 
-    Errors end up in logs, and parameters are people's addresses: it shows none of them.
+    It hides the parameters, because errors end up in logs and parameters contain people's addresses.
     """
     made: BaseException = DBAPIError.instance(statement, None, error, Error, hide_parameters=True, dialect=_DIALECT)
     return made
 
 
 def rows(answer: Context) -> list[Row[Any]]:
-    """All rows of an answer."""
+    """Return all rows of an answer. Raises ResourceClosedError if the statement returns none."""
     if answer.rows is None:
         raise ResourceClosedError("the statement returns no rows")
     made = _row_maker(tuple(column["name"] for column in answer.columns))
@@ -73,14 +73,14 @@ def rows(answer: Context) -> list[Row[Any]]:
 
 
 def row(answer: Context) -> Row[Any] | None:
-    """The one row of an answer, or ``None``."""
+    """Return the only row of an answer, or None. Raises MultipleResultsFound for more than one."""
     found = rows(answer)
     _at_most_one(found)
     return found[0] if found else None
 
 
 def value(answer: Context) -> Any:
-    """The first column of the one row of an answer, or ``None``."""
+    """Return the first column of the only row of an answer, or None. Raises MultipleResultsFound for more than one."""
     if answer.rows is None:
         raise ResourceClosedError("the statement returns no rows")
     _at_most_one(answer.rows)

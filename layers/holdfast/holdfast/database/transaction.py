@@ -1,4 +1,4 @@
-"""The only place that begins and commits. A transaction carries its tenant, its actor and its instant."""
+"""The only place that begins and commits transactions. A transaction carries its tenant, its actor and its time."""
 
 import random
 import re
@@ -20,14 +20,16 @@ REPLAY_MAX_ATTEMPTS: Final = 4
 REPLAY_BASE_DELAY_SECONDS: Final = 0.02
 _ACTOR_FORM: Final = re.compile(r"[A-Za-z0-9:_.@|-]{1,200}")
 _HAS_SERVED: Final = "holdfast.has_served"
-"""A mark on a connection that was begun on before: it has lain in the pool since."""
+"""Marks a connection that has had a transaction before, and so has been in the pool since."""
 
 Result = TypeVar("Result")
 
 
 class Transaction:
-    """An open transaction: runs statements, hands back rows. It never commits by itself, but for the last statement
-    of ``execute_and_commit``."""
+    """An open transaction, which runs statements and returns rows.
+
+    It never commits by itself, except with the statement of ``execute_and_commit``.
+    """
 
     def __init__(
         self, connection: PipelinedConnection, now: datetime, organization_id: UUID | None, actor: str
@@ -40,31 +42,31 @@ class Transaction:
 
     @property
     def tenant(self) -> UUID:
-        """The organization this transaction may see. A transaction without one has no business asking."""
+        """The organization that this transaction may see. Raises RuntimeError for a transaction without one."""
         if self.organization_id is None:
             raise RuntimeError("this transaction was begun without an organization")
         return self.organization_id
 
     def rows(self, statement: str, **parameters: Any) -> Sequence[Row[Any]]:
-        """All rows of a statement; parameters are named ``:name`` in it."""
+        """Return all rows of a statement, in which parameters are written as ``:name``."""
         return sql.rows(sql.run(self._connection, statement, parameters))
 
     def row(self, statement: str, **parameters: Any) -> Row[Any] | None:
-        """The one row of a statement, or ``None``."""
+        """Return the only row of a statement, or None. Raises MultipleResultsFound for more than one."""
         return sql.row(sql.run(self._connection, statement, parameters))
 
     def value(self, statement: str, **parameters: Any) -> Any:
-        """The first column of the one row of a statement, or ``None``."""
+        """Return the first column of a statement's only row, or None. Raises MultipleResultsFound for more than one."""
         return sql.value(sql.run(self._connection, statement, parameters))
 
     def execute(self, statement: str, **parameters: Any) -> int:
-        """How many rows a statement changed."""
+        """Run a statement and return how many rows it changed."""
         return int(sql.run(self._connection, statement, parameters).row_count)
 
     def execute_and_commit(self, statement: str, **parameters: Any) -> Any:
-        """The value of the transaction's last statement, whose COMMIT travels with it in one round trip.
+        """Run the transaction's last statement with the COMMIT in the same round trip, and return its value.
 
-        If the statement fails, the COMMIT is a rollback. Nothing may be asked of the transaction afterwards.
+        If the statement fails, the COMMIT becomes a rollback. The transaction must not be used afterwards.
         """
         self._connection.commit_follows = True
         self._committed = True
@@ -86,11 +88,11 @@ class Database:
     def transaction(
         self, organization_id: UUID | None, *, now: datetime, actor: str = "system", one_snapshot: bool = False
     ) -> Iterator[Transaction]:
-        """A transaction that commits at the end of the block and rolls back on any exception.
+        """Open a transaction that commits at the end of the block and rolls back on any exception.
 
-        Begin, tenant, actor and clock are one round trip; the commit is another. ``organization_id`` is ``None`` only
-        for system jobs that look over all tenants and for the lookups before a tenant is known. ``one_snapshot``: every
-        statement sees what was there at the first one, and a row that changed since makes it a SerializationFailure.
+        BEGIN, tenant, actor and clock take one round trip, the COMMIT another. ``organization_id`` is None only for
+        system jobs across all tenants, and for lookups before the tenant is known. With ``one_snapshot`` every
+        statement sees the data as of the first one, and writing a row that changed since raises SerializationFailure.
         Raises the errors of ``database.errors``.
         """
         try:
@@ -103,7 +105,7 @@ class Database:
                     if not transaction.committed:
                         raw.execute_simple("COMMIT")
                 except BaseException as error:
-                    # A connection in an unknown state is not given back to the pool.
+                    # A connection in an unknown state must not return to the pool.
                     _roll_back(connection, raw, error)
                     raise
             finally:
@@ -115,15 +117,15 @@ class Database:
             raise translated from error
 
     def _begun(self, begin: str) -> PoolProxiedConnection:
-        """A connection with the transaction begun on it.
+        """Return a connection on which the transaction has begun.
 
-        One from the pool may have died while it lay there (a failover, an idle timeout). Nothing was asked of it yet,
-        so it is dropped and the next takes its place; one that was just opened and is lost is the caller's news.
+        A pooled connection may have died in the pool (a failover, an idle timeout). Nothing was done on it yet, so it
+        is dropped and replaced by the next. If a connection that was just opened is lost, the error is raised.
         """
         while True:
             try:
                 connection = self.engine.raw_connection()
-            except Error as error:  # nobody can log in like this, or nobody can at all
+            except Error as error:  # the login is refused, or the server is unreachable
                 raise sql.wrapped(error) from error
             has_served = _HAS_SERVED in connection.info
             try:
@@ -146,7 +148,11 @@ class Database:
         actor: str = "system",
         one_snapshot: bool = False,
     ) -> Result:
-        """Run ``work`` in a transaction; replay it whole, with jitter, after a serialization failure or a deadlock."""
+        """Run ``work`` in a transaction and return its result.
+
+        After a serialization failure or a deadlock the whole transaction is replayed, with jitter, up to
+        ``REPLAY_MAX_ATTEMPTS`` attempts in all. Raises SerializationFailure after the last.
+        """
         for attempt in range(1, REPLAY_MAX_ATTEMPTS + 1):
             try:
                 with self.transaction(organization_id, now=now, actor=actor, one_snapshot=one_snapshot) as transaction:
@@ -168,8 +174,8 @@ def _raw(connection: PoolProxiedConnection) -> PipelinedConnection:
 def _roll_back(connection: PoolProxiedConnection, raw: PipelinedConnection, error: BaseException) -> None:
     raw.commit_follows = False
     if raw.answers_due or isinstance(translate(error), ConnectionLost):
-        # Left in the middle of an answer, or lost: rolling back would take one answer for another, or succeed without
-        # a word where the driver believes that no transaction is open.
+        # In the middle of an answer, or lost: a rollback would take one answer for another, or would silently do
+        # nothing because the driver believes that no transaction is open.
         connection.invalidate()
         return
     try:
@@ -179,9 +185,10 @@ def _roll_back(connection: PoolProxiedConnection, raw: PipelinedConnection, erro
 
 
 def _begin(organization_id: UUID | None, actor: str, now: datetime, *, one_snapshot: bool = False) -> str:
-    """BEGIN and the transaction's settings as one statement without parameters: one round trip.
+    """Return BEGIN and the transaction's settings as statements without parameters, which take one round trip.
 
-    The literals cannot carry SQL: a UUID, an instant and an actor of a closed alphabet.
+    The literals cannot carry SQL: they are a UUID, a timestamp, and an actor from a restricted alphabet. Raises
+    ValueError for an actor of another form, or a time without time zone.
     """
     if not _ACTOR_FORM.fullmatch(actor):
         raise ValueError(f"not an actor: {actor!r}")
@@ -196,5 +203,5 @@ def _begin(organization_id: UUID | None, actor: str, now: datetime, *, one_snaps
 
 
 def records(rows: Sequence[Row[Any]]) -> list[Mapping[str, Any]]:
-    """Rows as mappings from column to value."""
+    """Return rows as mappings from column to value."""
     return [dict(row._mapping) for row in rows]  # noqa: SLF001 -- SQLAlchemy's public name for it

@@ -1,8 +1,8 @@
-"""What is in a shipment, what of it leaves, and what that is worth. Pure; the time does not matter here.
+"""What is in a shipment, what of it leaves, and what that is worth. Pure functions that do not depend on the time.
 
-**What pieces are worth.** A line was sold for one sum that its pieces need not divide. Pieces 1..k of n are worth
-``floor(sum x k / n)``, so those that leave next are worth what that grows by: over all shipments of an order it adds up
-to what its lines cost, to the last minor unit. The order's shipping goes with the first.
+**What pieces are worth.** A line was sold for one sum, which its pieces need not divide evenly. Pieces 1..k of n are
+worth ``floor(sum x k / n)``, and the pieces that leave next are worth the growth of that figure. Over all shipments of
+an order this adds up to exactly what its lines cost, to the minor unit. The order's shipping goes with the first.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ from holdfast.values.errors import Conflict, InvalidInput
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """So many of a line, out of one allocation."""
+    """A quantity of an order line, from one allocation."""
 
     allocation_id: UUID
     order_item_id: UUID
@@ -23,31 +23,33 @@ class Piece:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """A line of the order as shipping sees it. ``worth_minor`` is what the shopper pays for all of it."""
+    """A line of the order as shipping sees it. ``worth_minor`` is what the shopper pays for the whole line."""
 
     order_item_id: UUID
     quantity: int
     worth_minor: int
     left: int
-    """How many have left before."""
+    """How many have left already."""
     withheld: int
-    """How many a refund took off before they left."""
+    """How many were taken off by a refund before they left."""
 
     @property
     def may_leave(self) -> int:
-        """How many more may leave."""
+        """How many more pieces may leave."""
         return max(0, self.quantity - self.withheld - self.left)
 
     def worth_of_next(self, quantity: int) -> int:
-        """What the next pieces to leave are worth."""
+        """Return what the next ``quantity`` pieces to leave are worth, in minor units."""
         already = min(self.left, self.quantity)
         after = min(self.left + quantity, self.quantity)
         return self.worth_minor * after // self.quantity - self.worth_minor * already // self.quantity
 
 
 def split(pieces: Sequence[Piece], named: Mapping[UUID, int]) -> tuple[Piece, ...]:
-    """The pieces that leave, when so many of each line are named. Raises InvalidInput for a line that is not in the
-    shipment, and for more of it than is."""
+    """Return the pieces that leave. ``named`` maps order lines to the quantities that shall leave.
+
+    Raises InvalidInput for a line that is not in the shipment, or a quantity larger than what is in it.
+    """
     there = total(pieces)
     for number, (order_item_id, quantity) in enumerate(named.items()):
         if quantity > there.get(order_item_id, 0):
@@ -67,7 +69,7 @@ def split(pieces: Sequence[Piece], named: Mapping[UUID, int]) -> tuple[Piece, ..
 
 
 def total(pieces: Iterable[Piece]) -> dict[UUID, int]:
-    """How many of each line."""
+    """Return the total quantity of each order line."""
     counted: dict[UUID, int] = {}
     for piece in pieces:
         counted[piece.order_item_id] = counted.get(piece.order_item_id, 0) + piece.quantity
@@ -75,7 +77,7 @@ def total(pieces: Iterable[Piece]) -> dict[UUID, int]:
 
 
 def check_may_leave(lines: Iterable[Line], pieces: Iterable[Piece]) -> None:
-    """Raise Conflict for pieces that a refund has taken off the order: their money is back, or on its way."""
+    """Raise Conflict for pieces that a refund took off the order: their money is refunded, or is being refunded."""
     leaving = total(pieces)
     for line in lines:
         over = leaving.get(line.order_item_id, 0) - line.may_leave
@@ -88,23 +90,29 @@ def check_may_leave(lines: Iterable[Line], pieces: Iterable[Piece]) -> None:
 
 
 def unshipped_part(line: Line, quantity: int, refunded_after_leaving: int, *, has_left: bool) -> int:
-    """How many of so many refunded units had not left. Those that had not are taken first, unless the refund says that
-    it is about units that had (``has_left``): then only what exceeds those."""
+    """Return how many of ``quantity`` refunded units had not left.
+
+    Units that had not left are counted first. If the refund says that it covers units that had left (``has_left``),
+    only the quantity beyond those is counted. ``refunded_after_leaving`` are the units refunded earlier that had left.
+    """
     if has_left:
         return min(quantity, max(0, quantity - max(0, line.left - refunded_after_leaving)))
     return min(quantity, line.may_leave)
 
 
 def worth_of(lines: Iterable[Line], pieces: Iterable[Piece], *, shipping_minor: int) -> int:
-    """What a shipment is worth of the order; ``shipping_minor`` is the order's shipping with its first, else 0."""
+    """Return what a shipment is worth, in minor units.
+
+    ``shipping_minor`` is the order's shipping for its first shipment, and 0 for the others.
+    """
     leaving = total(pieces)
     return shipping_minor + sum(line.worth_of_next(leaving.get(line.order_item_id, 0)) for line in lines)
 
 
 def to_send_again(pieces: Iterable[Piece], refunded: Mapping[UUID, int]) -> tuple[Piece, ...]:
-    """What of a failed shipment travels again: what was refunded of its lines after it had left is not sent as well.
+    """Return the pieces of a failed shipment that are sent again: all but those refunded after they had left.
 
-    Which of several shipments a refund was about nobody says; it is taken to be the one that failed.
+    A refund does not say which of several shipments it covers, so it is taken to cover the failed one.
     """
     left = dict(refunded)
     again = []

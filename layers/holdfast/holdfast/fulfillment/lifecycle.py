@@ -4,9 +4,9 @@
         \\         \\        \\         \\            \\
          cancelled  cancelled cancelled failed       failed
 
-Steps may be skipped forward: a small shop packs without having said that it picked, or ships what it never said it
-packed; not every carrier tells that a parcel is in transit. Only what has left can fail, and what has left is not
-cancelled any more.
+Steps forward may be skipped: a small shop may pack without recording that it picked, or ship without recording that it
+packed, and not every carrier reports that a parcel is in transit. Only what has left can fail, and what has left can no
+longer be cancelled.
 """
 
 from collections.abc import Mapping
@@ -28,10 +28,10 @@ TRANSITIONS: Final[Mapping[ShipmentStatus, frozenset[ShipmentStatus]]] = {
     _S.FAILED: frozenset(),
     _S.CANCELLED: frozenset(),
 }
-"""Every status with the ones that may follow it."""
+"""Every status with those that may follow it."""
 
 NOT_LEFT: Final = frozenset({_S.PENDING, _S.PICKED, _S.PACKED})
-"""Still in its warehouse."""
+"""The statuses of a shipment that is still in its warehouse."""
 
 
 class FailureReason(StrEnum):

@@ -1,4 +1,4 @@
-"""Where a shopper follows a parcel: the link of its carrier, as the shop has it, else as it is generally known."""
+"""The link where a shopper follows a parcel: the shop's own link for the carrier, else the carrier's well-known one."""
 
 import re
 from collections.abc import Mapping
@@ -17,21 +17,21 @@ LINKS: Final[Mapping[str, str]] = {
     "canadapost": "https://www.canadapost-postescanada.ca/track-reperage/en#/search?searchFor={tracking_number}",
     "royalmail": "https://www.royalmail.com/track-your-item#/tracking-results/{tracking_number}",
 }
-"""By carrier key."""
+"""The well-known links by carrier key (``carrier_key``)."""
 
 
 def carrier_key(carrier: str) -> str:
-    """A carrier's name without what people write differently: ``Royal Mail`` and ``royal-mail`` are one."""
+    """Return a carrier's name in a normalized form: ``Royal Mail`` and ``royal-mail`` are the same carrier."""
     return re.sub(r"[^a-z0-9]", "", carrier.lower())
 
 
 def tracking_url(
     carrier: str, tracking_number: str | None, own_links: Mapping[str, object] | None = None
 ) -> str | None:
-    """The link, or ``None`` for a carrier without one. ``own_links`` is the organization's setting: carrier to link.
+    """Return the link, or None without a tracking number or for a carrier without a link.
 
-    A link of the shop that is no https address with the placeholder in it is passed over: a wrong setting must not
-    keep a parcel back, nor lead a shopper elsewhere.
+    ``own_links`` is the organization's setting, a mapping from carrier to link. A link in it that is not an https
+    address with the placeholder is ignored: a wrong setting must neither hold up a parcel nor lead a shopper elsewhere.
     """
     if tracking_number is None:
         return None

@@ -1,8 +1,8 @@
-"""Which warehouses an order ships from: one decision over the whole order, with its reasons.
+"""Choose the warehouses that an order ships from: one decision for the whole order, with its reasons.
 
-A pure function over facts that one query read; ``inventory.scoring`` says how a warehouse is scored. A split pays for
-every parcel, and its cost carries an overhead of 25 %; it is as far away as its farthest warehouse, because the
-shopper waits for the last parcel. The overhead weighs in the decision and is never booked as a cost.
+It is a pure function of facts that one query read; ``inventory.scoring`` defines how a warehouse is scored. A split
+pays for every parcel, and its cost carries an overhead of 25 %. Its distance is that of its farthest warehouse, because
+the shopper waits for the last parcel. The overhead counts in the decision only and is never booked as a cost.
 """
 
 from collections import Counter
@@ -39,7 +39,7 @@ ORDER_WAREHOUSES_MAX: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What the shopper wants. Several lines may name one variant; they are added up before anything is decided."""
+    """What the shopper wants. Lines that name the same variant are added up before anything is decided."""
 
     variant_id: UUID
     quantity: int
@@ -51,7 +51,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """So many pieces of one variant leave from one warehouse."""
+    """A quantity of one variant that leaves from one warehouse."""
 
     warehouse_id: UUID
     variant_id: UUID
@@ -60,9 +60,9 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class WarehouseShare:
-    """One chosen warehouse: one parcel, one order more on its ``load_date``.
+    """One chosen warehouse: one parcel, and one more order on its ``load_date``.
 
-    ``score`` is the warehouse's own, not the split's. ``utilization`` is the one before this order.
+    ``score`` is the warehouse's own, not the split's. ``utilization`` is as it was before this order.
     """
 
     warehouse_id: UUID
@@ -80,8 +80,8 @@ class Plan:
     """Where everything leaves from.
 
     ``assignments`` are sorted by (warehouse, variant), the global order of row locks, with one entry for each pair.
-    ``shipping_cost_minor`` is what the parcels cost the shop, without the split's overhead. ``per_warehouse`` begins
-    with the better score. ``reasons`` is JSON-able: the record of the decision (``inventory.reasons``).
+    ``shipping_cost_minor`` is what the parcels cost the shop, without the split's overhead. ``per_warehouse`` is sorted
+    by score, best first. ``reasons`` is the record of the decision, serializable to JSON (``inventory.reasons``).
     """
 
     assignments: tuple[Assignment, ...]
@@ -103,14 +103,15 @@ def allocate(
 ) -> Plan:
     """Choose the warehouses for the whole order. The order of ``lines`` and ``warehouses`` does not matter.
 
-    One warehouse if it can serve everything and scores at most 1.15 times the best split, else the best split over as
-    few warehouses as can serve it, at most ``max_warehouses``. Ties go to the lower priority, then the code. Without
-    a ``destination`` every distance is 0 and cost decides. ``rules``, if given, stand for those of the preference.
+    One warehouse is chosen if it can serve everything and scores at most 1.15 times the best split. Otherwise the best
+    split is chosen, over as few warehouses as can serve the order and at most ``max_warehouses``. Ties go to the lower
+    priority, then the lower code. Without a ``destination`` every distance is 0 and cost decides. ``rules``, if given,
+    replace those of the preference.
 
-    Raises OutOfStock (facts: ``items`` of {variant_id, requested, available}, the short ones) when the stock of all
-    warehouses does not suffice, or does only over more than ``max_warehouses``: then ``available`` is what the best
-    combination can ship. Raises CapacityExceeded when, with ``allow_capacity_overflow`` off, only warehouses at their
-    capacity could serve the order. Raises ValueError for no lines or a ``max_warehouses`` out of bounds.
+    Raises OutOfStock (facts: ``items`` of {variant_id, requested, available}, the short ones) if the stock of all
+    warehouses does not suffice, or suffices only over more than ``max_warehouses``; then ``available`` is what the best
+    combination can ship. Raises CapacityExceeded if, with ``allow_capacity_overflow`` off, only warehouses at their
+    capacity could complete the order. Raises ValueError for no lines or a ``max_warehouses`` out of bounds.
     """
     if not lines or not 1 <= max_warehouses <= ORDER_WAREHOUSES_MAX:
         raise ValueError(f"{len(lines)} lines over at most {max_warehouses} warehouses")
@@ -160,7 +161,7 @@ def _refuse_shortage(demand: Demand, warehouses: Sequence[Warehouse]) -> None:
 
 
 def _too_scattered(demand: Demand, stocked: list[Candidate], max_warehouses: int) -> OutOfStock:
-    # The first of the largest servings: combinations come in the order of the candidates' rank.
+    # ``max`` takes the first of the largest servings, and combinations come in the order of the candidates' rank.
     servings = (
         [sum(figures) for figures in zip(*(member.stock for member in members), strict=True)]
         for members in combinations(stocked, max_warehouses)
@@ -216,7 +217,7 @@ def _split_score(members: tuple[Candidate, ...], rules: Rules) -> float:
 
 
 def _distribute(members: tuple[Candidate, ...], demand: Demand) -> tuple[Assignment, ...]:
-    """Each variant from the best-scored member that has all of it; from several only where no member has."""
+    """Take each variant from the best-scored member that has all of it, and from several only if no member has."""
     assignments = []
     for position, (variant_id, quantity) in enumerate(demand):
         missing = quantity

@@ -1,4 +1,4 @@
-"""What was decided against what would have been: figures of both, and the orders that differ."""
+"""Compare the decisions that were made with those of a simulation: figures of both, and the orders that differ."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -18,8 +18,11 @@ DIFFERENCES_MAX: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one order. ``distance_km`` is that of its farthest parcel, None without a destination or when it
-    was refused; ``days_over`` are the warehouses' days that this order took beyond their capacity."""
+    """What became of one order.
+
+    ``distance_km`` is that of its farthest parcel, or None without a destination or if the order was refused.
+    ``days_over`` are the (warehouse code, date) pairs that this order took beyond capacity.
+    """
 
     assignments: tuple[Assignment, ...]
     warehouses: tuple[str, ...]
@@ -35,7 +38,7 @@ class Outcome:
         warehouses: Mapping[UUID, Warehouse],
         destination: Coordinates | None,
     ) -> Self:
-        """An order that was served, from warehouses as they were before it."""
+        """Return the outcome of an order that was served. ``warehouses`` are as they were before it."""
         used = [warehouses[each] for each in sorted({assignment.warehouse_id for assignment in assignments})]
         distances = [distance_between(each.location, destination) for each in used] if destination else []
         return cls(
@@ -48,11 +51,11 @@ class Outcome:
 
     @classmethod
     def refused(cls, why: str) -> Self:
-        """An order that would not have been taken."""
+        """Return the outcome of an order that would not have been taken."""
         return cls((), (), 0, None, frozenset(), why)
 
     def to_json(self) -> dict[str, Any]:
-        """As the API tells it."""
+        """Return the representation that the API uses."""
         return {
             "warehouses": list(self.warehouses),
             "shipping_cost_minor": self.shipping_cost_minor,
@@ -64,7 +67,7 @@ class Outcome:
 
 @dataclass(slots=True)
 class Figures:
-    """All orders of one side added up."""
+    """The totals of all orders of one side."""
 
     orders: int = 0
     splits: int = 0
@@ -75,7 +78,7 @@ class Figures:
     refusals: Counter[str] = field(default_factory=Counter)
 
     def add(self, outcome: Outcome) -> None:
-        """One order more."""
+        """Add one order."""
         if outcome.refusal is not None:
             self.refusals[outcome.refusal] += 1
             return
@@ -88,7 +91,7 @@ class Figures:
             self.distances_km.append(outcome.distance_km)
 
     def to_json(self) -> dict[str, Any]:
-        """As the API tells it: the 95th percentile is the nearest rank."""
+        """Return the representation that the API uses. The 95th percentile is by the nearest-rank method."""
         distances = sorted(self.distances_km)
         return {
             "orders": self.orders,
@@ -104,7 +107,7 @@ class Figures:
 
 @dataclass(slots=True)
 class Comparison:
-    """Both sides, and the first orders that differ."""
+    """The figures of both sides, and the first orders that differ."""
 
     stored: Figures = field(default_factory=Figures)
     simulated: Figures = field(default_factory=Figures)
@@ -112,7 +115,7 @@ class Comparison:
     differences: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, order_id: UUID, order_number: str, stored: Outcome, simulated: Outcome) -> None:
-        """One order more, with what was decided and what would have been."""
+        """Add one order, with what was decided and what would have been."""
         self.stored.add(stored)
         self.simulated.add(simulated)
         if stored.assignments == simulated.assignments:
@@ -123,7 +126,7 @@ class Comparison:
             self.differences.append({"order_id": str(order_id), "order_number": order_number, **both})
 
     def to_json(self) -> dict[str, Any]:
-        """As the API tells it."""
+        """Return the representation that the API uses."""
         return {
             "stored": self.stored.to_json(),
             "simulated": self.simulated.to_json(),

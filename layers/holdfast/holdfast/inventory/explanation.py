@@ -9,7 +9,7 @@ Record = Mapping[str, Any]
 
 
 def in_words(record: Record) -> list[str]:
-    """What was wanted, by which rules, who won and against what: a few sentences."""
+    """Return a few sentences: what was wanted, by which rules, which warehouse won, and against what."""
     weights, scale = record["weights"], record["scale"]
     pieces, variants = sum(record["demand"].values()), len(record["demand"])
     wanted = (
@@ -22,7 +22,7 @@ def in_words(record: Record) -> list[str]:
 
 
 def why(candidate: Record, record: Record) -> str:
-    """Why this warehouse was chosen, or lost."""
+    """Return why this warehouse was chosen or lost."""
     has = f"it had {_served(candidate, record)} of {_count(sum(record['demand'].values()), 'piece')}"
     winner = " and ".join(_chosen(record))
     match Verdict(candidate["verdict"]):
@@ -52,7 +52,7 @@ def why(candidate: Record, record: Record) -> str:
 
 
 def calculation(candidate: Record, record: Record) -> str:
-    """How the score came about, as one line of arithmetic."""
+    """Return how the score was calculated, as one line of arithmetic."""
     weights, scale = record["weights"], record["scale"]
     cost = f"{weights['cost']} x {candidate['penalty']} x {candidate['shipping_cost_minor']} / {scale['cost_minor']}"
     distance = f"{weights['speed']} x {candidate['distance_km']} km / {scale['distance_km']:g} km"

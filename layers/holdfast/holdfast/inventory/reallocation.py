@@ -1,8 +1,8 @@
-"""Whether goods that are set aside for an order go to another warehouse: only for a saving that is worth the trouble.
+"""Whether the goods set aside for an order move to other warehouses: only if the saving is worth it.
 
-What is compared is what the parcels cost the shop, one for each warehouse, by the figures of the day on both sides:
-what the order costs as it lies now, and what it would cost as it would be allocated today. The saving is a part of what
-it costs now. Where that is nothing, nothing can be saved.
+The comparison is between what the parcels cost the shop, one for each warehouse, at today's figures on both sides: the
+order as it is allocated now, and as it would be allocated today. The saving is a share of the present cost. If that is
+zero, nothing can be saved.
 """
 
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from enum import StrEnum
 from typing import Final
 
 SAVING_MIN_PERCENT: Final = 25
-"""A saving of so much moves nothing; a saving of more does."""
+"""Goods move for a saving of more than this, but not for exactly this."""
 _PERCENT_DECIMALS: Final = 2
 
 
 class Cause(StrEnum):
-    """Why it was decided anew where an order ships from."""
+    """Why it was decided anew from where an order ships."""
 
     LATE_PAYMENT = "late_payment"
     PAID_AGAIN = "paid_again"
@@ -29,12 +29,12 @@ class Outcome(StrEnum):
 
     APPLIED = "applied"
     HONOURED = "honoured"
-    """The allocation as it was stands."""
+    """The allocation stays as it was."""
 
 
 @dataclass(frozen=True, slots=True)
 class Saving:
-    """Two costs in minor units, neither negative. A move that costs more saves less than nothing."""
+    """Two costs in minor units, neither of them negative. For a move that costs more, the saving is negative."""
 
     old_cost_minor: int
     new_cost_minor: int
@@ -50,13 +50,15 @@ class Saving:
 
     @property
     def percent(self) -> float:
-        """The saving as a part of the old cost, rounded to show it; what decides is not rounded."""
+        """The saving as a percentage of the old cost, rounded for display. The decision uses the exact figures."""
         if self.old_cost_minor == 0:
             return 0.0
         return round(100 * self.saving_minor / self.old_cost_minor, _PERCENT_DECIMALS)
 
     @property
     def is_worth_moving(self) -> bool:
-        """More than ``SAVING_MIN_PERCENT``, in whole numbers; the constraint ``reallocations_move_for_a_saving`` says
-        the same."""
+        """Whether the saving is more than ``SAVING_MIN_PERCENT``, in integer arithmetic.
+
+        The constraint ``reallocations_move_for_a_saving`` states the same rule.
+        """
         return 100 * self.saving_minor > SAVING_MIN_PERCENT * self.old_cost_minor

@@ -1,9 +1,9 @@
-"""Why a decision fell as it did: the record that an order keeps of it.
+"""The record that an order keeps of its allocation: what was decided, and why.
 
-The record holds every input of the decision beside its outcome, so that ``inventory.recorded`` can decide again from
-the record alone: the demand, the rules with their figures, and of each candidate what the facts said at that moment
-(warehouses move, and their stock and costs change). Only the destination is not in it: it is on the order, because it
-tells where somebody lives.
+The record holds every input of the decision beside its outcome, so that ``inventory.recorded`` can repeat the decision
+from it: the demand, the rules with their figures, and the facts about each candidate at that moment (warehouses move,
+and their stock and costs change). Only the destination is left out. It stays on the order, because it tells where
+somebody lives.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from holdfast.values.shipping import ShippingPreference
 _INPUTS: Final = frozenset(
     {"priority", "latitude", "longitude", "load_date", "stock", "base_daily_capacity", "override"}
 )
-"""What of a candidate is the shop's own affair: a shopper who asks for a quote is told the rest."""
+"""The fields of a candidate that are internal to the shop. A shopper who asks for a quote sees only the others."""
 
 
 class Verdict(StrEnum):
@@ -34,7 +34,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Choice:
-    """Warehouses that together serve everything, the better score first."""
+    """Warehouses that together serve everything, sorted by score, best first."""
 
     members: tuple[Candidate, ...]
     score: float
@@ -47,7 +47,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decision:
-    """The best of each kind, and which of the two it is."""
+    """The best single warehouse and the best split, and which of the two was chosen."""
 
     chosen: Choice
     single: Choice | None
@@ -65,8 +65,11 @@ def reasons_of(
     allow_capacity_overflow: bool,
     max_warehouses: int,
 ) -> dict[str, Any]:
-    """The record, JSON-able. A candidate's ``stock`` is what it had of each variant of the ``demand``, which is sorted
-    by variant; it is not cut off at what was wanted."""
+    """Return the record, serializable to JSON.
+
+    A candidate's ``stock`` is what it had of each variant of the ``demand``, in the order of the demand, which is
+    sorted by variant. It is not capped at what was wanted.
+    """
     return {
         "preference": preference.value,
         "weights": {"cost": rules.weights.cost, "speed": rules.weights.speed},
@@ -82,7 +85,7 @@ def reasons_of(
 
 
 def for_shoppers(reasons: dict[str, Any]) -> dict[str, Any]:
-    """The reasons without what is the shop's own affair: what it has of everything, and by which inputs."""
+    """Return the reasons without the fields that are internal to the shop, such as its stock and its base capacity."""
     candidates = [
         {name: value for name, value in candidate.items() if name not in _INPUTS} for candidate in reasons["candidates"]
     ]

@@ -1,4 +1,4 @@
-"""A decision out of its record (``inventory.reasons``): everything that it was made on, ready to decide again."""
+"""Restore a decision from its record (``inventory.reasons``) with all its inputs, ready to be made again."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from holdfast.values.shipping import ShippingPreference
 
 @dataclass(frozen=True, slots=True)
 class RecordedDecision:
-    """The inputs of one decision. ``warehouses`` are as they were then: where, at what cost, how full, with what."""
+    """The inputs of one decision. ``warehouses`` have the location, cost, load and stock that they had then."""
 
     lines: tuple[Line, ...]
     preference: ShippingPreference
@@ -26,7 +26,7 @@ class RecordedDecision:
     max_warehouses: int
 
     def decide(self, destination: Coordinates | None) -> Plan:
-        """Decide again, on the same facts by the same rules. Raises what ``allocate`` raises."""
+        """Decide again, on the same facts and by the same rules. Raises what ``allocate`` raises."""
         return allocate(
             self.lines,
             destination,
@@ -39,7 +39,7 @@ class RecordedDecision:
 
 
 def read_record(reasons: Mapping[str, Any]) -> RecordedDecision | None:
-    """The decision that a record tells of; None when there is none, or one without its inputs."""
+    """Return the decision of a record, or None if the record has none or lacks its inputs."""
     if "demand" not in reasons:
         return None
     demand = sorted((UUID(variant_id), quantity) for variant_id, quantity in reasons["demand"].items())

@@ -3,9 +3,9 @@
     cost_weight x capacity penalty x (shipping cost / 1,000 minor units) + speed_weight x (distance / 1,000 km)
 
 Cost and distance become comparable through fixed reference figures (``ScoreScale``): a parcel of 10.00 weighs as much
-as 1,000 km. They are fixed, and not the least and the greatest among the candidates, so that a score depends on its
-warehouse alone, and one that is never chosen cannot change how the others compare. Scores are rounded to a millionth
-and distances to a meter, so that equal warehouses tie and the reasons show the very figures that decided.
+as 1,000 km. The figures are fixed, not the minimum and maximum among the candidates, so that a score depends on its
+warehouse alone and a warehouse that is never chosen cannot change how the others compare. Scores are rounded to a
+millionth and distances to a meter, so that equal warehouses tie and the reasons show exactly the figures that decided.
 """
 
 from collections.abc import Mapping
@@ -22,12 +22,12 @@ _SCORE_DECIMALS: Final = 6
 _DISTANCE_DECIMALS: Final = 3
 
 Demand = tuple[tuple[UUID, int], ...]
-"""What the order wants: (variant, pieces), each variant once, sorted."""
+"""What the order wants: (variant, pieces) pairs, each variant once, sorted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """How much cost and distance count; they add up to 1."""
+    """How much cost and distance count. They add up to 1."""
 
     cost: float
     speed: float
@@ -42,7 +42,7 @@ WEIGHTS: Final[Mapping[ShippingPreference, Weights]] = {
 
 @dataclass(frozen=True, slots=True)
 class ScoreScale:
-    """The shipping cost and the distance that count for one point each. A shop whose parcels cost 500 yen sets 500."""
+    """The shipping cost and the distance that score one point each. A shop whose parcels cost 500 yen sets 500."""
 
     cost_minor: int = 1_000
     distance_km: float = 1_000.0
@@ -50,14 +50,14 @@ class ScoreScale:
 
 DEFAULT_SCALE: Final = ScoreScale()
 SINGLE_WAREHOUSE_TOLERANCE: Final = 1.15
-"""One warehouse is preferred while its score is at most this many times the best split's."""
+"""A single warehouse is preferred as long as its score is at most this many times that of the best split."""
 SPLIT_OVERHEAD: Final = 1.25
-"""What a second parcel costs beyond its postage, as a factor on the split's shipping cost."""
+"""A factor on the split's shipping cost, for what further parcels cost beyond their postage."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Every figure that a decision is made by, beside the facts. A simulation decides by others."""
+    """Every figure that a decision uses besides the facts. A simulation may use other figures."""
 
     weights: Weights
     scale: ScoreScale = DEFAULT_SCALE
@@ -65,7 +65,7 @@ class Rules:
     split_overhead: float = SPLIT_OVERHEAD
 
     def score(self, weighted_cost_minor: float, distance_km: float) -> float:
-        """``weighted_cost_minor`` is the shipping cost with its penalty already on it."""
+        """Return the score; lower is better. ``weighted_cost_minor`` is the shipping cost with its penalty applied."""
         cost = self.weights.cost * weighted_cost_minor / self.scale.cost_minor
         distance = self.weights.speed * distance_km / self.scale.distance_km
         return round(cost + distance, _SCORE_DECIMALS)
@@ -76,7 +76,8 @@ class Warehouse:
     """An active warehouse as the facts query read it.
 
     ``code`` is unique in the organization. A lower ``priority`` goes first. ``orders_today`` counts the orders booked
-    on ``load_date``, the warehouse's own date. ``available`` is on hand less reserved; a missing variant is 0.
+    on ``load_date``, the present date in the warehouse's time zone. ``available`` is on hand minus reserved; a missing
+    variant counts as 0.
     """
 
     id: UUID
@@ -93,7 +94,7 @@ class Warehouse:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """A warehouse seen from this order. ``stock`` follows the demand, each figure between 0 and what is wanted."""
+    """A warehouse as seen from this order. ``stock`` parallels the demand, each figure between 0 and what is wanted."""
 
     warehouse: Warehouse
     stock: tuple[int, ...]
@@ -116,12 +117,12 @@ class Candidate:
 
 
 def distance_between(place: Coordinates, other: Coordinates) -> float:
-    """Great-circle kilometers, to the meter."""
+    """Return the great-circle distance in kilometers, rounded to the meter."""
     return round(great_circle_km(place, other), _DISTANCE_DECIMALS)
 
 
 def appraise(warehouse: Warehouse, demand: Demand, destination: Coordinates | None, rules: Rules) -> Candidate:
-    """Score the warehouse for this order; without a destination its distance is 0."""
+    """Score the warehouse for this order. Without a destination its distance is 0."""
     distance_km = 0.0 if destination is None else distance_between(warehouse.location, destination)
     capacity = effective_capacity(warehouse.base_daily_capacity, warehouse.override)
     utilized = utilization(warehouse.orders_today, capacity)

@@ -1,17 +1,17 @@
-"""What if: the orders of a period, decided again under other weights or with other warehouses.
+"""Simulate the orders of a period: decide them again with other weights or other warehouses.
 
-Every order is decided on what its record says it was decided on, corrected by what the simulation did differently
-before it (feedback):
+Every order is decided on the facts in its record, corrected by what the simulation did differently before it
+(feedback):
 
     load of a warehouse and day = recorded load + (orders simulated there so far - orders that really went there)
     stock of a warehouse and variant = recorded stock - (pieces simulated from there - pieces really taken from there)
 
-An order that gave its hold back, or was cancelled, counts in neither sum from that moment on. So nothing is corrected
-while both agree, and the same period under the same rules gives the very decisions that were made.
+An order counts in neither sum from the moment when it gave its hold back or was cancelled. So nothing is corrected
+while both agree, and the same period under the same rules reproduces exactly the decisions that were made.
 
-What a record cannot tell is left as it was: a warehouse that was no candidate had nothing of the goods (or was
-switched off) and comes back only with the pieces that the simulation left there; orders before the period, later
-reallocations and refunds count as they happened; and shoppers buy the same whatever is refused to others.
+What a record cannot tell is left as it was. A warehouse that was no candidate had none of the goods (or was inactive)
+and comes back only with the pieces that the simulation left there. Orders before the period, later reallocations and
+refunds count as they happened. Shoppers are assumed to buy the same, whatever is refused to others.
 """
 
 from collections import Counter
@@ -35,7 +35,7 @@ from holdfast.values.errors import CapacityExceeded, OutOfStock
 from holdfast.values.shipping import ShippingPreference
 
 AS_RECORDED: Final = "as_recorded"
-"""Of a capacity that nobody changes; None is no limit."""
+"""The value of a capacity that the simulation does not change; None means no limit."""
 
 
 class Refusal(StrEnum):
@@ -47,8 +47,10 @@ class Refusal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WarehouseChange:
-    """A warehouse as it might have been; None is as it was. A changed ``daily_capacity`` is that of every day:
-    overrides do not touch it."""
+    """A warehouse as it might have been; None leaves a value as it was.
+
+    A changed ``daily_capacity`` applies to every day: overrides do not affect it.
+    """
 
     is_active: bool = True
     shipping_cost_base_minor: int | None = None
@@ -59,8 +61,10 @@ class WarehouseChange:
 
 @dataclass(frozen=True, slots=True)
 class AdditionalWarehouse:
-    """A warehouse that was never there. ``stock_factor`` is how much of a variant it has at first: so many times what
-    all warehouses together had when the variant was first wanted in the period, rounded down. None: it never runs out.
+    """A warehouse that never existed.
+
+    Its initial stock of a variant is ``stock_factor`` times what all warehouses together had when the variant was first
+    wanted in the period, rounded down. With None it never runs out.
     """
 
     id: UUID
@@ -75,7 +79,10 @@ class AdditionalWarehouse:
 
 @dataclass(frozen=True, slots=True)
 class WhatIf:
-    """What is different; None and nothing is as it was for each order. ``changes`` go by the warehouse's code."""
+    """What the simulation changes. None or empty leaves it as it was for each order.
+
+    The keys of ``changes`` are warehouse codes.
+    """
 
     weights: Mapping[ShippingPreference, Weights] = field(default_factory=dict)
     scale: ScoreScale | None = None
@@ -86,7 +93,7 @@ class WhatIf:
     additional: tuple[AdditionalWarehouse, ...] = ()
 
     def rules(self, decision: RecordedDecision) -> Rules:
-        """The rules for an order that was decided by others."""
+        """Return the rules for an order: those of its decision, with the simulation's changes."""
         then = decision.rules
         return Rules(
             weights=self.weights.get(decision.preference, then.weights),
@@ -98,8 +105,11 @@ class WhatIf:
 
 @dataclass(frozen=True, slots=True)
 class PastOrder:
-    """An order as it was decided. ``assignments`` are what really was held for it; ``gave_back_at`` is when that ended
-    without a sale, or the sale was taken back."""
+    """An order as it was decided.
+
+    ``assignments`` are what was really held for it. ``gave_back_at`` is when the hold ended without a sale, or the sale
+    was taken back.
+    """
 
     order_id: UUID
     order_number: str
@@ -112,14 +122,14 @@ class PastOrder:
 
 @dataclass(frozen=True, slots=True)
 class _Booked:
-    """What an order takes: pieces of levels, and one order of each warehouse's day."""
+    """What an order takes: pieces from levels, and one order of each (warehouse, date)."""
 
     pieces: tuple[Assignment, ...]
     days: tuple[tuple[UUID, date], ...]
 
 
 class Simulation:
-    """Orders go in, oldest first; ``comparison`` is what came of them so far."""
+    """A simulation that takes orders, oldest first. ``comparison`` has the results so far."""
 
     def __init__(self, what_if: WhatIf, timezones: Mapping[UUID, str]) -> None:
         self.comparison = Comparison()
@@ -134,7 +144,7 @@ class Simulation:
         self._count = count()
 
     def decide(self, order: PastOrder) -> Plan | Refusal:
-        """Decide the order again, and keep what became of it for the orders after it."""
+        """Decide the order again, and keep the result for the orders after it."""
         self._end_holds(order.decided_at)
         self._learn(order.decision)
         warehouses = {warehouse.id: warehouse for warehouse in self._warehouses(order)}
@@ -195,7 +205,7 @@ class Simulation:
             self._first_stock.setdefault(line.variant_id, there)
 
     def _warehouses(self, order: PastOrder) -> Iterator[Warehouse]:
-        """All that this order may be served from: its candidates, those that have something left, and new ones."""
+        """Yield the warehouses that may serve this order: its candidates, those with pieces left, and new ones."""
         candidates = {warehouse.id: warehouse for warehouse in order.decision.warehouses}
         variants = [line.variant_id for line in order.decision.lines]
         left = {
@@ -223,7 +233,7 @@ class Simulation:
         )
 
     def _emptied(self, warehouse: Warehouse, now: datetime) -> Warehouse:
-        """A warehouse that was no candidate this time, as it was when it last was one, with nothing in it."""
+        """Return a warehouse that was no candidate this time: as it was when it last was one, but without stock."""
         today = self._date(warehouse.id, now)
         return replace(
             warehouse,

@@ -1,4 +1,4 @@
-"""What a stock level is, and which changes it bears. The database says the same again, by constraint."""
+"""What a stock level is, and which changes it allows. Constraints of the database enforce the same rules again."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from typing import Final
 from uuid import UUID
 
 ON_HAND_MAX: Final = 1_000_000_000
-"""More than any shelf holds, and far from what the column holds."""
+"""More than any shelf holds, and well within the range of the column."""
 
 LevelKey = tuple[UUID, UUID]
-"""(warehouse, variant). Sorted, it is the order in which everybody locks levels."""
+"""(warehouse, variant). Everybody locks levels in the sort order of these keys."""
 
 
 class ChangeType(StrEnum):
-    """Why a person changes what is on hand; the type of the movement that it writes."""
+    """Why a person changes what is on hand. It becomes the type of the movement."""
 
     RECEIVE = "receive"
     ADJUSTMENT = "adjustment"
@@ -23,7 +23,7 @@ class ChangeType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """What lies in one warehouse of one variant, what of it is held for orders, and what is on its way there."""
+    """The stock of one variant in one warehouse: on hand, how much of that is held for orders, and incoming."""
 
     on_hand: int
     reserved: int
@@ -31,13 +31,13 @@ class Level:
 
     @property
     def available(self) -> int:
-        """What can be sold, moved or taken away."""
+        """The quantity that can be sold, moved or taken out."""
         return self.on_hand - self.reserved
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A change that a level does not bear, and why."""
+    """A change that a level does not allow, and why."""
 
     key: LevelKey
     level: Level
@@ -46,7 +46,7 @@ class Refusal:
 
 
 def refused(levels: Mapping[LevelKey, Level], changes: Mapping[LevelKey, int]) -> list[Refusal]:
-    """Which signed changes of on_hand cannot be made: never below what is reserved, never beyond ON_HAND_MAX."""
+    """Return the signed changes of ``on_hand`` that would take a level below what is reserved or above ON_HAND_MAX."""
     found = []
     for key, change in sorted(changes.items()):
         level = levels[key]

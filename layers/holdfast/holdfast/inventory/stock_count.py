@@ -1,7 +1,7 @@
-"""Rows of a stock file held against their levels: by how much each changes what is on hand, and which cannot.
+"""Compare the rows of a stock file with their levels: by how much each changes what is on hand, and which cannot.
 
-The book of a level is sellable stock: it falls when a payment completes its hold, while the goods leave with their
-shipment. So whoever counts a level finds what is on hand and, beside it, what is sold and has not left.
+The book quantity of a level (``on_hand``) is sellable stock. It falls when a payment completes a hold, while the goods
+leave later, with their shipment. So whoever counts a level finds what is on hand plus what is sold but has not left.
 """
 
 from collections.abc import Mapping
@@ -11,27 +11,30 @@ from holdfast.inventory.stock import Level, LevelKey, Refusal, refused
 from holdfast.inventory.stock_file import ImportMode, RowError, StockRow
 
 Placed = list[tuple[StockRow, LevelKey]]
-"""Rows, each with the level that it names."""
+"""Rows, each with the key of the level that it names."""
 
 
 @dataclass(frozen=True, slots=True)
 class BesideBook:
-    """Pieces that lay in a warehouse when a count was begun, and are not in its book now."""
+    """Pieces that lay in a warehouse when a count began, and are not in its book now."""
 
     sold_unshipped: int
-    """Sold, and still there."""
+    """Sold, but still there."""
     left_since: int
-    """Shipped since the count was begun."""
+    """Shipped since the count began."""
 
     @property
     def pieces(self) -> int:
-        """What the count found beside what is on hand."""
+        """How many pieces the count found in addition to what is on hand."""
         return self.sold_unshipped + self.left_since
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What a count found and what it was held against: ``counted`` = ``on_hand`` + ``sold_unshipped`` + ``change``."""
+    """A counted quantity that differs from the expected one.
+
+    ``counted`` = ``on_hand`` + ``sold_unshipped`` + ``change``, if nothing has left since the count began.
+    """
 
     row: int
     warehouse: str
@@ -44,7 +47,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Some rows of a file, and their levels; of a count also what lies beside the book."""
+    """Some rows of a file and their levels and, for a count, the goods beside the book."""
 
     mode: ImportMode
     placed: Placed
@@ -52,11 +55,11 @@ class Comparison:
     beside: Mapping[LevelKey, BesideBook]
 
     def changes(self) -> dict[LevelKey, int]:
-        """By how much each row changes what is on hand."""
+        """Return by how much each row changes what is on hand."""
         return {key: self._change(row, key) for row, key in self.placed}
 
     def unbearable(self) -> list[RowError]:
-        """The rows whose change their level does not bear, and why."""
+        """Return the rows whose change their level does not allow, and why."""
         rows = {key: row for row, key in self.placed}
         return [
             RowError(rows[each.key].number, "quantity", self._why(rows[each.key], each))
@@ -64,7 +67,7 @@ class Comparison:
         ]
 
     def differences(self) -> list[Difference]:
-        """Where a count found more or less than there should be."""
+        """Return where a count found more or less than there should be."""
         if self.mode is not ImportMode.LEVELS:
             return []
         return [

@@ -1,4 +1,4 @@
-"""A CSV file of stock: what its rows say, and what is wrong with those that say nothing. Read row by row."""
+"""Read a CSV file of stock row by row: what the rows say, and what is wrong with those that cannot be read."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ _WHOLE: Final = re.compile(r"-?[0-9]{1,9}")
 
 
 class ImportMode(StrEnum):
-    """What a row's quantity is: what was counted there, what came in, or by how much the book was wrong."""
+    """What a row's quantity means: what was counted, what was received, or by how much the book was wrong."""
 
     LEVELS = "levels"
     RECEIPTS = "receipts"
@@ -35,7 +35,7 @@ class ImportStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StockRow:
-    """A row that can be read; ``number`` counts the file's lines, the header being 1."""
+    """A valid row. ``number`` is its line in the file; the header is line 1."""
 
     number: int
     warehouse: str
@@ -54,7 +54,7 @@ class RowError:
 
 
 def read_rows(text: str, mode: ImportMode) -> Iterator[StockRow | RowError]:
-    """The rows of a file. Raises InvalidInput for a header that is none, or a file of too many rows."""
+    """Yield the rows of a file. Raises InvalidInput for an invalid header, or a file of too many rows."""
     lines = csv.reader(io.StringIO(text, newline=""), strict=True)
     seen: set[int] = set()
     try:
@@ -66,7 +66,7 @@ def read_rows(text: str, mode: ImportMode) -> Iterator[StockRow | RowError]:
                 raise InvalidInput(f"a file has at most {ROWS_MAX} rows: split it")
             found = _row(lines.line_num, dict(zip(header, (cell.strip() for cell in cells), strict=False)), mode)
             if isinstance(found, StockRow):
-                # Hashes, for the names of a large file would weigh more than the file.
+                # Hashes, because the names of a large file would take more memory than the file.
                 key = hash((found.warehouse, found.sku))
                 if key in seen:
                     found = RowError(found.number, "sku", "an earlier row is about the same variant in this warehouse")

@@ -1,4 +1,4 @@
-"""The life of a transfer: asked for, under way, arrived bit by bit, or called off. Pure: what it does to stock follows.
+"""The life of a transfer: requested, under way, received bit by bit, or cancelled. Pure: the caller moves the stock.
 
     pending -> in_transit -> completed
         \\           \\
@@ -14,7 +14,7 @@ from holdfast.values.errors import Conflict
 
 
 class TransferStatus(StrEnum):
-    """Where a transfer stands."""
+    """The status of a transfer."""
 
     PENDING = "pending"
     IN_TRANSIT = "in_transit"
@@ -24,7 +24,7 @@ class TransferStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """Pieces of one variant between two warehouses, and what became of them."""
+    """A transfer of pieces of one variant between two warehouses, and what became of them."""
 
     id: UUID
     variant_id: UUID
@@ -43,28 +43,28 @@ class Transfer:
 
     @property
     def destination(self) -> LevelKey:
-        """The level that they are to reach."""
+        """The level that the pieces go to."""
         return self.to_warehouse_id, self.variant_id
 
     @property
     def in_transit(self) -> int:
-        """The pieces that are neither here nor there."""
+        """The pieces that have left the source and are not accounted for yet."""
         if self.status is not TransferStatus.IN_TRANSIT:
             return 0
         return self.quantity - self.received - self.written_off
 
 
 def ship(transfer: Transfer) -> Transfer:
-    """All pieces leave the source. Raises Conflict unless it is pending."""
+    """Let all pieces leave the source. Raises Conflict unless the transfer is pending."""
     if transfer.status is not TransferStatus.PENDING:
         raise Conflict(f"the transfer is {transfer.status}: only a pending one is shipped", status_now=transfer.status)
     return replace(transfer, status=TransferStatus.IN_TRANSIT)
 
 
 def arrive(transfer: Transfer, received: int, written_off: int) -> Transfer:
-    """Some pieces reach the destination, some are given up; when none is under way any more, it is completed.
+    """Let some pieces reach the destination and write others off. Once none is in transit, the transfer is completed.
 
-    Raises Conflict unless it is in transit with that many pieces.
+    Raises Conflict unless the transfer is in transit with at least that many pieces.
     """
     if transfer.status is not TransferStatus.IN_TRANSIT:
         raise Conflict(f"the transfer is {transfer.status}: only one in transit arrives", status_now=transfer.status)
@@ -75,7 +75,7 @@ def arrive(transfer: Transfer, received: int, written_off: int) -> Transfer:
 
 
 def call_off(transfer: Transfer) -> Transfer:
-    """Nothing more arrives: what is in transit returns to the source. Raises Conflict when it is over."""
+    """Cancel the transfer: what is in transit returns to the source. Raises Conflict if it is over already."""
     if transfer.status not in (TransferStatus.PENDING, TransferStatus.IN_TRANSIT):
         raise Conflict(f"the transfer is {transfer.status} already", status_now=transfer.status)
     return replace(transfer, status=TransferStatus.CANCELLED, returned=transfer.in_transit)

@@ -1,4 +1,4 @@
-"""What a warehouse is to the shop: where it is, whether it serves orders, how many a day."""
+"""What a warehouse is to the shop: where it is, whether it serves orders, and how many a day."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,7 +7,7 @@ from holdfast.values.coordinates import Coordinates
 
 
 class WarehouseStatus(StrEnum):
-    """Only an active warehouse is given orders; stock can be moved in and out of any."""
+    """The status of a warehouse. Only an active one is given orders; stock can be moved in and out of any."""
 
     ACTIVE = "active"
     INACTIVE = "inactive"
@@ -16,7 +16,7 @@ class WarehouseStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WarehouseFacts:
-    """Everything about a warehouse that people decide. ``base_daily_capacity`` None: it takes any number of orders."""
+    """Everything about a warehouse that people set. With a ``base_daily_capacity`` of None its orders are unlimited."""
 
     name: str
     address: dict[str, str]

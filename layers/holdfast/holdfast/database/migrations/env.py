@@ -1,6 +1,7 @@
-"""Alembic's entry: every revision in a transaction of its own, as the owner role, under lock and statement timeouts.
+"""Alembic's entry point. Each revision runs in its own transaction, as the owner role, with lock and query timeouts.
 
-A migration that cannot get its lock in 5 seconds gives up and can be run again; it never queues in front of checkouts.
+A migration that cannot get a lock within 5 seconds gives up and can be run again. It never makes checkouts queue behind
+it for longer.
 """
 
 from alembic import context
@@ -11,9 +12,9 @@ STATEMENT_TIMEOUT_SECONDS = 600
 
 
 def run() -> None:
-    """Runs on the connection that ``holdfast.database.migrations.run`` hands over."""
+    """Run the revisions on the connection that ``holdfast.database.migrations.run`` passes."""
     connection: Connection = context.config.attributes["connection"]
-    # For the session, and committed: SET LOCAL would end with the first revision, each being a transaction of its own.
+    # Set for the session and committed: SET LOCAL would end with the first revision, because each is a transaction.
     connection.execute(text("SET ROLE holdfast_owner"))
     connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'"))
     connection.execute(text(f"SET statement_timeout = '{STATEMENT_TIMEOUT_SECONDS}s'"))

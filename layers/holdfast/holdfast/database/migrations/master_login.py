@@ -1,8 +1,9 @@
-"""The way in for the cluster's master user: its password, or a token of IAM, whichever the cluster takes.
+"""The login of the cluster's master user: by its password or an IAM token, whichever the cluster accepts.
 
-Aurora sends every login of a member of ``rds_iam`` to IAM. Whoever makes a role is a member of it (PostgreSQL 16 and
-newer), and whoever migrates takes on the owner: from the first migration on the master is a member through the roles
-that it made, and its password is refused. Which of both it is depends on the version and on the past, so it is tried.
+Aurora authenticates every member of ``rds_iam`` by IAM. Whoever creates a role is a member of it (PostgreSQL 16 and
+newer), and whoever migrates becomes a member of the owner role. So from the first migration on, the master is a member
+of ``rds_iam`` through these roles, and its password is refused. Which of the two applies depends on the version and on
+the history of the cluster, so both are tried.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,18 +14,19 @@ from sqlalchemy import URL, create_engine
 from sqlalchemy.exc import DBAPIError
 
 _REFUSALS: Final = frozenset({"28000", "28P01"})
-"""What PostgreSQL calls a login that it refuses: by its rules ("PAM authentication failed", no line in pg_hba.conf), or
-by the password."""
+"""The SQLSTATEs of a refused login: by PostgreSQL's rules ("PAM authentication failed", no entry in pg_hba.conf), or
+for a wrong password."""
 
 
 class LoginRefused(Exception):
-    """The server took none of the ways in."""
+    """The server accepted none of the ways to log in."""
 
 
 def accepted(address: URL, ways: Mapping[str, Callable[[], str]], ssl_context: SSLContext | None) -> URL:
-    """The address with the first password that the server takes, of those that ``ways`` make when their turn comes.
+    """Return the address with the first password that the server accepts.
 
-    Raises LoginRefused, with what the server said to each; any other trouble is raised as it is.
+    Each of the ``ways`` produces its password when its turn comes. Raises LoginRefused, with the server's answer to
+    each. Any other error is raised as it is.
     """
     arguments = {} if ssl_context is None else {"ssl_context": ssl_context}
     refusals: list[str] = []

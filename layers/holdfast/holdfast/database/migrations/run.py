@@ -1,4 +1,4 @@
-"""Bring a database to the newest schema: make the roles, then run the revisions that are missing."""
+"""Bring a database to the newest schema: create the roles, then run the revisions that are missing."""
 
 import re
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from sqlalchemy import URL, Connection, create_engine, make_url, text
 _PACKAGE: Final = "holdfast.database.migrations"
 _ROLES: Final[dict[str, dict[str, str]]] = {
     "holdfast_owner": {},
-    # Bounds of every statement of the application; a transaction may set tighter ones.
+    # Timeouts for every statement of the application. A transaction may set tighter ones.
     "holdfast_app": {"statement_timeout": "15s", "lock_timeout": "8s", "idle_in_transaction_session_timeout": "15s"},
     "holdfast_system": {"statement_timeout": "60s", "lock_timeout": "8s", "idle_in_transaction_session_timeout": "60s"},
 }
@@ -32,17 +32,17 @@ def upgrade(
     revision: str = "head",
     ssl_context: SSLContext | None = None,
 ) -> None:
-    """Make roles and schema current. Safe to run twice.
+    """Bring roles and schema up to date. Safe to run twice.
 
-    ``admin_url`` is a role that may create roles (the cluster's master user). ``role_password`` is given to the
-    three roles where they log in by password; with ``iam`` they are granted ``rds_iam`` instead (the owner too: shops
-    are opened as it).
+    ``admin_url`` names a role that may create roles (the cluster's master user). If the three roles log in by password,
+    it is ``role_password``. With ``iam`` they are granted ``rds_iam`` instead, the owner too, because shops are opened
+    as that role.
     """
     _migrate(admin_url, role_password, iam, ssl_context, lambda config: command.upgrade(config, revision))
 
 
 def downgrade(admin_url: str | URL, revision: str) -> None:
-    """Take revisions back. For tests and rehearsals: in production migrations only go forward."""
+    """Revert revisions. This is for tests and rehearsals: in production, migrations only go forward."""
     _migrate(admin_url, None, False, None, lambda config: command.downgrade(config, revision))
 
 

@@ -1,4 +1,4 @@
-"""Ask for a person: the one way into the inbox of process failures for what a flow cannot settle by itself."""
+"""Call a person: the only way for a flow to put what it cannot settle itself into the inbox of process failures."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,11 +18,11 @@ def call_person(
     *,
     renews: bool = False,
 ) -> None:
-    """Put a failure into the inbox, with the transaction that met it.
+    """Put a failure into the inbox, in the transaction that met it.
 
-    The same trouble of the same thing is one open failure, however often it is met; ``renews``: its words and its
-    payload are then those of the latest time. ``details`` is read by people and names nobody. Raises ValueError for a
-    name that ``Process`` does not have.
+    The same process about the same thing (``related_id``) has one open failure, however often it is met. With
+    ``renews``, its details and payload become those of the latest occurrence. ``details`` is read by people and must
+    not name a person. Raises ValueError for a name that ``Process`` does not have.
     """
     transaction.execute(
         """

@@ -1,7 +1,7 @@
-"""A message that crashed its function until SQS gave it up: kept where people look, then gone from the queue.
+"""Keep a message that crashed its function until SQS gave it up: it moves from the dead letter queue to the inbox.
 
-The row is committed before the message is deleted, and its id comes from the message: one that is delivered again is
-the same trouble, and the same row.
+The row is committed before the message is deleted. Its ``related_id`` is derived from the message, so a message that is
+delivered again is the same failure in the same row.
 """
 
 import json
@@ -16,12 +16,12 @@ from holdfast.runtime import Runtime
 ACTOR: Final = "system:dead_letter_queues"
 BODY_MAX_CHARACTERS: Final = 8000
 DEPLOYMENT: Final = UUID(int=0)
-"""Who a message belongs to that is no organization's: a bell, a tick. No caller is ever of this organization."""
+"""The organization of messages that belong to none, such as a bell or a tick. No caller ever belongs to it."""
 _NAMESPACE: Final = UUID("0f3b0c0e-6a0a-5d53-9a57-5a1c2f1f7a11")
 
 
 def keep_given_up_message(runtime: Runtime, queue: str, message_id: str, body: str, now: datetime) -> UUID:
-    """Write the message down once; answers whose it is."""
+    """Record the message once, and return the organization that it belongs to."""
     organization_id = _organization_of(body)
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
         call_person(

@@ -1,4 +1,4 @@
-"""Daily housekeeping: partitions ahead of time, and what has outlived its use."""
+"""Daily housekeeping: create partitions ahead of time, and delete what has passed its retention."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ API_CALLS_RETENTION_DAYS: Final = 90
 CAPACITY_OVERRIDES_RETENTION_DAYS: Final = 90
 STAGING_RETENTION_DAYS: Final = 1
 MESSAGES_RETENTION_DAYS: Final = 400
-"""Longer than the bus' archive keeps events: what is replayed from it finds its mail sent."""
+"""Longer than the archive of the event bus keeps events, so that a replayed event finds its mail already sent."""
 AUDIT_RETENTION_DAYS: Final = 3_653
 MOVEMENTS_RETENTION_DAYS: Final = 3_653
 HISTORY_EMPTY_DAYS: Final = 365
-"""After that an empty month of the history is one that the archive has emptied, not one that is being filled."""
+"""After this, an empty month of the history was emptied by the archive, and is not one that is still being filled."""
 PURGE_BATCH_MAX_ROWS: Final = 5_000
 ACTOR: Final = "system:housekeeping"
 
-# A batch is found along an index and deleted by row address: a join would read the table from end to end each time.
+# A batch is found along an index and deleted by row address (ctid). A join would scan the whole table for each batch.
 _PURGES: Final = {
     "outbox": (
         """
@@ -44,7 +44,7 @@ _PURGES: Final = {
         """,
         timedelta(days=API_CALLS_RETENTION_DAYS),
     ),
-    # A place that is often used has its end put off: what goes is old, or out of use.
+    # A place that is used often has its expiry extended, so what is deleted is old or out of use.
     "geocode_cache": (
         """
         DELETE FROM addresses.geocode_cache WHERE ctid = ANY (ARRAY(
@@ -52,7 +52,7 @@ _PURGES: Final = {
         """,
         timedelta(0),
     ),
-    # Of imports that died half way.
+    # Left behind by imports that died half way.
     "geocode_import_staging": (
         """
         DELETE FROM addresses.geocode_import_staging WHERE ctid = ANY (ARRAY(
@@ -80,7 +80,7 @@ _PURGES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What one run did. ``default_partition_rows`` above zero raises an alarm: a month was missing."""
+    """What one run did. An alarm goes off if ``default_partition_rows`` is above zero: a month had no partition."""
 
     partitions_made: int
     default_partition_rows: int
@@ -89,7 +89,7 @@ class Kept:
 
 
 def keep_house(runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]) -> Kept:
-    """Make partitions, then purge in bounded batches while there is time."""
+    """Create partitions, then purge in bounded batches while there is time."""
     now = clock()
     with runtime.database.transaction(None, now=now, actor=ACTOR) as transaction:
         strays = int(transaction.value("SELECT operations.default_partition_rows()"))
@@ -120,7 +120,10 @@ def keep_house(runtime: Runtime, clock: Callable[[], datetime], time_left_second
 
 
 def _drop_movements(runtime: Runtime, now: datetime, time_left_seconds: Callable[[], float]) -> int:
-    """Months of the ledger past their retention, the oldest first, each leaving its opening balances; how many."""
+    """Drop the months of the ledger that have passed their retention, oldest first, and return how many.
+
+    Each leaves its opening balances behind.
+    """
     before, dropped = _month_of(now, MOVEMENTS_RETENTION_DAYS), 0
     while time_left_seconds() > 0:
         with runtime.database.transaction(None, now=now, actor=ACTOR) as transaction:
@@ -134,5 +137,5 @@ def _drop_movements(runtime: Runtime, now: datetime, time_left_seconds: Callable
 
 
 def _month_of(now: datetime, days_ago: int) -> date:
-    """The first of the month so many days ago: every month before it is past that age to its last day."""
+    """Return the first day of the month ``days_ago``. Every day of the months before it is older than that."""
     return (now.date() - timedelta(days=days_ago)).replace(day=1)

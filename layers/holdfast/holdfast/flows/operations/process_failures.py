@@ -1,4 +1,4 @@
-"""The inbox of what needs a person: listed, counted, and read with every step that was taken."""
+"""The inbox of what needs a person: list failures, count them, and read one with every step taken so far."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ from holdfast.values.errors import NotFound
 
 PAGE_MAX_ROWS: Final = 100
 COUNTED_DAYS: Final = 7
-"""Resolved failures are counted while they are not older."""
+"""Resolved failures are counted up to this age."""
 
 
 class FailureStatus(StrEnum):
-    """Whether somebody still has to look."""
+    """Whether somebody still has to deal with the failure."""
 
     OPEN = "open"
     RESOLVED = "resolved"
 
 
 class FailureAction(StrEnum):
-    """A step on the record of a failure."""
+    """A step in the history of a failure."""
 
     OPENED = "opened"
     ASSIGNED = "assigned"
@@ -38,7 +38,7 @@ class FailureAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which failures; None is any. ``older_than`` and ``newer_than`` go by when they were opened first."""
+    """Which failures to list; None means any. ``older_than`` and ``newer_than`` compare when they were first opened."""
 
     status: FailureStatus | None = FailureStatus.OPEN
     process_name: str | None = None
@@ -52,11 +52,11 @@ class Filters:
 def list_process_failures(
     runtime: Runtime, caller: Caller, filters: Filters, *, before: UUID | None, limit: int, now: datetime
 ) -> dict[str, Any]:
-    """A page of failures, newest first, and the cursor of the next. Raises Forbidden."""
+    """Return a page of failures, newest first, and the cursor of the next page. Raises Forbidden."""
     limit = min(limit, PAGE_MAX_ROWS)
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.LIST_PROCESS_FAILURES)
-        # Ids are in order of time, so that age is a range of them.
+        # Ids are ordered by time, so an age is a range of ids.
         found = records(
             transaction.rows(
                 """
@@ -91,9 +91,9 @@ def list_process_failures(
 
 
 def count_process_failures(runtime: Runtime, caller: Caller, now: datetime) -> dict[str, Any]:
-    """For each process what it means, where its runbook is, and how many wait. Raises Forbidden.
+    """Return for each process what it means, where its runbook is, and how many failures it has. Raises Forbidden.
 
-    All that are open count; of the resolved ones those that were opened in the last 7 days.
+    All open failures are counted. Of the resolved ones, those first opened in the last 7 days are.
     """
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.COUNT_PROCESS_FAILURES)
@@ -121,14 +121,14 @@ def count_process_failures(runtime: Runtime, caller: Caller, now: datetime) -> d
 
 
 def find_process_failure(runtime: Runtime, caller: Caller, failure_id: UUID, now: datetime) -> Mapping[str, Any]:
-    """One failure with its history. Raises Forbidden or NotFound."""
+    """Return one failure with its history. Raises Forbidden or NotFound."""
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.FIND_PROCESS_FAILURE)
         return read_failure(transaction, failure_id)
 
 
 def read_failure(transaction: Transaction, failure_id: UUID) -> Mapping[str, Any]:
-    """The failure with every step so far, oldest first. Raises NotFound."""
+    """Return the failure with every step so far, oldest first. Raises NotFound."""
     rows = records(
         transaction.rows(
             """

@@ -1,7 +1,7 @@
-"""Every process that may call a person: the one place where their names are.
+"""Every process that may call a person: the one place where their names are defined.
 
-To add one: a member, its sentence in ``MEANING``, and a row in docs/operations.md under "What waits for a person", with
-its name in lower case as the anchor. ``tests/flows/test_process_names.py`` holds the three to each other.
+To add one, add a member, its sentence in ``MEANING``, and a row in docs/operations.md under "What waits for a person",
+with its name in lower case as the anchor. ``tests/flows/test_process_names.py`` checks that the three agree.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import Any, Final
 
 
 class Process(StrEnum):
-    """Who calls."""
+    """The process that calls a person."""
 
     LATE_PAYMENT = "LatePayment"
     PAID_TOO_LITTLE = "PaidTooLittle"
@@ -66,9 +66,9 @@ MEANING: Final[Mapping[Process, str]] = {
 }
 
 Call = tuple[Process, str, Mapping[str, Any]]
-"""Who calls, what people read, and the payload: a call that a settlement carries to the inbox."""
+"""A call that a settlement carries to the inbox: the process, the details that people read, and the payload."""
 
 
 def runbook(process: Process) -> str:
-    """Where it is written what to do."""
+    """Return where the documentation says what to do."""
     return f"docs/operations.md#{process.lower()}"

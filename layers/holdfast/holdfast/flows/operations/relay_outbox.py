@@ -1,9 +1,9 @@
-"""Publish what was committed: every outbox row at least once, none before its commit.
+"""Publish the outbox: every committed row at least once, none before its commit.
 
-Rows are claimed with SKIP LOCKED, published, and marked in the same transaction; a relay that dies in between
-publishes again. Rows the bus refuses stay and count their attempts; past a bound they wait for a person. A bus that is
-away refuses nothing: what it took before stays published, and the rest waits without an attempt, however often a bell
-rings meanwhile.
+Rows are claimed with SKIP LOCKED, published, and marked in the same transaction. If a relay dies in between, they are
+published again. Rows that the bus refuses stay and count their attempts; after ``ATTEMPTS_MAX`` they wait for a person.
+A bus that is unavailable refuses nothing: what it took before stays published, and the rest waits without counting an
+attempt, however often the bell rings meanwhile.
 """
 
 from collections.abc import Callable, Collection
@@ -20,15 +20,15 @@ from holdfast.runtime import Runtime
 BATCH_MAX_ROWS: Final = 100
 ATTEMPTS_MAX: Final = 50
 REFUSED_MAX_ROWS: Final = 500
-"""A bus that refuses this many in one run is in trouble: the rest is left to the next run."""
+"""A bus that refuses this many rows in one run is in trouble, so the rest is left to the next run."""
 ACTOR: Final = "system:outbox_relay"
 PROCESS: Final = Process.OUTBOX_RELAY
 
 
 def relay_outbox(runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]) -> int:
-    """Publish until nothing is left, the bus takes nothing, or the time is up; answers how many rows were published.
+    """Publish until nothing is left, the bus is in trouble, or the time is up. Return how many rows were published.
 
-    Raises BusUnavailable, with all that was taken written down.
+    Raises BusUnavailable after everything that the bus took is marked as published.
     """
     published = 0
     refused: list[str] = []
@@ -54,7 +54,7 @@ def relay_outbox(runtime: Runtime, clock: Callable[[], datetime], time_left_seco
 
 
 def _claim(transaction: Transaction, refused: list[str]) -> list[DomainEvent]:
-    """The oldest rows but those that this run was refused: they must not keep the others waiting."""
+    """Claim the oldest rows, without those that the bus refused in this run: they must not hold up the others."""
     rows = transaction.rows(
         """
         SELECT id, organization_id, topic, aggregate_type, aggregate_id, sequence, payload, created_at
@@ -87,7 +87,7 @@ def _mark(transaction: Transaction, events: list[DomainEvent], taken: list[objec
 
 
 def _call_people(runtime: Runtime, now: datetime) -> None:
-    """About rows that are not tried again: nothing committed may stay unpublished in silence."""
+    """Call a person for rows that are not tried again: nothing committed may stay unpublished unnoticed."""
     with runtime.database.transaction(None, now=now, actor=ACTOR) as transaction:
         stuck = transaction.rows(
             """

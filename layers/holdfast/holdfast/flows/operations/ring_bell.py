@@ -1,7 +1,7 @@
-"""Wake the outbox relay right after a commit, without making every commit pay for a message.
+"""Wake the outbox relay right after a commit, without paying for a message for every commit.
 
-A bell that was rung with a delay covers every commit until it sounds, so a process rings at most once a second. A
-bell that is lost costs nothing but time: the relay also runs every minute.
+The bell is a delayed message. It covers every commit until it is delivered, so a process rings at most once a second.
+A lost bell costs nothing but time, because the relay also runs every minute.
 """
 
 import logging
@@ -19,7 +19,7 @@ _sounds_at = 0.0
 
 
 def ring_outbox_bell(runtime: Runtime) -> None:
-    """Ring unless a bell of this process is still to sound. Never raises: the commit has happened."""
+    """Ring unless a bell that this process rang is still to sound. Never raises, because the commit has happened."""
     global _sounds_at  # noqa: PLW0603 -- one bell a process is the point
     if not runtime.settings.outbox_bell_queue_url:
         return

@@ -1,6 +1,6 @@
-"""What people do with a process failure: take it, hand it on, resolve it, open it again.
+"""What people do with a process failure: assign it, put it back, resolve it, reopen it.
 
-Each step names the version it saw, and is on the record by whom and when: a trigger writes the history, for people and
+Each step names the version that its caller saw. A trigger writes the history, who did what and when, for people and
 workers alike.
 """
 
@@ -40,7 +40,7 @@ _REOPEN: Final = """
 def assign_process_failure(
     runtime: Runtime, caller: Caller, failure_id: UUID, *, assigned_to: str | None, version: int, now: datetime
 ) -> Mapping[str, Any]:
-    """Give an open failure to somebody, the caller unless one is named. Raises Forbidden, NotFound or Conflict."""
+    """Assign an open failure, by default to the caller. Raises Forbidden, NotFound or Conflict."""
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.ASSIGN_PROCESS_FAILURE)
         return _changed(transaction, _ASSIGN, failure_id, version, assigned_to=assigned_to or caller.actor)
@@ -49,7 +49,7 @@ def assign_process_failure(
 def unassign_process_failure(
     runtime: Runtime, caller: Caller, failure_id: UUID, *, version: int, now: datetime
 ) -> Mapping[str, Any]:
-    """Put an open failure back for anybody. Raises Forbidden, NotFound or Conflict."""
+    """Put an open failure back for anybody to take. Raises Forbidden, NotFound or Conflict."""
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.UNASSIGN_PROCESS_FAILURE)
         return _changed(transaction, _ASSIGN, failure_id, version, assigned_to=None)
@@ -67,10 +67,10 @@ def resolve_process_failure(
 def reopen_process_failure(
     runtime: Runtime, caller: Caller, failure_id: UUID, *, note: str, version: int, now: datetime
 ) -> Mapping[str, Any]:
-    """Open a resolved failure again; it keeps its assignee.
+    """Reopen a resolved failure. It keeps its assignee.
 
-    Raises Forbidden, NotFound or Conflict, which names the ``open_failure`` when the same trouble was met again in the
-    meantime: that one is where the work goes on.
+    Raises Forbidden, NotFound or Conflict. If the same trouble was met again in the meantime, the Conflict names the
+    ``open_failure`` about it, where the work continues.
     """
     try:
         with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
@@ -87,7 +87,10 @@ def reopen_process_failure(
 def _changed(
     transaction: Transaction, statement: str, failure_id: UUID, version: int, **values: object
 ) -> Mapping[str, Any]:
-    """The failure after the change; or why it was not changed: it is not there, is elsewhere, or moved on."""
+    """Change the failure and return it.
+
+    Raises NotFound, or Conflict if it was changed since ``version`` or is already open or resolved.
+    """
     changed = transaction.execute(
         statement, organization_id=transaction.tenant, id=failure_id, version=version, **values
     )
@@ -101,7 +104,7 @@ def _changed(
 
 
 def _twin(runtime: Runtime, caller: Caller, failure_id: UUID, now: datetime) -> str | None:
-    """The open failure that is about the same; None if it was resolved since."""
+    """Return the open failure about the same thing, or None if it was resolved since."""
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         found = transaction.rows(
             """

@@ -1,4 +1,7 @@
-"""Cancel an order: the decision, the stock and the debt are committed at once; the money follows and can be resumed."""
+"""Cancel an order. The decision, the stock and the money owed back are committed in one transaction.
+
+The money is returned after that, and its return can be resumed.
+"""
 
 import time
 from collections.abc import Callable, Mapping
@@ -39,7 +42,7 @@ def cancel_order(
     clock: Callable[[], datetime],
     render: Callable[[Mapping[str, Any]], Answer],
 ) -> Answer:
-    """Cancel and return the money. An order that is cancelled already stays so and is answered as it is.
+    """Cancel the order and return the money. An order that is already cancelled is answered as it is.
 
     Raises NotFound, TransitionRefused (something was shipped), IdempotencyKeyReused or RequestInProgress.
     """
@@ -79,7 +82,10 @@ def _cancel(transaction: Transaction, order_id: UUID, command: CancelOrder) -> M
 
 
 def cancellation(order: LockedOrder, notes: str, reason: str) -> Settlement:
-    """Cancel an order that may be cancelled: holds are released, sold goods return, all money is owed back."""
+    """Return the settlement that cancels an order: holds are released, sold goods return, all money is owed back.
+
+    The caller has checked that the order may be cancelled.
+    """
     owed = tuple((p.id, reason) for p in order.payments if p.is_open or p.has_money)
     return Settlement(
         order_id=order.id,

@@ -1,8 +1,8 @@
 """A shopper or the staff give an order another shipping address, before anything of it is picked.
 
-The address is looked for first, outside of any transaction. Then the claim, the address, the price, the goods, what is
-owed and the answer are one transaction: a crash leaves all of it or nothing. What is owed is carried out after that,
-and resumed by the watchdog.
+The address is looked up first, outside any transaction. The claim of the idempotency key, the address, the price, the
+goods, what is owed and the answer are then written in one transaction, so a crash leaves all of it or nothing. What is
+owed is carried out after that; the watchdog resumes it if it is interrupted.
 """
 
 import time
@@ -39,7 +39,7 @@ PROCESS: Final = Process.ADDRESS_NOT_FOUND
 
 @dataclass(frozen=True, slots=True)
 class ChangeShippingAddress:
-    """A request to ship an order elsewhere. ``expected_version``: of the order, as whoever asks saw it."""
+    """A request to ship an order elsewhere. ``expected_version`` is the order's version as the caller saw it."""
 
     caller: Caller
     claim: Claim
@@ -54,10 +54,10 @@ Render = Callable[[Mapping[str, Any], Readdressed], Answer]
 def change_shipping_address(
     runtime: Runtime, command: ChangeShippingAddress, clock: Callable[[], datetime], render: Render
 ) -> Answer:
-    """Change the address; the answer says what became of the goods and of the price.
+    """Change the address. The answer says what became of the goods and of the price.
 
-    Raises NotFound, Forbidden, Conflict (the order is too far, or was changed meanwhile), InvalidInput (the shop does
-    not ship there), IdempotencyKeyReused or RequestInProgress.
+    Raises NotFound, Forbidden, Conflict (the order is too far along, or was changed meanwhile), InvalidInput (the shop
+    does not ship there), IdempotencyKeyReused or RequestInProgress.
     """
     caller = command.caller
     search = AddressSearch(runtime, caller.organization_id, command.address)
@@ -94,7 +94,7 @@ def change_shipping_address(
 def _look_for(
     runtime: Runtime, command: ChangeShippingAddress, search: AddressSearch, clock: Callable[[], datetime]
 ) -> None:
-    """Where the address is. What is refused anyway asks no geocoder."""
+    """Look the address up. A request that will be refused anyway does not call the geocoder."""
     caller, now = command.caller, clock()
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         order_id = order_id_of(transaction, caller, command.reference, Operation.CHANGE_SHIPPING_ADDRESS)
@@ -128,7 +128,10 @@ def _refuse_unless_changeable(status: OrderStatus) -> None:
 
 
 def _refuse_picked(transaction: Transaction, order: LockedOrder) -> None:
-    """Goods in somebody's hands go where their label says. Whoever picks takes the order's row as well."""
+    """Raise Conflict if anything was picked: picked goods go where their label says.
+
+    Picking locks the order's row too, so it cannot begin meanwhile.
+    """
     picked = transaction.value(
         """
         SELECT s.status FROM fulfillment.shipments s
@@ -143,8 +146,11 @@ def _refuse_picked(transaction: Transaction, order: LockedOrder) -> None:
 
 
 def _reviewed(transaction: Transaction, order: LockedOrder, changed: Readdressed) -> Settlement:
-    """An address that was not found is reviewed, as at the checkout: after the payment if that is to come. What is
-    being made ready to ship is not stopped by it: a person looks at it."""
+    """Return the settlement with the review that an address needs if it was not found.
+
+    As at the checkout, the review comes after the payment if the order is not paid yet. An order that is being made
+    ready to ship is not stopped; a person is called instead.
+    """
     settlement = changed.settlement
     if not changed.needs_review:
         return settlement

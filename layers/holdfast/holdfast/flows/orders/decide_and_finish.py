@@ -1,7 +1,7 @@
-"""A request about an order that is decided, committed, and then carried out elsewhere: at a gateway.
+"""A request about an order that is decided and committed first, and then carried out elsewhere: at a gateway.
 
-The decision commits with its claim. Whoever comes with the same key while it runs waits for it, and finishes it when
-the process that began it is dead.
+The decision commits together with the claim of the idempotency key. A request with the same key that arrives meanwhile
+waits for the first one, and finishes the work if the process that began it is dead.
 """
 
 import time
@@ -24,8 +24,10 @@ def decide_and_finish(
     decide: Callable[[Transaction], UUID | Earlier],
     finish: Callable[[UUID], Answer],
 ) -> Answer:
-    """The request's answer. ``decide`` claims the key, and returns the order's id once it is decided, or the answer
-    where nothing is left to carry out; ``finish`` carries it out and stores the answer.
+    """Return the answer to the request.
+
+    ``decide`` claims the key. It returns the order's id once the decision is made, or the answer if nothing is left to
+    carry out. ``finish`` carries the decision out and stores the answer.
 
     Raises RequestInProgress, and whatever the two raise.
     """
@@ -44,7 +46,7 @@ def decide_and_finish(
 
 
 def _is_taken_over(runtime: Runtime, caller: Caller, claim: Claim, order_id: UUID, now: datetime) -> bool:
-    """The order before the claim, as whoever stores an answer takes them."""
+    """Lock the order, then try to take over the claim: the same lock order as in storing an answer."""
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         lock_order(transaction, order_id)
         return take_over(transaction, claim, now)

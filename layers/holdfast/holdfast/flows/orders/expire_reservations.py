@@ -1,7 +1,7 @@
-"""Holds that ran out give their stock back; orders whose money never came are cancelled.
+"""Release the stock of expired holds, and cancel orders that were never paid.
 
-Safe to run twice at once: batches are claimed with SKIP LOCKED. A checkout waits for one batch's stock update at the
-most, and what does not fit into the time is left to the next run.
+Two runs at the same time are safe: batches are claimed with SKIP LOCKED. A checkout waits for the stock update of one
+batch at most. Work that does not fit into the time is left to the next run.
 """
 
 import logging
@@ -17,7 +17,7 @@ from holdfast.runtime import Runtime
 
 BATCH_MAX_ROWS: Final = 1_000
 GRACE_SECONDS: Final = 900
-"""How long a due hold is left to the watchdog while its payment is undecided at the gateway."""
+"""How long an expired hold is left to the watchdog while the outcome of its payment at the gateway is open."""
 ABANDONED_AFTER_SECONDS: Final = 2 * 3600
 ACTOR: Final = "system:reservation_expiry"
 
@@ -32,13 +32,13 @@ class Expired:
     cancelled: int
     rolled_up: int
     finished: bool
-    """False: the time ran out before the work did."""
+    """False if the time ran out before the work did, or an organization failed."""
 
 
 def expire_reservations(
     runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]
 ) -> Expired:
-    """Release and cancel in bounded batches while there is time."""
+    """Release holds and cancel orders in bounded batches while there is time."""
     now = clock()
     released, all_released = _drain(runtime, _with_due_holds(runtime, now), _release_batch, clock, time_left_seconds)
     cancelled, all_cancelled = _drain(
@@ -57,8 +57,11 @@ def _drain(
     *,
     once: bool = False,
 ) -> tuple[int, bool]:
-    """Run batches organization by organization in turn, so that a large one does not starve the others; nor do the
-    first the last, where the time ends before the first round does."""
+    """Run one batch per organization in turn. Return how many rows changed, and whether everything was done.
+
+    The turns keep a large organization from starving the others. The rotating start (``in_turn``) keeps the first ones
+    from starving the last when the time ends within the first round.
+    """
     done, waiting, all_done = 0, in_turn(organizations, clock()), True
     while waiting:
         still_waiting = []
@@ -68,7 +71,7 @@ def _drain(
             try:
                 changed = runtime.database.transact(organization_id, batch, now=clock(), actor=ACTOR)
             except Exception:
-                # One organization's trouble must not keep the stock of the others; the run counts as unfinished.
+                # A failure of one organization must not tie up the stock of the others. The run counts as unfinished.
                 _logger.exception("the expiry could not finish organization %s", organization_id)
                 all_done = False
                 continue

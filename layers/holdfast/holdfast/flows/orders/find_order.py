@@ -1,4 +1,4 @@
-"""One order by id or number, for those who may see it."""
+"""Find one order by id or number, for those who may see it."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -15,13 +15,16 @@ from holdfast.values.errors import NotFound
 
 
 def find_order(runtime: Runtime, caller: Caller, reference: str, now: datetime) -> Mapping[str, Any]:
-    """The order's view, wherever the order lives. Raises NotFound, also for an order that is somebody else's."""
+    """Return the order's view, whether the order is active or archived.
+
+    Raises NotFound, also for an order that belongs to somebody else.
+    """
     for find in (_find_active, _find_archived):
         try:
             return find(runtime, caller, reference, now)
         except NotFound:
             continue
-    return _find_active(runtime, caller, reference, now)  # brought back while it was looked for in the archive
+    return _find_active(runtime, caller, reference, now)  # restored while the archive was searched
 
 
 def _find_active(runtime: Runtime, caller: Caller, reference: str, now: datetime) -> Mapping[str, Any]:
@@ -65,7 +68,10 @@ def _may_see(runtime: Runtime, caller: Caller, customer_id: UUID, now: datetime)
 def order_id_of(
     transaction: Transaction, caller: Caller, reference: str, operation: Operation = Operation.FIND_ORDER
 ) -> UUID:
-    """The id of an order for ``operation``: shoppers have their own, staff any. Raises Forbidden or NotFound."""
+    """Return the id of an order that the caller may use for ``operation``: shoppers their own orders, staff any.
+
+    Raises Forbidden or NotFound.
+    """
     require(transaction, caller, operation)
     order_id: UUID | None = transaction.value(
         """

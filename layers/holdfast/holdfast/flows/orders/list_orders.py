@@ -1,4 +1,4 @@
-"""A shopper's orders, or the shop's for its staff: newest first, page by page."""
+"""List orders, newest first, page by page: their own for shoppers, all of the shop's for staff."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -71,9 +71,10 @@ def list_orders(
     now: datetime,
     include_archived: bool = False,
 ) -> dict[str, Any]:
-    """A page of orders and the cursor of the next (``before``: ids older than this one). Raises Forbidden.
+    """Return a page of orders and the cursor of the next page. Raises Forbidden.
 
-    Without ``include_archived`` it says whether there are such orders in the archive.
+    ``before`` is the cursor: only orders with lower ids, which are older, are listed. ``has_archived`` in the answer
+    says whether the archive has such orders older than ``before``, also without ``include_archived``.
     """
     limit = min(limit, PAGE_MAX_ROWS)
     page: Mapping[str, Any] = {"before": before, "limit": limit, "status": status}

@@ -1,4 +1,4 @@
-"""An order whose row a transaction holds: what a decision about it, its payments and its stock is made on."""
+"""An order whose row the transaction has locked, with the facts for decisions on it, its payments and its stock."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,12 +20,12 @@ from holdfast.values.shipping import ShippingPreference
 PAYMENT_HOLD_SECONDS_DEFAULT: Final = 1800
 HOLD_MAX_SECONDS_DEFAULT: Final = 7200
 MONEY_STATUSES: Final = frozenset({PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURED, PaymentStatus.PARTIALLY_REFUNDED})
-"""What a payment is while the gateway holds money for it, or has taken it and not given back all."""
+"""The statuses of a payment for which the gateway holds money, or has captured it and not refunded all of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class LockedPayment:
-    """One attempt to pay. Amounts in minor units."""
+    """One attempt to pay. Amounts are in minor units."""
 
     id: UUID
     attempt: int
@@ -40,7 +40,7 @@ class LockedPayment:
     refunded_amount: int
     refunding_amount: int
     charged_back_amount: int
-    """What lost disputes took of what was captured: no refund can be made of it."""
+    """How much of the captured amount was lost in disputes. It cannot be refunded."""
     currency: str
     status: PaymentStatus
     facts: PaymentFacts
@@ -52,45 +52,45 @@ class LockedPayment:
     return_url: str | None
     created_at: datetime
     is_owed_back: bool
-    """Whether its return was ever decided: carried out, under way or given up."""
+    """Whether its return was ever decided. The return may be done, under way or given up."""
     is_being_returned: bool = False
     """Whether its return is under way."""
 
     @property
     def is_open(self) -> bool:
-        """Its outcome is not known yet."""
+        """Whether its outcome is still unknown."""
         return self.status in OPEN_STATUSES
 
     @property
     def has_money(self) -> bool:
-        """The gateway holds money for it, or has taken it."""
+        """Whether the gateway holds money for it, or has captured it and not refunded all of it."""
         return self.status in MONEY_STATUSES
 
     @property
     def is_held(self) -> bool:
-        """Money is held for it that was not captured: all of it, or what captures left."""
+        """Whether money is authorized for it that was not captured: all of it, or what captures left."""
         return self.facts.remaining_minor > 0
 
     @property
     def returnable(self) -> int:
-        """What was captured and is neither given back nor on its way back, nor lost in a dispute."""
+        """The captured amount that is neither refunded, nor being refunded, nor lost in a dispute."""
         return self.captured_amount - self.refunded_amount - self.refunding_amount - self.charged_back_amount
 
 
 @dataclass(frozen=True, slots=True)
 class RefundedItem:
-    """What a refund says of a line. Amounts in minor units."""
+    """What a refund covers of an order line. ``worth`` is in minor units."""
 
     order_item_id: UUID
     quantity: int
     worth: int
     unshipped: int = 0
-    """How many of the units had not left when the refund was asked for: they do not leave any more."""
+    """How many of the units had not left the warehouse when the refund was requested. They no longer ship."""
 
 
 @dataclass(frozen=True, slots=True)
 class LockedRefund:
-    """A refund of one of the payments."""
+    """A refund of one of the payments. Amounts are in minor units."""
 
     id: UUID
     payment_id: UUID
@@ -101,24 +101,24 @@ class LockedRefund:
     gateway_refund_id: str | None
     items: tuple[RefundedItem, ...] = ()
     is_given_up: bool = False
-    """Nobody asks for it any more: it is with a person."""
+    """Whether the gateway is no longer asked for it, because it was handed to a person."""
     gateway_capture_id: str | None = None
-    """The capture it gives back, where a refund is one of a capture."""
+    """The capture that it refunds, at gateways where a refund belongs to a capture."""
 
     @property
     def is_open(self) -> bool:
-        """It is asked for, and how it ends is not known."""
+        """Whether it is requested and its outcome is still unknown."""
         return self.status in ("pending", "processing")
 
     @property
     def counts(self) -> bool:
-        """What it is about has been given back, or may be."""
+        """Whether its amount has been refunded, or may still be."""
         return self.is_open or self.status == "succeeded"
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A reservation of the order, live or ended."""
+    """A reservation of the order, active or ended."""
 
     warehouse_id: UUID
     variant_id: UUID
@@ -137,21 +137,21 @@ class Item:
     sku: str
     quantity: int
     worth: int
-    """What the shopper paid for all of it: subtotal - discount + tax."""
+    """The price of the whole line in minor units: subtotal - discount + tax."""
     left: int = 0
-    """How many of it have left a warehouse, those left out that failed to arrive and are sent again."""
+    """How many units have left a warehouse, not counting those that failed to arrive and are sent again."""
 
 
 @dataclass(frozen=True, slots=True)
 class LockedOrder:
-    """The order with everything its lock covers."""
+    """The order with everything that its lock covers. Amounts are in minor units."""
 
     id: UUID
     order_number: str
     customer_id: UUID
     status: OrderStatus
     status_before: OrderStatus | None
-    """Where a refund took the order from; ``None`` while no refund has moved it."""
+    """The status from which a refund moved the order, or None while no refund has moved it."""
     sequence: int
     currency: str
     total: int
@@ -160,26 +160,26 @@ class LockedOrder:
     destination: Coordinates | None
     needs_address_review: bool
     payment_hold_seconds: int
-    """How long a hold lives from the moment a payment is under way; a setting of the organization."""
+    """How long a hold lasts from the moment a payment begins; a setting of the organization."""
     hold_max_seconds: int
-    """How long goods are held in all before others may have them, however often their payment is tried; a setting."""
+    """How long goods are held in total, however often a payment is attempted; a setting of the organization."""
     capture_policy: CapturePolicy
     payments: tuple[LockedPayment, ...]
     refunds: tuple[LockedRefund, ...]
     holds: tuple[Hold, ...]
     items: tuple[Item, ...]
     leaving: UUID | None = None
-    """The shipment that waits for its money to be taken."""
+    """The shipment that waits for its money to be captured."""
 
     def payment(self, payment_id: UUID) -> LockedPayment:
-        """One of the order's payments. Raises NotFound."""
+        """Return one of the order's payments. Raises NotFound."""
         for payment in self.payments:
             if payment.id == payment_id:
                 return payment
         raise NotFound("the order has no such payment")
 
     def refund(self, refund_id: UUID | None) -> LockedRefund:
-        """One of the order's refunds. Raises NotFound."""
+        """Return one of the order's refunds. Raises NotFound."""
         for refund in self.refunds:
             if refund.id == refund_id:
                 return refund
@@ -187,17 +187,17 @@ class LockedOrder:
 
     @property
     def open_payment(self) -> LockedPayment | None:
-        """The attempt under way; there is one at the most."""
+        """The attempt under way, if any. There is at most one."""
         return next((payment for payment in self.payments if payment.is_open), None)
 
     def capturable(self, payment: LockedPayment) -> int:
-        """How much of the money that a payment holds may be taken: no more than the order costs, in all."""
+        """Return how much of a payment's authorized money may be captured: in all, no more than the order's total."""
         owed_minor = self.total - payment.facts.collected_minor
         return max(0, min(payment.facts.remaining_minor, owed_minor))
 
     @property
     def is_held(self) -> bool:
-        """Whether live holds cover every item."""
+        """Whether active holds cover every item exactly."""
         wanted: Counter[UUID] = Counter()
         for item in self.items:
             wanted[item.variant_id] += item.quantity
@@ -209,23 +209,26 @@ class LockedOrder:
 
     @property
     def has_live_holds(self) -> bool:
-        """Whether any hold is live, due or not."""
+        """Whether any hold is active, expired or not."""
         return any(hold.status == "active" for hold in self.holds)
 
     def held_until(self, payment_began_at: datetime) -> datetime:
-        """When the hold of a payment that began then ends: counted from its beginning, so that a gateway that says
-        "processing" for ever holds nothing for ever, and bounded for all payments of the hold together."""
+        """Return when the hold for a payment that began at this time ends.
+
+        The time counts from the beginning of the payment, so that a gateway that says "processing" for ever does not
+        hold goods for ever. All payments of a hold together are bounded by ``hold_max_seconds``.
+        """
         ends_at = payment_began_at + timedelta(seconds=self.payment_hold_seconds)
         begun = [hold.created_at for hold in self.holds if hold.status == "active"]
         return min(ends_at, min(begun) + timedelta(seconds=self.hold_max_seconds)) if begun else ends_at
 
     def waits_for_money_at(self, now: datetime) -> bool:
-        """Whether a hold that is not yet due says that a payment under way is still waited for."""
+        """Whether a hold that has not expired shows that a payment under way is still awaited."""
         return any(hold.status == "active" and hold.expires_at > now for hold in self.holds)
 
 
 def lock_order(transaction: Transaction, order_id: UUID) -> LockedOrder:
-    """Take the order's row until the transaction ends, and read. Raises NotFound."""
+    """Lock the order's row until the transaction ends, and read the order. Raises NotFound."""
     document = transaction.value(
         "SELECT checkout.lock_order(:organization_id, :order_id)",
         organization_id=transaction.tenant,

@@ -1,4 +1,4 @@
-"""Everything that happened to one order, as one timeline: what shoppers and gateways did, what became of it here."""
+"""Everything that happened to one order, as one timeline: what shoppers and gateways did, and what came of it."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -12,8 +12,8 @@ from holdfast.values.caller import Caller
 
 ENTRIES_MAX: Final = 1_000
 
-# One statement, so that it shows one moment. Within an instant causes come before effects (rank). What gateways sent
-# and what was sent to them is not shown: it may name people.
+# One statement, so that it is a snapshot of one moment. At the same instant, causes come before effects (rank). The
+# payloads exchanged with gateways are not shown, because they may name people.
 _TIMELINE: Final = """
     WITH o AS (
         SELECT organization_id, id FROM orders.orders WHERE organization_id = :organization_id AND id = :order_id
@@ -165,7 +165,7 @@ _TIMELINE: Final = """
 
 
 def order_timeline(runtime: Runtime, caller: Caller, reference: str, now: datetime) -> dict[str, Any]:
-    """The order's timeline, oldest first, bounded. Raises Forbidden or NotFound."""
+    """Return the order's timeline, oldest first, at most ``ENTRIES_MAX`` entries. Raises Forbidden or NotFound."""
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         order_id = order_id_of(transaction, caller, reference, Operation.SHOW_ORDER_TIMELINE)
         number = transaction.value(

@@ -1,8 +1,9 @@
-"""Give an order another shipping address: its goods, its price and its place are decided anew, in one transaction.
+"""Give an order another shipping address: location, price and allocation are decided anew, in one transaction.
 
-The core of every change of address, whoever asks for it. The caller holds the order's row (``lock_order``), has looked
-for the address (``AddressSearch``, outside of any transaction), and says whether the order may change at all; it writes
-the settlement that comes back, with what it has to add, and carries out what is owed once that is committed.
+This is the core of every change of address, whoever asks for it. The caller holds the lock on the order's row
+(``lock_order``), has looked the address up (``AddressSearch``, outside any transaction) and has decided whether the
+order may change at all. It writes the settlement that is returned, with its own additions, and carries out what is owed
+once that is committed.
 """
 
 from collections.abc import Mapping
@@ -29,41 +30,42 @@ from holdfast.values.errors import Conflict
 
 @dataclass(frozen=True, slots=True)
 class NewAddress:
-    """Where the order shall go, and why it changes. ``expected_version``: the order as its reader saw it."""
+    """Where the order shall go, and why it changes. ``expected_version`` is the order's version as it was read."""
 
     address: Address
     search: AddressSearch
     cause: Cause
     expected_version: int | None = None
     called: str = "shipping_address"
-    """What the request calls the address: an error names its field."""
+    """The name of the address in the request, so that an error can name the field."""
 
 
 class SettledBy(StrEnum):
-    """What becomes of a price that fell."""
+    """How a fall in the price is settled."""
 
     NOTHING = "nothing"
-    """It did not fall, or less was taken than it fell to."""
+    """The price did not fall, or no more was captured than the new price."""
     CHARGING_LESS = "charging_less"
-    """Nothing is paid or under way: the next payment is of the new price."""
+    """Nothing is paid or under way: the next payment is for the new price."""
     CAPTURING_LESS = "capturing_less"
-    """The money is held: no more of it is taken than the order costs; should more be taken, the rest is refunded."""
+    """The money is authorized: no more of it is captured than the order costs. Anything captured beyond that is
+    refunded."""
     REFUND_ONCE_PAID = "refund_once_paid"
-    """A payment of the old price is under way: what it brings beyond the new one is refunded when it comes."""
+    """A payment of the old price is under way: once it is paid, what exceeds the new price is refunded."""
     REFUND = "refund"
-    """It is taken: the difference is refunded now."""
+    """The money is captured: the difference is refunded now."""
 
 
 @dataclass(frozen=True, slots=True)
 class PriceChange:
-    """What the order cost and costs, in minor units of ``currency``."""
+    """What the order cost before and costs now, in minor units of ``currency``."""
 
     currency: str
     repriced: Repriced
     settled_by: SettledBy
 
     def to_json(self) -> dict[str, Any]:
-        """As the API tells it."""
+        """Return the representation that the API uses."""
         return {
             "currency": self.currency,
             "agreed_minor": self.repriced.agreed_minor,
@@ -76,7 +78,7 @@ class PriceChange:
 
 @dataclass(frozen=True, slots=True)
 class Readdressed:
-    """What was done, and what is left to be written."""
+    """What was done, and what the caller still has to write."""
 
     settlement: Settlement
     reallocation: Reallocated
@@ -86,10 +88,10 @@ class Readdressed:
 
 
 def readdress(transaction: Transaction, order: LockedOrder, new: NewAddress) -> Readdressed:
-    """Write the new address, keep the old one, lower the price if it falls, and move the goods where that saves enough.
+    """Write the new address, keep the old one, lower the price if it falls, and move the goods if that saves enough.
 
-    Raises Conflict for a stale version, and InvalidInput where the shop does not ship to and for a region that nobody
-    knows where tax depends on it. The address that the order has already changes nothing.
+    If the order already has this address, nothing changes. Raises Conflict for a stale version. Raises InvalidInput for
+    a destination that the shop does not ship to, and for an unknown region where the tax depends on it.
     """
     facts = readdress_facts(transaction, order)
     current = facts["order"]
@@ -169,7 +171,7 @@ def _repriced(transaction: Transaction, order: LockedOrder, facts: Mapping[str, 
 def _write_address(
     transaction: Transaction, order: LockedOrder, facts: Mapping[str, Any], new: NewAddress, repriced: Repriced
 ) -> int:
-    """The version that the former address is kept as."""
+    """Write the address and return the version number under which the former one is kept."""
     location, price = new.search.found, repriced.price
     kept: int = transaction.value(
         "SELECT checkout.readdress(:organization_id, CAST(:change AS jsonb))",
@@ -201,7 +203,10 @@ def _write_address(
 
 
 def _refunded(order: LockedOrder, total_minor: int) -> int:
-    """What of the new price was given back so far: what was paid beyond it is given back first."""
+    """Return how much of the new price has been refunded so far.
+
+    A refund first counts against what was captured beyond the new price.
+    """
     given = sum(payment.refunded_amount for payment in order.payments)
     collected = sum(payment.captured_amount for payment in order.payments)
     return min(total_minor, max(0, given - max(0, collected - total_minor)))

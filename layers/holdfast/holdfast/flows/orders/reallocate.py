@@ -1,8 +1,9 @@
-"""Where an order's goods ship from, decided anew: move them to other warehouses, or honour the allocation as it is.
+"""Decide anew where an order's goods ship from: move them to other warehouses, or honour the allocation as it is.
 
-Decided, moved and recorded inside the caller's transaction, under the order's lock (``lock_order``). Nobody else sees
-the goods free in between. Locks are taken in the one order of the house: the order's row, its live holds, then the
-stock levels it leaves and those it reaches, sorted by warehouse and variant.
+Everything is decided, moved and recorded inside the caller's transaction, under the order's lock (``lock_order``), so
+nobody else sees the goods as free in between. Locks are taken in the same order as everywhere, which prevents
+deadlocks: the order's row, its live holds, then the stock levels that the goods leave and those that they reach, sorted
+by warehouse and variant.
 """
 
 from collections import Counter
@@ -26,13 +27,13 @@ from holdfast.values.errors import OutOfStock
 from holdfast.values.ids import uuid7
 
 DECISIONS_MAX: Final = 3
-"""How often it is decided on fresh facts, when others take the stock meanwhile, before the allocation is honoured."""
+"""How many times to decide on fresh facts, if others keep taking the stock, before honouring the allocation."""
 _HAS_SHIPMENTS: Final = frozenset({OrderStatus.CONFIRMED, OrderStatus.PROCESSING})
 
 
 @dataclass(frozen=True, slots=True)
 class Reallocated:
-    """What was decided. ``outcome`` is None where nothing is set aside for the order that could move."""
+    """What was decided. ``outcome`` is None if nothing is set aside for the order that could move."""
 
     outcome: Outcome | None
     reason: str
@@ -40,19 +41,19 @@ class Reallocated:
     new_cost_minor: int | None = None
     from_warehouses: tuple[str, ...] = ()
     to_warehouses: tuple[str, ...] = ()
-    """Codes, sorted; where it is honoured, where the goods would have gone."""
+    """Warehouse codes, sorted. If the allocation is honoured, these are where the goods would have gone."""
     decision: Mapping[str, Any] | None = None
-    """Why the new allocation is what it is, as ``inventory.allocation`` tells it."""
+    """Why the new allocation is what it is, as ``inventory.allocation`` explains it."""
 
     @property
     def saving(self) -> Saving | None:
-        """None where there was nothing to compare."""
+        """The saving, or None if there was nothing to compare."""
         if self.old_cost_minor is None or self.new_cost_minor is None:
             return None
         return Saving(self.old_cost_minor, self.new_cost_minor)
 
     def to_json(self) -> dict[str, Any]:
-        """As the API tells it."""
+        """Return the representation that the API uses."""
         saving = self.saving
         return {
             "applied": self.outcome is Outcome.APPLIED,
@@ -68,18 +69,18 @@ class Reallocated:
 
 @dataclass(frozen=True, slots=True)
 class _Goods:
-    """What is set aside for the order: held or sold, and where."""
+    """The goods set aside for the order: whether they are held or sold, and where."""
 
     status: str
     expires_at: str
     codes: tuple[str, ...]
     cost_minor: int
     booked_on: Mapping[UUID, date]
-    """On which date each warehouse counts the order."""
+    """The date on which each warehouse counts the order towards its daily load."""
 
 
 def readdress_facts(transaction: Transaction, order: LockedOrder) -> Mapping[str, Any]:
-    """What an order's goods and its price are decided on anew (``checkout.readdress_facts``)."""
+    """Return the facts on which an order's allocation and price are decided anew (``checkout.readdress_facts``)."""
     facts: Mapping[str, Any] = transaction.value(
         "SELECT checkout.readdress_facts(:organization_id, :order_id, :now)",
         organization_id=transaction.tenant,
@@ -96,10 +97,10 @@ def reallocate(
     destination: Coordinates | None,
     cause: Cause,
 ) -> Reallocated:
-    """Move the order's goods where that saves more than 25 % of the shipping cost, else leave them; on the record.
+    """Move the order's goods if that saves more than 25 % of the shipping cost, otherwise leave them. Record either.
 
-    ``facts`` are those of ``readdress_facts``, read under the order's lock. Limits of capacity are not asked for.
-    Where the stock is taken by others meanwhile it is decided again, at most ``DECISIONS_MAX`` times.
+    ``facts`` are those of ``readdress_facts``, read under the order's lock. Capacity limits do not apply. If others
+    take the stock meanwhile, the decision is made again, at most ``DECISIONS_MAX`` times in all.
     """
     goods = _goods(order, facts)
     if goods is None:
@@ -137,7 +138,10 @@ def record_reallocation(
     reason: str,
     reasons: Mapping[str, Any],
 ) -> None:
-    """Write the decision down. The order's lock is held, so its number is the next. ``costs_minor``: (old, new)."""
+    """Record the decision under the order's next sequence number, which is unique because the order's lock is held.
+
+    ``costs_minor`` are the old and the new shipping cost, in minor units.
+    """
     old_cost, new_cost = costs_minor
     transaction.execute(
         """
@@ -163,7 +167,7 @@ def record_reallocation(
 
 
 def _goods(order: LockedOrder, facts: Mapping[str, Any]) -> _Goods | None:
-    """All that the order wants; ``None`` where that is not all there (any more)."""
+    """Return the goods set aside for the order, or None unless they cover exactly what the order wants."""
     rows = facts["goods"]
     there: Counter[UUID] = Counter()
     for row in rows:
@@ -184,7 +188,7 @@ def _goods(order: LockedOrder, facts: Mapping[str, Any]) -> _Goods | None:
 def _decide(
     order: LockedOrder, facts: Mapping[str, Any], goods: _Goods, destination: Coordinates | None
 ) -> tuple[Plan | None, Reallocated]:
-    """The allocation as it would be made now, and whether it takes the place of the one that is."""
+    """Return the allocation as it would be made now, and whether it replaces the present one."""
     if _some_came_back(order, facts["items"]):
         honoured = Outcome.HONOURED
         return None, Reallocated(honoured, "some of its goods came back already", goods.cost_minor, None, goods.codes)
@@ -215,7 +219,10 @@ def _decide(
 
 
 def _some_came_back(order: LockedOrder, items: Sequence[Mapping[str, Any]]) -> bool:
-    """Or are about to: a refund says where its units are, and units that are nowhere cannot move."""
+    """Whether units came back or are about to.
+
+    A refund that counts takes units out of the goods set aside, and units that are not there cannot move.
+    """
     is_refunded = any(item.quantity for refund in order.refunds if refund.counts for item in refund.items)
     return is_refunded or any(item["restocked_quantity"] for item in items)
 
@@ -243,7 +250,7 @@ def _named(codes: tuple[str, ...]) -> str:
 def _move(
     transaction: Transaction, order: LockedOrder, goods: _Goods, plan: Plan, reason: str, reallocation_id: UUID
 ) -> None:
-    """Raises StaleFacts, as yet untranslated, when the stock was taken meanwhile."""
+    """Move the goods. If the stock was taken meanwhile, raises the database's error that translates to StaleFacts."""
     document = hold_document(
         plan,
         {item.variant_id: item.id for item in order.items},
@@ -255,7 +262,7 @@ def _move(
         strict_capacity=False,
     )
     for allocation in document["allocations"]:
-        # A warehouse that keeps the order keeps it on the date on which it was booked.
+        # A warehouse that the order stays with keeps counting it on the date on which it was booked.
         booked_on = goods.booked_on.get(UUID(allocation["warehouse_id"]))
         if booked_on is not None:
             allocation["load_date"] = booked_on.isoformat()

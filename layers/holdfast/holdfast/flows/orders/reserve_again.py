@@ -1,6 +1,6 @@
-"""An order whose holds are gone and whose money is (or shall be) there: reserve all of it again, or give up.
+"""Reserve the whole of an order again whose holds are gone and whose money is (or will be) there, or give up.
 
-Warehouses may change. It is all or nothing, inside the caller's transaction, under the order's lock.
+The warehouses may change. It is all or nothing, inside the caller's transaction, under the order's lock.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ RESERVE_MAX_ATTEMPTS: Final = 3
 def reserve_again(
     transaction: Transaction, order: LockedOrder, payment: LockedPayment, settlement: Settlement
 ) -> Settlement:
-    """The late payment: confirm with new stock, or cancel and return the money."""
+    """Settle a late payment: confirm the order with new stock, or cancel it and return the money."""
     try:
         hold_again(transaction, order, Cause.LATE_PAYMENT)
     except (OutOfStock, StockContended, CapacityExceeded):
@@ -38,9 +38,10 @@ def reserve_again(
 
 
 def hold_again(transaction: Transaction, order: LockedOrder, cause: Cause) -> None:
-    """Give the order new holds, and write down why it ships from where. What is left of the old ones is released first.
+    """Give the order new holds, and record why it ships from where. What is left of the old holds is released first.
 
-    Raises OutOfStock, or StockContended when the stock was snatched away several times; nothing is held then.
+    Raises OutOfStock or CapacityExceeded, or StockContended if others took the stock several times. After an error the
+    holds are as they were before.
     """
     system = Caller(transaction.tenant, CallerKind.STAFF, "system")
     items = [RequestedItem(quantity=item.quantity, variant_id=item.variant_id) for item in order.items]
@@ -85,7 +86,10 @@ def hold_again(transaction: Transaction, order: LockedOrder, cause: Cause) -> No
 
 
 def _release_rest(transaction: Transaction, order: LockedOrder) -> Sequence[Row[Any]]:
-    """Answers with the warehouses of the allocation that is over, and what a parcel from each was to cost."""
+    """Release the remaining holds and supersede the allocation.
+
+    Return the former warehouses, and what shipping a parcel from each was to cost.
+    """
     transaction.value(
         "SELECT inventory.resolve_reservations(:organization_id, :order_id, :now, 'expired', 'reserved again', :actor)",
         organization_id=transaction.tenant,

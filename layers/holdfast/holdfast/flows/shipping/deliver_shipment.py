@@ -1,4 +1,4 @@
-"""On the road: a shipment is in transit, arrives, or fails to."""
+"""The steps of a shipment on the road: it is in transit, is delivered, or fails to arrive."""
 
 from datetime import datetime
 from functools import partial
@@ -22,16 +22,16 @@ PROCESS: Final = Process.SHIPMENT_FAILED
 
 
 def shipment_in_transit(runtime: Runtime, request: Request, now: datetime, render: Render) -> Answer:
-    """The carrier has it. Raises NotFound, Conflict (it changed since) or TransitionRefused."""
+    """Record that the carrier has the shipment. Raises NotFound, Conflict (it changed since) or TransitionRefused."""
     return take_step(runtime, request, Operation.MOVE_SHIPMENT, _in_transit, now, render)
 
 
 def deliver_shipment(
     runtime: Runtime, request: Request, delivered_at: datetime | None, now: datetime, render: Render
 ) -> Answer:
-    """It has arrived, ``delivered_at`` by the carrier's clock; now, if nobody says.
+    """Record that the shipment arrived. ``delivered_at`` is by the carrier's clock; it defaults to ``now``.
 
-    Raises NotFound, Conflict (it changed since), TransitionRefused, or InvalidInput for a time to come.
+    Raises NotFound, Conflict (it changed since), TransitionRefused, or InvalidInput for a time in the future.
     """
     return take_step(
         runtime, request, Operation.DELIVER_SHIPMENT, partial(_deliver, at=delivered_at or now), now, render
@@ -41,8 +41,10 @@ def deliver_shipment(
 def fail_shipment(
     runtime: Runtime, request: Request, reason: FailureReason, notes: str | None, now: datetime, render: Render
 ) -> Answer:
-    """It will not arrive. A person decides: it is sent again, or its money goes back. Stock is left alone: what comes
-    back to the warehouse is received there, or by the refund that calls it resellable.
+    """Record that the shipment will not arrive.
+
+    A person decides whether it is sent again or its money is refunded. Stock does not change: goods that come back to
+    the warehouse are booked by a receipt, or by the refund that declares them resellable.
 
     Raises NotFound, Conflict (it changed since) or TransitionRefused (it never left).
     """

@@ -1,7 +1,7 @@
-"""What a refund means for parcels: a lost one is over once its pieces are refunded, and may be the last.
+"""What a refund means for shipments: a lost one is settled once its pieces are refunded, and may be the last one open.
 
-Whoever records news of a refund calls ``follow_refunds`` in the same transaction. All of it is derived anew from what
-is refunded now, so that news that comes twice, and a refund that fails later, need no code of their own.
+Whoever records news of a refund calls ``follow_refunds`` in the same transaction. Everything is derived anew from what
+is refunded now, so news that arrives twice and a refund that fails later need no code of their own.
 """
 
 from collections.abc import Mapping
@@ -26,22 +26,27 @@ _SENT: Final = frozenset(
     }
 )
 REFUNDED: Final = "what was in it is refunded"
-"""How the call for a person ends; what ended so, and nothing that a person has ended, is asked again."""
+"""The resolution notes of a process failure that refunds resolved. Only failures resolved like this are reopened when
+a refund fails, never those that a person resolved."""
 
 
 def may_move_parcels(order: LockedOrder, settlement: Settlement) -> bool:
-    """Whether ``follow_refunds`` is to be called once the settlement is written: it tells of a refund, or that all of
-    the order is refunded, and something of the order, as it was locked, had left."""
+    """Whether ``follow_refunds`` must be called once the settlement is written.
+
+    It must for a reversal. It also must if the settlement records a refund, or that the whole order is refunded, and
+    something of the order had left when it was locked.
+    """
     is_of_refund = bool(settlement.refunds) or OrderStatus.REFUNDED in settlement.path
     return settlement.is_reversal or (is_of_refund and order.status in _SENT)
 
 
 def follow_refunds(transaction: Transaction, order_id: UUID, view: Mapping[str, Any], *, is_reversal: bool) -> None:
-    """Resolve or reopen what a person was called for, and lead the order to where its goods are. ``view`` is the
-    order's, as the settlement left it; the caller holds its row.
+    """Resolve or reopen the process failures about lost shipments, and move the order to the status of its goods.
 
-    A reversal took the order back to where it was when it was refunded: its goods may have come further meanwhile, and
-    what is delivered sends no more news.
+    ``view`` is the order's view as the settlement left it. The caller holds the lock on the order's row.
+
+    A reversal returned the order to its status before the refund. Its goods may have come further meanwhile, and no
+    more news will come of goods that are delivered, so the order's status is derived here.
     """
     has_failed = any(one["status"] == ShipmentStatus.FAILED for one in view["shipments"])
     if has_failed:

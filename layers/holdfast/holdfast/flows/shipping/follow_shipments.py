@@ -1,4 +1,4 @@
-"""An order follows its shipments: its fulfillment status, its own status, and what is announced of both."""
+"""An order follows its shipments: its fulfillment status, its own status, and the messages about both."""
 
 from typing import Any
 from uuid import UUID
@@ -17,8 +17,10 @@ from holdfast.values.ids import uuid7
 def follow_shipments(
     transaction: Transaction, order: LockedOrder, notes: str | None = None, *, refunding: bool = False
 ) -> None:
-    """Lead the order to where its goods are now. Its row is the caller's, and ``order`` is as it was locked; with
-    ``refunding``, a refund was asked for since. What a refund called off may be to ship again until its money is back.
+    """Move the order to the status of its goods. The caller holds the lock on its row.
+
+    ``order`` is the order as it was locked; ``refunding`` says that a refund was requested since. While a refund is
+    undecided, goods that it called off may have to ship again, so the order does not move because of them.
     """
     goods: str = transaction.value(
         "SELECT fulfillment.project_fulfillment(:organization_id, :order_id)",
@@ -33,7 +35,7 @@ def follow_shipments(
 
 
 def plan_shipments(transaction: Transaction, order_id: UUID) -> None:
-    """What is on no shipment is put on the plan of its warehouse."""
+    """Bring the pending shipments in line with what is left to ship: goods on no shipment join their warehouse's."""
     transaction.value(
         "SELECT fulfillment.plan_shipments(:organization_id, :order_id, :now, :actor)",
         organization_id=transaction.tenant,
@@ -44,7 +46,7 @@ def plan_shipments(transaction: Transaction, order_id: UUID) -> None:
 
 
 def announce(transaction: Transaction, topic: str, order: LockedOrder, shipment: LockedShipment, **more: Any) -> None:
-    """Announce a step of a shipment. Its message carries the version that the step led to."""
+    """Write a shipment's step to the outbox. The message carries the version that the step leads to."""
     transaction.execute(
         """
         INSERT INTO operations.outbox (organization_id, id, topic, aggregate_type, aggregate_id, sequence, payload,

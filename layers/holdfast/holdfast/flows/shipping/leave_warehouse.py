@@ -1,7 +1,7 @@
-"""A shipment leaves once its money is taken: at once, or when the capture's answer, its webhook or the watchdog says.
+"""A shipment leaves once its money is captured: at once, or when the capture's answer, a webhook or the watchdog says.
 
 Whoever records news of a payment calls ``leave_if_paid`` in the same transaction, so that money and shipment agree at
-every instant: taken and shipped, or neither. A capture that failed leaves the shipment packed.
+every moment: captured and shipped, or neither. If the capture fails, the shipment stays packed.
 """
 
 from typing import Final
@@ -21,9 +21,11 @@ _STAYS: Final = """
 
 
 def leave_if_paid(transaction: Transaction, order_id: UUID) -> None:
-    """Let the shipment that waits for its money leave, if the money is taken; stay, if nobody is taking it any more.
+    """Decide on the order's shipment that waits for its money, if there is one.
 
-    The caller may hold the order's row or not; what is decided is decided on what its lock shows.
+    It leaves if the money is captured. It stops waiting and stays packed if the order is no longer one that ships, or
+    if no capture is under way any more. The order's row is locked here, whether or not the caller holds the lock
+    already, and the decision is based on what the lock shows.
     """
     order = lock_order(transaction, order_id)
     if order.leaving is None:
@@ -37,7 +39,7 @@ def leave_if_paid(transaction: Transaction, order_id: UUID) -> None:
 
 
 def depart(transaction: Transaction, parcels: LockedParcels) -> None:
-    """It has left: the shipment, its message, and the order that follows it."""
+    """Record that the shipment left, write its message to the outbox, and let the order follow."""
     shipment = parcels.shipment
     transaction.execute(
         """
@@ -58,13 +60,13 @@ def depart(transaction: Transaction, parcels: LockedParcels) -> None:
 
 
 def captured_of(order: LockedOrder) -> int:
-    """What was taken of the money that pays for the order, in minor units."""
+    """Return how much was captured of the payment that pays for the order, in minor units."""
     payment = paying(order)
     return 0 if payment is None else payment.captured_amount
 
 
 def is_being_captured(transaction: Transaction, order_id: UUID) -> bool:
-    """Whether a capture for the order is decided and its outcome not known."""
+    """Whether a capture for the order is decided and its outcome is still unknown."""
     running: bool = transaction.value(
         """
         SELECT EXISTS (SELECT 1 FROM orders.order_operations x
@@ -98,5 +100,5 @@ def is_first(shipments: tuple[LockedShipment, ...]) -> bool:
 
 
 def is_last(shipments: tuple[LockedShipment, ...], leaving: LockedShipment) -> bool:
-    """Whether nothing of the order stays when this one has left."""
+    """Whether nothing of the order remains in a warehouse once this shipment has left."""
     return not any(one.is_here and one.id != leaving.id for one in shipments)

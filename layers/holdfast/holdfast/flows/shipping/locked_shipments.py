@@ -1,4 +1,4 @@
-"""The shipments of an order whose row a transaction holds: what a decision about one of them is made on."""
+"""The shipments of an order whose row the transaction has locked: the basis of decisions about them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class LockedShipment:
     cost: int
     is_leaving: bool
     captured_when_left: int | None
-    """What of the order's money has to be taken before it leaves, or had to be; minor units."""
+    """How much of the order's money must be captured in total before it leaves, or had to be, in minor units."""
     reships_id: UUID | None
     is_reshipped: bool
     shipped_at: datetime | None
@@ -36,13 +36,13 @@ class LockedShipment:
 
     @property
     def is_here(self) -> bool:
-        """Whether it is still in its warehouse and is to leave it."""
+        """Whether it is still in its warehouse and is going to leave."""
         return self.status in NOT_LEFT
 
 
 @dataclass(frozen=True, slots=True)
 class LockedParcels:
-    """The order, the one shipment that is asked about, and all of the order's."""
+    """The order, the one shipment in question, and all shipments of the order."""
 
     order: LockedOrder
     shipment: LockedShipment
@@ -55,7 +55,7 @@ class LockedParcels:
 
 
 def lines_of(order: LockedOrder) -> tuple[Line, ...]:
-    """The order's lines as shipping sees them. Refunds under way count: what they are about does not leave."""
+    """Return the order's lines as shipping sees them. Units under refund do not leave, even if it is only under way."""
     withheld = [item for refund in order.refunds if refund.counts for item in refund.items]
     return tuple(
         Line(
@@ -70,14 +70,14 @@ def lines_of(order: LockedOrder) -> tuple[Line, ...]:
 
 
 def lock_shipment(transaction: Transaction, shipment_id: UUID) -> LockedParcels:
-    """Take the row of the shipment's order, then read. Raises NotFound."""
+    """Lock the row of the shipment's order, then read the order and its shipments. Raises NotFound."""
     order = lock_order(transaction, order_of(transaction, shipment_id))
     shipments = shipments_of(transaction, order.id)
     return LockedParcels(order, next(one for one in shipments if one.id == shipment_id), shipments)
 
 
 def order_of(transaction: Transaction, shipment_id: UUID) -> UUID:
-    """The order of a shipment. Raises NotFound."""
+    """Return the id of a shipment's order. Raises NotFound."""
     order_id: UUID | None = transaction.value(
         "SELECT s.order_id FROM fulfillment.shipments s WHERE s.organization_id = :organization_id AND s.id = :id",
         organization_id=transaction.tenant,
@@ -89,7 +89,7 @@ def order_of(transaction: Transaction, shipment_id: UUID) -> UUID:
 
 
 def shipments_of(transaction: Transaction, order_id: UUID) -> tuple[LockedShipment, ...]:
-    """All shipments of an order, oldest first. The caller holds the order's row."""
+    """Return all shipments of an order, oldest first. The caller holds the lock on the order's row."""
     rows = transaction.rows(
         """
         SELECT s.id, s.order_id, s.shipment_number, s.warehouse_id, s.status, s.version, s.cost,
@@ -131,7 +131,7 @@ def _shipment_from(row: Mapping[str, Any]) -> LockedShipment:
 
 
 def check_version(shipment: LockedShipment, version: int) -> None:
-    """Raise Conflict unless the caller saw the shipment as it is."""
+    """Raise Conflict unless ``version``, which the caller saw, is the shipment's current one."""
     if shipment.version != version:
         raise Conflict(
             f"the shipment changed since: it is {shipment.status}, version {shipment.version}",
@@ -141,8 +141,11 @@ def check_version(shipment: LockedShipment, version: int) -> None:
 
 
 def check_order_ships(order: LockedOrder) -> None:
-    """Raise TransitionRefused for an order that is not (or no longer) to be shipped, and Conflict for one whose money
-    is neither held nor taken any more: its shipments wait for a person."""
+    """Raise an error unless the order may be shipped.
+
+    Raises TransitionRefused for an order that is not, or no longer, to be shipped. Raises Conflict for one whose money
+    is no longer authorized or captured: its shipments wait for a person.
+    """
     if order.status not in SHIPS:
         raise TransitionRefused(f"an order that is {order.status} is not shipped", current=order.status, allowed=[])
     if order.payments and paying(order) is None:
@@ -150,5 +153,5 @@ def check_order_ships(order: LockedOrder) -> None:
 
 
 def paying(order: LockedOrder) -> LockedPayment | None:
-    """The payment whose money pays for the order, if there is one."""
+    """Return the payment whose money pays for the order, if there is one."""
     return next((payment for payment in order.payments if payment.has_money and not payment.is_owed_back), None)

@@ -1,4 +1,4 @@
-"""In the warehouse: a shipment is picked, packed, or called off, and its goods wait in a new one."""
+"""The steps of a shipment in the warehouse: it is picked, packed, or cancelled, and its goods wait in a new one."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ from holdfast.values.shipping import ShipmentStatus
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Who asks, under which key, about which shipment as they saw it."""
+    """Who asks, under which idempotency key, about which shipment, in the version that they saw."""
 
     caller: Caller
     claim: Claim
@@ -46,10 +46,10 @@ def take_step(
     now: datetime,
     render: Render,
 ) -> Answer:
-    """Do something to one shipment as the caller saw it, once under their key; the answer shows what became of it.
+    """Act on one shipment in the version that the caller saw, once per idempotency key. The answer shows the result.
 
-    ``act`` moves the shipment, and whatever follows it. Raises NotFound, Forbidden, Conflict (it changed since), and
-    whatever it raises.
+    ``act`` changes the shipment and everything that follows from it. Raises NotFound, Forbidden, Conflict (the shipment
+    changed since), and whatever ``act`` raises.
     """
 
     def change(transaction: Transaction) -> Mapping[str, Any]:
@@ -64,9 +64,10 @@ def take_step(
 
 
 def pick_shipment(runtime: Runtime, request: Request, now: datetime, render: Render) -> Answer:
-    """Its goods are off the shelf. With the first, the order is being processed and its address stays as it is.
+    """Record that the shipment's goods are off the shelf.
 
-    Raises NotFound, Conflict (it changed since; the order's money fell through) or TransitionRefused.
+    From the first picked shipment on, the order is being processed and its address can no longer change. Raises
+    NotFound, Conflict (it changed since; the order's money fell through) or TransitionRefused.
     """
     return take_step(
         runtime, request, Operation.PICK_SHIPMENT, partial(_prepare, to=ShipmentStatus.PICKED), now, render
@@ -74,17 +75,17 @@ def pick_shipment(runtime: Runtime, request: Request, now: datetime, render: Ren
 
 
 def pack_shipment(runtime: Runtime, request: Request, now: datetime, render: Render) -> Answer:
-    """It is ready to leave. Raises NotFound, Conflict or TransitionRefused."""
+    """Record that the shipment is ready to leave. Raises NotFound, Conflict or TransitionRefused."""
     return take_step(
         runtime, request, Operation.PACK_SHIPMENT, partial(_prepare, to=ShipmentStatus.PACKED), now, render
     )
 
 
 def cancel_shipment(runtime: Runtime, request: Request, reason: str, now: datetime, render: Render) -> Answer:
-    """Its goods go back to the shelf and wait in a new pending shipment: what was bought is always on its way.
+    """Cancel the shipment. Its goods go back to the shelf and onto a pending shipment, because they are still owed.
 
     Raises NotFound, TransitionRefused (it has left), or Conflict (it changed since; it waits for its money, which may
-    be taken at this moment).
+    be captured at this moment).
     """
     return take_step(runtime, request, Operation.CANCEL_SHIPMENT, partial(_call_off, reason=reason), now, render)
 

@@ -1,4 +1,4 @@
-"""Shipments as the operations team sees them: one, or page by page by status, warehouse, order or tracking number."""
+"""Shipments for the operations team: one by id, or pages by status, warehouse, order or tracking number."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -82,7 +82,10 @@ _IDS: Final = ("id", "order_id", "warehouse_id")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which shipments: those of an order, by tracking number, or by status and warehouse (pending ones by default)."""
+    """Which shipments to list: by order, by tracking number, or by status and warehouse.
+
+    By default the pending ones are listed.
+    """
 
     status: ShipmentStatus | None = None
     warehouse_id: UUID | None = None
@@ -93,7 +96,7 @@ class Wanted:
 def list_shipments(
     runtime: Runtime, caller: Caller, wanted: Wanted, *, after: UUID | None, limit: int, now: datetime
 ) -> dict[str, Any]:
-    """A page of shipments, oldest first, and the cursor of the next.
+    """Return a page of shipments, oldest first, and the cursor of the next page.
 
     Raises Forbidden, NotFound (no such order), or InvalidInput for filters that do not go together.
     """
@@ -107,7 +110,7 @@ def list_shipments(
 
 
 def _chosen(transaction: Transaction, caller: Caller, wanted: Wanted) -> tuple[str, dict[str, Any]]:
-    """The statement for the filters that are set, and what it is asked with."""
+    """Return the statement for the filters that are set, and its parameters."""
     if wanted.order is not None:
         if wanted.warehouse_id is not None or wanted.tracking_number is not None:
             raise _mixed("order", "goes with status alone")
@@ -127,14 +130,14 @@ def _mixed(field: str, message: str) -> InvalidInput:
 
 
 def find_shipment(runtime: Runtime, caller: Caller, shipment_id: UUID, now: datetime) -> Mapping[str, Any]:
-    """One shipment. Raises Forbidden or NotFound."""
+    """Return one shipment. Raises Forbidden or NotFound."""
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.FIND_SHIPMENT)
         return shipment_view(transaction, shipment_id)
 
 
 def shipment_view(transaction: Transaction, shipment_id: UUID) -> Mapping[str, Any]:
-    """A shipment as it is shown. Raises NotFound."""
+    """Return a shipment as the API shows it. Raises NotFound."""
     rows = records(transaction.rows(_ONE, organization_id=transaction.tenant, id=shipment_id))
     if not rows:
         raise NotFound("there is no such shipment")

@@ -1,7 +1,7 @@
-"""A shipment that failed is sent again: new goods, out of a warehouse that has them, by movements on the record.
+"""A failed shipment is sent again: new goods from a warehouse that has them, taken out by recorded stock movements.
 
-The order's status stays where it is; its fulfillment status says that goods are still to come. The money was taken
-when they left for the first time.
+The order's status stays as it is; its fulfillment status says that goods are still to come. The money was captured when
+the goods left for the first time.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,8 +37,10 @@ from holdfast.values.shipping import ShipmentStatus
 def reship_shipment(
     runtime: Runtime, request: Request, warehouse_id: UUID | None, now: datetime, render: Render
 ) -> Answer:
-    """A new pending shipment with what failed to arrive and was not refunded; from ``warehouse_id``, else from where it
-    came if that has it, else from the first warehouse by priority that has all of it.
+    """Create a pending shipment with everything that failed to arrive and was not refunded.
+
+    It ships from ``warehouse_id`` if that is given. Otherwise it ships from the warehouse of the failed shipment if
+    that has all of it, else from the first active warehouse by priority that has.
 
     Raises NotFound, Conflict (it changed since; it did not fail; it is sent again already; all of it was refunded; the
     order's money fell through), TransitionRefused (the order is over) or OutOfStock.
@@ -58,7 +60,7 @@ def reship_shipment(
 
 
 def _check(parcels: LockedParcels) -> tuple[Piece, ...]:
-    """What is to be sent again."""
+    """Return the pieces to be sent again. Raises Conflict or TransitionRefused if nothing may be."""
     shipment = parcels.shipment
     if shipment.status is not ShipmentStatus.FAILED:
         raise Conflict(
@@ -95,7 +97,7 @@ def _send_again(
 def _warehouse(
     transaction: Transaction, failed: LockedShipment, wanted: Mapping[UUID, int], warehouse_id: UUID | None
 ) -> UUID:
-    """Where all of it is. Raises OutOfStock."""
+    """Return the warehouse that has all of it. Raises OutOfStock."""
     found: UUID | None = transaction.value(
         """
         SELECT w.id FROM inventory.warehouses w
@@ -124,7 +126,7 @@ def _warehouse(
 def _write(
     transaction: Transaction, parcels: LockedParcels, again: Sequence[Piece], warehouse_id: UUID, new_id: UUID
 ) -> None:
-    """The new shipment, and the allocations its goods come from: beside the old ones, whose goods are gone."""
+    """Write the new shipment and its allocations, beside the old allocations, whose goods are gone."""
     failed = parcels.shipment
     ids = [uuid7(transaction.now) for _ in again]
     transaction.execute(
@@ -174,7 +176,7 @@ def _write(
 
 
 def _resolve(transaction: Transaction, failed: LockedShipment) -> None:
-    """What a person was called for is done."""
+    """Resolve the process failure about the failed shipment."""
     transaction.execute(
         """
         UPDATE operations.process_failures
@@ -192,7 +194,7 @@ def _resolve(transaction: Transaction, failed: LockedShipment) -> None:
 
 
 def _take_stock(transaction: Transaction, wanted: Mapping[LevelKey, int], new_id: UUID) -> None:
-    """The goods are sold out of the shelf. Raises OutOfStock when somebody was faster."""
+    """Reserve and sell the goods in one step. Raises OutOfStock if somebody else was faster."""
     levels = lock_levels(transaction, wanted)
     if any(levels[key].available < quantity for key, quantity in wanted.items()):
         raise OutOfStock("what is to be sent again was sold at this moment")

@@ -1,8 +1,9 @@
-"""Ship a parcel, or a part of it: its share of the money is taken first, and it has left when that is done.
+"""Ship a shipment, or a part of it: its share of the money is captured first, and it leaves once that is done.
 
-Three short steps, each of which a crash may follow: the decision is committed (the shipment waits for its money, the
-capture is owed); the gateway is asked outside any transaction; the capture's outcome lets the shipment leave, in the
-transaction that records it, whoever records it. An order that was paid at once skips the first two.
+There are three short steps, and the process may crash after any of them. First the decision is committed: the shipment
+waits for its money, and the capture is owed. Then the gateway is called, outside any transaction. Finally the outcome
+of the capture lets the shipment leave, in the transaction that records the outcome, whoever records it. An order whose
+money is captured already skips the first two.
 """
 
 from collections.abc import Callable, Mapping
@@ -49,13 +50,16 @@ from holdfast.values.shipping import ShipmentStatus
 OPERATION: Final = "ship_shipment"
 
 Render = Callable[[Mapping[str, Any], str | None], Answer]
-"""Turns the shipment and what went wrong with its money into the answer."""
+"""Turns the shipment, and what went wrong with its money if anything did, into the answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShipShipment:
-    """A request of the staff: this leaves, with this carrier. ``items`` names pieces by line, when not all of it
-    leaves; the rest waits in another shipment of the same warehouse."""
+    """A request by the staff to ship a shipment with a carrier.
+
+    If not all of it leaves, ``items`` maps order lines to the quantities that do. The rest waits in another shipment of
+    the same warehouse.
+    """
 
     caller: Caller
     claim: Claim
@@ -68,11 +72,12 @@ class ShipShipment:
 
 
 def ship_shipment(runtime: Runtime, command: ShipShipment, clock: Callable[[], datetime], render: Render) -> Answer:
-    """Take the money that goes with it, let it leave, answer with what came of it.
+    """Capture the shipment's share of the money, let it leave, and return the answer with the result.
 
-    A shipment that waits for its money already is looked at again, whatever the request says of it. Raises NotFound,
-    Forbidden, InvalidInput, TransitionRefused, Conflict (it changed since; its goods were refunded; the order's money
-    fell through; another one of the order waits for its money), IdempotencyKeyReused or RequestInProgress.
+    If the shipment already waits for its money, only the state of the capture is checked again, whatever else the
+    request says. Raises NotFound, Forbidden, InvalidInput, TransitionRefused, Conflict (it changed since; its goods
+    were refunded; the order's money fell through; another shipment of the order waits for its money),
+    IdempotencyKeyReused or RequestInProgress.
     """
 
     def decide(transaction: Transaction) -> UUID | Earlier:
@@ -109,7 +114,10 @@ def _check(parcels: LockedParcels, command: ShipShipment) -> None:
 
 
 def _pack(transaction: Transaction, parcels: LockedParcels, command: ShipShipment) -> LockedParcels:
-    """Write carrier and tracking; leave in the shipment what leaves, and put the rest on its warehouse's plan."""
+    """Write carrier and tracking. Keep in the shipment what leaves, and put the rest on another one of the warehouse.
+
+    Return the order and its shipments as they are then.
+    """
     shipment = parcels.shipment
     leaving = split(shipment.pieces, command.items) if command.items else shipment.pieces
     check_may_leave(parcels.lines, leaving)
@@ -158,9 +166,9 @@ def _pack(transaction: Transaction, parcels: LockedParcels, command: ShipShipmen
 
 
 def _take_money(transaction: Transaction, parcels: LockedParcels) -> bool:
-    """Decide what is captured for the shipment; ``False``: it needs nothing more, and has left.
+    """Decide what to capture for the shipment. Return False if no capture is needed: then the shipment has left.
 
-    Raises Conflict when what is still to be taken cannot be taken any more.
+    Raises Conflict if money that is still to be captured can no longer be.
     """
     order, shipment = parcels.order, parcels.shipment
     payment = paying(order)
@@ -198,8 +206,11 @@ def _take_money(transaction: Transaction, parcels: LockedParcels) -> bool:
 
 
 def _share(transaction: Transaction, parcels: LockedParcels, payment: LockedPayment, decided_minor: int) -> Share:
-    """What of the held money the shipment takes with it. One that is sent again, or for which a capture stands that
-    did not let it leave, has had its share. Money that was let go by a last capture is not owed any more."""
+    """Return the share of the authorized money to capture for the shipment.
+
+    A shipment that is sent again has had its share, and so has one for which a capture succeeded without letting it
+    leave. Money that a final capture released is no longer owed.
+    """
     order, shipment = parcels.order, parcels.shipment
     collectable_minor = payment.captured_amount + payment.facts.remaining_minor
     if payment.facts.expired and collectable_minor < order.total:
@@ -220,7 +231,7 @@ def _share(transaction: Transaction, parcels: LockedParcels, payment: LockedPaym
 def _finish(
     runtime: Runtime, command: ShipShipment, clock: Callable[[], datetime], render: Render, order_id: UUID
 ) -> Answer:
-    """Ask the gateway, then answer with the shipment as it is: it has left, waits, or stays for want of its money."""
+    """Call the gateway, then answer with the shipment as it is: it left, waits, or stays because its money failed."""
     caller = command.caller
     capture_due(runtime, caller.organization_id, order_id, clock)
 

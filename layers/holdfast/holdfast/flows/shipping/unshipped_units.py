@@ -1,4 +1,4 @@
-"""Which of the units that a refund is about had not left: those do not leave any more."""
+"""How many of the units that a refund covers had not left the warehouse. Those no longer leave."""
 
 from uuid import UUID
 
@@ -11,10 +11,11 @@ from holdfast.values.errors import Conflict
 def unshipped_of(
     order: LockedOrder, order_item_id: UUID, quantity: int, *, has_left: bool, is_everything: bool = False
 ) -> int:
-    """How many of ``quantity`` units of a line stay in their warehouse. Refunds under way count as given.
+    """Return how many of ``quantity`` refunded units of a line stay in their warehouse.
 
-    While the money of what has not left is only held, a refund of everything is one of money: those still leave. One of
-    units raises Conflict then: they would be paid out of the money of the others.
+    Refunds under way count as done. While the money for units that have not left is only authorized, a refund of
+    everything (``is_everything``) refunds money only, and those units still leave: the result is 0. A refund of such
+    units raises Conflict, because it would be paid out of the money captured for other units.
     """
     line = next(line for line in lines_of(order) if line.order_item_id == order_item_id)
     told = [item for refund in order.refunds if refund.counts for item in refund.items]

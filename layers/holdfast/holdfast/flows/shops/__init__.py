@@ -1,1 +1,1 @@
-"""Shops: opened, and brought to what their file says."""
+"""Shops: open them, and bring them in line with their files."""

@@ -1,8 +1,8 @@
-"""A shop is opened, and later brought to what its file says: the organization, its people, gateways, warehouses, goods.
+"""Open a shop, or bring it in line with its file: the organization, its people, gateways, warehouses and goods.
 
-What the file says is made true, what it does not name is left alone, and opening stock is received once per level. So
-the same file may come again, or two at once. It is the deployment's own call: it runs as the owner of the schema, who
-sees every tenant, and therefore names the organization in every statement.
+What the file says is applied, what it does not name is left alone, and opening stock is received once per level. So the
+same file may be applied again, even twice at once. This is an operation of the deployment. It runs as the owner of the
+schema, which sees every tenant, and therefore names the organization in every statement.
 """
 
 import json
@@ -25,7 +25,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class ShopFile:
-    """What a shop's file says, checked for itself; each row has the columns of its table's statement."""
+    """The content of a shop's file, already validated on its own. Each row has the columns that its statement reads."""
 
     name: str
     slug: str
@@ -40,11 +40,11 @@ class ShopFile:
 
 
 def open_shop(runtime: Runtime, file: ShopFile, now: datetime) -> dict[str, Any]:
-    """Make the shop what its file says, whole or not at all.
+    """Bring the shop in line with its file, completely or not at all.
 
-    Answers its id, its publishable key, and of each kind of row how many were made, changed, and as the file has them.
-    Raises InvalidInput for what only the database can know (a timezone, a SKU), Conflict for a second owner, and for a
-    publishable key or an endpoint key that is another shop's.
+    Return its id, its publishable key, and for each kind of row how many were made, changed and left unchanged. Raises
+    InvalidInput for what only the database can check (a time zone, a SKU). Raises Conflict for a second owner, and for
+    a publishable key or an endpoint key that belongs to another shop.
     """
     return runtime.database.transact(None, lambda transaction: _open(transaction, file), now=now, actor=_ACTOR)
 
@@ -68,7 +68,10 @@ def _open(transaction: Transaction, file: ShopFile) -> dict[str, Any]:
 
 
 def _organization(transaction: Transaction, file: ShopFile) -> tuple[Mapping[str, Any], dict[str, int]]:
-    """The organization of the slug: made, or given the name and the settings of the file."""
+    """Create the organization of the slug, or give it the name and the settings of the file. Return it.
+
+    Raises Conflict if the publishable key belongs to another shop.
+    """
     taken = transaction.value(
         "SELECT slug FROM tenancy.organizations WHERE publishable_key = :key AND slug <> :slug",
         key=file.publishable_key,
@@ -96,7 +99,7 @@ def _organization(transaction: Transaction, file: ShopFile) -> tuple[Mapping[str
 
 
 def _bring(transaction: Transaction, organization_id: UUID, statement: str, said: Rows) -> dict[str, int]:
-    """One statement a kind: rows that are missing are made, those that differ are changed."""
+    """Create the rows of one kind that are missing and change those that differ, in one statement."""
     if not said:
         return _told(0, [])
     rows = [{"id": str(uuid7(transaction.now)), **row} for row in said]
@@ -109,7 +112,7 @@ def _told(said: int, made: Sequence[bool]) -> dict[str, int]:
 
 
 def _receive(transaction: Transaction, organization_id: UUID, said: Rows) -> dict[str, int]:
-    """Levels that are not there, with their first goods through the ledger; a level that is there is left alone."""
+    """Create missing levels, and receive their opening stock through the ledger. Existing levels are left alone."""
     if not said:
         return {"levels_made": 0, "pieces_received": 0, "levels_left_alone": 0}
     rows = json.dumps([dict(row) for row in said])
@@ -143,7 +146,10 @@ def _receive(transaction: Transaction, organization_id: UUID, said: Rows) -> dic
 
 
 def _check_timezones(transaction: Transaction, file: ShopFile) -> None:
-    """Every checkout asks PostgreSQL for the date in them: a name that PostgreSQL does not know would stop them all."""
+    """Raise InvalidInput for time zones that PostgreSQL does not know.
+
+    Every checkout asks PostgreSQL for the date in these time zones, so an unknown name would stop them all.
+    """
     named = {"shop.timezone": file.settings["timezone"]} | {
         f"warehouses.{place}.timezone": row["timezone"] for place, row in enumerate(file.warehouses)
     }
@@ -159,7 +165,10 @@ def _check_timezones(transaction: Transaction, file: ShopFile) -> None:
 
 
 def _check_owner(transaction: Transaction, organization_id: UUID, staff: Rows) -> None:
-    """A shop has one owner: who was it before has to be named with another role, or as removed."""
+    """Raise Conflict if the file would give the shop a second owner.
+
+    A shop has one owner. If the file names a new one, it must name the former one with another role, or as removed.
+    """
     new_owner = next((row["subject"] for row in staff if row["role"] == "owner" and row["status"] == "active"), None)
     named = [row["subject"] for row in staff]
     before = transaction.value(shop_rows.OWNER_NOT_NAMED, organization_id=organization_id, named=named)

@@ -1,7 +1,7 @@
 """The SQL of a shop's file: one statement for each kind of row.
 
-Each takes all rows of its kind as JSON, makes those that are missing, changes those that differ, and answers one row
-for each that it wrote, with ``made`` telling which of the two it was (a new row version has no ``xmax``).
+Each takes all rows of its kind as JSON, inserts those that are missing, updates those that differ, and returns one row
+for each that it wrote. ``made`` says whether the row was inserted: an inserted row has no ``xmax``.
 """
 
 from typing import Final
@@ -32,7 +32,7 @@ TAKEN_ENDPOINT_KEYS: Final = """
      ORDER BY a.endpoint_key
 """
 
-# Who steps down does so first: at no instant of the statement has the shop two owners.
+# An owner who steps down does so first, so that the shop has two owners at no moment of the statement.
 _STAFF: Final = """
     WITH r AS (
         SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (

@@ -16,7 +16,10 @@ ALERTS_MAX: Final = 200
 
 
 def show_load(runtime: Runtime, caller: Caller, *, starts_on: date | None, days: int, now: datetime) -> dict[str, Any]:
-    """Orders and capacity of every warehouse for some days, from its own today unless said otherwise."""
+    """Return the orders and the capacity of every warehouse, day by day. Raises Forbidden.
+
+    The days begin at ``starts_on``, or else at the present date in the warehouse's own time zone.
+    """
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.SHOW_CAPACITY_LOAD)
         found = loads(transaction, starts_on, min(days, DAYS_MAX))
@@ -24,10 +27,10 @@ def show_load(runtime: Runtime, caller: Caller, *, starts_on: date | None, days:
 
 
 def loads(transaction: Transaction, starts_on: date | None, days: int) -> list[dict[str, Any]]:
-    """The same for who holds a transaction already; the load is summed as checkouts appended it.
+    """Return the same inside a transaction of the caller. The load is the sum of the rows that checkouts appended.
 
-    OFFSET 0 keeps the date a value of its own: an expression of a time zone is not leakproof, and would be compared
-    after the policy instead of in the index.
+    OFFSET 0 keeps the planner from inlining the date: a time zone expression is not leakproof, so it would be compared
+    after the row-level security policy instead of in the index.
     """
     rows = transaction.rows(
         """
@@ -71,7 +74,10 @@ def _day(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def list_alerts(runtime: Runtime, caller: Caller, *, warehouse_id: UUID | None, now: datetime) -> dict[str, Any]:
-    """The open alerts of all warehouses; of one warehouse, also those that are over, newest first."""
+    """Return the open alerts of all warehouses, or all alerts of one, resolved ones included. Newest first.
+
+    Raises Forbidden.
+    """
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.LIST_CAPACITY_ALERTS)
         tenant = transaction.tenant

@@ -1,4 +1,4 @@
-"""A warehouse takes more or fewer orders than usual for some days: set, changed, taken back, listed."""
+"""Overrides by which a warehouse takes more or fewer orders than usual for some days: set, change, remove and list."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _OVERLAP: Final = "capacity_overrides_do_not_overlap"
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """What holds from ``starts_on`` through ``ends_on``: a hard limit of orders a day, or a factor on the usual."""
+    """What applies from ``starts_on`` through ``ends_on``: a hard limit of orders a day, or a factor on the base."""
 
     starts_on: date
     ends_on: date
@@ -36,7 +36,10 @@ class Override:
 def list_overrides(
     runtime: Runtime, caller: Caller, *, warehouse_id: UUID, ended_since: date | None, now: datetime
 ) -> dict[str, Any]:
-    """A warehouse's overrides that have not ended, or not before a date; by their end. Raises Forbidden or NotFound."""
+    """Return a warehouse's overrides that end on or after ``ended_since``, by default the present UTC date.
+
+    They are sorted by their end. Raises Forbidden or NotFound.
+    """
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.LIST_CAPACITY_OVERRIDES)
         warehouse_code(transaction, warehouse_id)
@@ -65,7 +68,7 @@ def set_override(
     now: datetime,
     render: Render,
 ) -> Answer:
-    """A new override. Raises NotFound, or Conflict naming the one that has a day in common with it."""
+    """Create an override. Raises NotFound, or Conflict naming the override that has a day in common with it."""
 
     def change(transaction: Transaction) -> Mapping[str, Any]:
         warehouse_code(transaction, warehouse_id)
@@ -98,7 +101,7 @@ def set_override(
 def change_override(
     runtime: Runtime, caller: Caller, override_id: UUID, version: int, override: Override, now: datetime
 ) -> Mapping[str, Any]:
-    """Change an override as it was at ``version``. Raises Forbidden, NotFound or Conflict."""
+    """Change an override if ``version`` is its current one. Raises Forbidden, NotFound or Conflict."""
     try:
         with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
             require(transaction, caller, Operation.CHANGE_CAPACITY_OVERRIDE)
@@ -128,7 +131,7 @@ def change_override(
 def remove_override(
     runtime: Runtime, caller: Caller, override_id: UUID, version: int, now: datetime
 ) -> Mapping[str, Any]:
-    """Take an override back; the audit log keeps it. Raises Forbidden, NotFound or Conflict."""
+    """Remove an override; the audit log keeps it. Raises Forbidden, NotFound or Conflict."""
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.REMOVE_CAPACITY_OVERRIDE)
         found = _found(transaction, override_id)
@@ -147,8 +150,11 @@ def remove_override(
 def _overlap(
     runtime: Runtime, caller: Caller, warehouse_id: UUID, override: Override, own_id: UUID | None, now: datetime
 ) -> Conflict:
-    """Who was in the way; it may be gone by now, then nobody is named. Overrides do not overlap: the first one that
-    has not ended before this one starts is the one."""
+    """Return the Conflict that names the override in the way. It may be gone by now; then none is named.
+
+    Overrides do not overlap each other, so it is enough to look at the one that ends first among those with a day in
+    common.
+    """
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         rows = transaction.rows(
             """

@@ -1,4 +1,4 @@
-"""Goods come in, are counted anew, or break: each a recorded movement with its reason and its actor."""
+"""Goods are received, adjusted after a count, or damaged: each is a recorded movement with its reason and actor."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ _REFERENCE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class StockLine:
-    """A variant, by SKU or id, and how many pieces: signed for an adjustment, else positive."""
+    """A variant, by SKU or id, and a quantity in pieces: signed for an adjustment, positive otherwise."""
 
     quantity: int
     sku: str | None = None
@@ -48,7 +48,10 @@ class ChangeStock:
 
 
 def change_stock(runtime: Runtime, command: ChangeStock, now: datetime, render: Render) -> Answer:
-    """Move all lines or none. Raises NotFound, InvalidInput, or Conflict naming the lines that cannot be borne."""
+    """Apply all lines or none.
+
+    Raises NotFound, InvalidInput, or Conflict naming the lines that would take stock below what is reserved.
+    """
     operation = Operation.RECEIVE_STOCK if command.type is ChangeType.RECEIVE else Operation.ADJUST_STOCK
     return change_once(
         runtime,
@@ -94,7 +97,7 @@ def _change(transaction: Transaction, command: ChangeStock) -> Mapping[str, Any]
 def set_safety_stock(
     runtime: Runtime, caller: Caller, warehouse_id: UUID, variant_id: UUID, safety_stock: int, now: datetime
 ) -> Mapping[str, Any]:
-    """Say below what a level counts as low. It moves nothing. Raises Forbidden or NotFound."""
+    """Set the availability below which a level counts as low. No stock moves. Raises Forbidden or NotFound."""
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.SET_SAFETY_STOCK)
         changed = transaction.execute(
@@ -113,7 +116,10 @@ def set_safety_stock(
 
 
 def _variants(transaction: Transaction, lines: Sequence[StockLine]) -> list[UUID]:
-    """The variant of each line. Raises InvalidInput naming every line whose variant is unknown or came before."""
+    """Return the variant of each line.
+
+    Raises InvalidInput naming every line whose variant is unknown or was named by an earlier line.
+    """
     rows = transaction.rows(
         """
         SELECT v.id, v.sku FROM catalog.variants v

@@ -1,4 +1,7 @@
-"""The stock ledger replays to the present: checked every night and by a command, mended by recorded movements alone."""
+"""Check that the stock ledger adds up to the present levels, every night and by a command.
+
+It is repaired by recorded movements only.
+"""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +25,7 @@ from holdfast.values.ids import uuid7
 ACTOR: Final = "system:ledger_check"
 PROCESS: Final = Process.STOCK_LEDGER
 LOOKED_AT_NIGHTLY: Final = timedelta(days=2)
-"""Twice the time between two checks: a night that is missed leaves no movement unseen."""
+"""Twice the time between two checks, so that no movement stays unchecked if one night is missed."""
 DIFFERENCES_MAX: Final = 200
 ORDERS_SHOWN_MAX: Final = 20
 
@@ -31,7 +34,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LedgerCheck:
-    """What one run found; ``finished`` is false when the time ran out before the organizations did."""
+    """What one run found. ``finished`` is False if the time ran out, or an organization could not be checked."""
 
     organizations: int
     differences: int
@@ -45,9 +48,10 @@ def check_ledger(
     *,
     whole: bool = False,
 ) -> LedgerCheck:
-    """Hold every level against its movements; each difference is a process failure that names its orders.
+    """Compare every level with its movements. Each difference becomes a process failure that names the orders.
 
-    Nightly only the movements of two days are joined one by one; ``whole`` replays all of them.
+    Every level is compared with its last movement. Whether each movement continues the one before it is checked for
+    those of the last two days, or for all of them with ``whole``.
     """
     with runtime.database.transaction(None, now=clock(), actor=ACTOR) as transaction:
         organizations = [row[0] for row in transaction.rows("SELECT o.id FROM tenancy.organizations o ORDER BY o.id")]
@@ -60,7 +64,7 @@ def check_ledger(
                 organization_id, lambda transaction: _check(transaction, whole=whole), now=clock(), actor=ACTOR
             )
         except Exception:
-            # One organization's trouble must not keep the others from being checked; the run counts as unfinished.
+            # A failure of one organization must not keep the others from being checked. The run counts as unfinished.
             _logger.exception("the ledger of organization %s could not be checked", organization_id)
             continue
         looked_at += 1
@@ -98,7 +102,7 @@ def _report(transaction: Transaction, difference: Mapping[str, Any]) -> None:
 
 
 def _orders(transaction: Transaction, difference: Mapping[str, Any]) -> Sequence[str]:
-    """The orders that last moved the level, newest first."""
+    """Return the orders that last moved the level, newest first."""
     rows = transaction.rows(
         """
         SELECT m.reference_id FROM inventory.stock_movements m
@@ -115,7 +119,7 @@ def _orders(transaction: Transaction, difference: Mapping[str, Any]) -> Sequence
 
 
 def level_id(warehouse_id: UUID, variant_id: UUID) -> UUID:
-    """One name for a level: what a process failure about it is related to."""
+    """Return one id for a level, which process failures about it use as their ``related_id``."""
     return uuid5(NAMESPACE_OID, f"{warehouse_id}/{variant_id}")
 
 
@@ -129,9 +133,9 @@ def compensate_ledger(
     now: datetime,
     render: Render,
 ) -> Answer:
-    """Bring the ledger of a level to what its row says, by recorded movements.
+    """Bring the ledger of a level in line with its row, by recorded movements.
 
-    Raises NotFound, or Conflict when they agree already.
+    Raises NotFound, or Conflict if they agree already.
     """
 
     def change(transaction: Transaction) -> Mapping[str, Any]:

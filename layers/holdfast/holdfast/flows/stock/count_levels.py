@@ -1,4 +1,4 @@
-"""What a count is held against: the book of a level, and the goods that lie beside it without being in it."""
+"""What a count is compared with: a level's book quantity, and the goods on the shelf that the book does not include."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -14,10 +14,11 @@ _NOTHING = BesideBook(0, 0)
 def beside_book(
     transaction: Transaction, mode: ImportMode, keys: Collection[LevelKey], begun_at: datetime | None = None
 ) -> Mapping[LevelKey, BesideBook]:
-    """Of each of these levels: what is sold and has not left, and what has left since the count was begun.
+    """Return for each level how many pieces are sold but have not left, and how many left since the count began.
 
-    Exact when the levels are locked: a sale and a return lock theirs until they are committed, and a shipment is on one
-    side or the other. ``None``: the count is begun now. What is no count is not held against it: nothing is read then.
+    The numbers are exact if the levels are locked: a sale or a return locks its levels until it commits, and a shipment
+    is always counted in one of the two. If ``begun_at`` is None, the count begins now. An import in another mode than
+    LEVELS is not a count; nothing is read for it, and the result is empty.
     """
     if mode is not ImportMode.LEVELS or not keys:
         return {}
@@ -43,9 +44,11 @@ def beside_book(
 
 
 def booked_since(transaction: Transaction, keys: Collection[LevelKey], begun_at: datetime) -> frozenset[LevelKey]:
-    """Those of these levels whose goods were booked in or out since a count was begun: nobody knows whether it was made
-    with them or without. Sales, holds and what is moved between warehouses on paper alone touch no goods; a return does
-    unless nothing of its order has left."""
+    """Return those of these levels whose goods were booked in or out since a count began.
+
+    It is unknown whether the count included those goods. Sales, holds and moves between warehouses on paper touch no
+    goods. A return does, unless nothing of its order has left.
+    """
     rows = transaction.rows(
         """
         SELECT DISTINCT m.warehouse_id, m.variant_id

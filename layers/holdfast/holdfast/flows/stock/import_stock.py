@@ -1,7 +1,8 @@
-"""A file of stock comes in: all of it is looked at before anything is changed, then it is applied batch by batch.
+"""Import a file of stock: all of it is validated before anything changes, then it is applied batch by batch.
 
-The digest of the file is its key: the same file again changes nothing, or goes on where it was interrupted, for each
-batch commits with the record of how far it came. Memory is bounded by the file and one batch.
+The digest of the file is its idempotency key. The same file again changes nothing, or resumes where the import was
+interrupted, because each batch commits together with the record of the progress. Memory is bounded by the file and one
+batch.
 """
 
 import hashlib
@@ -29,7 +30,7 @@ BATCH_MAX_ROWS: Final = 1_000
 ERRORS_SHOWN_MAX: Final = 100
 DIFFERENCES_SHOWN_MAX: Final = 100
 COUNT_AGE_MAX_SECONDS: Final = 3600
-"""How long after it was begun a count is gone on with."""
+"""How long after its beginning a count may still be resumed."""
 UNCERTAIN: Final = "goods were booked in or out since the file was begun: count it anew, in another file"
 PAGE_MAX_ROWS: Final = 100
 _EMPTY: Final = Level(0, 0)
@@ -37,7 +38,7 @@ _EMPTY: Final = Level(0, 0)
 
 @dataclass(frozen=True, slots=True)
 class ImportStock:
-    """A request to apply a file; with ``dry_run``, only to look at it."""
+    """A request to apply a file, or only to check it (``dry_run``)."""
 
     caller: Caller
     text: str
@@ -48,8 +49,7 @@ class ImportStock:
 
 @dataclass(slots=True)
 class _Findings:
-    """What looking at a file has shown; of its bad rows, and of a count's differences, the first are kept, all are
-    counted."""
+    """What the validation of a file found. All bad rows and all differences are counted, but only the first kept."""
 
     rows: int = 0
     bad_rows: int = 0
@@ -73,8 +73,11 @@ class _Findings:
 def import_stock(
     runtime: Runtime, command: ImportStock, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]
 ) -> Mapping[str, Any]:
-    """What became of the file. Raises Forbidden, InvalidInput naming bad rows, or Conflict if stock moved meanwhile or
-    a count is too old to be gone on with."""
+    """Import the file and return the record of the import.
+
+    Raises Forbidden, InvalidInput naming bad rows, or Conflict if stock moved meanwhile or a count is too old to be
+    resumed.
+    """
     digest = hashlib.sha256(command.text.encode()).hexdigest()
     earlier: Mapping[str, Any] | None = _in_transaction(
         runtime, command, clock, lambda transaction: _earlier(transaction, command, digest)
@@ -101,7 +104,7 @@ def import_stock(
 
 
 def list_imports(runtime: Runtime, caller: Caller, *, before: UUID | None, limit: int, now: datetime) -> dict[str, Any]:
-    """A page of imports, newest first, and the cursor of the next. Raises Forbidden."""
+    """Return a page of imports, newest first, and the cursor of the next page. Raises Forbidden."""
     limit = min(limit, PAGE_MAX_ROWS)
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.LIST_STOCK_IMPORTS)
@@ -123,7 +126,7 @@ def list_imports(runtime: Runtime, caller: Caller, *, before: UUID | None, limit
 
 
 def _check_age(record: Mapping[str, Any], now: datetime) -> None:
-    """Raise Conflict for a count that was begun too long ago to be gone on with."""
+    """Raise Conflict for a count that began too long ago to be resumed."""
     if datetime.fromisoformat(record["created_at"]) <= now - timedelta(seconds=COUNT_AGE_MAX_SECONDS):
         raise Conflict(
             f"the count was begun more than {COUNT_AGE_MAX_SECONDS // 60} minutes ago: count what is left of it anew,"
@@ -133,7 +136,7 @@ def _check_age(record: Mapping[str, Any], now: datetime) -> None:
 
 
 def _look(runtime: Runtime, command: ImportStock, clock: Callable[[], datetime]) -> _Findings:
-    """Read the whole file against the catalog and the stock, and change nothing."""
+    """Check the whole file against the catalog and the stock, without changing anything."""
     findings = _Findings()
     for batch in _batches(read_rows(command.text, command.mode)):
         findings.rows += len(batch)
@@ -161,7 +164,7 @@ def _apply(
     clock: Callable[[], datetime],
     time_left_seconds: Callable[[], float],
 ) -> Mapping[str, Any]:
-    """Apply what is not applied yet, batch by batch, while there is time; the same file again goes on."""
+    """Apply what is not applied yet, batch by batch, while there is time. Sending the same file again resumes."""
     start, import_id = 0, UUID(record["id"])
     for batch in _batches(read_rows(command.text, command.mode)):
         end = start + len(batch)
@@ -218,7 +221,7 @@ def _apply_batch(
 
 
 def _place(transaction: Transaction, rows: Sequence[StockRow]) -> tuple[Placed, list[RowError]]:
-    """The level of each row, and the rows that name no warehouse or no variant of the shop."""
+    """Return the rows with their levels, and errors for the rows that name no warehouse or no variant of the shop."""
     warehouses = transaction.rows(
         "SELECT w.code, w.id FROM inventory.warehouses w"
         " WHERE w.organization_id = :organization_id AND w.code = ANY (CAST(:codes AS text[]))",
@@ -245,7 +248,7 @@ def _place(transaction: Transaction, rows: Sequence[StockRow]) -> tuple[Placed, 
 
 
 def _levels(transaction: Transaction, placed: Placed) -> Mapping[LevelKey, Level]:
-    """The levels as they are; those that are not there are empty."""
+    """Return the present levels. Those that do not exist yet are empty."""
     rows = transaction.rows(
         """
         SELECT s.warehouse_id, s.variant_id, s.on_hand, s.reserved
@@ -298,7 +301,7 @@ def _earlier(transaction: Transaction, command: ImportStock, digest: str) -> Map
 
 
 def _record(transaction: Transaction, command: ImportStock, digest: str, findings: _Findings) -> Mapping[str, Any]:
-    """Write down that a file came; another request with the same file may have done so at the same instant."""
+    """Record the file's import and return the record. A concurrent request with the same file may have written it."""
     import_id = uuid7(transaction.now)
     status = ImportStatus.REFUSED if findings.bad_rows else ImportStatus.RUNNING
     made = transaction.execute(
@@ -345,7 +348,7 @@ def _locked(transaction: Transaction, import_id: UUID) -> Mapping[str, Any]:
 
 
 def _as_if(command: ImportStock, digest: str, findings: _Findings) -> Mapping[str, Any]:
-    """What a dry run tells: nothing was written, so nothing has an id."""
+    """Return the result of a dry run. Nothing was written, so it has no id."""
     return {
         "id": None,
         "digest": digest,

@@ -1,4 +1,4 @@
-"""Stock levels whose rows a transaction holds: locked in the one agreed order, and moved through the ledger alone."""
+"""Stock levels whose rows the transaction has locked, in the one agreed order. They change through the ledger only."""
 
 from collections.abc import Iterable, Mapping
 from uuid import UUID
@@ -8,7 +8,7 @@ from holdfast.inventory.stock import Level, LevelKey
 
 
 def lock_levels(transaction: Transaction, keys: Iterable[LevelKey]) -> Mapping[LevelKey, Level]:
-    """Lock these levels by (warehouse, variant), and make those that are not there yet, empty."""
+    """Lock these levels in the order of (warehouse, variant), creating empty ones where they do not exist yet."""
     ordered = sorted(set(keys))
     warehouses, variants = [key[0] for key in ordered], [key[1] for key in ordered]
     transaction.execute(
@@ -52,7 +52,7 @@ def move_stock(
     reference: tuple[str, UUID],
     reason: str | None,
 ) -> None:
-    """Write movements of one type over locked levels; ``reference`` is what they belong to: its kind and its id."""
+    """Write movements of one type for locked levels. ``reference`` is the kind and the id of what they belong to."""
     keys = sorted(quantities)
     transaction.rows(
         """

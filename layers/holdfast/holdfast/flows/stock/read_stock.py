@@ -1,4 +1,4 @@
-"""What lies where: levels page by page, what runs low, what can be sold, and the ledger of one level."""
+"""Read the stock: levels page by page, what runs low, what can be sold, and the ledger of one level."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -26,10 +26,10 @@ def list_levels(
     limit: int,
     now: datetime,
 ) -> dict[str, Any]:
-    """A warehouse's levels by variant, or those below their safety stock. Raises Forbidden or NotFound.
+    """Return a warehouse's levels by variant, or only those below their safety stock. Raises Forbidden or NotFound.
 
-    ``after`` is the last variant of the page before. Levels are read along their key: an index on quantities would
-    make every sale rewrite it.
+    ``after`` is the last variant of the page before. Levels are read along their key, low ones too, because every sale
+    would have to update an index on quantities.
     """
     limit = min(limit, PAGE_MAX_ROWS)
     operation = Operation.LIST_LOW_STOCK if only_low else Operation.LIST_STOCK_LEVELS
@@ -54,7 +54,7 @@ def list_levels(
 
 
 def levels_of(transaction: Transaction, warehouse_id: UUID, variant_ids: Sequence[UUID]) -> list[Mapping[str, Any]]:
-    """Some levels of one warehouse, as they are shown, in the order asked for."""
+    """Return levels of one warehouse as the API shows them, in the order of ``variant_ids``."""
     rows = transaction.rows(
         """
         SELECT w.id AS warehouse_id, w.code AS warehouse, s.variant_id, v.sku, s.on_hand, s.reserved,
@@ -87,7 +87,7 @@ def show_availability(
     sku: str | None,
     now: datetime,
 ) -> dict[str, Any]:
-    """What can be sold of a variant, or of each variant of a product, over all warehouses.
+    """Return what can be sold of a variant, or of each variant of a product, over all warehouses.
 
     Raises Forbidden, InvalidInput or NotFound.
     """
@@ -136,9 +136,9 @@ def list_movements(
     limit: int,
     now: datetime,
 ) -> dict[str, Any]:
-    """The ledger of one level, newest first; ``before`` is the last number of the page before.
+    """Return the ledger of one level, newest first. ``before`` is the last number of the page before.
 
-    Raises Forbidden, or NotFound where the shop has no such level.
+    Raises Forbidden, or NotFound if the shop has no such level.
     """
     limit = min(limit, PAGE_MAX_ROWS)
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
@@ -175,7 +175,7 @@ def list_movements(
 
 
 def warehouse_code(transaction: Transaction, warehouse_id: UUID) -> str:
-    """The code of a warehouse. Raises NotFound."""
+    """Return the code of a warehouse. Raises NotFound."""
     code = transaction.value(
         "SELECT w.code FROM inventory.warehouses w WHERE w.organization_id = :organization_id AND w.id = :id",
         organization_id=transaction.tenant,
@@ -213,7 +213,7 @@ def _nothing_of(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _add(variant: dict[str, Any], row: Mapping[str, Any]) -> None:
-    """Only active warehouses sell; what lies in the others is counted all the same."""
+    """Add a warehouse's level. Only active warehouses sell, but the stock of the others is counted too."""
     available = row["on_hand"] - row["reserved"]
     for name in ("on_hand", "reserved", "incoming"):
         variant[name] += row[name]

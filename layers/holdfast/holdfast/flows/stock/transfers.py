@@ -1,7 +1,7 @@
-"""Goods move between warehouses: asked for, shipped, received bit by bit, called off; listed.
+"""Transfers of goods between warehouses: request, ship, receive bit by bit, cancel and list.
 
-A transfer's row is locked first, its two levels then in the one agreed order. Nobody who holds a level waits for a
-transfer, so nothing can deadlock.
+The transfer's row is locked first, then its two levels in the one agreed order. Nobody who has locked a level waits for
+a transfer, so nothing can deadlock.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ PAGE_MAX_ROWS: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Who asks, under which key."""
+    """Who asks, under which idempotency key."""
 
     caller: Caller
     claim: Claim
@@ -46,7 +46,7 @@ def request_transfer(
     now: datetime,
     render: Render,
 ) -> Answer:
-    """A pending transfer; it holds nothing yet. Raises InvalidInput or NotFound."""
+    """Create a pending transfer. It reserves nothing yet. Raises InvalidInput or NotFound."""
 
     def change(transaction: Transaction) -> Mapping[str, Any]:
         if from_warehouse_id == to_warehouse_id:
@@ -80,7 +80,10 @@ def request_transfer(
 
 
 def ship_transfer(runtime: Runtime, request: Request, transfer_id: UUID, now: datetime, render: Render) -> Answer:
-    """The goods leave the source. Raises NotFound, or Conflict when it is not pending or the goods are not free."""
+    """Record that the goods left the source.
+
+    Raises NotFound, or Conflict if the transfer is not pending or the goods are not free.
+    """
     return _step(runtime, request, Operation.SHIP_TRANSFER, transfer_id, ship, {}, now, render)
 
 
@@ -95,7 +98,10 @@ def receive_transfer(
     now: datetime,
     render: Render,
 ) -> Answer:
-    """Some or all of the goods arrive; the rest stays in transit or is written off. Raises NotFound or Conflict."""
+    """Record that some or all goods arrived, or are written off. The rest stays in transit.
+
+    Raises NotFound or Conflict.
+    """
     return _step(
         runtime,
         request,
@@ -111,7 +117,7 @@ def receive_transfer(
 def cancel_transfer(
     runtime: Runtime, request: Request, transfer_id: UUID, reason: str, now: datetime, render: Render
 ) -> Answer:
-    """Call it off; what is in transit goes back to the source. Raises NotFound or Conflict."""
+    """Cancel the transfer. What is in transit goes back to the source. Raises NotFound or Conflict."""
     reasons = {"cancel_reason": reason}
     return _step(runtime, request, Operation.CANCEL_TRANSFER, transfer_id, call_off, reasons, now, render)
 
@@ -137,7 +143,10 @@ def _step(
 
 
 def _move(transaction: Transaction, before: Transfer, after: Transfer) -> None:
-    """The stock follows: what left the source, what reached the destination, what came back, what is incoming."""
+    """Move the stock: what left the source, what reached the destination, what came back, and what is incoming.
+
+    Raises Conflict if the goods are not free.
+    """
     out = after.in_transit if before.status is TransferStatus.PENDING else 0
     changes: dict[tuple[str, LevelKey], int] = {
         ("transfer_out", before.source): out,
@@ -231,7 +240,7 @@ def list_transfers(
     limit: int,
     now: datetime,
 ) -> dict[str, Any]:
-    """A page of transfers, newest first, and the cursor of the next. Raises Forbidden."""
+    """Return a page of transfers, newest first, and the cursor of the next page. Raises Forbidden."""
     limit = min(limit, PAGE_MAX_ROWS)
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.LIST_TRANSFERS)

@@ -1,4 +1,4 @@
-"""Warehouses: listed, opened, and changed by version."""
+"""Warehouses: list, open, and change with a version check."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -17,7 +17,7 @@ from holdfast.values.ids import uuid7
 
 
 def list_warehouses(runtime: Runtime, caller: Caller, now: datetime) -> dict[str, Any]:
-    """All warehouses of the shop, in the order in which ties are broken. Raises Forbidden."""
+    """Return all warehouses of the shop, in the order in which ties are broken. Raises Forbidden."""
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.LIST_WAREHOUSES)
         rows = transaction.rows(
@@ -42,7 +42,7 @@ def open_warehouse(
     now: datetime,
     render: Render,
 ) -> Answer:
-    """A new warehouse. Raises InvalidInput, or Conflict when the code is taken."""
+    """Create a warehouse. Raises InvalidInput, or Conflict if the code is taken."""
 
     def change(transaction: Transaction) -> Mapping[str, Any]:
         _check_timezone(transaction, facts.timezone)
@@ -68,7 +68,7 @@ def open_warehouse(
 def change_warehouse(
     runtime: Runtime, caller: Caller, warehouse_id: UUID, version: int, facts: WarehouseFacts, now: datetime
 ) -> Mapping[str, Any]:
-    """Change a warehouse as it was at ``version``. Raises Forbidden, NotFound, InvalidInput or Conflict."""
+    """Change a warehouse if ``version`` is its current one. Raises Forbidden, NotFound, InvalidInput or Conflict."""
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.CHANGE_WAREHOUSE)
         _check_timezone(transaction, facts.timezone)
@@ -106,7 +106,10 @@ def _columns(facts: WarehouseFacts) -> dict[str, Any]:
 
 
 def _check_timezone(transaction: Transaction, timezone: str) -> None:
-    """Every checkout asks PostgreSQL for the date in it: a name that PostgreSQL does not know would stop them all."""
+    """Raise InvalidInput for a time zone that PostgreSQL does not know.
+
+    Every checkout asks PostgreSQL for the date in that time zone, so an unknown name would stop them all.
+    """
     known = transaction.value("SELECT count(*) FROM pg_timezone_names WHERE name = :name", name=timezone)
     if not known:
         raise InvalidInput("the timezone is not known", errors=[{"field": "timezone", "message": "is not known"}])

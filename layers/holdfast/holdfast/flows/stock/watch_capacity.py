@@ -1,6 +1,7 @@
-"""Tell people when a warehouse fills up, and stop telling when it empties: at 80, 95 and 100 % of the day's capacity.
+"""Raise alerts when a warehouse reaches 80, 95 and 100 % of the day's capacity, and resolve them when it falls below.
 
-Safe to run twice at once: an alert is open once by constraint, and whoever changes one says which he saw.
+Two runs at the same time are safe: a constraint allows one open alert of each level, and an update applies only if the
+alert is still as it was read.
 """
 
 import logging
@@ -19,7 +20,7 @@ from holdfast.values.ids import uuid7
 
 ACTOR: Final = "system:capacity_watch"
 EVERY_SECONDS: Final = 300
-"""How often the schedule comes."""
+"""The interval of the schedule."""
 
 _logger = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ _logger = logging.getLogger(__name__)
 def watch_capacity(
     runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]
 ) -> dict[AlertStep, int]:
-    """Look at every warehouse of every organization; how often each step was taken."""
+    """Check every warehouse of every organization, and return how often each step was taken."""
     done = dict.fromkeys(AlertStep, 0)
     with runtime.database.transaction(None, now=clock(), actor=ACTOR) as transaction:
         organizations = [row[0] for row in transaction.rows("SELECT o.id FROM tenancy.organizations o ORDER BY o.id")]
@@ -37,7 +38,7 @@ def watch_capacity(
         try:
             steps = runtime.database.transact(organization_id, _watch, now=clock(), actor=ACTOR)
         except Exception:
-            # One organization's trouble must not keep the alerts of the others.
+            # A failure of one organization must not hold back the alerts of the others.
             _logger.exception("the capacity of organization %s could not be watched", organization_id)
             continue
         for step in steps:
@@ -66,7 +67,7 @@ def _watch(transaction: Transaction) -> list[AlertStep]:
 
 
 def _last_alerts(transaction: Transaction) -> dict[tuple[UUID, AlertType], Mapping[str, Any]]:
-    """The last alert of each level of each warehouse: the open one, if there is one."""
+    """Return the last alert of each type of each warehouse: the open one, if there is one."""
     rows = transaction.rows(
         """
         SELECT a.id, a.warehouse_id, a.type, a.notified_at, a.resolved_at
@@ -90,7 +91,10 @@ def _take(
     day: Mapping[str, Any],
     alert: Mapping[str, Any] | None,
 ) -> bool:
-    """Write one step, and tell the world of it in the same transaction; ``False`` when another run was faster."""
+    """Write one step, and publish it in the same transaction if it is to be published.
+
+    Return False if another run was faster.
+    """
     now = transaction.now
     if step is AlertStep.RAISE:
         changed = transaction.execute(
@@ -152,7 +156,7 @@ def _publish(transaction: Transaction, type_: AlertType, day: Mapping[str, Any])
         organization_id=transaction.tenant,
         id=uuid7(transaction.now),
         warehouse_id=UUID(day["warehouse_id"]),
-        # The minute, so that what is told later has the higher number.
+        # The minute, so that a later message has a higher number.
         sequence=int(transaction.now.timestamp()) // 60,
         payload={"type": str(type_), **day},
         now=transaction.now,

@@ -1,4 +1,4 @@
-"""The ground every table stands on: schemas, the tenant setting, the clock, time-ordered ids, monthly partitions."""
+"""The foundation of every table: schemas, the tenant setting, the clock, time-ordered ids, monthly partitions."""
 
 from holdfast.database.migrations.run import apply_sql
 

@@ -1,4 +1,4 @@
-"""What operations live by: the outbox, the inbox of failures, the calls made to others, the audit log."""
+"""What operations need: the outbox, the inbox of process failures, the log of API calls, the audit log."""
 
 from holdfast.database.migrations.run import apply_sql
 

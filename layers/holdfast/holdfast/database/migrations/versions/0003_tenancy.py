@@ -1,4 +1,4 @@
-"""Who is who: organizations (tenants), their staff, their customers, their accounts at payment gateways."""
+"""Organizations (tenants), their staff, their customers, their accounts at payment gateways."""
 
 from holdfast.database.migrations.run import apply_sql
 

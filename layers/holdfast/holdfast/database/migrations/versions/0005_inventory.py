@@ -1,4 +1,4 @@
-"""What is where: warehouses, their load and capacity, stock levels, and every movement."""
+"""Inventory: warehouses, their load and capacity, stock levels, and every movement."""
 
 from holdfast.database.migrations.run import apply_sql
 

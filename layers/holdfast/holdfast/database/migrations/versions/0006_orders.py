@@ -1,4 +1,4 @@
-"""Orders: what was bought, from where it ships, the holds on its stock, every status it ever had."""
+"""Orders: what was bought, where it ships from, the holds on its stock, and every status it ever had."""
 
 from holdfast.database.migrations.run import apply_sql
 

@@ -1,4 +1,4 @@
-"""Money news is settled in two short steps around a pure decision."""
+"""News about money is settled in two short steps around a pure decision: lock_order() reads, settle() writes."""
 
 from holdfast.database.migrations.run import apply_sql
 

@@ -1,4 +1,4 @@
-"""Payment events that were given up: classified by people's rules, worked on, replayed, and none dropped."""
+"""Dead letters: payment events that failed every attempt are kept, classified by rules, worked on, and replayed."""
 
 from holdfast.database.migrations.run import apply_sql
 

@@ -1,4 +1,4 @@
-"""What orders, payments and gateways say of a day's money, and where they differ."""
+"""What orders, payments and gateways say about a day's money, and where they differ."""
 
 from holdfast.database.migrations.run import apply_sql
 

@@ -1,4 +1,4 @@
-"""Where postal codes and addresses are: reference data, what a geocoder answered, and what nobody could find."""
+"""Where postal codes and addresses are: reference data, a geocoder's answers, and what could not be found."""
 
 from holdfast.database.migrations.run import apply_sql
 

@@ -1,4 +1,4 @@
-"""Goods under way between warehouses, and alerts of warehouses that are full."""
+"""Transfers of goods between warehouses, and alerts about warehouses that fill up."""
 
 from holdfast.database.migrations.run import apply_sql
 

@@ -1,4 +1,4 @@
-"""Parcels: what leaves which warehouse, how far it has come."""
+"""Shipments: what leaves which warehouse, and how far it has come."""
 
 from holdfast.database.migrations.run import apply_sql
 

@@ -1,4 +1,4 @@
-"""An order that ships from elsewhere than was decided first, and the addresses it had before."""
+"""Reallocations, which decide anew where an order ships from, and the addresses that an order had before."""
 
 from holdfast.database.migrations.run import apply_sql
 

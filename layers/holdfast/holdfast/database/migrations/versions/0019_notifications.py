@@ -1,4 +1,4 @@
-"""Mails to shoppers, and the addresses that take none."""
+"""Mails to shoppers, and the addresses that are sent none."""
 
 from holdfast.database.migrations.run import apply_sql
 

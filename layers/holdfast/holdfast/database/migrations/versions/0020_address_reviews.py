@@ -1,4 +1,4 @@
-"""Addresses that somebody has to look at, by a deadline."""
+"""Address reviews: addresses that somebody has to check by a deadline."""
 
 from holdfast.database.migrations.run import apply_sql
 

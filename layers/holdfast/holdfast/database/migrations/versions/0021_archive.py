@@ -1,4 +1,4 @@
-"""Orders that left the active tables: as readable as before, and provably as they were."""
+"""The archive: orders that left the active tables stay as readable as before, and are provably unchanged."""
 
 from holdfast.database.migrations.run import apply_sql
 

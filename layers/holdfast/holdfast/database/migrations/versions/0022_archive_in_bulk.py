@@ -1,4 +1,4 @@
-"""The archive at a hundred thousand orders: the same documents, checks and rows, for a fraction of the work."""
+"""The archive at a hundred thousand orders: the same documents, checks and rows at a fraction of the work."""
 
 from holdfast.database.migrations.run import apply_sql
 

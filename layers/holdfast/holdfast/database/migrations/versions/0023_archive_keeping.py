@@ -1,4 +1,4 @@
-"""Legal holds, months brought back from cold storage, and a ledger whose oldest months may go."""
+"""Legal holds, months restored from cold storage, and a stock ledger whose oldest months may be dropped."""
 
 from holdfast.database.migrations.run import apply_sql
 

@@ -1,4 +1,4 @@
-"""Shorter ways for what every order does."""
+"""Less work for every order: its mail, its first shipments, and events that say nothing new."""
 
 from holdfast.database.migrations.run import apply_sql
 

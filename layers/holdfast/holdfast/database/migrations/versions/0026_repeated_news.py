@@ -1,4 +1,4 @@
-"""An order comes back from the archive though its old news was repeated meanwhile."""
+"""An order can be restored from the archive even if its old payment events were repeated meanwhile."""
 
 from holdfast.database.migrations.run import apply_sql
 

@@ -1,4 +1,4 @@
-"""What is sold and has not left can be told of a level."""
+"""For a stock level, how many pieces are sold but have not left the warehouse can be queried."""
 
 from holdfast.database.migrations.run import apply_sql
 

@@ -1,4 +1,4 @@
-"""An order that is over leaves no piece and no parcel behind."""
+"""An order that is over leaves nothing behind: unshipped pieces return to stock, lost and refunded parcels are done."""
 
 from holdfast.database.migrations.run import apply_sql
 

@@ -1,4 +1,4 @@
-"""Whoever buys is looked at again when the order is written; an e-mail address is nobody's alone."""
+"""The buyer is checked again when the order is written; an e-mail address is no longer unique to one customer."""
 
 from holdfast.database.migrations.run import apply_sql
 

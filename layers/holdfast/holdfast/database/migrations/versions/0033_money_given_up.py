@@ -1,4 +1,4 @@
-"""Money whose return was given up too early is returned; a refund that is never decided is a difference."""
+"""Money whose return was given up too early is returned; a refund that is never decided is a money difference."""
 
 from holdfast.database.migrations.run import apply_sql
 

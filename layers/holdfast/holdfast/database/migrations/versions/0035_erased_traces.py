@@ -1,4 +1,4 @@
-"""Erasure reaches kept methods, shoppers' own words and their names wherever they acted."""
+"""Erasure covers kept payment methods, shoppers' own words, and their names wherever they acted."""
 
 from holdfast.database.migrations.run import apply_sql
 
