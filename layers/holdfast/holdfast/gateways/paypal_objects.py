@@ -78,11 +78,8 @@ _APPROVAL_LINKS: Final = ("payer-action", "approve")
 
 
 def paypal_amount(amount: Money) -> dict[str, str]:
-    """Return ``amount`` in PayPal's form, a decimal string.
-
-    Raises ``NotRepresentable`` if the amount would need rounding or is not greater than zero, or if PayPal does not
-    accept the currency.
-    """
+    """Return ``amount`` in PayPal's form, a decimal string. Raises ``NotRepresentable`` if it would need rounding or is
+    not greater than zero, or if PayPal does not accept the currency."""
     decimals = _decimals(amount.currency)
     whole, part = divmod(amount.amount_minor, 10 ** currency_exponent(amount.currency))
     if amount.amount_minor <= 0 or (part and not decimals):
@@ -91,11 +88,8 @@ def paypal_amount(amount: Money) -> dict[str, str]:
 
 
 def money_of(amount: Any) -> Money:
-    """Return an amount of PayPal's in ISO minor units.
-
-    Raises ``KeyError``, ``TypeError`` or ``ValueError`` if it is not an amount, ``NotRepresentable`` if it would need
-    rounding.
-    """
+    """Return an amount of PayPal's in ISO minor units. Raises ``KeyError``, ``TypeError`` or ``ValueError`` if it is no
+    amount, ``NotRepresentable`` if it would need rounding."""
     currency = text_in(amount, "currency_code")
     read = _DECIMAL.fullmatch(text_in(amount, "value"))
     if read is None:
@@ -119,9 +113,7 @@ def snapshot_of_order(order: PayPalObject) -> PaymentSnapshot:
     """Return what an order (its full representation) says about its payment.
 
     The most advanced state decides: money captured, money pending, money held, a refusal, money released, and only then
-    the order's own status.
-
-    Raises ``KeyError``, ``TypeError`` or ``ValueError`` if the order does not have the form that we know.
+    the order's own status. Raises ``KeyError``, ``TypeError`` or ``ValueError`` if the order's form is unknown.
     """
     unit = unit_of(order)
     amount = money_of(unit["amount"])
@@ -173,20 +165,16 @@ def capture_snapshot_of(capture: PayPalObject) -> CaptureSnapshot:
 
 
 def invoice_of_capture(order: PayPalObject, idempotency_key: str) -> str:
-    """Return the ``invoice_id`` for a capture of an authorization.
-
-    No two captures of an order may share one, and the same request always gets the same.
-    """
+    """Return the ``invoice_id`` for a capture of an authorization. No two captures of an order may share one, and the
+    same request always gets the same."""
     mark = hashlib.sha256(idempotency_key.encode()).hexdigest()[:_MARK_CHARACTERS]
     of_order = str(unit_of(order).get("invoice_id") or text_in(order, "id"))
     return f"{of_order[: _INVOICE_MAX_CHARACTERS - _MARK_CHARACTERS - 1]}-{mark}"
 
 
 def _left_of(order: PayPalObject, held: PayPalObject) -> int:
-    """Return what can still be captured of this authorization, within the order's amount.
-
-    Pending captures count as captured.
-    """
+    """Return what can still be captured of this authorization, within the order's amount. Pending captures are
+    deducted too."""
     unit = unit_of(order)
     captures = [one for one in payments_of(unit, "captures") if one["status"] in (*_TAKEN, "PENDING")]
     amounts = {text_in(one, "id"): money_of(one["amount"]).amount_minor for one in captures}

@@ -52,11 +52,8 @@ class GatewayRefused(Rejected):
 
 
 class GatewayDenied(GatewayRefused):
-    """The gateway denies our account access (401, 403), or the account is incomplete.
-
-    The request was certainly not executed, and the refusal says nothing about the attempt. It goes away once somebody
-    fixes the account.
-    """
+    """The gateway denies our account access (401, 403), or the account is incomplete. The request was certainly not
+    executed, and the refusal says nothing about the attempt. It goes away once somebody fixes the account."""
 
     @property
     def is_about_attempt(self) -> bool:
@@ -275,11 +272,8 @@ class TakesDetails(Protocol):
     def complete_action(
         self, request: AuthorizeRequest, details: Mapping[str, str], *, deadline_seconds: float
     ) -> PaymentSnapshot:
-        """Continue an attempt that waits for its shopper.
-
-        The same details get the same answer again. A further action may follow. Raises the errors that ``Gateway``
-        documents for its verbs.
-        """
+        """Continue an attempt that waits for its shopper; a further action may follow. The same details get the same
+        answer again. Raises the errors of ``Gateway``."""
         ...
 
 
@@ -397,9 +391,6 @@ class RenewsAuthorizations(Protocol):
     def reauthorize(
         self, transaction_id: str, amount: Money, *, idempotency_key: str, deadline_seconds: float
     ) -> PaymentSnapshot:
-        """Hold ``amount`` anew; the snapshot says until when.
-
-        Raises the errors that ``Gateway`` documents for its verbs: GatewayRefused where it is too early or the
-        shopper's money is gone.
-        """
+        """Hold ``amount`` anew; the snapshot says until when. Raises the errors of ``Gateway``: GatewayRefused where it
+        is too early or the shopper's money is gone."""
         ...
