@@ -184,11 +184,11 @@ class AdyenGateway:
         return RefundSnapshot(gateway_refund_id=gateway_refund_id, status=RefundOutcome.PENDING, amount=amount)
 
     def fetch(self, transaction_id: str, *, deadline_seconds: float) -> PaymentSnapshot:
-        """Return nothing new, as Adyen has no such call. See the module docstring and ``Gateway.fetch``."""
+        """Return only what is already known, as Adyen has no such call. See the module and ``Gateway.fetch``."""
         return _undecided(transaction_id)
 
     def fetch_refund(self, gateway_refund_id: str, *, deadline_seconds: float) -> RefundSnapshot:
-        """Return nothing new. See the module docstring and ``Gateway.fetch_refund``."""
+        """Return only what is already known. See the module and ``Gateway.fetch_refund``."""
         return RefundSnapshot(gateway_refund_id=gateway_refund_id, status=RefundOutcome.PENDING, amount=None)
 
     def find(self, request: AuthorizeRequest, *, deadline_seconds: float) -> PaymentSnapshot | None:

@@ -99,7 +99,7 @@ def lost_answer(changes: bool) -> type[GatewayUnreachable | OutcomeUnknown]:
 
 
 def _never_sent(error: urllib3.exceptions.HTTPError) -> bool:
-    """Whether the request cannot have reached the gateway: no address, no connection, no trusted TLS."""
+    """Return whether the request cannot have reached the gateway: no address, no connection, no trusted TLS."""
     if isinstance(error, (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)):
         return True
     cause = error.args[0] if error.args else None

@@ -62,7 +62,7 @@ class GatewayDenied(GatewayRefused):
 
 
 def surely_not_executed(error: Exception) -> bool:
-    """Whether the gateway certainly did not execute the request, so that it may be repeated however late."""
+    """Return whether the gateway certainly did not execute the request, so that it may be repeated however late."""
     return isinstance(error, (GatewayUnreachable, GatewayDenied))
 
 

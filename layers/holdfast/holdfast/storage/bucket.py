@@ -23,7 +23,7 @@ class BucketReader:
         return boto3.client("s3")
 
     def copy_to(self, key: str, target: IO[bytes]) -> None:
-        """Read a whole object into a file. Raises NotFound."""
+        """Copy a whole object into a file. Raises NotFound."""
         body = self._get(key)["Body"]
         while chunk := body.read(_COPY_BYTES):
             target.write(chunk)
