@@ -1,4 +1,4 @@
-"""The composition root: what the flows need from outside, built on first use and kept for the life of the process."""
+"""The composition root: the flows' external dependencies, built on first use and kept for the life of the process."""
 
 import time
 from dataclasses import dataclass
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class Runtime:
-    """Lazily built ports. A function pays only for those it uses: boto3 alone costs 130 ms of a cold start."""
+    """Lazily built ports. A function pays only for the ports it uses; boto3 alone costs 130 ms of a cold start."""
 
     settings: Settings
 
     @cached_property
     def database(self) -> "Database":
-        """The pool of this process."""
+        """The connection pool of this process."""
         from holdfast.database.engine import make_engine  # noqa: PLC0415 -- lazily, see the class
         from holdfast.database.transaction import Database  # noqa: PLC0415
 
@@ -42,35 +42,35 @@ class Runtime:
 
     @cached_property
     def secrets(self) -> "SecretStore":
-        """Secrets by reference, cached for minutes."""
+        """Reads secrets by reference, cached for minutes."""
         from holdfast.secrets.store import SecretStore  # noqa: PLC0415
 
         return SecretStore()
 
     @cached_property
     def keyring(self) -> "Keyring":
-        """What seals and opens the personal part of archived orders."""
+        """Seals and opens the personal part of archived orders."""
         from holdfast.archive.sealing import Keyring  # noqa: PLC0415
 
         return Keyring(str(self.secrets.read(self.settings.archive_key_secret)["key"]))
 
     @cached_property
     def archive_bucket(self) -> "Bucket":
-        """Where cold storage is."""
+        """The bucket of cold storage, to read and write."""
         from holdfast.storage.bucket import Bucket  # noqa: PLC0415
 
         return Bucket(self.settings.archive_bucket)
 
     @cached_property
     def archive_reader(self) -> "BucketReader":
-        """The same, for those who put nothing there."""
+        """The same bucket, for functions that only read it."""
         from holdfast.storage.bucket import BucketReader  # noqa: PLC0415
 
         return BucketReader(self.settings.archive_bucket)
 
     @cached_property
     def cold_reader(self) -> "ColdReader":
-        """Who reads an order out of cold storage."""
+        """Reads orders from cold storage: through its function, or itself where none is set."""
         from holdfast.storage.cold_reader import InvokedReader, OwnReader  # noqa: PLC0415
 
         if self.settings.cold_storage_function:
@@ -79,14 +79,14 @@ class Runtime:
 
     @cached_property
     def gateways(self) -> "GatewayRegistry":
-        """Every payment gateway, by name and account."""
+        """The payment gateways, by name and account."""
         from holdfast.gateways.registry import GatewayRegistry  # noqa: PLC0415
 
         return GatewayRegistry(self.settings, self.secrets)
 
     @cached_property
     def geocoder(self) -> "BoundedGeocoder | None":
-        """Who is asked for an address that nobody here knows, if this deployment has one."""
+        """The external geocoder for addresses that are not known here; None if this deployment has none."""
         if self.settings.geocoder is GeocoderChoice.NONE:
             return None
         from holdfast.geocoders.amazon_location import AmazonLocation  # noqa: PLC0415
@@ -98,28 +98,28 @@ class Runtime:
 
     @cached_property
     def warm_places(self) -> "WarmPlaces":
-        """The addresses this process found a moment ago."""
+        """The addresses that this process found recently."""
         from holdfast.addresses.warm_places import WarmPlaces  # noqa: PLC0415
 
         return WarmPlaces()
 
     @cached_property
     def lookup_tally(self) -> "LookupTally":
-        """What lookups of addresses came to, for the metrics."""
+        """The results of address lookups, for the metrics."""
         from holdfast.addresses.lookup_tally import LookupTally  # noqa: PLC0415
 
         return LookupTally()
 
     @cached_property
     def webhook_endpoints(self) -> "KnownEndpoints":
-        """Whose the webhook endpoints are that this process heard from a moment ago."""
+        """The owners of the webhook endpoints that this process recently received webhooks for."""
         from holdfast.payments.webhook_endpoints import KnownEndpoints  # noqa: PLC0415
 
         return KnownEndpoints(time.monotonic)
 
     @cached_property
     def payment_events_queue(self) -> "Queue":
-        """Where stored payment events wait for the worker."""
+        """The queue in which stored payment events wait for the worker."""
         from holdfast.messaging.queue import Queue  # noqa: PLC0415
 
         return Queue(self.settings.payment_events_queue_url)
@@ -133,21 +133,21 @@ class Runtime:
 
     @cached_property
     def event_bus(self) -> "EventBus":
-        """Where domain events are published."""
+        """The bus on which domain events are published."""
         from holdfast.messaging.event_bus import EventBus  # noqa: PLC0415
 
         return EventBus(self.settings.event_bus_name)
 
     @cached_property
     def alerts(self) -> "AlertTopic":
-        """Where people are called."""
+        """The topic that alerts people."""
         from holdfast.messaging.alerts import AlertTopic  # noqa: PLC0415
 
         return AlertTopic(self.settings.alert_topic_arn)
 
     @cached_property
     def mail(self) -> "MailService":
-        """Who takes mails to shoppers. Raises ValueError in a deployment that sends none."""
+        """The service that sends mails to shoppers. Raises ValueError in a deployment that sends none."""
         from holdfast.mail.ses import SimpleEmailService  # noqa: PLC0415
 
         if not self.settings.mail_sender_address:
@@ -156,7 +156,7 @@ class Runtime:
 
     @cached_property
     def guest_tokens(self) -> "GuestTokens":
-        """Who signs the tokens of guests."""
+        """The issuer of guest tokens."""
         if self.settings.guest_token_source is GuestTokenSource.DEVELOPMENT:
             from holdfast.identity.development import DevelopmentGuestTokens  # noqa: PLC0415
 
@@ -171,7 +171,7 @@ _current_lock = Lock()
 
 
 def runtime() -> Runtime:
-    """The runtime of this process."""
+    """Return the runtime of this process, which is created on first use."""
     global _current  # noqa: PLW0603 -- the one composition root
     with _current_lock:
         if _current is None:
@@ -180,7 +180,7 @@ def runtime() -> Runtime:
 
 
 def use(replacement: Runtime | None) -> None:
-    """Put another runtime in place (tests), or none, so that the next use builds a fresh one."""
+    """Replace the runtime (for tests); ``None`` makes the next use create a new one."""
     global _current  # noqa: PLW0603
     with _current_lock:
         _current = replacement

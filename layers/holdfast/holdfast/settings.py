@@ -1,4 +1,4 @@
-"""Everything the environment decides, read once, frozen, typed. The only module that reads ``os.environ``."""
+"""Everything that the environment decides: read once, frozen and typed. Only this module reads ``os.environ``."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -11,21 +11,21 @@ from holdfast.values.return_url import valid_template
 
 
 class DatabaseAuthentication(StrEnum):
-    """How a function proves itself to PostgreSQL: a token made from its IAM role, or a password (local only)."""
+    """How a function authenticates to PostgreSQL: with a token from its IAM role, or with a password (local only)."""
 
     IAM = "iam"
     PASSWORD = "password"  # noqa: S105 -- the name of a mechanism
 
 
 class GuestTokenSource(StrEnum):
-    """Who signs the tokens of guests: the Cognito user pool, or the development issuer of the local system."""
+    """Who signs guest tokens: the Cognito user pool, or the development issuer of the local system."""
 
     COGNITO = "cognito"
     DEVELOPMENT = "development"
 
 
 class GeocoderChoice(StrEnum):
-    """Who is asked for an address that neither cache nor reference data know."""
+    """The geocoder for addresses that are neither in the cache nor in the reference data."""
 
     NONE = "none"
     AMAZON_LOCATION = "amazon_location"
@@ -33,7 +33,7 @@ class GeocoderChoice(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DatabaseSettings:
-    """Where PostgreSQL is and how to get in."""
+    """Where PostgreSQL is and how to log in."""
 
     host: str
     port: int
@@ -48,7 +48,7 @@ class DatabaseSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings of a deployment. What differs between organizations lives in ``organizations.settings``."""
+    """The settings of a deployment. Those that differ between organizations are in ``organizations.settings``."""
 
     environment: str
     database: DatabaseSettings
@@ -63,34 +63,34 @@ class Settings:
     stripe_base_url: str
     paypal_base_url: str
     paypal_webhook_roots_file: str
-    """The roots PayPal's webhook certificates are trusted under (PEM); empty: the operating system's."""
+    """A file of the trusted roots (PEM) of PayPal's webhook certificates; empty: the operating system's roots."""
     square_base_url: str
     adyen_base_url: str
-    """With ``{prefix}`` in it where the address is each company's own, as it is for live payments."""
+    """Contains ``{prefix}`` where each company has its own URL, as for live payments."""
     storefront_return_url: str
-    """Where shoppers come back to when their shop does not say; empty: nowhere."""
+    """Where shoppers return if their shop does not say; empty: nowhere."""
     address_review_page_url: str
-    """The page that checks an address, with ``{token}`` in it, when the shop has none of its own; empty: none."""
+    """The page for checking an address, containing ``{token}``, if the shop has none of its own; empty: none."""
     address_review_link_secret: str
-    """The secret with the keys that the links to that page are signed with."""
+    """A reference to the secret with the keys that sign the links to that page."""
     database_master_secret: str
     mail_sender_address: str
-    """Whom shoppers get mail from; empty: this deployment sends none."""
+    """The sender of mails to shoppers; empty: this deployment sends none."""
     mail_configuration_set: str
-    """The configuration set of Amazon SES whose events tell of bounces and complaints; empty: none."""
+    """The Amazon SES configuration set whose events report bounces and complaints; empty: none."""
     archive_key_secret: str
-    """The secret that customers' keys in the archive are wrapped with; empty: nothing is archived or opened."""
+    """A reference to the secret that wraps customers' keys in the archive; empty: nothing is archived or opened."""
     archive_bucket: str
-    """Where cold storage is; empty: there is none."""
+    """The bucket of cold storage; empty: there is none."""
     cold_storage_function: str
-    """The function that reads cold storage for the others."""
+    """The function that reads cold storage for the other functions; empty: this process reads it itself."""
     geocoder: GeocoderChoice
     geocoder_budget_ms: int
-    """The most that a lookup may add to a checkout."""
+    """The maximum time, in milliseconds, that a lookup may add to a checkout."""
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
-    """Read settings from a mapping. A missing or malformed value raises ``ValueError`` that names the variable."""
+    """Return the settings in a mapping. Raises ``ValueError`` for a missing or malformed value, naming the variable."""
 
     def required(name: str) -> str:
         value = environment.get(name)
@@ -153,5 +153,5 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
 
 @cache
 def settings() -> Settings:
-    """The settings of this process."""
+    """Return the settings of this process, read once."""
     return settings_from(os.environ)

@@ -1,23 +1,26 @@
-"""Adyen behind the gateway port: Checkout v72, spoken directly over HTTP.
+"""Adyen behind the gateway port: Checkout v72, called directly over HTTP.
 
 Source: https://docs.adyen.com/api-explorer/Checkout/72/overview, /development-resources/api-idempotency,
 /development-resources/response-handling, /online-payments/capture, /cancel, /refund.
 
-**Token**: what Adyen's client library hands out as ``paymentMethod``, as JSON: ``{"type": "scheme",
-"encryptedCardNumber": ...}``, or ``{"type": "scheme", "storedPaymentMethodId": ...}`` for a card that was stored (with
-``gateway_customer_id`` as the shopper's reference); an id alone means the latter. In Adyen's test environment and at
-the local server the ``holderName`` decides: ``APPROVED``, ``DECLINED``, ``NOT_ENOUGH_BALANCE``, ``CARD_EXPIRED`` ...
-**Account**: ``merchant_account`` is needed, and for the live address the company's ``url_prefix``.
-**Capture**: each payment says how it is captured: at once (``captureDelayHours`` 0; an AUTHORISATION is then a capture)
-or by us (``manualCapture``). Captures of a held payment may be several, which a merchant account has to be enabled for
-("multiple partial captures"); Adyen then keeps what they leave until it is cancelled or runs out (``releases_rest``).
-**Keys**: up to 64 characters; a longer one is replaced by its SHA-256. They do not look at what comes along with them.
+**Token**: the ``paymentMethod`` of Adyen's client library, as JSON: ``{"type": "scheme", "encryptedCardNumber": ...}``,
+or ``{"type": "scheme", "storedPaymentMethodId": ...}`` for a stored card (with ``gateway_customer_id`` as the shopper
+reference). A bare id means the latter. In Adyen's test environment and on the local server the ``holderName`` decides
+the result: ``APPROVED``, ``DECLINED``, ``NOT_ENOUGH_BALANCE``, ``CARD_EXPIRED`` ...
+**Account**: requires ``merchant_account`` and, for the live URL, the company's ``url_prefix``.
+**Capture**: each payment states how it is captured: at once (``captureDelayHours`` 0; an AUTHORISATION is then a
+capture) or by us (``manualCapture``). A held payment may have several captures, which must be enabled for the merchant
+account ("multiple partial captures"); Adyen then holds the remainder until it is cancelled or expires
+(``releases_rest``).
+**Keys**: up to 64 characters; a longer one is replaced by its SHA-256. Adyen does not compare the request that comes
+with a key.
 
-**What Adyen cannot be asked.** There is no way to read a payment back. A repetition under the same key answers what
-was answered first (``find``); captures, cancellations and refunds are answered ``received``, and what became of them
-is told by webhook alone. So these verbs, and ``fetch`` and ``fetch_refund`` without any call, answer PROCESSING or
-PENDING without an amount, which says "known, not decided as far as can be asked". Whether a payment is captured is
-never guessed: ``cancel`` asks for a cancellation and not for a reversal, which would send captured money back.
+**What Adyen cannot be asked.** There is no way to read a payment back. A repetition under the same key gets the first
+response again (``find``). Captures, cancellations and refunds are answered ``received``, and only a webhook tells what
+became of them. So ``capture``, ``cancel`` and ``fetch`` answer PROCESSING without an amount, ``refund`` and
+``fetch_refund`` answer PENDING (the latter without an amount), and the two fetches make no call at all. That means
+"known, but undecided as far as can be asked". Whether a payment is captured is never guessed: ``cancel`` asks for a
+cancellation and not for a reversal, which would send captured money back.
 """
 
 import json
@@ -56,14 +59,14 @@ from holdfast.values.errors import HoldfastError
 from holdfast.values.money import Money
 
 API_VERSION: Final = "v72"
-"""In every address. Moving it is a change of code, checked against the SDK of that version."""
+"""Part of every URL. A new version is a change of code, checked against the SDK of that version."""
 LIVE_BASE_URL: Final = "https://{prefix}-checkout-live.adyenpayments.com/checkout"
 IDEMPOTENCY_KEY_MAX_CHARACTERS: Final = 64
 IDEMPOTENCY_KEY_LIFETIME_SECONDS: Final = 7 * 24 * 3600
-"""The least that Adyen promises (/development-resources/api-idempotency); ``find`` is for younger attempts."""
+"""The minimum that Adyen promises (/development-resources/api-idempotency); ``find`` is only for younger attempts."""
 
 _NOT_KEPT: Final = frozenset(("800", "803"))
-"""Contract not found, payment detail not found: how Adyen refuses to delete what it does not store (any more)."""
+"""Contract not found, payment detail not found: Adyen's errors for deleting what it does not (or no longer) store."""
 _IN_PROGRESS_CODE: Final = "704"
 _REFUND_REASONS: Final = {
     "requested_by_customer": "CUSTOMER REQUEST",
@@ -76,7 +79,7 @@ Json = dict[str, Any]
 
 
 class AdyenGateway:
-    """One organization's merchant account. Cheap to make: connections belong to the pool."""
+    """One organization's merchant account. Cheap to create, because connections belong to the pool."""
 
     name = "adyen"
     multiple_captures = True
@@ -86,7 +89,7 @@ class AdyenGateway:
     def __init__(
         self, credentials: GatewayCredentials, *, pool: urllib3.PoolManager, base_url: str = LIVE_BASE_URL
     ) -> None:
-        """Raises ``GatewayRefused`` for an account whose address or merchant account is not known."""
+        """Raise ``GatewayDenied`` if the account lacks its merchant account or the prefix of its live URL."""
         if not credentials.merchant_account:
             raise _incomplete("merchant account")
         if "{prefix}" in base_url:
@@ -103,15 +106,17 @@ class AdyenGateway:
         }
 
     def authorize(self, request: AuthorizeRequest, *, deadline_seconds: float) -> PaymentSnapshot:
-        """Make a payment. See ``Gateway.authorize``."""
+        """Create a payment. See ``Gateway.authorize``."""
         body = self._payment_body(request)
         return self._result(request, "/payments", body, request.idempotency_key, deadline_seconds)
 
     def complete_action(
         self, request: AuthorizeRequest, details: Mapping[str, str], *, deadline_seconds: float
     ) -> PaymentSnapshot:
-        """Hand in what the shopper's client brought back from the action: a ``redirectResult``, or what the client
-        library says. See ``TakesDetails``."""
+        """Hand in what the shopper's client brought back from the action. See ``TakesDetails``.
+
+        That is a ``redirectResult``, or what the client library returned.
+        """
         key = f"{request.idempotency_key} {json.dumps(dict(details), sort_keys=True)}"
         return self._result(request, "/payments/details", {"details": dict(details)}, key, deadline_seconds)
 
@@ -124,8 +129,11 @@ class AdyenGateway:
         is_final: bool = True,
         deadline_seconds: float,
     ) -> PaymentSnapshot:
-        """Ask for a capture; CAPTURE tells what became of it, under the reference that is answered here. Adyen is not
-        told that a capture is the last. See ``Gateway.capture``."""
+        """Request a capture. See ``Gateway.capture``.
+
+        The CAPTURE webhook reports its result under the reference returned here. Adyen is not told whether a capture is
+        the last one.
+        """
         path = f"/payments/{quote(transaction_id, safe='')}/captures"
         taken = self._modify(path, {"amount": adyen_amount(amount)}, idempotency_key, deadline_seconds)
         asked_for = CaptureSnapshot(
@@ -137,8 +145,10 @@ class AdyenGateway:
         return replace(_undecided(transaction_id), captures=(asked_for,), capture_id=asked_for.gateway_capture_id)
 
     def cancel(self, transaction_id: str, *, idempotency_key: str, deadline_seconds: float) -> PaymentSnapshot:
-        """Ask for a cancellation; CANCELLATION tells what became of it, or TECHNICAL_CANCEL where only our own
-        reference is known. See ``Gateway.cancel``."""
+        """Request a cancellation. See ``Gateway.cancel``.
+
+        The CANCELLATION webhook reports its result, or TECHNICAL_CANCEL where only our own reference is known.
+        """
         path, body = f"/payments/{quote(transaction_id, safe='')}/cancels", {}
         if transaction_id.startswith(PROVISIONAL):
             path, body = "/cancels", {"paymentReference": transaction_id.removeprefix(PROVISIONAL)}
@@ -156,8 +166,10 @@ class AdyenGateway:
         reason: str | None = None,
         deadline_seconds: float,
     ) -> RefundSnapshot:
-        """Ask for a refund of the payment, over all its captures; REFUND tells what became of it. See
-        ``Gateway.refund``."""
+        """Request a refund of the payment, across all its captures. See ``Gateway.refund``.
+
+        The REFUND webhook reports its result.
+        """
         reference = refund_reference(refund_id)
         body = {
             "amount": adyen_amount(amount),
@@ -172,21 +184,24 @@ class AdyenGateway:
         return RefundSnapshot(gateway_refund_id=gateway_refund_id, status=RefundOutcome.PENDING, amount=amount)
 
     def fetch(self, transaction_id: str, *, deadline_seconds: float) -> PaymentSnapshot:
-        """Nothing that is not known already: Adyen has no such call. See the module, and ``Gateway.fetch``."""
+        """Return only what is already known, as Adyen has no such call. See the module and ``Gateway.fetch``."""
         return _undecided(transaction_id)
 
     def fetch_refund(self, gateway_refund_id: str, *, deadline_seconds: float) -> RefundSnapshot:
-        """Nothing that is not known already. See the module, and ``Gateway.fetch_refund``."""
+        """Return only what is already known. See the module and ``Gateway.fetch_refund``."""
         return RefundSnapshot(gateway_refund_id=gateway_refund_id, status=RefundOutcome.PENDING, amount=None)
 
     def find(self, request: AuthorizeRequest, *, deadline_seconds: float) -> PaymentSnapshot | None:
-        """Repeat the attempt under its own key: Adyen answers what it answered then, or executes it once."""
+        """Repeat the attempt under its own key: Adyen repeats its first response, or executes the attempt once."""
         return self.authorize(request, deadline_seconds=deadline_seconds)
 
     def forget_method(
         self, gateway_customer_id: str, token: str, *, idempotency_key: str, deadline_seconds: float
     ) -> None:
-        """Delete a stored payment method. Deleting takes no key: twice does no harm. See ``ForgetsMethods``."""
+        """Delete a stored payment method. See ``ForgetsMethods``.
+
+        This takes no idempotency key, as deleting twice does no harm.
+        """
         query = urlencode({"merchantAccount": self._merchant_account, "shopperReference": gateway_customer_id})
         answer = bounded_request(
             self._pool,
@@ -224,7 +239,7 @@ class AdyenGateway:
         if "storedPaymentMethodId" in method:
             body["recurringProcessingModel"] = "CardOnFile"
         elif request.save_method:
-            # Adyen knows a shopper by the name that the shop gives.
+            # Adyen identifies a shopper by a reference that the shop chooses.
             shopper = shopper or str(request.customer_id)
             body |= {"storePaymentMethod": True, "recurringProcessingModel": "CardOnFile"}
         more = {"shopperReference": shopper, "returnUrl": request.return_url}
@@ -233,7 +248,7 @@ class AdyenGateway:
     def _result(
         self, request: AuthorizeRequest, path: str, body: Json, key: str, deadline_seconds: float
     ) -> PaymentSnapshot:
-        """Adyen's result for the payment that was asked for. Raises GatewayRefused if the key brings up another's."""
+        """Return Adyen's result for the requested payment. Raises GatewayRefused if the key belongs to another one."""
         reference = payment_reference(request.payment_id, capture_now=request.capture_now)
         result = self._post(path, body, key, deadline_seconds)
         try:
@@ -280,7 +295,7 @@ def _payment_method(token: str) -> Json:
 
 
 def _reference_of(taken: Json, what: str) -> str:
-    """What a modification is known by. Raises OutcomeUnknown where Adyen does not say."""
+    """Return the reference of a modification. Raises OutcomeUnknown if Adyen does not give one."""
     psp_reference = taken.get("pspReference")
     if not isinstance(psp_reference, str) or not psp_reference:
         raise OutcomeUnknown(f"Adyen took a {what} and did not say under which reference.")
@@ -288,7 +303,7 @@ def _reference_of(taken: Json, what: str) -> str:
 
 
 def _undecided(transaction_id: str) -> PaymentSnapshot:
-    """Known to Adyen, and no more can be asked: its webhooks tell."""
+    """Return the snapshot of a payment that Adyen knows; only its webhooks tell more."""
     return PaymentSnapshot(
         gateway_transaction_id=transaction_id,
         is_provisional=transaction_id.startswith(PROVISIONAL),
@@ -298,7 +313,7 @@ def _undecided(transaction_id: str) -> PaymentSnapshot:
 
 
 def _reused(reference: Any) -> GatewayRefused:
-    """Adyen's keys do not look at the request: one that was used before brings up what was answered then."""
+    """Return the error for a reused key. Adyen ignores the new request and repeats the response to the first one."""
     return GatewayRefused(
         f"The idempotency key was used for {reference} before.",
         failure_code="idempotency_key_reused",
@@ -312,12 +327,12 @@ def _incomplete(what: str) -> GatewayDenied:
 
 
 def _error_for(answer: Answer, problem: Json) -> HoldfastError:
-    """The port's error for an answer that is no success."""
+    """Return the port's error for a response that is not a success."""
     code = str(problem.get("errorCode") or f"http_{answer.status}")
     detail = str(problem.get("message") or f"Adyen answered {answer.status}.")
     if answer.status < 400:
         return OutcomeUnknown("Adyen answered with nothing.")
-    # What is temporary, the first request under this key still being executed among it, is marked in a header.
+    # A header marks temporary errors, among them that the first request under this key is still being executed.
     if answer.headers.get("transient-error") == "true" or code == _IN_PROGRESS_CODE or answer.status in {408, 409}:
         return OutcomeUnknown(f"{detail} ({code})", **answer.retry_hint())
     kind = GatewayDenied if answer.status in {401, 403} else GatewayRefused

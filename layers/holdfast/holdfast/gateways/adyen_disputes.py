@@ -1,25 +1,25 @@
-"""Adyen's disputes: what one item of a notification says of one. Pure.
+"""Adyen's disputes: what one item of a notification says about a dispute. Pure.
 
 Source: https://docs.adyen.com/risk-management/disputes-api/dispute-notifications (codes, status, references),
 /risk-management/understanding-disputes/dispute-process-and-flow (the stages) and Webhooks v1 of
 https://docs.adyen.com/api-explorer (``additionalData``).
 
-**Said there.** CHARGEBACK takes the money, usually a few days after NOTIFICATION_OF_CHARGEBACK; a request for
-information takes none. DISPUTE_DEFENSE_PERIOD_ENDED: nobody defended in time, or the shop accepted. CHARGEBACK_REVERSED
-gives the money back and is not the end: SECOND_CHARGEBACK, PREARBITRATION_LOST or SCHEME_ARBITRATION_LOST take it
-again, PREARBITRATION_WON, SCHEME_ARBITRATION_WON and ISSUER_RESPONSE_TIMEFRAME_EXPIRED leave it. Brazil's items have no
-``disputeStatus``. Unless an account asks for "the originalReference for CHARGEBACK_REVERSED events", that one, the
-second chargeback and the pre-arbitrations carry none.
+**Documented.** CHARGEBACK takes the money, usually a few days after NOTIFICATION_OF_CHARGEBACK; a request for
+information takes none. DISPUTE_DEFENSE_PERIOD_ENDED means that nobody defended in time or that the shop accepted.
+CHARGEBACK_REVERSED gives the money back but is not the end: SECOND_CHARGEBACK, PREARBITRATION_LOST or
+SCHEME_ARBITRATION_LOST take it again; PREARBITRATION_WON, SCHEME_ARBITRATION_WON and ISSUER_RESPONSE_TIMEFRAME_EXPIRED
+leave it with the shop. Items from Brazil have no ``disputeStatus``. Unless an account asks for "the originalReference
+for CHARGEBACK_REVERSED events", that event, the second chargeback and the pre-arbitrations carry no original reference.
 
-**Not said, and not tried against Adyen.**
+**Not documented, and not tested against Adyen.**
 
-- Whether a request for information ends by DISPUTE_DEFENSE_PERIOD_ENDED too. One that names the reason of a request and
-  none of a chargeback is taken for that: nothing was lost. Any other is a chargeback lost, also when CHARGEBACK has not
-  come yet: nobody defends it any more, and a refund of money that is about to be taken would be lost as well.
-- Whether a CHARGEBACK may follow that end. One that the shop accepted, that cannot be defended, or whose time to defend
-  is over is lost when it comes; one that says none of this opens the dispute again.
+- Whether DISPUTE_DEFENSE_PERIOD_ENDED also ends a request for information. An item that gives the reason of a request
+  and none of a chargeback is read that way: nothing was lost. Any other is a lost chargeback, even when CHARGEBACK has
+  not arrived yet: nobody defends it any more, and a refund of money that is about to be taken would be lost as well.
+- Whether a CHARGEBACK may follow that end. One that the shop accepted, that cannot be defended, or whose defense period
+  is over is lost on arrival; one that says none of this reopens the dispute.
 - Which reference an item without ``originalReference`` carries. It is taken for the payment's; ``flows/money`` finds
-  which dispute is meant (``payments.disputes.meant_by``).
+  the dispute that is meant (``payments.disputes.meant_by``).
 """
 
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ DISPUTE_EVENTS: Final[Mapping[str, EventType]] = {
     "SCHEME_ARBITRATION_LOST": EventType.DISPUTE_CLOSED,
     "SECOND_CHARGEBACK": EventType.DISPUTE_CLOSED,
 }
-"""What an item of each code says, unless its status says that the dispute is over."""
+"""The event that each code stands for, unless the item's status says that the dispute is over."""
 _ENDS: Final[Mapping[str, DisputeOutcome]] = {
     "ISSUER_RESPONSE_TIMEFRAME_EXPIRED": DisputeOutcome.WON,
     "PREARBITRATION_WON": DisputeOutcome.WON,
@@ -63,7 +63,7 @@ Item = Mapping[str, Any]
 
 
 def read_dispute(item: Item) -> dict[str, Any]:
-    """The dispute's part of an event. Raises what is in ``fields.UNREADABLE``."""
+    """Return the dispute's part of an event. Raises the errors in ``fields.UNREADABLE``."""
     code, more, amount = item["eventCode"], item.get("additionalData") or {}, money_of(item["amount"])
     due_at, outcome = more.get("defensePeriodEndsAt"), _outcome(item, more)
     payment_id, _ = read_payment_reference(item.get("merchantReference"))
@@ -72,7 +72,7 @@ def read_dispute(item: Item) -> dict[str, Any]:
     if outcome is None and event_type is EventType.DISPUTE_CLOSED:
         event_type = EventType.DISPUTE_UPDATED
     return {
-        # Without a reference of ours either, its own may lead to the payment.
+        # If our reference is missing too, the dispute's own may lead to the payment.
         "gateway_transaction_id": payment or (None if payment_id else dispute),
         "payment_id": payment_id,
         "event_type": EventType.DISPUTE_CLOSED if outcome else event_type,
@@ -87,7 +87,7 @@ def read_dispute(item: Item) -> dict[str, Any]:
 
 
 def status_of(item: Item) -> str | None:
-    """The status of the dispute, where it is told. Raises ``AttributeError`` for an item that is none."""
+    """Return the status of the dispute, if the item states one. Raises ``AttributeError`` for a malformed item."""
     status = (item.get("additionalData") or {}).get("disputeStatus")
     return status if isinstance(status, str) else None
 
@@ -103,7 +103,7 @@ def _outcome(item: Item, more: Item) -> DisputeOutcome | None:
         if outcome is DisputeOutcome.WON or status == _DEFENDED:
             return outcome
         return DisputeOutcome.WITHDRAWN if _is_question(more) else DisputeOutcome.LOST
-    # What took no money, or gave it back, loses none even if nobody answered it.
+    # An item that took no money, or gave it back, loses none even if nobody responded to it.
     return DisputeOutcome.WITHDRAWN if outcome is DisputeOutcome.LOST else outcome
 
 
@@ -114,6 +114,6 @@ def _is_beyond_defense(item: Item, more: Item, status: str) -> bool:
 
 
 def _is_question(more: Item) -> bool:
-    """Whether it is about a request for information, by the reasons that it names."""
+    """Return whether the item is about a request for information, judging by the reasons that it gives."""
     names_request = any(more.get(name) for name in ("rfiReasonCode", "rfiSchemeCode"))
     return names_request and not any(more.get(name) for name in ("chargebackReasonCode", "chargebackSchemeCode"))

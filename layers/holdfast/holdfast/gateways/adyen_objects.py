@@ -1,11 +1,11 @@
-"""Reading and writing what Adyen says: amounts, references, results. Pure; shared by calls and webhooks.
+"""Reads and writes Adyen's data: amounts, references, results. Pure; shared by calls and webhooks.
 
 Source: https://docs.adyen.com/development-resources/currency-codes, /online-payments/payment-result-codes,
 /development-resources/refusal-reasons, and Adyen's OpenAPI document of Checkout v72.
 
-**References.** A payment's ``reference`` is our payment's id and how it is captured (``...-now``, ``...-hold``): Adyen
-sends no word of an automatic capture, so whoever reads AUTHORISATION must know that it was one. A refund's is
-``refund-`` and our refund's id. The reference is under the webhook's signature.
+**References.** A payment's ``reference`` is our payment id and how the payment is captured (``...-now``,
+``...-hold``): Adyen reports no automatic capture, so the reader of AUTHORISATION must know that it was one. A refund's
+reference is ``refund-`` and our refund id. The webhook's signature covers the reference.
 """
 
 import re
@@ -20,7 +20,7 @@ from holdfast.gateways.port import Outcome, PaymentSnapshot, SavedMethod
 from holdfast.values.errors import NotRepresentable
 from holdfast.values.money import Money, currency_exponent
 
-# Where Adyen's number of decimals is not that of ISO 4217.
+# Currencies for which Adyen's number of decimals is not that of ISO 4217.
 _OWN_EXPONENTS: Final[Mapping[str, int]] = {"CLP": 2, "CVE": 0, "IDR": 0, "ISK": 2}
 _NOT_TAKEN: Final = frozenset(("CLF", "UYI", "UYW"))
 
@@ -38,27 +38,27 @@ _OUTCOME_OF_RESULT: Final[Mapping[str, Outcome]] = {
 }
 _BRANDS: Final[Mapping[str, str]] = {"mc": "mastercard"}
 
-# How long a scheme lets an authorization stand at least, for a payment that is final (not a pre-authorization). Adyen
-# itself drops one after 28 days and tells with EXPIRE.
+# The minimum time for which a scheme keeps an authorization, for a payment that is final (not a pre-authorization).
+# Adyen itself drops an authorization after 28 days and reports that with EXPIRE.
 _WINDOW_DAYS: Final[Mapping[str, int]] = {"visa": 7, "mc": 7, "amex": 7, "discover": 10, "diners": 10, "jcb": 7}
 _WINDOW_DAYS_OTHERWISE: Final = 7
 
 NOW: Final = "now"
 HOLD: Final = "hold"
 PROVISIONAL: Final = "reference:"
-"""What begins the id of a payment that Adyen has not given one."""
+"""The prefix of the id of a payment to which Adyen has not given one."""
 _PAYMENT_REFERENCE: Final = re.compile(r"([0-9a-f-]{36})-(now|hold)")
 _REFUND_REFERENCE: Final = re.compile(r"refund-([0-9a-f-]{36})")
 
 
 def adyen_amount(amount: Money) -> dict[str, Any]:
-    """``amount`` as Adyen writes it. Raises ``NotRepresentable`` if that would need rounding, and at zero."""
+    """Return ``amount`` in Adyen's form. Raises ``NotRepresentable`` if it would need rounding or is zero."""
     units = vendor_amount(amount, _exponent(amount.currency), "Adyen")
     return {"value": units, "currency": amount.currency}
 
 
 def money_of(amount: Mapping[str, Any]) -> Money:
-    """An amount of Adyen's in ISO minor units. Raises ``NotRepresentable`` where that would need rounding."""
+    """Return an amount of Adyen's in ISO minor units. Raises ``NotRepresentable`` if that would need rounding."""
     currency = text(amount["currency"])
     return money_from(amount["value"], currency, _exponent(currency), "Adyen")
 
@@ -70,44 +70,47 @@ def _exponent(currency: str) -> int:
 
 
 def payment_reference(payment_id: UUID, *, capture_now: bool) -> str:
-    """The reference of a payment."""
+    """Return the reference of a payment."""
     return f"{payment_id}-{NOW if capture_now else HOLD}"
 
 
 def read_payment_reference(reference: Any) -> tuple[UUID | None, bool]:
-    """Our payment's id, and whether it is captured at once; (None, False) for what is no reference of ours."""
+    """Return our payment id and whether it is captured at once; (None, False) if the reference is not ours."""
     found = _PAYMENT_REFERENCE.fullmatch(reference) if isinstance(reference, str) else None
     return (uuid_or_none(found[1]), found[2] == NOW) if found else (None, False)
 
 
 def refund_reference(refund_id: UUID) -> str:
-    """The reference of a refund."""
+    """Return the reference of a refund."""
     return f"refund-{refund_id}"
 
 
 def read_refund_reference(reference: Any) -> UUID | None:
-    """Our refund's id; None for what is no reference of ours."""
+    """Return our refund id; None if the reference is not ours."""
     found = _REFUND_REFERENCE.fullmatch(reference) if isinstance(reference, str) else None
     return uuid_or_none(found[1]) if found else None
 
 
 def window_of(payment_method: Any) -> timedelta:
-    """How long an authorization stands at least."""
+    """Return the minimum time for which an authorization is valid."""
     days = _WINDOW_DAYS.get(payment_method, _WINDOW_DAYS_OTHERWISE) if isinstance(payment_method, str) else 0
     return timedelta(days=days or _WINDOW_DAYS_OTHERWISE)
 
 
 def reason_code(reason: Any) -> str:
-    """A refusal's reason as a code: ``Not enough balance`` is ``not_enough_balance`` in answers and webhooks alike."""
+    """Return a refusal's reason as a code, the same for responses and webhooks.
+
+    ``Not enough balance`` becomes ``not_enough_balance``.
+    """
     return re.sub(r"[^a-z0-9]+", "_", str(reason or "refused").lower()).strip("_")
 
 
 def snapshot_of_result(
     result: Mapping[str, Any], *, reference: str, amount: Money, capture_now: bool
 ) -> PaymentSnapshot:
-    """What an answer of ``/payments`` or ``/payments/details`` says about the payment that was asked for.
+    """Return what a response of ``/payments`` or ``/payments/details`` says about the requested payment.
 
-    Raises what is in ``UNREADABLE`` if this is no result as we know it.
+    Raises one of ``UNREADABLE`` if the result does not have the form that we know.
     """
     outcome = _OUTCOME_OF_RESULT[text(result["resultCode"])]
     psp_reference = result.get("pspReference")
@@ -135,8 +138,10 @@ def snapshot_of_result(
 
 
 def saved_method_of(more: Any, brand: Any) -> SavedMethod | None:
-    """The method that Adyen stored, out of the ``additionalData`` of an answer or of AUTHORISATION; the newer names of
-    the fields before the older ones."""
+    """Return the method that Adyen stored, from the ``additionalData`` of a response or of AUTHORISATION.
+
+    The newer field names take precedence over the older ones.
+    """
     if not isinstance(more, Mapping):
         return None
     token = more.get("tokenization.storedPaymentMethodId") or more.get("recurring.recurringDetailReference")
@@ -157,7 +162,7 @@ _PAID: Final = frozenset({Outcome.SUCCEEDED, Outcome.AUTHORIZED})
 
 
 def _client_action(result: Mapping[str, Any]) -> Mapping[str, Any]:
-    """For Adyen's client library to carry out; a plain redirect works without it."""
+    """Return the action for Adyen's client library to carry out. A plain redirect works without the library."""
     action = result.get("action") or {}
     told: dict[str, Any] = {"type": "adyen_action", "action": action}
     return {**told, "redirect_url": action["url"]} if action.get("type") == "redirect" and action.get("url") else told

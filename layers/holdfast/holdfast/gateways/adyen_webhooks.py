@@ -1,18 +1,19 @@
-"""Adyen's webhooks: proof of the sender item by item, then an event of each in our words.
+"""Adyen's webhooks: verifies the sender of each item, then turns each item into an event in the domain's terms.
 
-Source: https://docs.adyen.com/development-resources/webhooks/verify-hmac-signatures and /webhook-types; of disputes see
-``adyen_disputes``.
+Source: https://docs.adyen.com/development-resources/webhooks/verify-hmac-signatures and /webhook-types; for disputes
+see ``adyen_disputes``.
 
-Every item of a notification is signed for itself: one that is not, or that belongs to another merchant account,
-discredits all of it. A signature carries no time and Adyen's events no id: what is repeated is recognized by event
-code, reference and success, and of a dispute by its status too: one that moves on is news. The answer has to be 2xx
-with the body ``WEBHOOK_ANSWER``; while one notification is not taken, those behind it wait. So an item that is signed
-and cannot be read is taken all the same (``unread``), and stops nothing.
+Every item of a notification has its own signature. If one is not signed, or belongs to another merchant account, the
+whole notification is rejected. Signatures carry no time and Adyen's events carry no id. Repeated deliveries are
+recognized by event code, reference and success, and those of a dispute by its status too, because a dispute with a new
+status is news. The response has to be 2xx with the body ``WEBHOOK_ANSWER``; while one notification is not accepted, the
+ones behind it wait. So an item that is signed but cannot be read is accepted all the same (``unread``) and blocks
+nothing.
 
-**Captures.** A payment may have several; each is told under its own reference. CAPTURE that failed (success false) is a
-request that came to nothing; CAPTURE_FAILED takes back the one capture that had succeeded. One that Adyen then makes
-again is told by another CAPTURE of the same reference, whose reason says so. An automatic capture has no reference that
-we know of: its failure is the payment's.
+**Captures.** A payment may have several; each is reported under its own reference. A failed CAPTURE (success false) is
+a request that came to nothing; CAPTURE_FAILED reverts a capture that had succeeded. If Adyen then captures again, it
+sends another CAPTURE with the same reference, whose reason says so. An automatic capture has no reference that we know
+of, so its failure is that of the payment.
 """
 
 import binascii
@@ -46,11 +47,12 @@ Item = Mapping[str, Any]
 def verify_and_parse_webhook(
     headers: Mapping[str, str], raw_body: bytes, credentials: GatewayCredentials, now: datetime
 ) -> tuple[GatewayEvent, ...]:
-    """The events of a notification, one for each item. ``headers`` have lower-case names; ``now`` dates an item that
-    cannot be read.
+    """Return the events of a notification, one for each item.
 
-    Raises ``SignatureInvalid`` when the sender of any item is not proven, ``InvalidInput`` when the body is no
-    notification of Adyen's.
+    ``headers`` have lower-case names; ``now`` dates an item that cannot be read.
+
+    Raises ``SignatureInvalid`` when the sender of any item is not proven, ``InvalidInput`` when the body is not an
+    Adyen notification.
     """
     _verify_basic(headers.get("authorization"), credentials)
     try:
@@ -68,7 +70,7 @@ def verify_and_parse_webhook(
 
 
 def signed_text(item: Item) -> str:
-    """What is signed of an item: eight fields joined by colons, nothing escaped, what is missing empty."""
+    """Return the signed text of an item: eight fields joined by colons, unescaped, with missing fields left empty."""
     amount = item.get("amount") or {}
     fields = (
         item.get("pspReference"),
@@ -84,9 +86,10 @@ def signed_text(item: Item) -> str:
 
 
 def verify_signature(signature: Any, content: str, secrets: Iterable[str]) -> None:
-    """HMAC-SHA256 over the text, base64, with any of the keys, which are written in hex.
+    """Verify the HMAC-SHA256 of the text, in base64, against any of the keys, which are hexadecimal.
 
-    Raises ``SignatureInvalid``. Every key is tried, each in constant time; one that is not hex verifies nothing.
+    Every key is tried, each in constant time; one that is not hexadecimal verifies nothing. Raises
+    ``SignatureInvalid``.
     """
     if not isinstance(signature, str) or not signature:
         raise SignatureInvalid("An item of this webhook is not signed.")
@@ -103,7 +106,7 @@ def verify_signature(signature: Any, content: str, secrets: Iterable[str]) -> No
 
 
 def _verify_basic(header: str | None, credentials: GatewayCredentials) -> None:
-    """HTTP Basic, where the account has a user for its webhooks. Raises ``SignatureInvalid``."""
+    """Verify the HTTP Basic credentials, if the account has a user for its webhooks. Raises ``SignatureInvalid``."""
     if credentials.webhook_user is None:
         return
     scheme, _, value = (header or "").partition(" ")
@@ -145,7 +148,7 @@ def _parse(item: Item, now: datetime) -> GatewayEvent:
 
 
 def _kind_of(code: str, success: bool, *, capture_now: bool) -> EventType | None:
-    """What an item that cannot be read is of."""
+    """Return the event type of an item that cannot be read."""
     if code == "AUTHORISATION" and capture_now:
         return EventType.CAPTURE_SUCCEEDED if success else EventType.AUTHORIZATION_FAILED
     kinds = _KINDS.get(code)
@@ -219,7 +222,7 @@ def _read_expiry(item: Item, success: bool) -> dict[str, Any]:
 
 
 def _read_reversal(item: Item, success: bool) -> dict[str, Any]:
-    """A cancellation or a refund, whichever Adyen found fitting."""
+    """Read a cancellation or a refund, whichever of them Adyen carried out."""
     action = (item.get("additionalData") or {}).get("modification.action")
     if action == "cancel":
         return _read_cancellation(item, success)
@@ -232,7 +235,7 @@ def _read_refund(item: Item, success: bool) -> dict[str, Any]:
 
 
 def _read_refund_lost(item: Item, _success: bool) -> dict[str, Any]:
-    """Money that had gone back and returned."""
+    """Read a refund whose money came back to the shop."""
     return _of_refund(item, EventType.REFUND_FAILED)
 
 
@@ -245,13 +248,20 @@ def _read_nothing(_item: Item, _success: bool) -> dict[str, Any]:
 
 
 def _of_payment(item: Item) -> dict[str, Any]:
-    """Which payment a modification belongs to. Of one that was cancelled by our reference Adyen may know no other."""
+    """Return the payment that a modification belongs to.
+
+    For a payment cancelled by our reference, Adyen may know no other.
+    """
     payment_id, _ = read_payment_reference(item.get("merchantReference"))
     return {"gateway_transaction_id": item.get("originalReference") or None, "payment_id": payment_id}
 
 
 def _of_refund(item: Item, event_type: EventType) -> dict[str, Any]:
-    """``merchantReference`` is that of the refund, or of its payment: Adyen's documents say one and the other."""
+    """Return the refund that an item is about.
+
+    Adyen's documentation contradicts itself on whether ``merchantReference`` is that of the refund or of its payment,
+    so both are handled.
+    """
     amount = money_of(item["amount"])
     return {
         **_of_payment(item),
@@ -294,4 +304,4 @@ _KINDS: Final[Mapping[str, tuple[EventType, EventType]]] = {
     "REFUNDED_REVERSED": (EventType.REFUND_FAILED, EventType.REFUND_FAILED),
     **{code: (kind, kind) for code, kind in DISPUTE_EVENTS.items()},
 }
-"""What an item that cannot be read is of, by its code: if it succeeded, and if not."""
+"""The event type of an item that cannot be read, by its code: first if it succeeded, then if it did not."""

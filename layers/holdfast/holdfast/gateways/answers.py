@@ -1,4 +1,4 @@
-"""Gateways' answers in the form of their webhooks, so that both go down one road. Pure."""
+"""Puts gateways' responses into the form of their webhooks, so that both take the same path. Pure."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -33,7 +33,7 @@ _EVENT_OF_REFUND: Final[Mapping[RefundOutcome, EventType]] = {
 
 
 def event_from_snapshot(snapshot: PaymentSnapshot, payment_id: UUID, now: datetime) -> GatewayEvent:
-    """An answer in the form of a webhook, so that both go down one road. The same answer has the same event id."""
+    """Return a response in the form of a webhook event. Equal responses get equal event ids."""
     transaction, outcome, amount = snapshot.gateway_transaction_id, snapshot.outcome, snapshot.amount
     asked_minor = amount.amount_minor if amount else None
     held_minor = asked_minor if outcome in {Outcome.SUCCEEDED, Outcome.AUTHORIZED} else None
@@ -64,7 +64,10 @@ def event_from_snapshot(snapshot: PaymentSnapshot, payment_id: UUID, now: dateti
 def event_from_refund_snapshot(
     snapshot: RefundSnapshot, *, transaction_id: str, payment_id: UUID, refund_id: UUID, now: datetime
 ) -> GatewayEvent:
-    """A refund's answer in the form of a webhook. One that does not tell the amount only says that it was asked for."""
+    """Return a refund's response in the form of a webhook event.
+
+    A response without an amount says no more than that the refund was requested.
+    """
     amount = snapshot.amount
     return GatewayEvent(
         gateway_event_id=f"answer:{snapshot.gateway_refund_id}:{snapshot.status}",
@@ -83,7 +86,7 @@ def event_from_refund_snapshot(
 
 
 def _payload_of(snapshot: PaymentSnapshot) -> dict[str, Any]:
-    """What is worth keeping of an answer. The client's action is left out: it holds a secret."""
+    """Return what is worth keeping of a response. The client action is left out because it contains a secret."""
     return {
         "outcome": str(snapshot.outcome),
         "capturable_minor": snapshot.capturable_minor,

@@ -1,8 +1,8 @@
 """One HTTP call to a gateway, made once: bounded in time, and honest about whether it may have been executed.
 
-There is no retry in here. urllib3's are off because it cannot tell a safe repetition from a second charge; the rule is
-ours: what surely was not executed is ``GatewayUnreachable``, what may have been is ``OutcomeUnknown``, and the flow
-repeats under the same idempotency key.
+Nothing is retried here. urllib3's retries are off because it cannot tell a safe repetition from a second charge. The
+rule instead: a request that was certainly not executed is ``GatewayUnreachable``, one that may have been is
+``OutcomeUnknown``, and the flow repeats it under the same idempotency key.
 """
 
 import hashlib
@@ -24,15 +24,15 @@ _RETRY_AFTER_MAX_SECONDS: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a gateway answered: 2xx, or 4xx without 429."""
+    """A gateway's response: 2xx, or 4xx other than 429."""
 
     status: int
     headers: Mapping[str, str]
-    """Case does not matter when looking a header up."""
+    """Lookups ignore case."""
     body: bytes
 
     def json_object(self) -> dict[str, Any]:
-        """The body as a JSON object; empty if it is none."""
+        """Return the body as a JSON object; an empty one if it is not an object."""
         try:
             answer = json.loads(self.body)
         except ValueError:
@@ -40,7 +40,10 @@ class Answer:
         return answer if isinstance(answer, dict) else {}
 
     def retry_hint(self) -> dict[str, int]:
-        """``retry_after_seconds`` as the gateway asks for it, as keyword arguments of a ``Transient``; else empty."""
+        """Return the gateway's ``Retry-After`` as the ``retry_after_seconds`` keyword of a ``Transient``, if any.
+
+        The value is limited to between 1 and 60 seconds.
+        """
         wanted = self.headers.get("Retry-After")
         if wanted is None or not wanted.isascii() or not wanted.isdigit():
             return {}
@@ -48,7 +51,7 @@ class Answer:
 
 
 def connection_pool() -> urllib3.PoolManager:
-    """Kept-alive connections, to be shared by the gateways of a process: TLS is verified, nothing is retried."""
+    """Return a pool of kept-alive connections for all gateways of a process. TLS is verified, nothing is retried."""
     return urllib3.PoolManager(maxsize=POOL_MAX_CONNECTIONS, retries=False, cert_reqs="CERT_REQUIRED")
 
 
@@ -63,13 +66,14 @@ def bounded_request(
     deadline_seconds: float,
     changes: bool | None = None,
 ) -> Answer:
-    """One request, once, answered within ``deadline_seconds``. ``vendor`` names the gateway in errors.
+    """Send one request, once, and return the response if it arrives within ``deadline_seconds``.
 
-    ``changes``: whether executing it changes anything at the gateway; unless told, everything but a GET does.
+    ``vendor`` names the gateway in errors. ``changes`` says whether executing the request changes anything at the
+    gateway; by default everything but a GET does.
 
-    Returns what was answered with 2xx or 4xx. Raises ``GatewayUnreachable`` where the request surely was not executed
-    (no address, no connection, no trusted TLS, 429) or changes nothing, and ``OutcomeUnknown`` where it was sent and
-    the answer was lost, or says nothing of what happened (5xx, and a redirection, which is never followed).
+    Returns a 2xx or 4xx response. Raises ``GatewayUnreachable`` where the request was certainly not executed (no
+    address, no connection, no trusted TLS, 429) or changes nothing. Raises ``OutcomeUnknown`` where it was sent and
+    the response was lost or says nothing about what happened (5xx, or a redirect, which is never followed).
     """
     lost = lost_answer(method != "GET" if changes is None else changes)
     timeout = urllib3.Timeout(total=deadline_seconds, connect=min(CONNECT_TIMEOUT_SECONDS, deadline_seconds))
@@ -90,12 +94,12 @@ def bounded_request(
 
 
 def lost_answer(changes: bool) -> type[GatewayUnreachable | OutcomeUnknown]:
-    """The error for an answer that was lost. Reading changes nothing at a gateway, and leaves nothing unknown."""
+    """Return the error class for a lost response. A request that changes nothing leaves no unknown outcome."""
     return OutcomeUnknown if changes else GatewayUnreachable
 
 
 def _never_sent(error: urllib3.exceptions.HTTPError) -> bool:
-    """Whether the request cannot have reached the gateway: no address, no connection, no trusted TLS."""
+    """Return whether the request cannot have reached the gateway: no address, no connection, no trusted TLS."""
     if isinstance(error, (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)):
         return True
     cause = error.args[0] if error.args else None
@@ -103,9 +107,10 @@ def _never_sent(error: urllib3.exceptions.HTTPError) -> bool:
 
 
 def fitting_key(key: str, max_characters: int) -> str:
-    """``key``, or where the vendor takes no key that long, as much of its SHA-256 in hex as fits: always the same.
+    """Return ``key``, or if it is too long for the vendor, as much of its hexadecimal SHA-256 as fits.
 
-    45 characters of it are 180 bits. Raises ``ValueError`` for an empty key.
+    The same key always gives the same result. 45 hexadecimal characters are 180 bits. Raises ``ValueError`` for an
+    empty key.
     """
     if not key:
         raise ValueError("an idempotency key has at least one character")
@@ -115,13 +120,16 @@ def fitting_key(key: str, max_characters: int) -> str:
 
 
 class Deadline:
-    """What is left of a call's time: one verb of the port may be several requests."""
+    """The time left for a call, as one verb of the port may take several requests."""
 
     def __init__(self, seconds: float) -> None:
         self._ends_at = time.monotonic() + seconds
 
     def left_seconds(self) -> float:
-        """Raises ``GatewayUnreachable`` when nothing is left: what was not sent was not executed."""
+        """Return the seconds left.
+
+        Raises ``GatewayUnreachable`` when none are left: a request that was not sent was not executed.
+        """
         left = self._ends_at - time.monotonic()
         if left <= 0:
             raise GatewayUnreachable("The time for this call was used up before the gateway could be asked.")

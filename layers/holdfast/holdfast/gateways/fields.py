@@ -1,4 +1,4 @@
-"""Reading single fields out of what a vendor says. What cannot be read raises one of ``UNREADABLE``."""
+"""Readers for single fields of a vendor's documents. A field that cannot be read raises one of ``UNREADABLE``."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
@@ -17,18 +17,18 @@ UNREADABLE: Final = (
     RecursionError,
     NotRepresentable,
 )
-"""What reading a document that is not what it should be may raise."""
+"""The errors that reading a malformed document may raise."""
 
 
 def text(value: Any) -> str:
-    """A string that is not empty. Raises ``TypeError``."""
+    """Return ``value`` if it is a non-empty string. Raises ``TypeError`` otherwise."""
     if not isinstance(value, str) or not value:
         raise TypeError("text expected")
     return value
 
 
 def uuid_or_none(value: Any) -> UUID | None:
-    """An id of ours; None if it is not there or not ours."""
+    """Return one of our ids; None if it is missing or not a UUID."""
     try:
         return UUID(value) if isinstance(value, str) else None
     except ValueError:
@@ -36,7 +36,7 @@ def uuid_or_none(value: Any) -> UUID | None:
 
 
 def utc_instant(value: Any) -> datetime:
-    """An ISO 8601 or RFC 3339 instant, in UTC. Raises ``ValueError`` for one without an offset."""
+    """Return an ISO 8601 or RFC 3339 instant in UTC. Raises ``ValueError`` for one without an offset."""
     at = datetime.fromisoformat(text(value))
     if at.tzinfo is None:
         raise ValueError("an instant without an offset")
@@ -44,7 +44,7 @@ def utc_instant(value: Any) -> datetime:
 
 
 def last_day_of(year: object, month: object) -> date | None:
-    """The last day on which a card is good that says so by month and year; None for what is no month of any year."""
+    """Return the last day of a card's expiry month, on which it is still valid; None if there is no such month."""
     try:
         first = date(int(str(year)), int(str(month)), 1)
         return (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)

@@ -1,19 +1,19 @@
-"""PayPal behind the gateway port: Orders v2 and Payments v2, spoken directly over HTTP in JSON.
+"""PayPal behind the gateway port: Orders v2 and Payments v2, called directly over HTTP with JSON.
 
 Source: https://developer.paypal.com/docs/api/orders/v2/, /docs/api/payments/v2/, /api/rest/reference/idempotency/ and
-/api/rest/reference/orders/v2/errors/. What a call may leave unknown is decided in ``calls``.
+/api/rest/reference/orders/v2/errors/. ``calls`` decides which outcomes a call leaves unknown.
 
-**Approval.** An order whose shopper agrees at PayPal is taken by nobody but us. ``fetch`` does that: it captures (or
-authorizes) an order it finds APPROVED, since this completes what the shopper asked for; asking twice takes it once.
+**Approval.** After the shopper approves an order at PayPal, only we can take the money. ``fetch`` does so: it captures
+(or authorizes) an order that it finds APPROVED, which completes what the shopper asked for. Asking twice takes it once.
 
 **Declines.** A capture or an authorization that was refused is DECLINED, with the processor's code. INSTRUMENT_DECLINED
-of an order that the shopper approved is REQUIRES_ACTION instead: PayPal keeps the order open, and its link lets the
-shopper choose another way to pay within the same attempt. A saved method that is refused before there is an order
-is GatewayRefused, since there is nothing to tell about: to the flows that is a failed attempt as well.
+for an order that the shopper approved is REQUIRES_ACTION instead: PayPal keeps the order open, and its link lets the
+shopper choose another way to pay within the same attempt. A saved method that is refused before an order exists is
+GatewayRefused, since there is no payment to report on; the flows treat that as a failed attempt as well.
 
-**Unknown outcomes.** A repetition under the same PayPal-Request-Id is answered with what became of the first. PayPal
-keeps the ids of orders for six hours; after that its check of duplicate invoice ids still keeps a second charge of
-the same order number away, where the merchant's account asks for it.
+**Unknown outcomes.** A repetition under the same PayPal-Request-Id is answered with the result of the first request.
+PayPal keeps the ids of orders for six hours. After that, its check for duplicate invoice ids still prevents a second
+charge of the same order number, if the merchant's account has that check enabled.
 """
 
 from collections.abc import Iterator
@@ -63,7 +63,7 @@ from holdfast.values.money import Money
 
 LIVE_BASE_URL: Final = "https://api-m.paypal.com"
 REQUEST_ID_LIFETIME_SECONDS: Final = 6 * 3600
-"""PayPal may forget the request id of an order after this long; ``find`` is for younger attempts."""
+"""After this time PayPal may forget the request id of an order; ``find`` is only for younger attempts."""
 
 _NOT_KEPT: Final = frozenset(("RESOURCE_NOT_FOUND", "INVALID_RESOURCE_ID"))
 _APPROVE_AGAIN: Final = frozenset(
@@ -86,7 +86,7 @@ _CHANGED_MEANWHILE: Final = frozenset(
 
 
 class PayPalGateway:
-    """One organization's PayPal account. Cheap to make: connections and access tokens are shared."""
+    """One organization's PayPal account. Cheap to create, because connections and access tokens are shared."""
 
     name = "paypal"
     multiple_captures = True
@@ -104,8 +104,10 @@ class PayPalGateway:
         self._calls = PayPalCalls(credentials, pool=pool, tokens=tokens, base_url=base_url)
 
     def authorize(self, request: AuthorizeRequest, *, deadline_seconds: float) -> PaymentSnapshot:
-        """Create an order, or take up the one that the token names. See ``paypal_requests`` for the forms of a token,
-        and ``Gateway.authorize``."""
+        """Create an order, or use the one that the token names. See ``Gateway.authorize``.
+
+        ``paypal_requests`` lists the forms of a token.
+        """
         deadline = Deadline(deadline_seconds)
         named = order_id_in(request.token)
         if named is not None:
@@ -125,10 +127,10 @@ class PayPalGateway:
         is_final: bool = True,
         deadline_seconds: float,
     ) -> PaymentSnapshot:
-        """Capture of the order's authorization. One that the order knows by its invoice id is not asked for again,
-        however long ago that was. See ``Gateway.capture``.
+        """Capture from the order's authorization. See ``Gateway.capture``.
 
-        PayPal itself would take up to 115 % of what was authorized; the port does not.
+        A capture that the order already has, as its invoice id shows, is not requested again, however long ago it was.
+        PayPal itself would capture up to 115 % of the authorized amount; the port does not.
         """
         deadline = Deadline(deadline_seconds)
         order = self._order(transaction_id, deadline)
@@ -160,10 +162,10 @@ class PayPalGateway:
     def reauthorize(
         self, transaction_id: str, amount: Money, *, idempotency_key: str, deadline_seconds: float
     ) -> PaymentSnapshot:
-        """Have money held anew, for another three days of PayPal's honor period. See ``RenewsAuthorizations``.
+        """Renew the authorization for another three days of PayPal's honor period. See ``RenewsAuthorizations``.
 
-        An authorization lasts 29 days, but only within three days of its making is the money sure to be there. PayPal
-        renews from the fourth day on; before, and where the shopper's money is gone, it is GatewayRefused.
+        An authorization lasts 29 days, but the money is guaranteed only for the first three. PayPal renews from the
+        fourth day on; before that, and where the shopper's money is gone, it raises GatewayRefused.
         """
         deadline, body = Deadline(deadline_seconds), {"amount": paypal_amount(amount)}
         order = self._order(transaction_id, deadline)
@@ -185,12 +187,12 @@ class PayPalGateway:
                 raise
 
     def cancel(self, transaction_id: str, *, idempotency_key: str, deadline_seconds: float) -> PaymentSnapshot:
-        """Void the order's authorization, or what captures left of it; an order without one is marked as given up. See
-        ``Gateway.cancel``.
+        """Void the order's authorization, or what captures left of it. See ``Gateway.cancel``.
 
-        PayPal cannot cancel an order that nobody has paid. Left alone it ends by itself after hours, but its shopper
-        may still approve it, and ``fetch`` would take the money. The mark is in the order itself (``custom_id``), so
-        that whoever looks, in any process, sees CANCELLED and leaves the money where it is.
+        An order without an authorization is marked as given up, because PayPal cannot cancel an order that nobody has
+        paid. Left alone it ends by itself after some hours, but until then the shopper may still approve it, and
+        ``fetch`` would take the money. The mark is in the order itself (``custom_id``), so that every process sees
+        CANCELLED and leaves the money alone.
         """
         deadline = Deadline(deadline_seconds)
         order = self._order(transaction_id, deadline)
@@ -220,8 +222,10 @@ class PayPalGateway:
         reason: str | None = None,
         deadline_seconds: float,
     ) -> RefundSnapshot:
-        """Refund a capture of the order. A refund that the order knows under ``refund_id`` is not asked for again,
-        however long ago that was. See ``Gateway.refund``."""
+        """Refund a capture of the order. See ``Gateway.refund``.
+
+        A refund that the order already has under ``refund_id`` is not requested again, however long ago it was.
+        """
         deadline = Deadline(deadline_seconds)
         order = self._order(transaction_id, deadline)
         for known in payments_of(unit_of(order), "refunds"):
@@ -232,7 +236,7 @@ class PayPalGateway:
         return _refund_snapshot(self._calls.post(path, body, idempotency_key, deadline))
 
     def fetch(self, transaction_id: str, *, deadline_seconds: float) -> PaymentSnapshot:
-        """The truth about an order; one that its shopper approved is taken by this. See ``Gateway.fetch``."""
+        """Return the state of an order, after taking the money if its shopper approved it. See ``Gateway.fetch``."""
         deadline = Deadline(deadline_seconds)
         return self._settled(self._order(transaction_id, deadline), deadline)[1]
 
@@ -241,19 +245,19 @@ class PayPalGateway:
         return _refund_snapshot(self._calls.get(_path("refunds", gateway_refund_id), Deadline(deadline_seconds)))
 
     def find(self, request: AuthorizeRequest, *, deadline_seconds: float) -> PaymentSnapshot | None:
-        """Repeat the attempt under its own request id: PayPal answers with what it became, or executes it once."""
+        """Repeat the attempt under its own request id: PayPal answers with its result, or executes it once."""
         try:
             return self.authorize(request, deadline_seconds=deadline_seconds)
         except GatewayRefused as refused:
             if refused.failure_code != "DUPLICATE_INVOICE_ID":
                 raise
-            # Something was paid under this order number, perhaps by this very attempt: its failure is not proven.
+            # Something was paid under this order number, perhaps by this very attempt, so it has not provably failed.
             raise GatewayRefused(refused.detail, **{**refused.facts, "about_attempt": False}) from refused
 
     def _take_up(self, order_id: str, request: AuthorizeRequest, deadline: Deadline) -> PaymentSnapshot:
-        """Pay with an order that was made and approved elsewhere, by PayPal's buttons for example.
+        """Pay with an order that was created and approved elsewhere, for example with PayPal's buttons.
 
-        Whoever made it, the shopper's browser may have: it has to be of the same amount, and of no other payment.
+        The shopper's browser may have created it, so it has to have the same amount and belong to no other payment.
         """
         order = self._order(order_id, deadline)
         with _reading("order"):
@@ -267,17 +271,17 @@ class PayPalGateway:
                 order = self._order(order_id, deadline)
             taken, found = self._settled(order, deadline)
             if ids_in(unit_of(taken).get("custom_id"))[0] != request.payment_id:
-                # Another payment took it up at the same time, and it is that one's now.
+                # Another payment claimed the order at the same time, so it belongs to that one now.
                 raise _foreign(order_id)
         return found
 
     def _settled(self, order: PayPalObject, deadline: Deadline) -> tuple[PayPalObject, PaymentSnapshot]:
-        """The order and what it is, once what its shopper approved is done."""
+        """Capture or authorize the order if its shopper approved it, then return the order and its snapshot."""
         found = _snapshot(order)
         if order.get("status") != "APPROVED" or _is_paid(order) or is_given_up(order):
             return order, found
         order_id, verb = found.gateway_transaction_id, "capture" if order.get("intent") == "CAPTURE" else "authorize"
-        # One approval is one request; a shopper who was sent back and approved again has made a new one.
+        # One approval is one request; a shopper who was sent back and approved again has caused a new one.
         request_id = f"{verb}-{order_id}-{order.get('update_time', '')}"
         try:
             done: PayPalObject = self._calls.post(f"{_order_path(order_id)}/{verb}", {}, request_id, deadline)
@@ -291,7 +295,7 @@ class PayPalGateway:
         return done, _snapshot(done)
 
     def _what_it_is_instead(self, order_id: str, refused: GatewayRefused, deadline: Deadline) -> PayPalObject:
-        """Where a change was refused because of the order's state, the order; any other refusal is raised again."""
+        """Return the order, if its state is why a change was refused; raise any other refusal again."""
         if refused.failure_code not in _CHANGED_MEANWHILE:
             raise refused
         return self._order(order_id, deadline)
@@ -312,12 +316,12 @@ def _path(resource: str, identifier: str, *verb: str) -> str:
 
 
 def _is_paid(order: PayPalObject) -> bool:
-    """Whether money moved for the order, or tried to: then its payments say what it is."""
+    """Return whether money moved for the order or was requested, in which case its payments determine its state."""
     return any(payments_of(unit_of(order), kind) for kind in ("captures", "authorizations"))
 
 
 def _refundable(order: PayPalObject, amount: Money) -> str:
-    """The capture to refund from where none was named: the youngest that took as much, else the youngest."""
+    """Return the capture to refund if none was named: the latest that is large enough, or else the latest."""
     captures = payments_of(unit_of(order), "captures")
     open_ones = [capture for capture in captures if capture["status"] in ("COMPLETED", "PARTIALLY_REFUNDED")]
     large = [capture for capture in open_ones if money_of(capture["amount"]).amount_minor >= amount.amount_minor]
@@ -327,7 +331,10 @@ def _refundable(order: PayPalObject, amount: Money) -> str:
 
 
 def _refuse_other(order: PayPalObject, request: AuthorizeRequest) -> None:
-    """PayPal answers a request id with what it was first used for, whatever is sent with it the second time."""
+    """Raise GatewayRefused if the order belongs to another attempt.
+
+    PayPal answers a request id with the result of its first use, whatever is sent with it the second time.
+    """
     unit = unit_of(order)
     if ids_in(unit.get("custom_id"))[0] == request.payment_id and money_of(unit["amount"]) == request.amount:
         return
@@ -340,7 +347,7 @@ def _refuse_other(order: PayPalObject, request: AuthorizeRequest) -> None:
 
 
 def _refuse_mismatch(order: PayPalObject, request: AuthorizeRequest) -> None:
-    """An order that the shopper brings along has to be what is to be paid."""
+    """Raise GatewayRefused if an order that the shopper brings is not of the amount and kind that is to be paid."""
     intent = "CAPTURE" if request.capture_now else "AUTHORIZE"
     if order.get("intent") != intent or money_of(unit_of(order)["amount"]) != request.amount:
         raise GatewayRefused(
@@ -358,7 +365,7 @@ def _foreign(order_id: str) -> GatewayRefused:
 
 @contextmanager
 def _reading(what: str) -> Iterator[None]:
-    """Turns an answer that is not what PayPal documents into an unknown outcome."""
+    """Turn a response that is not as PayPal documents it into ``OutcomeUnknown``."""
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError, NotRepresentable) as error:
@@ -371,7 +378,7 @@ def _snapshot(order: PayPalObject) -> PaymentSnapshot:
 
 
 def _captured(order: PayPalObject, capture: PayPalObject) -> PaymentSnapshot:
-    """The order as the answer to this capture of it."""
+    """Return the snapshot of the order as the answer to this capture."""
     return replace(_snapshot(order), capture_id=text_in(capture, "id"))
 
 

@@ -1,4 +1,4 @@
-"""PayPal's access tokens: OAuth2 client credentials, kept until shortly before they expire, for a whole process.
+"""PayPal's access tokens (OAuth2 client credentials), cached per process until shortly before they expire.
 
 Source: https://developer.paypal.com/api/rest/authentication/
 """
@@ -16,7 +16,7 @@ from holdfast.gateways.port import GatewayCredentials, GatewayDenied, GatewayUnr
 
 RENEW_BEFORE_EXPIRY_SECONDS: Final = 120
 CLIENTS_MAX: Final = 256
-"""How many clients' tokens are kept; the one asked for longest ago goes first."""
+"""How many clients' tokens are kept; the one fetched longest ago is dropped first."""
 _TOKEN_PATH: Final = "/v1/oauth2/token"  # noqa: S105 -- an address
 
 
@@ -24,11 +24,11 @@ _TOKEN_PATH: Final = "/v1/oauth2/token"  # noqa: S105 -- an address
 class _Token:
     value: str
     renew_at: float
-    """On the monotonic clock."""
+    """Seconds on the monotonic clock."""
 
 
 class AccessTokens:
-    """Every client's current token. Shared by the gateways of a process, which are made anew for each call."""
+    """Every client's current token, shared by the gateways of a process, which are created anew for each call."""
 
     def __init__(self, pool: urllib3.PoolManager) -> None:
         self._pool = pool
@@ -38,10 +38,13 @@ class AccessTokens:
     def token(
         self, base_url: str, credentials: GatewayCredentials, *, deadline_seconds: float, refused: str | None = None
     ) -> str:
-        """A token that should still be good. ``refused`` is one that PayPal just did not take: a newer one is fetched
-        unless somebody else did so meanwhile.
+        """Return a token that should still be valid.
 
-        Raises GatewayUnreachable (nothing was asked for yet), and GatewayRefused for a client PayPal does not know.
+        ``refused`` is a token that PayPal just rejected: a newer one is fetched, unless another thread has already done
+        so.
+
+        Raises GatewayUnreachable (the actual request was not sent yet), and GatewayDenied for an account without a
+        client id or a client that PayPal does not accept.
         """
         if not credentials.client_id:
             raise GatewayDenied("A PayPal account needs a client id.", failure_code="client_id_missing")
@@ -50,7 +53,7 @@ class AccessTokens:
             known = self._tokens.get(name)
         if known is not None and known.value != refused and time.monotonic() < known.renew_at:
             return known.value
-        # Two that ask at once both fetch one; PayPal answers both with the same.
+        # Two threads that ask at once both fetch a token; PayPal gives both the same one.
         fetched = self._fetch(base_url, credentials.client_id, credentials.api_key, deadline_seconds)
         with self._lock:
             self._tokens.pop(name, None)

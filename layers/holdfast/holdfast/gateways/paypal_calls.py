@@ -1,4 +1,4 @@
-"""Requests to PayPal: signed on with an access token, made once, and refusals put in the port's words.
+"""Requests to PayPal: authorized with an access token, sent once, and with refusals turned into the port's errors.
 
 Source: https://developer.paypal.com/api/rest/requests/, /api/rest/responses/ and /api/rest/reference/idempotency/.
 """
@@ -18,7 +18,7 @@ REQUEST_ID_MAX_CHARACTERS: Final = 108
 
 
 class PayPalCalls:
-    """One PayPal account's way to its API."""
+    """The API requests of one PayPal account."""
 
     def __init__(
         self, credentials: GatewayCredentials, *, pool: urllib3.PoolManager, tokens: AccessTokens, base_url: str
@@ -29,26 +29,26 @@ class PayPalCalls:
         self._base_url = base_url.rstrip("/")
 
     def get(self, path: str, deadline: Deadline) -> dict[str, Any]:
-        """Read. Raises GatewayUnreachable or GatewayRefused."""
+        """Read an object. Raises GatewayUnreachable or GatewayRefused."""
         return self._send("GET", path, None, {}, deadline)
 
     def post(self, path: str, body: Any, request_id: str, deadline: Deadline) -> dict[str, Any]:
-        """Do something once per ``request_id``. Raises what ``Gateway`` says of its verbs."""
+        """Execute a request once per ``request_id``. Raises the errors that ``Gateway`` documents for its verbs."""
         if not 0 < len(request_id) <= REQUEST_ID_MAX_CHARACTERS:
             raise ValueError("a request id has 1 to 108 characters")
         headers = {"PayPal-Request-Id": request_id, "Prefer": "return=representation"}
         return self._send("POST", path, body, headers, deadline)
 
     def patch(self, path: str, body: list[dict[str, str]], deadline: Deadline) -> None:
-        """Change attributes; twice is as good as once."""
+        """Change attributes. Idempotent."""
         self._send("PATCH", path, body, {}, deadline)
 
     def delete(self, path: str, deadline: Deadline) -> None:
-        """Remove; twice is as good as once, and what is not there is GatewayRefused."""
+        """Delete an object. Idempotent, except that a missing object raises GatewayRefused."""
         self._send("DELETE", path, None, {}, deadline)
 
     def _send(self, method: str, path: str, body: Any, headers: dict[str, str], deadline: Deadline) -> dict[str, Any]:
-        """One request, once; only a token that PayPal no longer takes is replaced, and the request made again."""
+        """Send one request, once. Only if PayPal rejects the token is it replaced and the request sent again."""
         token = self._token(deadline)
         answer = self._request(method, path, body, headers, token, deadline)
         if answer.status == 401:
@@ -83,7 +83,7 @@ class PayPalCalls:
 
 
 def _error_for(answer: Answer, *, changes: bool) -> HoldfastError:
-    """The port's error for an answer that is no success: PayPal's ``issue`` is the code, else its ``name``."""
+    """Return the port's error for a response that is not a success, with PayPal's ``issue`` or ``name`` as its code."""
     problem = answer.json_object()
     details = problem.get("details")
     detail = details[0] if isinstance(details, list) and details and isinstance(details[0], dict) else {}

@@ -1,7 +1,8 @@
-"""The certificates that PayPal signs its webhooks with: fetched from PayPal alone, believed only with a valid chain.
+"""The certificates with which PayPal signs its webhooks: fetched only from PayPal, trusted only with a valid chain.
 
-Source: https://developer.paypal.com/api/rest/webhooks/rest/ (verification by oneself) and RFC 5280, whose rules
-``cryptography`` applies. That package is imported on first use: only the function that receives webhooks carries it.
+Source: https://developer.paypal.com/api/rest/webhooks/rest/ (self verification) and RFC 5280, whose rules
+``cryptography`` applies. That package is imported on first use, since only the function that receives webhooks ships
+it.
 """
 
 import re
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 COMMON_NAME_SUFFIX: Final = ".paypal.com"
 CACHED_MAX: Final = 16
 CACHED_SECONDS: Final = 24 * 3600
-"""How long a verified certificate is believed without its chain being verified again; never beyond its own end."""
+"""How long a verified certificate is trusted before its chain is verified again; never beyond its own expiry."""
 BODY_MAX_BYTES: Final = 32 * 1024
 FETCH_TIMEOUT_SECONDS: Final = 3.0
 _CONNECT_TIMEOUT_SECONDS: Final = 2.0
@@ -32,7 +33,7 @@ _CHAIN_MAX: Final = 8
 _KEY_MIN_BITS: Final = 2048
 
 _PATH: Final = r"/v1/notifications/certs/[A-Za-z0-9_-]{1,128}"
-# The whole address, and nothing that could be read in two ways: no user, no port, no query, no dot in the path.
+# Matches the whole URL and allows nothing ambiguous: no user, no port, no query, no dot in the path.
 _PAYPAL_URL: Final = re.compile(r"https://(?:[a-z0-9-]{1,63}\.){1,4}paypal\.com" + _PATH, re.ASCII)
 
 
@@ -47,10 +48,11 @@ class _Verified:
 
 
 class CertificateSource:
-    """Verified keys by the address PayPal names in ``PAYPAL-CERT-URL``; kept, and no more than ``CACHED_MAX`` of them.
+    """A cache of at most ``CACHED_MAX`` verified keys, by the URL that PayPal gives in ``PAYPAL-CERT-URL``.
 
-    ``roots_file`` holds the roots to trust (PEM); without it the operating system's are trusted. ``base_url`` is where
-    the PayPal API is: an address there is PayPal's too, which matters only where a local server stands for PayPal.
+    ``roots_file`` contains the trusted roots (PEM); without it the operating system's roots are trusted. ``base_url``
+    is the URL of the PayPal API. Certificate URLs there are accepted as PayPal's too, which matters only where a local
+    server stands in for PayPal.
     """
 
     def __init__(self, pool: "urllib3.PoolManager", *, base_url: str, roots_file: str | None = None) -> None:
@@ -62,10 +64,10 @@ class CertificateSource:
         self._lock = Lock()
 
     def key(self, url: str, now: datetime) -> "RSAPublicKey":
-        """The key of the certificate at ``url``.
+        """Return the key of the certificate at ``url``.
 
-        Raises ``SignatureInvalid`` for an address or a certificate that is not PayPal's, and ``GatewayUnreachable``
-        when the certificate cannot be fetched now: the webhook will come again.
+        Raises ``SignatureInvalid`` for a URL or a certificate that is not PayPal's, and ``GatewayUnreachable`` when the
+        certificate cannot be fetched now, in which case PayPal sends the webhook again.
         """
         if not (_PAYPAL_URL.fullmatch(url) or self._own_url.fullmatch(url)):
             raise SignatureInvalid("The webhook names a certificate that does not lie with PayPal.")
@@ -103,7 +105,10 @@ class CertificateSource:
         return body
 
     def _verify(self, pem: bytes, now: datetime) -> _Verified:
-        """The first certificate, once the chain up to a trusted root holds for its name and for this moment."""
+        """Return the key of the first certificate if the chain to a trusted root is valid for its name at this time.
+
+        Raises ``SignatureInvalid`` otherwise.
+        """
         from cryptography import x509  # noqa: PLC0415 -- see the module
         from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey  # noqa: PLC0415
         from cryptography.x509.verification import PolicyBuilder, VerificationError  # noqa: PLC0415
@@ -122,13 +127,13 @@ class CertificateSource:
         return _Verified(key, now, certificate.not_valid_after_utc)
 
     def _trusted(self, chain: Sequence["Certificate"]) -> "Store":
-        """Those of the trusted roots that the chain could end in. Raises ``ValueError`` if there is none."""
+        """Return the trusted roots in which the chain could end. Raises ``ValueError`` if there is none."""
         from cryptography import x509  # noqa: PLC0415 -- see the module
         from cryptography.x509.verification import Store  # noqa: PLC0415
 
         if self._roots is None:
             self._roots = ssl.create_default_context(cafile=self._roots_file).get_ca_certs(binary_form=True)
-        # A system's roots are many, and a few of the old ones are not well-formed: only those in question are read.
+        # A system has many roots, and a few of the old ones are malformed, so only the possible issuers are parsed.
         issuers = {certificate.issuer.public_bytes() for certificate in chain}
         candidates = [root for root in self._roots if any(issuer in root for issuer in issuers)]
         return Store([x509.load_der_x509_certificate(root) for root in candidates])

@@ -1,14 +1,13 @@
-"""Reading and writing PayPal's objects: amounts, orders with their payments, refunds. Pure; for calls and webhooks.
+"""Reads and writes PayPal's objects: amounts, orders with their payments, refunds. Pure; for calls and webhooks.
 
 Source: https://developer.paypal.com/docs/api/orders/v2/, /docs/api/payments/v2/, /api/rest/reference/currency-codes/.
 
-**The names of things.** A payment's ``gateway_transaction_id`` is PayPal's *order* id: it exists from the first answer
-on and never changes, while authorizations and captures come later, may be several, and are found in the order.
-``custom_id`` is a list of our own ids, the payment's first: ``{payment}`` on an order and what comes of it,
-``{payment},cancelled`` on an order that was given up before any money moved (PayPal has no call for that, see
-``PayPalGateway.cancel``), and ``{payment},{refund},{order}`` on a refund, for a refund tells only its capture. A
-capture takes no ``custom_id`` of its own; one of an authorization is known by its ``invoice_id``: the order's, and a
-mark.
+**Ids.** A payment's ``gateway_transaction_id`` is PayPal's *order* id: it exists from the first response on and never
+changes, whereas authorizations and captures come later, may be several, and are found in the order. ``custom_id`` is a
+list of our own ids, the payment's first: ``{payment}`` on an order and what results from it, ``{payment},cancelled`` on
+an order that was given up before any money moved (PayPal has no call for that, see ``PayPalGateway.cancel``), and
+``{payment},{refund},{order}`` on a refund, because a refund states only its capture. A capture takes no ``custom_id``
+of its own; a capture of an authorization is identified by its ``invoice_id``, which is the order's plus a suffix.
 """
 
 import hashlib
@@ -36,7 +35,7 @@ from holdfast.values.money import Money, currency_exponent
 PayPalObject = Mapping[str, Any]
 
 APPROVAL_ACTION: Final = "paypal_approval"
-"""The ``type`` of the client's action: the shopper agrees at ``url``, or in PayPal's buttons with ``order_id``."""
+"""The ``type`` of the client action: the shopper approves at ``url``, or in PayPal's buttons with ``order_id``."""
 
 _WITHOUT_DECIMALS: Final = frozenset(("HUF", "JPY", "TWD"))
 _WITH_TWO_DECIMALS: Final = frozenset(
@@ -65,7 +64,7 @@ _OUTCOME_OF_ORDER: Final[Mapping[str, Outcome]] = {
     "CREATED": Outcome.REQUIRES_ACTION,
     "SAVED": Outcome.REQUIRES_ACTION,
     "PAYER_ACTION_REQUIRED": Outcome.REQUIRES_ACTION,
-    # Nothing is left for the shopper to do, but the money waits for us: `PayPalGateway.fetch` takes it.
+    # The shopper has nothing left to do, but the money still waits for us: `PayPalGateway.fetch` takes it.
     "APPROVED": Outcome.PROCESSING,
     "VOIDED": Outcome.CANCELLED,
 }
@@ -79,8 +78,8 @@ _APPROVAL_LINKS: Final = ("payer-action", "approve")
 
 
 def paypal_amount(amount: Money) -> dict[str, str]:
-    """``amount`` as PayPal writes it: a decimal string. Raises ``NotRepresentable`` if it would need rounding, at zero,
-    and for a currency that PayPal does not take."""
+    """Return ``amount`` in PayPal's form, a decimal string. Raises ``NotRepresentable`` if it would need rounding or is
+    not greater than zero, or if PayPal does not accept the currency."""
     decimals = _decimals(amount.currency)
     whole, part = divmod(amount.amount_minor, 10 ** currency_exponent(amount.currency))
     if amount.amount_minor <= 0 or (part and not decimals):
@@ -89,8 +88,8 @@ def paypal_amount(amount: Money) -> dict[str, str]:
 
 
 def money_of(amount: Any) -> Money:
-    """An amount of PayPal's in ISO minor units. Raises ``KeyError``, ``TypeError`` or ``ValueError`` if it is none,
-    ``NotRepresentable`` where it would need rounding."""
+    """Return an amount of PayPal's in ISO minor units. Raises ``KeyError``, ``TypeError`` or ``ValueError`` if it is no
+    amount, ``NotRepresentable`` if it would need rounding."""
     currency = text_in(amount, "currency_code")
     read = _DECIMAL.fullmatch(text_in(amount, "value"))
     if read is None:
@@ -111,10 +110,10 @@ def _decimals(currency: str) -> int:
 
 
 def snapshot_of_order(order: PayPalObject) -> PaymentSnapshot:
-    """What an order (whole representation) says of its payment. What is furthest on decides: money taken, money on its
-    way, money held, a refusal, money released, and only then the order's own status.
+    """Return what an order (its full representation) says about its payment.
 
-    Raises ``KeyError``, ``TypeError`` or ``ValueError`` if this is no order as we know it.
+    The most advanced state decides: money captured, money pending, money held, a refusal, money released, and only then
+    the order's own status. Raises ``KeyError``, ``TypeError`` or ``ValueError`` if the order's form is unknown.
     """
     unit = unit_of(order)
     amount = money_of(unit["amount"])
@@ -145,9 +144,10 @@ def snapshot_of_order(order: PayPalObject) -> PaymentSnapshot:
 
 
 def capture_snapshot_of(capture: PayPalObject) -> CaptureSnapshot:
-    """What a capture says. It succeeds when it is made, unless it is pending first; what is refused later was updated.
+    """Return what a capture says.
 
-    Raises ``KeyError`` or ``ValueError`` if this is no capture as we know it.
+    A success is dated by the capture's creation, as a capture succeeds at once unless it is pending first. A failure is
+    dated by its last update. Raises ``KeyError`` or ``ValueError`` if the capture does not have the form that we know.
     """
     status = _OUTCOME_OF_CAPTURE[text_in(capture, "status")]
     made_at, updated_at = capture.get("create_time"), capture.get("update_time")
@@ -165,15 +165,16 @@ def capture_snapshot_of(capture: PayPalObject) -> CaptureSnapshot:
 
 
 def invoice_of_capture(order: PayPalObject, idempotency_key: str) -> str:
-    """The ``invoice_id`` that a capture of an authorization is made under: no two captures of an order may have one in
-    common, and the same request always has the same."""
+    """Return the ``invoice_id`` for a capture of an authorization. No two captures of an order may share one, and the
+    same request always gets the same."""
     mark = hashlib.sha256(idempotency_key.encode()).hexdigest()[:_MARK_CHARACTERS]
     of_order = str(unit_of(order).get("invoice_id") or text_in(order, "id"))
     return f"{of_order[: _INVOICE_MAX_CHARACTERS - _MARK_CHARACTERS - 1]}-{mark}"
 
 
 def _left_of(order: PayPalObject, held: PayPalObject) -> int:
-    """What can still be captured: of this authorization, within the order's amount. What is pending is spoken for."""
+    """Return what can still be captured of this authorization, within the order's amount. Pending captures are
+    deducted too."""
     unit = unit_of(order)
     captures = [one for one in payments_of(unit, "captures") if one["status"] in (*_TAKEN, "PENDING")]
     amounts = {text_in(one, "id"): money_of(one["amount"]).amount_minor for one in captures}
@@ -183,7 +184,7 @@ def _left_of(order: PayPalObject, held: PayPalObject) -> int:
 
 
 def saved_method_of(order: PayPalObject) -> SavedMethod | None:
-    """What went into PayPal's vault with this order. A PayPal account has no digits that a shopper knows it by."""
+    """Return what this order saved in PayPal's vault. A PayPal account has no digits for a shopper to recognize."""
     for kind in ("card", "paypal"):
         source = _source(order, kind) or {}
         kept = (source.get("attributes") or {}).get("vault") or {}
@@ -201,7 +202,7 @@ def saved_method_of(order: PayPalObject) -> SavedMethod | None:
 
 
 def _outcome(order: PayPalObject, captured_minor: int) -> tuple[Outcome, PayPalObject | None]:
-    """What the payment is, and the capture or authorization that failed last, which says why."""
+    """Return the payment's outcome, and the capture or authorization that failed last, which says why."""
     unit = unit_of(order)
     captures, authorizations = payments_of(unit, "captures"), payments_of(unit, "authorizations")
     statuses = {str(thing["status"]) for thing in (*captures, *authorizations)}
@@ -228,13 +229,13 @@ _PAID: Final = frozenset({Outcome.SUCCEEDED, Outcome.AUTHORIZED})
 
 
 def declined(order: PayPalObject, code: str, message: str) -> PaymentSnapshot:
-    """The order as one whose payment was refused without leaving a trace in it."""
+    """Return the snapshot of an order whose payment was refused without leaving a trace in it."""
     found = snapshot_of_order(order)
     return replace(found, outcome=Outcome.DECLINED, failure_code=code, failure_message=message, client_action=None)
 
 
 def to_approve_again(order: PayPalObject, code: str, message: str, url: str | None) -> PaymentSnapshot:
-    """The order as one whose shopper has to choose another way to pay at ``url``."""
+    """Return the snapshot of an order whose shopper has to choose another way to pay at ``url``."""
     action = {**approval_of(order), **({"url": url} if url else {})}
     found = snapshot_of_order(order)
     return replace(
@@ -243,7 +244,7 @@ def to_approve_again(order: PayPalObject, code: str, message: str, url: str | No
 
 
 def refund_snapshot_of(refund: PayPalObject) -> RefundSnapshot:
-    """What a refund says. Raises ``KeyError`` or ``ValueError`` if this is no refund as we know it."""
+    """Return what a refund says. Raises ``KeyError`` or ``ValueError`` if it does not have the form that we know."""
     status = text_in(refund, "status")
     outcome = REFUND_OUTCOME_OF_STATUS[status]
     reason = (refund.get("status_details") or {}).get("reason")
@@ -256,7 +257,7 @@ def refund_snapshot_of(refund: PayPalObject) -> RefundSnapshot:
 
 
 def unit_of(order: PayPalObject) -> PayPalObject:
-    """The one purchase unit of an order. Raises ``ValueError`` if there are more: none of ours has."""
+    """Return the one purchase unit of an order. Raises ``ValueError`` if there are several: ours have only one."""
     units = order["purchase_units"]
     if not isinstance(units, Sequence) or len(units) != 1 or not isinstance(units[0], Mapping):
         raise ValueError("an order of ours has one purchase unit")
@@ -264,26 +265,26 @@ def unit_of(order: PayPalObject) -> PayPalObject:
 
 
 def payments_of(unit: PayPalObject, kind: str) -> list[PayPalObject]:
-    """The unit's ``captures``, ``authorizations`` or ``refunds``, oldest first."""
+    """Return the unit's ``captures``, ``authorizations`` or ``refunds``, oldest first."""
     payments = unit.get("payments")
     found = payments.get(kind) if isinstance(payments, Mapping) else None
     return sorted(found, key=lambda thing: str(thing.get("create_time", ""))) if found else []
 
 
 def open_authorization(order: PayPalObject) -> PayPalObject | None:
-    """The youngest authorization that money can still be captured from: a renewed one stands for the one before."""
+    """Return the latest authorization from which money can still be captured: a renewal replaces the one before."""
     found = [thing for thing in payments_of(unit_of(order), "authorizations") if thing["status"] in _HELD]
     return found[-1] if found else None
 
 
 def voidable_authorization(order: PayPalObject) -> PayPalObject | None:
-    """The authorization to void: the first one, for a renewed one ends with what it renews."""
+    """Return the authorization to void: the first one, because a renewal ends together with what it renews."""
     found = [thing for thing in payments_of(unit_of(order), "authorizations") if thing["status"] in _HELD]
     return found[0] if found else None
 
 
 def with_payment(order: PayPalObject, kind: str, thing: PayPalObject) -> dict[str, Any]:
-    """The order with one more capture, or with an authorization in its newest state."""
+    """Return the order with one more capture, or with an authorization in its newest state."""
     unit = dict(unit_of(order))
     payments = dict(unit.get("payments") or {})
     payments[kind] = [known for known in payments.get(kind) or () if known["id"] != thing["id"]] + [thing]
@@ -291,7 +292,7 @@ def with_payment(order: PayPalObject, kind: str, thing: PayPalObject) -> dict[st
 
 
 def approval_of(order: PayPalObject) -> dict[str, Any]:
-    """What the shopper's client needs to have the order approved."""
+    """Return what the shopper's client needs to have the order approved."""
     action: dict[str, Any] = {"type": APPROVAL_ACTION, "order_id": text_in(order, "id")}
     urls = [link_of(order, relation) for relation in _APPROVAL_LINKS]
     url = next((url for url in urls if url), None)
@@ -299,7 +300,7 @@ def approval_of(order: PayPalObject) -> dict[str, Any]:
 
 
 def link_of(thing: PayPalObject, relation: str) -> str | None:
-    """The address of a link by its relation."""
+    """Return the URL of the link with this relation, if there is one."""
     for link in thing.get("links") or ():
         if isinstance(link, Mapping) and link.get("rel") == relation and isinstance(link.get("href"), str):
             return str(link["href"])
@@ -307,37 +308,37 @@ def link_of(thing: PayPalObject, relation: str) -> str | None:
 
 
 def id_in_link(thing: PayPalObject, relation: str, folder: str) -> str | None:
-    """The id at the end of a link, if the link leads into ``folder`` (``/v2/checkout/orders/``)."""
+    """Return the id at the end of a link, if the link's path is in ``folder`` (such as ``/v2/checkout/orders/``)."""
     path = urlsplit(link_of(thing, relation) or "").path
     found = path.removeprefix(folder)
     return found if found and found != path and "/" not in found else None
 
 
 def is_given_up(order: PayPalObject) -> bool:
-    """Whether the order was marked as cancelled by us."""
+    """Return whether we marked the order as cancelled."""
     return _CANCELLED_MARK in str(unit_of(order).get("custom_id") or "").split(",")[1:]
 
 
 def mark_given_up(custom_id: str | None) -> str:
-    """The ``custom_id`` of an order that is given up."""
+    """Return the ``custom_id`` of an order that is given up."""
     return f"{(custom_id or '').split(',')[0]},{_CANCELLED_MARK}"
 
 
 def custom_id_of_refund(order: PayPalObject, refund_id: UUID) -> str:
-    """The ``custom_id`` of a refund: enough to know the payment, the refund and the order by."""
+    """Return the ``custom_id`` of a refund, which identifies the payment, the refund and the order."""
     payment = str(unit_of(order).get("custom_id") or "").split(",")[0]
     return f"{payment},{refund_id},{text_in(order, 'id')}"
 
 
 def ids_in(custom_id: Any) -> tuple[UUID | None, UUID | None, str | None]:
-    """Payment, refund and order out of a ``custom_id``; None for what is not there or not ours."""
+    """Return payment, refund and order from a ``custom_id``; None for each that is missing or not ours."""
     parts = [*(custom_id.split(",") if isinstance(custom_id, str) else ()), "", "", ""]
     payment_id, refund_id = _uuid(parts[0]), _uuid(parts[1])
     return payment_id, refund_id, (parts[2] or None) if payment_id and refund_id else None
 
 
 def instant(text: Any) -> datetime:
-    """An RFC 3339 time as an aware UTC instant. Raises ``TypeError`` or ``ValueError`` if it is none."""
+    """Return an RFC 3339 time as an aware UTC instant. Raises ``TypeError`` or ``ValueError`` if it is not one."""
     at = datetime.fromisoformat(text)
     if at.tzinfo is None:
         raise ValueError("a time without its offset")
@@ -345,7 +346,7 @@ def instant(text: Any) -> datetime:
 
 
 def text_in(thing: Any, name: str) -> str:
-    """A text that has to be there. Raises ``KeyError`` or ``TypeError``."""
+    """Return a required non-empty string. Raises ``KeyError`` or ``TypeError``."""
     value = thing[name]
     if not isinstance(value, str) or not value:
         raise TypeError(f"{name} is no text")
@@ -353,7 +354,7 @@ def text_in(thing: Any, name: str) -> str:
 
 
 def failure_of(thing: PayPalObject | None) -> tuple[str | None, str | None]:
-    """Why a capture or an authorization failed: the processor's code, else PayPal's reason, and a sentence for it."""
+    """Return why a capture or an authorization failed: the processor's code or PayPal's reason, and a sentence."""
     if thing is None:
         return None, None
     answer = thing.get("processor_response") or {}

@@ -1,14 +1,14 @@
-"""What PayPal is asked: the body of an order, the forms of a token, patches of an order. Pure.
+"""Builds requests to PayPal: the body of an order, the forms of a token, patches of an order. Pure.
 
 Source: https://developer.paypal.com/docs/api/orders/v2/#orders_create and #orders_patch.
 
 The forms of a token (``AuthorizeRequest.token``):
 
-- ``paypal``: the shopper approves at PayPal first; the answer is REQUIRES_ACTION with the address.
-- ``order:{id}``: an order that the shopper has approved already, with PayPal's buttons; it is taken at once.
-- ``card:{id}``, ``paypal:{id}``: a card or a PayPal account saved in PayPal's vault; it is taken at once.
-  With ``save_method`` a ``paypal`` that is approved and paid goes into the vault, and comes back in this form.
-- ``agreement:{id}``: a billing agreement of the time before the vault.
+- ``paypal``: the shopper approves at PayPal first; the answer is REQUIRES_ACTION with the URL.
+- ``order:{id}``: an order that the shopper has already approved, with PayPal's buttons; it is charged at once.
+- ``card:{id}``, ``paypal:{id}``: a card or a PayPal account saved in PayPal's vault; it is charged at once.
+  With ``save_method`` a ``paypal`` that is approved and paid is saved in the vault and comes back in this form.
+- ``agreement:{id}``: a billing agreement from before the vault existed.
 """
 
 import re
@@ -23,14 +23,16 @@ _NAMED: Final = re.compile(r"(order|card|paypal|agreement):([A-Za-z0-9_-]{1,128}
 
 
 def order_id_in(token: str) -> str | None:
-    """The order that the token names, if it is of that form."""
+    """Return the order that the token names, if it has that form."""
     named = _NAMED.fullmatch(token)
     return named[2] if named and named[1] == "order" else None
 
 
 def order_body(request: AuthorizeRequest) -> dict[str, Any]:
-    """The order to create for an attempt. Raises ``NotRepresentable``, and ``GatewayRefused`` for a token that has none
-    of the forms above."""
+    """Return the order to create for an attempt.
+
+    Raises ``NotRepresentable``, and ``GatewayRefused`` for a token that has none of the forms above.
+    """
     unit = {
         "custom_id": str(request.payment_id),
         "invoice_id": request.order_number,
@@ -44,7 +46,7 @@ def order_body(request: AuthorizeRequest) -> dict[str, Any]:
 
 
 def patch_of_unit(unit: PayPalObject, values: dict[str, str]) -> list[dict[str, str]]:
-    """The patch that gives attributes of an order's only purchase unit these values."""
+    """Return the patch that sets attributes of an order's only purchase unit to these values."""
     where = f"/purchase_units/@reference_id=='{unit.get('reference_id') or 'default'}'"
     return [
         {"op": "replace" if unit.get(name) else "add", "path": f"{where}/{name}", "value": value}
@@ -54,7 +56,7 @@ def patch_of_unit(unit: PayPalObject, values: dict[str, str]) -> list[dict[str, 
 
 def _payment_source(request: AuthorizeRequest) -> dict[str, Any]:
     if request.token == APPROVAL_TOKEN:
-        # The shop has the address already; PayPal needs not ask for one.
+        # The shop already has the shipping address, so PayPal need not ask for one.
         context = {"user_action": "PAY_NOW", "shipping_preference": "NO_SHIPPING"}
         if request.return_url:
             context |= {"return_url": request.return_url, "cancel_url": request.return_url}
@@ -72,7 +74,7 @@ def _payment_source(request: AuthorizeRequest) -> dict[str, Any]:
 
 
 def _to_be_kept(request: AuthorizeRequest) -> dict[str, Any]:
-    """That PayPal is to keep what the shopper approves; for a customer it knows, or for a new one."""
+    """Return the attributes that save what the shopper approves, for a customer that PayPal knows or a new one."""
     if not request.save_method:
         return {}
     known = {"customer": {"id": request.gateway_customer_id}} if request.gateway_customer_id else {}
@@ -80,7 +82,7 @@ def _to_be_kept(request: AuthorizeRequest) -> dict[str, Any]:
 
 
 def vault_id_in(token: str) -> str:
-    """The vault's id in a token that names one. Raises ``GatewayRefused`` for another."""
+    """Return the vault id in a token that names one. Raises ``GatewayRefused`` for any other token."""
     named = _NAMED.fullmatch(token)
     if named is None or named[1] not in ("card", "paypal"):
         raise GatewayRefused("This names nothing in PayPal's vault.", failure_code=UNKNOWN_TOKEN, gateway="paypal")

@@ -1,14 +1,14 @@
-"""PayPal's webhooks: proof of the sender over the raw bytes, then one event in our words.
+"""PayPal's webhooks: verifies the sender over the raw bytes, then returns one event in the domain's terms.
 
 Source: https://developer.paypal.com/api/rest/webhooks/rest/ (the signed text), /api/rest/webhooks/event-names/ and the
 resources of /docs/api/payments/v2/ and /docs/api/orders/v2/.
 
-**What the signature covers** is the body's CRC-32 and not the body. It proves that PayPal sent *a* webhook to this
-endpoint under these headers; whoever got hold of the headers of one could make up another body for them. So headers
-of webhooks are never logged, and amounts are checked against what we asked for before they are believed.
+**What the signature covers** is the body's CRC-32 and not the body itself. It proves that PayPal sent *a* webhook with
+these headers to this endpoint, but anyone who obtained the headers of a webhook could forge another body for them. So
+webhook headers are never logged, and amounts are checked against what we requested before they are trusted.
 
-**Approval.** CHECKOUT.ORDER.APPROVED says that the shopper has done what was asked and the money waits for us. In our
-closed set that is ``payment_processing``: the next look at the payment (``PayPalGateway.fetch``) takes the money.
+**Approval.** CHECKOUT.ORDER.APPROVED says that the shopper has done what was asked and that the money waits for us. In
+our closed set that is ``payment_processing``: the next look at the payment (``PayPalGateway.fetch``) takes the money.
 """
 
 import json
@@ -55,11 +55,12 @@ def verify_and_parse_webhook(
     now: datetime,
     certificates: "CertificateSource",
 ) -> tuple[GatewayEvent, ...]:
-    """The one event of a webhook. ``headers`` have lower-case names; ``now`` is aware UTC.
+    """Return the one event of a webhook. ``headers`` have lower-case names; ``now`` is aware UTC.
 
-    Raises ``SignatureInvalid`` when the sender is not proven, ``InvalidInput`` when the body has no id and type of an
-    event, ``GatewayUnreachable`` when PayPal's certificate cannot be had now. An event that has id and type and cannot
-    be read is kept as ``unread`` says.
+    An event that has an id and a type but cannot be read is kept as described in ``unread``.
+
+    Raises ``SignatureInvalid`` when the sender is not proven, ``InvalidInput`` when the body lacks the id or the type
+    of an event, ``GatewayUnreachable`` when PayPal's certificate is not available now.
     """
     verify_signature(headers, raw_body, credentials.webhook_id, now, certificates)
     return (_parse(raw_body, now),)
@@ -72,9 +73,10 @@ def verify_signature(
     now: datetime,
     certificates: "CertificateSource",
 ) -> None:
-    """RSA PKCS#1 v1.5 with SHA-256 over ``signed_text``. Raises ``SignatureInvalid`` or ``GatewayUnreachable``.
+    """Verify the RSA PKCS#1 v1.5 signature with SHA-256 over ``signed_text``.
 
-    What costs nothing is checked first: a certificate is fetched only for a webhook that could be genuine.
+    Cheap checks come first, so that a certificate is fetched only for a webhook that could be genuine. Raises
+    ``SignatureInvalid`` or ``GatewayUnreachable``.
     """
     if not webhook_id:
         raise SignatureInvalid("This endpoint has no webhook id to verify with.")
@@ -98,7 +100,7 @@ def verify_signature(
 
 
 def signed_text(transmission_id: str, transmission_time: str, webhook_id: str, raw_body: bytes) -> bytes:
-    """What PayPal signs: id, time, webhook id and the body's CRC-32 (unsigned, decimal), joined by ``|``."""
+    """Return what PayPal signs: id, time, webhook id and the body's CRC-32 (unsigned, decimal), joined by ``|``."""
     return f"{transmission_id}|{transmission_time}|{webhook_id}|{zlib.crc32(raw_body)}".encode(errors="replace")
 
 
@@ -132,7 +134,7 @@ def _read_authorization(name: str, authorization: Resource) -> dict[str, Any]:
     expires_at = authorization.get("expiration_time")
     event_type = _AUTHORIZATION_EVENTS[text_in(authorization, "status")]
     if name == "PAYMENT.AUTHORIZATION.VOIDED":
-        # One event for both: what was voided at or after its end had simply run out.
+        # PayPal sends this event for both: an authorization voided at or after its expiry has simply expired.
         ended_at = instant(authorization.get("update_time") or authorization["create_time"])
         ran_out = bool(expires_at) and ended_at >= instant(expires_at)
         event_type = EventType.AUTHORIZATION_EXPIRED if ran_out else EventType.CANCELLATION_SUCCEEDED
@@ -152,8 +154,11 @@ def _read_authorization(name: str, authorization: Resource) -> dict[str, Any]:
 
 
 def _read_capture(name: str, capture: Resource) -> dict[str, Any]:
-    """A capture of an authorization tells its own amount and not the payment's, nor what was captured before; one of a
-    whole order tells it all."""
+    """Read a capture.
+
+    A capture of an authorization states its own amount, but neither the payment's nor what was captured before. A
+    capture of a whole order states all of that.
+    """
     amount = money_of(capture["amount"])
     is_part = _is_of_authorization(capture)
     event_type = _CAPTURE_EVENTS[name]
@@ -177,9 +182,10 @@ def _read_capture(name: str, capture: Resource) -> dict[str, Any]:
 
 
 def _read_refund(name: str, refund: Resource) -> dict[str, Any]:
-    """A refund of ours carries payment, refund and order; one made at PayPal inherits the capture's ``custom_id``.
+    """Read a refund.
 
-    PayPal's own reversal of a capture has the same form, and whatever its status is called the money is gone.
+    A refund of ours carries payment, refund and order; one made at PayPal inherits the capture's ``custom_id``.
+    PayPal's own reversal of a capture has the same form, and the money is gone whatever its status is called.
     """
     amount = money_of(refund["amount"])
     outcome = REFUND_OUTCOME_OF_STATUS.get(str(refund.get("status")), RefundOutcome.SUCCEEDED)
@@ -213,7 +219,10 @@ def _read_order(name: str, order: Resource) -> dict[str, Any]:
 
 
 def _read_dispute(name: str, dispute: Resource) -> dict[str, Any]:
-    """What is lost by a dispute comes as a reversal of the capture, which is told as a refund is, and counted there."""
+    """Read a dispute, with no loss of its own.
+
+    A dispute's loss arrives as a reversal of the capture, which is reported like a refund and counted there.
+    """
     outcome_code = str((dispute.get("dispute_outcome") or {}).get("outcome_code"))
     due_at = dispute.get("seller_response_due_date")
     amount = money_of(dispute["dispute_amount"])
@@ -283,7 +292,7 @@ _DISPUTE_OUTCOMES: Final[Mapping[str, DisputeOutcome]] = {
     "DENIED": DisputeOutcome.WON,
     "CANCELED_BY_BUYER": DisputeOutcome.WITHDRAWN,
 }
-"""PayPal accepts or denies the buyer's case. NONE, and what is not listed, tells no outcome."""
+"""ACCEPTED and DENIED refer to the buyer's case. NONE and codes that are not listed state no outcome."""
 Reader = Callable[[str, Resource], dict[str, Any]]
 _READERS: Final[Mapping[str, tuple[Reader, EventType]]] = {
     "PAYMENT.AUTHORIZATION.CREATED": (_read_authorization, EventType.AUTHORIZATION_SUCCEEDED),
@@ -297,4 +306,4 @@ _READERS: Final[Mapping[str, tuple[Reader, EventType]]] = {
     "CHECKOUT.PAYMENT-APPROVAL.REVERSED": (_read_order, EventType.AUTHORIZATION_FAILED),
     **{name: (_read_dispute, kind) for name, kind in _DISPUTE_EVENTS.items()},
 }
-"""How an event is read by its name, and what it is of where it cannot be."""
+"""The reader of each event by name, and the event type to record where it cannot be read."""

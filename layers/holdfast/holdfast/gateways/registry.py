@@ -1,9 +1,9 @@
-"""Every gateway by name: an account's facts and secrets in, a ``Gateway`` out.
+"""Every gateway by name: takes an account's facts and secrets, and returns a ``Gateway``.
 
 The secret of an account is JSON: ``api_key`` and ``webhook_secrets`` (the current one and, during a rotation, the
-previous), and what only its vendor has: ``client_id`` and ``webhook_id`` (PayPal), ``webhook_user``,
-``webhook_password`` and ``url_prefix`` (Adyen), ``notification_url`` (Square). What the account's row says of
-``webhook_id`` and ``notification_url`` comes before what the secret says.
+previous), and the fields specific to its vendor: ``client_id`` and ``webhook_id`` (PayPal), ``webhook_user``,
+``webhook_password`` and ``url_prefix`` (Adyen), ``notification_url`` (Square). ``webhook_id`` and
+``notification_url`` of the account's row take precedence over those of the secret.
 """
 
 from collections.abc import Callable, Mapping
@@ -43,39 +43,39 @@ Verify = Callable[[Headers, bytes, GatewayCredentials, datetime], tuple[GatewayE
 
 
 class Secrets(Protocol):
-    """Where an account's keys are read from, by reference."""
+    """The store that an account's keys are read from, by reference."""
 
     def read(self, reference: str, *, fresh: bool = False) -> Mapping[str, Any]:
-        """The secret; ``fresh`` asks for the newest."""
+        """Return the secret; ``fresh`` asks for the newest version."""
         ...
 
 
 class Means:
-    """What the gateways of a process share: connections, access tokens, verified certificates."""
+    """The resources that the gateways of a process share: connections, access tokens, verified certificates."""
 
     def __init__(self, settings: "Settings") -> None:
         self.settings = settings
 
     @cached_property
     def pool(self) -> "urllib3.PoolManager":
-        """Kept-alive connections."""
+        """The pool of kept-alive connections."""
         return connection_pool()
 
     @cached_property
     def paypal_tokens(self) -> AccessTokens:
-        """PayPal's access tokens."""
+        """The PayPal access tokens."""
         return AccessTokens(self.pool)
 
     @cached_property
     def paypal_certificates(self) -> CertificateSource:
-        """The certificates PayPal signs webhooks with."""
+        """The certificates with which PayPal signs webhooks."""
         base_url, roots_file = self.settings.paypal_base_url, self.settings.paypal_webhook_roots_file
         return CertificateSource(self.pool, base_url=base_url, roots_file=roots_file)
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookAnswer:
-    """How a gateway wants a webhook answered that was taken."""
+    """The response that a gateway expects to a webhook that was accepted."""
 
     body: str = '{"received": true}'
     content_type: str = "application/json"
@@ -83,26 +83,26 @@ class WebhookAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """One vendor, put together."""
+    """The parts and properties of one vendor's adapter."""
 
     connect: Callable[[Means, GatewayCredentials], Gateway]
     verifier: Callable[[Means], Verify]
     write_amount: Callable[[Money], object]
-    """An amount as the vendor writes it. Raises NotRepresentable."""
+    """Formats an amount as the vendor does. Raises NotRepresentable."""
     repeatable_seconds: float
-    """How long its keys are surely known (see ``Gateway.repeatable_seconds``)."""
+    """How long the vendor certainly remembers its keys (see ``Gateway.repeatable_seconds``)."""
     webhook_answer: WebhookAnswer = WebhookAnswer()
     can_be_asked: bool = True
-    """Whether ``fetch`` tells more than is known; else webhooks alone do, and nothing can be reconciled by asking."""
+    """Whether ``fetch`` tells anything new; if not, only webhooks do, and nothing can be reconciled by asking."""
     multiple_captures: bool = False
-    """Whether held money is taken in several captures (see ``Gateway.multiple_captures``)."""
+    """Whether held money may be captured in several parts (see ``Gateway.multiple_captures``)."""
     releases_rest: bool = True
-    """Whether a final capture lets go of what it leaves (see ``Gateway.releases_rest``)."""
+    """Whether a final capture releases the remainder (see ``Gateway.releases_rest``)."""
     refunds_captures: bool = False
-    """Whether a refund is one of a capture, and not of the payment as a whole."""
+    """Whether a refund belongs to a capture and not to the payment as a whole."""
 
     def step_minor(self, currency: str) -> int:
-        """The number of minor units that all amounts have to be multiples of. Raises NotRepresentable."""
+        """Return the number of minor units of which all amounts have to be multiples. Raises NotRepresentable."""
         return step_minor(self.write_amount, currency)
 
 
@@ -153,14 +153,14 @@ GATEWAY_NAMES: Final = tuple(GATEWAYS)
 
 
 class GatewayRegistry:
-    """Makes gateways for accounts. Connections are pooled, secrets are cached."""
+    """Creates gateways for accounts. Connections are pooled, secrets are cached."""
 
     def __init__(self, settings: "Settings", secrets: Secrets) -> None:
         self._means = Means(settings)
         self._secrets = secrets
 
     def wiring(self, name: str) -> Wiring:
-        """What is known of a vendor as such. Raises NotFound for a gateway that is not wired."""
+        """Return the wiring of a vendor. Raises NotFound for a gateway that is not wired."""
         wiring = GATEWAYS.get(name)
         if wiring is None:
             raise NotFound(f"there is no gateway {name}")
@@ -172,11 +172,12 @@ class GatewayRegistry:
         secret_reference: str,
         merchant_account: str | None = None,
     ) -> Gateway:
-        """The gateway ``name`` acting for the account whose secrets are at ``secret_reference``. What an account's row
-        says of its webhook is for verifying alone: no call needs it.
+        """Return the gateway ``name``, acting for the account whose secrets are at ``secret_reference``.
+
+        The webhook settings of an account's row are not needed: they serve only to verify webhooks.
 
         Raises NotFound for a gateway that is not wired, Transient when the secret cannot be read, GatewayRefused when
-        the account lacks what the gateway needs.
+        the account lacks something that the gateway needs.
         """
         wiring = self.wiring(name)
         account = self._credentials(secret_reference, merchant_account, None, None)
@@ -194,10 +195,12 @@ class GatewayRegistry:
         webhook_id: str | None = None,
         notification_url: str | None = None,
     ) -> tuple[GatewayEvent, ...]:
-        """The events of a webhook. Raises SignatureInvalid, InvalidInput or NotFound, and Transient when what it is to
-        be verified with cannot be had now.
+        """Return the events of a webhook.
 
-        A signature that does not verify is tried once more with the secret read afresh: it may have been rotated.
+        A signature that does not verify is tried once more with the secret read afresh, as it may have been rotated.
+
+        Raises SignatureInvalid, InvalidInput or NotFound, and Transient when what is needed to verify it is not
+        available now.
         """
         verify = self.wiring(name).verifier(self._means)
         known = self._credentials(secret_reference, merchant_account, webhook_id, notification_url)

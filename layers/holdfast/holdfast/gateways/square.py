@@ -1,15 +1,15 @@
-"""Square behind the gateway port, spoken directly over HTTP: JSON requests, JSON answers.
+"""Square behind the gateway port, called directly over HTTP: JSON requests, JSON responses.
 
 Source: https://developer.squareup.com/reference/square/payments-api, /refunds-api, and
 https://developer.squareup.com/docs/payments-api/update-payments, /docs/build-basics/common-api-patterns/idempotency.
 
 **Token**: a ``source_id`` (``cnon:...`` from the Web Payments SDK, ``ccof:...`` for a card on file, which needs
-``gateway_customer_id``), followed by a space and the verification token where the shopper's bank was asked. Square asks
-in the shopper's browser, before the payment is made: a payment itself never waits for an action. A card that should
-have been verified and was not is declined with ``card_declined_verification_required``.
-**Account**: ``merchant_account`` is the location; without one Square takes the seller's main location.
+``gateway_customer_id``), followed by a space and the verification token if the shopper's bank was asked. Square asks in
+the shopper's browser, before the payment is created, so a payment itself never waits for an action. A card that should
+have been verified but was not is declined with ``card_declined_verification_required``.
+**Account**: ``merchant_account`` is the location; without one Square uses the seller's main location.
 **Keys**: up to 45 characters, in the body. A longer one is replaced by the beginning of its SHA-256.
-**Unknown outcome**: the attempt is cancelled under its key and then looked for among the payments (``find``).
+**Unknown outcome**: the attempt is cancelled under its key and then searched for among the payments (``find``).
 """
 
 import json
@@ -49,13 +49,13 @@ from holdfast.values.errors import HoldfastError
 from holdfast.values.money import Money
 
 API_VERSION: Final = "2026-09-16"
-"""The ``Square-Version`` of every request. Moving it is a change of code, checked against the SDK of that version."""
+"""The ``Square-Version`` of every request. A new version is a change of code, checked against its SDK."""
 LIVE_BASE_URL: Final = "https://connect.squareup.com"
 IDEMPOTENCY_KEY_MAX_CHARACTERS: Final = 45
 HOLD_DURATION: Final = "P7D"
-"""How long an authorization is held; Square's longest for a card that is not present."""
+"""How long an authorization is held: Square's maximum for a card that is not present."""
 LISTING_LAG_SECONDS: Final = 60
-"""Lists at Square are eventually consistent: an attempt younger than this and not in the list may still turn up."""
+"""Square's lists are eventually consistent: an attempt younger than this that is not listed may still turn up."""
 _LISTED_PAGES_MAX: Final = 10
 _PAID: Final = frozenset({Outcome.SUCCEEDED, Outcome.AUTHORIZED})
 _UNCHANGEABLE: Final = frozenset((400, 404, 422))
@@ -65,7 +65,7 @@ _logger = logging.getLogger(__name__)
 
 
 class SquareGateway:
-    """One organization's Square account. Cheap to make: connections belong to the pool."""
+    """One organization's Square account. Cheap to create, because connections belong to the pool."""
 
     name = "square"
     multiple_captures = False
@@ -88,7 +88,7 @@ class SquareGateway:
     def authorize(self, request: AuthorizeRequest, *, deadline_seconds: float) -> PaymentSnapshot:
         """Create a payment, completed at once if ``capture_now``. See ``Gateway.authorize``.
 
-        A card that is to be kept takes a call before, for a customer that Square does not know, and one after.
+        Saving a card takes one more call afterwards, and one before for a customer that Square does not know.
         """
         deadline = Deadline(deadline_seconds)
         if request.save_method and request.gateway_customer_id is None:
@@ -101,7 +101,7 @@ class SquareGateway:
             return self._keeping(request, payment, deadline)
         problem = _problem(said)
         if problem.get("category") == "PAYMENT_METHOD_ERROR":
-            # A refusal of the card before there was a payment.
+            # The card was refused before a payment existed.
             return PaymentSnapshot(
                 gateway_transaction_id=f"reference:{request.payment_id}",
                 is_provisional=True,
@@ -121,9 +121,10 @@ class SquareGateway:
         is_final: bool = True,
         deadline_seconds: float,
     ) -> PaymentSnapshot:
-        """Complete a held payment, its amount lowered first where only a part is taken. See ``Gateway.capture``.
+        """Complete a held payment, after lowering its amount if only a part is captured. See ``Gateway.capture``.
 
-        Three calls at most. Any of them may be repeated: the amount is set, not changed, and a payment completes once.
+        This takes three calls at most. Each may be repeated: the amount is set absolutely, and a payment completes only
+        once.
         """
         deadline = Deadline(deadline_seconds)
         payment = self._payment(transaction_id, deadline)
@@ -144,7 +145,10 @@ class SquareGateway:
         return self._change(transaction_id, "complete", body, deadline)
 
     def cancel(self, transaction_id: str, *, idempotency_key: str, deadline_seconds: float) -> PaymentSnapshot:
-        """Cancel a held payment. Square takes no key for it: cancelling twice does no harm. See ``Gateway.cancel``."""
+        """Cancel a held payment. See ``Gateway.cancel``.
+
+        Square takes no idempotency key for this, as cancelling twice does no harm.
+        """
         return self._change(transaction_id, "cancel", {}, Deadline(deadline_seconds))
 
     def refund(
@@ -158,7 +162,7 @@ class SquareGateway:
         reason: str | None = None,
         deadline_seconds: float,
     ) -> RefundSnapshot:
-        """Ask for a refund; as a rule it is pending at first. See ``Gateway.refund``."""
+        """Request a refund, which is usually pending at first. See ``Gateway.refund``."""
         body = {
             "idempotency_key": fitting_key(idempotency_key, IDEMPOTENCY_KEY_MAX_CHARACTERS),
             "payment_id": transaction_id,
@@ -177,14 +181,15 @@ class SquareGateway:
         return _refund_snapshot(self._object("GET", path, None, "refund", Deadline(deadline_seconds)))
 
     def find(self, request: AuthorizeRequest, *, deadline_seconds: float) -> PaymentSnapshot | None:
-        """Cancel the attempt under its key, then look for it: what was not taken yet is given up by this.
+        """Cancel the attempt under its key, then search for it. Money that was not captured yet is given up by this.
 
-        None: Square knows of no such payment. While its list may lag behind that is ``OutcomeUnknown`` instead.
+        Returns None if Square knows no such payment. While its list may still lag behind, ``OutcomeUnknown`` is raised
+        instead.
         """
         deadline = Deadline(deadline_seconds)
         key = fitting_key(request.idempotency_key, IDEMPOTENCY_KEY_MAX_CHARACTERS)
         answer = self._send("POST", "/v2/payments/cancel", {"idempotency_key": key}, deadline)
-        # One that is completed cannot be cancelled any more, and is found all the same.
+        # A completed payment can no longer be cancelled, but is found all the same.
         if answer.status != 200 and answer.status not in _UNCHANGEABLE:
             raise _error_for(answer, OutcomeUnknown)
         found = self._look_for(request.payment_id, deadline)
@@ -193,7 +198,10 @@ class SquareGateway:
     def forget_method(
         self, gateway_customer_id: str, token: str, *, idempotency_key: str, deadline_seconds: float
     ) -> None:
-        """Disable a card on file. Square takes no key for it: disabling twice is allowed. See ``ForgetsMethods``."""
+        """Disable a card on file. See ``ForgetsMethods``.
+
+        Square takes no idempotency key for this, as disabling twice is allowed.
+        """
         try:
             path = f"/v2/cards/{quote(token, safe='')}/disable"
             self._object("POST", path, {}, "card", Deadline(deadline_seconds))
@@ -202,9 +210,9 @@ class SquareGateway:
                 raise
 
     def _keeping(self, request: AuthorizeRequest, payment: Json, deadline: Deadline) -> PaymentSnapshot:
-        """What a payment is, with its card put on file where the shopper wants that and the money came.
+        """Return a payment's snapshot, after saving its card if the shopper wants that and the payment succeeded.
 
-        The money is what counts: a card that cannot be kept now is not kept.
+        The payment takes precedence: a card that cannot be saved now is not saved.
         """
         snapshot, customer_id = _snapshot(payment), payment.get("customer_id")
         if not request.save_method or not customer_id or snapshot.outcome not in _PAID:
@@ -222,7 +230,11 @@ class SquareGateway:
             return snapshot
 
     def _look_for(self, payment_id: UUID, deadline: Deadline) -> Json | None:
-        """The newest payment with our id, among those of the time when the id was made."""
+        """Return the newest payment with our id, among those made from an hour before the id was made.
+
+        Payments of all times are searched if the id does not tell when it was made. Raises ``OutcomeUnknown`` if the
+        payment may not be listed yet, or if there are too many pages.
+        """
         query = {"sort_order": "DESC", "limit": "100"}
         begun_at = _begun_at(payment_id)
         if begun_at:
@@ -263,7 +275,7 @@ class SquareGateway:
         return body | {name: value for name, value in more.items() if value}
 
     def _change(self, transaction_id: str, verb: str, body: Json, deadline: Deadline) -> PaymentSnapshot:
-        """Change a payment; where its state does not allow that, look at what it is instead."""
+        """Change a payment. If its state does not allow that, return what that state is."""
         try:
             return _snapshot(self._object("POST", f"{_payment_path(transaction_id)}/{verb}", body, "payment", deadline))
         except GatewayRefused as refused:
@@ -278,7 +290,7 @@ class SquareGateway:
         return self._object("GET", _payment_path(transaction_id), None, "payment", deadline)
 
     def _object(self, method: str, path: str, body: Json | None, name: str, deadline: Deadline) -> Json:
-        """The object of that name in the answer. Raises the port's errors."""
+        """Return the object of that name from the response. Raises the port's errors."""
         answer = self._send(method, path, body, deadline)
         thing = answer.json_object().get(name)
         if answer.status == 200 and isinstance(thing, dict):
@@ -298,7 +310,10 @@ class SquareGateway:
 
 
 def _customer_body(request: AuthorizeRequest) -> Json:
-    """Square insists on a name or an address; what it is told is our id and nothing of the person."""
+    """Return the body that creates a customer.
+
+    Square requires a name or an address, so it gets our id and nothing about the person.
+    """
     key = fitting_key(f"customer-{request.idempotency_key}", IDEMPOTENCY_KEY_MAX_CHARACTERS)
     ours = str(request.customer_id)
     return {"idempotency_key": key, "given_name": ours, "reference_id": ours}
@@ -309,14 +324,14 @@ def _payment_path(transaction_id: str) -> str:
 
 
 def _begun_at(payment_id: UUID) -> datetime | None:
-    """When an id of version 7 was made (RFC 9562); None for another's."""
+    """Return when a UUID of version 7 was created (RFC 9562); None for any other version."""
     if payment_id.version != 7:
         return None
     return datetime.fromtimestamp((payment_id.int >> 80) / 1000, tz=UTC)
 
 
 def _refuse_to_guess(begun_at: datetime | None, answer: Answer) -> None:
-    """Raises ``OutcomeUnknown`` while a payment that is not listed may only not be listed yet."""
+    """Raise ``OutcomeUnknown`` while a payment that is missing from the list may just not be listed yet."""
     date = answer.headers.get("Date")
     if begun_at and date and parsedate_to_datetime(date) - begun_at < timedelta(seconds=LISTING_LAG_SECONDS):
         raise OutcomeUnknown("Square may not list this payment yet.", retry_after_seconds=LISTING_LAG_SECONDS)
@@ -328,13 +343,13 @@ def _problem(said: Json) -> Json:
 
 
 def _error_for(answer: Answer, lost: type[GatewayUnreachable | OutcomeUnknown]) -> HoldfastError:
-    """The port's error for an answer that is no success."""
+    """Return the port's error for a response that is not a success."""
     problem = _problem(answer.json_object())
     code = str(problem.get("code") or f"http_{answer.status}").lower()
     if answer.status < 400:
         return lost(f"Square answered {answer.status} without what was asked for.")
     if answer.status in {408, 409} or problem.get("category") == "API_ERROR":
-        # The first request under this key is still being executed, or Square does not know itself.
+        # The first request under this key is still being executed, or Square itself does not know.
         return lost(f"Square answered {answer.status} ({code}).", **answer.retry_hint())
     kind = GatewayDenied if answer.status in {401, 403} else GatewayRefused
     return kind(
@@ -342,7 +357,7 @@ def _error_for(answer: Answer, lost: type[GatewayUnreachable | OutcomeUnknown]) 
         failure_code=code,
         parameter=problem.get("field"),
         gateway="square",
-        # A key that was used with another request tells nothing of an attempt made before.
+        # That a key was used with another request says nothing about an earlier attempt.
         about_attempt=code != "idempotency_key_reused",
     )
 

@@ -1,11 +1,12 @@
-"""Reading and writing Square's objects: amounts, payments, refunds. Pure; shared by calls and webhooks.
+"""Reads and writes Square's objects: amounts, payments, refunds. Pure; shared by calls and webhooks.
 
 Source: https://developer.squareup.com/reference/square/objects/Payment, /PaymentRefund, and
 https://developer.squareup.com/docs/build-basics/working-with-monetary-amounts.
 
-**What was asked.** A part of a held payment is captured by lowering its amount first, after which no field of Square's
-tells what was held. So what was asked goes along in the payment's ``note`` and is read back from there.
-**Our ids.** ``reference_id`` is our payment's id. A refund has no such field: its id ends the ``reason``.
+**The requested amount.** To capture part of a held payment its amount is lowered first, after which no field of
+Square's tells what was held. So the requested amount is written to the payment's ``note`` and read back from there.
+**Our ids.** ``reference_id`` is our payment id. A refund has no such field, so our refund id is at the end of its
+``reason``.
 """
 
 import re
@@ -21,7 +22,7 @@ from holdfast.values.money import Money, currency_exponent
 
 REASON_MAX_CHARACTERS: Final = 192
 
-# A seller has one currency, that of its country; Square is there in eight countries.
+# A seller has one currency, that of its country; Square operates in eight countries.
 _CURRENCIES: Final = frozenset(("USD", "CAD", "AUD", "JPY", "GBP", "EUR"))
 
 _OUTCOME_OF_STATUS: Final[Mapping[str, Outcome]] = {
@@ -43,7 +44,7 @@ _REFUND_ID: Final = re.compile(r"\(refund ([0-9a-f-]{36})\)\Z")
 
 
 def square_money(amount: Money) -> dict[str, Any]:
-    """``amount`` as Square writes it. Raises ``NotRepresentable`` at zero and for a currency no seller has."""
+    """Return ``amount`` in Square's form. Raises ``NotRepresentable`` at zero and for a currency no seller has."""
     if amount.currency not in _CURRENCIES:
         raise NotRepresentable(f"Square does not take {amount.currency}.", currency=amount.currency)
     exponent = currency_exponent(amount.currency)
@@ -51,36 +52,36 @@ def square_money(amount: Money) -> dict[str, Any]:
 
 
 def money_of(money: Mapping[str, Any]) -> Money:
-    """An amount of Square's: the smallest unit of the currency, as ISO 4217 has it."""
+    """Return an amount of Square's, which is in the smallest unit of the currency according to ISO 4217."""
     currency = text(money["currency"])
     return money_from(money["amount"], currency, currency_exponent(currency), "Square")
 
 
 def note_of(order_number: str, amount: Money) -> str:
-    """A payment's note: for the seller to read, and for us to know what was asked."""
+    """Return a payment's note, which the seller reads and from which we recover the requested amount."""
     return f"{order_number}: {amount.amount_minor} {amount.currency} asked"
 
 
 def asked_of(payment: Mapping[str, Any]) -> Money | None:
-    """What was asked, out of the note; None for a payment that is not ours."""
+    """Return the requested amount from the note; None for a payment that is not ours."""
     found = _ASKED.search(str(payment.get("note", "")))
     return Money(int(found[1]), found[2]) if found else None
 
 
 def reason_of(reason: str | None, refund_id: UUID) -> str:
-    """A refund's reason, with our id at its end."""
+    """Return a refund's reason with our id at the end."""
     mark = f"(refund {refund_id})"
     return f"{(reason or 'refund')[: REASON_MAX_CHARACTERS - len(mark) - 1]} {mark}"
 
 
 def refund_id_of(refund: Mapping[str, Any]) -> UUID | None:
-    """Our id of a refund; None for one that is not ours."""
+    """Return our id of a refund; None for one that is not ours."""
     found = _REFUND_ID.search(str(refund.get("reason", "")))
     return uuid_or_none(found[1]) if found else None
 
 
 def snapshot_of_payment(payment: Mapping[str, Any]) -> PaymentSnapshot:
-    """What a Payment says. Raises what is in ``UNREADABLE`` if this is no payment as we know it."""
+    """Return what a Payment says. Raises one of ``UNREADABLE`` if it does not have the form that we know."""
     outcome = _OUTCOME_OF_STATUS[text(payment["status"])]
     amount = money_of(payment["amount_money"]).amount_minor
     code, message = failure_of(payment)
@@ -108,7 +109,7 @@ def snapshot_of_payment(payment: Mapping[str, Any]) -> PaymentSnapshot:
 
 
 def saved_method_of(card: Mapping[str, Any]) -> SavedMethod:
-    """What a Card on file says. Raises what is in ``UNREADABLE`` if this is no card as we know it."""
+    """Return what a Card on file says. Raises one of ``UNREADABLE`` if it does not have the form that we know."""
     brand = card.get("card_brand")
     return SavedMethod(
         gateway_customer_id=text(card["customer_id"]),
@@ -120,13 +121,13 @@ def saved_method_of(card: Mapping[str, Any]) -> SavedMethod:
 
 
 def refunded_minor_of(payment: Mapping[str, Any]) -> int:
-    """What was given back so far."""
+    """Return the amount refunded so far, in minor units."""
     refunded = payment.get("refunded_money")
     return money_of(refunded).amount_minor if refunded else 0
 
 
 def refund_snapshot_of(refund: Mapping[str, Any]) -> RefundSnapshot:
-    """What a PaymentRefund says. Raises what is in ``UNREADABLE`` if this is no refund as we know it."""
+    """Return what a PaymentRefund says. Raises one of ``UNREADABLE`` if it does not have the form that we know."""
     status = text(refund["status"])
     outcome = REFUND_OUTCOME_OF_STATUS[status]
     return RefundSnapshot(
@@ -138,7 +139,7 @@ def refund_snapshot_of(refund: Mapping[str, Any]) -> RefundSnapshot:
 
 
 def failure_of(payment: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """Code and sentence of a payment that failed."""
+    """Return the failure code and message of a failed payment."""
     errors = (payment.get("card_details") or {}).get("errors") or [{}]
     code = errors[0].get("code")
     return (code.lower() if isinstance(code, str) else "failed"), errors[0].get("detail")

@@ -1,9 +1,9 @@
-"""Square's webhooks: proof of the sender over the address and the raw bytes, then one event in our words.
+"""Square's webhooks: verifies the sender over the URL and the raw bytes, then returns one event in the domain's terms.
 
 Source: https://developer.squareup.com/docs/webhooks/step3validate and /docs/webhooks/v2-events-tech-ref.
 
-The signature covers the address as it was registered with Square (``notification_url``), so one made for another
-endpoint does not verify here. It carries no time: what is repeated is recognized by its event id.
+The signature covers the URL as registered with Square (``notification_url``), so a signature made for another endpoint
+does not verify here. It carries no time; repeated deliveries are recognized by their event id.
 """
 
 import hmac
@@ -52,10 +52,12 @@ _DISPUTE_OUTCOMES: Final[Mapping[str, DisputeOutcome]] = {
 def verify_and_parse_webhook(
     headers: Mapping[str, str], raw_body: bytes, credentials: GatewayCredentials, now: datetime
 ) -> tuple[GatewayEvent, ...]:
-    """The one event of a webhook. ``headers`` have lower-case names; ``now`` dates one that cannot be read.
+    """Return the one event of a webhook. ``headers`` have lower-case names; ``now`` dates an event that is unreadable.
 
-    Raises ``SignatureInvalid`` when the sender is not proven, ``InvalidInput`` when the body has no id and type of an
-    event; one that has them and cannot be read is kept as ``unread`` says.
+    An event that has an id and a type but cannot be read is kept as described in ``unread``.
+
+    Raises ``SignatureInvalid`` when the sender is not proven, ``InvalidInput`` when the body lacks the id or the type
+    of an event.
     """
     signature = headers.get(SIGNATURE_HEADER)
     verify_signature(signature, raw_body, credentials.webhook_secrets, credentials.notification_url)
@@ -65,9 +67,9 @@ def verify_and_parse_webhook(
 def verify_signature(
     signature: str | None, raw_body: bytes, secrets: Iterable[str], notification_url: str | None
 ) -> None:
-    """HMAC-SHA256 over the address and the raw body, base64, made with any of the secrets.
+    """Verify the HMAC-SHA256 of the URL and the raw body, in base64, against any of the secrets.
 
-    Raises ``SignatureInvalid``. Every secret is tried, each in constant time.
+    Every secret is tried, each in constant time. Raises ``SignatureInvalid``.
     """
     if not signature or not notification_url:
         raise SignatureInvalid("The webhook has no signature, or its address is not registered with this account.")
@@ -98,7 +100,7 @@ def _parse(raw_body: bytes, now: datetime) -> GatewayEvent:
 
 
 def _read_payment(_event_name: str, data: Mapping[str, Any]) -> dict[str, Any]:
-    """By the payment's status and not by the event's name: both ``created`` and ``updated`` may bring any of them."""
+    """Read a payment by its status and not by the event's name: ``created`` and ``updated`` may carry any status."""
     payment = data["object"]["payment"]
     event_type = _PAYMENT_EVENTS[text(payment["status"])]
     if event_type is EventType.CANCELLATION_SUCCEEDED and _ran_out(payment):
@@ -130,7 +132,7 @@ def _read_payment(_event_name: str, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ran_out(payment: Mapping[str, Any]) -> bool:
-    """Whether a cancelled payment was cancelled by its window."""
+    """Return whether a cancelled payment was cancelled because its authorization window closed."""
     until, updated_at = payment.get("delayed_until"), payment.get("updated_at")
     return bool(until and updated_at) and utc_instant(updated_at) >= utc_instant(until)
 
@@ -157,7 +159,7 @@ def _read_refund(_event_name: str, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read_dispute(event_name: str, data: Mapping[str, Any]) -> dict[str, Any]:
-    # The documents say ``object.dispute``, the published model ``object.object``.
+    # The documentation says ``object.dispute``, the published model ``object.object``.
     dispute = data["object"].get("dispute") or data["object"]["object"]
     amount = money_of(dispute["amount_money"])
     event_type = EventType.DISPUTE_OPENED if event_name == "dispute.created" else EventType.DISPUTE_UPDATED
@@ -187,4 +189,4 @@ _READERS: Final[Mapping[str, tuple[Reader, EventType]]] = {
     "refund": (_read_refund, EventType.REFUND_REQUESTED),
     "dispute": (_read_dispute, EventType.DISPUTE_UPDATED),
 }
-"""How an event is read by what it is about, and what it is of where it cannot be."""
+"""The reader of each event by its subject, and the event type to record where it cannot be read."""

@@ -1,4 +1,4 @@
-"""Stripe behind the gateway port, spoken directly over HTTP: form-encoded requests, JSON answers.
+"""Stripe behind the gateway port, called directly over HTTP: form-encoded requests, JSON responses.
 
 Source: https://docs.stripe.com/api (payment_intents, refunds, idempotent_requests), /error-low-level, /error-codes.
 """
@@ -27,22 +27,22 @@ from holdfast.values.errors import HoldfastError, NotRepresentable
 from holdfast.values.money import Money
 
 API_VERSION: Final = "2026-10-28.endive"
-"""The ``Stripe-Version`` of every request. Moving it is a change of code, checked against the SDK of that version."""
+"""The ``Stripe-Version`` of every request. A new version is a change of code, checked against its SDK."""
 LIVE_BASE_URL: Final = "https://api.stripe.com"
 IDEMPOTENCY_KEY_MAX_CHARACTERS: Final = 255
 IDEMPOTENCY_KEY_LIFETIME_SECONDS: Final = 24 * 3600
-"""Stripe may forget a key after this long; a repetition would then charge again. ``find`` is for younger attempts."""
+"""After this time Stripe may forget a key, and a repetition would charge again. ``find`` is for younger attempts."""
 
 _REFUND_REASONS: Final = frozenset(("duplicate", "fraudulent", "requested_by_customer"))
 _NOT_KEPT: Final = frozenset(("resource_missing", "invalid_request_error"))
-"""How Stripe refuses to detach what is not attached (any more)."""
+"""Stripe's errors for detaching what is not (or no longer) attached."""
 _EXPAND_CHARGE: Final = ("expand[]", "latest_charge")
 
 Form = list[tuple[str, str]]
 
 
 class StripeGateway:
-    """One organization's Stripe account. Cheap to make: connections belong to the pool."""
+    """One organization's Stripe account. Cheap to create, because connections belong to the pool."""
 
     name = "stripe"
     multiple_captures = False
@@ -67,8 +67,10 @@ class StripeGateway:
             self._headers["Stripe-Account"] = credentials.merchant_account
 
     def authorize(self, request: AuthorizeRequest, *, deadline_seconds: float) -> PaymentSnapshot:
-        """Create and confirm a payment intent; first a customer, where a method is to be kept for one that Stripe does
-        not know. See ``Gateway.authorize``."""
+        """Create and confirm a payment intent. See ``Gateway.authorize``.
+
+        If a method is to be saved for a customer that Stripe does not know, the customer is created first.
+        """
         started = time.monotonic()
         if request.save_method and request.gateway_customer_id is None:
             made = self._post("/v1/customers", _customer_form(request), _customer_key(request), deadline_seconds)
@@ -117,7 +119,7 @@ class StripeGateway:
         reason: str | None = None,
         deadline_seconds: float,
     ) -> RefundSnapshot:
-        """Refund captured money. A reason outside Stripe's three goes along as metadata. See ``Gateway.refund``."""
+        """Refund captured money. See ``Gateway.refund``. A reason other than Stripe's three is sent as metadata."""
         form = [
             ("payment_intent", transaction_id),
             ("amount", str(stripe_amount(amount))),
@@ -137,10 +139,10 @@ class StripeGateway:
         return _refund_snapshot(self._get(f"/v1/refunds/{quote(gateway_refund_id, safe='')}", [], deadline_seconds))
 
     def find(self, request: AuthorizeRequest, *, deadline_seconds: float) -> PaymentSnapshot | None:
-        """Repeat the attempt under its own key: Stripe answers what it answered then, or executes it once.
+        """Repeat the attempt under its own key: Stripe repeats its first response, or executes the attempt once.
 
-        A stored answer of 500 is repeated too, and says nothing of what happened; then Stripe's search is asked.
-        Search lags by about a minute, so finding nothing there proves nothing and stays ``OutcomeUnknown``.
+        Stripe also repeats a stored 500, which says nothing about what happened; in that case its search is asked.
+        Search lags by about a minute, so finding nothing there proves nothing, and the error stays ``OutcomeUnknown``.
         """
         started = time.monotonic()
         try:
@@ -160,7 +162,7 @@ class StripeGateway:
     def _change(
         self, transaction_id: str, verb: str, form: Form, idempotency_key: str, deadline_seconds: float
     ) -> PaymentSnapshot:
-        """Change an intent; where its state does not allow that, look at what it is instead."""
+        """Change an intent. If its state does not allow that, return what that state is."""
         started = time.monotonic()
         try:
             path = f"/v1/payment_intents/{quote(transaction_id, safe='')}/{verb}"
@@ -183,7 +185,7 @@ class StripeGateway:
     def _send(
         self, method: str, path: str, body: str | None, headers: dict[str, str], deadline_seconds: float
     ) -> dict[str, Any]:
-        """One request, once. Returns the answered object; for a decline, the intent that was declined."""
+        """Send one request, once. Returns the object in the response; for a decline, the declined intent."""
         answer = bounded_request(
             self._pool,
             method,
@@ -221,7 +223,7 @@ def _authorize_form(request: AuthorizeRequest) -> Form:
         form.append(("customer", request.gateway_customer_id))
     if request.save_method:
         form.append(("setup_future_usage", "off_session"))
-    # An intent takes what the account's dashboard allows, and methods that redirect insist on a way back.
+    # An intent accepts the methods that the account's dashboard enables, and methods that redirect need a return URL.
     if request.return_url:
         form.append(("return_url", request.return_url))
     else:
@@ -240,12 +242,12 @@ def _customer_form(request: AuthorizeRequest) -> Form:
 
 
 def _customer_key(request: AuthorizeRequest) -> str:
-    """The same attempt makes the same customer."""
+    """Return the idempotency key for creating a customer, so that one attempt creates only one."""
     return f"customer-{request.idempotency_key}"
 
 
 def _error_for(answer: Answer, problem: dict[str, Any], method: str) -> HoldfastError:
-    """The port's error for an answer that is no success."""
+    """Return the port's error for a response that is not a success."""
     status, lost = answer.status, lost_answer(changes=method != "GET")
     code = failure_code_of(problem) or f"http_{status}"
     if status == 409:
@@ -260,7 +262,7 @@ def _error_for(answer: Answer, problem: dict[str, Any], method: str) -> Holdfast
         failure_code=code,
         parameter=problem.get("param"),
         gateway="stripe",
-        # A key that was used with other parameters tells nothing of an attempt made before.
+        # That a key was used with other parameters says nothing about an earlier attempt.
         about_attempt=problem.get("type") != "idempotency_error",
     )
 

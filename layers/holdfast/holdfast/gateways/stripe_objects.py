@@ -1,4 +1,4 @@
-"""Reading and writing Stripe's objects: amounts, payment intents, refunds. Pure; shared by calls and webhooks.
+"""Reads and writes Stripe's objects: amounts, payment intents, refunds. Pure; shared by calls and webhooks.
 
 Source: https://docs.stripe.com/currencies (minor units) and https://docs.stripe.com/api (objects).
 """
@@ -17,10 +17,10 @@ from holdfast.values.money import Money, currency_exponent
 _ZERO_DECIMAL: Final = frozenset(
     ("BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF")
 )
-# Whole units only, and yet written with two decimals, which must be 00 (the page's "special cases"). UGX stands in its
-# list of zero-decimal currencies too: the special case is what is charged by, 5 UGX is 500.
+# Whole units only, but written with two decimals, which must be 00 (the page's "special cases"). UGX is also in the
+# page's list of zero-decimal currencies, but Stripe charges by the special case: 5 UGX is 500.
 _WHOLE_UNITS_IN_HUNDREDTHS: Final = frozenset(("ISK", "UGX"))
-# Written in thousandths, of which the last digit must be 0.
+# Written in thousandths, the last digit of which must be 0.
 _THREE_DECIMAL: Final = frozenset(("BHD", "JOD", "KWD", "OMR", "TND"))
 
 _OUTCOME_OF_STATUS: Final[Mapping[str, Outcome]] = {
@@ -29,7 +29,7 @@ _OUTCOME_OF_STATUS: Final[Mapping[str, Outcome]] = {
     "requires_action": Outcome.REQUIRES_ACTION,
     "requires_confirmation": Outcome.REQUIRES_ACTION,
     "processing": Outcome.PROCESSING,
-    # Every intent of ours is confirmed as it is created: lacking a payment method means that one was refused.
+    # We confirm every intent as we create it, so a missing payment method means that one was refused.
     "requires_payment_method": Outcome.DECLINED,
     "canceled": Outcome.CANCELLED,
 }
@@ -44,7 +44,7 @@ REFUND_OUTCOME_OF_STATUS: Final[Mapping[str, RefundOutcome]] = {
 
 
 def stripe_amount(amount: Money) -> int:
-    """``amount`` as Stripe writes it. Raises ``NotRepresentable`` if that would need rounding, and at zero."""
+    """Return ``amount`` in Stripe's units. Raises ``NotRepresentable`` if it would need rounding or is zero."""
     scaled = vendor_amount(amount, _stripe_exponent(amount.currency), "Stripe")
     if scaled % _stripe_step(amount.currency):
         raise NotRepresentable(f"Stripe cannot express {amount} exactly.", currency=amount.currency)
@@ -52,7 +52,7 @@ def stripe_amount(amount: Money) -> int:
 
 
 def money_of(stripe_minor: int, stripe_currency: str) -> Money:
-    """An amount of Stripe's in ISO minor units. Raises ``NotRepresentable`` where that would need rounding."""
+    """Return an amount of Stripe's in ISO minor units. Raises ``NotRepresentable`` if that would need rounding."""
     currency = stripe_currency.upper()
     return money_from(stripe_minor, currency, _stripe_exponent(currency), "Stripe")
 
@@ -74,9 +74,10 @@ def _stripe_step(currency: str) -> int:
 
 
 def snapshot_of_intent(intent: Mapping[str, Any]) -> PaymentSnapshot:
-    """What a PaymentIntent says. Its ``latest_charge`` should be expanded; without it brand, window and refunds lack.
+    """Return what a PaymentIntent says.
 
-    Raises ``KeyError`` or ``ValueError`` if this is no payment intent as we know it.
+    Its ``latest_charge`` should be expanded; without it brand, authorization window and refunds are missing. Raises
+    ``KeyError`` or ``ValueError`` if the intent does not have the form that we know.
     """
     currency = str(intent["currency"])
     charge = intent.get("latest_charge")
@@ -106,7 +107,7 @@ def snapshot_of_intent(intent: Mapping[str, Any]) -> PaymentSnapshot:
 
 
 def saved_method_of(intent: Mapping[str, Any]) -> SavedMethod | None:
-    """The method that Stripe keeps because of a payment that succeeded; without its charge only its token."""
+    """Return the method that Stripe saved with a successful payment; only its token if the charge is not expanded."""
     if intent.get("status") not in {"succeeded", "requires_capture"} or not intent.get("setup_future_usage"):
         return None
     customer, method = intent.get("customer"), intent.get("payment_method")
@@ -124,7 +125,7 @@ def saved_method_of(intent: Mapping[str, Any]) -> SavedMethod | None:
 
 
 def refund_snapshot_of(refund: Mapping[str, Any]) -> RefundSnapshot:
-    """What a Refund says. Raises ``KeyError`` if this is no refund as we know it."""
+    """Return what a Refund says. Raises ``KeyError`` if it does not have the form that we know."""
     status = str(refund["status"])
     outcome = REFUND_OUTCOME_OF_STATUS[status]
     return RefundSnapshot(
@@ -136,23 +137,23 @@ def refund_snapshot_of(refund: Mapping[str, Any]) -> RefundSnapshot:
 
 
 def capture_before(charge: Mapping[str, Any]) -> datetime | None:
-    """The instant (UTC) until which an uncaptured charge can be captured."""
+    """Return the instant (UTC) until which an uncaptured charge can be captured, if the charge states it."""
     seconds = _card(charge.get("payment_method_details")).get("capture_before")
     return instant(seconds) if seconds else None
 
 
 def instant(seconds: Any) -> datetime:
-    """Unix seconds as an aware UTC instant."""
+    """Return Unix seconds as an aware UTC instant."""
     return datetime.fromtimestamp(int(seconds), tz=UTC)
 
 
 def failure_code_of(error: Mapping[str, Any]) -> str | None:
-    """The most specific reason in an error of Stripe's."""
+    """Return the most specific reason in an error of Stripe's."""
     return error.get("decline_code") or error.get("code") or error.get("type")
 
 
 def uuid_in(metadata: Any, name: str) -> UUID | None:
-    """An id of ours out of an object's metadata; None if it is not there or not ours."""
+    """Return one of our ids from an object's metadata; None if it is missing or not ours."""
     return uuid_or_none(metadata.get(name) if isinstance(metadata, Mapping) else None)
 
 

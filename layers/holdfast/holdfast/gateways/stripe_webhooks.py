@@ -1,4 +1,4 @@
-"""Stripe's webhooks: proof of the sender over the raw bytes, then one event in our words.
+"""Stripe's webhooks: verifies the sender over the raw bytes, then returns one event in the domain's terms.
 
 Source: https://docs.stripe.com/webhooks/signature and https://docs.stripe.com/api/events/types.
 """
@@ -26,14 +26,14 @@ from holdfast.values.payment_events import DisputeOutcome, EventType
 
 SIGNATURE_HEADER: Final = "stripe-signature"
 TOLERANCE_SECONDS: Final = 300
-"""How far a signature's time may lie from ours, in the past or in the future."""
+"""How far a signature's time may differ from ours, into the past or the future."""
 _TIMESTAMP_MAX_DIGITS: Final = 12
 
-# Codes of last_payment_error that speak of the capture of an authorization that had succeeded.
+# Codes of last_payment_error that are about the capture of an authorization that had succeeded.
 _CAPTURE_FAILURES: Final = frozenset(
     ("capture_charge_authorization_expired", "capture_unauthorized_payment", "charge_expired_for_capture")
 )
-# Cancellation reasons of an authorization whose window closed; until the version of 2025-03-31 it was "automatic".
+# Cancellation reasons of an authorization whose window closed; before version 2025-03-31 the reason was "automatic".
 _EXPIRED: Final = frozenset(("expired", "automatic"))
 _REFUND_EVENTS: Final[Mapping[RefundOutcome, EventType]] = {
     RefundOutcome.PENDING: EventType.REFUND_REQUESTED,
@@ -65,19 +65,22 @@ _DISPUTE_EVENTS: Final[Mapping[str, EventType]] = {
 def verify_and_parse_webhook(
     headers: Mapping[str, str], raw_body: bytes, credentials: GatewayCredentials, now: datetime
 ) -> tuple[GatewayEvent, ...]:
-    """The one event of a webhook. ``headers`` have lower-case names; ``now`` is aware UTC.
+    """Return the one event of a webhook. ``headers`` have lower-case names; ``now`` is aware UTC.
 
-    Raises ``SignatureInvalid`` when the sender is not proven, ``InvalidInput`` when the body has no id and type of an
-    event; one that has them and cannot be read is kept as ``unread`` says.
+    An event that has an id and a type but cannot be read is kept as described in ``unread``.
+
+    Raises ``SignatureInvalid`` when the sender is not proven, ``InvalidInput`` when the body lacks the id or the type
+    of an event.
     """
     verify_signature(headers.get(SIGNATURE_HEADER), raw_body, credentials.webhook_secrets, now)
     return (_parse(raw_body, now),)
 
 
 def verify_signature(header: str | None, raw_body: bytes, secrets: Iterable[str], now: datetime) -> None:
-    """HMAC-SHA256 over ``{t}.`` and the raw body, hex; any ``v1`` made with any of the secrets will do.
+    """Verify the hexadecimal HMAC-SHA256 of ``{t}.`` and the raw body: any ``v1`` made with any of the secrets.
 
-    Raises ``SignatureInvalid``. Every pair is compared, each in constant time.
+    Every pair is compared, each in constant time. Raises ``SignatureInvalid``, also if the signature's time is more
+    than ``TOLERANCE_SECONDS`` from ``now``.
     """
     timestamp, candidates = _read_header(header)
     signed = timestamp.encode() + b"." + raw_body
@@ -157,7 +160,7 @@ def _read_charge(event_name: str, charge: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "event_type": EventType.AUTHORIZATION_EXPIRED if expired else EventType.CAPTURE_SUCCEEDED,
         "gateway_transaction_id": text(charge["payment_intent"]),
-        # A charge has the metadata its intent had when it was made.
+        # A charge has the metadata that its intent had when the charge was created.
         "payment_id": uuid_in(charge.get("metadata"), "payment_id"),
         "amount_minor": amount.amount_minor,
         "currency": amount.currency,
@@ -167,7 +170,7 @@ def _read_charge(event_name: str, charge: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read_refund(_event_name: str, refund: Mapping[str, Any]) -> dict[str, Any]:
-    """By the refund's status and not by the event's name: ``refund.updated`` may bring any of them."""
+    """Read a refund by its status and not by the event's name: ``refund.updated`` may carry any status."""
     outcome = REFUND_OUTCOME_OF_STATUS[text(refund["status"])]
     amount = money_of(refund["amount"], text(refund["currency"]))
     failed = outcome is RefundOutcome.FAILED
@@ -184,7 +187,7 @@ def _read_refund(_event_name: str, refund: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read_dispute(event_name: str, dispute: Mapping[str, Any]) -> dict[str, Any]:
-    """By the dispute's status and not by the event's name: money that moves at last does not open it again."""
+    """Read a dispute by its status and not by the event's name: money that moves at the end does not reopen it."""
     status = str(dispute.get("status"))
     outcome = _DISPUTE_OUTCOMES.get(status)
     due_by = (dispute.get("evidence_details") or {}).get("due_by")
@@ -224,4 +227,4 @@ _READERS: Final[Mapping[str, tuple[Reader, EventType]]] = {
     "refund.failed": (_read_refund, EventType.REFUND_FAILED),
     **{name: (_read_dispute, kind) for name, kind in _DISPUTE_EVENTS.items()},
 }
-"""How an event is read by its name, and what it is of where it cannot be."""
+"""The reader of each event by name, and the event type to record where it cannot be read."""

@@ -1,7 +1,8 @@
-"""Events that are proven to be the gateway's, have a name, and are not as we know them.
+"""Events that are proven to come from the gateway and have a name, but do not have the form that we know.
 
-They are taken all the same, as what their name says and in ``NO_CURRENCY``, which no payment is in: nothing can come of
-that but a dead letter, where a person sees the payload. To refuse them would lose them, once the gateway tires of it.
+They are accepted all the same, as what their name says and in ``NO_CURRENCY``, a currency that no payment has. They can
+therefore only become dead letters, where a person sees the payload. If they were refused, they would be lost as soon as
+the gateway stopped retrying.
 """
 
 from collections.abc import Callable
@@ -21,8 +22,11 @@ Said = tuple[datetime, dict[str, Any]]
 def read_or_keep(
     read: Callable[[], Said], now: datetime, kind: EventType | None, payment_id_of: Callable[[], UUID | None]
 ) -> Said:
-    """What ``read`` says, and when it happened. Of what it cannot read: that it is of ``kind``, and of which payment if
-    that can be read; dated ``now``, which is when it came."""
+    """Return when the event happened and what it says, as ``read`` gives them.
+
+    If ``read`` cannot read it, return the time of its arrival, ``now``, and just ``kind`` and the id of its payment, if
+    that much can be read.
+    """
     try:
         return read()
     except UNREADABLE:

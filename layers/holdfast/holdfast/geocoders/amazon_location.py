@@ -1,8 +1,8 @@
 """Amazon Location Service, Places v2: ``geo-places`` ``Geocode``.
 
 https://docs.aws.amazon.com/location/latest/APIReference/API_geoplaces_Geocode.html
-What it answers is kept (with the order, and in the cache), so every request says ``IntendedUse: Storage``, as the
-service's terms ask for. The address is sent without the name of who lives there.
+Results are stored (with the order and in the cache), so every request states ``IntendedUse: Storage``, as the service's
+terms require. The address is sent without the name of its resident.
 """
 
 from threading import Lock
@@ -15,7 +15,7 @@ from holdfast.values.coordinates import Coordinates
 
 QUERY_MAX_CHARACTERS: Final = 200
 SURE_MATCH_SCORE: Final = 0.75
-"""Below it the service itself doubts that what it found is what was asked for."""
+"""Below this score the service itself doubts that its result is the requested address."""
 
 _QUALITY_OF_PLACE: Final = {
     "PointAddress": GeocodeQuality.ROOFTOP,
@@ -36,7 +36,7 @@ _QUALITY_OF_PLACE: Final = {
     "Country": GeocodeQuality.APPROXIMATE,
 }
 _NOT_AN_ADDRESS: Final = 400
-"""The service refuses the text itself. It says something of the address, and nothing against the service."""
+"""The status with which the service refuses the query text: a fact about the address, not a fault of the service."""
 
 
 class AmazonLocation:
@@ -47,12 +47,12 @@ class AmazonLocation:
         self._made: Any = None
 
     def _client(self, timeout_seconds: float) -> Any:
-        with self._lock:  # calls run in threads of their own, and making two clients at once is not safe
+        with self._lock:  # calls run in threads of their own, and creating two clients at once is not safe
             if self._made is None:
                 import boto3  # noqa: PLC0415 -- costs 130 ms that a checkout whose address is known does not need
                 from botocore.config import Config  # noqa: PLC0415
 
-                # A session of its own: the default one must not make two clients at once, here and in the main thread.
+                # Its own session, as the default one must not create two clients at once, here and in the main thread.
                 self._made = boto3.session.Session().client(
                     "geo-places",
                     config=Config(
@@ -94,7 +94,7 @@ class AmazonLocation:
 
 
 def request_for(address: Address) -> dict[str, Any]:
-    """The request, as botocore takes it."""
+    """Return the request for botocore."""
     street = " ".join(part for part in (address.line1, address.line2) if part)
     town = " ".join(part for part in (address.region, address.postal_code) if part)
     return {
@@ -106,7 +106,7 @@ def request_for(address: Address) -> dict[str, Any]:
 
 
 def place_in(answer: Any, address: Address) -> GeocodedPlace | None:
-    """The place in an answer, or ``None`` if it holds none. Raises ``GeocoderAnswerInvalid``."""
+    """Return the place in a response, or ``None`` if it has none. Raises ``GeocoderAnswerInvalid``."""
     try:
         items = answer["ResultItems"]
         if not items:

@@ -1,4 +1,4 @@
-"""A geocoder that keeps to a time budget, whatever it does, and is left alone while it is broken."""
+"""A geocoder that is held to a time budget whatever it does, and is not called while it is failing."""
 
 import threading
 from concurrent.futures import Future
@@ -16,14 +16,14 @@ from holdfast.geocoders.port import (
 from holdfast.values.address import Address
 
 CALLS_AT_ONCE_MAX: Final = 4
-"""Of a process. A call that is given up goes on in its thread until the network lets it go."""
+"""The maximum per process. An abandoned call continues in its thread until the network releases it."""
 
 
 class BoundedGeocoder:
-    """Asks a geocoder for at most ``budget_seconds``: name resolution, connecting, waiting and reading together.
+    """Calls a geocoder for at most ``budget_seconds``: name resolution, connecting, waiting and reading together.
 
-    The call runs in a thread of its own, because the timeouts of a socket bound each wait and not their sum: a server
-    that sends a byte now and then would hold a checkout for minutes.
+    The call runs in a thread of its own, because socket timeouts bound each wait and not their sum: a server that sends
+    a byte now and then would hold up a checkout for minutes.
     """
 
     def __init__(self, geocoder: Geocoder, breaker: CircuitBreaker, *, budget_seconds: float) -> None:
@@ -33,7 +33,7 @@ class BoundedGeocoder:
         self._places = threading.BoundedSemaphore(CALLS_AT_ONCE_MAX)
 
     def find(self, address: Address) -> GeocodedPlace | None:
-        """Where the address is, or ``None`` when the geocoder does not know it. Raises ``GeocoderFailed``."""
+        """Return where the address is, or ``None`` if the geocoder does not know it. Raises ``GeocoderFailed``."""
         if not self._places.acquire(blocking=False):
             raise GeocoderUnavailable("every call that this process may make is under way")
         if not self._breaker.admit():

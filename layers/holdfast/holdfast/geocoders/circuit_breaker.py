@@ -1,4 +1,4 @@
-"""Leaves a dependency alone that fails again and again, and tries it again after a while, one call at a time."""
+"""Stops calling a dependency that keeps failing, and after a while tries it again, one call at a time."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -10,7 +10,7 @@ OPEN_SECONDS: Final = 30.0
 
 
 class BreakerState(StrEnum):
-    """Closed lets every call through, open none, half-open the one that tries."""
+    """Closed admits every call, open admits none, half-open admits one trial call."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -18,7 +18,10 @@ class BreakerState(StrEnum):
 
 
 class CircuitBreaker:
-    """Opens after ``FAILURES_TO_OPEN`` failures in a row. One for each process: each finds out for itself."""
+    """Opens after ``FAILURES_TO_OPEN`` consecutive failures. Every process has its own and finds out for itself.
+
+    ``clock`` returns seconds.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -29,12 +32,12 @@ class CircuitBreaker:
 
     @property
     def state(self) -> BreakerState:
-        """What the next call meets."""
+        """The current state. An open breaker whose time is over becomes half-open only with the next ``admit``."""
         with self._lock:
             return self._state
 
     def admit(self) -> bool:
-        """Whether a call may be made; who is admitted says ``succeeded`` or ``failed`` afterwards."""
+        """Return whether a call may be made. An admitted caller then reports ``succeeded`` or ``failed``."""
         with self._lock:
             if self._state is BreakerState.OPEN and self._clock() >= self._opened_at + OPEN_SECONDS:
                 self._state = BreakerState.HALF_OPEN
@@ -42,13 +45,13 @@ class CircuitBreaker:
             return self._state is BreakerState.CLOSED
 
     def succeeded(self) -> None:
-        """The call was answered."""
+        """Record that the call was answered."""
         with self._lock:
             self._failures = 0
             self._state = BreakerState.CLOSED
 
     def failed(self) -> None:
-        """The call was not answered, or not usefully."""
+        """Record that the call got no usable answer."""
         with self._lock:
             self._failures += 1
             if self._state is BreakerState.HALF_OPEN or self._failures >= FAILURES_TO_OPEN:

@@ -1,4 +1,4 @@
-"""The port of external geocoders: an address in, a position and how well it is known out."""
+"""The port of external geocoders: takes an address, returns a position and how precisely it is known."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,35 +15,35 @@ class GeocodedPlace:
     coordinates: Coordinates
     quality: GeocodeQuality
     region: str | None = None
-    """The state or province it lies in, by its code if it has one; ``None`` where the geocoder does not say."""
+    """The state or province of the place, by its code if it has one; ``None`` where the geocoder does not say."""
 
 
 class GeocoderFailed(Exception):
-    """No answer that can be used. It says nothing of the address."""
+    """The geocoder gave no usable answer. That says nothing about the address."""
 
     reason: GeocodeFailureReason
 
 
 class GeocoderUnavailable(GeocoderFailed):
-    """It cannot be reached, turned the request away, or broke over it."""
+    """The geocoder cannot be reached, rejected the request, or failed while handling it."""
 
     reason = GeocodeFailureReason.GEOCODER_UNAVAILABLE
 
 
 class GeocoderTimedOut(GeocoderFailed):
-    """It took longer than a checkout waits."""
+    """The geocoder took longer than a checkout waits."""
 
     reason = GeocodeFailureReason.GEOCODER_TIMED_OUT
 
 
 class GeocoderAnswerInvalid(GeocoderFailed):
-    """It answered what no geocoder may: off the globe, in another country, in another language than JSON."""
+    """The geocoder's answer is invalid: off the globe, in another country, or not JSON."""
 
     reason = GeocodeFailureReason.GEOCODER_ANSWER_INVALID
 
 
 class GeocoderSuspended(GeocoderFailed):
-    """It was not asked: it failed too often just now."""
+    """The geocoder was not asked, because it has just failed too often."""
 
     reason = GeocodeFailureReason.GEOCODER_SUSPENDED
 
@@ -52,8 +52,8 @@ class Geocoder(Protocol):
     """One vendor's geocoder."""
 
     def find(self, address: Address, *, timeout_seconds: float) -> GeocodedPlace | None:
-        """Where the address is, or ``None`` when the geocoder does not know it. Asks once, without retries.
+        """Return where the address is, or ``None`` if the geocoder does not know it. Asks once, without retries.
 
-        Raises the ``GeocoderFailed`` that tells what went wrong. ``timeout_seconds`` bounds its waits on the network,
-        each for itself; who bounds the whole is ``BoundedGeocoder``.
+        ``timeout_seconds`` bounds each wait on the network separately; ``BoundedGeocoder`` bounds the whole call.
+        Raises the subclass of ``GeocoderFailed`` that says what went wrong.
         """

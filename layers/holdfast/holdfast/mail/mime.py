@@ -1,4 +1,4 @@
-"""A mail as it goes over the wire: text and HTML in one, its headers ours, nothing in them that could break out."""
+"""A mail in wire format: text and HTML in one message, with headers of our own that are safe from header injection."""
 
 import re
 from email.charset import QP, Charset
@@ -17,11 +17,11 @@ SUBJECT_MAX_CHARACTERS: Final = 200
 LANGUAGE_MAX_CHARACTERS: Final = 35
 ENCODED_WORD_MAX_CHARACTERS: Final = 75
 OWN_ID_HEADER: Final = "X-Holdfast-Message-Id"
-"""Amazon SES replaces ``Message-ID`` by one of its own; this header stays, and is the same for every attempt."""
+"""Amazon SES replaces ``Message-ID`` with its own; this header is kept, and is the same for every attempt."""
 
 _WIRE: Final = compat32.clone(linesep="\r\n", max_line_length=998)
-"""Headers are written as they are set, and an id is never folded. The newer policies parse each header into a tree,
-which takes longer than all the rest of a mail."""
+"""Headers are written exactly as set, and an id is never folded. The newer policies parse each header into a tree,
+which takes longer than everything else about a mail."""
 _UTF8: Final = Charset("utf-8")
 _UTF8.body_encoding = QP
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
@@ -29,16 +29,16 @@ _ADDRESS: Final = re.compile(r"[!#-'*+/-9=?A-Z^-~-]+(\.[!#-'*+/-9=?A-Z^-~-]+)*@[
 
 
 class AddressUnusable(ValueError):
-    """An address that no mail can be sent to: not ASCII before the @, or no address at all. Its text is not told."""
+    """No mail can be sent to an address: it is not ASCII before the @, or not an address. Its text is not revealed."""
 
 
 def one_line(text: str, max_characters: int) -> str:
-    """The text without control characters, cut to a length: what a header may carry."""
+    """Return the text as a header may carry it: without control characters and cut to ``max_characters``."""
     return _CONTROL.sub(" ", text).strip()[:max_characters]
 
 
 def wire_address(address: str) -> str:
-    """The address as services take it: the domain in ASCII (IDNA). Raises ``AddressUnusable``."""
+    """Return the address as mail services accept it, with its domain in ASCII (IDNA). Raises ``AddressUnusable``."""
     local, _, domain = address.strip().rpartition("@")
     try:
         domain = domain if domain.isascii() else domain.encode("idna").decode("ascii")
@@ -51,14 +51,17 @@ def wire_address(address: str) -> str:
 
 
 def mailbox(name: str, address: str) -> str:
-    """``Name <address>`` as a header has it, the name encoded where it must be."""
+    """Return ``Name <address>`` for a header, with the name encoded if necessary. Raises ``AddressUnusable``."""
     shown = one_line(name, NAME_MAX_CHARACTERS)
     username, _, domain = wire_address(address).rpartition("@")
     return str(Address(display_name=shown, username=username, domain=domain))
 
 
 def compose(mail: Mail, sender_address: str) -> bytes:
-    """The whole mail. Its headers are those of a mail that a machine sent and that wants no automatic answer."""
+    """Return the whole mail. Raises ``AddressUnusable``.
+
+    Its headers mark it as sent by a machine and suppress automatic replies.
+    """
     message = MIMEMultipart("alternative", policy=_WIRE)
     sender = wire_address(sender_address)
     message["From"] = _named(one_line(mail.sender_name, NAME_MAX_CHARACTERS), sender)
@@ -84,12 +87,12 @@ def _part(subtype: str, text: str) -> MIMENonMultipart:
 
 
 def _words(header: str, text: str) -> str:
-    """Words as a header has them: ASCII as it is, anything else as encoded words, none longer than they may be."""
+    """Return text for a header: ASCII unchanged, anything else as encoded words of the permitted length."""
     return text if text.isascii() else Header(text, "utf-8", ENCODED_WORD_MAX_CHARACTERS, header).encode()
 
 
 def _named(name: str, address: str) -> str:
-    """A mailbox as a header has it."""
+    """Return a mailbox for the From header."""
     if name.isascii():
         return formataddr((name, address))
     return f"{_words('From', name)}\n <{address}>"

@@ -1,7 +1,7 @@
-"""The port of mail services: one mail in, one of a closed set of outcomes out. It never raises for what a service says.
+"""The port of mail services: one mail in, one of a closed set of outcomes out. A service's answer never raises.
 
-``Sent`` is the only outcome that proves anything. Of the others only ``Rejected`` is about this very mail and final:
-the same mail would be rejected again. The rest says nothing of the mail, and it may be tried again later.
+Only ``Sent`` proves that the service has the mail. Of the other outcomes, only ``Rejected`` is about this very mail and
+final: the same mail would be rejected again. The rest say nothing about the mail, so it may be tried again later.
 """
 
 from dataclasses import dataclass
@@ -12,46 +12,46 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A mail to one person. What stands in it is no business of the adapter."""
+    """A mail to one person. Its contents are no concern of the adapter."""
 
     organization_id: UUID
     message_id: UUID
-    """Ours. The same for every attempt, so that whoever gets the mail twice can tell."""
+    """Our id. It is the same for every attempt, so that a recipient of duplicates can recognize them."""
     sender_name: str
     recipient: str
     subject: str
     text: str
     html: str
     language: str
-    """BCP 47."""
+    """A BCP 47 tag."""
     written_at: datetime
     reply_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The service took the mail. ``provider_id`` is its own name for it, which its notifications carry."""
+    """The service accepted the mail. ``provider_id`` is the service's own id for it, which its notifications carry."""
 
     provider_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The service will never take this mail. ``reason`` names nobody."""
+    """The service will never accept this mail. ``reason`` contains no personal data."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class TryAgain:
-    """Too many at once, out of order, or no answer: then the mail may have been taken all the same."""
+    """The service was throttled, out of order, or did not answer, in which case it may have accepted the mail."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class NotAllowed:
-    """The service takes no mail of this deployment at present: a person has to put that right. The mail is kept."""
+    """The service currently accepts no mail from this deployment, which a person has to fix. The mail is kept."""
 
     reason: str
 
@@ -60,4 +60,4 @@ class MailService(Protocol):
     """One vendor's mail service."""
 
     def send(self, mail: Mail) -> Sent | Rejected | TryAgain | NotAllowed:
-        """Hand one mail over. Asks once, without retries of its own, and waits a bounded time."""
+        """Hand over one mail. Makes a single request, without retries, and waits for a bounded time."""

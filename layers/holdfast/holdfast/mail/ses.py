@@ -1,8 +1,9 @@
-"""Amazon Simple Email Service, API version 2: ``SendEmail`` with the whole mail as raw content, so that all headers and
-both forms of the text are ours.
+"""Amazon Simple Email Service, API version 2: ``SendEmail`` with the whole mail as raw content.
+
+Raw content leaves all headers and both forms of the text to us. The tags identify the mail and its organization; the
+service returns them with every bounce and complaint.
 
 https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html
-The tags carry whose mail it is; the service hands them back with every bounce and complaint.
 """
 
 import re
@@ -17,7 +18,7 @@ READ_TIMEOUT_SECONDS: Final = 8
 ORGANIZATION_TAG: Final = "holdfast_organization"
 MESSAGE_TAG: Final = "holdfast_message"
 
-# What the service says when it is not the mail that is wrong. Everything else it refuses (4xx) is about the mail.
+# Error codes that do not mean that the mail is wrong. Every other refusal (4xx) is about the mail.
 _THROTTLED: Final = frozenset({"TooManyRequestsException", "LimitExceededException", "ThrottlingException"})
 _NOT_ALLOWED: Final = frozenset(
     {
@@ -31,7 +32,8 @@ _NOT_ALLOWED: Final = frozenset(
         "UnrecognizedClientException",
     }
 )
-# What is said of an identity in a MessageRejected: https://repost.aws/knowledge-center/ses-554-400-message-rejected-error.
+# The words of a MessageRejected that is about an identity:
+# https://repost.aws/knowledge-center/ses-554-400-message-rejected-error.
 _NOT_VERIFIED: Final = re.compile(r"\bnot verified\b", re.IGNORECASE)
 
 
@@ -76,7 +78,7 @@ class SimpleEmailService:
         return Sent(str(provider_id)) if provider_id else TryAgain("Amazon SES answered without a MessageId")
 
     def request_for(self, mail: Mail) -> dict[str, Any]:
-        """The request, as botocore takes it. Raises ``AddressUnusable``."""
+        """Return the request for botocore. Raises ``AddressUnusable``."""
         request: dict[str, Any] = {
             "FromEmailAddress": mailbox(mail.sender_name, self._sender_address),
             "Destination": {"ToAddresses": [wire_address(mail.recipient)]},
@@ -92,10 +94,10 @@ class SimpleEmailService:
 
 
 def outcome_of(response: Any) -> Rejected | TryAgain | NotAllowed:
-    """What a refusal means. The service's own words are left out: they may repeat the address.
+    """Return what a refusal means. The service's own message is left out, as it may repeat the address.
 
-    A message that is rejected because an identity is not verified was not judged: the sender's has lapsed, or the
-    account is in the sandbox still.
+    If a message is rejected because an identity is not verified, the message itself was not judged: the sender's
+    identity has lapsed, or the account is still in the sandbox.
     """
     error = response.get("Error", {})
     code, words = str(error.get("Code", "")), str(error.get("Message", ""))

@@ -1,4 +1,4 @@
-"""Events that Amazon SES publishes about mails it took, as its event destinations write them.
+"""Reads the events that Amazon SES publishes to event destinations about mails that it accepted.
 
 https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html
 """
@@ -14,26 +14,28 @@ from holdfast.notifications.model import Feedback
 
 _FOR_GOOD: Final = "Permanent"
 _NOT_SPAM: Final = "not-spam"
-"""A recipient who takes the mail out of the junk again."""
+"""The feedback type of a recipient who moves the mail out of the junk folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the service tells of one mail of ours."""
+    """What the service reports about one of our mails."""
 
     organization_id: UUID
     message_id: UUID
     feedback: Feedback
     feedback_id: str
-    """The service's name for this piece of news: the same when it is told twice."""
+    """The service's id for this event, which is the same if it is delivered twice."""
     told_at: datetime
     addresses: tuple[str, ...]
 
 
 def read_feedback(event: Mapping[str, Any]) -> Told | None:
-    """What an event tells; ``None`` for other types, and for mails without our tags (a test from the console).
+    """Return what an event reports about a mail.
 
-    Raises KeyError or ValueError for an event that lacks what its type promises.
+    Return ``None`` for other types of event, for mails without our tags (such as a test from the console), and for a
+    recipient who says that the mail is not spam. Raises KeyError or ValueError for an event that lacks fields of its
+    type.
     """
     kind = event["eventType"]
     tags = event["mail"].get("tags", {})

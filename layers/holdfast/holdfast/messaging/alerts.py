@@ -1,4 +1,4 @@
-"""Alerts for people: the SNS topic that the deployment's alarms go to as well."""
+"""Alerts for people, sent to the SNS topic that also receives the deployment's alarms."""
 
 import json
 import logging
@@ -12,7 +12,7 @@ _logger = logging.getLogger(__name__)
 
 
 class AlertTopic:
-    """Publishes alerts. A deployment without a topic has them in its log."""
+    """Publishes alerts. A deployment without a topic logs them instead."""
 
     def __init__(self, arn: str) -> None:
         self._arn = arn
@@ -24,7 +24,7 @@ class AlertTopic:
         return boto3.client("sns")
 
     def publish(self, subject: str, facts: Mapping[str, str | None]) -> None:
-        """Send one alert. The subject is plain ASCII; the facts are ids and codes, never anybody's data."""
+        """Send one alert. The subject is plain ASCII; the facts are ids and codes, never personal data."""
         if not self._arn:
             _logger.warning("alert: %s %s", subject, json.dumps(facts))
             return

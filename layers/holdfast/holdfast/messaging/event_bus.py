@@ -1,4 +1,4 @@
-"""The EventBridge bus that domain events are published on."""
+"""The EventBridge bus on which domain events are published."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -35,12 +35,12 @@ _OF_THE_BUS: Final = frozenset(
         "UnrecognizedClientException",
     }
 )
-"""Codes that say nothing of the events they were answered to: any other would have met the same."""
+"""Error codes that say nothing about the events in the request: any other event would have got the same answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class DomainEvent:
-    """An outbox row on its way out. Consumers order by (aggregate_id, sequence): the bus promises no order."""
+    """An outbox row to be published. Consumers order by (aggregate_id, sequence), as the bus guarantees no order."""
 
     id: UUID
     organization_id: UUID
@@ -53,8 +53,10 @@ class DomainEvent:
 
 
 class BusUnavailable(Transient):
-    """The bus takes nothing at the moment, whatever it is: of the events that are neither in ``taken`` nor in
-    ``refused`` nothing is said."""
+    """The bus accepts no events at all at the moment.
+
+    The fate of events that are neither in ``taken`` nor in ``refused`` is unknown.
+    """
 
     def __init__(
         self,
@@ -70,7 +72,7 @@ class BusUnavailable(Transient):
 
 
 class EventBus:
-    """Publishes domain events, at least once."""
+    """Publishes domain events at least once."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -82,9 +84,10 @@ class EventBus:
         return boto3.client("events")
 
     def publish(self, events: Sequence[DomainEvent]) -> set[UUID]:
-        """Publish events; answers the ids of those the bus took: the others it refuses, and would again.
+        """Publish events and return the ids of those that the bus accepted. It would refuse the others again.
 
-        Raises BusUnavailable, with what became of which, once a request fails for a reason that is none of the events.
+        Raises BusUnavailable as soon as a request fails for a reason other than its events; the exception says which
+        events were accepted and refused by then.
         """
         taken: set[UUID] = set()
         refused: set[UUID] = set()
@@ -97,7 +100,7 @@ class EventBus:
             except Exception as error:
                 if not _is_about_events(error):
                     raise BusUnavailable(f"{type(error).__name__}: {error}", taken, refused) from error
-                # One of them is too large, say, and the request refused as a whole: each is asked about alone.
+                # The request was refused as a whole, for example because one event is too large: send each alone.
                 if len(batch) == 1:
                     refused.add(batch[0].id)
                 waiting[:0] = [[event] for event in batch if len(batch) > 1]
@@ -109,7 +112,7 @@ class EventBus:
         return taken
 
     def _put(self, entries: Sequence[dict[str, Any]]) -> list[str | None]:
-        """One request; for each event why it was not taken, or None."""
+        """Send one request, and return for each event the code for which it was not accepted, or None."""
         answer = self._client.put_events(Entries=entries)
         return [result.get("ErrorCode") or None for result in answer.get("Entries", ())]
 
@@ -133,7 +136,7 @@ class EventBus:
 
 
 def _is_about_events(error: Exception) -> bool:
-    """Whether the request failed for what is in it."""
+    """Return whether the request failed because of the events in it."""
     from botocore.exceptions import ClientError, ParamValidationError  # noqa: PLC0415 -- only the relay publishes
 
     if not isinstance(error, ClientError):

@@ -1,4 +1,4 @@
-"""An SQS queue: messages out, with a delay if wished."""
+"""An SQS queue for outgoing messages, with an optional delay."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ DELAY_MAX_SECONDS: Final = 900
 
 
 class Queue:
-    """Sends JSON messages. Losing one is harmless by design: schedules sweep what no message announced."""
+    """Sends JSON messages. Losing one is harmless by design, as scheduled sweeps find what no message announced."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -28,7 +28,7 @@ class Queue:
         )
 
     def send_all(self, messages: Sequence[Mapping[str, Any]]) -> int:
-        """Send many messages in batches of ten; answers how many SQS took."""
+        """Send many messages in batches of ten, and return how many SQS accepted."""
         taken = 0
         for start in range(0, len(messages), SEND_BATCH_MAX_MESSAGES):
             batch = messages[start : start + SEND_BATCH_MAX_MESSAGES]

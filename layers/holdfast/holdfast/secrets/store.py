@@ -1,4 +1,4 @@
-"""Secrets Manager by reference, with a short memory so that a rotation is seen within minutes."""
+"""Secrets Manager by reference, cached only briefly so that a rotation takes effect within minutes."""
 
 import json
 import time
@@ -11,11 +11,11 @@ from holdfast.values.errors import Transient
 
 CACHE_SECONDS: Final = 300
 FRESH_READ_MIN_INTERVAL_SECONDS: Final = 30
-"""Asking for a fresh value more often than this gets the cached one: bad signatures must not become API calls."""
+"""Fresh reads more frequent than this get the cached value, so that bad signatures do not turn into API calls."""
 
 
 class SecretStore:
-    """Reads JSON secrets. Values are cached for ``CACHE_SECONDS`` of this process's life."""
+    """Reads JSON secrets. Each process caches values for ``CACHE_SECONDS``."""
 
     def __init__(self) -> None:
         self._cache: dict[str, tuple[float, Mapping[str, Any]]] = {}
@@ -28,9 +28,11 @@ class SecretStore:
         return boto3.client("secretsmanager")
 
     def read(self, reference: str, *, fresh: bool = False) -> Mapping[str, Any]:
-        """The secret as a mapping. ``fresh`` skips the cache: a signature that fails may only be a rotation unseen.
+        """Return the secret as a mapping.
 
-        Raises Transient when Secrets Manager does not answer or does not know the reference.
+        ``fresh`` skips a value cached for ``FRESH_READ_MIN_INTERVAL_SECONDS`` or longer, because a signature may fail
+        only because the secret was rotated. Raises Transient when Secrets Manager does not answer or does not know the
+        reference.
         """
         now = time.monotonic()
         with self._lock:

@@ -1,4 +1,4 @@
-"""A bucket: whole objects in, whole objects and ranges out. What was written once is never written over."""
+"""An S3 bucket: writes whole objects, reads whole objects and ranges. An existing object is never overwritten."""
 
 from functools import cached_property
 from typing import IO, Any, Final
@@ -11,7 +11,7 @@ _COPY_BYTES: Final = 1 << 20
 
 
 class BucketReader:
-    """One bucket of S3, for those who only read. Errors of the network and of S3 are Transient."""
+    """One S3 bucket, for readers only. Errors of the network and of S3 are raised as Transient."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -23,13 +23,13 @@ class BucketReader:
         return boto3.client("s3")
 
     def copy_to(self, key: str, target: IO[bytes]) -> None:
-        """Read a whole object into a file. Raises NotFound."""
+        """Copy a whole object into a file. Raises NotFound."""
         body = self._get(key)["Body"]
         while chunk := body.read(_COPY_BYTES):
             target.write(chunk)
 
     def exists(self, key: str) -> bool:
-        """Whether there is such an object."""
+        """Return whether the object exists."""
         try:
             self._get(key, "bytes=0-0")
         except NotFound:
@@ -37,17 +37,17 @@ class BucketReader:
         return True
 
     def tail(self, key: str, length: int) -> tuple[bytes, int]:
-        """The last bytes of an object, and its size. Raises NotFound."""
+        """Return the last ``length`` bytes of an object, and its size in bytes. Raises NotFound."""
         answer = self._get(key, f"bytes=-{length}")
         return answer["Body"].read(), int(answer["ContentRange"].rpartition("/")[2])
 
     def range(self, key: str, start: int, length: int) -> bytes:
-        """``length`` bytes of an object from ``start`` on. Raises NotFound."""
+        """Return ``length`` bytes of an object from ``start`` on. Raises NotFound."""
         found: bytes = self._get(key, f"bytes={start}-{start + length - 1}")["Body"].read()
         return found
 
     def names(self, prefix: str) -> list[str]:
-        """The names of all objects that begin so, in their order."""
+        """Return the names of all objects that begin with ``prefix``, in the order in which S3 lists them."""
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
         found: list[str] = []
@@ -78,7 +78,11 @@ class BucketReader:
 
 
 class Bucket(BucketReader):
-    """One that is also written to. Its client is of its own: what a role has to allow is read off whoever makes one."""
+    """A bucket that is also written to.
+
+    It creates its own client, because the architecture tests derive the permissions of a role from the classes that
+    create clients.
+    """
 
     @cached_property
     def _client(self) -> Any:
@@ -87,7 +91,7 @@ class Bucket(BucketReader):
         return boto3.client("s3")
 
     def put_if_absent(self, key: str, body: IO[bytes] | bytes, content_type: str) -> bool:
-        """Write an object unless there is one; whether it was written."""
+        """Write an object unless one exists under ``key``, and return whether it was written."""
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
         try:

@@ -1,4 +1,4 @@
-"""One document out of cold storage, for those who do not load pyarrow: the function that does is asked."""
+"""Reads single documents from cold storage for functions without pyarrow, by asking the function that has it."""
 
 import json
 from functools import cached_property
@@ -10,19 +10,19 @@ from holdfast.values.errors import NotFound, Transient
 
 
 class ColdReader(Protocol):
-    """Reads one order's document where the index says it is."""
+    """Reads one order's document from the place that the index gives."""
 
     def read_document(self, path: str, row_group: int, order_id: UUID, version: int) -> str | None:
-        """The text as it lies there, unproven; ``None`` if the order is not in that row group. Raises Transient."""
+        """Return the stored text, unverified; ``None`` if the order is not in that row group. Raises Transient."""
         ...
 
     def find_document(self, path: str, order_id: UUID, version: int) -> tuple[int, str] | None:
-        """The row group and the text, unproven; ``None`` if the order is not in that file. Raises Transient."""
+        """Return the row group and the text, unverified; ``None`` if the order is not in the file. Raises Transient."""
         ...
 
 
 class InvokedReader:
-    """Asks the function of cold storage."""
+    """Reads by invoking the function of cold storage."""
 
     def __init__(self, function: str) -> None:
         self._function = function
@@ -56,7 +56,7 @@ class InvokedReader:
 
 
 class OwnReader:
-    """Reads the bucket in this process: the function of cold storage itself, and the local system."""
+    """Reads the bucket in this process: for the function of cold storage itself, and for the local system."""
 
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket

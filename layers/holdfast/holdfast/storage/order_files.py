@@ -1,6 +1,6 @@
-"""Files of archived orders: Parquet with typed columns for what people filter and sum by, and the document beside them.
+"""Files of archived orders: Parquet with typed columns to filter and sum by, and the document in a column of its own.
 
-Nothing in the columns is anybody's personal data. Only the function of cold storage imports this module.
+The typed columns contain no personal data. Only the function of cold storage imports this module.
 """
 
 import io
@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 from holdfast.storage.bucket import Bucket
 
 ROW_GROUP_ORDERS: Final = 500
-"""One order is read with its row group: about 1 MB of S3, and few enough groups for a small footer."""
+"""How many orders a row group has. An order is read with its whole row group, about 1 MB from S3, and there are few
+enough groups to keep the footer small."""
 FOOTER_GUESS_BYTES: Final = 512 * 1024
 SCHEMA: Final = pa.schema(
     [
@@ -57,13 +58,13 @@ _ORDER_IN_DOCUMENT: Final = pa.struct(
 )
 
 Row = Mapping[str, Any]
-"""The columns of an order's version; ``ordered_at`` in microseconds since 1970, UTC."""
+"""The columns of one version of an order; ``ordered_at`` is in microseconds since 1970, UTC."""
 
 _logger = logging.getLogger(__name__)
 
 
 class OrderFileWriter:
-    """Writes rows, a row group at a time, to a file on disk: memory holds one group."""
+    """Writes rows to a file on disk, one row group at a time, so that memory holds only one group."""
 
     def __init__(self, path: Path) -> None:
         self._writer = pq.ParquetWriter(
@@ -78,14 +79,14 @@ class OrderFileWriter:
         self.row_groups = 0
 
     def add(self, rows: Sequence[Row]) -> None:
-        """Take rows, in order of (order, version)."""
+        """Add rows, which come in the order of (order, version)."""
         self._rows.extend(rows)
         while len(self._rows) >= ROW_GROUP_ORDERS:
             self._write(self._rows[:ROW_GROUP_ORDERS])
             del self._rows[:ROW_GROUP_ORDERS]
 
     def close(self) -> None:
-        """Write what is left, and the footer."""
+        """Write the remaining rows and the footer."""
         if self._rows:
             self._write(self._rows)
             self._rows = []
@@ -98,13 +99,13 @@ class OrderFileWriter:
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, list[dict[str, Any]]]]:
-    """Every row group of a file with its number."""
+    """Yield every row group of a file as its number and rows. Raises ValueError if the file has another schema."""
     with pq.ParquetFile(path) as opened:
         if not opened.schema_arrow.equals(SCHEMA):
             raise ValueError("the file has another schema")
         for number in range(opened.num_row_groups):
             table = opened.read_row_group(number)
-            # An instant as an object costs an attempt to import pandas, each.
+            # Converting an instant to a Python object attempts to import pandas, every time; an integer does not.
             place = SCHEMA.get_field_index("ordered_at")
             table = table.set_column(place, "ordered_at", table.column(place).cast(pa.int64()))
             columns = [column.to_pylist() for column in table.columns]
@@ -112,9 +113,10 @@ def read_rows(path: Path) -> Iterator[tuple[int, list[dict[str, Any]]]]:
 
 
 def orders_said(documents: Sequence[str]) -> list[dict[str, Any]]:
-    """What canonical documents say of their orders: their ids, states and sums, by the names that they have there.
+    """Return the ids, states and totals of the orders in canonical documents, under the documents' own names.
 
-    A document is one line: all are parsed at once, and of each only this. Raises ValueError for what is none.
+    A document is one line, so all are parsed at once, and only these fields of each. Raises ValueError for anything
+    that is not a document.
     """
     lines = "\n".join(documents).encode()
     table = pa.json.read_json(
@@ -129,7 +131,7 @@ def orders_said(documents: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def file_digest(path: Path) -> bytes:
-    """SHA-256 of a file, a piece at a time."""
+    """Return the SHA-256 of a file, which is read in pieces."""
     digest = sha256()
     with path.open("rb") as content:
         while chunk := content.read(1 << 20):
@@ -138,9 +140,10 @@ def file_digest(path: Path) -> bytes:
 
 
 def read_document(bucket: Bucket, key: str, row_group: int, order_id: UUID, version: int) -> str | None:
-    """The document of one order: one read of the footer, one of its row group; ``None`` if it is not in there.
+    """Return the document of one order, or ``None`` if it is not in the row group.
 
-    What cannot be read any more is the empty text, which is no order's document: whoever proves it will say so.
+    This reads the footer once and the row group once. A file that can no longer be read gives an empty text, which is
+    no order's document, so that the caller's verification fails. Raises NotFound or Transient.
     """
     try:
         with pq.ParquetFile(pa.PythonFile(_RangedObject(bucket, key), mode="r"), pre_buffer=True) as opened:
@@ -157,7 +160,11 @@ def read_document(bucket: Bucket, key: str, row_group: int, order_id: UUID, vers
 
 
 def find_document(bucket: Bucket, key: str, order_id: UUID, version: int) -> tuple[int, str] | None:
-    """The row group and the document of an order whose place is not known: the footer says where it can be."""
+    """Return the row group and the document of an order whose row group is unknown.
+
+    The footer's statistics say which row groups may contain it. Returns ``None`` if it is not found or the file cannot
+    be read. Raises NotFound or Transient.
+    """
     wanted = str(order_id)
     place = SCHEMA.get_field_index("order_id")
     try:
@@ -178,7 +185,7 @@ def find_document(bucket: Bucket, key: str, order_id: UUID, version: int) -> tup
 
 
 class _RangedObject(io.RawIOBase):
-    """An object as a file: its end is fetched once and kept, everything else by range."""
+    """An object as a file: its end is fetched once and kept, and everything else is read by range."""
 
     def __init__(self, bucket: Bucket, key: str) -> None:
         self._bucket, self._key = bucket, key

@@ -1,4 +1,4 @@
-"""Which operation every route is, and so who may call it (``tenancy.access``). What has none is public."""
+"""The operation of every route, which decides who may call it (``tenancy.access``). Routes without one are public."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 from holdfast.tenancy.access import Operation
 
 PUBLIC: Final = None
-"""No token is asked for: the route has another proof (a signature, a publishable key), or tells no secret."""
+"""No token is required: the route has another proof (a signature, a publishable key), or reveals nothing secret."""
 
 OPERATION_OF_ROUTE: Final[Mapping[str, Operation | None]] = {
     "POST /v1/checkout": Operation.PLACE_ORDER,

@@ -1,4 +1,4 @@
-"""What the API takes about reviews of addresses, from shoppers by their link and from staff."""
+"""The API's request bodies for address reviews, from shoppers (by their link) and from staff."""
 
 from typing import Annotated, Self
 
@@ -28,7 +28,7 @@ class CorrectedAddressBody(Body):
     phone: Annotated[str, text(32)] | None = None
 
     def to_address(self) -> CorrectedAddress:
-        """The flow's value."""
+        """Return this body as the flow's value."""
         return CorrectedAddress(**self.model_dump())
 
 

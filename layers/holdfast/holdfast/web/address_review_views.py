@@ -1,4 +1,4 @@
-"""What the API answers with about reviews of addresses, as models; see ``holdfast.web.views``."""
+"""The API's responses about address reviews, as models; see ``holdfast.web.views``."""
 
 from datetime import datetime
 from typing import Any
@@ -94,4 +94,4 @@ class AddressReviewPage(BaseModel):
 
 
 ANSWERS: tuple[type[BaseModel], ...] = (AddressCheckAnswer, AddressReviewAnswer, AddressReviewPage)
-"""The models that routes name."""
+"""The models that routes refer to by name."""

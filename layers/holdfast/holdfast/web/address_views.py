@@ -1,4 +1,4 @@
-"""What the API answers about an order that is given another address (see ``web.views``)."""
+"""The API's responses about an order whose shipping address is changed, as models (see ``web.views``)."""
 
 from datetime import datetime
 from typing import Literal

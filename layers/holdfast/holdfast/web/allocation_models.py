@@ -1,4 +1,4 @@
-"""What a simulation of allocations takes: which orders, and what is different. What is not said is as it was."""
+"""The request bodies of an allocation simulation: which orders, and what differs. What is left out stays as it was."""
 
 from typing import Annotated, Self
 from uuid import UUID
@@ -57,7 +57,7 @@ class WeightsByPreferenceBody(Body):
     expedited: WeightsBody | None = None
 
     def to_weights(self) -> dict[ShippingPreference, Weights]:
-        """The domain's value."""
+        """Return this body as the domain's value."""
         chosen = {preference: getattr(self, preference.value) for preference in ShippingPreference}
         return {preference: Weights(each.cost, each.speed) for preference, each in chosen.items() if each}
 
@@ -88,7 +88,7 @@ class WarehouseChangeBody(Body):
         return self
 
     def to_change(self) -> WarehouseChange:
-        """The domain's value."""
+        """Return this body as the domain's value."""
         return WarehouseChange(
             is_active=self.active,
             shipping_cost_base_minor=self.shipping_cost_base_minor,
@@ -115,7 +115,7 @@ class AdditionalWarehouseBody(Body):
     stock_factor: Annotated[float, Field(ge=0, le=100)] | None = None
 
     def to_warehouse(self, number: int) -> AdditionalWarehouse:
-        """The domain's value; no warehouse that exists has such an id."""
+        """Return this body as the domain's value, with an id that no existing warehouse has."""
         members = self.model_dump(exclude={"latitude", "longitude"})
         return AdditionalWarehouse(id=UUID(int=number), location=Coordinates(self.latitude, self.longitude), **members)
 
@@ -142,7 +142,7 @@ class SimulationBody(Body):
         return self
 
     def to_command(self, caller: Caller) -> SimulateAllocation:
-        """The flow's value."""
+        """Return this body as the flow's value."""
         what_if = WhatIf(
             weights=self.weights.to_weights() if self.weights else {},
             scale=ScoreScale(self.scale.cost_minor, self.scale.distance_km) if self.scale else None,

@@ -1,4 +1,4 @@
-"""What the operations API answers with about decisions of where orders ship from; see ``holdfast.web.views``."""
+"""The operations API's responses about decisions where orders ship from, as models; see ``holdfast.web.views``."""
 
 from datetime import date, datetime
 from typing import Literal
@@ -196,4 +196,4 @@ class AllocationSimulation(BaseModel):
 
 
 ANSWERS = (AllocationExplained, AllocationSimulation)
-"""The models that routes name."""
+"""The models that routes refer to by name."""

@@ -1,4 +1,4 @@
-"""What the operations API of the archive takes."""
+"""The request bodies of the archive's operations API."""
 
 from typing import Annotated, Final
 

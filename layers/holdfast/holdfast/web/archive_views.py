@@ -1,4 +1,4 @@
-"""What the operations API of the archive answers with, as models; see ``holdfast.web.views``."""
+"""The responses of the archive's operations API, as models; see ``holdfast.web.views``."""
 
 from datetime import datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""From the verified claims of a token to a ``Caller``."""
+"""Turns the verified claims of a token into a ``Caller``."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -13,9 +13,9 @@ EMAIL_MAX_CHARACTERS: Final = 254
 
 
 def caller_from(event: Mapping[str, Any]) -> Caller:
-    """The caller of an HTTP API event whose token the authorizer has verified.
+    """Return the caller of an HTTP API event whose token the authorizer has verified.
 
-    Raises Unauthenticated for a token that names no organization or makes no sense.
+    Raises Unauthenticated for a token that names no organization or has invalid claims.
     """
     claims = _claims(event)
     try:
@@ -37,18 +37,21 @@ def _claims(event: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _subject(text: str) -> str:
-    """OpenID Connect Core, section 2: a case-sensitive text of 1 to 255 ASCII characters."""
+    """Check and return the subject: 1 to 255 case-sensitive ASCII characters (OpenID Connect Core, section 2)."""
     if not 1 <= len(text) <= SUBJECT_MAX_CHARACTERS or not text.isprintable():
         raise ValueError("not a subject")
     return text
 
 
 def _email(text: str | None) -> str | None:
-    """The token's address, if it is one: a shopper can still send one with the order."""
+    """Return the token's email address if it is valid, and None otherwise: a shopper can send one with the order."""
     return text if text and len(text) <= EMAIL_MAX_CHARACTERS and text.isprintable() and "@" in text else None
 
 
 def _guest_id(claims: Mapping[str, Any]) -> UUID:
-    """Cognito chooses ``sub`` itself and has the id as an attribute; the development issuer has it in ``sub``."""
+    """Return the guest's id.
+
+    Cognito chooses ``sub`` itself and keeps the id in an attribute; the development issuer puts it into ``sub``.
+    """
     text = claims.get("custom:guest_id") or str(claims["sub"]).removeprefix(GUEST_SUBJECT_PREFIX)
     return UUID(text)

@@ -1,8 +1,8 @@
-"""Nothing that looks like a card number gets in: gateways' tokens do, primary account numbers (PAN) do not.
+"""Detects card numbers, so that only gateways' tokens get in and primary account numbers (PAN) do not.
 
-A card number has a length and a prefix that a card scheme issues (ISO/IEC 7812) and passes the Luhn check. Going by all
-three keeps telephone numbers, timestamps and identifiers out of it, which digits and Luhn alone would take for cards
-one time in ten.
+A card number has a length and a prefix that a card scheme issues (ISO/IEC 7812), and passes the Luhn check. Checking
+all three spares telephone numbers, timestamps and identifiers, one in ten of which would pass for a card by its digits
+and the Luhn check alone.
 """
 
 import re
@@ -10,14 +10,14 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-# Digits in groups, as people write them: 4111 1111-1111.1111. Letters beside them make them part of something else.
+# Digits in groups, as people write them: 4111 1111-1111.1111. Adjacent letters make them part of something else.
 _RUN: Final = re.compile(r"(?<![0-9A-Za-z])(\+?)([0-9](?:[\s._/\-\u2010-\u2015\u00b7]{0,3}[0-9])+)(?![0-9A-Za-z])")
 _GROUP: Final = re.compile(r"[0-9]+")
 _UUID: Final = re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.IGNORECASE)
 _LENGTH_MIN: Final = 14
 _LENGTH_MAX: Final = 19
 _TELEPHONE_MAX_DIGITS: Final = 15
-"""E.164."""
+"""The maximum length of a telephone number (E.164)."""
 
 _ISSUED: Final = re.compile(
     r"4(?:\d{15}|\d{18})"  # Visa; its numbers of 13 digits are long gone
@@ -30,7 +30,7 @@ _ISSUED: Final = re.compile(
 
 
 def holds_card_number(document: Any) -> bool:
-    """Whether any text or number in a JSON document (a mapping, a list, a text ...) looks like a card number."""
+    """Return whether any string or number in a JSON document (a mapping, a list, a string ...) looks like a card."""
     return any(_in_text(text) for text in _texts(document))
 
 
@@ -57,7 +57,7 @@ def _in_text(text: str) -> bool:
 
 
 def _in_groups(plus: str, run: str) -> bool:
-    """Any succession of whole groups that makes a card number: what is written around it does not hide it."""
+    """Return whether any consecutive whole groups form a card number, so that digits around it do not hide it."""
     groups = _GROUP.findall(run)
     if plus and sum(map(len, groups)) <= _TELEPHONE_MAX_DIGITS:
         return False

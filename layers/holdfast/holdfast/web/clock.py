@@ -1,8 +1,8 @@
-"""The one clock of the edge. Flows and domains are handed instants; only handlers read the time."""
+"""The one clock of the edge. Only handlers read the time; flows and domains receive instants as arguments."""
 
 from datetime import UTC, datetime
 
 
 def utc_now() -> datetime:
-    """This instant, aware, in UTC."""
+    """Return the current time as an aware datetime in UTC."""
     return datetime.now(UTC)

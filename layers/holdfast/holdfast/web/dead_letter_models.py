@@ -1,4 +1,4 @@
-"""What the operations of dead letters and their classes take."""
+"""The operations API's request bodies for dead letters and error classes."""
 
 from datetime import date
 from typing import Annotated, Final
@@ -81,7 +81,7 @@ class ReplayGroupBody(Body):
     max: Annotated[int, Field(ge=1, le=REPLAYS_MAX, strict=True)] = REPLAYS_MAX
 
     def to_rate(self) -> Rate:
-        """The flow's value."""
+        """Return this body as the flow's value."""
         return Rate(self.per_minute, self.max)
 
 
@@ -105,7 +105,7 @@ class ErrorClassBody(Body):
     min_confidence: Annotated[float, Field(ge=0, le=100, multiple_of=0.1)] = 85.0
 
     def to_proposal(self) -> Proposal:
-        """The flow's value."""
+        """Return this body as the flow's value."""
         return Proposal(**self.model_dump(exclude={"version", "active", "replaces"}))
 
 

@@ -1,4 +1,4 @@
-"""What the operations of dead letters and their classes answer with, as models; see ``holdfast.web.views``."""
+"""The operations API's responses about dead letters and error classes, as models; see ``holdfast.web.views``."""
 
 from datetime import date, datetime
 from typing import Any, Literal
@@ -298,4 +298,4 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     ReplaySeveralAnswer,
     SavedErrorClass,
 )
-"""The models that routes name."""
+"""The models that routes refer to by name."""

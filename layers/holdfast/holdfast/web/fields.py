@@ -1,4 +1,4 @@
-"""What bodies are made of: the base of each, and the fields that several have. Nothing here knows a flow."""
+"""The base class of all request bodies, and the fields that several of them share. Nothing here knows a flow."""
 
 from typing import Annotated, Any, Final
 
@@ -12,7 +12,7 @@ _PRINTABLE: Final = r"^[^\x00-\x1f\x7f]*$"
 
 
 def text(maximum: int, minimum: int = 1) -> Any:
-    """A line of text of so many characters, without control characters."""
+    """Return the constraints of a line of ``minimum`` to ``maximum`` characters without control characters."""
     return StringConstraints(min_length=minimum, max_length=maximum, strip_whitespace=True, pattern=_PRINTABLE)
 
 

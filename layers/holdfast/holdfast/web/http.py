@@ -1,4 +1,4 @@
-"""The HTTP resolver every API function uses: strict input, one error table, a correlation id on everything."""
+"""The HTTP resolver that every API function uses: strict input, one error table, a correlation id on everything."""
 
 import json
 import logging
@@ -49,7 +49,7 @@ OrderReference = Annotated[str, Path(max_length=64, description="The order's id 
 
 
 def make_resolver() -> APIGatewayHttpResolver:
-    """A resolver with validation, and with every error told as a problem document."""
+    """Return a resolver with validation that answers every error with a problem document."""
     app = APIGatewayHttpResolver(enable_validation=True, json_body_deserializer=read_json)
     app.exception_handler(HoldfastError)(_told)
     app.exception_handler(RequestValidationError)(_validation_problem)
@@ -58,7 +58,7 @@ def make_resolver() -> APIGatewayHttpResolver:
 
 
 def serve(app: APIGatewayHttpResolver, *, takes_json: bool = True) -> Handler:
-    """The Lambda handler of an API function. Without ``takes_json``, no route of it reads a body as JSON."""
+    """Return the Lambda handler of an API function. ``takes_json`` is false if none of its routes reads a JSON body."""
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         request = event.get("requestContext") or {}
@@ -74,12 +74,12 @@ def serve(app: APIGatewayHttpResolver, *, takes_json: bool = True) -> Handler:
 
 
 def json_response(document: Any, status: int = 200) -> Response[Any]:
-    """A JSON answer."""
+    """Return a JSON response."""
     return Response(status_code=status, content_type="application/json", body=json.dumps(document, default=str))
 
 
 def _told(error: HoldfastError) -> Response[Any]:
-    """The answer to an error. What is the caller's problem is no news for the log; what is ours is."""
+    """Return the response to an error, and log it unless it is the caller's fault."""
     if not isinstance(error, Rejected):
         _logger.warning("not done: %s: %s", type(error).__name__, error)
     return response_for(error, correlation_id())
@@ -99,12 +99,15 @@ def _as_gateway_answer(response: Response[Any]) -> dict[str, Any]:
 
 
 def _with_headers(answer: dict[str, Any]) -> dict[str, Any]:
-    """No browser and no proxy keeps an answer, unless its route says so, and none guesses what it is."""
+    """Add the headers that keep browsers and proxies from caching and sniffing, unless the route sets its own."""
     return {**answer, "headers": {**_HEADERS, **answer.get("headers", {})}}
 
 
 def _validation_problem(error: RequestValidationError) -> Response[Any]:
-    """400 for what lacks its body or a header, 422 for what is well-formed and wrong; never the offending input."""
+    """Return 400 if the body or a header is missing, 422 if the request is well-formed but wrong.
+
+    The response never contains the offending input.
+    """
     found = error.errors()
     incomplete = any(
         item.get("type") == "missing" and (item["loc"][0] == "header" or item["loc"] == ("body",)) for item in found
@@ -117,7 +120,7 @@ def _validation_problem(error: RequestValidationError) -> Response[Any]:
 
 
 def _field(location: tuple[Any, ...]) -> str:
-    """``items[0].sku``, ``query.limit``: where in the request it is."""
+    """Return where in the request a field is, such as ``items[0].sku`` or ``query.limit``."""
     name = ""
     for part in location[1:] if location[0] == "body" else location:
         name += f"[{part}]" if isinstance(part, int) else f".{part}" if name else str(part)

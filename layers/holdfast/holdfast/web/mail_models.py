@@ -1,4 +1,4 @@
-"""What the operations API takes about mails."""
+"""The operations API's request bodies for mails."""
 
 from holdfast.web.fields import Body
 from holdfast.web.stock_models import Reason

@@ -1,4 +1,4 @@
-"""What the operations API answers with about mails, as models; see ``holdfast.web.views``."""
+"""The operations API's responses about mails, as models; see ``holdfast.web.views``."""
 
 from datetime import datetime
 from uuid import UUID
@@ -70,4 +70,4 @@ class MailSuppressionPage(BaseModel):
 
 
 ANSWERS: tuple[type[BaseModel], ...] = (MailAnswer, MailPage, MailSuppressionAnswer, MailSuppressionPage)
-"""The models that routes name."""
+"""The models that routes refer to by name."""

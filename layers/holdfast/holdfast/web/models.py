@@ -1,4 +1,4 @@
-"""What the API takes, as Pydantic models: unknown fields are refused, every size is bounded."""
+"""The API's request bodies, as Pydantic models: unknown fields are refused, and every size is bounded."""
 
 from typing import Annotated, Final, Literal, Self
 from uuid import UUID
@@ -15,8 +15,8 @@ DETAILS_MAX: Final = 16
 DETAIL_MAX_CHARACTERS: Final = 16_000
 
 Token = Annotated[str, StringConstraints(min_length=1, max_length=TOKEN_MAX_CHARACTERS, pattern=r"^[\x20-\x7e]+$")]
-"""A gateway's name for a shopper's method: a word of Stripe's, PayPal's or Square's (Square's may be followed by a
-space and a verification token), or the JSON that Adyen's library makes, with the card encrypted in it."""
+"""A gateway's token for a shopper's payment method: one word for Stripe, PayPal and Square (Square's may be followed by
+a space and a verification token), or the JSON that Adyen's library makes, which contains the encrypted card."""
 
 
 class AddressBody(Body):
@@ -33,7 +33,7 @@ class AddressBody(Body):
     phone: Annotated[str, text(32)] | None = None
 
     def to_address(self) -> Address:
-        """The domain's value."""
+        """Return this body as the domain's value."""
         return Address(**self.model_dump())
 
 
@@ -86,7 +86,7 @@ class QuoteBody(Body):
     allow_capacity_overflow: StrictBool = True
 
     def to_request(self) -> CheckoutRequest:
-        """The flow's value."""
+        """Return this body as the flow's value."""
         return CheckoutRequest(
             items=tuple(
                 RequestedItem(item.quantity, item.sku, item.variant_id, item.unit_price_minor) for item in self.items
@@ -139,4 +139,4 @@ class CaptureBody(Body):
 
     amount_minor: Annotated[int, Field(ge=1, strict=True)] | None = None
     is_final: Annotated[bool, Field(strict=True)] = True
-    """Whether the rest is released. Some gateways (Stripe, Square) capture once, so that it always is."""
+    """Whether the rest is released. It always is at gateways that capture only once (Stripe, Square)."""

@@ -1,4 +1,4 @@
-"""What the operations API takes about money."""
+"""The operations API's request bodies about money."""
 
 from typing import Annotated
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""What the operations API takes. A ``version`` is the one its sender saw: of any other, the answer is 409."""
+"""The operations API's request bodies. ``version`` is the one that the caller last saw; any other is answered 409."""
 
 from holdfast.web.fields import Body, Line, Note, Version
 

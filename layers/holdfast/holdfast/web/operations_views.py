@@ -1,4 +1,4 @@
-"""What the operations API answers with, as models; see ``holdfast.web.views``."""
+"""The operations API's responses, as models; see ``holdfast.web.views``."""
 
 from datetime import date, datetime
 from typing import Any, Literal
@@ -297,4 +297,4 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     ProcessFailurePage,
     RefoldPage,
 )
-"""The models that routes name."""
+"""The models that routes refer to by name."""

@@ -1,4 +1,4 @@
-"""What the API answers about kept payment methods, as models. See ``web.views``."""
+"""The API's responses about saved payment methods, as models; see ``web.views``."""
 
 from datetime import date, datetime
 from uuid import UUID
@@ -31,4 +31,4 @@ class PaymentMethodAnswer(BaseModel):
 
 
 ANSWERS: tuple[type[BaseModel], ...] = (PaymentMethodAnswer, PaymentMethodList)
-"""The models that routes name."""
+"""The models that routes refer to by name."""

@@ -1,4 +1,4 @@
-"""The one error format (RFC 9457 problem details), and the one table that knows how each error is told over HTTP."""
+"""The one error format (RFC 9457 problem details), and the one table that maps errors to HTTP statuses."""
 
 import json
 from collections.abc import Mapping
@@ -55,7 +55,10 @@ RETRY_AFTER_SECONDS: Final[Mapping[str, int]] = {
 def problem(
     code: str, detail: str, correlation_id: str | None, facts: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """A problem document. ``facts`` (``errors``, ``items`` ...) become further members and replace none."""
+    """Return a problem document. ``facts`` (``errors``, ``items`` ...) become further members and replace none.
+
+    Raises KeyError for a code that ``STATUS_OF_CODE`` does not contain.
+    """
     status = STATUS_OF_CODE[code]
     document: dict[str, Any] = {
         "type": f"urn:holdfast:problem:{code}",
@@ -77,7 +80,10 @@ def problem_response(
     *,
     retry_after_seconds: int | None = None,
 ) -> Response[Any]:
-    """A problem as Powertools answers it."""
+    """Return a problem as a Powertools response.
+
+    It has a ``Retry-After`` header if seconds are given or ``RETRY_AFTER_SECONDS`` has the code.
+    """
     document = problem(code, detail, correlation_id, facts)
     seconds = retry_after_seconds if retry_after_seconds is not None else RETRY_AFTER_SECONDS.get(code)
     return Response(
@@ -89,7 +95,7 @@ def problem_response(
 
 
 def response_for(error: HoldfastError, correlation_id: str | None) -> Response[Any]:
-    """How an error is told. Any that is neither Rejected nor Transient is a bug and is not told here."""
+    """Return the response to an error. An error that is neither Rejected nor Transient is a bug and is raised again."""
     if isinstance(error, Transient):
         return problem_response(
             "unavailable",
@@ -103,7 +109,7 @@ def response_for(error: HoldfastError, correlation_id: str | None) -> Response[A
 
 
 def stored_response(answer: Answer) -> Response[Any]:
-    """A stored answer, byte for byte."""
+    """Return a stored answer, byte for byte."""
     is_problem = answer.status >= HTTPStatus.BAD_REQUEST
     return Response(
         status_code=answer.status,

@@ -1,4 +1,4 @@
-"""How the outcome of a refund is told."""
+"""The HTTP answer to a refund."""
 
 import json
 from http import HTTPStatus
@@ -8,5 +8,5 @@ from holdfast.flows.money.refund_order import Refunded
 
 
 def refund_answer(refunded: Refunded) -> Answer:
-    """201 with the refunds as they are now, and the order."""
+    """Return 201 with the refunds as they are now, and the order."""
     return Answer(int(HTTPStatus.CREATED), json.dumps({"refunds": list(refunded.refunds), "order": refunded.order}))

@@ -1,4 +1,4 @@
-"""What the API takes for refunds (see ``web.models``)."""
+"""The API's request bodies for refunds (see ``web.models``)."""
 
 from typing import Annotated, Literal, Self
 from uuid import UUID
@@ -19,7 +19,7 @@ AskedReason = Literal[
     RefundReason.LATE_PAYMENT,
     RefundReason.OTHER,
 ]
-"""Why staff may give money back: all reasons but a price difference, which follows from the price alone."""
+"""The reasons that staff may give for a refund: all but a price difference, which only a change of price causes."""
 
 AmountMinor = Annotated[int, Field(ge=1, le=2**53, strict=True)]
 
@@ -58,7 +58,7 @@ class RefundBody(Body):
         return self
 
     def to_wanted(self) -> Wanted:
-        """The domain's value."""
+        """Return this body as the domain's value."""
         return Wanted(
             items=tuple(
                 WantedItem(item.order_item_id, item.quantity, item.restock_reason, item.amount_minor, item.has_left)

@@ -1,4 +1,4 @@
-"""From what API Gateway hands over to a JSON object: strict about its form before anybody looks at its meaning."""
+"""Decodes a request body from API Gateway into a JSON object, strict about its form before its meaning is examined."""
 
 import base64
 import binascii
@@ -14,25 +14,25 @@ _JSON: Final = "application/json"
 
 
 class MalformedRequest(Rejected):
-    """Not JSON, not UTF-8, or without something that every such request needs."""
+    """The request is not JSON, not UTF-8, or lacks something that every such request needs."""
 
     code = "malformed_request"
 
 
 class PayloadTooLarge(Rejected):
-    """More bytes than the route takes."""
+    """The body has more bytes than the route accepts."""
 
     code = "payload_too_large"
 
 
 class UnsupportedMediaType(Rejected):
-    """A body that says it is something else than JSON."""
+    """The body's Content-Type is something other than JSON."""
 
     code = "unsupported_media_type"
 
 
 def raw_body_of(event: Mapping[str, Any], max_bytes: int) -> bytes:
-    """The bytes that were sent. Raises PayloadTooLarge, or MalformedRequest for what is not the base64 it claims."""
+    """Return the bytes that were sent. Raises PayloadTooLarge, or MalformedRequest for invalid base64."""
     text = event.get("body") or ""
     try:
         raw = base64.b64decode(text, validate=True) if event.get("isBase64Encoded") else text.encode()
@@ -44,9 +44,9 @@ def raw_body_of(event: Mapping[str, Any], max_bytes: int) -> bytes:
 
 
 def with_json_body(event: Mapping[str, Any]) -> dict[str, Any]:
-    """The event with its body as text that ``read_json`` can be asked to read.
+    """Return the event with its body decoded to text for ``read_json``.
 
-    API Gateway encodes a body in base64 unless its Content-Type is a text's. Raises UnsupportedMediaType,
+    API Gateway encodes a body in base64 unless its Content-Type is a text type. Raises UnsupportedMediaType,
     PayloadTooLarge or MalformedRequest.
     """
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
@@ -61,10 +61,10 @@ def with_json_body(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_json(text: str) -> dict[str, Any]:
-    """A body's JSON object (RFC 8259: no NaN). Raises MalformedRequest, or InvalidInput for a card number."""
+    """Return a body's JSON object (RFC 8259: no NaN). Raises MalformedRequest, or InvalidInput for a card number."""
     try:
         document = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits
+    except (ValueError, RecursionError) as error:  # ValueError also for numbers of thousands of digits
         raise MalformedRequest("the body is not JSON") from error
     if not isinstance(document, dict):
         raise MalformedRequest("the body is not a JSON object")

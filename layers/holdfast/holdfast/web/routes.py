@@ -1,7 +1,7 @@
-"""Routes as the OpenAPI document shows them: what each answers is declared where the route is.
+"""Routes as the OpenAPI document shows them: each route declares its own responses.
 
-A route is named by its key in template.yaml. Its token, the answers to a caller without the right one, and those that
-every function may give are added here; a handler declares what is its own.
+A route is named by its key in template.yaml. This module adds its token, the responses to a caller without the right
+token, and the responses that every function may give. A handler declares only what is specific to it.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -15,14 +15,14 @@ from holdfast.web.access import OPERATION_OF_ROUTE
 from holdfast.web.problems import CONTENT_TYPE, RETRY_AFTER_SECONDS, STATUS_OF_CODE
 
 JSON_BODY: Final = ("malformed_request", "payload_too_large", "unsupported_media_type", "invalid_input")
-"""What a route that takes a JSON body may find wrong with it."""
+"""The problems that a route may find with a JSON body."""
 IDEMPOTENT: Final = ("malformed_request", "invalid_input", "idempotency_key_reused", "request_in_progress")
-"""What a route that takes an Idempotency-Key may find wrong with it."""
+"""The problems that a route may find with an Idempotency-Key."""
 DATABASE: Final = ("unavailable",)
-"""What every route that asks the database may come to."""
+"""The problems of every route that uses the database."""
 
 _CALLER: Final = ("unauthenticated", "forbidden")
-# What API Gateway answers by itself, in its own form, before or instead of a function.
+# Responses that API Gateway gives by itself, in its own form, before or instead of a function.
 _GATEWAY_ALWAYS: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _WITH_BODY: Final = ("POST", "PUT")
 _GATEWAY_BODY: Final = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
@@ -41,11 +41,11 @@ def route(
     refuses: Iterable[str] = (),
     tag: str | None = None,
 ) -> Callable[[Function], Function]:
-    """Register a handler for ``key`` ("POST /v1/checkout"), as the access table has it.
+    """Return a decorator that registers a handler for ``key``, a key of the access table ("POST /v1/checkout").
 
     ``returns`` names the schema of each success (a model of ``web.views``), ``refuses`` the codes of its problems.
-    ``returns_text`` is the success that may also be told in plain text, where the caller wants it so.
-    The ``tag`` is taken from the path if none is given. Raises KeyError for a route or a code that no table has.
+    ``returns_text`` is the status of the success that is also available as plain text, if the caller asks for it. The
+    ``tag`` is taken from the path if none is given. Raises KeyError for a route or a code that no table contains.
     """
     operation = OPERATION_OF_ROUTE[key]
     method, path = key.split(" ")

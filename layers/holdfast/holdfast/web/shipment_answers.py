@@ -1,4 +1,4 @@
-"""How a step of a shipment is told that is kept under an Idempotency-Key."""
+"""The HTTP answers to a shipment's steps, as stored under an Idempotency-Key."""
 
 import json
 from collections.abc import Mapping
@@ -13,18 +13,21 @@ _HERE = frozenset({ShipmentStatus.PENDING, ShipmentStatus.PICKED, ShipmentStatus
 
 
 def shipment_answer(shipment: Mapping[str, Any]) -> Answer:
-    """200 with the shipment."""
+    """Return 200 with the shipment."""
     return Answer(int(HTTPStatus.OK), json.dumps({"shipment": shipment}))
 
 
 def reshipped_answer(shipment: Mapping[str, Any]) -> Answer:
-    """201 with the new shipment."""
+    """Return 201 with the new shipment."""
     return Answer(int(HTTPStatus.CREATED), json.dumps({"shipment": shipment}))
 
 
 def shipped_answer(shipment: Mapping[str, Any], went_wrong: str | None) -> Answer:
-    """200 when it has left, 202 while its money is on its way, 409 when the money could not be taken (it stays packed)
-    or the shipment was called off meanwhile."""
+    """Return 200 if the shipment has left, or 202 while its money is pending.
+
+    Return 409 if the money could not be taken (the shipment then stays packed) or the shipment was cancelled in the
+    meantime.
+    """
     if shipment["status"] == ShipmentStatus.CANCELLED:
         return problem_answer("conflict", "the shipment was called off", {"shipment": shipment})
     if shipment["status"] not in _HERE:

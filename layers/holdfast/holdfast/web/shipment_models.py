@@ -1,4 +1,4 @@
-"""What the operations API takes about shipments. A ``version`` is the one its sender saw: of any other, 409."""
+"""The operations API's request bodies for shipments. ``version`` is the one last seen; any other is answered 409."""
 
 from typing import Annotated, Self
 from uuid import UUID
@@ -46,7 +46,7 @@ class ShipBody(Body):
         return self
 
     def to_items(self) -> dict[UUID, int]:
-        """Pieces by line; empty: all of it."""
+        """Return the pieces by line; empty if the whole shipment leaves."""
         return {item.order_item_id: item.quantity for item in self.items or ()}
 
 

@@ -1,4 +1,4 @@
-"""Shipments as the API shows them (see ``web.views``)."""
+"""The API's responses about shipments, as models (see ``web.views``)."""
 
 from datetime import datetime
 from uuid import UUID
@@ -93,4 +93,4 @@ class ShipmentPage(BaseModel):
 
 
 ANSWERS: tuple[type[BaseModel], ...] = (ShipmentAnswer, ShipmentPage)
-"""The models that routes name."""
+"""The models that routes refer to by name."""

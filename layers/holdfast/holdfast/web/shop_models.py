@@ -1,4 +1,4 @@
-"""What a shop's file may say (see docs/deploy.md): unknown names are refused, every size is bounded."""
+"""The contents of a shop's file (see docs/deploy.md): unknown names are refused, and every size is bounded."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -66,7 +66,7 @@ class ShopBody(Body):
 
     @model_validator(mode="after")
     def _rules_can_read_it(self) -> Self:
-        """What a checkout would stumble over is refused here, by the rules themselves."""
+        """Refuse settings on which a checkout would fail, by applying the checkout's own rules."""
         said = self.settings()
         try:
             taxes = TaxTable.from_settings(said)
@@ -84,7 +84,7 @@ class ShopBody(Body):
         return self
 
     def settings(self) -> dict[str, Any]:
-        """What goes into ``organizations.settings``."""
+        """Return the value for ``organizations.settings``."""
         return self.model_dump(mode="json", exclude_none=True, exclude={"name", "slug", "publishable_key"})
 
 
@@ -177,7 +177,7 @@ class ShopFileBody(Body):
         return self
 
     def to_file(self) -> ShopFile:
-        """The flow's value."""
+        """Return this body as the flow's value."""
         return ShopFile(
             name=self.shop.name,
             slug=self.shop.slug,
@@ -206,7 +206,7 @@ def _rows(bodies: list[Any]) -> list[dict[str, Any]]:
 
 
 def shop_file_from(document: Any) -> ShopFile:
-    """A shop's file, read and checked. Raises InvalidInput, which names every field that is wrong."""
+    """Return a shop's file, read and checked. Raises InvalidInput, which names every field that is wrong."""
     try:
         return ShopFileBody.model_validate(document).to_file()
     except ValidationError as refused:

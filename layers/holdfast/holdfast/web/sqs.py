@@ -1,4 +1,4 @@
-"""SQS batches with partial failures: one bad message never makes the good ones come back."""
+"""SQS batches with partial failures: one bad message never causes the good ones to be redelivered."""
 
 import json
 import logging
@@ -11,12 +11,12 @@ _logger = logging.getLogger(__name__)
 
 
 def process_batch(event: Mapping[str, Any], work: Callable[[Mapping[str, Any]], object]) -> dict[str, Any]:
-    """Run ``work`` on every message's JSON body; those that raise are reported, and SQS brings them again."""
+    """Run ``work`` on every message's JSON body. Messages on which it raises are reported, and SQS redelivers them."""
     return process_records(event, lambda record: work(json.loads(record["body"])))
 
 
 def process_records(event: Mapping[str, Any], work: Callable[[Mapping[str, Any]], object]) -> dict[str, Any]:
-    """The same with the records as SQS delivers them."""
+    """Do the same as ``process_batch``, but pass ``work`` the records as SQS delivers them."""
     failures = []
     for record in event["Records"]:
         with correlated(record["messageId"]):

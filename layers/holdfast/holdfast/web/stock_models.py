@@ -1,4 +1,4 @@
-"""What the operations API takes about warehouses and what lies in them."""
+"""The operations API's request bodies for warehouses and their stock."""
 
 from datetime import date
 from decimal import Decimal
@@ -52,7 +52,7 @@ class ReceiptBody(Body):
     lines: Annotated[list[ReceiptLineBody], Field(min_length=1, max_length=LINES_MAX)]
 
     def to_lines(self) -> tuple[StockLine, ...]:
-        """The flow's values."""
+        """Return this body as the flow's values."""
         return tuple(StockLine(line.quantity, line.sku, line.variant_id) for line in self.lines)
 
 
@@ -79,7 +79,7 @@ class AdjustmentBody(Body):
         return self
 
     def to_lines(self) -> tuple[StockLine, ...]:
-        """The flow's values."""
+        """Return this body as the flow's values."""
         return tuple(StockLine(line.quantity, line.sku, line.variant_id) for line in self.lines)
 
 
@@ -105,7 +105,7 @@ class WarehouseBody(Body):
     timezone: Timezone
 
     def to_facts(self) -> WarehouseFacts:
-        """The flow's value."""
+        """Return this body as the flow's value."""
         return WarehouseFacts(
             name=self.name,
             address=dict(self.address),
@@ -180,7 +180,7 @@ class OverrideBody(Body):
         return self
 
     def to_override(self) -> Override:
-        """The flow's value."""
+        """Return this body as the flow's value."""
         return Override(self.starts_on, self.ends_on, self.capacity_multiplier, self.hard_capacity_limit, self.reason)
 
 

@@ -1,4 +1,4 @@
-"""What the operations API answers with about warehouses and stock, as models; see ``holdfast.web.views``."""
+"""The operations API's responses about warehouses and stock, as models; see ``holdfast.web.views``."""
 
 from datetime import date, datetime
 from typing import Literal
@@ -339,4 +339,4 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     WarehouseAnswer,
     WarehouseList,
 )
-"""The models that routes name."""
+"""The models that routes refer to by name."""

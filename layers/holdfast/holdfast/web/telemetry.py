@@ -1,4 +1,4 @@
-"""Logs and metrics, each line with the correlation id of what it is about. No body, token or address is ever logged."""
+"""Logs and metrics. Each line has the correlation id of its subject; bodies, tokens and addresses are never logged."""
 
 import logging
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from holdfast.values.correlation import correlation_id
 __all__ = ["correlated", "correlation_id", "count", "count_lookups", "logger"]
 
 NAMESPACE: Final = "Holdfast"
-# At DEBUG they write down requests and answers whole: secrets, tokens, addresses.
+# At DEBUG these loggers write whole requests and responses, including secrets, tokens and addresses.
 _TALKATIVE: Final = ("boto3", "botocore", "urllib3")
 
 
@@ -28,7 +28,7 @@ class _CorrelationFilter(logging.Filter):
 
 @cache
 def logger() -> Logger:
-    """The structured logger; the loggers of every ``holdfast`` module write through it."""
+    """Return the structured logger, through which the loggers of all ``holdfast`` modules write."""
     made = Logger(service="holdfast")
     handler = made.handlers[0] if made.handlers else made._logger.handlers[0]  # noqa: SLF001 -- no accessor exists
     handler.addFilter(_CorrelationFilter())
@@ -43,7 +43,7 @@ def logger() -> Logger:
 
 @contextmanager
 def correlated(identifier: str | None) -> Iterator[None]:
-    """Tie everything logged and stored inside the block to one id."""
+    """Give everything that is logged and stored inside the block one correlation id."""
     logger()
     with correlation.correlated(identifier):
         yield
@@ -57,7 +57,7 @@ def count(name: str, value: float = 1, **dimensions: str) -> None:
 
 
 def count_lookups(tally: LookupTally) -> None:
-    """Emit who knew the addresses that were looked up since the last time, and why some were not found."""
+    """Emit which tiers found the addresses looked up since the last call, and why some were not found."""
     tiers, reasons = tally.drain()
     for tier, lookups in tiers.items():
         count("AddressLookups", lookups, Tier=tier)

@@ -1,5 +1,8 @@
-"""What the API answers with, as models. No function imports them: they make the OpenAPI document, and tests hold the
-answers to it. Instants are ISO 8601 with an offset, amounts whole minor units of the ``currency`` beside them."""
+"""The API's responses, as models.
+
+No function imports them: the OpenAPI document is built from them, and tests check the responses against it. Instants
+are ISO 8601 with an offset; amounts are whole minor units of the ``currency`` beside them.
+"""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -379,4 +382,4 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     *stock_views.ANSWERS,
     *payment_method_views.ANSWERS,
 )
-"""The models that routes name."""
+"""The models that routes refer to by name."""
