@@ -62,7 +62,7 @@ def plenty() -> float:
 
 
 def runs(times: int) -> Callable[[], float]:
-    """Return a clock with time for this many steps and no more."""
+    """Return a ``time_left_seconds`` that leaves time for this many steps and no more."""
     left = iter([600.0] * times)
     return lambda: next(left, 0.0)
 

@@ -97,7 +97,7 @@ def test_a_batch_is_verified_by_its_strategy_and_says_what_that_can_promise(crow
         assert sum(stratum["sampled"] for stratum in strata) == left
         assert len(strata) in (3, 4)
     if strategy is Strategy.HIGH_VALUE_ONLY:
-        assert batch["detectable_fraction"] == 1  # nothing was sampled of the rest
+        assert batch["detectable_fraction"] == 1  # none of the rest was sampled
 
 
 def test_the_sums_of_cold_storage_agree_with_its_manifests_by_month_and_currency(crowd: Crowd, tmp_path: Path) -> None:

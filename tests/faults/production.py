@@ -84,7 +84,7 @@ class Production:
                 self._sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
 
     def until_quiet(self) -> None:
-        """Turn the clock and let the schedules tick until nothing waits, or for the seven hours of all turns."""
+        """Turn the clock and let the schedules tick until nothing waits, or for about seven hours."""
         for seconds in TURNS_SECONDS:
             self.minute()
             if not self.house.value(_WAITING):

@@ -23,7 +23,7 @@ def sold_in_two_places(house: House) -> str:
 
 
 def paid_order_moves(house: House, *, repeats: bool) -> Scene:
-    """The shopper of a paid order moves to where no tax is due, and repeats the key if no answer came."""
+    """The shopper of a paid order moves to where no tax is due, and asks again with the same key if unanswered."""
     order_id = ordered(house, {sold_in_two_places(house): 2}, address=NEWARK)
     command = readdress_command(order_id, PORTLAND, house.customer, key=f"moves-{order_id}")
     again = asked_again(lambda: run_readdress(house.runtime, house.clock, command))

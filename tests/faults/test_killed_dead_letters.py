@@ -120,7 +120,7 @@ def replay_by_a_person(house: House, class_id: UUID) -> Scene:
 
 
 def replay_by_itself(house: House, class_id: UUID) -> Scene:
-    """The schedule replays a dead letter. One that is left by a schedule that died goes to a person."""
+    """The schedule replays a dead letter, which goes to a person if the process dies."""
     house.sql("UPDATE payments.error_classes SET cooldown_until = NULL, failed_replays = 0")
     order_id, event_id, _ = buried(house)
     counted = successes(house, class_id)

@@ -47,7 +47,7 @@ def event(house: House) -> Mapping[str, Any]:
 
 def test_a_webhook_that_repeats_the_answer_changes_nothing(house: House) -> None:
     house.add_variant(stock=10)
-    house.clock.advance(minutes=1)  # the gateway dates the webhook by its own clock, no later than the answer
+    house.clock.advance(minutes=1)  # so the webhook, which the gateway's own clock dates, is no later than the answer
     order = document(house.place({"TEE": 2}))["order"]
     (webhook,) = house.webhooks("payment_intent.succeeded")
     assert house.deliver(webhook) == 1

@@ -1,4 +1,4 @@
-"""Dead letters that heal themselves are replayed when due, at a bounded rate; one that does not stops its class."""
+"""Dead letters that heal themselves are replayed when due, at a bounded rate; a failure stops the rest of its class."""
 
 from uuid import UUID
 

@@ -289,7 +289,7 @@ def test_the_same_key_is_answered_the_same_and_changes_once(house: House) -> Non
 
 
 def reviewed(house: House) -> tuple[str | None, bool, int]:
-    """Return how well the address is known, whether it is to be reviewed, and how many were not found."""
+    """Return how well the address is known, whether it is to be reviewed, and how often one was not found."""
     (order,) = house.rows("SELECT geocode_quality, geocode_requires_review FROM orders.orders")
     failures: int = house.value("SELECT count(*) FROM addresses.geocode_failures")
     return order["geocode_quality"], order["geocode_requires_review"], failures

@@ -149,7 +149,7 @@ def test_goods_nobody_told_of_are_not_found_by_a_count_for_a_cancellation_return
 
 
 def test_what_came_back_from_a_shopper_takes_nothing_from_what_has_not_left(shop: House) -> None:
-    """Of one allocation, a piece came back, a piece was refunded without saying where it is, and some stayed."""
+    """Of one allocation, one piece came back, one was refunded with no word of where it is, others have not left."""
     order_id = ordered(shop, {"TEE": 5})
     deliver(shop, shipped(shop, only(shop, order_id), items={"TEE": 3}))
     (item,) = shop.order(order_id)["items"]

@@ -107,7 +107,7 @@ class DeadLetters(RuleBasedStateMachine):
         return status_of(classified=self.active, replays_by_itself=self.heals(), replays=letter_replays)
 
     def pick(self, number: int, *statuses: DeadLetterStatus) -> Letter:
-        """Pick a dead letter, as a rule in one of these statuses, and now and then any."""
+        """Pick a dead letter, as a rule in one of these statuses, and now and then any other."""
         wanted = [letter for letter in self.known if letter.status in statuses and number % 4]
         return (wanted or self.known)[number % len(wanted or self.known)]
 

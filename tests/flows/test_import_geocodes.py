@@ -1,4 +1,4 @@
-"""Bulk import: rows are staged beside the live ones and swapped in at once; running it again changes nothing."""
+"""Bulk import: staged beside the live rows and swapped in at once, with the same result however often it runs."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Where an order goes, by the tiers that need no call: memory, cache, reference data, the middle of the area."""
+"""Where an order goes, by the tiers that need no geocoder: memory, cache, reference data, the middle of the area."""
 
 from dataclasses import replace
 from datetime import timedelta

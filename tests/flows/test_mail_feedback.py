@@ -1,4 +1,4 @@
-"""An address that bounces mail or complains about it gets no more, until a person says otherwise."""
+"""An address whose mail bounces or is complained about is suppressed, once, until a person says otherwise."""
 
 import json
 from collections.abc import Mapping

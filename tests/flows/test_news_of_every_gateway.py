@@ -3,7 +3,7 @@
 The order of the reports and their repetition do not matter. The real webhooks of each gateway are verified, stored and
 applied by the real flows.
 
-What happened to one payment is retold of others, with their ids in place of its own. Its events were verified before
+What happened to one payment is retold about others, with their ids in place of its own. Its events were verified before
 that, since a retold one could not be signed. ``test_webhook_permutations.py`` does more of this with Stripe, signatures
 included.
 """

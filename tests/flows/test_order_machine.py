@@ -64,7 +64,7 @@ class Orders(RuleBasedStateMachine):
         return STOCK - sum(order.quantity for order in self.orders if order.held or order.sold)
 
     def pick(self, number: int, *statuses: str) -> Modelled:
-        """Pick an order, as a rule in one of these statuses, and now and then any."""
+        """Pick an order, as a rule in one of these statuses, and now and then any other."""
         wanted = [order for order in self.orders if order.status in statuses and number % 4]
         return (wanted or self.orders)[number % len(wanted or self.orders)]
 

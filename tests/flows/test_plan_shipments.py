@@ -70,7 +70,7 @@ def test_a_cancelled_order_ships_nothing(split_house: House) -> None:
 
 
 def test_pending_shipments_follow_the_allocation(split_house: House) -> None:
-    """After a change like that of an address change, goods leave from where they are now allocated."""
+    """What is allocated elsewhere, as by an address change, then leaves from there."""
     order = document(split_house.place({"TEE": 2}))["order"]
     (before,) = shipments(split_house, order["id"])
     elsewhere = "RNO" if before["code"] == "EWR" else "EWR"

@@ -99,7 +99,7 @@ def test_an_old_signature_is_refused(house: House) -> None:
 
 
 def _later(house: House) -> Any:
-    """Return a receiver by which the webhook arrives now, whenever it was signed."""
+    """Return a ``receive_webhook`` by which the webhook arrives now, whenever it was signed."""
 
     def receive(*arguments: Any) -> int:
         runtime, gateway, endpoint_key, headers, body, _, correlation_id = arguments

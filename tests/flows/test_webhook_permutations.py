@@ -40,7 +40,7 @@ class Story:
 
 
 class Teller:
-    """Retells stories of other orders, in any arrangement."""
+    """Retells stories about other orders, in any arrangement."""
 
     def __init__(self, house: House) -> None:
         self.house = house

@@ -66,7 +66,7 @@ def test_a_bad_signature_does_not_become_a_call_to_the_secret_store_each_time(
     delivery = delivery_of(till)
     assert till.deliver(delivery) == 1
     put(till, OTHER)
-    # The secret was read less than half a minute ago, so it is not read again.
+    # The secret was read less than half a minute ago, so it is not read again and the known one still verifies.
     assert till.deliver(delivery) == 0
 
 

@@ -245,8 +245,7 @@ def expire(house: House, until: float) -> dict[str, int]:
     runs = 0
     while time.monotonic() < until:
         long_ago = house.clock() - timedelta(hours=1)
-        # Holds that somebody has locked are left for the next round, so that the test itself does not cause the
-        # deadlock.
+        # Holds that somebody has locked are left for the next round, so that the test itself causes no deadlock.
         house.sql(
             "UPDATE inventory.reservations r SET expires_at = :at FROM (SELECT organization_id, id"
             " FROM inventory.reservations WHERE status = 'active' ORDER BY id FOR UPDATE SKIP LOCKED) AS free"
