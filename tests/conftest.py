@@ -1,4 +1,4 @@
-"""What tests stand on: a real PostgreSQL, a real Stripe server over HTTP, an AWS emulation, and a shop of one's own."""
+"""What the tests run on: a real PostgreSQL, a local Stripe server over HTTP, an AWS emulation, and a shop per test."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -23,8 +23,10 @@ SLOWEST_FIRST: Final = ("tests/journeys/", "tests/faults/", "tests/local/", "tes
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest begins first, so that no worker is left alone with it at the end. A file's tests stay with one
-    worker, and so do all journeys: the system that they share is started once."""
+    """Run the slowest tests first, so that no worker is left alone with them at the end.
+
+    The tests of a file stay with one worker. So do all journeys, because the system that they share is started once.
+    """
     last = len(SLOWEST_FIRST)
     items.sort(key=lambda item: next((n for n, at in enumerate(SLOWEST_FIRST) if item.nodeid.startswith(at)), last))
     for item in items:
@@ -34,14 +36,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Server]:
-    """One throw-away server for the session (one for each worker of pytest-xdist)."""
+    """One throw-away server for the session (one per worker under pytest-xdist)."""
     with throw_away_server() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def migrated(postgres: Server) -> str:
-    """The name of a database with the newest schema, to be copied."""
+    """The name of a template database with the newest schema."""
 
     def build(owner: Address) -> None:
         upgrade(owner.url, role_password=ROLE_PASSWORD)
@@ -52,14 +54,14 @@ def migrated(postgres: Server) -> str:
 
 @pytest.fixture
 def db(postgres: Server, migrated: str) -> Iterator[Address]:
-    """A database of this test's own, as its superuser sees it."""
+    """A database for this test alone, addressed as its superuser."""
     with database(postgres, migrated) as owner:
         yield owner
 
 
 @pytest.fixture(scope="session")
 def aws() -> Iterator[str]:
-    """The address of the AWS emulation; boto3 finds it through the environment."""
+    """The address of the AWS emulation, which boto3 finds through the environment."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -74,20 +76,20 @@ def aws() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def stripe_url() -> Iterator[str]:
-    """The base URL of a local Stripe; every house has an account of its own there."""
+    """The base URL of a local Stripe server, where every house has its own account."""
     with running_stripe_server("--refund-delay-seconds", "0.1") as base_url:
         yield base_url
 
 
 @pytest.fixture(scope="session")
 def secret_store(aws: str) -> SecretStore:
-    """One store for the session: a client costs more than a test."""
+    """One store for the session, because making a client takes longer than a test."""
     return SecretStore()
 
 
 @pytest.fixture
 def house(db: Address, aws: str, stripe_url: str, secret_store: SecretStore) -> Iterator[House]:
-    """An organization with two warehouses and nothing to sell yet, and everything a flow needs."""
+    """An organization with two warehouses, nothing to sell yet, and everything that a flow needs."""
     with House(db, stripe_url, secret_store) as made:
         yield made
 

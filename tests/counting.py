@@ -1,4 +1,4 @@
-"""Counts of stock in a house: a file of what lies in its warehouses, and what staff is shown of a level."""
+"""Stock counts in a house: a file of what lies in its warehouses, and a level as staff see it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,8 +18,10 @@ def counted(
     note: str = "",
     time_left_seconds: Callable[[], float] = lambda: 60.0,
 ) -> Mapping[str, Any]:
-    """Import what was found, by warehouse and SKU; what became of the file. With the same ``note`` it is the same file,
-    without one it is that of this instant."""
+    """Import the counted quantities, by warehouse code and SKU, and return the result of the import.
+
+    The same ``note`` makes it the same file; without one, the file is specific to the current instant.
+    """
     rows = "".join(f"{code},{sku},{pieces},{note or house.clock()}\n" for (code, sku), pieces in shelves.items())
     text = f"warehouse,sku,quantity,note\n{rows}"
     command = ImportStock(staff(house), text, ImportMode.LEVELS, "count of May", dry_run)
@@ -27,7 +29,7 @@ def counted(
 
 
 def level(house: House, sku: str = "TEE", code: str = "EWR") -> tuple[int, int, int]:
-    """(on hand, reserved, sold and not shipped) of a level, as staff is shown it."""
+    """Return (on hand, reserved, sold and not shipped) of a level, as staff see it."""
     page = list_levels(
         house.runtime,
         staff(house),

@@ -1,4 +1,4 @@
-"""A shop with something of everything that a route can name, made by the real flows, and where to find it."""
+"""A shop that contains some of everything that a route can name, made by the real flows, and an index of it."""
 
 import random
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ SKUS: Final = ("TEE", "TEE-BLK-M", "MUG")
 PICKED, PACKED, SHIPPED, MOVED = (shipping.pick,), (shipping.pack,), (shipping.ship,), (shipping.in_transit,)
 DAYS_OF_A_MONTH_THAT_IS_OVER: Final = 45
 LINKS: Final = 14
-"""Orders whose address waits for its shopper."""
+"""The number of orders whose address waits for its shopper."""
 
 THINGS: Final[Mapping[str, str]] = {
     "order": "SELECT o.status || ' ' || p.status AS state, o.id AS order_id, o.id AS reference,"
@@ -76,7 +76,7 @@ THINGS: Final[Mapping[str, str]] = {
     " JOIN tenancy.users u ON u.id = m.user_id WHERE m.organization_id = :o ORDER BY m.user_id",
     "endpoint": "SELECT gateway, endpoint_key FROM tenancy.gateway_accounts WHERE organization_id = :o",
 }
-"""What there is of a shop, each by the names that paths, queries and bodies call it."""
+"""Queries for the things in a shop, with their columns named as in paths, queries and bodies."""
 THING_OF_PARAMETER: Final[Mapping[str, str]] = {
     "order_id": "order",
     "payment_id": "order",
@@ -104,28 +104,28 @@ THING_OF_PARAMETER: Final[Mapping[str, str]] = {
     "gateway": "endpoint",
     "token": "link",
 }
-"""The thing that a parameter of a path names."""
+"""The kind of thing that a path parameter names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pantry:
-    """What a furnished shop has at this moment."""
+    """The current contents of a furnished shop."""
 
     house: House
     links: tuple[str, ...]
-    """Tokens of links to address reviews, which no row tells."""
+    """Tokens of links to address reviews, which are in no table."""
 
     def all(self, thing: str) -> list[dict[str, Any]]:
-        """Every one of a kind, in a lasting order."""
+        """Return everything of one kind, in a stable order."""
         if thing == "link":
             return [{"token": token} for token in self.links]
         rows = self.house.rows(THINGS[thing], o=self.house.organization_id)
         return [{name: value if isinstance(value, int) else str(value) for name, value in row.items()} for row in rows]
 
     def some(self, parameters: tuple[str, ...], path: str, dice: random.Random) -> dict[str, Any]:
-        """One thing that a path of these parameters names, with everything that belongs to it; empty if there is none.
+        """Return one thing that a path with these parameters names, with everything that belongs to it.
 
-        Every state has the same chance, however many things are in it.
+        Empty if there is none. Every state has the same chance, however many things are in it.
         """
         if not parameters:
             return {}
@@ -139,7 +139,7 @@ class Pantry:
         return dice.choice([row for row in found if str(row.get("state")) == state])
 
     def ids(self) -> set[str]:
-        """Every id of the shop that a stranger might be told by mistake."""
+        """Return every id of the shop, none of which a stranger may be told."""
         return {
             value
             for thing in THINGS
@@ -150,7 +150,7 @@ class Pantry:
 
 
 def furnish(house: House) -> Pantry:
-    """Fill an empty shop: stock, an archive, orders in every state, parcels, mails, reviews, and what failed."""
+    """Fill an empty shop: stock, an archive, orders in every state, parcels, mails, reviews and failures."""
     door, now = Door(house), house.clock.now
     house.clock.advance(hours=-18)
     for sku in SKUS:
@@ -170,7 +170,7 @@ def furnish(house: House) -> Pantry:
 
 
 def _archived(house: House) -> None:
-    """Orders in the archive, of a month that lies in cold storage, and of today; one of those is held."""
+    """Archive orders of a month that moves to cold storage, and orders of today, one of them under a legal hold."""
     names = ("archive_after_months", "archive_settled_days", "archive_grace_days", "archive_cold_after_months")
     moving.settings(house, **dict.fromkeys(names, 0))
     boss = manager(house, "keeper", "admin")
@@ -217,7 +217,7 @@ def _orders(house: House) -> None:
 
 
 def _given_up(house: House, door: Door) -> None:
-    """Dead letters, a group of them that is being replayed and one that is not, and error classes."""
+    """Make dead letters, one group of them that is being replayed and one that is not, and error classes."""
     for number in range(4):
         add_class(house, f"class {number}")
     letters = [buried(house) for _ in range(2)]
@@ -246,7 +246,7 @@ def _given_up(house: House, door: Door) -> None:
 
 
 def _owed(house: House) -> None:
-    """Cancelled orders whose money could not be returned, and of which that was given up."""
+    """Cancel orders whose money cannot be returned, and give up returning it."""
     for _ in range(4):
         house.stripe_behaves(match={"operation": "refunds.create"}, http_status=401)
         house.cancel(ordered(house))
@@ -259,7 +259,7 @@ def _owed(house: House) -> None:
 
 
 def _failed(house: House) -> None:
-    """Failures that wait for people, and mails that bounced."""
+    """Make failures that wait for a person, and suppressed addresses whose mails bounced."""
     for message in messages(house)[-8:]:
         house.sql(
             "INSERT INTO operations.process_failures (organization_id, id, process_name, details, created_at)"
@@ -281,7 +281,7 @@ def _failed(house: House) -> None:
 
 
 def _stocked(house: House, door: Door) -> None:
-    """Transfers, overrides, a file of counts."""
+    """Make transfers and capacity overrides, and import a file of counts."""
     manager = door.staff("manager")
     east, west = (str(house.warehouses[code]) for code in ("EWR", "RNO"))
     for number in range(5):

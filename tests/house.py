@@ -1,4 +1,4 @@
-"""A shop to test in: builders with defaults that show only what matters, and real flows."""
+"""A shop to test in: builders whose defaults leave only what matters to a test, and the real flows."""
 
 import hashlib
 import hmac
@@ -28,7 +28,7 @@ from tests.premises import DENVER, Premises
 
 
 class House(Premises):
-    """A shop, with shortcuts for what tests do all the time."""
+    """A shop with shortcuts for what tests do most often."""
 
     def __enter__(self) -> Self:
         self.receiver.__enter__()
@@ -37,7 +37,7 @@ class House(Premises):
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Whatever a test did to a house, its ledger replays to its stock; unless the test forged it."""
+        """Check that the ledger still adds up to the stock, unless the test forged the stock or has failed."""
         self.receiver.__exit__(*exception)
         self.runtime.database.engine.dispose()
         self.system.database.engine.dispose()
@@ -62,7 +62,7 @@ class House(Premises):
         save: bool = False,
         payment_method_id: UUID | None = None,
     ) -> PlaceOrder:
-        """A checkout as the handler would make it; one TEE unless ``items`` says otherwise."""
+        """Return a checkout as the handler would make it; one TEE unless ``items`` says otherwise."""
         wanted = items if items is not None else {"TEE": 1}
         caller = caller or self.customer
         fingerprint = fingerprint_of({"items": dict(wanted), "token": token})
@@ -84,7 +84,7 @@ class House(Premises):
         )
 
     def place(self, items: Mapping[str, int] | None = None, **how: Any) -> Answer:
-        """Check out for real; the answer as the shopper gets it."""
+        """Check out with the real flow and return the answer that the shopper gets."""
         return place_order(self.runtime, self.command(items, **how), self.clock, payment_answer)
 
     def pay_again(
@@ -96,7 +96,7 @@ class House(Premises):
         save: bool = False,
         payment_method_id: UUID | None = None,
     ) -> Answer:
-        """Another try at paying."""
+        """Try again to pay an order."""
         claim = Claim(self.customer.actor, "pay_order", key or uuid.uuid4().hex, fingerprint_of({"token": token}))
         means = (None, None) if payment_method_id else ("stripe", token)
         command = PayOrder(self.customer, claim, order_id, *means, save, payment_method_id)
@@ -109,7 +109,7 @@ class House(Premises):
         return cancel_order(self.runtime, CancelOrder(caller, claim, order_id), self.clock, order_answer)
 
     def stripe(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """The control surface of the local Stripe server."""
+        """Call the control surface of the local Stripe server."""
         answer = self.http.request(method, f"{self.stripe_url}/_control{path}", json=body)
         assert answer.status == 200, answer.data
         return answer.json()
@@ -120,10 +120,10 @@ class House(Premises):
         self.stripe("POST", "/behaviors", {"match": match, **behavior})
 
     def webhooks(self, *types: str, count: int = 1, order_id: str | None = None) -> list[dict[str, Any]]:
-        """The webhooks Stripe has sent to this house (of these types, about the payments of this order), once there
-        are at least ``count`` of them.
+        """Return the webhooks that Stripe has sent to this house, once there are at least ``count`` of them.
 
-        They reach a receiver that only keeps them: ``deliver`` brings them in, in whatever order and number.
+        ``types`` and ``order_id`` restrict them to these event types and to the payments of this order. The receiver
+        only keeps them: ``deliver`` brings them in, in any order and as often as a test wants.
         """
 
         def wanted(received: Sequence[Received]) -> list[dict[str, Any]]:
@@ -138,25 +138,25 @@ class House(Premises):
         return wanted(self.receiver.wait_until(lambda received: len(wanted(received)) >= count))
 
     def charges(self) -> dict[str, Any]:
-        """What Stripe has taken and given back, summed (see ``totals`` of the control surface)."""
+        """Return the totals of what Stripe has taken and refunded (see ``totals`` of the control surface)."""
         totals: dict[str, Any] = self.stripe("GET", f"/totals?account={self.api_key}")
         return totals
 
     def deliver(self, event: Mapping[str, Any], *, now: datetime | None = None) -> int:
-        """A signed webhook arrives; how many events were new."""
+        """Deliver a signed webhook and return how many of its events were new."""
         now = now or self.clock()
         headers, body = self.signed(event, now)
         return receive_webhook(self.runtime, "stripe", self.endpoint_key, headers, body, now, "test")
 
     def signed(self, event: Mapping[str, Any], now: datetime) -> tuple[dict[str, str], bytes]:
-        """A webhook as Stripe sends it: headers and body."""
+        """Return the headers and body of a webhook as Stripe sends it."""
         body = json.dumps(event).encode()
         stamp = str(int(now.timestamp()))
         signature = hmac.new(self.webhook_secret.encode(), f"{stamp}.".encode() + body, hashlib.sha256).hexdigest()
         return {"stripe-signature": f"t={stamp},v1={signature}"}, body
 
     def work(self) -> list[EventState | None]:
-        """The worker applies every event that waits and is due, oldest first."""
+        """Apply every waiting event that is due, oldest first, as the worker does."""
         rows = self.rows(
             "SELECT id FROM payments.payment_events WHERE organization_id = :o"
             " AND state IN ('pending', 'retry_scheduled') AND next_attempt_at <= :now ORDER BY id",
@@ -168,15 +168,15 @@ class House(Premises):
     # --- what became of it -----------------------------------------------------------------------------------------
 
     def order(self, reference: str) -> Mapping[str, Any]:
-        """An order as its customer sees it."""
+        """Return an order as its customer sees it."""
         return find_order(self.runtime, self.customer, reference, self.clock())
 
     def timeline(self, reference: str) -> list[str]:
-        """The statuses of an order, in order."""
+        """Return the statuses that an order went through, oldest first."""
         return [step["to"] for step in self.order(reference)["timeline"]]
 
     def stock(self, sku: str = "TEE") -> dict[str, tuple[int, int]]:
-        """(on_hand, reserved) by warehouse code."""
+        """Return (on hand, reserved) by warehouse code."""
         rows = self.rows(
             "SELECT w.code, s.on_hand, s.reserved FROM inventory.stock_levels s"
             " JOIN inventory.warehouses w ON w.organization_id = s.organization_id AND w.id = s.warehouse_id"
@@ -187,7 +187,7 @@ class House(Premises):
         return {row["code"]: (row["on_hand"], row["reserved"]) for row in rows}
 
     def failures(self) -> list[str]:
-        """The process names of what waits for a person."""
+        """Return the process names of the failures that wait for a person."""
         rows = self.rows(
             "SELECT process_name FROM operations.process_failures WHERE organization_id = :o AND status = 'open'",
             o=self.organization_id,
@@ -195,29 +195,29 @@ class House(Premises):
         return [row["process_name"] for row in rows]
 
     def violations(self) -> list[str]:
-        """The invariants of stock and money that do not hold, in words; empty when all is well."""
+        """Return the invariants of stock and money that do not hold, in words; empty when all is well."""
         from prove.invariants import violations  # noqa: PLC0415 -- it imports nothing of ours, and few tests need it
 
         return violations(self.engine) + ([] if self.has_forged_payments else self.refold())
 
     def ledger_violations(self) -> list[str]:
-        """The levels that are not what their movements add up to, in words."""
+        """Return the stock levels that differ from the sum of their movements, in words."""
         from prove.invariants import LEDGER, violations  # noqa: PLC0415 -- as above
 
         return violations(self.engine, LEDGER)
 
     def forge(self, statement: str, **parameters: Any) -> None:
-        """Change payments behind the back of their events, of which they are then no longer the fold."""
+        """Change payments without an event, so that they are no longer the fold of their events."""
         self.has_forged_payments = True
         self.sql(statement, **parameters)
 
     def refold(self) -> list[str]:
-        """The payments that are not what their events say, in words."""
+        """Return the payments that differ from what their events say, in words."""
         pages = refold_all(self.system, self.organization_id, Chosen(), self.clock())
         return [f"a payment is the fold of its events: {found}" for page in pages for found in page["differences"]]
 
 
 def document(answer: Answer) -> dict[str, Any]:
-    """The body of an answer."""
+    """Return the parsed body of an answer."""
     body: dict[str, Any] = json.loads(answer.body)
     return body

@@ -1,5 +1,8 @@
-"""What a shop in a test stands on: the organization with its secrets, queue and bus, a runtime for each role,
-warehouses and goods, a clock that stands still, and the database behind it all."""
+"""What a shop in a test stands on.
+
+The organization with its secrets, queue and bus, a runtime for each role, warehouses and goods, a clock that stands
+still, and the database behind it all.
+"""
 
 import json
 import uuid
@@ -30,7 +33,7 @@ WEST = ("RNO", 39.5296, -119.8138, "America/Los_Angeles", 20)
 
 
 class Clock:
-    """The instant that flows are told. It stands still until it is turned."""
+    """The current time as flows are told it. It stands still until a test advances it."""
 
     def __init__(self) -> None:
         self.now = datetime.now(UTC)
@@ -39,13 +42,13 @@ class Clock:
         return self.now
 
     def advance(self, **duration: float) -> datetime:
-        """Turn the clock by a ``timedelta``'s arguments."""
+        """Advance the clock; the arguments are those of ``timedelta``."""
         self.now += timedelta(**duration)
         return self.now
 
 
 def make_partitions_around_now(owner: Address) -> None:
-    """Partitions as a deployment has them."""
+    """Make the partitions that a deployment would have."""
     engine = create_engine(url_of(owner), poolclass=NullPool)
     with engine.begin() as connection:
         today = datetime.now(UTC).date()
@@ -56,7 +59,7 @@ def make_partitions_around_now(owner: Address) -> None:
 
 
 class Premises:
-    """One organization, ready for business: two warehouses, an account at Stripe, and nothing to sell yet."""
+    """One organization that is ready for business: two warehouses, an account at Stripe, and nothing to sell yet."""
 
     def __init__(
         self, owner: Address, stripe_url: str, secrets: SecretStore, environment: Mapping[str, str] | None = None
@@ -157,7 +160,7 @@ class Premises:
         priority: int = 100,
         capacity: int | None = None,
     ) -> UUID:
-        """A warehouse of the organization."""
+        """Add a warehouse to the organization."""
         self.warehouses[code] = uuid7(self.clock.now)
         self.sql(
             "INSERT INTO inventory.warehouses (organization_id, id, code, name, address, latitude, longitude, priority,"
@@ -176,7 +179,10 @@ class Premises:
         return self.warehouses[code]
 
     def add_variant(self, sku: str = "TEE", *, price: int = 2_000, stock: Mapping[str, int] | int = 10) -> UUID:
-        """A product with one variant; ``stock`` by warehouse code, or all of it in EWR; it comes through the ledger."""
+        """Add a product with one variant, at ``price`` in minor units.
+
+        ``stock`` is by warehouse code, or all of it in EWR. It is received through the ledger.
+        """
         now = self.clock.now
         product_id, variant_id = uuid7(now), uuid7(now)
         self.variants[sku] = variant_id
@@ -204,7 +210,7 @@ class Premises:
         return variant_id
 
     def receive(self, sku: str, code: str, quantity: int) -> None:
-        """Goods come in."""
+        """Receive goods through the ledger."""
         key = {"organization_id": self.organization_id, "warehouse_id": self.warehouses[code]}
         self.sql(
             "INSERT INTO inventory.stock_levels (organization_id, warehouse_id, variant_id, created_at)"
@@ -230,12 +236,12 @@ class Premises:
             connection.execute(text(statement), parameters)
 
     def rows(self, statement: str, **parameters: Any) -> Sequence[Mapping[str, Any]]:
-        """The rows of a query, as superuser."""
+        """Return the rows of a query, run as superuser."""
         with self.engine.connect() as connection:
             return [dict(row._mapping) for row in connection.execute(text(statement), parameters)]
 
     def value(self, statement: str, **parameters: Any) -> Any:
-        """The one value of a query, as superuser."""
+        """Return the single value of a query, run as superuser."""
         with self.engine.connect() as connection:
             return connection.execute(text(statement), parameters).scalar_one()
 

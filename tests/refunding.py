@@ -1,4 +1,4 @@
-"""Refunds in a house: the staff that gives money back, and what several tests ask about it."""
+"""Refunds in a house: the staff who refund, and what several tests ask about it."""
 
 import json
 import uuid
@@ -24,20 +24,23 @@ RESELLABLE = RestockReason.RESELLABLE
 def refund_command(
     order_id: str, wanted: Wanted, caller: Caller, key: str | None = None, notes: str | None = None
 ) -> RefundOrder:
-    """A refund as the handler would make it."""
+    """Return a refund as the handler would make it."""
     claim = Claim(caller.actor, "refund_order", key or uuid.uuid4().hex, fingerprint_of({"wanted": repr(wanted)}))
     return RefundOrder(caller, claim, order_id, wanted, RefundReason.CUSTOMER_REQUEST, notes)
 
 
 def run_refund(runtime: Runtime, clock: Callable[[], datetime], command: RefundOrder) -> Answer:
-    """One invocation of the function of refunds."""
+    """Run one invocation of the refund function."""
     return refund_order(runtime, command, clock, refund_answer)
 
 
 def refund(
     house: House, order_id: str, wanted: Wanted | None = None, *, caller: Caller | None = None, key: str | None = None
 ) -> dict[str, Any]:
-    """The staff gives money back: all that is left unless ``wanted`` says otherwise. The answer's document."""
+    """Refund an order as staff and return the answer's document.
+
+    Everything that is left is refunded unless ``wanted`` says otherwise.
+    """
     command = refund_command(order_id, wanted or Wanted(), caller or staff(house), key)
     answer = run_refund(house.runtime, house.clock, command)
     assert answer.status == 201
@@ -46,7 +49,7 @@ def refund(
 
 
 def delivered(house: House, items: dict[str, int] | None = None) -> str:
-    """An order that has arrived at its shopper's."""
+    """Place an order, have it delivered, and return its id."""
     order_id = ordered(house, items)
     shipping.delivered(house, order_id)
     return order_id
@@ -55,37 +58,37 @@ def delivered(house: House, items: dict[str, int] | None = None) -> str:
 def units(
     house: House, order_id: str, quantity: int, reason: RestockReason = RESELLABLE, *, sku: str = "TEE"
 ) -> Wanted:
-    """So many units of a line."""
+    """Ask for this many units of a line."""
     (item,) = [item for item in house.order(order_id)["items"] if item["sku"] == sku]
     return Wanted(items=(WantedItem(UUID(item["id"]), quantity, reason),))
 
 
 def line(house: House, order_id: str, sku: str = "TEE") -> tuple[int, int]:
-    """(units, money) given back of a line."""
+    """Return (units, money in minor units) refunded on a line."""
     (item,) = [item for item in house.order(order_id)["items"] if item["sku"] == sku]
     return item["refunded_quantity"], item["refunded_minor"]
 
 
 def given_back(house: House, order_id: str) -> int:
-    """What the order says was given back."""
+    """Return the refunded amount that the order shows, in minor units."""
     back: int = house.order(order_id)["amounts"]["refunded_minor"]
     return back
 
 
 def total(house: House, order_id: str) -> int:
-    """What the order cost."""
+    """Return what the order cost, in minor units."""
     cost: int = house.order(order_id)["amounts"]["total_minor"]
     return cost
 
 
 def at_gateway(house: House, order_id: str) -> list[tuple[str, int]]:
-    """(status, amount) of every refund at Stripe, oldest first."""
+    """Return (status, amount) of every refund at Stripe, oldest first."""
     (intent,) = intents(house, order_id)
     return [(refund["status"], refund["amount"]) for refund in intent["refunds"]]
 
 
 def fails_later(house: House, order_id: str, number: int = 0) -> None:
-    """The bank sends a refund back, and its webhook arrives."""
+    """Have the bank send a refund back, deliver its webhooks and apply them."""
     (intent,) = intents(house, order_id)
     refund_id = intent["refunds"][number]["id"]
     house.stripe("POST", f"/refunds/{refund_id}/fail")
@@ -103,7 +106,7 @@ def fails_later(house: House, order_id: str, number: int = 0) -> None:
 
 
 def refunds_at_console(house: House, order_id: str, amount: int) -> dict[str, Any]:
-    """Somebody refunds by hand at the gateway; the webhook that tells of it, not delivered yet."""
+    """Refund by hand at the gateway's console; return the webhook about it, which is not delivered yet."""
     (intent,) = intents(house, order_id)
     answer = house.http.request(
         "POST",

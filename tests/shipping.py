@@ -1,4 +1,4 @@
-"""Shipments in a house: the staff that picks, packs and ships, and what several tests ask about it."""
+"""Shipments in a house: the staff who pick, pack and ship, and what several tests ask about it."""
 
 import uuid
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from tests.house import House, document
 
 
 def capture_policy(house: House, policy: str) -> None:
-    """From now on the shop takes its money this way."""
+    """Set when the shop captures its money from now on."""
     house.sql(
         "UPDATE tenancy.organizations SET settings = settings || jsonb_build_object('capture_policy',"
         " CAST(:policy AS text)) WHERE id = :o",
@@ -31,7 +31,7 @@ def capture_policy(house: House, policy: str) -> None:
 
 
 def shipments(house: House, order_id: str, *, live: bool = True) -> list[dict[str, Any]]:
-    """The shipments of an order as the staff sees them, oldest first; without the cancelled ones if ``live``."""
+    """Return the shipments of an order as staff see them, oldest first; without the cancelled ones if ``live``."""
     page = list_shipments(
         house.runtime, staff(house, "viewer"), Wanted(order=order_id), after=None, limit=100, now=house.clock()
     )
@@ -40,7 +40,7 @@ def shipments(house: House, order_id: str, *, live: bool = True) -> list[dict[st
 
 
 def only(house: House, order_id: str, code: str | None = None) -> dict[str, Any]:
-    """The one live shipment of an order (that leaves this warehouse)."""
+    """Return the only live shipment of an order, or the only one that leaves this warehouse."""
     (one,) = [found for found in shipments(house, order_id) if code in (None, found["warehouse"])]
     return one
 
@@ -54,19 +54,19 @@ def request(house: House, shipment: Mapping[str, Any], key: str | None, caller: 
 def pick(
     house: House, shipment: Mapping[str, Any], *, key: str | None = None, caller: Caller | None = None
 ) -> dict[str, Any]:
-    """Off the shelf."""
+    """Pick the shipment off the shelf."""
     done = warehouse.pick_shipment(house.runtime, request(house, shipment, key, caller), house.clock(), shipment_answer)
     return shown(done)
 
 
 def pack(house: House, shipment: Mapping[str, Any]) -> dict[str, Any]:
-    """Into the box."""
+    """Pack the shipment."""
     done = warehouse.pack_shipment(house.runtime, request(house, shipment, None, None), house.clock(), shipment_answer)
     return shown(done)
 
 
 def call_off(house: House, shipment: Mapping[str, Any]) -> dict[str, Any]:
-    """Back to the shelf."""
+    """Cancel the shipment, so that its goods go back to the shelf."""
     asked = request(house, shipment, None, None)
     return shown(warehouse.cancel_shipment(house.runtime, asked, "mislabeled", house.clock(), shipment_answer))
 
@@ -81,7 +81,7 @@ def ship_command(
     carrier: str = "UPS",
     tracking_number: str | None = "1Z999",
 ) -> ShipShipment:
-    """A request to ship as the handler would make it; ``items`` by SKU."""
+    """Return a request to ship as the handler would make it; ``items`` is by SKU."""
     caller = caller or staff(house)
     named = {UUID(one["order_item_id"]): items[one["sku"]] for one in shipment["items"] if one["sku"] in (items or {})}
     fingerprint = fingerprint_of({"id": shipment["id"], "items": repr(named)})
@@ -90,30 +90,30 @@ def ship_command(
 
 
 def run_ship(runtime: Runtime, house: House, command: ShipShipment) -> Answer:
-    """One invocation of the function of shipments."""
+    """Run one invocation of the shipment function."""
     return ship_shipment(runtime, command, house.clock, shipped_answer)
 
 
 def ship(house: House, shipment: Mapping[str, Any], **how: Any) -> Answer:
-    """Out of the door; the answer as the staff gets it."""
+    """Ship, and return the answer that the staff get."""
     return run_ship(house.runtime, house, ship_command(house, shipment, **how))
 
 
 def shipped(house: House, shipment: Mapping[str, Any], **how: Any) -> dict[str, Any]:
-    """The shipment, which has left."""
+    """Ship, which must succeed, and return the shipment."""
     answer = ship(house, shipment, **how)
     assert answer.status == 200, answer.body
     return shown(answer)
 
 
 def in_transit(house: House, shipment: Mapping[str, Any]) -> dict[str, Any]:
-    """The carrier has scanned it."""
+    """Record that the carrier has scanned the shipment."""
     asked = request(house, shipment, None, None)
     return shown(road.shipment_in_transit(house.runtime, asked, house.clock(), shipment_answer))
 
 
 def deliver(house: House, shipment: Mapping[str, Any], at: datetime | None = None) -> dict[str, Any]:
-    """It arrives."""
+    """Record that the shipment arrived."""
     asked = request(house, shipment, None, None)
     return shown(road.deliver_shipment(house.runtime, asked, at, house.clock(), shipment_answer))
 
@@ -121,7 +121,7 @@ def deliver(house: House, shipment: Mapping[str, Any], at: datetime | None = Non
 def fail(
     house: House, shipment: Mapping[str, Any], reason: FailureReason = FailureReason.LOST, *, key: str | None = None
 ) -> dict[str, Any]:
-    """It does not arrive."""
+    """Record that the shipment did not arrive."""
     asked = request(house, shipment, key, None)
     return shown(road.fail_shipment(house.runtime, asked, reason, None, house.clock(), shipment_answer))
 
@@ -129,18 +129,18 @@ def fail(
 def reship(
     house: House, shipment: Mapping[str, Any], code: str | None = None, *, key: str | None = None
 ) -> dict[str, Any]:
-    """It is sent again (from this warehouse); the new shipment."""
+    """Send the shipment again, from this warehouse if one is named, and return the new shipment."""
     asked, warehouse_id = request(house, shipment, key, None), house.warehouses[code] if code else None
     return shown(reship_shipment(house.runtime, asked, warehouse_id, house.clock(), shipment_answer))
 
 
 def shown(answer: Answer) -> dict[str, Any]:
-    """The shipment in an answer."""
+    """Return the shipment in an answer."""
     body: dict[str, Any] = document(answer)["shipment"]
     return body
 
 
 def delivered(house: House, order_id: str) -> None:
-    """Everything that is planned of the order leaves and arrives."""
+    """Ship and deliver everything that is planned of the order."""
     for one in shipments(house, order_id):
         deliver(house, shipped(house, one))

@@ -1,4 +1,4 @@
-"""A house's account at any of the gateways: the stage of its conformance suite, put into the shop."""
+"""A house's account at any of the gateways: the stage of the gateway's conformance suite, put into a shop."""
 
 import json
 import uuid
@@ -25,7 +25,7 @@ RETURN_URL = "https://shop.example/thanks?order={order_id}"
 
 
 class Till:
-    """A house that takes money by one gateway (beside the Stripe account that every house has)."""
+    """A house that takes money through one gateway, besides the Stripe account that every house has."""
 
     def __init__(self, house: House, stage: ServedStage) -> None:
         self.house = house
@@ -35,7 +35,7 @@ class Till:
         self.secret_reference = f"holdfast/test/{uuid.uuid4().hex}"
         boto3.client("secretsmanager").create_secret(Name=self.secret_reference, SecretString=self.secret())
         credentials = stage.credentials
-        # The newest account of a gateway is the last to be chosen: the house's own Stripe account steps back.
+        # Of a gateway's accounts the newest is chosen last, so the house's own Stripe account is disabled.
         house.sql("UPDATE tenancy.gateway_accounts SET status = 'disabled' WHERE gateway = :g", g=self.gateway)
         house.sql(
             "INSERT INTO tenancy.gateway_accounts (organization_id, id, gateway, endpoint_key, secret_reference,"
@@ -53,7 +53,7 @@ class Till:
         )
 
     def secret(self, webhook_secrets: tuple[str, ...] | None = None) -> str:
-        """The account's secret as the store has it."""
+        """Return the account's secret as the secret store holds it."""
         known = self.stage.credentials
         return json.dumps(
             {
@@ -66,13 +66,13 @@ class Till:
         )
 
     def place(self, token: str | None = None, **how: Any) -> dict[str, Any]:
-        """Check out; the body of the answer."""
+        """Check out and return the body of the answer."""
         answer = self.house.place(gateway=self.gateway, token=token or self.stage.token_ok, **how)
         body: dict[str, Any] = json.loads(answer.body)
         return body
 
     def telling(self) -> Received:
-        """The first webhook about this test's money that changes something, once the gateway has sent it."""
+        """Return the first webhook about this test's money that changes something, once the gateway has sent it."""
 
         def tells(delivery: Received) -> bool:
             return any(event.event_type for event in self.stage.parse([delivery]))
@@ -81,13 +81,13 @@ class Till:
         return next(delivery for delivery in arrived if tells(delivery))
 
     def deliver(self, delivery: Received, *, now: datetime | None = None, endpoint_key: str | None = None) -> int:
-        """A webhook as the gateway sent it comes in; how many of its events were new."""
+        """Deliver a webhook as the gateway sent it, and return how many of its events were new."""
         house, now = self.house, now or self.house.clock()
         key = endpoint_key or self.endpoint_key
         return receive_webhook(house.runtime, self.gateway, key, delivery.headers, delivery.body, now, "test")
 
     def deliver_until(self, done: Callable[[], bool]) -> None:
-        """Bring in and apply what the gateway sends, as it comes, until it has told enough."""
+        """Deliver and apply what the gateway sends, as it arrives, until ``done``."""
         brought = 0
         while not done():
             received = self.stage.receiver.wait_until(partial(_more_than, brought))
@@ -105,7 +105,7 @@ def _more_than(known: int, received: Sequence[Received]) -> bool:
 def open_till(
     stage: ServedStage, owner: Address, stripe_url: str, secret_store: SecretStore, roots_file: Path | None = None
 ) -> Iterator[Till]:
-    """A house with ten tees to sell and an account at the stage's gateway."""
+    """Open a house with ten tees to sell and an account at the stage's gateway."""
     environment = {
         f"{stage.gateway.name.upper()}_BASE_URL": stage.base_url,
         "STOREFRONT_RETURN_URL": RETURN_URL,
@@ -118,7 +118,7 @@ def open_till(
 
 
 def act(till: Till, body: dict[str, Any], *, succeed: bool = True) -> dict[str, str]:
-    """The shopper does what the gateway asked for, elsewhere; what their client comes back with."""
+    """Do, as the shopper, what the gateway asked for, and return what their client comes back with."""
     stage, payment_id = till.stage, body["payment"]["id"]
     if isinstance(stage, AdyenStage):
         (payment,) = stage.control("GET", f"/payments?metadata[payment_id]={payment_id}")

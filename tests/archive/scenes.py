@@ -26,7 +26,7 @@ SECRET = {"key": "a text of chance that no database ever sees: 3c9f0a"}
 
 
 def archive_environment() -> dict[str, str]:
-    """What a house with an archive has: a key, and a bucket."""
+    """Make a key and a bucket, and return the environment of a house with an archive."""
     reference, bucket = f"holdfast/archive/{uuid.uuid4().hex}", f"archive-{uuid.uuid4().hex}"
     boto3.client("secretsmanager").create_secret(Name=reference, SecretString=json.dumps(SECRET))
     boto3.client("s3").create_bucket(Bucket=bucket)
@@ -34,7 +34,7 @@ def archive_environment() -> dict[str, str]:
 
 
 def delivered(house: House, count: int = 1, **how: Any) -> list[str]:
-    """Orders that were paid and delivered."""
+    """Place orders, have them paid and delivered, and return their ids."""
     order_ids = [ordered(house, **how) for _ in range(count)]
     house.work()
     for order_id in order_ids:
@@ -43,12 +43,12 @@ def delivered(house: House, count: int = 1, **how: Any) -> list[str]:
 
 
 def years_pass(house: House, years: float = 3) -> None:
-    """Everything in the house grows old."""
+    """Let everything in the house grow old."""
     house.clock.advance(days=365.25 * years)
 
 
 def old_at_once(house: House) -> None:
-    """Nothing has to wait: what is settled may be archived, purged and moved to cold storage."""
+    """Let nothing wait: what is settled may be archived, purged and moved to cold storage at once."""
     for name in ("after_months", "settled_days", "grace_days", "cold_after_months"):
         house.sql(
             "UPDATE tenancy.organizations SET settings = settings || jsonb_build_object(CAST(:name AS text), 0)",
@@ -57,48 +57,48 @@ def old_at_once(house: House) -> None:
 
 
 def plenty() -> float:
-    """Time enough."""
+    """Time enough, in seconds."""
     return 600.0
 
 
 def runs(times: int) -> Callable[[], float]:
-    """Time for so many steps and no more."""
+    """Return a ``time_left_seconds`` that leaves time for this many steps and no more."""
     left = iter([600.0] * times)
     return lambda: next(left, 0.0)
 
 
 def archive(house: House, **how: Any) -> Archived:
-    """A day's run of ``archival``, its first part."""
+    """Run the first part of ``archival`` for a day."""
     return archive_orders(house.system, house.clock, plenty, **how)
 
 
 def verify(house: House, **how: Any) -> Verified:
-    """A run of ``archive_verification`` after batches were sealed."""
+    """Run ``archive_verification`` as it follows the sealing of batches."""
     return verify_new_batches(house.system, house.clock, plenty, **how)
 
 
 def scan(house: House) -> Verified:
-    """The monthly look at everything."""
+    """Run the monthly scan of everything."""
     return full_scan(house.system, house.clock, plenty)
 
 
 def spot(house: House, **how: Any) -> Verified:
-    """The nightly look."""
+    """Run the nightly spot check."""
     return spot_check(house.system, house.clock, plenty, **how)
 
 
 def purge(house: House) -> Purged:
-    """What ``archival`` does once the grace has passed."""
+    """Run what ``archival`` does once the grace period has passed."""
     return purge_orders(house.system, house.clock, plenty)
 
 
 def prove(house: House) -> ChainProof:
-    """The whole chain, from its first batch."""
+    """Prove the whole chain, from its first batch."""
     return prove_chain(house.system, house.organization_id, house.clock, plenty, actor="system:test")
 
 
 def put_away(house: House) -> None:
-    """Archive, verify, wait for the grace to pass, purge."""
+    """Archive and verify, wait until the grace period has passed, and purge."""
     archive(house)
     verify(house)
     house.clock.advance(days=8)
@@ -106,39 +106,39 @@ def put_away(house: House) -> None:
 
 
 def documents(house: House) -> dict[UUID, str]:
-    """The archived document of every order, its newest version."""
+    """Return the newest version of every order's archived document."""
     rows = house.rows("SELECT order_id, document FROM archive.archived_orders ORDER BY order_id, version")
     return {row["order_id"]: row["document"] for row in rows}
 
 
 def export(house: House) -> Exported:
-    """A month's run of ``cold_export``, its first part."""
+    """Run the first part of ``cold_export`` for a month."""
     return export_to_cold_storage(house.system, house.clock, plenty)
 
 
 def prove_cold(house: House) -> ColdProof:
-    """And its second."""
+    """Run the second part of ``cold_export``."""
     return prove_cold_storage(house.system, house.clock, plenty)
 
 
 def bucket(house: House) -> Any:
-    """Where cold storage is."""
+    """Return the bucket of cold storage."""
     return boto3.resource("s3").Bucket(house.environment["ARCHIVE_BUCKET"])
 
 
 def objects(house: House) -> dict[str, bytes]:
-    """Everything in it."""
+    """Return the contents of the bucket by key."""
     return {entry.key: entry.get()["Body"].read() for entry in bucket(house).objects.all()}
 
 
 def parquet(house: House) -> tuple[str, bytes]:
-    """The one file of orders, with its name."""
+    """Return the key and the content of the only file of orders."""
     [found] = [(key, body) for key, body in objects(house).items() if key.endswith(".parquet")]
     return found
 
 
 def cold(house: House, count: int = 3) -> list[str]:
-    """Orders that lie in the archive and are old enough for cold storage."""
+    """Put orders into the archive that are old enough for cold storage, and return their ids."""
     order_ids = delivered(house, count)
     years_pass(house)
     put_away(house)
@@ -147,7 +147,7 @@ def cold(house: House, count: int = 3) -> list[str]:
 
 
 def asked_for(house: House, month: date | None = None, *, stays_days: int = 30) -> Mapping[str, Any]:
-    """A month that a manager wants back; the one of the oldest file unless another is named."""
+    """Ask for a month as a manager; by default the month of the oldest verified file."""
     month = month or house.value("SELECT min(month) FROM archive.cold_files WHERE state = 'verified'")
     return request_month(
         house.runtime, staff(house), month, reason="an audit", stays_days=stays_days, now=house.clock()
@@ -155,5 +155,5 @@ def asked_for(house: House, month: date | None = None, *, stays_days: int = 30) 
 
 
 def bring_months(house: House, time_left_seconds: Callable[[], float] = plenty) -> Restored:
-    """A run of ``cold_export`` over the months that were asked for."""
+    """Run ``cold_export`` over the months that were asked for."""
     return restore_months(house.system, house.clock, time_left_seconds)

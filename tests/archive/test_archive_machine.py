@@ -1,7 +1,7 @@
-"""The tiers of the archive as a state machine: whatever is done to an order, it is readable, the same, and provable.
+"""The tiers of the archive as a state machine: whatever is done to an order, it is readable, the same and provable.
 
-The model knows of every order where it is and how it looks. After every step each order is read through the door that
-shoppers use, and what was sealed lies in exactly the place that is said to have it.
+The model knows where every order is and how it looks. After every step each order is read in the way in which shoppers
+read it, and what was sealed lies in exactly the place that is said to have it.
 """
 
 import json
@@ -53,7 +53,7 @@ ANY = st.integers(0, 59)
 
 @dataclass
 class Filed:
-    """What the model knows of an order: where it is (``None``: it never left the active tables), and how it looks."""
+    """What the model knows of an order: its place (``None``: it never left the active tables) and how it looks."""
 
     id: str
     customer_id: UUID
@@ -71,7 +71,7 @@ class Filed:
 
 
 class Tiers(RuleBasedStateMachine):
-    """Schedules, people, late news, and somebody who alters what is sealed and puts it back."""
+    """Schedules, people, late news, and somebody who alters what is sealed and then puts it back."""
 
     house: House
     admin: Caller
@@ -86,7 +86,7 @@ class Tiers(RuleBasedStateMachine):
         self.order_more()
 
     def shopper(self, number: int) -> Caller:
-        """Somebody new in every run: an erasure of an earlier one is theirs alone."""
+        """Return a shopper who is new in every run, so that an erasure in an earlier run does not reach them."""
         name = f"shopper-{Tiers.runs}-{number}"
         return Caller(self.house.organization_id, CallerKind.CUSTOMER, name, f"{name}@example.com")
 
@@ -101,7 +101,7 @@ class Tiers(RuleBasedStateMachine):
     @precondition(lambda self: len(self.known) < ORDERS_MAX)
     @rule()
     def order_more(self) -> None:
-        """An order that is over: paid, and cancelled."""
+        """Add an order that is over: paid and cancelled."""
         self.number += 1
         shopper = self.shopper(self.number % 3)
         order_id = ordered(self.house, caller=shopper)
@@ -142,7 +142,7 @@ class Tiers(RuleBasedStateMachine):
 
     @rule()
     def export_them(self) -> None:
-        """The model asks where they went, and holds against it which of them may have gone at all."""
+        """Export, read where the orders went, and check that each of them was allowed to go."""
         export(self.house)
         for order in self.known:
             place = self.place_of(order)
@@ -175,7 +175,7 @@ class Tiers(RuleBasedStateMachine):
 
     @rule(number=ANY)
     def news_comes_late(self, number: int) -> None:
-        """The gateway says something about a payment again, under another id."""
+        """Let the gateway repeat an event about a payment under another id."""
         order = self.pick(number)
         order.news += 1
         event_id = f"{order.event['id']}-{order.news}"
@@ -218,7 +218,7 @@ class Tiers(RuleBasedStateMachine):
     @precondition(lambda self: any(order.place is Location.ARCHIVED for order in self.known))
     @rule(number=ANY, what=st.sampled_from(["document", "index"]))
     def tamper_and_mend(self, number: int, what: str) -> None:
-        """Found by the full scan, and resolved on the record once it is as it was."""
+        """Alter something that the full scan must find, and must resolve on record once it is mended."""
         filed = [order for order in self.known if order.place is Location.ARCHIVED]
         order = filed[number % len(filed)]
         table = "archive.archived_orders" if what == "document" else "archive.archive_index"
@@ -281,7 +281,7 @@ class Tiers(RuleBasedStateMachine):
         assert scan(self.house).tally.findings == []
         assert prove_cold(self.house).broken == []
         assert self.house.violations() == []
-        for order in self.known:  # what is held keeps its month here, and with it the orders of later runs
+        for order in self.known:  # a held order keeps its month here, and so the orders of later runs
             while order.holds:
                 self.release_one(self.known.index(order))
         assert documents(self.house) is not None

@@ -1,4 +1,4 @@
-"""Orders leave the active tables by way of a sealed, verified copy."""
+"""Orders leave the active tables only after a copy of them was sealed and verified."""
 
 from hashlib import sha256
 
@@ -40,7 +40,7 @@ def test_nothing_personal_is_readable_in_the_document(house: House) -> None:
 
 def test_orders_that_are_young_or_unsettled_stay(house: House) -> None:
     delivered(house)
-    ordered(house)  # confirmed: not an end
+    ordered(house)  # confirmed is not an end
     house.clock.advance(days=100)
     assert archive(house).orders == 0
 

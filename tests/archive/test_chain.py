@@ -1,4 +1,4 @@
-"""The chain is proven daily, from where there was no time for more, and held against what was put away."""
+"""The chain is proven daily, from where time ran out before, and compared with the heads that were put away."""
 
 import json
 
@@ -12,7 +12,7 @@ from tests.house import House
 
 @pytest.fixture
 def chained(house: House) -> House:
-    """Three batches of an order each."""
+    """Three batches of one order each."""
     delivered(house, 3)
     years_pass(house)
     archive(house, batch_max_orders=1)
@@ -42,12 +42,12 @@ FORGED = """
         UPDATE archive.chain_heads SET root = before;
     END $$
 """
-"""An order's document may be another, and every root up to the head says so."""
+"""Exchange the checksum of an order's document, and rewrite every root up to the head to agree with it."""
 
 
 def test_a_head_that_was_proven_is_put_away_once(chained: House) -> None:
     root = prove(chained).root
-    assert heads(chained) == []  # whoever asks puts nothing away
+    assert heads(chained) == []  # a proof on request puts nothing away
     for _ in range(2):
         verified = prove_all(chained)
         assert (verified.finished, verified.tally.checked, verified.tally.findings) == (True, 3, [])
@@ -64,7 +64,7 @@ def test_a_chain_that_was_written_anew_up_to_its_head_breaks_at_what_was_put_awa
     assert [found.details for found in verified.tally.findings] == [f"its root is not the one that was put away: {key}"]
     assert verified.failed_batches == 1
     assert chained.failures() == ["ArchiveVerification"]
-    assert heads(chained) == [key]  # what was forged is not put away
+    assert heads(chained) == [key]  # a forged head is not put away
     proof = prove(chained)
     assert (proof.break_position, proof.break_batch_id) == (
         3,
@@ -115,7 +115,7 @@ def test_what_was_put_away_and_cannot_be_read_is_a_break_too(chained: House) -> 
 
 
 def test_a_proof_without_time_goes_on_where_it_ended(chained: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On the record, and whoever asks next: the schedule and people share the way."""
+    """Where it ended is on record, and whoever proves next goes on from there: the schedule or a person."""
     monkeypatch.setattr(prove_chain, "PAGE_BATCHES", 1)
 
     def step() -> tuple[int, int, bool]:
@@ -128,7 +128,7 @@ def test_a_proof_without_time_goes_on_where_it_ended(chained: House, monkeypatch
     assert [step() for _ in range(4)] == [(1, 1, False), (2, 2, False), (3, 3, False), (3, 3, True)]
     looks = chained.rows("SELECT checked, is_complete FROM archive.reconciliation_log WHERE type = 'chain' ORDER BY id")
     assert [(row["checked"], row["is_complete"]) for row in looks] == [(1, False), (2, False), (3, False), (3, True)]
-    assert step() == (1, 1, False)  # from the first batch again
+    assert step() == (1, 1, False)  # it starts over from the first batch
 
 
 def test_who_forges_what_a_proof_goes_on_from_is_found_by_what_was_put_away(

@@ -1,4 +1,4 @@
-"""Months move into Parquet, provably, and are read there one order at a time."""
+"""Months move into Parquet files, provably, and are read there one order at a time."""
 
 import io
 import json
@@ -34,7 +34,7 @@ def test_a_month_goes_to_cold_storage_whole_and_its_orders_are_read_there(house:
     before = [dict(house.order(order_id)) for order_id in order_ids]
     years_pass(house)
     put_away(house)
-    assert export(house).files == 0  # not old enough
+    assert export(house).files == 0  # not old enough yet
     years_pass(house, 3)
     sealed = documents(house)
     exported = export(house)

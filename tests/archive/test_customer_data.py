@@ -1,4 +1,4 @@
-"""A customer's data is handed out whole, and ends whole: no archived byte changes."""
+"""A customer's data is exported as a whole and erased as a whole, without a change to any archived byte."""
 
 import json
 from typing import Any
@@ -41,7 +41,7 @@ def erase(house: House, who: Caller) -> dict[str, Any]:
 
 @pytest.fixture
 def tiers(house: House) -> dict[str, str]:
-    """An order in each tier: cold storage, archive (purged), archive (marked), active."""
+    """One order in each tier: cold storage, archive (purged), archive (marked), active."""
     found = {}
     [found["cold"]] = delivered(house)
     years_pass(house)
@@ -60,7 +60,7 @@ def tiers(house: House) -> dict[str, str]:
 
 
 def test_an_order_of_somebody_erased_is_archived_alone(house: House) -> None:
-    """A batch of one, whose personal part is an empty text."""
+    """It is a batch of one, whose personal part is an empty text."""
     [order_id] = delivered(house)
     erase(house, staff(house, "admin"))
     years_pass(house)
@@ -168,7 +168,7 @@ def test_the_audit_log_forgets_where_an_order_went_before_it_was_sent_elsewhere(
 
 
 def test_what_people_did_about_an_order_is_erased_with_it_and_it_still_comes_back(house: House) -> None:
-    """A review that was answered, and a dead letter that was discarded: the database's own rules ask who, and why."""
+    """A review was answered and a dead letter discarded. The database's own rules ask who did it, and why."""
     admin = staff(house, "admin")
     reviewed = document(house.place(address=NOWHERE))["order"]["id"]
     answer(house, token(house, reviewed), confirm=True)

@@ -1,4 +1,4 @@
-"""Year after year: five equal cycles leave the active tables as large as one, and two archivers share the work."""
+"""Year after year, equal cycles leave the active tables as large as the first did, and two archivers share the work."""
 
 from holdfast.flows.archive.archive_orders import archive_orders
 from tests.archive.scenes import archive, delivered, plenty, prove, put_away, verify, years_pass
@@ -18,7 +18,7 @@ ACTIVE = (
 
 
 def sizes(house: House) -> dict[str, tuple[int, int]]:
-    """(bytes of the heap, bytes of the indexes) after a vacuum."""
+    """Return (bytes of the heap, bytes of the indexes) of each active table after a vacuum."""
     found = {}
     for table in ACTIVE:
         house.sql(f"VACUUM {table}")

@@ -1,4 +1,4 @@
-"""What stands open is resolved by a look that could see it, in its own batch, and by no other."""
+"""An open discrepancy is resolved only by a check that could see it, in its own batch."""
 
 from uuid import UUID
 
@@ -31,7 +31,7 @@ ALTERED = "the archived document is not the one that was sealed"
 
 @pytest.fixture
 def twice(house: House) -> House:
-    """An order that was archived, came back, and was archived again: version 1 in one batch, version 2 in another."""
+    """An order that was archived, restored and archived again: version 1 in one batch, version 2 in another."""
     [order_id] = delivered(house)
     years_pass(house)
     put_away(house)
@@ -100,7 +100,7 @@ def test_what_was_found_of_the_active_rows_is_over_once_the_order_came_back(twic
 
 
 def test_a_copy_that_went_does_not_make_its_discrepancy_go(house: House) -> None:
-    """What was altered and then removed was not put right."""
+    """A document that was altered and then removed has not been put right."""
     delivered(house)
     years_pass(house)
     archive(house)
@@ -131,7 +131,7 @@ def test_what_a_reader_met_in_cold_storage_is_settled_by_reading_it_there(frozen
     assert count_open(house.system, house.clock) == 1
     spot(house)
     scan(house)
-    assert [details for _, details in standing(house)] == [gone]  # neither of them read the file
+    assert [details for _, details in standing(house)] == [gone]  # neither of them reads the file
     bucket(house).Object(key).put(Body=body)
     assert prove_cold(house).broken == []
     assert (standing(house), count_open(house.system, house.clock)) == ([], 0)

@@ -1,7 +1,7 @@
 """Documents of every schema version ever written stay readable, verifiable and restorable.
 
-``documents/`` has a sample of each: a document as it was archived, its checksum, its customer's wrapped key. A new
-version adds a sample (``write_sample``); none is ever changed.
+``documents/`` has a sample of each version: a document as it was archived, its checksum, and its customer's wrapped
+key. A new version adds a sample (``write_sample``); existing samples are never changed.
 """
 
 import json
@@ -89,7 +89,7 @@ def test_the_database_and_the_code_compute_the_same_roots(house: House) -> None:
 
 
 def test_a_sample_of_the_present_version_is_what_is_written_now(house: House) -> None:
-    """The same parts with the same columns: a change of the document's shape is a new version."""
+    """Both have the same parts with the same columns. A change of the document's shape needs a new version."""
     delivered(house)
     years_pass(house)
     archive(house)
@@ -108,7 +108,7 @@ def shape(document: dict[str, object]) -> dict[str, object]:
 
 
 def write_sample(house: House, folder: Path) -> None:
-    """Keep an order of the present version as a sample."""
+    """Write an order in the present version as a sample."""
     [order_id] = delivered(house)
     view = house.order(order_id)
     years_pass(house)

@@ -1,4 +1,4 @@
-"""After an erasure nothing of a shopper is left: not what they wrote, not their card, not who acted."""
+"""After an erasure nothing of a shopper is left: not what they wrote, not their card, not their name as an actor."""
 
 import json
 import re
@@ -34,21 +34,23 @@ HOME = replace(DENVER, phone=PHONE)
 
 @pytest.fixture
 def ada(house: House) -> Caller:
-    """A registered shopper whose every trace can be told from anything else."""
+    """A registered shopper whose traces cannot be mistaken for anything else."""
     house.add_variant("CAP", stock={"EWR": 100, "RNO": 100})
     house.customer = Caller(house.organization_id, CallerKind.CUSTOMER, SUBJECT, "ada@example.com")
     return house.customer
 
 
 def cancel(house: House, order_id: str, caller: Caller) -> None:
-    """Cancel it, and say why in one's own words."""
+    """Cancel an order with a reason in the shopper's own words."""
     claim = Claim(caller.actor, "cancel_order", uuid.uuid4().hex, fingerprint_of({"order": order_id}))
     cancel_order(house.runtime, CancelOrder(caller, claim, order_id, WORDS), house.clock, order_answer)
 
 
 def lived(house: House) -> list[str]:
-    """Orders that leave traces wherever a shopper can: a card kept with each but one, three cancelled, one sent to
-    another address."""
+    """Place orders that leave traces wherever a shopper can, and return their ids.
+
+    A card is kept with each but one, three are cancelled, and one is sent to another address.
+    """
     shop(house)
     kept = [ordered(house, address=HOME, save=True, token=CARD) for _ in range(3)]
     kept.append(ordered(house, {"CAP": 1}, address=replace(NEWARK, phone=PHONE), save=True, token=CARD))
@@ -64,7 +66,7 @@ def lived(house: House) -> list[str]:
 
 
 def traces(house: House) -> re.Pattern[str]:
-    """Everything personal, as the house has it before the erasure."""
+    """Return a pattern of everything personal that the house has before the erasure."""
     rows = house.rows(
         "SELECT token AS said FROM tenancy.payment_methods"
         " UNION SELECT gateway_customer_id FROM tenancy.payment_methods"
@@ -77,7 +79,7 @@ def traces(house: House) -> re.Pattern[str]:
 
 
 def erase(house: House) -> None:
-    """The end of what is known of the one customer; and their gateway is told of what it keeps."""
+    """Erase the house's only customer, and tell their gateway to forget what it keeps."""
     found = house.value("SELECT id FROM tenancy.customers")
     erase_customer(house.runtime, staff(house, "admin"), found, reason="asked for", now=house.clock())
     while forget_methods(house.system, house.clock):
@@ -130,7 +132,10 @@ def test_a_guest_leaves_no_trace_either(house: House) -> None:
 
 
 def as_it_was_written(house: House, order_ids: Sequence[str]) -> None:
-    """Rows as code of before wrote them: a kept method in the news, words with the goods, a name on the parcel."""
+    """Change rows to what earlier code wrote.
+
+    A kept payment method is in the events, the shopper's words are with the goods, and a name is on the parcel.
+    """
     orders = {"ids": "{" + ",".join(order_ids) + "}"}
     house.sql(
         "UPDATE payments.payment_events SET news = news || jsonb_build_object('saved_method', saved_method),"
@@ -181,7 +186,7 @@ def test_what_code_of_before_wrote_in_the_clear_is_set_apart_and_erased(
 
 
 def test_a_document_of_before_is_proven_comes_back_and_is_archived_without_it(house: House, ada: Caller) -> None:
-    """The archive does not change what it has: only the next version of such a document keeps the method apart."""
+    """The archive never changes a document. Only the next version of such a document keeps the method apart."""
     order_ids = lived(house)
     as_it_was_written(house, order_ids)
     personal = traces(house)

@@ -1,4 +1,4 @@
-"""What is held stays where it is: neither archived, purged, exported nor erased; who held it and why is on record."""
+"""A held order is neither archived, purged, exported nor erased; who held it and why is on record."""
 
 from collections.abc import Callable
 from typing import Any
@@ -87,7 +87,7 @@ def test_a_month_with_an_order_that_is_held_is_not_exported(house: House) -> Non
     release(house, held["id"])
     assert house.value("SELECT count(*) FROM archive.archive_index WHERE legal_hold") == 0
     assert export(house).months_dropped == 1
-    again = hold(house, order_id)  # in cold storage it stays readable and stays held
+    again = hold(house, order_id)  # in cold storage it stays readable, and can be held
     assert house.order(order_id)["id"] == again["order_id"] == order_id
 
 
@@ -118,7 +118,7 @@ def test_a_hold_that_comes_while_its_month_is_written_keeps_the_order_here(
 def test_a_hold_that_comes_while_its_order_is_claimed_is_not_missed(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The archival has its snapshot and does not see the hold: it must not archive the order as if there were none."""
+    """The archival's snapshot does not show the hold, yet it must not archive the order as if there were none."""
     [order_id] = delivered(house)
     years_pass(house)
     real, holds = Database.transact, list[dict[str, Any]]()
@@ -126,7 +126,7 @@ def test_a_hold_that_comes_while_its_order_is_claimed_is_not_missed(
     def transact(self: Database, organization_id: UUID, work: Callable[[Transaction], Any], **how: Any) -> Any:
         def late(transaction: Transaction) -> Any:
             if how.get("one_snapshot") and not holds:
-                transaction.value("SELECT count(*) FROM orders.orders")  # the snapshot is taken
+                transaction.value("SELECT count(*) FROM orders.orders")  # this takes the snapshot
                 holds.append(hold(house, order_id))
             return work(transaction)
 

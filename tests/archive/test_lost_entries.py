@@ -1,4 +1,4 @@
-"""The index of cold orders: proven with their files, mended where it names a wrong place, believed in nothing else."""
+"""The index of cold orders: proven with their files, mended where it names a wrong place, trusted in nothing else."""
 
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from tests.house import House
 
 @pytest.fixture
 def frozen(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
-    """Three orders in one file of two row groups."""
+    """Three orders in one file with two row groups."""
     monkeypatch.setattr(order_files, "ROW_GROUP_ORDERS", 2)
     cold(house)
     export(house)

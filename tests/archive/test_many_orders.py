@@ -1,4 +1,4 @@
-"""Hundreds of old orders at once: what a batch costs, sampled verification, the sums of what lies in cold storage."""
+"""Hundreds of old orders at once: the cost of a batch, sampled verification, and the totals of cold storage."""
 
 import json
 import random
@@ -35,7 +35,7 @@ HIGH_VALUE = 10
 
 @dataclass
 class Crowd:
-    """A shop with old orders: its database, its schedules, and the instant."""
+    """A shop with old orders: its database, its schedules and the current time."""
 
     engine: Engine
     runtime: Runtime
@@ -97,7 +97,7 @@ def test_a_batch_is_verified_by_its_strategy_and_says_what_that_can_promise(crow
         assert sum(stratum["sampled"] for stratum in strata) == left
         assert len(strata) in (3, 4)
     if strategy is Strategy.HIGH_VALUE_ONLY:
-        assert batch["detectable_fraction"] == 1  # of what was left to chance nothing was looked at
+        assert batch["detectable_fraction"] == 1  # none of the rest was sampled
 
 
 def test_the_sums_of_cold_storage_agree_with_its_manifests_by_month_and_currency(crowd: Crowd, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_the_sums_of_cold_storage_agree_with_its_manifests_by_month_and_currency
 
 
 def round_trips(crowd: Crowd, work: Callable[[], object]) -> int:
-    """How often a run waits for the server; the pool has one connection."""
+    """Return how many round trips to the server a run takes; the pool has one connection."""
 
     def so_far() -> int:
         connection = crowd.runtime.database.engine.raw_connection()
@@ -169,7 +169,7 @@ def test_a_batch_takes_as_many_round_trips_whatever_its_size(crowd: Crowd) -> No
 
 def test_memory_holds_a_batch_and_not_the_archive(crowd: Crowd) -> None:
     archive_one_batch(crowd, 40)
-    verify_one_batch(crowd)  # what is imported and cached is there
+    verify_one_batch(crowd)  # so that imports and caches are loaded
     peaks = []
     tracemalloc.start()
     try:

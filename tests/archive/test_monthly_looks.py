@@ -1,4 +1,4 @@
-"""What is looked at every month is looked at hour by hour until it is done, and told of when the month ended first."""
+"""Monthly checks go on hour by hour until they are done, and are reported late if the month ends first."""
 
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from tests.house import House
 
 
 def tick(house: House, times: int | None = None) -> Verified:
-    """An hour's ``archive_verification`` with time for so many steps."""
+    """Run one hour's ``archive_verification``, with time for this many steps."""
     house.clock.advance(hours=1)
     return full_scan(house.system, house.clock, plenty if times is None else runs(times), only_due=True)
 
@@ -29,7 +29,7 @@ def first_of_next_month(house: House) -> None:
 
 @pytest.fixture
 def filed(house: House) -> House:
-    """Three batches of an order each."""
+    """Three batches of one order each."""
     delivered(house, 3)
     years_pass(house)
     archive(house, batch_max_orders=1)
@@ -59,7 +59,7 @@ def test_a_month_that_ended_without_a_whole_scan_is_told_of_until_it_is_done(fil
     first_of_next_month(filed)
     late = tick(filed, 2)
     assert (late.late, late.finished) == (1, False)
-    assert tick(filed).late == 0  # the month before is done; this one is begun by the next
+    assert tick(filed).late == 0  # it finishes the month before; the next one begins this month
     assert tick(filed).tally.checked == 3
     assert tick(filed).tally.checked == 0
 

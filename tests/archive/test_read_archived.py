@@ -1,4 +1,4 @@
-"""An order is found wherever it lives, and looks as it did."""
+"""An order is found in whichever tier it is, and looks as it did before."""
 
 from uuid import UUID
 
@@ -114,7 +114,7 @@ def test_a_restored_order_is_what_it_was_and_archiving_it_again_adds_a_version(h
 
 @pytest.mark.parametrize("moves", [(NEWARK, PORTLAND), (RENO, NEWARK, PORTLAND)], ids=["once", "twice"])
 def test_a_restored_order_costs_what_it_came_down_to(house: House, moves: tuple[Address, ...]) -> None:
-    """Its price fell with its address and the difference was refunded; the way back takes the same steps down."""
+    """Its price fell with its address and the difference was refunded; the restore takes the same steps down."""
     moving.shop(house)
     house.receive("TEE", "RNO", 10)
     order_id = ordered(house, {"TEE": 2}, address=moves[0])
@@ -142,7 +142,7 @@ def test_news_of_a_payment_brings_its_archived_order_back(house: House) -> None:
     [order_id] = delivered(house)
     [event] = house.webhooks("payment_intent.succeeded", order_id=order_id)
     years_pass(house)
-    for _ in range(2):  # marked in the active tables, then gone from them
+    for _ in range(2):  # first it is marked in the active tables, then it is gone from them
         event = {**event, "id": event["id"] + "x", "created": int(house.clock().timestamp())}
         archive(house)
         house.deliver(event)
@@ -195,7 +195,7 @@ def test_an_order_comes_back_though_a_repeat_of_its_old_news_was_given_up(house:
     years_pass(house)
     put_away(house)
     house.deliver(event)
-    house.sql("UPDATE payments.payment_events SET attempts = 100")  # every attempt ended with its process
+    house.sql("UPDATE payments.payment_events SET attempts = 100")  # as if every attempt had died with its process
     house.work()
     assert house.value("SELECT count(*) FROM payments.dead_letters") == 1
     assert restore_order(house.system, house.organization_id, UUID(order_id), house.clock(), "system:test", "a test")

@@ -1,4 +1,4 @@
-"""A month is brought back from cold storage: proven, run by run, and left where it was asked for."""
+"""A month is restored from cold storage: proven, run by run, and kept for as long as was asked for."""
 
 from datetime import date
 
@@ -27,7 +27,7 @@ from tests.house import House
 
 @pytest.fixture
 def filed(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
-    """Five orders in one file of three row groups."""
+    """Five orders that make one file with three row groups."""
     monkeypatch.setattr(order_files, "ROW_GROUP_ORDERS", 2)
     cold(house, 5)
     return house
@@ -154,7 +154,7 @@ def test_only_managers_ask_and_only_for_what_is_there(filed: House) -> None:
 
 
 def test_a_month_of_which_one_file_is_broken_fails_and_names_it(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It was found broken long before the month was asked for; another file of the month is whole."""
+    """The file was found broken long before the month was asked for; another file of the month is whole."""
     monkeypatch.setattr(export_to_cold_storage, "FILE_MAX_ORDERS", 2)
     monkeypatch.setattr(export_to_cold_storage, "PAGE_ROWS", 2)
     cold(house, 3)

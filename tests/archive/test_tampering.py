@@ -1,4 +1,4 @@
-"""Whatever is altered, removed or doubled is found, named, marked, and blocks the purge."""
+"""Whatever is altered, removed or duplicated is found, named and marked, and blocks the purge."""
 
 import io
 from collections.abc import Callable
@@ -97,7 +97,7 @@ def filed(house: House) -> House:
 
 
 class Heard:
-    """Stands where the alert topic is."""
+    """Stands in for the alert topic."""
 
     def __init__(self) -> None:
         self.subjects: list[str] = []
@@ -207,7 +207,10 @@ def tampered(house: House, body: bytes) -> None:
 
 
 def test_a_flipped_byte_in_a_file_is_found_named_alerted_and_keeps_the_months_rows(house: House) -> None:
-    """Between writing and proving: the file is given up and not a row goes. The next run writes another."""
+    """The byte flips between writing and proving.
+
+    The file is given up and no row is dropped. The next run writes another file.
+    """
     cold(house)
     real = house.system.archive_bucket.put_if_absent
 
@@ -248,7 +251,7 @@ def test_a_flipped_byte_in_a_file_is_found_long_after_and_no_altered_order_is_sh
             refused += 1
     assert refused >= 1
     with pytest.raises(NotFound):
-        asked_for(house)  # a month of which no file is proven any more
+        asked_for(house)  # no file of the month is proven any more
     tampered(house, body)
     assert prove_cold(house).broken == []
     scan(house)

@@ -1,4 +1,4 @@
-"""``make verify-archive`` proves all of it, and names what it cannot prove."""
+"""``make verify-archive`` proves the whole archive, and names what it cannot prove."""
 
 from local.archive import verify_with
 from tests.archive.scenes import archive, delivered, years_pass

@@ -1,4 +1,7 @@
-"""What tells of a shopper, and where it is still to be read: every column of every table, every value of every file."""
+"""The traces of a shopper, and where they can still be read.
+
+Every column of every table is searched, and every value of every file.
+"""
 
 import re
 from collections.abc import Iterable
@@ -11,16 +14,19 @@ from tests.archive.scenes import objects
 from tests.house import House
 
 ADA = r"ada@|:ada|lovelace|analytical|\b80202\b"
-"""Ada, as every house knows her, in small letters. A postal code stands alone: five digits are found in a digest."""
+"""Ada as every house knows her, in lower case. A postal code must stand alone, for digests contain five digits too."""
 
 
 def pattern(words: Iterable[str] = ()) -> re.Pattern[str]:
-    """What tells of Ada, and these words besides, which stand alone."""
+    """Return a pattern of what identifies Ada, and of these words, which must stand alone."""
     return re.compile("|".join([ADA, *(rf"(?<!\w){re.escape(word.lower())}(?!\w)" for word in words)]))
 
 
 def left_of(house: House, personal: re.Pattern[str] | None = None) -> dict[str, str]:
-    """The tables and files in which something personal is still to be read, with what is; no reference data."""
+    """Return the tables and files in which something personal can still be read, with what it is.
+
+    Reference data is left out.
+    """
     personal = personal or pattern()
     tables = house.rows(
         "SELECT c.oid::regclass::text AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
@@ -38,7 +44,7 @@ def left_of(house: House, personal: re.Pattern[str] | None = None) -> dict[str, 
 
 
 def left_in_files(house: House, personal: re.Pattern[str]) -> dict[str, str]:
-    """The same of the archive's bucket: the bytes of each object, and what a Parquet file has packed in them."""
+    """Return the same for the archive's bucket: the bytes of each object, and the values packed in Parquet files."""
     found = {}
     with TemporaryDirectory() as folder:
         for key, body in objects(house).items():

@@ -13,21 +13,21 @@ from tests.mail.stage import Post, running_post
 
 @pytest.fixture(scope="session")
 def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Post]:
-    """A mail service that is there before the nursery: victims find it through the environment."""
+    """A mail service that starts before the nursery, since victims find it through the environment."""
     with running_post(tmp_path_factory.mktemp("mails")) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def nursery(aws: str, office: Post) -> Iterator[Nursery]:
-    """One for the session: loading takes a second, a fork none."""
+    """One nursery for the session, because loading takes a second and a fork almost none."""
     with Nursery() as made:
         yield made
 
 
 @pytest.fixture(autouse=True)
 def _quiet_emulator(caplog: pytest.LogCaptureFixture) -> None:
-    """The AWS emulation's line for every request would bury the report of a failure."""
+    """Silence the AWS emulation, whose line for every request would bury the report of a failure."""
     caplog.set_level(logging.WARNING, "werkzeug")
 
 

@@ -1,4 +1,4 @@
-"""One step, sent to its death at every point it has; after each, production goes on and the verdict is asked."""
+"""Kills one step at every point it has; after each, production goes on and the verdict is asked for."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,32 +11,35 @@ from tests.faults.verdict import Verdict
 from tests.faults.victims import Victims
 
 POINTS_MAX: Final = 200
-"""A step with more is not ending."""
+"""A step with more points than this does not end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A situation, freshly made, and the step that is to die in it."""
+    """A freshly made situation, and the step that is to die in it."""
 
     step: Step
     arguments: tuple[Any, ...] = ()
     as_system: bool = False
     again: Callable[[], object] | None = None
-    """What the caller does when no answer came; ``None``: the caller is gone."""
+    """What the caller does when no answer came. ``None``: the caller is gone."""
     check: Callable[[], list[str]] = list
-    """What else must be true of this scene in the end; answers what is not."""
+    """Returns what else must be true of this scene in the end and is not."""
 
 
 @dataclass(slots=True)
 class Survey:
-    """What was done and what came of it."""
+    """What was done, and what came of it."""
 
     points: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     def assert_clean(self, *, points_min: int, through: tuple[str, ...]) -> None:
-        """Fails with every problem and its point; or when fewer points were found than the step is known to have, or
-        none of those named in ``through``, so that a trap that never closes cannot pass for a proof."""
+        """Fail with every problem and its point, or when too few points were found.
+
+        Too few are fewer than the step is known to have, or a text in ``through`` that no point contains. So a trap
+        that never closes cannot pass for a proof.
+        """
         assert not self.problems, "\n".join(self.problems)
         assert len(self.points) >= points_min, self.points
         missing = [words for words in through if not any(words in point for point in self.points)]
@@ -44,7 +47,7 @@ class Survey:
 
 
 class Gauntlet:
-    """Runs scenes at every point."""
+    """Runs scenes with a trap at every point of their step."""
 
     def __init__(
         self, production: Production, victims: Victims, expected_failures: frozenset[str] = frozenset()
@@ -54,7 +57,7 @@ class Gauntlet:
         self._verdict = Verdict(production, expected_failures)
 
     def run(self, make_scene: Callable[[], Scene], deed: Deed = Deed.KILL_PROCESS, *, every: int = 1) -> Survey:
-        """A scene for every point (or every n-th), until the step ends before it comes to its trap."""
+        """Run a scene for every point (or every n-th), until the step ends before it comes to its trap."""
         survey = Survey()
         at = 1
         while at < POINTS_MAX:
@@ -90,7 +93,7 @@ class Gauntlet:
 
 
 def _unlike(deed: Deed, remains: Remains) -> list[str]:
-    """Whether the deed was done as ordered, and, where the process lived on, what it raised that nobody understands."""
+    """Return how the deed differs from what was ordered, or what a surviving process raised unexpectedly."""
     if deed is Deed.KILL_PROCESS and remains.trapped_at is not None and remains.signal != 9:
         return [f"the process was not killed: {remains}"]
     if not remains.is_understood:

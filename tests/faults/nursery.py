@@ -1,7 +1,7 @@
 """A process that has everything loaded and nothing open, and forks a victim for every errand.
 
-``python -m tests.faults.nursery`` reads errands on standard input and answers what became of them on standard output,
-each a pickle. A victim is a process of its own from its first connection to its end; only the loading is shared.
+``python -m tests.faults.nursery`` reads errands from standard input and writes what became of them to standard output,
+each as a pickle. A victim is a process of its own from its first connection to its end; only the loading is shared.
 """
 
 import os
@@ -24,7 +24,7 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     secrets = SecretStore()
     for service in ("sqs", "events", "sns", "sesv2"):
-        boto3.client(service)  # the session keeps the models of a service: a victim makes its client in no time
+        boto3.client(service)  # the session keeps a service's models, so a victim's client is made quickly
     while (errand := _next(sys.stdin.buffer)) is not None:
         secrets.read(errand.secret_reference)
         pickle.dump(_send(errand, secrets), answers)
@@ -70,7 +70,7 @@ def _send(errand: Errand, secrets: SecretStore) -> Remains:
 def _live(errand: Errand, secrets: SecretStore, report: int) -> bytes:
     runtime = Runtime(errand.settings)
     runtime.__dict__["secrets"] = secrets
-    runtime.database.engine.connect().close()  # SQLAlchemy's own first questions are not the flow's
+    runtime.database.engine.connect().close()  # SQLAlchemy's own first queries are not the flow's
     wire = Wire(errand.settings.database, lambda point: os.write(report, f"{point}\n".encode()))
     wire.arm(errand.trap)
     wire.lay()

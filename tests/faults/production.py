@@ -24,8 +24,11 @@ from tests.house import House
 
 LEASE_OVER_SECONDS: Final = 31
 TURNS_SECONDS: Final = (61, 91, 200, 600, 2_000, 3_700, 3_700, 7_300, 7_300)
-"""How the clock is turned until all is quiet: past the leases of events and returns, the first checks of a payment,
-the end of a hold and its grace, and the age at which an unpaid order is cancelled."""
+"""How far the clock is turned, step by step, until all is quiet.
+
+The steps go past the leases of events and returns, the first checks of a payment, the end of a hold and its grace
+period, and the age at which an unpaid order is cancelled.
+"""
 TIME_LEFT_SECONDS: Final = 60.0
 PATIENCE_SECONDS: Final = 10.0
 
@@ -54,7 +57,7 @@ class Production:
     # --- what comes by itself ---------------------------------------------------------------------------------------
 
     def minute(self) -> None:
-        """Every schedule ticks once, and the worker takes what is in its queue."""
+        """Let every schedule tick once and the worker take what is in its queue."""
         house = self.house
         sweep_payment_events(house.system, house.clock())
         self.work_off_queue()
@@ -67,7 +70,7 @@ class Production:
         relay_outbox(house.system, house.clock, lambda: TIME_LEFT_SECONDS)
 
     def work_off_queue(self) -> None:
-        """The worker of payment events, over what was announced."""
+        """Run the worker of payment events over the events that were announced."""
         url = self.house.queue_url
         while messages := self._sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
             for message in messages:
@@ -81,7 +84,7 @@ class Production:
                 self._sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
 
     def until_quiet(self) -> None:
-        """Turn the clock and let the schedules tick until nothing waits, or for ten hours."""
+        """Turn the clock and let the schedules tick until nothing waits, or for about seven hours."""
         for seconds in TURNS_SECONDS:
             self.minute()
             if not self.house.value(_WAITING):
@@ -90,7 +93,7 @@ class Production:
         self.minute()
 
     def webhooks_arrive(self) -> None:
-        """Everything the gateway has sent so far and nobody heard of, late and in one go."""
+        """Deliver everything that the gateway has sent and that was not delivered yet, late and all at once."""
         received = self.house.receiver.received
         for delivery in received[self._delivered :]:
             self.house.deliver(json.loads(delivery.body))
@@ -98,7 +101,7 @@ class Production:
         self.work_off_queue()
 
     def until_the_database_answers(self) -> None:
-        """Wait while PostgreSQL recovers; everything that runs in production does, by failing and coming again."""
+        """Wait until PostgreSQL has recovered, as all of production does by failing and trying again."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
@@ -106,7 +109,7 @@ class Production:
             except (pg8000.exceptions.Error, OSError):
                 if time.monotonic() > deadline:
                     raise
-                time.sleep(0.02)  # nothing to await: the server is not there
+                time.sleep(0.02)  # there is nothing to wait on: the server is down
             else:
                 break
         self.house.engine.dispose()
@@ -114,13 +117,13 @@ class Production:
     # --- what shoppers ask ------------------------------------------------------------------------------------------
 
     def pay_command(self, order_id: str, token: str = "pm_card_visa") -> PayOrder:
-        """Another try at paying, with a key of its own."""
+        """Return another try at paying, with an idempotency key of its own."""
         customer = self.house.customer
         claim = Claim(customer.actor, "pay_order", uuid.uuid4().hex, fingerprint_of({"token": token}))
         return PayOrder(customer, claim, order_id, "stripe", token)
 
     def orders(self) -> list[Mapping[str, Any]]:
-        """Every order of the house with its money."""
+        """Return every order of the house with its status and total."""
         return list(
             self.house.rows(
                 "SELECT id::text, status, total FROM orders.orders WHERE organization_id = :o ORDER BY id",
@@ -130,9 +133,10 @@ class Production:
 
 
 def asked_again(request: Callable[[], object]) -> Callable[[], None]:
-    """The same request once more, as a client does whose connection broke; a clear refusal is an answer too.
+    """Return a function that repeats a request, as a client does whose connection broke.
 
-    A server that is still at the dead process's last statement answers "in progress" until it is done with it.
+    A clear refusal is an answer too. A server that is still busy with the dead process's last statement answers "in
+    progress" until it is done.
     """
 
     def ask() -> None:

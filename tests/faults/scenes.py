@@ -1,4 +1,4 @@
-"""Situations that steps are sent into."""
+"""The situations in which steps are killed."""
 
 import contextlib
 import itertools
@@ -30,22 +30,24 @@ _numbers: Iterator[int] = itertools.count(1)
 
 
 def fresh_sku(house: House, stock: int) -> str:
-    """Something to sell that no other scene touches."""
+    """Add something to sell that no other scene touches, and return its SKU."""
     sku = f"ITEM-{next(_numbers)}"
     house.add_variant(sku, stock=stock)
     return sku
 
 
 def pay_unheard(house: House, items: dict[str, int]) -> tuple[str, dict[str, Any]]:
-    """An order whose money the gateway took, though its answer was lost; with the webhook that tells of it, which has
-    not been brought in."""
+    """Place an order whose money the gateway took, though its answer was lost.
+
+    Return its id and the webhook about it, which is not delivered yet.
+    """
     house.stripe_behaves(match={"operation": "payment_intents.create"}, fault="timeout_after")
     order_id: str = document(house.place(items))["order"]["id"]
     return order_id, webhook_of(house, order_id, "payment_intent.succeeded")
 
 
 def webhook_of(house: House, order_id: str, event_type: str) -> dict[str, Any]:
-    """The webhook of this type about this order, once it has come."""
+    """Return the webhook of this type about this order, once it has arrived."""
 
     def about_it(received: Received) -> bool:
         event = json.loads(received.body)
@@ -58,20 +60,20 @@ def webhook_of(house: House, order_id: str, event_type: str) -> dict[str, Any]:
 
 
 def stored_event(house: House, webhook: dict[str, Any]) -> UUID:
-    """Bring a webhook in; the event it became."""
+    """Deliver a webhook, and return the id of the event that it became."""
     house.deliver(webhook)
     event_id: UUID = house.value("SELECT id FROM payments.payment_events WHERE gateway_event_id = :g", g=webhook["id"])
     return event_id
 
 
 def ends(house: House, order_id: str, *statuses: str) -> list[str]:
-    """What to say when the order did not end so."""
+    """Return the complaint when the order did not end in one of these statuses."""
     status = house.order(order_id)["status"]
     return [] if status in statuses else [f"the order ended {status}, not {' or '.join(statuses)}"]
 
 
 def checkout(house: House, *, returns: bool) -> Scene:
-    """A shopper who sends the same request again, at once or hours later, and must get one answer for ever."""
+    """A shopper sends the same request again, at once or hours later, and must always get the same answer."""
     command = house.command({"TEE": 2})
 
     def the_same_answer_twice() -> list[str]:
@@ -83,14 +85,14 @@ def checkout(house: House, *, returns: bool) -> Scene:
 
 
 def event_of_a_payment(house: House) -> Scene:
-    """The money came in time and nobody heard of it but the worker."""
+    """The money came in time, and only the worker hears of it."""
     order_id, webhook = pay_unheard(house, {"TEE": 2})
     event_id = stored_event(house, webhook)
     return Scene(steps.apply, (house.organization_id, event_id), check=lambda: ends(house, order_id, "confirmed"))
 
 
 def event_of_a_late_payment(house: House, *, is_sold: bool) -> Scene:
-    """The news came when the hold was gone; ``is_sold``: and the last unit with it."""
+    """The event came when the hold was gone; with ``is_sold``, the last unit is gone too."""
     sku = fresh_sku(house, 1)
     order_id, webhook = pay_unheard(house, {sku: 1})
     house.clock.advance(seconds=HOLD_AND_GRACE_SECONDS)
@@ -103,7 +105,7 @@ def event_of_a_late_payment(house: House, *, is_sold: bool) -> Scene:
 
 
 def cancellation_of_a_paid_order(house: House, *, repeats: bool) -> Scene:
-    """Sold and paid, and the shopper thinks better of it."""
+    """An order is sold and paid, and its shopper cancels it."""
     order_id = document(house.place({"TEE": 2}))["order"]["id"]
     claim = Claim(house.customer.actor, "cancel_order", f"cancel-{order_id}", fingerprint_of({"order": order_id}))
     command = CancelOrder(house.customer, claim, order_id)
@@ -117,7 +119,7 @@ def cancellation_of_a_paid_order(house: House, *, repeats: bool) -> Scene:
 
 
 def capture_by_hand(house: House, caller: Caller) -> Scene:
-    """Money that is held for a confirmed order; staff take it, and ask again when no answer came."""
+    """Staff capture the held money of a confirmed order, and ask again when no answer came."""
     order_id = document(house.place({"TEE": 2}))["order"]["id"]
     claim = Claim(caller.actor, "capture_order", f"capture-{order_id}", fingerprint_of({"order": order_id}))
     command = CaptureOrder(caller, claim, order_id)
@@ -130,8 +132,10 @@ def capture_by_hand(house: House, caller: Caller) -> Scene:
 
 
 def parcel_about_to_leave(house: House, caller: Caller, *, pieces: int | None = None, returns: bool = True) -> Scene:
-    """A packed parcel of an order whose money is held; ``pieces``: only so many leave. Staff ask again when no answer
-    came, or leave the rest to the watchdog."""
+    """Staff ship a packed parcel of an order whose money is held.
+
+    With ``pieces``, only that many leave. Staff ask again when no answer came, or leave the rest to the watchdog.
+    """
     order_id = document(house.place({"TEE": 4}))["order"]["id"]
     packed = pack(house, only(house, order_id))
     items = None if pieces is None else {"TEE": pieces}
@@ -153,7 +157,7 @@ def parcel_about_to_leave(house: House, caller: Caller, *, pieces: int | None = 
 
 
 def correction_by_link(house: House) -> Scene:
-    """A shopper corrects an address by the link in the mail, and clicks again when no answer came; the goods move."""
+    """A shopper corrects an address by the link in the mail, and clicks again if no answer came; the goods move."""
     order_id = in_review(house, address=replace(moving.NEWARK, postal_code="07999"))
     said = AnswerReview(token(house, order_id), TO_RENO, False)
 
@@ -183,7 +187,7 @@ def correction_by_staff(house: House, caller: Caller) -> Scene:
 
 
 def deadline_of_a_review(house: House) -> Scene:
-    """Nobody settled the address, and its time is over."""
+    """Nobody settled the address, and its deadline has passed."""
     order_id = in_review(house)
     house.clock.now = review(house, order_id)["deadline_at"]
     return Scene(
@@ -195,12 +199,12 @@ def deadline_of_a_review(house: House) -> Scene:
 
 
 def reminder_of_a_review(house: House) -> Scene:
-    """Half of the time is over; the shopper answers once reminded."""
+    """Half of the time is over, and the shopper answers once they are reminded."""
     order_id = in_review(house)
     house.clock.now = review(house, order_id)["reminder_at"]
 
     def remind_and_answer() -> None:
-        # Waits where the dead process's session has not let go of the review yet: the schedule would pass it by.
+        # Wait until the dead process's session has let go of the review, which the schedule would otherwise skip.
         house.value("SELECT id FROM addresses.reviews WHERE order_id = :id FOR UPDATE", id=order_id)
         steps.watch_addresses(house.system, house.clock)
         steps.answer_link(house.runtime, house.clock, AnswerReview(token(house, order_id), None, True))
@@ -214,13 +218,13 @@ def reminder_of_a_review(house: House) -> Scene:
 
 
 def taken(house: House, order_id: str, wanted: list[str]) -> list[str]:
-    """What to say when other steps were taken of the order's review."""
+    """Return the complaint when the steps of the order's review are not these."""
     found = review_steps(house, order_id)
     return [] if found == wanted else [f"the steps of the review were {found}, not {wanted}"]
 
 
 def authorization_about_to_end(house: House) -> Scene:
-    """Money that is held for a confirmed order, and nobody took it until the last but one day of its window."""
+    """The money of a confirmed order is held, and nobody captured it until the last but one day of its window."""
     order_id = document(house.place({"TEE": 2}))["order"]["id"]
     house.clock.now = house.value(
         "SELECT authorization_expires_at - interval '30 hours' FROM payments.payments WHERE order_id = :id", id=order_id
@@ -229,7 +233,10 @@ def authorization_about_to_end(house: House) -> Scene:
 
 
 def paying_again(production: Production, *, first: str, repeats: bool, is_late: bool = False) -> Scene:
-    """A first attempt with the card ``first`` came to nothing, or to nothing yet; ``is_late``: its hold has expired."""
+    """The first attempt, with the card ``first``, came to nothing, or to nothing yet.
+
+    With ``is_late``, its hold has expired.
+    """
     house = production.house
     order_id = document(house.place({"TEE": 2}, token=first))["order"]["id"]
     if is_late:
@@ -246,7 +253,7 @@ def paying_again(production: Production, *, first: str, repeats: bool, is_late: 
 
 
 def expiry_with_work(house: House) -> Scene:
-    """Holds that ran out, of an order declined a while ago and of one that nobody will pay any more."""
+    """Holds that expired, of an order declined a while ago and of one that nobody will pay any more."""
     declined = "pm_card_chargeDeclined"
     abandoned = document(house.place({"TEE": 2}, token=declined))["order"]["id"]
     house.clock.advance(seconds=2 * 3_600)
@@ -260,7 +267,7 @@ def expiry_with_work(house: House) -> Scene:
 
 
 def webhook_on_its_way(house: House, *, repeats: bool) -> Scene:
-    """The gateway tells of a payment whose answer was lost; ``repeats``: and tells it again when it is not heard."""
+    """The gateway reports a payment whose answer was lost; with ``repeats``, again when it is not heard."""
     order_id, webhook = pay_unheard(house, {"TEE": 2})
     headers, body = house.signed(webhook, house.clock())
     return Scene(
@@ -272,7 +279,7 @@ def webhook_on_its_way(house: House, *, repeats: bool) -> Scene:
 
 
 def watchdog_with_work(house: House) -> Scene:
-    """A payment nobody heard of, an event whose message was lost, and a refund that failed at the first try."""
+    """A payment that nobody heard of, an event whose message was lost, and a refund that failed at the first try."""
     unheard, _ = pay_unheard(house, {"TEE": 1})
     stored, webhook = pay_unheard(house, {"TEE": 1})
     stored_event(house, webhook)

@@ -1,4 +1,4 @@
-"""How much is done: every point, or a share of them where the whole takes minutes."""
+"""How much is done: every point, or a share of them where all of them would take minutes."""
 
 from prove.wire import HEAVY
 

@@ -1,4 +1,4 @@
-"""PostgreSQL itself dies under a flow and comes back: what it had acknowledged is there, what it had not is not."""
+"""PostgreSQL itself dies under a flow and comes back: what it acknowledged is there, and nothing else."""
 
 from collections.abc import Iterator
 
@@ -22,7 +22,7 @@ EVERY = 1 if HEAVY else 5
 
 @pytest.fixture(scope="module")
 def crashing_server() -> Iterator[Server]:
-    """A server of this module's own, that keeps what it acknowledges when its processes are killed."""
+    """A server for this module alone, which keeps what it acknowledges when its processes are killed."""
     with throw_away_server(settings={"synchronous_commit": "on"}) as server:
         if not server.is_embedded:
             pytest.skip("the server of DATABASE_URL is not ours to crash")

@@ -1,4 +1,4 @@
-"""A change of address, killed everywhere: the goods are somewhere, and the difference goes back once."""
+"""A change of address, killed at every point: the goods are somewhere, and the difference is refunded once."""
 
 import pytest
 
@@ -23,7 +23,7 @@ def sold_in_two_places(house: House) -> str:
 
 
 def paid_order_moves(house: House, *, repeats: bool) -> Scene:
-    """Sold and paid; the shopper moves to where no tax is taken, and asks again with the same key without an answer."""
+    """The shopper of a paid order moves to where no tax is due, and asks again with the same key if unanswered."""
     order_id = ordered(house, {sold_in_two_places(house): 2}, address=NEWARK)
     command = readdress_command(order_id, PORTLAND, house.customer, key=f"moves-{order_id}")
     again = asked_again(lambda: run_readdress(house.runtime, house.clock, command))
@@ -50,12 +50,12 @@ AFTER = (
 
 
 def at_gateway(house: House, order_id: str) -> list[int]:
-    """What Stripe gave back, refund by refund."""
+    """Return the amount of each refund at Stripe."""
     return [made["amount"] for intent in intents(house, order_id) for made in intent["refunds"]]
 
 
 def unpaid_order_moves(house: House) -> Scene:
-    """Held and declined; the hold moves whole or not at all, and is let go in the end."""
+    """The order is held and declined. Its hold moves whole or not at all, and is released in the end."""
     order_id = ordered(house, {sold_in_two_places(house): 2}, address=NEWARK, token="pm_card_chargeDeclined")
     command = readdress_command(order_id, PORTLAND, house.customer)
     return Scene(run_readdress, (command,), check=lambda: ends(house, order_id, "cancelled"))

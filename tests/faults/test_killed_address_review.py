@@ -1,4 +1,4 @@
-"""An address is settled, or its deadline passes, and the process dies at every point: one ending, and all is right."""
+"""An address is settled, or its deadline passes, and the process dies at any point: one ending, and all is right."""
 
 import pytest
 
@@ -17,7 +17,7 @@ SHARE = 1 if HEAVY else 3
 
 @pytest.fixture
 def reviewing(house: House) -> House:
-    """A house whose goods lie in two places, and whose prices fall where its shoppers are corrected to."""
+    """A house whose goods are in two places, and where corrections of addresses lower the price."""
     moving.shop(house)
     house.add_variant(stock={"EWR": 1_000, "RNO": 1_000})
     return house

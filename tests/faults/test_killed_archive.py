@@ -1,4 +1,4 @@
-"""Archival and cold export killed everywhere: the next run finishes, and no order is lost, doubled or unreadable."""
+"""Archival and cold export, killed at every point: the next run finishes; no order is lost, doubled or unreadable."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -30,12 +30,12 @@ from tests.house import House
 SHARE = 1 if HEAVY else 3
 POINTS_MAX = 120
 LEASE_MINUTES = 21
-"""After which somebody else takes over from a run that died."""
+"""After this time somebody else takes over from a run that died."""
 
 
 @pytest.fixture
 def house(db: Address, aws: str, stripe_url: str, secret_store: SecretStore) -> Iterator[House]:
-    """A shop whose orders are old at once: nothing has to wait."""
+    """A shop whose orders are old at once, so that nothing has to wait."""
     with House(db, stripe_url, secret_store, archive_environment()) as made:
         made.add_variant(stock=1_000)
         old_at_once(made)
@@ -49,7 +49,7 @@ def views(house: House, order_ids: list[str]) -> dict[str, Mapping[str, Any]]:
 def died_at_every_point(
     house: House, victims: Victims, step: Step, prepare: Any, share: int = 1
 ) -> Iterator[tuple[str, list[str]]]:
-    """(where, what is wrong after the next run) for every point, until a run ends by itself."""
+    """Yield (where, what is wrong after the next run) for every point, until a run ends by itself."""
     known: dict[str, Mapping[str, Any]] = {}
     for at in range(1, POINTS_MAX, share):
         made = prepare(house)

@@ -1,4 +1,4 @@
-"""Held money on its way to the shop, killed everywhere: money and order agree after the watchdog, captured once."""
+"""The capture of held money, killed at every point: after the watchdog, money and order agree, captured once."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Placing and paying, killed everywhere."""
+"""Placing and paying an order, killed at every point."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Events given up and dead letters replayed, by processes killed everywhere: nothing is lost, nothing happens twice."""
+"""Giving up events and replaying dead letters, killed at every point: nothing is lost, nothing happens twice."""
 
 from collections.abc import Callable
 from uuid import UUID
@@ -41,7 +41,7 @@ def stocked(house: House) -> House:
 
 
 def broken_event(house: House) -> tuple[str, UUID]:
-    """An event that has one attempt left and will fail it; the order it is about."""
+    """Store an event that has one attempt left and will fail it; return the order's id and the event's."""
     order_id, webhook = pay_unheard(house, {"TEE": 1})
     event_id = stored_event(house, webhook)
     break_events(house, only=webhook["id"])
@@ -50,7 +50,7 @@ def broken_event(house: House) -> tuple[str, UUID]:
 
 
 def buried(house: House) -> tuple[str, UUID, UUID]:
-    """A dead letter whose cause is mended: its order, event and id."""
+    """Make a dead letter whose cause is cured; return the ids of its order, of its event and its own."""
     order_id, event_id = broken_event(house)
     steps.apply(house.runtime, house.clock, house.organization_id, event_id)
     mend_events(house)
@@ -58,7 +58,7 @@ def buried(house: House) -> tuple[str, UUID, UUID]:
 
 
 def replayed_by_hand(house: House, event_id: UUID) -> list[str]:
-    """A person makes it ready and replays it; what is not as it must be then."""
+    """Make the dead letter ready and replay it by hand; return what is then not as it must be."""
     mend_events(house)
     letter = dead_letter_of(house, event_id)
     house.sql("UPDATE payments.dead_letters SET status = 'ready_for_replay' WHERE id = :id", id=letter["id"])
@@ -72,7 +72,7 @@ def successes(house: House, class_id: UUID) -> Callable[[], int]:
 
 
 def burial(house: House) -> Scene:
-    """The last attempt of an event that cannot succeed."""
+    """An event that cannot succeed is at its last attempt."""
     order_id, event_id = broken_event(house)
 
     def it_is_a_dead_letter_once() -> list[str]:
@@ -95,13 +95,13 @@ def burial(house: House) -> Scene:
 
 
 def replay_by_a_person(house: House, class_id: UUID) -> Scene:
-    """Somebody replays, and again when nothing was heard."""
+    """Somebody replays a dead letter, and again when no answer came."""
     order_id, event_id, dead_letter_id = buried(house)
     counted = successes(house, class_id)
 
     def again() -> None:
         house.clock.advance(seconds=replaying.LEASE_SECONDS)
-        if dead_letter_of(house, event_id)["status"] == "pending_classification":  # it failed, and for a new reason
+        if dead_letter_of(house, event_id)["status"] == "pending_classification":  # it failed for a new reason
             house.sql("UPDATE payments.dead_letters SET status = 'ready_for_replay' WHERE id = :id", id=dead_letter_id)
         try:
             replay(house, dead_letter_id)
@@ -111,7 +111,7 @@ def replay_by_a_person(house: House, class_id: UUID) -> Scene:
     def it_was_replayed_once() -> list[str]:
         letter = dead_letter_of(house, event_id)
         wrong = [] if letter["status"] == "replayed" else [f"the dead letter is {letter['status']}"]
-        # A lost connection is a failure for a new reason: what is replayed after it is of no class.
+        # A lost connection is a failure for a new reason, so what is replayed after it belongs to no class.
         if counted() != (letter["error_class_id"] == class_id):
             wrong.append(f"its class counts {counted()} successes")
         return [*wrong, *ends(house, order_id, "confirmed")]
@@ -120,7 +120,7 @@ def replay_by_a_person(house: House, class_id: UUID) -> Scene:
 
 
 def replay_by_itself(house: House, class_id: UUID) -> Scene:
-    """The schedule replays; what dies with it is a person's."""
+    """The schedule replays a dead letter, which goes to a person if the process dies."""
     house.sql("UPDATE payments.error_classes SET cooldown_until = NULL, failed_replays = 0")
     order_id, event_id, _ = buried(house)
     counted = successes(house, class_id)

@@ -1,4 +1,4 @@
-"""A checkout that keeps its card, killed everywhere: one charge, one order, one card kept for it."""
+"""A checkout that keeps its card, killed at every point: one charge, one order, one card kept for it."""
 
 from prove import steps
 from prove.errand import Deed

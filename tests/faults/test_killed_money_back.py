@@ -1,4 +1,4 @@
-"""Money on its way back, killed everywhere."""
+"""Money on its way back, killed at every point."""
 
 import json
 

@@ -1,7 +1,7 @@
-"""Mails to shoppers, with the relay and the sender killed everywhere: each is there, and once.
+"""Mails to shoppers, with the relay and the sender killed at every point: each mail is sent, and once.
 
-A mail may come twice only where the process died between the mail service's taking it and our commit; then both say
-that they are the same mail.
+A mail may come twice only if the process died after the mail service took it and before the commit. Both copies then
+carry the same message id.
 """
 
 import json
@@ -39,7 +39,7 @@ class News:
         bus.put_targets(Rule=name, EventBusName=house.bus, Targets=[target])
 
     def arrive(self) -> int:
-        """The worker takes everything that waits; how many events came."""
+        """Let the worker take everything that waits, and return how many events came."""
         came = 0
         while messages := self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10).get("Messages", []):
             for message in messages:
@@ -55,7 +55,7 @@ def number_of(house: House, order_id: str) -> str:
 
 
 def mails(house: House, office: Post, order_id: str) -> list[str]:
-    """Our own ids of the mails that were taken about an order, each as often as it was taken."""
+    """Return our message ids of the mails that the service took about an order, each as often as it was taken."""
     number = number_of(house, order_id)
     return [str(mail.parsed["X-Holdfast-Message-Id"]) for mail in office.mails() if number in mail.subject]
 
@@ -100,7 +100,7 @@ class Sendings:
         return order_id
 
     def ends_sent(self, order_id: str) -> list[str]:
-        """The mail's lease runs out, the clock ticks; what is wrong then."""
+        """Let the mail's lease expire and the clock tick, and return what is then wrong."""
         house = self._house
         house.clock.advance(seconds=LEASE_SECONDS)
         steps.resume_mails(house.system, house.clock)
@@ -111,7 +111,7 @@ class Sendings:
         return wrong
 
     def assert_twice_only_before_the_commit(self, points: list[str]) -> None:
-        """Of all scenes: twice at the most, and only between the service's taking the mail and our commit."""
+        """Check all scenes: a mail was sent twice at most, and only after the service took it and before the commit."""
         counts = [len(mails(self._house, self._office, order_id)) for order_id in self._orders[: len(points)]]
         taken = next(at for at, point in enumerate(points) if "aws SendEmail, sent" in point)
         committed = max(at for at, point in enumerate(points) if "COMMIT" in point)

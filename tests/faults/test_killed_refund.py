@@ -1,4 +1,4 @@
-"""A refund on its way, killed everywhere: above all between the gateway's answer and our commit."""
+"""A refund on its way, killed at every point, above all between the gateway's answer and the commit."""
 
 import pytest
 
@@ -19,7 +19,7 @@ SHARE = 1 if HEAVY else 4
 
 
 def refund_of_everything(house: House, *, repeats: bool) -> Scene:
-    """Sold and paid; the staff gives all of it back, and asks again with the same key when no answer came."""
+    """Staff refund all of a paid order, and ask again with the same key when no answer came."""
     order_id = ordered(house, {"TEE": 2})
     command = refund_command(order_id, Wanted(), staff(house), key=f"refund-{order_id}")
     again = asked_again(lambda: run_refund(house.runtime, house.clock, command))
@@ -32,7 +32,7 @@ def refund_of_everything(house: House, *, repeats: bool) -> Scene:
 
 
 def refund_of_what_left_in_part(house: House) -> Scene:
-    """One of two has left when everything is refunded: the other goes back to its shelf, whoever dies."""
+    """One of two units has left when everything is refunded; the other must go back to its shelf, whoever dies."""
     order_id = ordered(house, {"TEE": 2})
     shipped(house, only(house, order_id), items={"TEE": 1})
     command = refund_command(order_id, Wanted(), staff(house), key=f"refund-{order_id}")
@@ -49,7 +49,7 @@ def refund_of_what_left_in_part(house: House) -> Scene:
 
 
 def refund_of_a_line(house: House) -> Scene:
-    """One of two goes back, and is asked for until there is an answer; then the rest, to leave nothing behind."""
+    """One of two units is refunded, and asked for until there is an answer; then the rest, to leave nothing behind."""
     order_id, caller = ordered(house, {"TEE": 2}), staff(house)
     command = refund_command(order_id, units(house, order_id, 1), caller, key=f"refund-{order_id}")
 
@@ -76,7 +76,7 @@ def refund_of_a_line(house: House) -> Scene:
 
 
 def refund_left_to_the_watchdog(house: House) -> Scene:
-    """The gateway was down when it was asked; the watchdog's next run finishes it."""
+    """The gateway was down when it was asked, and the watchdog's next run finishes the refund."""
     order_id = ordered(house, {"TEE": 2})
     house.stripe_behaves(match={"operation": "refunds.create"}, http_status=503)
     refund(house, order_id)

@@ -1,4 +1,4 @@
-"""The relay of the outbox, killed everywhere: consumers miss nothing."""
+"""The outbox relay, killed at every point: consumers miss nothing."""
 
 import json
 import uuid
@@ -14,7 +14,7 @@ from tests.house import House
 
 
 class Consumer:
-    """A queue that gets everything the house publishes."""
+    """A queue that gets everything that the house publishes."""
 
     def __init__(self, house: House) -> None:
         self._sqs: Any = boto3.client("sqs")
@@ -28,7 +28,7 @@ class Consumer:
         self.heard: list[str] = []
 
     def listen(self) -> list[str]:
-        """The ids of every event ever heard, each as often as it came."""
+        """Return the ids of all events ever heard, each as often as it came."""
         while messages := self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10).get("Messages", []):
             self.heard += [json.loads(message["Body"])["detail"]["id"] for message in messages]
             taken = [

@@ -1,4 +1,4 @@
-"""The second of several captures, and a refund across them, killed at every point: each takes and gives back once."""
+"""The second of several captures, and a refund across them, killed at every point: each moves its money once."""
 
 import time
 import uuid
@@ -23,7 +23,7 @@ from tests.till import Till
 
 pytestmark = pytest.mark.parametrize("stage", ["paypal", "adyen"], indirect=True)
 ROUNDS: Final = 4
-"""How often production goes on at least: a decision may wait for another, and each has its lease."""
+"""The minimum of rounds of production: a decision may wait for another, and each has its lease."""
 WAIT_MAX_SECONDS: Final = 60.0
 FIRST, SECOND = 500, 700
 POINTS_MAX = 100
@@ -32,7 +32,7 @@ EVERY = 1 if HEAVY else 3
 
 @pytest.fixture
 def till(till: Till) -> Till:
-    """A house with an account at a gateway that takes several captures."""
+    """A house with an account at a gateway that allows several captures of a payment."""
     till.house.sql('UPDATE tenancy.organizations SET settings = settings || \'{"capture_policy": "per_shipment"}\'')
     till.house.add_variant("MUG", stock=1_000)
     return till
@@ -40,13 +40,13 @@ def till(till: Till) -> Till:
 
 @dataclass
 class Shop:
-    """A till, and processes that die for it."""
+    """A till, and the processes that die for it."""
 
     till: Till
     victims: Victims
 
     def paid_in_part(self) -> str:
-        """A confirmed order whose first shipment took its money."""
+        """Place a confirmed order whose first shipment has captured its money, and return its id."""
         house = self.till.house
         order_id: str = self.till.place(items={"MUG": 2})["order"]["id"]
         self.till.deliver_until(lambda: last_payment(house, order_id)["status"] == "authorized")
@@ -55,19 +55,20 @@ class Shop:
         return order_id
 
     def until(self, order_id: str, *, captured: int, refunded: int = 0) -> None:
-        """Production goes on until the payment is where it should be, and nothing is owed."""
+        """Let production go on until the payment has these amounts and nothing is owed."""
         house, give_up_at = self.till.house, time.monotonic() + WAIT_MAX_SECONDS
         rounds = 0
         while rounds < ROUNDS or not self.is_there(order_id, captured, refunded) or self.owes(order_id):
             assert time.monotonic() < give_up_at, last_payment(house, order_id)
-            # A gateway that decides later does so by its own clock: ours is not turned until an authorization ends.
+            # A gateway that decides later does so by its own clock. Ours must not be turned so far that an
+            # authorization ends.
             house.clock.advance(seconds=3_700 if rounds < ROUNDS else 61)
             resume(house)
             self.till.deliver_until(lambda: self.told(order_id) or self.is_there(order_id, captured, refunded))
             rounds += 1
 
     def owes(self, order_id: str) -> bool:
-        """Whether anything is still to be carried out."""
+        """Return whether anything is still to be carried out."""
         return bool(
             self.till.house.value(
                 "SELECT count(*) FROM orders.order_operations WHERE order_id = :id AND state = 'running'", id=order_id
@@ -75,7 +76,7 @@ class Shop:
         )
 
     def told(self, order_id: str) -> bool:
-        """Whether everything that the gateway has to tell of this order is known: what it took and gave back."""
+        """Return whether everything that the gateway captured and refunded for this order is known."""
         payment, totals = last_payment(self.till.house, order_id), self.totals(order_id)
         return (payment["captured_minor"], payment["refunded_minor"]) == totals
 
@@ -84,7 +85,7 @@ class Shop:
         return (payment["captured_minor"], payment["refunded_minor"]) == (captured, refunded)
 
     def totals(self, order_id: str) -> tuple[int, int]:
-        """What the gateway took and gave back of the order's payment."""
+        """Return (captured, refunded) of the order's payment at the gateway."""
         payment_id = last_payment(self.till.house, order_id)["id"]
         name = "custom_id" if self.till.gateway == "paypal" else "payment_id"
         told = self.till.stage.control(
@@ -107,7 +108,7 @@ def ship(
     shipment_id: uuid.UUID,
     amount_minor: int = SECOND,
 ) -> None:
-    """What a shipment does before it leaves: decide, commit, carry out."""
+    """Do what a shipment does before it leaves: decide on a capture, commit, carry it out."""
     with runtime.database.transaction(organization_id, now=clock(), actor="shipping") as transaction:
         order = lock_order(transaction, uuid.UUID(order_id))
         request_capture(
@@ -129,7 +130,7 @@ def test_a_second_capture_killed_at_any_point_takes_its_part_once(shop: Shop) ->
         arguments = (house.organization_id, order_id, shipment_id)
         remains = shop.victims.send(house.runtime, ship, arguments, Trap(at, Deed.KILL_PROCESS))
         house.clock.advance(seconds=61)
-        # Whoever ships asks again, whether it was decided or not.
+        # Whoever ships asks again, whether the capture was decided or not.
         ship(house.runtime, house.clock, *arguments)
         shop.until(order_id, captured=FIRST + SECOND)
         assert shop.totals(order_id) == (FIRST + SECOND, 0), remains

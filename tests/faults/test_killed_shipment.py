@@ -1,4 +1,4 @@
-"""A parcel on its way out of the door, killed everywhere: money, parcel and order agree, and all of it happens once."""
+"""A parcel on its way out, killed at every point: money, parcel and order agree, and everything happens once."""
 
 import pytest
 

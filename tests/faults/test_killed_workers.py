@@ -1,4 +1,4 @@
-"""Workers and schedules, killed everywhere."""
+"""Workers and schedules, killed at every point."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Sessions that the server ends while nobody is looking: a failover, an idle timeout, an operator."""
+"""Sessions that the server ends while nobody is looking: by a failover, an idle timeout or an operator."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from tests.races.crowd import guest, rush, tally
 
 
 def end_all_sessions(postgres: Server, house: House) -> None:
-    """The server ends every session of the functions in this house's database."""
+    """End every session that the functions have in this house's database."""
     postgres.admin.execute(
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
         f" WHERE datname = '{house.owner.database}' AND usename LIKE 'holdfast_%' AND usename <> 'holdfast_master'"

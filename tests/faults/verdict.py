@@ -1,4 +1,4 @@
-"""Whether everything came to a good end: asked of the database and of the gateway, over all orders there are."""
+"""Whether everything came to a good end, judged by the database and the gateway, over all orders there are."""
 
 from typing import Final
 
@@ -33,7 +33,7 @@ _LIMBO: Final = {
 
 
 class Verdict:
-    """Remembers what it has said, so that each point is blamed for what it brought and for nothing else."""
+    """Remembers what it has reported, so that each point is blamed only for what it caused."""
 
     def __init__(self, production: Production, expected_failures: frozenset[str] = frozenset()) -> None:
         self._production = production
@@ -41,7 +41,7 @@ class Verdict:
         self._said: set[str] = set()
 
     def news(self) -> list[str]:
-        """What is wrong and was not wrong before."""
+        """Return what is wrong and was not wrong before."""
         wrong = [*self._production.house.violations(), *self._limbo(), *self._money(), *self._failures()]
         fresh = [sentence for sentence in wrong if sentence not in self._said]
         self._said.update(fresh)
@@ -52,7 +52,7 @@ class Verdict:
         return [f"{name}: {dict(row)}" for name, query in _LIMBO.items() for row in house.rows(query)]
 
     def _money(self) -> list[str]:
-        """What the gateway took and gave back, against what each order says."""
+        """Compare what the gateway captured and refunded with what each order says."""
         house = self._production.house
         totals = house.stripe("GET", f"/totals?by=order_id&account={house.api_key}")["by"]
         wrong = []

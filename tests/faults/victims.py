@@ -1,4 +1,4 @@
-"""Sends victims on errands through a nursery, and holds the nursery's life."""
+"""Sends victims on errands through a nursery, and starts and ends the nursery."""
 
 import os
 import pickle
@@ -21,7 +21,7 @@ PATIENCE_SECONDS = 10.0
 
 
 class Nursery:
-    """A child process that forks victims; it dies with this one."""
+    """A child process that forks victims. It ends with this process."""
 
     def __enter__(self) -> Self:
         environment = os.environ | {"PYTHONPATH": f"{REPOSITORY / 'layers/holdfast'}:{REPOSITORY}"}
@@ -35,7 +35,7 @@ class Nursery:
         self._process.communicate(timeout=10)
 
     def send(self, errand: Errand) -> Remains:
-        """Run an errand to its end, its own or the trap's."""
+        """Run an errand to its end, be it its own or the trap's."""
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
@@ -46,7 +46,7 @@ class Nursery:
 
 
 class Victims:
-    """Victims that act for one runtime's role."""
+    """Victims that act in the role of a runtime."""
 
     def __init__(self, nursery: Nursery, secret_reference: str, bell_url: str, clock: Callable[[], datetime]) -> None:
         self._nursery = nursery
@@ -57,8 +57,9 @@ class Victims:
     def send(self, runtime: Runtime, step: Step, arguments: Sequence[Any] = (), trap: Trap | None = None) -> Remains:
         """Let a fresh process do the step with the runtime's settings.
 
-        One that was killed has let go of everything when this returns: PostgreSQL notices a moment later that its
-        client is gone, whoever comes before passes by what it holds, and production has a next minute for that.
+        When this returns, a process that was killed holds no locks any more. PostgreSQL notices only a moment later
+        that its client is gone; in production, whoever comes earlier skips what the dead session holds, and a later
+        minute makes up for it.
         """
         settings = replace(runtime.settings, outbox_bell_queue_url=self._bell_url)
         errand = Errand(settings, self._secret_reference, self._clock(), step, tuple(arguments), trap)
@@ -72,7 +73,7 @@ def _wait_until_let_go(runtime: Runtime) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while _locks(runtime):
         assert time.monotonic() < deadline, "the dead still hold something"
-        time.sleep(0.005)  # nothing to await: the server tells nobody
+        time.sleep(0.005)  # there is nothing to wait on: the server sends no notice
 
 
 def _locks(runtime: Runtime) -> int:

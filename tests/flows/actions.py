@@ -21,42 +21,42 @@ Result = TypeVar("Result")
 
 
 def ordered(house: House, items: Mapping[str, int] | None = None, **how: Any) -> str:
-    """Check out; the order's id, however the payment went."""
+    """Check out and return the order's id, however the payment went."""
     return str(document(house.place(items, **how))["order"]["id"])
 
 
 def check(house: House) -> int:
-    """The watchdog asks about payments that are due for it."""
+    """Have the watchdog ask about the payments that are due."""
     return check_payments(house.system, house.clock)
 
 
 def resume(house: House) -> int:
-    """The watchdog goes on with money that is owed back."""
+    """Have the watchdog go on with money that is owed back."""
     return resume_returns(house.system, house.clock)
 
 
 def look_after_authorizations(house: House) -> int:
-    """The watchdog looks after held money that is about to run out."""
+    """Have the watchdog look after held money that is about to expire."""
     return watch_authorizations(house.system, house.clock)
 
 
 def sweep(house: House) -> int:
-    """The watchdog announces what was stored and not processed."""
+    """Have the watchdog announce events that were stored but not processed."""
     return sweep_payment_events(house.system, house.clock())
 
 
 def expire(house: House, *, time_left_seconds: Callable[[], float] = lambda: 60.0) -> Expired:
-    """A tick of the reservation expiry."""
+    """Run one tick of the reservation expiry."""
     return expire_reservations(house.system, house.clock, time_left_seconds)
 
 
 def relay(house: House) -> int:
-    """A tick of the outbox relay."""
+    """Run one tick of the outbox relay."""
     return relay_outbox(house.system, house.clock, lambda: 60.0)
 
 
 def announced(house: House) -> list[dict[str, Any]]:
-    """The messages that wait in the queue of payment events; they are taken out of it."""
+    """Return the messages that wait in the queue of payment events, and remove them from it."""
     client = boto3.client("sqs")
     found: list[dict[str, Any]] = []
     while messages := client.receive_message(QueueUrl=house.queue_url, MaxNumberOfMessages=10).get("Messages"):
@@ -67,30 +67,30 @@ def announced(house: House) -> list[dict[str, Any]]:
 
 
 def status(house: House, order_id: str) -> str:
-    """Where the order is."""
+    """Return the status of the order."""
     return str(house.order(order_id)["status"])
 
 
 def last_payment(house: House, order_id: str) -> dict[str, Any]:
-    """The order's newest attempt, as its customer sees it."""
+    """Return the order's newest payment attempt, as its customer sees it."""
     payment: dict[str, Any] = house.order(order_id)["payments"][-1]
     return payment
 
 
 def intents(house: House, order_id: str) -> list[dict[str, Any]]:
-    """The order's payment intents at Stripe."""
+    """Return the order's payment intents at Stripe."""
     found: list[dict[str, Any]] = house.stripe("GET", f"/payment_intents?metadata[order_id]={order_id}")
     return found
 
 
 def authenticate(house: House, order_id: str, *, succeed: bool = True) -> None:
-    """The shopper passes 3-D Secure, or does not."""
+    """Have the shopper pass 3-D Secure, or fail it."""
     (intent,) = [intent for intent in intents(house, order_id) if intent["status"] == "requires_action"]
     house.stripe("POST", f"/payment_intents/{intent['id']}/authenticate", {"succeed": succeed})
 
 
 def hold_ends(house: House, order_id: str) -> datetime:
-    """When the order's live holds run out."""
+    """Return when the order's live holds expire."""
     ends: datetime = house.value(
         "SELECT max(expires_at) FROM inventory.reservations WHERE order_id = :id AND status = 'active'", id=order_id
     )
@@ -98,7 +98,7 @@ def hold_ends(house: House, order_id: str) -> datetime:
 
 
 def movements(house: House, kind: str) -> list[int]:
-    """The signed quantities of the movements of one kind, in order."""
+    """Return the signed quantities of all movements of one kind, by warehouse and in order."""
     rows = house.rows(
         "SELECT quantity FROM inventory.stock_movements WHERE organization_id = :o AND type = :kind"
         " ORDER BY warehouse_id, level_version",
@@ -109,7 +109,7 @@ def movements(house: House, kind: str) -> list[int]:
 
 
 def operations(house: House) -> list[tuple[str, str]]:
-    """(state, reason) of every decision to return money."""
+    """Return (state, reason) of every decision to return money."""
     rows = house.rows(
         "SELECT state, reason FROM orders.order_operations WHERE organization_id = :o ORDER BY created_at, id",
         o=house.organization_id,
@@ -118,7 +118,7 @@ def operations(house: House) -> list[tuple[str, str]]:
 
 
 def topics(house: House, order_id: str) -> list[tuple[int, str]]:
-    """(sequence, topic) of what the outbox says of an order."""
+    """Return (sequence, topic) of the order's outbox messages."""
     rows = house.rows(
         "SELECT sequence, topic FROM operations.outbox WHERE aggregate_id = :id ORDER BY sequence", id=order_id
     )
@@ -126,11 +126,11 @@ def topics(house: House, order_id: str) -> list[tuple[int, str]]:
 
 
 class Killed(BaseException):
-    """The process ends here."""
+    """Stands for the death of the process."""
 
 
 def killed_before_the_gateway_was_asked(house: House, **how: Any) -> str:
-    """Check out in a process that dies with the order committed and nothing charged; the order's id."""
+    """Check out in a process that dies with the order committed and nothing charged; return the order's id."""
 
     def die(*_: object) -> None:
         raise Killed
@@ -145,13 +145,13 @@ def killed_before_the_gateway_was_asked(house: House, **how: Any) -> str:
 
 
 def guest(house: House) -> Caller:
-    """A guest with a session of the shop."""
+    """Return a guest with a session of the shop."""
     guest_id = uuid7(house.clock.now)
     return Caller(house.organization_id, CallerKind.GUEST, f"guest:{guest_id}", None, guest_id)
 
 
 def staff(house: House, role: str = "manager") -> Caller:
-    """A member of the shop's staff."""
+    """Add a member of the shop's staff."""
     user_id = uuid7(house.clock.now)
     house.sql(
         "INSERT INTO tenancy.users (id, auth_subject, email, full_name, created_at)"
@@ -173,6 +173,6 @@ def staff(house: House, role: str = "manager") -> Caller:
 
 
 def at_once(*works: Callable[[], Result]) -> list[Result]:
-    """Run all of them in threads of their own; their results, or the first error."""
+    """Run all of these in their own threads and return their results, or raise the first error."""
     with ThreadPoolExecutor(len(works)) as pool:
         return [future.result() for future in [pool.submit(work) for work in works]]

@@ -1,4 +1,4 @@
-"""Events that fail for a reason nobody can cure but the test, and what became of them."""
+"""Events that fail for a reason that only the test can cure, and what becomes of them."""
 
 import uuid
 from collections.abc import Mapping
@@ -31,19 +31,19 @@ _BREAKAGE = """
 
 
 def break_events(house: House, code: str = "ledger_closed", *, only: str | None = None) -> None:
-    """From now on no event (or not this one) can be marked processed: its work is rolled back, its attempt is not."""
+    """Let no event (or not this one) be marked processed from now on. Its work is rolled back, its attempt is not."""
     if house.value("SELECT to_regclass('public.breakage')") is None:
         house.sql(_BREAKAGE)
     house.sql("INSERT INTO public.breakage VALUES (:only, :code)", only=only, code=code)
 
 
 def mend_events(house: House) -> None:
-    """Whatever was broken is whole."""
+    """Repair everything that was broken."""
     house.sql("DELETE FROM public.breakage")
 
 
 def paid_unheard(house: House) -> Mapping[str, Any]:
-    """An order whose money came, as only the webhook says, which is stored: its event and order id."""
+    """Place an order whose payment only a stored webhook reports; return that event with the order's id."""
     order_id = ordered(house, token=ASKS)
     authenticate(house, order_id)
     (webhook,) = house.webhooks("payment_intent.succeeded", order_id=order_id)
@@ -52,12 +52,12 @@ def paid_unheard(house: House) -> Mapping[str, Any]:
 
 
 def event_of(house: House, gateway_event_id: str) -> Mapping[str, Any]:
-    """A stored event by the gateway's id."""
+    """Return a stored event by its id at the gateway."""
     return house.rows("SELECT * FROM payments.payment_events WHERE gateway_event_id = :id", id=gateway_event_id)[0]
 
 
 def fail_until_given_up(house: House) -> list[EventState | None]:
-    """Let the worker try until nothing is due any more; what each attempt ended with."""
+    """Let the worker try until nothing is due any more; return what each attempt ended with."""
     states: list[EventState | None] = []
     for _ in range(RETRIES_MAX + 3):
         states += house.work()
@@ -66,7 +66,7 @@ def fail_until_given_up(house: House) -> list[EventState | None]:
 
 
 def buried(house: House) -> Mapping[str, Any]:
-    """An event that was broken and given up: its dead letter, and the order it is about. It stays broken."""
+    """Break an event until it is given up; return its dead letter with the order's id. The event stays broken."""
     event = paid_unheard(house)
     break_events(house, only=event["gateway_event_id"])
     fail_until_given_up(house)
@@ -74,12 +74,12 @@ def buried(house: House) -> Mapping[str, Any]:
 
 
 def dead_letter_of(house: House, event_id: UUID) -> Mapping[str, Any]:
-    """The dead letter of an event."""
+    """Return the dead letter of an event."""
     return house.rows("SELECT * FROM payments.dead_letters WHERE event_id = :id", id=event_id)[0]
 
 
 def dead_letters(house: House) -> list[tuple[str, str, str | None]]:
-    """(status, priority, class) of every dead letter, the oldest first."""
+    """Return (status, priority, class) of every dead letter, oldest first."""
     rows = house.rows(
         "SELECT d.status, d.priority, c.class_name FROM payments.dead_letters d LEFT JOIN payments.error_classes c"
         " ON c.organization_id = d.organization_id AND c.id = d.error_class_id ORDER BY d.id"
@@ -88,7 +88,7 @@ def dead_letters(house: House) -> list[tuple[str, str, str | None]]:
 
 
 def steps(house: House, dead_letter_id: UUID) -> list[tuple[str, str, str]]:
-    """(action, status it led to, by whom) of a dead letter's history, in order."""
+    """Return (action, status it led to, actor) of a dead letter's history, in order."""
     rows = house.rows(
         "SELECT action, to_status, changed_by FROM payments.dead_letter_history WHERE dead_letter_id = :id"
         " ORDER BY sequence",
@@ -98,7 +98,7 @@ def steps(house: House, dead_letter_id: UUID) -> list[tuple[str, str, str]]:
 
 
 def add_class(house: House, name: str = "ledger", **columns: Any) -> UUID:
-    """An error class; without more, it matches whatever the tests break."""
+    """Add an error class. By default it matches whatever the tests break."""
     given = {
         "match_order": house.value("SELECT COALESCE(max(match_order), 0) + 10 FROM payments.error_classes"),
         "message_keywords": ["ledger", "CLOSED"],
@@ -119,19 +119,19 @@ def add_class(house: House, name: str = "ledger", **columns: Any) -> UUID:
 
 
 def add_healing_class(house: House, name: str = "ledger", *, failed: int = 0, **columns: Any) -> UUID:
-    """A class that has earned that its dead letters replay by themselves."""
+    """Add a class that has earned automatic replay of its dead letters."""
     return add_class(
         house, name, **{"auto_replay_enabled": True, "successful_replays": 10, "failed_replays": failed, **columns}
     )
 
 
 def class_record(house: House, class_id: UUID) -> Mapping[str, Any]:
-    """A class as it is."""
+    """Return the row of a class."""
     return house.rows("SELECT * FROM payments.error_classes WHERE id = :id", id=class_id)[0]
 
 
 def replay(house: House, dead_letter_id: UUID, *, automatic: bool = False) -> ReplayResult:
-    """A person replays a dead letter, or the schedule does."""
+    """Replay a dead letter as a person, or as the schedule does."""
     runtime, actor = (house.system, "system:dlq_retries") if automatic else (house.runtime, PERSON)
     return replay_dead_letter(
         runtime, house.organization_id, dead_letter_id, house.clock, actor=actor, automatic=automatic
@@ -139,5 +139,5 @@ def replay(house: House, dead_letter_id: UUID, *, automatic: bool = False) -> Re
 
 
 def some_id() -> UUID:
-    """An id of nothing."""
+    """Return an id that belongs to nothing."""
     return uuid.uuid4()

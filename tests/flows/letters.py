@@ -1,4 +1,4 @@
-"""Dead letters put on the pile as they are wanted, where a test is not about how they came there."""
+"""Dead letters that are inserted as a test wants them, where the test is not about how they came to be."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ REASON = "ConnectionLost: the connection is gone"
 
 
 def manager(house: House, name: str = "grace", role: str = "manager") -> Caller:
-    """A member of the staff who may work on dead letters."""
+    """Add a member of staff who may work on dead letters."""
     user_id, subject = uuid7(house.clock.now), f"{name}-{house.organization_id.hex[-8:]}"
     house.sql(
         "INSERT INTO tenancy.users (id, auth_subject, email, full_name, created_at)"
@@ -47,7 +47,7 @@ def put_letter(
     assigned_to: str | None = None,
     replays: int = 0,
 ) -> UUID:
-    """A dead letter of an event about a payment that is not here."""
+    """Insert a dead letter of an event about a payment that does not exist here."""
     house.clock.advance(seconds=1)
     now = house.clock.now
     event_id, letter_id = uuid7(now), uuid7(now)
@@ -100,11 +100,11 @@ def put_letter(
 
 
 def letter(house: House, letter_id: UUID | str) -> Mapping[str, Any]:
-    """A dead letter as it is."""
+    """Return the row of a dead letter."""
     return house.rows("SELECT * FROM payments.dead_letters WHERE id = :id", id=UUID(str(letter_id)))[0]
 
 
 def group_replays(house: House) -> list[tuple[GroupReplayState, int, int]]:
-    """(state, replayed, skipped) of every group replay."""
+    """Return (state, replayed, skipped) of every group replay."""
     rows = house.rows("SELECT state, replayed, skipped FROM payments.group_replays ORDER BY id")
     return [(GroupReplayState(row["state"]), row["replayed"], row["skipped"]) for row in rows]

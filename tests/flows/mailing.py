@@ -1,4 +1,4 @@
-"""What the bus brings to the sender of mails, and what became of it."""
+"""What the bus delivers to the sender of mails, and what becomes of it."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from tests.house import House
 
 
 def events(house: House, *topics: str, order_id: str | None = None) -> list[tuple[str, dict[str, Any]]]:
-    """What the outbox has of these topics, about this order, as the bus delivers it."""
+    """Return the outbox events of these topics, about this order, as the bus delivers them."""
     rows = house.rows(
         "SELECT id, topic, payload FROM operations.outbox WHERE organization_id = :o ORDER BY id",
         o=house.organization_id,
@@ -22,7 +22,7 @@ def events(house: House, *topics: str, order_id: str | None = None) -> list[tupl
 
 
 def notify(house: House, *topics: str, order_id: str | None = None) -> list[Result | None]:
-    """The bus delivers them, oldest first, a moment apart."""
+    """Deliver these events as the bus does, oldest first, a millisecond apart."""
     results = []
     for topic, event in events(house, *topics, order_id=order_id):
         house.clock.advance(milliseconds=1)
@@ -31,12 +31,12 @@ def notify(house: House, *topics: str, order_id: str | None = None) -> list[Resu
 
 
 def resume(house: House) -> dict[str, int]:
-    """A tick of the sender."""
+    """Run one tick of the sender."""
     return {str(status): n for status, n in resume_messages(house.system, house.clock, lambda: 60.0).items()}
 
 
 def messages(house: House, kind: str | None = None) -> list[dict[str, Any]]:
-    """The rows of mails, oldest first."""
+    """Return the rows of mails, oldest first."""
     rows = house.rows(
         "SELECT * FROM notifications.messages WHERE organization_id = :o ORDER BY id", o=house.organization_id
     )
@@ -44,5 +44,5 @@ def messages(house: House, kind: str | None = None) -> list[dict[str, Any]]:
 
 
 def statuses(house: House) -> dict[str, str]:
-    """What became of each kind."""
+    """Return the status of each kind of mail."""
     return {row["kind"]: row["status"] for row in messages(house)}

@@ -1,4 +1,4 @@
-"""Orders that move: a shop whose cheap warehouse lies in the west, and questions about where goods went."""
+"""Orders that move: a shop whose cheap warehouse is in the west, and questions about where goods went."""
 
 import json
 import uuid
@@ -22,12 +22,15 @@ PORTLAND = Address("Ada Lovelace", "9 Burnside Street", "Portland", "97201", "US
 
 BERLIN = Address("Ada Lovelace", "1 Unter den Linden", "Berlin", "10117", "DE")
 NOWHERE = Address("Ada Lovelace", "1 Lost Road", "Ghost Town", "99999", "US", region="OR")
-"""A postal code that nobody knows."""
+"""An address with a postal code that nobody knows."""
 
 
 def shop(house: House, *, east_cost: int = 900, west_cost: int = 300) -> None:
-    """Parcels from Reno cost a third of those from Newark, which is preferred where it is much nearer. New Jersey taxes
-    6.625 %, Nevada 6.85 %, Oregon nothing; shipping is 7.99 below 75.00."""
+    """Set shipping costs so that parcels from Reno cost a third of those from Newark.
+
+    Newark is still preferred where it is much nearer. New Jersey taxes 6.625 %, Nevada 6.85 %, Oregon nothing. Shipping
+    is 7.99 for orders below 75.00.
+    """
     for code, cost in (("EWR", east_cost), ("RNO", west_cost)):
         house.sql("UPDATE inventory.warehouses SET shipping_cost_base = :cost WHERE code = :code", cost=cost, code=code)
     for postal_code, latitude, longitude in (
@@ -47,12 +50,12 @@ def shop(house: House, *, east_cost: int = 900, west_cost: int = 300) -> None:
 
 
 def settings(house: House, **what: Any) -> None:
-    """Settings of the organization, beside those it has."""
+    """Add to the organization's settings."""
     house.sql("UPDATE tenancy.organizations SET settings = settings || CAST(:what AS jsonb)", what=json.dumps(what))
 
 
 def told(view: Mapping[str, Any], changed: Readdressed) -> Answer:
-    """The answer, with everything that was decided."""
+    """Return the answer with everything that was decided."""
     facts = {"order": view, "reallocation": changed.reallocation.to_json(), "price": changed.price.to_json()}
     return Answer(200, json.dumps(facts))
 
@@ -60,14 +63,14 @@ def told(view: Mapping[str, Any], changed: Readdressed) -> Answer:
 def readdress_command(
     order_id: str, address: Address, caller: Caller, *, key: str | None = None, version: int | None = None
 ) -> ChangeShippingAddress:
-    """A change as the handler would make it."""
+    """Return a change of address as the handler would make it."""
     fingerprint = fingerprint_of({"order": order_id, "address": address.to_json(), "version": version})
     claim = Claim(caller.actor, "change_shipping_address", key or uuid.uuid4().hex, fingerprint)
     return ChangeShippingAddress(caller, claim, order_id, address, version)
 
 
 def run_readdress(runtime: Runtime, clock: Callable[[], datetime], command: ChangeShippingAddress) -> Answer:
-    """One invocation of the function of shipping addresses."""
+    """Run one invocation of the function that changes shipping addresses."""
     return change_shipping_address(runtime, command, clock, told)
 
 
@@ -80,14 +83,14 @@ def readdress(
     key: str | None = None,
     version: int | None = None,
 ) -> dict[str, Any]:
-    """The shopper moves house; what became of it."""
+    """Change the order's address as its shopper does, and return the answer."""
     command = readdress_command(order_id, address, caller or house.customer, key=key, version=version)
     answer: dict[str, Any] = json.loads(run_readdress(house.runtime, house.clock, command).body)
     return answer
 
 
 def holds(house: House, order_id: str) -> list[tuple[str, int, str]]:
-    """(warehouse, quantity, status) of every hold the order ever had, oldest first."""
+    """Return (warehouse, quantity, status) of every hold that the order ever had, by status and warehouse."""
     rows = house.rows(
         "SELECT w.code, r.quantity, r.status FROM inventory.reservations r JOIN inventory.warehouses w"
         " ON w.organization_id = r.organization_id AND w.id = r.warehouse_id WHERE r.order_id = :id"
@@ -98,7 +101,7 @@ def holds(house: House, order_id: str) -> list[tuple[str, int, str]]:
 
 
 def movements(house: House, code: str) -> list[tuple[str, int]]:
-    """(type, quantity) of a warehouse's movements since the goods came in, in order."""
+    """Return (type, quantity) of a warehouse's movements other than receipts, in order."""
     rows = house.rows(
         "SELECT m.type, m.quantity FROM inventory.stock_movements m JOIN inventory.warehouses w"
         " ON w.organization_id = m.organization_id AND w.id = m.warehouse_id"
@@ -109,7 +112,7 @@ def movements(house: House, code: str) -> list[tuple[str, int]]:
 
 
 def load(house: House) -> dict[tuple[str, str], int]:
-    """Orders by warehouse and date, where any are counted."""
+    """Return the number of orders by warehouse and date, where it is not zero."""
     rows = house.rows(
         "SELECT w.code, l.load_date, sum(l.orders) AS orders FROM inventory.warehouse_daily_load l"
         " JOIN inventory.warehouses w ON w.organization_id = l.organization_id AND w.id = l.warehouse_id"
@@ -119,12 +122,12 @@ def load(house: House) -> dict[tuple[str, str], int]:
 
 
 def reallocations(house: House, order_id: str) -> Sequence[Mapping[str, Any]]:
-    """The decisions after the first, in order."""
+    """Return the allocation decisions after the first, in order."""
     return house.rows("SELECT * FROM orders.reallocations WHERE order_id = :id ORDER BY sequence", id=order_id)
 
 
 def refunds(house: House, order_id: str) -> list[tuple[str, int, str]]:
-    """(reason, amount, status) of the order's refunds, oldest first."""
+    """Return (reason, amount, status) of the order's refunds, oldest first."""
     rows = house.rows(
         "SELECT reason, amount, status FROM payments.refunds WHERE order_id = :id ORDER BY id", id=order_id
     )

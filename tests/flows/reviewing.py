@@ -20,7 +20,7 @@ from tests.house import House, document
 from tests.premises import DENVER
 
 NOWHERE_NEAR: Final = replace(DENVER, postal_code="80299")
-"""Known to be in Denver, and no better."""
+"""An address that is known to be in Denver, but no more exactly."""
 FRIDAY_AT_FOUR: Final = datetime(2026, 11, 27, 23, tzinfo=UTC)
 """16:00 in Denver."""
 WEDNESDAY_AT_FOUR: Final = datetime(2026, 12, 2, 23, tzinfo=UTC)
@@ -31,8 +31,11 @@ render = change_answer("address_review")
 
 
 def reviewing_shop(house: House) -> House:
-    """A house on a Friday at 16:00 of Denver's wall clock, whose parcels from Reno cost a third of those from Newark.
-    The tees lie in both, and an address in the middle of Denver ships from Newark."""
+    """Prepare a house on a Friday at 16:00 of Denver's wall clock.
+
+    Parcels from Reno cost a third of those from Newark. The tees are in Newark, and so an address in the middle of
+    Denver ships from there.
+    """
     house.clock.now = FRIDAY_AT_FOUR
     moving.shop(house)
     house.add_variant(stock={"EWR": 10})
@@ -40,7 +43,7 @@ def reviewing_shop(house: House) -> House:
 
 
 def in_review(house: House, **how: Any) -> str:
-    """A paid order whose address is not known; its id."""
+    """Place a paid order whose address is not known, and return its id."""
     order = document(house.place({"TEE": 1}, **({"address": NOWHERE_NEAR} | how)))["order"]
     assert order["status"] == "address_review"
     order_id: str = order["id"]
@@ -48,13 +51,13 @@ def in_review(house: House, **how: Any) -> str:
 
 
 def review(house: House, order_id: str) -> dict[str, Any]:
-    """The row of the order's newest review."""
+    """Return the row of the order's newest review."""
     rows = house.rows("SELECT * FROM addresses.reviews WHERE order_id = :id ORDER BY id DESC LIMIT 1", id=order_id)
     return dict(rows[0])
 
 
 def steps(house: House, order_id: str) -> list[str]:
-    """What was done about the order's reviews, in order."""
+    """Return the steps of the order's reviews, in order."""
     rows = house.rows(
         "SELECT s.step FROM addresses.review_steps s JOIN addresses.reviews r ON r.id = s.review_id"
         " WHERE r.order_id = :id ORDER BY r.id, s.sequence",
@@ -64,7 +67,7 @@ def steps(house: House, order_id: str) -> list[str]:
 
 
 def token(house: House, order_id: str) -> str:
-    """What the link in the mail carries."""
+    """Return the token that the link in the mail carries."""
     with house.system.database.transaction(house.organization_id, now=house.clock()) as transaction:
         url = review_url(house.system, transaction, UUID(order_id))
     assert url is not None
@@ -74,12 +77,12 @@ def token(house: House, order_id: str) -> str:
 def answer(
     house: House, link: str, address: CorrectedAddress | None = None, *, confirm: bool = False
 ) -> dict[str, Any]:
-    """The shopper corrects the address, or says that it is right."""
+    """Correct the address as the shopper, or confirm it."""
     return answer_review(house.runtime, AnswerReview(link, address, confirm), house.clock)
 
 
 def watch(house: House) -> Watched:
-    """A tick of the clock."""
+    """Run one tick of the review watch."""
     return watch_reviews(house.system, house.clock, lambda: 60.0)
 
 
@@ -94,7 +97,7 @@ def asked(
     notes: str | None = "called the shopper",
     **what: Any,
 ) -> dict[str, Any]:
-    """Staff work on the order's review; as they are answered."""
+    """Have staff work on the order's review, and return the answer they get."""
     row = review(house, order_id)
     request = ReviewRequest(
         caller,

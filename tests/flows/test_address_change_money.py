@@ -1,4 +1,4 @@
-"""An order that goes elsewhere never costs more, and what was paid beyond its new price goes back once."""
+"""A change of address never raises what an order costs, and what was paid beyond the new price is refunded once."""
 
 import uuid
 

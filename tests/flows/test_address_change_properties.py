@@ -1,4 +1,4 @@
-"""Whatever addresses orders are given, however often and whatever else happens to them: all that must hold, holds."""
+"""All invariants hold, whatever addresses orders are given, however often, and whatever else happens to them."""
 
 import random
 from contextlib import suppress
@@ -25,7 +25,7 @@ SKUS = ("TEE", "CAP")
 
 
 class Shoppers:
-    """Does something at random, again and again; everything from one seed."""
+    """Take random actions, all drawn from one seed."""
 
     def __init__(self, house: House, seed: int) -> None:
         self.house, self.chance = house, random.Random(seed)
@@ -33,7 +33,7 @@ class Shoppers:
         self.totals: dict[str, int] = {}
 
     def act(self) -> None:
-        """One action. What is refused changes nothing, as the invariants tell afterwards."""
+        """Take one random action. A rejected action changes nothing, as the invariants show afterwards."""
         weights = {
             "buy": 3,
             "move": 8,
@@ -63,7 +63,7 @@ class Shoppers:
             assert reallocation["saving_minor"] * 4 > reallocation["old_cost_minor"]
 
     def answer(self) -> None:
-        """The shopper whose address is under review corrects it, or says that it is right."""
+        """Correct an address that is under review as its shopper, or confirm it."""
         waiting = self.house.rows("SELECT order_id FROM addresses.reviews WHERE resolved_at IS NULL ORDER BY id")
         if waiting:
             link = token(self.house, str(self.chance.choice(waiting)["order_id"]))

@@ -1,4 +1,4 @@
-"""An order whose address nobody could locate: it is paid, and waits for its shopper until a deadline."""
+"""An order whose address nobody could locate is paid, and then waits for its shopper until a deadline."""
 
 import json
 from collections.abc import Iterator
@@ -81,7 +81,7 @@ def test_the_deadline_is_that_of_the_shipping_preference(
 def test_the_deadline_is_counted_on_the_clock_that_the_shopper_has_on_record(shop: House) -> None:
     ordered(shop)
     shop.sql("UPDATE tenancy.customers SET timezone = 'Asia/Tokyo'")
-    # Saturday, 08:00 in Tokyo: all of Monday, Tuesday and Wednesday there.
+    # It is Saturday, 08:00 in Tokyo, so the business hours are all of Monday, Tuesday and Wednesday there.
     begun = review(shop, in_review(shop))
     assert begun["timezone"] == "Asia/Tokyo"
     assert begun["deadline_at"] == FRIDAY_AT_FOUR.replace(month=12, day=2, hour=15)
@@ -282,7 +282,7 @@ def test_the_watch_stops_when_its_time_is_over_and_goes_on_the_next_time(shop: H
 
 def test_one_order_that_cannot_be_cancelled_keeps_no_other_from_its_deadline(shop: House) -> None:
     broken, sound = in_review(shop), in_review(shop)
-    # As no flow leaves it: an order that moved on without its review.
+    # No flow leaves this behind: an order that moved on without its review.
     shop.sql(
         "INSERT INTO orders.order_status_history (organization_id, order_id, sequence, from_status, to_status,"
         " changed_by, created_at) SELECT organization_id, id, status_sequence + 1, status, 'confirmed', 'test', :now"
@@ -361,7 +361,7 @@ def test_who_is_last_when_the_time_runs_out_is_first_a_minute_later(neighbours: 
 
 
 def lasting_trouble(house: House, table: str, act: str) -> None:
-    """From now on every such write of this organization fails."""
+    """Make every such write of this organization fail from now on."""
     name = f"trouble_of_{table.partition('.')[2]}"
     house.sql(
         f"CREATE FUNCTION public.{name}() RETURNS trigger LANGUAGE plpgsql AS"

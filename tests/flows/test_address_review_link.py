@@ -1,4 +1,4 @@
-"""The link of a review: whose it is, what it shows, how often and how long it is good."""
+"""The link of a review: whose it is, what it shows, how often it may be used and for how long."""
 
 import json
 from dataclasses import replace

@@ -45,7 +45,7 @@ def shop(house: House) -> House:
 
 @pytest.fixture
 def manager(shop: House) -> Caller:
-    """Who works on the queue."""
+    """The member of staff who works on the queue."""
     return staff(shop)
 
 

@@ -1,4 +1,4 @@
-"""What is Adyen's own: several events in one notification, an outcome that only webhooks tell, ids that come late."""
+"""What only Adyen does: several events in one notification, outcomes that only webhooks report, ids that come late."""
 
 import json
 from itertools import permutations
@@ -23,7 +23,7 @@ NOT_YET = json.dumps({"type": "sepadirectdebit", "holderName": "APPROVED"})
 
 
 def together(*deliveries: Received) -> Received:
-    """One notification of the items of several; each item carries its own signature."""
+    """Return one notification with the items of several. Each item carries its own signature."""
     items = [item for delivery in deliveries for item in json.loads(delivery.body)["notificationItems"]]
     return Received(deliveries[0].headers, json.dumps({"live": "false", "notificationItems": items}).encode())
 
@@ -59,9 +59,9 @@ def test_an_item_that_cannot_be_stored_keeps_the_others_not_back_and_comes_again
         till.deliver(notification)
     there = kept(till)
     assert len(there) == 2
-    # What the answer had said already is done with; the rest is announced.
+    # Events that repeat what the answer already said are processed; only the others are announced.
     assert len(announced(till.house)) == sum(state == "pending" for _, state, _ in there)
-    # Adyen was not answered with its word and delivers the whole again.
+    # Adyen did not get the reply that it expects, so it delivers the whole notification again.
     assert till.deliver(notification) == 1
     assert len({event_id for event_id, *_ in kept(till)}) == 3
     assert till.deliver(notification) == 0
@@ -70,7 +70,7 @@ def test_an_item_that_cannot_be_stored_keeps_the_others_not_back_and_comes_again
 def test_an_item_that_cannot_be_read_becomes_a_dead_letter_and_stops_nothing(till: Till) -> None:
     first, second, third = three(till)
     document = json.loads(together(first, second, third).body)
-    # The date is not under the signature: what arrives is Adyen's, and not as we know it.
+    # The signature does not cover the date, so the item is verifiably Adyen's, but cannot be understood.
     document["notificationItems"][1]["NotificationRequestItem"]["eventDate"] = "yesterday"
     assert till.deliver(Received(first.headers, json.dumps(document).encode())) == 3
     till.house.work()
@@ -117,8 +117,10 @@ def test_an_order_that_is_cancelled_while_its_shopper_acts_ends_when_adyen_says_
 
 
 def disputed(till: Till, *stages: tuple[str, str], **more: Any) -> tuple[str, list[Received]]:
-    """An order whose payment is disputed: its id, and a notification of each stage. They are a second apart, which is
-    as exact as Adyen is."""
+    """Return an order whose payment is disputed, and a notification of each stage.
+
+    The notifications are dated a second apart, which is as exact as Adyen's dates are.
+    """
     order_id = till.place()["order"]["id"]
     till.deliver_until(lambda: last_payment(till.house, order_id)["status"] == "captured")
     transaction_id = till.house.value(
@@ -133,7 +135,7 @@ def disputed(till: Till, *stages: tuple[str, str], **more: Any) -> tuple[str, li
 
 
 def dated(delivery: Received, second: int) -> Received:
-    """The date is not under the signature."""
+    """Change the date of a notification, which the signature does not cover."""
     document = json.loads(delivery.body)
     for wrapped in document["notificationItems"]:
         wrapped["NotificationRequestItem"]["eventDate"] = f"2030-01-01T12:00:{second:02d}+00:00"
@@ -141,7 +143,7 @@ def dated(delivery: Received, second: int) -> Received:
 
 
 def tell(till: Till, *told: Received) -> None:
-    """Each comes in and is applied; what has to wait for another is tried again when it is due."""
+    """Deliver and apply each notification. One that has to wait for another is tried again when it is due."""
     for delivery in told:
         till.deliver(delivery)
         till.house.work()
@@ -173,7 +175,7 @@ WON_AT_LAST = (("CHARGEBACK", "Pending"), ("CHARGEBACK_REVERSED", "Pending"), ("
 def test_a_dispute_ends_as_adyen_says_in_every_order_and_however_often(
     till: Till, stages: tuple[tuple[str, str], ...], outcome: str, names_original: bool
 ) -> None:
-    """With and without the payment's reference, which an account has to ask for."""
+    """An account has to ask Adyen for the payment's reference, so the dispute is told with it and without it."""
     for order in permutations(range(len(stages))):
         order_id, told = disputed(till, *stages, original_reference=names_original)
         tell(till, *(told[nth] for nth in order), *told)

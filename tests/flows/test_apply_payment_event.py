@@ -28,18 +28,18 @@ ASKS = "pm_card_authenticationRequired"
 
 
 def changed(webhook: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
-    """The same webhook under an id of its own, with other fields in its object."""
+    """Return the webhook under an id of its own, with other fields in its object."""
     event_object = {**webhook["data"]["object"], **fields}
     return {**webhook, "id": f"evt_{uuid.uuid4().hex}", "data": {**webhook["data"], "object": event_object}}
 
 
 def stranger(webhook: Mapping[str, Any], intent_id: str) -> dict[str, Any]:
-    """The webhook as it would be of an intent that carries no reference of ours."""
+    """Return the webhook as if its intent carried no reference to this system."""
     return changed(webhook, id=intent_id, metadata={})
 
 
 def event(house: House) -> Mapping[str, Any]:
-    """The newest stored webhook."""
+    """Return the newest stored webhook."""
     return house.rows(
         "SELECT * FROM payments.payment_events WHERE gateway_event_type <> 'answer' ORDER BY id DESC LIMIT 1"
     )[0]
@@ -47,7 +47,7 @@ def event(house: House) -> Mapping[str, Any]:
 
 def test_a_webhook_that_repeats_the_answer_changes_nothing(house: House) -> None:
     house.add_variant(stock=10)
-    house.clock.advance(minutes=1)  # the gateway's own clock dates the webhook, and no later than the answer came
+    house.clock.advance(minutes=1)  # so the webhook, which the gateway's own clock dates, is no later than the answer
     order = document(house.place({"TEE": 2}))["order"]
     (webhook,) = house.webhooks("payment_intent.succeeded")
     assert house.deliver(webhook) == 1
@@ -331,7 +331,7 @@ def test_money_that_falls_through_after_the_confirmation_calls_a_person_and_leav
 
 
 def refund_at_console(house: House, order_id: str, amount: int | None = None) -> None:
-    """Somebody refunds at Stripe's dashboard: without any reference of ours."""
+    """Refund at Stripe's dashboard, without any reference to this system."""
     (intent,) = intents(house, order_id)
     answer = house.http.request(
         "POST",

@@ -1,5 +1,8 @@
-"""A checkout whose address only the geocoder knows: asked once, within its budget, outside the transaction; and no
-checkout is lost or late when the geocoder is down, slow or talks nonsense."""
+"""A checkout whose address only the geocoder knows.
+
+The geocoder is asked once, within its time budget and outside the transaction. No checkout is lost or late when the
+geocoder is down, slow or answers nonsense.
+"""
 
 import statistics
 import time
@@ -32,7 +35,7 @@ ATLANTIS = replace(TORONTO, city="Atlantis")
 
 
 class Seconds:
-    """The breaker's clock."""
+    """The clock of the circuit breaker."""
 
     now = 0.0
 
@@ -95,7 +98,7 @@ def test_the_answer_is_written_with_the_order_and_nobody_is_asked_again(house: H
     assert cached["expires_at"] - cached["created_at"] == timedelta(days=7)
     assert "Analytical" not in str(cached)
     place(house, TORONTO)
-    house.runtime.__dict__["warm_places"] = WarmPlaces()  # as another process
+    house.runtime.__dict__["warm_places"] = WarmPlaces()  # as in another process
     place(house, TORONTO)
     assert calls(stage, TORONTO) == before + 1
     tiers, _ = house.runtime.lookup_tally.drain()
@@ -206,8 +209,8 @@ def test_no_order_is_lost_to_a_broken_geocoder_which_is_left_alone_and_tried_aga
 def test_a_slow_geocoder_adds_its_budget_to_three_checkouts_and_nothing_to_those_after_them(
     house: House, stage: Stage, seconds: Seconds, manner: str
 ) -> None:
-    """Ten seconds slow, measured beside checkouts whose address is known, in the same run."""
-    place(house, ATLANTIS)  # the first review of a process loads the calendars of holidays, once
+    """The geocoder is ten seconds slow. Checkouts with a known address are measured in the same run for comparison."""
+    place(house, ATLANTIS)  # a process loads the holiday calendars once, for its first review
     asks(house, seconds, budget_seconds=BUDGET_SECONDS)
 
     def seconds_of(address: Address) -> float:

@@ -1,4 +1,4 @@
-"""What heals itself is replayed when it is due, at a bounded rate; what does not heal stops the rest of its class."""
+"""Dead letters that heal themselves are replayed when due, at a bounded rate; a failure stops the rest of its class."""
 
 from uuid import UUID
 
@@ -27,7 +27,7 @@ def stocked(house: House) -> House:
 
 
 def healing(house: House, number: int) -> UUID:
-    """Dead letters of a class that replays by itself, due now; their class."""
+    """Make dead letters of a class that replays by itself, all due now, and return the class."""
     class_id = add_healing_class(house)
     for _ in range(number):
         buried(house)

@@ -1,4 +1,4 @@
-"""An event that is given up is a dead letter: nothing is dropped, and somebody is called when it matters."""
+"""An event that is given up becomes a dead letter: nothing is dropped, and a person is called when it matters."""
 
 import json
 from typing import Any
@@ -33,7 +33,7 @@ def stocked(house: House) -> House:
 
 
 class Bell:
-    """Who is called, in order; it can be out of order."""
+    """Records the calls for a person, in order. It can be broken."""
 
     def __init__(self) -> None:
         self.rung: list[dict[str, Any]] = []

@@ -25,7 +25,7 @@ ASKS = "pm_card_authenticationRequired"
 
 
 def walk(house: House, order_id: str, *path: str) -> None:
-    """Bring an order to where other parts of the product would."""
+    """Move an order through these statuses, as other parts of the product would."""
     house.sql(
         "SELECT orders.walk_status(organization_id, id, status, status_sequence, string_to_array(:path, ','), 'test',"
         " NULL, :now) FROM orders.orders WHERE id = :id",
@@ -36,7 +36,7 @@ def walk(house: House, order_id: str, *path: str) -> None:
 
 
 def load(house: House) -> int:
-    """The orders booked on all warehouses."""
+    """Return the number of orders that all warehouses have booked."""
     return int(house.value("SELECT COALESCE(sum(orders), 0) FROM inventory.warehouse_daily_load"))
 
 

@@ -1,4 +1,4 @@
-"""Held money is taken once, by whoever decides it; what cannot be taken is called out."""
+"""Held money is captured once, whoever decides it, and a person is called when it cannot be captured."""
 
 import uuid
 
@@ -28,7 +28,7 @@ def hold_money(house: House) -> None:
 
 
 def held(house: House, quantity: int = 1) -> str:
-    """A confirmed order whose money is held and not taken; its id."""
+    """Place a confirmed order whose money is held and not captured, and return its id."""
     hold_money(house)
     return ordered(house, {"TEE": quantity})
 
@@ -50,7 +50,7 @@ def capture(
 
 
 def captures(house: House) -> list[tuple[str, int, str | None]]:
-    """(state, attempts, what went wrong) of every decision to capture."""
+    """Return (state, attempts, last error) of every decision to capture."""
     rows = house.rows(
         "SELECT state, attempts, last_error FROM orders.order_operations WHERE organization_id = :o"
         " AND operation = 'capture' ORDER BY id",

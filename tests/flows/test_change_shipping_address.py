@@ -1,4 +1,4 @@
-"""An order goes elsewhere: its goods move for a saving that is worth it, and are never free in between."""
+"""An order's address changes: its goods move only for a saving that is worth it, and are never free in between."""
 
 from dataclasses import replace
 from typing import Any
@@ -138,7 +138,7 @@ def test_two_parcels_become_one(house: House) -> None:
     assert answer["reallocation"]["to_warehouses"] == ["RNO"]
     assert not answer["order"]["is_split_shipment"]
     assert house.stock() == {"EWR": (2, 0), "RNO": (0, 0)}
-    # Reno keeps the order on the date on which it counted it first.
+    # Reno keeps counting the order on the date on which it first counted it.
     assert load(house) == {key: orders for key, orders in booked.items() if key[0] == "RNO"}
     assert house.violations() == []
 
@@ -203,7 +203,7 @@ def shipments(house: House, order_id: str) -> list[tuple[str, str, int]]:
 
 
 def walked(house: House, order_id: str, *path: str) -> None:
-    """The order goes on to these statuses."""
+    """Move the order through these statuses."""
     house.sql(
         "SELECT orders.walk_status(organization_id, id, status, status_sequence, CAST(:path AS text[]), 'test', NULL,"
         " :now) FROM orders.orders WHERE id = :id",
@@ -289,7 +289,7 @@ def test_the_same_key_is_answered_the_same_and_changes_once(house: House) -> Non
 
 
 def reviewed(house: House) -> tuple[str | None, bool, int]:
-    """How well the address is known, whether it is to be reviewed, and how often one was not found."""
+    """Return how well the address is known, whether it is to be reviewed, and how often one was not found."""
     (order,) = house.rows("SELECT geocode_quality, geocode_requires_review FROM orders.orders")
     failures: int = house.value("SELECT count(*) FROM addresses.geocode_failures")
     return order["geocode_quality"], order["geocode_requires_review"], failures

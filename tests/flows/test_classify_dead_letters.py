@@ -1,4 +1,4 @@
-"""A change of the classes reaches every dead letter that waits, and none that somebody works on."""
+"""A change of the classes reaches every dead letter that waits, and none that somebody is working on."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def reclassify(house: House) -> Reclassified:
 def test_those_that_wait_follow_the_classes_and_it_is_on_the_record(stocked: House) -> None:
     letter = buried(stocked)
     class_id = add_class(stocked)
-    assert reclassify(stocked) == Reclassified(2, 1)  # it is met again where it went
+    assert reclassify(stocked) == Reclassified(2, 1)  # the walk meets it again in its new status
     after = dead_letter_of(stocked, letter["event_id"])
     assert (after["status"], after["error_class_id"]) == ("pending_review", class_id)
     assert after["version"] == letter["version"] + 1

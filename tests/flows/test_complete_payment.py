@@ -18,7 +18,7 @@ from tests.flows.actions import at_once, check, guest, last_payment, status
 from tests.till import RETURN_URL, Till, act
 
 ACTING = pytest.mark.parametrize("stage", ["stripe", "paypal", "adyen"], indirect=True)
-"""At Square the shopper acts before there is a payment."""
+"""The gateways where the shopper acts on a payment; at Square the shopper acts before there is one."""
 
 
 def asked(till: Till) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def test_webhooks_alone_end_there_too_and_completing_afterwards_changes_nothing(
     house, order_id = till.house, body["order"]["id"]
     details = act(till, body)
     if till.gateway == "adyen":
-        # Nothing happens at Adyen before the details are handed in; here the answer to that is lost.
+        # Nothing happens at Adyen before the details are submitted. Here the answer to the submission is lost.
         till.stage.behave(fault="timeout_after")
         with pytest.raises(Transient):
             complete(till, body, details)

@@ -1,4 +1,4 @@
-"""A row for every day: what was open at its last count, what was made and resolved in it."""
+"""One row for every day: what was open at its last count, and what was made and resolved during it."""
 
 from collections.abc import Mapping
 from datetime import UTC, timedelta
@@ -14,7 +14,7 @@ from tests.house import House
 
 @pytest.fixture
 def morning(house: House) -> House:
-    """Nine in the morning, so that what a test does stays within its day."""
+    """A house at nine in the morning, so that what a test does stays within its day."""
     house.add_variant(stock=50)
     day = house.clock.now.astimezone(UTC) + timedelta(days=1)
     house.clock.now = day.replace(hour=9, minute=0, second=0, microsecond=0)

@@ -1,5 +1,8 @@
-"""Counts as a state machine: whatever shoppers, staff and gateway do, in any order, a count of the pieces that lie
-there changes nothing that can be sold."""
+"""Stock counts as a state machine.
+
+Whatever shoppers, staff and gateway do, in any order, a count of the pieces that are there does not change what can be
+sold.
+"""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -34,8 +37,11 @@ REASONS = (None, RestockReason.RESELLABLE, RestockReason.DAMAGED)
 
 
 class Shelves(RuleBasedStateMachine):
-    """A shop that sells one thing. The model is what lies in its warehouses: it is known from what came, what was put
-    on a truck, what shoppers sent back and what broke; from nothing that is sold."""
+    """A shop that sells one thing.
+
+    The model is what lies in its warehouses. It is known from what was received, what was put on a truck, what shoppers
+    sent back and what broke, and from nothing that is sold.
+    """
 
     house: House
     stock: Mapping[str, int]
@@ -51,7 +57,7 @@ class Shelves(RuleBasedStateMachine):
         self.refuses_once = False
 
     def parcels(self, *statuses: str) -> list[dict[str, object]]:
-        """The shipments of all orders that are in one of these statuses."""
+        """Return the shipments of all orders that are in one of these statuses."""
         every = (one for order_id in self.orders for one in shipping.shipments(self.house, order_id))
         return [one for one in every if one["status"] in statuses]
 
@@ -59,7 +65,7 @@ class Shelves(RuleBasedStateMachine):
 
     @rule(quantity=st.integers(1, 6), card=st.sampled_from(["pm_card_visa", "pm_card_chargeDeclined"]), known=ANY)
     def place(self, quantity: int, card: str, known: int) -> None:
-        """One address in five has to be looked at."""
+        """Place an order. One address in five needs a review."""
         self.house.clock.advance(seconds=1)
         with suppress(OutOfStock):
             address = DENVER if known % 5 else NOWHERE_NEAR
@@ -75,14 +81,14 @@ class Shelves(RuleBasedStateMachine):
 
     @rule(number=ANY, picks=st.booleans())
     def handle(self, number: int, picks: bool) -> None:
-        """Off the shelf into a box, or back."""
+        """Pick a shipment off the shelf, or put one back."""
         if parcels := self.parcels(*(("pending",) if picks else ("picked", "packed"))):
             parcel = parcels[number % len(parcels)]
             shipping.pick(self.house, parcel) if picks else shipping.call_off(self.house, parcel)
 
     @rule(number=ANY)
     def lose(self, number: int) -> None:
-        """A parcel does not arrive, and what was not refunded of it is sent again."""
+        """Lose a parcel, and send again what was not refunded of it."""
         if parcels := self.parcels("shipped"):
             failed = shipping.fail(self.house, parcels[number % len(parcels)], FailureReason.LOST)
             with suppress(Conflict, OutOfStock, TransitionRefused):
@@ -92,14 +98,15 @@ class Shelves(RuleBasedStateMachine):
         number=ANY, quantity=st.integers(1, 3), reason=st.sampled_from(REASONS), left=st.booleans(), late=st.booleans()
     )
     def give_back(self, number: int, quantity: int, reason: RestockReason | None, left: bool, late: bool) -> None:
-        """Money goes back for some pieces, perhaps not at once. What a shopper sent back is on the shelf then."""
+        """Refund some pieces, perhaps not at once. What a shopper sent back is then on the shelf."""
         if not self.orders:
             return
         order_id = self.orders[number % len(self.orders)]
         (item,) = self.house.order(order_id)["items"]
         self.house.clock.advance(seconds=1)
         if late and not self.refuses_once:
-            # Until a refund is asked for; one that the shop refuses by itself leaves it to the next.
+            # The refusal stays armed until a refund reaches Stripe. A refund that the shop itself rejects leaves it for
+            # the next one.
             self.house.stripe_behaves(match={"operation": "refunds.create"}, http_status=503)
             self.refuses_once = True
         with suppress(Conflict, RefundExceeds, TransitionRefused):

@@ -1,4 +1,4 @@
-"""A count is held against what lies in the warehouse: the book, and what is sold and has not left."""
+"""A count is compared with what should lie in the warehouse: the book, and what is sold and has not left."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -30,7 +30,7 @@ def shop(house: House) -> House:
 
 
 def found(house: House, pieces: int, code: str = "EWR") -> None:
-    """So many tees lie there: a count of them says so, and changes nothing that can be sold."""
+    """Count this many tees where they lie; that must change nothing that can be sold."""
     before = house.stock()
     assert counted(house, {(code, "TEE"): pieces}, dry_run=True)["differences"] == []
     assert counted(house, {(code, "TEE"): pieces})["changed_levels"] == 0
@@ -149,7 +149,7 @@ def test_goods_nobody_told_of_are_not_found_by_a_count_for_a_cancellation_return
 
 
 def test_what_came_back_from_a_shopper_takes_nothing_from_what_has_not_left(shop: House) -> None:
-    """One sent and back, one refunded before it left that nobody told of, one still to leave: of one allocation."""
+    """Of one allocation, one piece came back, one was refunded with no word of where it is, others have not left."""
     order_id = ordered(shop, {"TEE": 5})
     deliver(shop, shipped(shop, only(shop, order_id), items={"TEE": 3}))
     (item,) = shop.order(order_id)["items"]
@@ -202,7 +202,7 @@ def test_a_count_below_what_is_promised_says_what_is(shop: House) -> None:
 def begun(
     house: House, monkeypatch: pytest.MonkeyPatch, shelves: Mapping[tuple[str, str], int]
 ) -> Callable[[], Mapping[str, Any]]:
-    """A count of which the time ran out after its first level; called, it is sent again."""
+    """Begin a count whose time runs out after its first level; the function that is returned sends it again."""
     monkeypatch.setattr(flow, "BATCH_MAX_ROWS", 1)
     left: Iterator[float] = iter([60.0])
     first = counted(house, shelves, note="Monday", time_left_seconds=lambda: next(left, 0.0))
@@ -213,7 +213,7 @@ def begun(
 
 @pytest.fixture
 def two(shop: House) -> House:
-    """Four caps beside the tees."""
+    """The ten tees, and four caps beside them."""
     shop.add_variant("CAP", stock=4)
     return shop
 

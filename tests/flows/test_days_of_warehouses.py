@@ -1,6 +1,6 @@
-"""A day's load is that of the warehouse's own date: nothing is reset at midnight, whatever the clocks do there.
+"""A day's load is counted by the warehouse's own date: nothing is reset at midnight, whatever the clocks do there.
 
-What date it is comes from Python's time zone database here, and from PostgreSQL's in the checkout.
+Here the date comes from Python's time zone database, and in the checkout from PostgreSQL's.
 """
 
 import json
@@ -46,7 +46,7 @@ def open_in(house: House, zone: str) -> None:
 
 
 def begin_of(day: date, zone: str) -> datetime:
-    """The first instant of a date."""
+    """Return the first instant of a date in a time zone."""
     here = ZoneInfo(zone)
     midnight = datetime.combine(day, time(), here).astimezone(UTC)
     while midnight.astimezone(here).date() < day:
@@ -57,7 +57,7 @@ def begin_of(day: date, zone: str) -> datetime:
 
 
 def fill(house: House) -> None:
-    """As many strict orders as fit; one more is refused."""
+    """Place as many strict orders as fit, and see that one more is refused."""
     for _ in range(CAPACITY):
         house.place(allow_capacity_overflow=False)
     with pytest.raises(CapacityExceeded):

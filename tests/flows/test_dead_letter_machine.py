@@ -1,4 +1,4 @@
-"""A dead letter's life as a state machine: whatever comes, in any order, the database is where the model is."""
+"""The life of a dead letter as a state machine: whatever comes, in any order, the database agrees with the model."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -58,7 +58,7 @@ _STEPS = {
 
 @dataclass
 class Letter:
-    """What the model knows of one."""
+    """What the model knows of one dead letter."""
 
     event_id: UUID
     gateway_event_id: str
@@ -72,7 +72,7 @@ class Letter:
 
 
 class DeadLetters(RuleBasedStateMachine):
-    """People, the schedule, failures and deaths."""
+    """People, the schedule, failures and dying processes act on dead letters."""
 
     house: House
     person: Caller
@@ -107,7 +107,7 @@ class DeadLetters(RuleBasedStateMachine):
         return status_of(classified=self.active, replays_by_itself=self.heals(), replays=letter_replays)
 
     def pick(self, number: int, *statuses: DeadLetterStatus) -> Letter:
-        """One that is in one of these statuses, as a rule; and any other now and then."""
+        """Pick a dead letter, as a rule in one of these statuses, and now and then any other."""
         wanted = [letter for letter in self.known if letter.status in statuses and number % 4]
         return (wanted or self.known)[number % len(wanted or self.known)]
 
@@ -160,7 +160,7 @@ class DeadLetters(RuleBasedStateMachine):
         if succeeded:
             letter.status = _S.REPLAYED
             return
-        # A process that died is no failure of this class.
+        # The death of a process is not a failure of this class.
         letter.of_class = self.active and not died
         letter.status = _S.PENDING_REVIEW if letter.of_class else _S.PENDING_CLASSIFICATION
 
@@ -200,7 +200,7 @@ class DeadLetters(RuleBasedStateMachine):
 
     @rule(number=ANY_LETTER)
     def replay_dies(self, number: int) -> None:
-        """The claim is committed, and then the process is gone."""
+        """Commit the claim of a replay whose process then dies."""
         letter = self.pick(number, *REPLAYABLE_BY_HAND, _S.AUTO_REPLAY_SCHEDULED)
         automatic = letter.status is _S.AUTO_REPLAY_SCHEDULED
         if letter.replay_at is not None:

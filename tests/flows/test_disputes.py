@@ -1,4 +1,4 @@
-"""A dispute over a payment: the order is flagged, a person is told in time, and what was lost is not given back."""
+"""A disputed payment flags its order and tells a person in time, and money that was lost is not given back."""
 
 from itertools import permutations
 from typing import Any
@@ -19,7 +19,7 @@ def _shelf(house: House) -> None:
 
 
 def disputed(house: House, order_id: str, *statuses: str) -> list[dict[str, Any]]:
-    """The shopper's bank takes the money back, then says each of these; the webhooks about it, in their order."""
+    """Have the shopper's bank take the money back and report these statuses; return the webhooks in their order."""
     (intent,) = intents(house, order_id)
     for status in (None, *statuses):
         house.stripe("POST", f"/payment_intents/{intent['id']}/dispute", {"status": status})
@@ -32,7 +32,7 @@ def disputed(house: House, order_id: str, *statuses: str) -> list[dict[str, Any]
     count, expected = 1, 2 + ends
     while len(found := about(house.webhooks(*(f"charge.dispute.{word}" for word in words), count=count))) < expected:
         count += 1
-    # They come over HTTP, each by itself: the order of arrival is not the order they were sent in.
+    # Each webhook is an HTTP request of its own, so they may not arrive in the order in which they were sent.
     return sorted(found, key=lambda event: words.index(event["type"].rpartition(".")[2]))
 
 

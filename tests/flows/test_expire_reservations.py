@@ -133,7 +133,7 @@ def test_every_organization_has_its_turn_and_one_that_fails_keeps_nobody_waiting
         for shop in (house, other):
             shop.add_variant(stock=5)
             ordered(shop, token=DECLINED)
-        # A level that says less than is held: releasing it would go below zero.
+        # The level says that less is reserved than is held, so releasing the hold would take it below zero.
         house.sql("UPDATE inventory.stock_levels SET reserved = 0 WHERE organization_id = :o", o=house.organization_id)
         house.clock.now = other.clock.now + HOLD
         expired = expire(house)
@@ -158,7 +158,7 @@ def test_a_run_stops_when_its_time_is_up_and_the_next_goes_on(house: House, monk
 
 
 def test_a_hold_released_while_its_payment_is_settled_is_never_sold(house: House) -> None:
-    """The expiry takes holds without their orders, so the two meet at the hold."""
+    """The expiry takes holds without their orders, so the two flows meet at the hold."""
     house.add_variant(stock=30)
     for _ in range(6):
         order_id = ordered(house, token=ASKS)

@@ -1,4 +1,4 @@
-"""Held money and kept methods in the shop, at each of the gateways: what the adapters promise, through the flows."""
+"""Held money and kept payment methods in the shop, at each gateway: what the adapters promise, through the flows."""
 
 import json
 import uuid

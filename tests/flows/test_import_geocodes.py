@@ -1,4 +1,4 @@
-"""Bulk import: staged beside the live rows and swapped in at once, the same result however often it runs."""
+"""Bulk import: staged beside the live rows and swapped in at once, with the same result however often it runs."""
 
 import threading
 import time
@@ -120,7 +120,7 @@ def test_an_import_that_dies_half_way_changes_nothing_and_its_rows_go_with_the_h
 def test_a_refresh_under_load_never_answers_unknown_for_a_known_code_nor_mixes_two_versions(
     house: House, small_batches: None
 ) -> None:
-    """Readers look while the data is replaced again and again; every statement sees one version, whole."""
+    """Readers look codes up while the data is replaced again and again; every statement sees one whole version."""
     known = [f"{number:05d}" for number in range(1_000)]
 
     def refresh(version: int) -> Imported:

@@ -1,4 +1,4 @@
-"""Who is first in a run of a schedule."""
+"""Who comes first in a run of a schedule."""
 
 from datetime import UTC, datetime, timedelta
 

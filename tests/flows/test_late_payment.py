@@ -1,4 +1,4 @@
-"""Money that comes when nobody waits for it any more: goods for it if there are any, else all of it back, once."""
+"""Money that arrives when nobody waits for it any more buys goods if there are any; else all of it goes back, once."""
 
 import pytest
 
@@ -28,7 +28,7 @@ def authorize_only(house: House) -> None:
 
 
 def paid_late(house: House, order_id: str, webhook_type: str = "payment_intent.succeeded") -> None:
-    """The shopper passes 3-D Secure now, and its webhook arrives."""
+    """Have the shopper pass 3-D Secure now, and deliver and apply the webhook."""
     authenticate(house, order_id)
     (webhook,) = house.webhooks(webhook_type, order_id=order_id)
     house.deliver(webhook)
@@ -137,7 +137,7 @@ def test_the_money_of_a_second_attempt_is_returned_and_the_first_is_kept_whateve
     house.stripe_behaves(match={"operation": "payment_intents.cancel"}, http_status=409)
     order_id = ordered(house, token="pm_card_authenticationRequired")
     first = last_payment(house, order_id)
-    # The gateway would not let go of the first attempt, and somebody decided that it was dead.
+    # The gateway would not cancel the first attempt, and somebody decided that it was dead.
     house.forge("UPDATE payments.payments SET status = 'failed', facts = facts || '{\"failed\": true}'")
     house.sql("UPDATE orders.orders SET status = 'payment_failed'")
     house.sql("UPDATE orders.order_status_history SET to_status = 'payment_failed' WHERE sequence = 2")

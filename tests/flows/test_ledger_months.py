@@ -1,4 +1,4 @@
-"""A month of the ledger that goes leaves what every level was, and the ledger replays from there."""
+"""A month of the ledger that is dropped leaves the balance of every level, and the ledger replays from there."""
 
 import pytest
 
@@ -14,9 +14,9 @@ LEDGER = "FROM inventory.stock_movements m JOIN inventory.warehouses w ON w.id =
 
 @pytest.fixture
 def ledger(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
-    """Three months of sales of two levels, then a level that nothing moved again; a month is kept for 60 days."""
+    """Three months of sales of two levels, and a level that never moves again; a month is kept for 60 days."""
     monkeypatch.setattr(flow, "MOVEMENTS_RETENTION_DAYS", 60)
-    house.has_forged_stock = True  # the whole replay of the tests knows no opening balance; check_ledger is asked here
+    house.has_forged_stock = True  # the tests' own replay knows no opening balances, so check_ledger is used
     house.sql("SELECT operations.make_partitions(CAST(:today AS date), 7)", today=house.clock.now.date())
     house.add_variant("IDLE", stock=7)
     house.add_variant("TEE", stock={"EWR": 20, "RNO": 20})

@@ -1,4 +1,4 @@
-"""Where an order goes, by the tiers this house knows itself: memory, cache, reference data, the middle of the area."""
+"""Where an order goes, by the tiers that need no geocoder: memory, cache, reference data, the middle of the area."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -47,7 +47,7 @@ def failures(house: House) -> list[dict[str, Any]]:
 
 
 def cache(house: House, address: Address, **values: Any) -> None:
-    """An answer that a geocoder gave just now."""
+    """Cache an answer that a geocoder has just given."""
     key = address_key(address)
     row = {"latitude": 52.49, "longitude": 13.39, "quality": "rooftop", "hits": 0, "now": house.clock()} | values
     house.sql(
@@ -152,7 +152,7 @@ def test_the_second_lookup_is_answered_from_memory_and_every_lookup_is_counted_b
 
 
 def used(house: House, times: int) -> dict[str, Any]:
-    """What of a cached place is left after a number of uses that were sampled."""
+    """Return the row of the cached place after this many sampled uses."""
     key = address_key(BERLIN)
     note = {"country": key.country, "postal_code": key.postal_code, "key": key.digest}
     for _ in range(times):

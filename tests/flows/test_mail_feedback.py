@@ -1,4 +1,4 @@
-"""Addresses that give mail back get no more of it, once, until a person says otherwise."""
+"""An address whose mail bounces or is complained about is suppressed, once, until a person says otherwise."""
 
 import json
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ def shop(house: House, post: Post) -> House:
 
 
 def told(post: Post, fate: str) -> dict[str, Any]:
-    """What the service tells of the last mail, as it arrives."""
+    """Return the event by which the mail service reports the fate of the last mail."""
     event: dict[str, Any] = json.loads(json.dumps(event_of(post.mails()[-1], fate)))
     return event
 

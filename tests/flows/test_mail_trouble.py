@@ -125,7 +125,7 @@ def test_a_mail_that_cannot_be_written_is_tried_again_and_then_given_to_a_person
 
 
 class Deadly:
-    """A mail service that kills whoever asks it."""
+    """A mail service whose every caller dies."""
 
     def send(self, mail: Mail) -> Any:
         raise Killed

@@ -1,4 +1,4 @@
-"""Money owed back while its gateway is away for long: what surely was not executed is no attempt, and not given up."""
+"""Money owed back in a long gateway outage: a call that certainly was not executed is no attempt and not given up."""
 
 import json
 import uuid
@@ -25,7 +25,7 @@ CREATE = {"operation": "payment_intents.create"}
 
 
 def live_through(house: House, time: timedelta) -> int:
-    """The watchdog ticks every quarter of an hour; how often it found something to do."""
+    """Tick the watchdog every quarter of an hour for this time; return how many orders it looked at in all."""
     found, end = 0, house.clock.now + time
     while house.clock.now < end:
         house.clock.advance(minutes=15)
@@ -117,7 +117,7 @@ def test_a_capture_that_is_heard_of_after_its_return_was_given_up_is_returned_al
 
 
 def retry(house: House, operation_id: UUID, *, caller: Caller | None = None, key: str | None = None) -> dict[str, Any]:
-    """Staff asks for another try; the answer's operation."""
+    """Ask for another try as staff, and return the operation from the answer."""
     caller = caller or staff(house)
     claim = Claim(caller.actor, OPERATION, key or uuid.uuid4().hex, fingerprint_of({"operation": operation_id}))
     render = change_answer("operation")
@@ -128,7 +128,7 @@ def retry(house: House, operation_id: UUID, *, caller: Caller | None = None, key
 
 
 def given_up(house: House) -> UUID:
-    """The operation that a person is called for."""
+    """Return the operation that a person is called for."""
     (failure,) = house.rows("SELECT payload FROM operations.process_failures WHERE status = 'open'")
     return UUID(failure["payload"]["operation_id"])
 

@@ -1,4 +1,4 @@
-"""The money watchdog and its books: each kind of difference is named exactly, and nothing of a clean shop."""
+"""The money watchdog and its books: each kind of difference is named exactly, and a clean shop has none."""
 
 from datetime import timedelta
 from typing import Any
@@ -31,17 +31,17 @@ def watch(house: House) -> Watched:
 
 
 def on_the_next_day(house: House) -> None:
-    """The orders of this test are yesterday's, and it is noon. What ran out meanwhile has run out."""
+    """Turn the clock to noon of the day after this test's orders. What expires in between has expired."""
     days_later(house, 1)
 
 
 def days_later(house: House, days: int) -> None:
-    """It is noon, so many days after the orders of this test."""
+    """Turn the clock to noon, this many days after this test's orders."""
     house.clock.now = house.clock.now.replace(hour=12, minute=0, second=0) + timedelta(days=days)
 
 
 def open_differences(house: House) -> list[tuple[str, int]]:
-    """(kind, amount at risk) of what is open."""
+    """Return (kind, amount at risk) of the open differences."""
     rows = house.rows("SELECT kind, amount_at_risk FROM payments.money_differences WHERE status = 'open' ORDER BY kind")
     return [(row["kind"], row["amount_at_risk"]) for row in rows]
 
@@ -96,7 +96,7 @@ def test_money_of_an_order_that_is_over_goes_back_by_itself(house: House) -> Non
     order_id = ordered(house)
     house.stripe_behaves(match={"operation": "refunds.create"}, http_status=503)
     house.cancel(order_id)
-    # As if nobody had ever decided that it goes back.
+    # As if nobody had ever decided to return the money.
     house.sql("DELETE FROM orders.order_operations")
     house.sql("DELETE FROM payments.refunds")
     house.sql("UPDATE payments.payments SET refunding_amount = 0")
@@ -299,7 +299,7 @@ def test_a_payment_without_an_answer_is_asked_about_again_and_then_left_to_a_per
 
 
 def test_a_day_on_which_nothing_ran_is_not_left_out(house: House) -> None:
-    """A refund that its bank sent back, whose webhooks were lost; and the schedule was away for days."""
+    """The schedule was away for days, in which a bank sent a refund back and the webhooks about that were lost."""
     order_id = ordered(house, token="pm_card_refundFail")
     amount = captured(house, order_id)
     house.cancel(order_id)

@@ -1,8 +1,11 @@
-"""What any gateway tells of a payment ends in one state of order, stock and money, in whatever order it is told and
-however often: the real webhooks of each, verified, stored and applied by the real flows.
+"""What any gateway reports of a payment leads to one state of order, stock and money.
 
-What happened to one payment is told again of others, with their ids in place of its own: its events have been verified,
-and a retold one could not be signed. ``test_webhook_permutations.py`` does more of it with Stripe, signatures and all.
+The order of the reports and their repetition do not matter. The real webhooks of each gateway are verified, stored and
+applied by the real flows.
+
+What happened to one payment is retold about others, with their ids in place of its own. Its events were verified before
+that, since a retold one could not be signed. ``test_webhook_permutations.py`` does more of this with Stripe, signatures
+included.
 """
 
 import random
@@ -22,9 +25,9 @@ from tests.gateways.served import ServedStage
 from tests.till import Till
 
 ALL_ORDERS_MAX_EVENTS = 3
-"""Up to this many events every order is told: 6, and each of them with everything told twice."""
+"""A story of up to this many events is told in every order: at most 6, and each also with everything told twice."""
 ORDERS_OF_MORE = 12
-"""Of a longer story this many, drawn with a seed of its own, the straight and the reversed one among them."""
+"""A longer story is told in this many orders, drawn with its own seed, the straight and the reversed one included."""
 TEE_WITH_SHIPPING = 2857
 
 
@@ -89,7 +92,7 @@ STORIES: dict[Story, tuple[str, str, tuple[int, int]]] = {
 
 
 def tell(till: Till, events: Sequence[GatewayEvent], known: AuthorizeRequest) -> dict[str, Any]:
-    """The events happen to a new order of the same amount; how that ends."""
+    """Apply the events to a new order of the same amount, and return how it ends."""
     house = till.house
     before = house.stock()["EWR"]
     order_id = killed_before_the_gateway_was_asked(house, gateway=till.gateway, token=till.stage.token_ok)
@@ -100,7 +103,7 @@ def tell(till: Till, events: Sequence[GatewayEvent], known: AuthorizeRequest) ->
         told = replace(
             event,
             gateway_event_id=f"{mark}:{number}",
-            # Some of a gateway's news name its own transaction alone: until another has named both they wait.
+            # Some of a gateway's events name only its own transaction. They wait until another has named both ids.
             payment_id=None if event.payment_id is None else payment_id,
             gateway_transaction_id=event.gateway_transaction_id and f"{event.gateway_transaction_id}:{mark}",
             gateway_refund_id=event.gateway_refund_id and f"{event.gateway_refund_id}:{mark}",
@@ -125,7 +128,7 @@ def tell(till: Till, events: Sequence[GatewayEvent], known: AuthorizeRequest) ->
 
 
 def orders_of(events: list[GatewayEvent], seed: int) -> list[list[GatewayEvent]]:
-    """Every order of a few events, some of many; and of each one, everything told again backwards."""
+    """Return all orders of a few events, or some of many, and then each once more with everything retold backwards."""
     if len(events) <= ALL_ORDERS_MAX_EVENTS:
         orders = [list(order) for order in permutations(events)]
     else:

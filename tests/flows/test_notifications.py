@@ -1,4 +1,4 @@
-"""Events tell shoppers what happened: once, from the order as it is, whatever comes twice, late or at once."""
+"""Events tell shoppers what happened: once, from the order as it now is, even if they come twice, late or together."""
 
 import pytest
 

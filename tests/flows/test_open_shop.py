@@ -1,4 +1,4 @@
-"""A shop's file makes a shop that sells, and the same file again changes nothing."""
+"""A shop's file makes a shop that sells, and applying the same file again changes nothing."""
 
 import copy
 import json
@@ -33,7 +33,7 @@ def owner(house: House) -> Iterator[Runtime]:
 
 @pytest.fixture
 def file(house: House) -> dict[str, Any]:
-    """The sample, with the house's account at the gateway."""
+    """The sample file, with the secret of the house's account at the gateway."""
     made = copy.deepcopy(FILE)
     made["gateways"][0]["secret_reference"] = house.secret_reference
     return made
@@ -44,7 +44,7 @@ def opened(house: House, owner: Runtime, file: dict[str, Any]) -> dict[str, Any]
 
 
 def rows(house: House) -> dict[str, Any]:
-    """Every row of every table that a shop's file touches."""
+    """Return every row of every table that a shop's file touches."""
     return {
         table: house.value(f"SELECT jsonb_agg(to_jsonb(t) ORDER BY to_jsonb(t)) FROM {table} t") for table in TABLES
     }
@@ -101,7 +101,10 @@ def test_a_shop_changes_hands_only_when_its_owner_is_named(house: House, owner: 
 
 
 def change(path: str, value: Any) -> Any:
-    """The file with one value replaced; ``path`` is dotted, a number is a place in a list."""
+    """Return a function that replaces one value of a file.
+
+    ``path`` is dotted; a number is an index into a list.
+    """
 
     def changed(file: dict[str, Any]) -> None:
         *way, last = path.split(".")

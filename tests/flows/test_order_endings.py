@@ -1,4 +1,4 @@
-"""How an order ends that was partly shipped, re-shipped or lost: no piece of it vanishes, and it does end."""
+"""How an order that was partly shipped, re-shipped or lost ends: no piece of it vanishes, and it does end."""
 
 import pytest
 
@@ -14,7 +14,7 @@ from tests.shipping import deliver, fail, only, pack, reship, shipments, shipped
 
 
 def partly_shipped(house: House) -> str:
-    """Five tees of nine are bought, two of them leave."""
+    """Place an order for five of nine tees, of which two leave."""
     house.add_variant("TEE", stock=9)
     order_id = ordered(house, {"TEE": 5})
     shipped(house, only(house, order_id), items={"TEE": 2})
@@ -22,13 +22,13 @@ def partly_shipped(house: House) -> str:
 
 
 def sent(house: House, order_id: str, quantity: int) -> Wanted:
-    """So many tees that had left, of which nobody says where they are."""
+    """Ask for this many tees that had left, without saying where they are."""
     (item,) = units(house, order_id, quantity).items
     return Wanted(items=(WantedItem(item.order_item_id, quantity, None, has_left=True),))
 
 
 def everything_by_amount(house: House, order_id: str) -> Wanted:
-    """All of the money, of no line."""
+    """Ask for all of the money by its amount, and for no line."""
     return Wanted(amount_minor=total(house, order_id))
 
 
@@ -162,7 +162,7 @@ def test_a_line_gets_back_what_was_sent_again_beside_what_a_failed_refund_had_br
 
 @pytest.fixture
 def half_lost(house: House) -> str:
-    """An order of two parcels, of which one arrives and the other does not; its id."""
+    """The id of an order of two parcels, one of which arrives and the other does not."""
     house.add_variant("TEE", stock={"EWR": 7, "RNO": 9})
     order_id = ordered(house, {"TEE": 12})
     planned = sorted(shipments(house, order_id), key=lambda one: int(one["items"][0]["quantity"]))

@@ -1,5 +1,8 @@
-"""The life of orders and of what is set aside for them, as a state machine: whatever shoppers, staff, gateway and clock
-do, in any order, every order is where the model is and every piece is on the shelf, set aside, or sold."""
+"""The life of orders and their reservations as a state machine.
+
+Whatever shoppers, staff, gateway and clock do, in any order, every order is where the model has it, and every piece is
+on the shelf, set aside or sold.
+"""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,7 +29,7 @@ STOCK = 12
 CARDS = {"good": "pm_card_visa", "declined": "pm_card_chargeDeclined", "asks": "pm_card_authenticationRequired"}
 STATUS_AFTER = {"good": "confirmed", "declined": "payment_failed", "asks": "payment_processing"}
 WAITS_MAX = 3
-"""Half an hour each: an order that nobody pays is cancelled after two hours, which is another test's."""
+"""Each wait is half an hour. An order that nobody pays is cancelled after two hours, which another test covers."""
 ANY_ORDER = st.integers(0, 50)
 
 
@@ -42,7 +45,7 @@ class Modelled:
 
 
 class Orders(RuleBasedStateMachine):
-    """A shop that sells one thing, of which there is little."""
+    """A shop that sells one thing, and has little of it."""
 
     house: House
     runs = 0
@@ -57,11 +60,11 @@ class Orders(RuleBasedStateMachine):
 
     @property
     def free(self) -> int:
-        """How many pieces can still be promised."""
+        """Return how many pieces can still be promised."""
         return STOCK - sum(order.quantity for order in self.orders if order.held or order.sold)
 
     def pick(self, number: int, *statuses: str) -> Modelled:
-        """One that is in one of these statuses, as a rule; and any other now and then."""
+        """Pick an order, as a rule in one of these statuses, and now and then any other."""
         wanted = [order for order in self.orders if order.status in statuses and number % 4]
         return (wanted or self.orders)[number % len(wanted or self.orders)]
 
@@ -81,7 +84,11 @@ class Orders(RuleBasedStateMachine):
     @precondition(lambda self: self.orders)
     @rule(number=ANY_ORDER, card=st.sampled_from(["good", "declined"]))
     def pay_again(self, number: int, card: str) -> None:
-        """After a decline, with new holds where the old ones are over; or in place of an attempt that still asks."""
+        """Pay again.
+
+        Either after a decline, with new holds where the old ones are over, or in place of an attempt that still waits
+        for its shopper.
+        """
         self.house.clock.advance(seconds=1)
         order = self.pick(number, "payment_failed")
         if order.status not in ("payment_failed", "payment_processing"):
@@ -98,7 +105,7 @@ class Orders(RuleBasedStateMachine):
     @precondition(lambda self: any(order.status == "payment_processing" for order in self.orders))
     @rule(number=ANY_ORDER, passed=st.booleans(), times=st.integers(1, 3))
     def authenticate(self, number: int, passed: bool, times: int) -> None:
-        """The shopper passes 3-D Secure or does not, and the gateway says so, perhaps more than once."""
+        """Have the shopper pass or fail 3-D Secure; the gateway reports it, perhaps more than once."""
         asking = [order for order in self.orders if order.status == "payment_processing"]
         order = asking[number % len(asking)]
         authenticate(self.house, order.id, succeed=passed)
@@ -124,7 +131,7 @@ class Orders(RuleBasedStateMachine):
     @precondition(lambda self: any(order.status in ("confirmed", "shipped") for order in self.orders))
     @rule(number=ANY_ORDER)
     def move_goods(self, number: int) -> None:
-        """A parcel leaves, or arrives."""
+        """Ship a parcel, or deliver it."""
         moving = [order for order in self.orders if order.status in ("confirmed", "shipped")]
         order = moving[number % len(moving)]
         parcel = shipping.only(self.house, order.id)
@@ -138,7 +145,7 @@ class Orders(RuleBasedStateMachine):
     @precondition(lambda self: any(order.status in ("confirmed", "delivered") for order in self.orders))
     @rule(number=ANY_ORDER)
     def refund(self, number: int) -> None:
-        """All of it: goods that have not left go back to the shelf, those that have arrived stay where they are."""
+        """Refund all of it: goods that have not left go back to the shelf, those that arrived stay where they are."""
         paid = [order for order in self.orders if order.status in ("confirmed", "delivered")]
         order = paid[number % len(paid)]
         refund(self.house, order.id)
@@ -150,7 +157,7 @@ class Orders(RuleBasedStateMachine):
     )
     @rule()
     def wait(self) -> None:
-        """Half an hour passes, and what was set aside for nobody is free again."""
+        """Let half an hour pass, after which what is set aside for unpaid orders is free again."""
         self.waits += 1
         self.house.clock.advance(seconds=timedelta(minutes=31).total_seconds())
         expire(self.house)

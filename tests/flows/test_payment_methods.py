@@ -1,4 +1,4 @@
-"""A method is kept with its shopper's consent, once; it pays for its own customer alone, until it is removed."""
+"""A payment method is kept once, with its shopper's consent, and pays for its own customer alone until removed."""
 
 import json
 from hashlib import sha256
@@ -34,13 +34,13 @@ DETACH = {"operation": "payment_methods.detach"}
 
 
 def kept(house: House, caller: Caller | None = None) -> list[dict[str, Any]]:
-    """What is kept for the customer."""
+    """Return the methods that are kept for the customer."""
     listed = list_payment_methods(house.runtime, caller or house.customer, house.clock())
     return [dict(row) for row in listed["payment_methods"]]
 
 
 def keep(house: House, **how: Any) -> UUID:
-    """Check out with a new card that is to be kept; its id here."""
+    """Check out with a new card that is to be kept, and return the id of the kept method."""
     before = {row["id"] for row in kept(house, how.get("caller"))}
     assert house.place(save=True, **how).status == 201
     (fresh,) = {row["id"] for row in kept(house, how.get("caller"))} - before
@@ -52,12 +52,12 @@ def other_customer(house: House) -> Caller:
 
 
 def token_of(house: House, payment_method_id: UUID) -> str:
-    """What Stripe calls it, as long as that is known here."""
+    """Return Stripe's token of the method, as long as it is stored here."""
     return str(house.value("SELECT token FROM tenancy.payment_methods WHERE id = :id", id=payment_method_id))
 
 
 def at_stripe(house: House, token: str) -> dict[str, Any]:
-    """The method at Stripe."""
+    """Return the method as Stripe has it."""
     answer = house.http.request(
         "GET", f"{house.stripe_url}/v1/payment_methods/{token}", headers={"Authorization": f"Bearer {house.api_key}"}
     )

@@ -1,4 +1,4 @@
-"""The shipments of an order are planned when it is confirmed, and follow its allocation until somebody picks them."""
+"""An order's shipments are planned when it is confirmed, and follow its allocation until somebody picks them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from tests.house import House, document
 
 @pytest.fixture
 def split_house(house: House) -> House:
-    """Twelve tees, in two warehouses of which neither has twelve."""
+    """Fourteen tees in two warehouses, each of which has seven."""
     house.add_variant("TEE", stock={"EWR": 7, "RNO": 7})
     return house
 
@@ -70,7 +70,7 @@ def test_a_cancelled_order_ships_nothing(split_house: House) -> None:
 
 
 def test_pending_shipments_follow_the_allocation(split_house: House) -> None:
-    """As an address change does it: what is allocated elsewhere leaves from there."""
+    """What is allocated elsewhere, as by an address change, then leaves from there."""
     order = document(split_house.place({"TEE": 2}))["order"]
     (before,) = shipments(split_house, order["id"])
     elsewhere = "RNO" if before["code"] == "EWR" else "EWR"

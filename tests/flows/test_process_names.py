@@ -1,4 +1,4 @@
-"""Whoever calls a person is in one list, with a sentence and a runbook."""
+"""Every process that calls a person is in one list, with a sentence and a runbook."""
 
 import ast
 import re
@@ -21,11 +21,11 @@ MAY_INSERT = {
     "database/migrations/sql/0033_money_given_up.down.sql",
     "database/migrations/sql/0033_money_given_up.up.sql",
 }
-"""The one way in, and the two statements that write a call together with what caused it."""
+"""The one way in, and the two statements that write a call for a person together with what caused it."""
 TAKES_A_PROCESS = {"call_person", "_with_failure"}
 """Functions whose second argument is a process."""
 CARRIES_CALLS = {"failures", "failure", "resolved"}
-"""The fields and variables by which a settlement carries its calls to ``checkout.settle``."""
+"""The fields and variables in which a settlement carries its calls for a person to ``checkout.settle``."""
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:
@@ -34,7 +34,7 @@ def modules() -> Iterator[tuple[str, ast.Module]]:
 
 
 def is_member(node: ast.expr, module: ast.Module) -> bool:
-    """Whether this names a process: ``Process.X``, a constant or a parameter that is one, or a choice of two."""
+    """Return whether this names a process: ``Process.X``, a constant or parameter that is one, or a choice of two."""
     if isinstance(node, ast.Attribute):
         return isinstance(node.value, ast.Name) and node.value.id == "Process" and node.attr in Process.__members__
     if isinstance(node, ast.IfExp):
@@ -60,7 +60,7 @@ def is_member(node: ast.expr, module: ast.Module) -> bool:
 
 
 def named_by(module: ast.Module) -> Iterator[ast.expr]:
-    """What stands where a process is named: in calls that take one, and first in what a settlement carries."""
+    """Yield the expressions that name a process: in calls that take one, and first in what a settlement carries."""
     for node in ast.walk(module):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in TAKES_A_PROCESS:
             yield node.args[1]

@@ -68,7 +68,7 @@ def test_a_signed_body_that_is_no_event_is_refused_and_not_stored(house: House) 
 def test_a_signed_event_that_cannot_be_read_becomes_a_dead_letter_with_its_payload(
     house: House, is_known: bool
 ) -> None:
-    """Whether its payment can be read or not."""
+    """The payment may be readable from the event or not."""
     house.add_variant(stock=5)
     ordered(house)
     (webhook,) = house.webhooks("payment_intent.succeeded")
@@ -99,7 +99,7 @@ def test_an_old_signature_is_refused(house: House) -> None:
 
 
 def _later(house: House) -> Any:
-    """The webhook as it arrives now, whenever it was signed."""
+    """Return a ``receive_webhook`` by which the webhook arrives now, whenever it was signed."""
 
     def receive(*arguments: Any) -> int:
         runtime, gateway, endpoint_key, headers, body, _, correlation_id = arguments

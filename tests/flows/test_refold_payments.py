@@ -1,4 +1,4 @@
-"""Payments are the fold of their events: recomputing shows what differs, exactly, and writes nothing."""
+"""Payments are the fold of their events: recomputing them shows exactly what differs, and writes nothing."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""A refund the gateway confirmed and took back: the record follows, the goods stay where they are."""
+"""A refund that the gateway confirmed and then took back: the record follows, and the goods stay where they are."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from tests.refunding import at_gateway, delivered, fails_later, given_back, line
 
 
 def steps(house: House, order_id: str) -> list[tuple[str, bool]]:
-    """(status, is it a step back) of the order's history."""
+    """Return (status, whether it is a step back) of the order's history."""
     rows = house.rows(
         "SELECT to_status, is_reversal FROM orders.order_status_history WHERE order_id = :id ORDER BY sequence",
         id=order_id,

@@ -1,4 +1,4 @@
-"""Giving money back: what is owed is committed first, the gateway asked once, the order follows what it confirms."""
+"""Refunds: what is owed is committed first, the gateway is asked once, and the order follows what it confirms."""
 
 from uuid import UUID
 
@@ -321,7 +321,7 @@ def test_a_refund_that_nothing_was_heard_of_is_never_asked_for_again_once_its_ke
     assert resume(house) == 1
     assert at_gateway(house, order_id) == [("succeeded", 500)]
     assert house.failures() == ["RefundFailed"]
-    with pytest.raises(RefundExceeds):  # it goes on counting: it may have been made
+    with pytest.raises(RefundExceeds):  # it still counts, since it may have been made
         refund(house, order_id, Wanted(amount_minor=total(house, order_id) - 499))
     (webhook,) = house.webhooks("refund.created")
     house.deliver(webhook)

@@ -26,7 +26,7 @@ class Listener:
         events.put_targets(Rule="all", EventBusName=bus, Targets=[{"Id": "listener", "Arn": arn}])
 
     def heard(self) -> list[dict[str, Any]]:
-        """What came since the last time."""
+        """Return what arrived since the last call."""
         found: list[dict[str, Any]] = []
         while messages := self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10).get("Messages"):
             for message in messages:
@@ -35,7 +35,7 @@ class Listener:
         return found
 
     def topics(self) -> list[tuple[str, str, int]]:
-        """(aggregate, topic, sequence) of what came since the last time, sorted by aggregate and sequence."""
+        """Return (aggregate, topic, sequence) of what arrived since the last call, sorted by aggregate and sequence."""
         heard = [(event["detail"]["aggregate_id"], event["detail-type"], event["detail"]["sequence"]) for event in
                  self.heard()]  # fmt: skip
         return sorted(heard, key=lambda event: (event[0], event[2]))
@@ -48,7 +48,7 @@ def listener(house: House) -> Listener:
 
 
 class Choosy(EventBus):
-    """A bus that refuses events of one topic, as PutEvents does: in its answer, entry by entry."""
+    """A bus that refuses the events of one topic as PutEvents does: in its answer, entry by entry."""
 
     def __init__(self, name: str, refused: str) -> None:
         super().__init__(name)
@@ -184,8 +184,11 @@ def test_a_bus_that_cannot_be_reached_loses_nothing(house: House, listener: List
 
 
 class Troubled:
-    """EventBridge whose requests meet ``trouble`` first: given the entries and the request's number from 1, it raises
-    what PutEvents would, or answers the codes of entries that are not taken."""
+    """An EventBridge client whose requests meet ``trouble`` first.
+
+    ``trouble`` gets the entries and the number of the request, counted from 1. It raises what PutEvents would raise, or
+    returns the error codes of the entries that are not taken, by position.
+    """
 
     def __init__(self, trouble: Callable[[list[dict[str, Any]], int], dict[int, str]]) -> None:
         self._trouble = trouble

@@ -137,7 +137,7 @@ def test_what_is_resolved_or_not_there_is_not_replayed(stocked: House) -> None:
 
 
 def test_a_replay_in_other_hands_is_refused_until_its_lease_is_over(stocked: House) -> None:
-    """The other died with its process: nobody has to free the dead letter."""
+    """The other replay died with its process, and nobody has to free the dead letter."""
     add_class(stocked)
     letter = buried(stocked)
     mend_events(stocked)

@@ -1,4 +1,4 @@
-"""A group is replayed at the rate that was asked for, until none is left, one relapses, or somebody cancels it."""
+"""A group is replayed at the requested rate until none is left, one fails again, or somebody cancels it."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -38,7 +38,7 @@ STOPPED, CANCELLED = GroupReplayState.STOPPED, GroupReplayState.CANCELLED
 
 
 class Ward:
-    """A house whose dead letters have one trouble in common, and a manager who replays them."""
+    """A house whose dead letters have one cause in common, and a manager who replays them."""
 
     def __init__(self, house: House) -> None:
         house.add_variant(stock=50)
@@ -46,13 +46,14 @@ class Ward:
         self.boss: Caller = manager(house)
 
     def fill(self, number: int) -> Sequence[UUID]:
-        """So many dead letters of one trouble, which is over."""
+        """Make this many dead letters of one cause, which is then cured."""
         order_id = ordered(self.house, token=ASKS)
         authenticate(self.house, order_id)
         (webhook,) = self.house.webhooks("payment_intent.succeeded", order_id=order_id)
         break_events(self.house)
         for each in range(number):
-            # Of a minute later, which is news; what the answer said already would be done with when it is stored.
+            # Dated a minute later, they are news. What the answer already said would count as processed as soon as it
+            # is stored.
             self.house.deliver(webhook | {"id": f"evt_again_{each}", "created": webhook["created"] + 60})
         fail_until_given_up(self.house)
         mend_events(self.house)
@@ -62,23 +63,23 @@ class Ward:
 
     @property
     def fingerprint(self) -> str:
-        """What the oldest has in common with the others."""
+        """Return the fingerprint of the oldest dead letter, which the others share."""
         found = self.house.rows("SELECT fingerprint FROM payments.dead_letters ORDER BY id LIMIT 1")
         return str(found[0]["fingerprint"])
 
     def start(self, per_minute: int, most: int = 100, time_left: Callable[[], float] = lambda: 60.0) -> UUID:
-        """Ask for the group; its first slice is done."""
+        """Start a replay of the group, which replays its first slice at once, and return its id."""
         begun = start_group_replay(
             self.house.runtime, self.boss, self.fingerprint, Rate(per_minute, most), self.house.clock, time_left
         )
         return UUID(begun["id"])
 
     def tick(self) -> int:
-        """The schedule looks after group replays."""
+        """Run one tick of the schedule for group replays."""
         return advance_group_replays(self.house.system, self.house.clock, lambda: 60.0)
 
     def statuses(self) -> list[str]:
-        """Of all dead letters, the oldest first."""
+        """Return the statuses of all dead letters, oldest first."""
         rows = self.house.rows("SELECT status FROM payments.dead_letters ORDER BY id")
         return [row["status"] for row in rows]
 

@@ -1,4 +1,4 @@
-"""A shopper whose address was not found is written to with the link of its review, and reminded."""
+"""A shopper whose address was not found gets a mail with the link of its review, and a reminder."""
 
 import pytest
 
@@ -12,7 +12,7 @@ from tests.mail.stage import Post
 
 @pytest.fixture
 def shop(house: House, post: Post) -> House:
-    """A house that looks addresses over, with tees in both of its warehouses."""
+    """A house that reviews addresses, with tees in Newark."""
     moving.shop(house)
     house.add_variant(stock={"EWR": 10})
     return house

@@ -1,4 +1,4 @@
-"""Held money taken shipment by shipment, at each of the gateways; those that capture once take all with the first."""
+"""Held money captured shipment by shipment, at each gateway; one that captures only once takes all with the first."""
 
 import uuid
 from datetime import timedelta
@@ -33,7 +33,7 @@ several = pytest.mark.parametrize("stage", ["paypal", "adyen"], indirect=True)
 
 @pytest.fixture
 def till(till: Till) -> Till:
-    """A house with an account at each of the gateways in turn, which takes its money with each shipment."""
+    """A house with an account at each of the gateways in turn, which captures its money with each shipment."""
     till.house.sql('UPDATE tenancy.organizations SET settings = settings || \'{"capture_policy": "per_shipment"}\'')
     return till
 
@@ -47,7 +47,7 @@ def held(till: Till) -> str:
 def decide(
     till: Till, order_id: str, amount_minor: int, *, is_final: bool = False, shipment_id: uuid.UUID | None = None
 ) -> uuid.UUID | None:
-    """A shipment's decision, committed."""
+    """Commit a shipment's decision to capture this amount, in minor units."""
     house = till.house
     with house.runtime.database.transaction(house.organization_id, now=house.clock(), actor="shipping") as transaction:
         order = lock_order(transaction, uuid.UUID(order_id))
@@ -79,14 +79,14 @@ def captured(till: Till, order_id: str) -> int:
 
 
 def until_captured(till: Till, order_id: str, minor: int) -> None:
-    """Until the payment says so, and the decisions that led there are over."""
+    """Wait until the payment shows this amount as captured and the decisions that led there are over."""
     till.deliver_until(lambda: captured(till, order_id) == minor)
     till.house.clock.advance(seconds=61)
     resume(till.house)
 
 
 def take(till: Till, order_id: str, amount_minor: int, **how: Any) -> None:
-    """Decide and carry out, until it is done."""
+    """Decide on a capture and carry it out until it is done."""
     before = captured(till, order_id)
     decide(till, order_id, amount_minor, **how)
     carry_out(till, order_id)
@@ -102,7 +102,7 @@ def decisions(till: Till) -> list[tuple[str, bool]]:
 
 
 def totals(till: Till) -> dict[str, int]:
-    """What the gateway took, holds and gave back in all."""
+    """Return the totals that the gateway captured, holds and refunded."""
     told: dict[str, int] = till.stage.control("GET", f"/totals?account={till.stage.api_key}")
     return told
 
@@ -179,7 +179,7 @@ def test_no_more_is_decided_than_is_held(till: Till) -> None:
         decide(till, order_id, 1)
     carry_out(till, order_id)
     if till.stage.settles_later:
-        # The last one waits for the one before it.
+        # The last capture waits for the one before it.
         until_captured(till, order_id, 500)
     until_captured(till, order_id, 800)
     with pytest.raises(Conflict, match="no money is held"):
@@ -298,7 +298,7 @@ def test_two_decisions_at_once_never_take_more_than_is_held(till: Till) -> None:
     def attempt() -> str:
         try:
             decide(till, order_id, part)
-        except (Conflict, InvalidInput):  # decided meanwhile, or taken already
+        except (Conflict, InvalidInput):  # decided in the meantime, or captured already
             return "refused"
         carry_out(till, order_id)
         return "taken"
@@ -352,7 +352,7 @@ def test_a_capture_that_the_gateway_refuses_later_is_with_a_person_and_its_money
     amount = last_payment(house, order_id)["amount_minor"]
     decide(till, order_id, amount)
     transaction_id = house.value("SELECT gateway_transaction_id FROM payments.payments")
-    # Somebody else took a part of it at Adyen, so that the whole is not there any more.
+    # Somebody else captured a part of it at Adyen, so the whole amount is no longer there.
     till.stage.gateway.capture(transaction_id, Money(500, "USD"), idempotency_key="console", deadline_seconds=5)
     carry_out(till, order_id)
     until_captured(till, order_id, 500)

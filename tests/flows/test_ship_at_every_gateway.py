@@ -1,4 +1,4 @@
-"""Parcels and their shares of the money, at each of the gateways: what the policy says, to the last minor unit."""
+"""Parcels and their shares of the money, at each gateway: what the policy says, to the last minor unit."""
 
 import pytest
 
@@ -14,23 +14,23 @@ from tests.till import Till
 
 @pytest.fixture
 def till(till: Till) -> Till:
-    """A house at each gateway in turn, whose money is taken with each parcel; ten tees here and three there."""
+    """A house at each gateway in turn, which captures with each parcel; ten tees in Newark and three in Reno."""
     capture_policy(till.house, "per_shipment")
     till.house.receive("TEE", "RNO", 3)
     return till
 
 
 def held(till: Till, quantity: int) -> str:
-    """An order whose money is held."""
+    """Place an order whose money is held."""
     order_id: str = till.place(items={"TEE": quantity})["order"]["id"]
     till.deliver_until(lambda: last_payment(till.house, order_id)["status"] == "authorized")
     return order_id
 
 
 def send(till: Till, order_id: str, shipment_id: str, **how: object) -> None:
-    """The parcel leaves: at once, or when the gateway has told of its money."""
+    """Ship the parcel. It leaves at once, or when the gateway has reported on its money."""
     till.house.clock.advance(seconds=61)
-    resume(till.house)  # a last capture waits for those before it, whose end the watchdog writes down
+    resume(till.house)  # the last capture waits for those before it, whose end the watchdog records
     (one,) = [found for found in shipments(till.house, order_id) if found["id"] == shipment_id]
     answer = ship(till.house, one, **how)  # type: ignore[arg-type]
     assert answer.status in (200, 202), answer.body

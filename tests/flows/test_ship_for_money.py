@@ -1,4 +1,4 @@
-"""A parcel leaves when its money is taken: in time, late, twice, or not at all."""
+"""A parcel leaves once its money is captured: in time, late, twice or not at all."""
 
 import json
 
@@ -22,7 +22,7 @@ def order_id(house: House) -> str:
 
 
 def waiting(house: House, order_id: str) -> dict[str, str]:
-    """The first shipment, which was said to leave while the gateway's answer was lost."""
+    """Ship the first shipment while the gateway's answer is lost, and return it: it waits for its money."""
     house.stripe_behaves(match=CAPTURE, fault="timeout_after")
     answer = ship(house, shipments(house, order_id)[0])
     assert answer.status == 202, answer.body

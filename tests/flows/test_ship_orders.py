@@ -27,13 +27,13 @@ from tests.shipping import (
 
 @pytest.fixture
 def split(house: House) -> str:
-    """An order of twelve tees, of which no warehouse has twelve; its id."""
+    """The id of an order of twelve tees, more than any one warehouse has."""
     house.add_variant("TEE", stock={"EWR": 7, "RNO": 9})
     return ordered(house, {"TEE": 12})
 
 
 def topics(house: House, order_id: str) -> list[str]:
-    """What was announced of the order and its shipments, in order."""
+    """Return the topics that were announced of the order and its shipments, in order."""
     rows = house.rows(
         "SELECT topic FROM operations.outbox WHERE organization_id = :o AND (aggregate_id = CAST(:order AS uuid)"
         " OR payload ->> 'order_id' = :order) ORDER BY created_at, id",

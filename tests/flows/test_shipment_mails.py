@@ -1,4 +1,4 @@
-"""One mail for each parcel, with its tracking link and what is in it."""
+"""One mail for each parcel, with its tracking link and its contents."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from tests.shipping import deliver, fail, only, shipments, shipped
 
 @pytest.fixture
 def split(house: House, post: Post) -> str:
-    """An order of twelve tees, of which no warehouse has twelve; its id."""
+    """The id of an order of twelve tees, more than any one warehouse has."""
     house.add_variant("TEE", stock={"EWR": 7, "RNO": 9})
     return ordered(house, {"TEE": 12})
 

@@ -1,4 +1,4 @@
-"""Orders of generated shops go through the real checkout; deciding their period again gives what was decided."""
+"""Orders of generated shops go through the real checkout; simulating their period gives the same decisions again."""
 
 import itertools
 from collections.abc import Iterator
@@ -60,7 +60,7 @@ def shop(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
 
 
 def ask(house: House, starts_at, what_if: WhatIf | None = None, **more):
-    """The period from an instant until now, decided again by a manager."""
+    """Simulate the period from an instant until now, as a manager."""
     ends_at = house.clock.advance(seconds=1)
     how = {"starts_at": starts_at, "ends_at": ends_at, "orders_max": 1_000, "what_if": what_if or WhatIf()} | more
     return simulate_allocation(house.runtime, SimulateAllocation(staff(house), **how), house.clock.now)
@@ -188,7 +188,7 @@ def test_an_order_without_a_record_is_counted_and_left_out(shop):
 
 
 def test_a_simulation_does_not_tell_where_people_live(shop):
-    """Coordinates of an address are on the order alone, where they can be erased."""
+    """The coordinates of an address are stored on the order alone, where they can be erased."""
     shop.add_variant("TEE", stock=10)
     shop.place()
     reasons = shop.value("SELECT allocation_reasons::text FROM orders.orders")

@@ -1,4 +1,4 @@
-"""A gateway that does not answer keeps nobody else waiting: neither other accounts, nor other tasks of the same run."""
+"""A gateway that does not answer delays nobody else: neither other accounts nor other tasks of the same run."""
 
 import json
 import uuid
@@ -28,7 +28,7 @@ def shop(house: House) -> House:
 
 
 def take_money_elsewhere(house: House) -> str:
-    """The shop has a second account at Stripe, which the next orders are paid at; its key."""
+    """Add a second account at Stripe, at which the next orders are paid, and return its API key."""
     api_key, reference = f"sk_test_{uuid.uuid4().hex}", f"holdfast/test/{uuid.uuid4().hex}"
     boto3.client("secretsmanager").create_secret(
         Name=reference, SecretString=json.dumps({"api_key": api_key, "webhook_secrets": [house.webhook_secret]})

@@ -9,7 +9,7 @@ from tests.house import House
 
 
 class Issuer:
-    """Says which tokens were asked for."""
+    """Records which tokens were asked for."""
 
     def __init__(self) -> None:
         self.issued: list[tuple[UUID, UUID]] = []

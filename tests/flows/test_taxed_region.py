@@ -1,4 +1,4 @@
-"""Where a sale is taxed, and on which date: the shopper writes the address, and does not choose the tax."""
+"""Where a sale is taxed, and on which date: the shopper writes the address, but does not choose the tax."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,7 +26,7 @@ from tests.premises import DENVER
 SAME = ["CO", "co", " Co ", "Colorado", "COLORADO", "US-CO", "us-co", "C.O."]
 UNKNOWN = [None, "", "  ", "-", "XX", "Kolorado", "ON", "US"]
 TAX = 58
-"""2.9 % of a tee of 20.00."""
+"""2.9 % of a tee that costs 20.00."""
 
 
 def in_region(region: str | None, **what: str) -> Address:
@@ -39,7 +39,7 @@ def quoted(house: House, address: Address) -> dict[str, Any]:
 
 
 def tax(house: House, address: Address) -> tuple[int, list[str]]:
-    """What a tee owes there, and in which regions."""
+    """Return the tax on a tee there, in minor units, and the regions that it is for."""
     told = quoted(house, address)
     return told["amounts"]["tax_minor"], [line["region"] for line in told["tax_lines"]]
 
@@ -80,7 +80,7 @@ def test_a_region_that_nobody_knows_is_refused_before_anything_is_written(house:
 
 
 def test_another_spelling_of_the_same_region_gives_nothing_back(house: House) -> None:
-    """A paid order was repriced for "Colorado", and its tax refunded to the card."""
+    """A paid order was once repriced for "Colorado", and its tax refunded to the card."""
     house.add_variant(price=2_000, stock=5)
     order_id = ordered(house)
     for written in SAME:
@@ -148,12 +148,12 @@ def test_a_code_that_nobody_knows_lies_where_its_first_characters_say(house: Hou
 
 
 def test_what_a_geocoder_finds_is_taxed_where_it_found_it_now_and_from_the_cache(house: House) -> None:
-    """A postal code that is none, and the street of another state: the parcel arrives all the same."""
+    """The postal code is invalid and the street lies in another state, but the parcel would arrive all the same."""
     house.add_variant(price=2_000, stock=9)
     address = in_region("OR", postal_code="8020")
     with running_geocoder() as stage:
         house.runtime.__dict__["geocoder"] = BoundedGeocoder(ready(5.0), CircuitBreaker(lambda: 0.0), budget_seconds=10)
-        for forgets in (False, True, False):  # the geocoder, then this process's memory, then the cache
+        for forgets in (False, True, False):  # by the geocoder, then from this process's memory, then from the cache
             order = document(house.place(address=address))["order"]
             assert order["amounts"]["tax_minor"] == TAX
             assert tax(house, address) == (TAX, ["CO"])
@@ -184,7 +184,7 @@ def test_the_regions_of_any_other_country_are_those_that_its_rates_name(house: H
 
 
 NEW_YEARS_EVE_IN_DENVER = datetime(2027, 1, 1, 0, 30, tzinfo=UTC)
-"""17:30 on 31 December there."""
+"""17:30 on 31 December in Denver."""
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a dry run tells is what saving then does, whatever the classes and whatever waits."""
+"""A dry run reports exactly what saving then does, whatever the classes are and whatever waits."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -49,13 +49,13 @@ RECORDS: Final = st.sampled_from([(0, 0), (10, 0), (17, 3), (10, 9)])
 
 
 def clear(house: House) -> None:
-    """As if nothing had been given up yet."""
+    """Delete everything that was given up, and the error classes."""
     for table in ("dead_letter_history", "dead_letters", "payment_events", "error_classes"):
         house.sql(f"DELETE FROM payments.{table}")
 
 
 def pile(house: House) -> Mapping[UUID, tuple[Any, ...]]:
-    """Where each dead letter is."""
+    """Return where each dead letter is, by its id."""
     rows = house.rows("SELECT id, status, error_class_id, replay_at, version FROM payments.dead_letters")
     return {row["id"]: tuple(row.values()) for row in rows}
 
@@ -127,5 +127,5 @@ WAITS: Final = {"pending_classification", "pending_review", "auto_replay_schedul
 
 
 def fields_of(proposal: Proposal) -> dict[str, Any]:
-    """What a proposal says, by field."""
+    """Return the values of a proposal by field."""
     return {name: getattr(proposal, name) for name in Proposal.__dataclass_fields__}

@@ -1,4 +1,4 @@
-"""Held money never runs out unnoticed: it is taken a day before, or a person knows that it was not."""
+"""Held money never expires unnoticed: it is captured a day before, or a person knows that it was not."""
 
 from datetime import datetime, timedelta
 

@@ -23,7 +23,7 @@ CREATE = {"operation": "payment_intents.create"}
 
 
 def in_processing(house: House) -> str:
-    """An order whose payment the gateway has and does not decide; the order's id."""
+    """Place an order whose payment the gateway has but does not decide, and return its id."""
     order_id = ordered(house, token=ASKS)
     house.forge("UPDATE payments.payments SET facts = facts || '{\"requires_action\": false, \"processing\": true}',"
               " status = 'processing', next_check_at = created_at + interval '60 seconds'")  # fmt: skip

@@ -1,7 +1,8 @@
-"""Whatever order a payment's webhooks arrive in, and however often: one end of the order, its stock and its money.
+"""In whatever order and however often a payment's webhooks arrive, order, stock and money end alike.
 
-Left out on purpose: an authorization that is released after it confirmed the order. The lifecycle then stays and a
-person is called, while released before it ever counted it confirms nothing; the money is the same in both.
+Left out on purpose: an authorization that is released after it confirmed the order. The order then keeps its status and
+a person is called, whereas one that is released before it ever counted confirms nothing. The money is the same in both
+cases.
 """
 
 import json
@@ -28,7 +29,7 @@ LATER = {"currency": "USD", "capture_policy": "at_first_shipment"}
 
 @dataclass(frozen=True)
 class Story:
-    """What happened to one payment at Stripe, as recorded there, and the ids to be replaced in a retelling."""
+    """What happened to one payment, as recorded at Stripe, and the ids to replace when it is retold."""
 
     events: tuple[dict[str, Any], ...]
     policy: Mapping[str, str]
@@ -39,14 +40,14 @@ class Story:
 
 
 class Teller:
-    """Tells stories again about other orders, in any arrangement."""
+    """Retells stories about other orders, in any arrangement."""
 
     def __init__(self, house: House) -> None:
         self.house = house
         self.stories: dict[str, Story] = {}
 
     def live_through(self, name: str, policy: Mapping[str, str], *happenings: str) -> None:
-        """Let it happen once for real, and note how it ends when every webhook arrives in its turn."""
+        """Let the story happen once for real, and record how it ends when all webhooks arrive in their order."""
         house = self.house
         self._set(policy)
         order_id = ordered(house, token=ASKS)
@@ -110,7 +111,7 @@ class Teller:
         self.house.sql("UPDATE tenancy.organizations SET settings = CAST(:s AS jsonb)", s=json.dumps(policy))
 
     def tell(self, story: Story, arrangement: list[int]) -> dict[str, Any]:
-        """The story happens to a new order; how it ends. The same event again comes under an id of its own."""
+        """Let the story happen to a new order and return how it ends. A repeated event comes under an id of its own."""
         house = self.house
         self._set(story.policy)
         before = house.stock()["EWR"]
@@ -184,7 +185,7 @@ ENDS = {
 
 @st.composite
 def arrangements(draw: st.DrawFn) -> tuple[str, list[float], list[int]]:
-    """A story, a shuffle of its events, and which of them come again."""
+    """Draw a story, weights that shuffle its events, and which of them are repeated."""
     name = draw(st.sampled_from(sorted(ENDS)))
     weights = draw(st.lists(st.floats(0, 1), min_size=EVENTS_MAX, max_size=EVENTS_MAX))
     return name, weights, draw(st.lists(st.integers(0, EVENTS_MAX - 1), max_size=2))

@@ -1,4 +1,4 @@
-"""Secrets of webhooks are rotated under way: two at a time, read afresh when one fails, and the removed one is dead."""
+"""Webhook secrets are rotated in use: two are valid at a time, a failure reads them afresh, a removed one is dead."""
 
 import boto3
 import pytest
@@ -10,13 +10,13 @@ from tests.gateways.receiver import Received
 from tests.till import Till
 
 WITH_SECRETS = pytest.mark.parametrize("stage", ["stripe", "square", "adyen"], indirect=True)
-"""PayPal signs with certificates; what an account has there is the webhook's id."""
+"""The gateways that sign with a secret. PayPal signs with certificates; its account has the webhook's id instead."""
 OTHER = "AB" * 32
 
 
 @pytest.fixture(autouse=True)
 def _read_afresh_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if half a minute had passed between any two of these webhooks."""
+    """Act as if half a minute had passed between any two of these webhooks."""
     monkeypatch.setattr(store, "FRESH_READ_MIN_INTERVAL_SECONDS", 0)
 
 
@@ -35,9 +35,9 @@ def delivery_of(till: Till) -> Received:
 def test_while_a_secret_is_rotated_both_verify_and_then_only_the_new_one(
     till: Till, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "CACHE_SECONDS", 0)  # as if what was read is forgotten, which takes minutes
+    monkeypatch.setattr(store, "CACHE_SECONDS", 0)  # as if the cached secret had expired, which takes minutes
     delivery = delivery_of(till)
-    # From which moment on the gateway signs with the new one nobody knows: both are good until then.
+    # Nobody knows from which moment on the gateway signs with the new secret, so both are valid until then.
     put(till, OTHER, till.stage.secret)
     assert till.deliver(delivery) == 1
     put(till, till.stage.secret, OTHER)
@@ -66,7 +66,7 @@ def test_a_bad_signature_does_not_become_a_call_to_the_secret_store_each_time(
     delivery = delivery_of(till)
     assert till.deliver(delivery) == 1
     put(till, OTHER)
-    # Read less than half a minute ago: what is known stands.
+    # The secret was read less than half a minute ago, so it is not read again and the known one still verifies.
     assert till.deliver(delivery) == 0
 
 

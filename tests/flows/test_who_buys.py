@@ -1,5 +1,8 @@
-"""Whoever buys is somebody who may: an address is nobody's until a token vouches for it, and who was suspended or
-erased buys nothing, however late it becomes known."""
+"""Only those who may buy do.
+
+An address belongs to nobody until a token vouches for it. A shopper who was suspended or erased buys nothing, however
+late that becomes known.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,7 +25,7 @@ VICTIM = "victim@example.com"
 
 @pytest.fixture(autouse=True)
 def goods(house: House) -> None:
-    """Ten tees, for whoever may have them."""
+    """Ten tees, for whoever may buy them."""
     house.add_variant(stock=10)
 
 
@@ -49,7 +52,7 @@ def erase(house: House, customer_id: str | UUID) -> dict[str, Any]:
 
 
 def just_before_the_order_is_written(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> list[None]:
-    """Something happens once between the facts and the order; the decisions taken are counted."""
+    """Do something once between reading the facts and writing the order; return a list with an entry per decision."""
     decisions: list[None] = []
     decide = placing._decided
 
@@ -64,7 +67,7 @@ def just_before_the_order_is_written(monkeypatch: pytest.MonkeyPatch, act: Calla
 
 
 def test_the_address_that_somebody_writes_locks_nobody_out(house: House) -> None:
-    """Whoever bought with somebody else's address in the body had it for good, and its owner a 409."""
+    """Buying with somebody else's address in the body once claimed it for good, and its owner got a 409."""
     assert buys(house, registered(house, "mallory", "mallory@example.com"), VICTIM)["email"] == VICTIM
     assert buys(house, registered(house, "nameless", None), VICTIM)["email"] == VICTIM
     assert buys(house, guest(house), VICTIM)["email"] == VICTIM
@@ -74,7 +77,7 @@ def test_the_address_that_somebody_writes_locks_nobody_out(house: House) -> None
 
 
 def test_two_accounts_with_one_address_both_buy(house: House) -> None:
-    """The first was deleted at the identity provider, and its owner came back; or the pool allows it."""
+    """Either the first was deleted at the identity provider and its owner came back, or the user pool allows it."""
     first, second = (registered(house, subject, VICTIM) for subject in ("first", "second"))
     assert buys(house, first)["customer_id"] != buys(house, second)["customer_id"]
     assert emails(house) == {"first": VICTIM, "second": VICTIM}

@@ -1,5 +1,8 @@
-"""Parts of a payment in a currency that its gateway takes in whole units only: what cannot be asked for is never
-decided. PayPal takes forints without their fillers, and a unit of these lines costs 333.50."""
+"""Parts of a payment in a currency that its gateway takes in whole units only.
+
+What cannot be asked for is never decided. PayPal takes forints without decimals, and a unit of these lines costs
+333.50.
+"""
 
 import json
 from uuid import uuid4
@@ -68,7 +71,7 @@ def test_a_refund_that_is_no_whole_unit_is_refused_before_anything_is_written(ti
     with pytest.raises(NotRepresentable):
         refund(house, order_id, Wanted(amount_minor=50), caller=manager)
     assert Door(house).rows_of_all_tables() == before
-    # The answer says what can be asked for; and all that is left is always whole.
+    # The answer says what can be asked for, and all that is left is always a whole amount.
     (item,) = units(house, order_id, 1).items
     refund(house, order_id, Wanted(items=(WantedItem(item.order_item_id, 1, item.restock_reason, 33_300),)))
     refund(house, order_id)
@@ -98,7 +101,7 @@ def test_a_capture_by_hand_that_is_no_whole_unit_is_refused_before_anything_is_w
 
 
 def test_what_was_decided_and_cannot_be_asked_for_is_given_up_at_once(till: Till) -> None:
-    """A decision of a release that did not look."""
+    """The decision was made by a release that did not check for whole units."""
     house = till.house
     capture_policy(house, "per_shipment")
     order_id = ordered(till, "authorized")

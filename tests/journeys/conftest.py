@@ -21,7 +21,7 @@ from tests.premises import url_of
 
 WAIT_MAX_SECONDS = 30.0
 PACE = 6
-"""The schedule that comes every minute comes every ten seconds here."""
+"""The schedules that run every minute in the cloud run every ten seconds here."""
 ADDRESS = {
     "name": "Ada Lovelace",
     "line1": "12 Analytical Way",
@@ -43,7 +43,7 @@ class Reply:
 
 
 class City:
-    """The running system as the outside sees it, and a look into its database for the proof."""
+    """The running system as it looks from outside, with a look into its database for the proof."""
 
     def __init__(self, system: LocalSystem) -> None:
         self.system = system
@@ -61,7 +61,7 @@ class City:
         key: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        """One request; the demo customer's token unless another (or None) is given."""
+        """Send one request, with the demo customer's token unless another one (or None) is given."""
         sent = dict(headers or {})
         if token is not None:
             sent["Authorization"] = f"Bearer {token or self.token}"
@@ -88,22 +88,22 @@ class City:
         return self.call("POST", "/v1/checkout", body, **how)
 
     def stripe(self, method: str, path: str, body: Any = None) -> Any:
-        """The local Stripe's control surface."""
+        """Call the control surface of the local Stripe."""
         return self.control("stripe", method, path, body)
 
     def control(self, gateway: str, method: str, path: str, body: Any = None) -> Any:
-        """The control surface of a local gateway."""
+        """Call the control surface of a local gateway."""
         answer = self.http.request(method, f"{self.system.gateway_urls[gateway]}/_control{path}", json=body)
         assert answer.status == 200, answer.data
         return answer.json()
 
     def value(self, statement: str, **parameters: Any) -> Any:
-        """One value, asked as superuser."""
+        """Return the single value of a query, run as superuser."""
         with self.engine.connect() as connection:
             return connection.execute(text(statement), parameters).scalar_one()
 
     def sku(self, quantity: int, *, organization_id: str | None = None) -> str:
-        """A new product with so many pieces in one warehouse."""
+        """Add a product with this many pieces in one warehouse, and return its SKU."""
         sku = f"J-{uuid.uuid4().hex[:12].upper()}"
         with self.engine.begin() as connection:
             connection.execute(
@@ -140,12 +140,12 @@ class City:
 
     @property
     def organization_id(self) -> str:
-        """The demo shop."""
+        """Return the id of the demo shop."""
         assert self.system.shop is not None
         return self.system.shop.organization_id
 
     def stock(self, sku: str) -> tuple[int, int]:
-        """(on_hand, reserved) over all warehouses."""
+        """Return (on hand, reserved) over all warehouses."""
         with self.engine.connect() as connection:
             row = connection.execute(
                 text("""
@@ -158,14 +158,14 @@ class City:
         return int(row[0]), int(row[1])
 
     def wait_until(self, satisfied: Callable[[], bool], what: str, *, seconds: float = WAIT_MAX_SECONDS) -> None:
-        """Wait for the system to get somewhere by itself; fails the test if it does not in time."""
+        """Wait for the system to get somewhere by itself, and fail the test if it does not do so in time."""
         deadline = time.monotonic() + seconds
         while not satisfied():
             assert time.monotonic() < deadline, f"not in {seconds} s: {what}"
             time.sleep(0.05)
 
     def wait_until_quiet(self, *, seconds: float = WAIT_MAX_SECONDS) -> None:
-        """Until every stored event is processed and every outbox row is published."""
+        """Wait until every stored event is processed and every outbox row is published."""
         self.wait_until(
             lambda: (
                 self.value(
@@ -180,7 +180,7 @@ class City:
         )
 
     def violations(self) -> list[str]:
-        """What must always hold and does not."""
+        """Return the invariants that do not hold."""
         return violations(self.engine)
 
 
@@ -193,7 +193,8 @@ def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[City]:
         yield made
         made.http.clear()
         made.engine.dispose()
-        # Every journey went by the roles of the template; a refusal that the code got over is still one in production.
+        # Every journey used the template's roles. A refusal that the code survived here is still a refusal in
+        # production.
         logs = {path.name: path.read_text(errors="replace") for path in (state / "logs").glob("*.log")}
         refused = {f"{name}: {line}" for name, log in logs.items() for line in log.splitlines() if REFUSED in line}
         assert refused == set(), "Give the role what its function asks for, or have the function not ask."

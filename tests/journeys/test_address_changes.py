@@ -1,4 +1,4 @@
-"""A shopper moves house after she has paid, through the running system."""
+"""A shopper moves house after paying, through the running system."""
 
 import uuid
 from typing import Any

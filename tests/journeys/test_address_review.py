@@ -1,4 +1,4 @@
-"""An address that nobody knows, through the running system: reviewed after the payment, corrected by its link."""
+"""An address that nobody knows, through the running system: reviewed after the payment and corrected by its link."""
 
 import json
 import uuid
@@ -28,7 +28,7 @@ def place(city: City, sku: str) -> dict[str, Any]:
 
 
 def link(city: City, order_id: str) -> str:
-    """What the mail carries: made of the review's row, with the key that this system was started with."""
+    """Make the token that the mail carries, from the review's row and the key that this system was started with."""
     secrets = boto3.client("secretsmanager", endpoint_url=city.system.aws_url, region_name="us-east-1")
     secret = secrets.get_secret_value(SecretId="holdfast-links/local/address-reviews")
     row = city.value(
@@ -42,7 +42,7 @@ def link(city: City, order_id: str) -> str:
 
 
 def asked(city: City, method: str, token: str, body: Any = None) -> Reply:
-    """The correction page asks the API; nobody is signed in."""
+    """Call the API as the correction page does, with nobody signed in."""
     return city.call(method, f"/v1/address-reviews/{token}", body, token=None)
 
 

@@ -7,7 +7,7 @@ from tests.journeys.conftest import ADDRESS, City
 
 
 def place(city: City, sku: str, address: dict[str, Any]) -> tuple[str, str]:
-    """The id of the order and how well its address is known."""
+    """Place an order, and return its id and how well its address is known."""
     body = {
         "items": [{"sku": sku, "quantity": 1}],
         "email": "ada@example.com",
@@ -38,7 +38,7 @@ def test_an_address_abroad_is_found_by_the_geocoder_and_remembered(city: City) -
     }
     known = "SELECT count(*) FROM addresses.geocode_cache WHERE country = 'DE'"
     before = city.value(known)
-    # A sandbox that has not asked before makes its client first, which may take all of the budget on a busy machine.
+    # A sandbox first makes its client, which can take up the whole time budget on a busy machine.
     city.wait_until(lambda: place(city, sku, berlin)[1] == "rooftop", "the geocoder is asked in time")
     assert city.value(known) == before + 1
     assert place(city, sku, berlin)[1] == "rooftop"

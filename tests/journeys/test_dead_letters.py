@@ -1,6 +1,6 @@
-"""The life of a trouble: given up, understood, cured by hand until its class has earned that it heals itself.
+"""The life of a failure: given up, understood, and cured by hand until its class has earned automatic replay.
 
-The trouble is a payment whose gateway id was lost: webhooks that name nothing else cannot be matched until it is found.
+The failure is a payment whose gateway id was lost. Webhooks that name nothing else cannot be matched until it is found.
 """
 
 import hashlib
@@ -17,13 +17,13 @@ from local.system import SECRET_REFERENCE
 from tests.journeys.conftest import City, Reply
 
 TICK_SECONDS: Final = 90.0
-"""The schedule comes every minute in the cloud, and sooner here."""
+"""The schedule runs every minute in the cloud, and more often here."""
 LETTERS: Final = "/v1/ops/dead-letters"
 CLASSES: Final = "/v1/ops/error-classes"
 
 
 class Trouble:
-    """An order that is paid, webhooks about it, and the one thing that they are matched by."""
+    """A paid order, webhooks about it, and the one id by which they are matched."""
 
     def __init__(self, city: City) -> None:
         self.city = city
@@ -41,21 +41,21 @@ class Trouble:
         self.sqs = city.system.aws("sqs")
 
     def ask(self, method: str, path: str, body: Any = None) -> Reply:
-        """As a manager."""
+        """Call the API as a manager."""
         return self.city.call(method, path, body, token=self.manager)
 
     def sql(self, statement: str, **parameters: Any) -> list[dict[str, Any]]:
-        """As superuser: what befalls the database, and what time does."""
+        """Run a statement as superuser, for what befalls the database and for the passing of time."""
         with self.city.engine.connect() as connection:
             found = connection.execute(text(statement), parameters)
             return [dict(row._mapping) for row in found] if found.returns_rows else []
 
     def lose_the_id(self) -> None:
-        """The trouble begins."""
+        """Cause the failure."""
         self.sql("UPDATE payments.payments SET gateway_transaction_id = NULL WHERE order_id = :id", id=self.order_id)
 
     def find_the_id(self) -> None:
-        """It is over."""
+        """Cure the failure."""
         self.sql(
             "UPDATE payments.payments SET gateway_transaction_id = :pi WHERE order_id = :id",
             pi=self.intent["id"],
@@ -63,7 +63,7 @@ class Trouble:
         )
 
     def hear(self, number: int) -> list[str]:
-        """So many webhooks arrive, signed; the gateway's ids of their events."""
+        """Send this many signed webhooks, and return the gateway's ids of their events."""
         intent = {name: value for name, value in self.intent.items() if name not in {"account", "charges", "refunds"}}
         names = [f"evt_{uuid.uuid4().hex}" for _ in range(number)]
         for name in names:
@@ -87,7 +87,7 @@ class Trouble:
         return names
 
     def events(self, names: Sequence[str]) -> list[dict[str, Any]]:
-        """What is stored of them."""
+        """Return what is stored of these events."""
         return self.sql(
             "SELECT id, organization_id, state, attempts, next_attempt_at - now() AS wait FROM payments.payment_events"
             " WHERE gateway_event_id = ANY(:names) ORDER BY id",
@@ -95,7 +95,7 @@ class Trouble:
         )
 
     def turn_the_clock(self, names: Sequence[str]) -> None:
-        """The next attempt is due now, and the bell rings."""
+        """Make the next attempt due now, and announce the events to the worker."""
         self.sql(
             "UPDATE payments.payment_events SET next_attempt_at = now() - interval '1 second'"
             " WHERE gateway_event_id = ANY(:names) AND state = 'retry_scheduled'",
@@ -106,7 +106,7 @@ class Trouble:
             self.sqs.send_message(QueueUrl=self.queue_url, MessageBody=json.dumps(message))
 
     def fail_until_given_up(self, names: Sequence[str]) -> list[timedelta]:
-        """The first attempt and five retries; how long each retry would have waited."""
+        """Let the first attempt and five retries fail; return how long each retry would have waited."""
         waits: list[timedelta] = []
         for attempt in range(1, 7):
             self.city.wait_until(
@@ -130,7 +130,7 @@ class Trouble:
         return waits
 
     def letters(self, names: Sequence[str]) -> list[dict[str, Any]]:
-        """The dead letters of these events, as the API shows them."""
+        """Return the dead letters of these events as the API shows them."""
         rows = self.sql(
             "SELECT d.id FROM payments.dead_letters d JOIN payments.payment_events e ON e.id = d.event_id"
             " WHERE e.gateway_event_id = ANY(:names) ORDER BY d.id",
@@ -147,7 +147,7 @@ def test_a_trouble_is_given_up_understood_cured_and_then_heals_itself_until_it_f
     for wait, seconds in zip(waits, (30, 60, 120, 240, 480), strict=True):
         assert timedelta(seconds=seconds - 20) <= wait <= timedelta(seconds=seconds + 30)
 
-    # Nobody knows the trouble yet: it is urgent, and one trouble however often it was met.
+    # Nobody knows the failure yet. It is urgent, and it is one failure however often it was met.
     letters = trouble.letters(names)
     assert {(each["status"], each["priority"]) for each in letters} == {("pending_classification", "critical")}
     assert len({each["fingerprint"] for each in letters}) == 1
@@ -156,7 +156,7 @@ def test_a_trouble_is_given_up_understood_cured_and_then_heals_itself_until_it_f
     assert group["by_status"] == {"pending_classification": 10}
     assert trouble.intent["id"] in group["sample_reason"]
 
-    # Somebody writes down what it looks like, sees first what that would match, and has it matched.
+    # Somebody describes what it looks like, first tries what that would match, and then has it matched.
     known = {
         "class_name": f"lost gateway id {uuid.uuid4().hex[:6]}",
         "event_type": "capture_succeeded",
@@ -173,7 +173,7 @@ def test_a_trouble_is_given_up_understood_cured_and_then_heals_itself_until_it_f
     early = trouble.ask("POST", f"{class_path}/auto-replay", {"enabled": True, "version": 1})
     assert (early.status, early.body["lacks"]) == (409, ["0 replays succeeded, 10 are needed"])
 
-    # The cause is mended; ten replays by hand prove that this kind heals.
+    # The cause is cured, and ten replays by hand prove that this class heals.
     trouble.find_the_id()
     results = trouble.ask("POST", f"{LETTERS}/replay", {"ids": [each["id"] for each in letters]}).body["results"]
     assert [each["status"] for each in results] == ["replayed"] * 10
@@ -200,7 +200,7 @@ def test_a_trouble_is_given_up_understood_cured_and_then_heals_itself_until_it_f
     ]
     assert healed["event"]["state"] == "processed"
 
-    # One that does not heal goes to a person, and its class cools down: the one behind it is not even tried.
+    # One that does not heal goes to a person, and its class cools down, so that the next one is not even tried.
     trouble.lose_the_id()
     (failing,) = trouble.hear(1)
     trouble.fail_until_given_up([failing])

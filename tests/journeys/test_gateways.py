@@ -1,4 +1,4 @@
-"""A shop that takes money by every gateway, through HTTP, webhooks, queue and worker."""
+"""A shop that takes money through every gateway, by HTTP, webhooks, queue and worker."""
 
 import uuid
 from typing import Any

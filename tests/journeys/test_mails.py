@@ -10,13 +10,13 @@ from tests.journeys.test_refunds import refund
 
 
 def mails(city: City, order_number: str) -> list[dict[str, Any]]:
-    """The mails about an order, oldest first."""
+    """Return the mails about an order, oldest first."""
     answer = city.http.request("GET", f"{city.system.mail_url}/_control/mails")
     return [mail for mail in answer.json()["mails"] if order_number in mail["subject"]]
 
 
 def subjects(city: City, order_number: str, count: int) -> list[str]:
-    """Their subjects without the number, once there are so many and nothing more is on its way."""
+    """Return the subjects without the number, once there are ``count`` of them and no more are on their way."""
     city.wait_until(lambda: len(mails(city, order_number)) >= count, f"mail {count} about {order_number}")
     city.wait_until_quiet()
     city.wait_until(

@@ -1,4 +1,4 @@
-"""The staff gives money back, through the running system."""
+"""Staff refund orders, through the running system."""
 
 import uuid
 from typing import Any

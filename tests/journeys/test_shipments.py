@@ -1,4 +1,4 @@
-"""An order that no warehouse has alone, from the checkout to the shopper's door and partly back."""
+"""An order that no single warehouse can fill, from the checkout to the shopper's door and partly back."""
 
 import json
 import uuid
@@ -45,7 +45,7 @@ def on_hand(city: City, sku: str) -> dict[str, int]:
 
 @pytest.fixture(params=["at_once", "at_first_shipment"])
 def policy(city: City, request: pytest.FixtureRequest) -> Iterator[str]:
-    """When the demo shop takes its money."""
+    """The policy by which the demo shop captures its money."""
     change = "UPDATE tenancy.organizations SET settings = settings || CAST(:policy AS jsonb) WHERE id = :o RETURNING 1"
     city.value(change, o=city.organization_id, policy=json.dumps({"capture_policy": request.param}))
     yield request.param

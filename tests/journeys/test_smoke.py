@@ -1,4 +1,4 @@
-"""`make smoke` says of a whole system that it is whole, and of a broken one what is broken."""
+"""`make smoke` reports that a whole system is whole, and of a broken one what is broken."""
 
 import threading
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ NOT_LOCAL = "TLS: a certificate that is trusted, 1.2 or newer"
 
 
 def asked(city: City, *, url: str = "", **more: Any) -> list[Line]:
-    """What the smoke test says of the city, or of what stands before it."""
+    """Return what the smoke test reports of the city, or of what stands in front of it."""
     assert city.system.shop is not None
     options = Options(
         url=url or city.system.api_url,
@@ -41,7 +41,7 @@ def test_a_whole_system_passes_and_keeps_nothing_of_it(city: City) -> None:
 
 
 class Saboteur(BaseHTTPRequestHandler):
-    """Stands before the system and spoils every answer that somebody relies on."""
+    """Stands in front of the system and spoils every answer that somebody relies on."""
 
     city: City
     stolen = 0
@@ -53,7 +53,7 @@ class Saboteur(BaseHTTPRequestHandler):
         self._pass_on()
 
     def log_message(self, *_: Any) -> None:
-        """Says nothing."""
+        """Log nothing."""
 
     def _pass_on(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))

@@ -1,4 +1,4 @@
-"""The production around a house, to let it come to rest after a race."""
+"""The production around a house, with which it comes to rest after a race."""
 
 import logging
 
@@ -10,7 +10,7 @@ from tests.house import House
 
 @pytest.fixture(autouse=True)
 def _quiet_emulator(caplog: pytest.LogCaptureFixture) -> None:
-    """The AWS emulation's line for every request would bury the report of a failure."""
+    """Silence the AWS emulation, whose line for every request would bury the report of a failure."""
     caplog.set_level(logging.WARNING, "werkzeug")
 
 

@@ -1,4 +1,4 @@
-"""Many at once: threads that start together, shoppers of their own, and runtimes with a connection for each."""
+"""Many at once: threads that start together, separate shoppers, and runtimes with a connection for each."""
 
 import threading
 from collections import Counter
@@ -22,9 +22,9 @@ PLACED = Answer(201, "placed; the payment is left out")
 
 
 def rush(jobs: Sequence[Callable[[], T]], *, at_once: int | None = None) -> list[T | Exception]:
-    """Run the jobs in threads, ``at_once`` of them at a time (all by default), the first of them at the same instant.
+    """Run the jobs in threads, ``at_once`` of them at a time (all by default).
 
-    Answers what each returned or raised, in the order of the jobs.
+    The first of them start at the same instant. Return what each job returned or raised, in the order of the jobs.
     """
     width = min(at_once or len(jobs), len(jobs))
     start = threading.Barrier(width)
@@ -42,7 +42,10 @@ def rush(jobs: Sequence[Callable[[], T]], *, at_once: int | None = None) -> list
 
 
 def tally(outcomes: Sequence[object]) -> Counter[str]:
-    """How often each status was answered and each error raised; unexpected errors with their sentence."""
+    """Count how often each status was answered and each error raised.
+
+    Results of any other kind are counted by their text.
+    """
     return Counter(_name(outcome) for outcome in outcomes)
 
 
@@ -58,7 +61,7 @@ def _name(outcome: object) -> str:
 
 @contextmanager
 def crowd_of(house: House, connections: int, *, as_system: bool = False) -> Iterator[Runtime]:
-    """A runtime whose pool holds so many connections, all open: as many sandboxes with one each would have."""
+    """Open a runtime whose pool holds this many open connections, as that many sandboxes with one each would have."""
     pattern = house.system if as_system else house.runtime
     database = replace(pattern.settings.database, pool_max_connections=connections)
     runtime = Runtime(replace(pattern.settings, database=database))
@@ -73,14 +76,14 @@ def crowd_of(house: House, connections: int, *, as_system: bool = False) -> Iter
 
 
 def guest(house: House) -> Caller:
-    """A shopper never seen before."""
+    """Return a shopper who was never seen before."""
     guest_id = uuid7(house.clock())
     return Caller(house.organization_id, CallerKind.GUEST, f"guest:{guest_id}", guest_id=guest_id)
 
 
 def without_payment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """``place_order`` as it is, but for its last step: nothing is asked of the gateway. Orders stay unpaid.
+    """Leave out the last step of ``place_order``: the gateway is not called, and orders stay unpaid.
 
-    What is raced for here is decided before that step; with it a race of thousands would measure the gateway.
+    What the race is about is decided before that step. With it, a race of thousands would measure the gateway.
     """
     monkeypatch.setattr(placing, "pay_attempt", lambda *_, **__: PLACED)

@@ -1,4 +1,4 @@
-"""What people and schedules do to the same levels at once: each act of the races about stock."""
+"""The acts of the races about stock: what people and schedules do to the same levels at once."""
 
 import random
 import time
@@ -47,7 +47,7 @@ Act = Callable[[House, Runtime, Caller, list[str], random.Random], None]
 
 
 def manager(house: House) -> Caller:
-    """A member of the staff who may change stock."""
+    """Add a member of staff who may change stock."""
     user_id = uuid.uuid4()
     house.sql(
         "INSERT INTO tenancy.users (id, auth_subject, email, full_name, created_at)"
@@ -73,7 +73,7 @@ def change(
     warehouse: str,
     key: str = "",
 ) -> Answer:
-    """A receipt, an adjustment or damage of some SKUs."""
+    """Record a receipt, an adjustment or damage of some SKUs."""
     lines = tuple(StockLine(quantity, sku=sku) for sku, quantity in quantities.items())
     claim = Claim(who.actor, str(type_), key or uuid.uuid4().hex, "f")
     command = ChangeStock(who, claim, type_, house.warehouses[warehouse], lines, "a race")
@@ -81,12 +81,12 @@ def change(
 
 
 def request(who: Caller) -> Request:
-    """A request under a key of its own."""
+    """Return a request under an idempotency key of its own."""
     return Request(who, Claim(who.actor, "transfer", uuid.uuid4().hex, "f"))
 
 
 def ask_for(house: House, runtime: Runtime, who: Caller, sku: str, quantity: int, *, back: bool = False) -> uuid.UUID:
-    """The id of a new transfer from EWR to RNO, or back."""
+    """Request a transfer from EWR to RNO, or back, and return its id."""
     source, destination = ("RNO", "EWR") if back else ("EWR", "RNO")
     answer = request_transfer(
         runtime,
@@ -103,7 +103,7 @@ def ask_for(house: House, runtime: Runtime, who: Caller, sku: str, quantity: int
 
 
 def transfer(house: House, runtime: Runtime, who: Caller, skus: list[str], dice: random.Random) -> None:
-    """A whole transfer, or one that is called off before or on its way."""
+    """Make a transfer and possibly complete it, or cancel it before or on its way."""
     transfer_id = ask_for(house, runtime, who, skus[0], dice.randint(1, 6), back=dice.random() < 0.5)
     if dice.random() < 0.8:
         ship_transfer(runtime, request(who), transfer_id, house.clock(), RENDER)
@@ -142,7 +142,7 @@ def spoil(house: House, runtime: Runtime, who: Caller, skus: list[str], dice: ra
 
 
 def parcel(house: House, runtime: Runtime, who: Caller, dice: random.Random, *statuses: ShipmentStatus) -> Any:
-    """Some shipment that is in one of these statuses. Raises Conflict when there is none."""
+    """Return some shipment that is in one of these statuses. Raises Conflict when there is none."""
     wanted = WantedShipments(status=dice.choice(statuses))
     page = list_shipments(runtime, who, wanted, after=None, limit=50, now=house.clock())
     if not page["shipments"]:
@@ -151,7 +151,7 @@ def parcel(house: House, runtime: Runtime, who: Caller, dice: random.Random, *st
 
 
 def about(who: Caller, shipment: Any) -> parcels.Request:
-    """A request about a shipment as it was seen."""
+    """Return a request about a shipment in the version in which it was seen."""
     claim = Claim(who.actor, "shipment", uuid.uuid4().hex, "f")
     return parcels.Request(who, claim, uuid.UUID(shipment["id"]), shipment["version"])
 
@@ -206,7 +206,7 @@ def cancel(house: House, runtime: Runtime, who: Caller, _: list[str], dice: rand
 
 
 def decline(house: House, runtime: Runtime, _who: Caller, skus: list[str], dice: random.Random) -> None:
-    """An order whose hold is left to the expiry."""
+    """Place an order that is declined, so that its hold is left to the expiry."""
     items = {sku: dice.randint(1, 3) for sku in skus}
     command = house.command(items, caller=guest(house), token="pm_card_chargeDeclined")
     place_order(runtime, command, house.clock, payment_answer)
@@ -238,11 +238,14 @@ SHOP_ACTS: Sequence[tuple[str, Act]] = [
 
 
 def expire(house: House, until: float) -> dict[str, int]:
-    """Time flies for the holds: the schedule gives their stock back while others take it."""
+    """Let the holds expire, and run the schedule that gives their stock back while others take it.
+
+    Return how often the schedule ran.
+    """
     runs = 0
     while time.monotonic() < until:
         long_ago = house.clock() - timedelta(hours=1)
-        # Holds that somebody works on are left for the next round: the test itself must not be what deadlocks.
+        # Holds that somebody has locked are left for the next round, so that the test itself causes no deadlock.
         house.sql(
             "UPDATE inventory.reservations r SET expires_at = :at FROM (SELECT organization_id, id"
             " FROM inventory.reservations WHERE status = 'active' ORDER BY id FOR UPDATE SKIP LOCKED) AS free"
@@ -263,8 +266,10 @@ def busy(
     seed: int,
     until: float,
 ) -> dict[str, int]:
-    """One act after the other on one to four of the SKUs, until the time is over; how often each was done or refused.
-    Any other end of an act is an error."""
+    """Do one act after another on one to four of the SKUs until the time is over.
+
+    Return how often each act was done or refused. Any other end of an act is an error.
+    """
     dice, done = random.Random(seed), dict[str, int]()
     while time.monotonic() < until:
         name, act = dice.choice(acts)

@@ -1,4 +1,4 @@
-"""An order is given another address while something else happens to it, or to the goods it wants."""
+"""An order gets another address while something else happens to it, or to the goods that it wants."""
 
 import threading
 import uuid
@@ -50,7 +50,7 @@ def at_gateway(house: House, order_id: str) -> int:
 
 @contextmanager
 def watched(house: House, order_id: str, quantity: int) -> Iterator[None]:
-    """Look at the order's goods all the while: at no instant are they not all set aside."""
+    """Watch the order's goods all the while: at every instant, all of them must be set aside."""
     over = threading.Event()
     seen: set[int] = set()
 
@@ -101,7 +101,7 @@ def test_orders_that_change_places_all_at_once_do_not_stop_each_other(house: Hou
     orders = [ordered(house, dict.fromkeys(skus, 1), address=NEWARK if n % 2 else RENO) for n in range(8)]
     with crowd_of(house, 8) as runtime:
         for round_number in range(ROUNDS):
-            # Now the one is the cheap warehouse and the near one, now the other: all of them move there and back.
+            # One warehouse is cheap and near in one round, the other in the next, so all orders move there and back.
             east, west = (300, 900) if round_number % 2 else (900, 300)
             for code, cost in (("EWR", east), ("RNO", west)):
                 house.sql("UPDATE inventory.warehouses SET shipping_cost_base = :c WHERE code = :w", c=cost, w=code)
@@ -242,5 +242,5 @@ def test_goods_that_are_picked_at_the_same_instant_go_where_their_label_says(
         assert [row["code"] for row in picked] == ([] if moved else ["EWR"])
         assert order["status"] == ("confirmed" if moved else "processing")
         assert house.violations() == []
-    # One of the two, each time: who comes second is told so.
+    # One of the two wins each time, and the one that comes second is told so.
     assert outcomes["200"] + outcomes["201"] == ROUNDS

@@ -1,4 +1,4 @@
-"""The deadline, corrections, staff and shoppers want one review at the same instant: exactly one of them has it."""
+"""The deadline, corrections, staff and shoppers want one review at the same instant: exactly one of them gets it."""
 
 from collections.abc import Callable
 from functools import partial
@@ -27,13 +27,13 @@ def shop(house: House) -> House:
 
 
 def watched_at_the_deadline(house: House, order_id: str) -> Callable[[], object]:
-    """A tick of the clock at the very instant, while the others are a moment before it."""
+    """Return a tick of the review watch at the very deadline, while the others act a moment before it."""
     deadline_at = review(house, order_id)["deadline_at"]
     return partial(watch_reviews, house.system, lambda: deadline_at, lambda: 60.0)
 
 
 def ended_once(house: House, order_id: str) -> str:
-    """The one ending of the order's review."""
+    """Return the single ending of the order's review."""
     [ending] = [step for step in steps(house, order_id) if step in ENDINGS]
     return ending
 
@@ -87,7 +87,7 @@ def test_a_shopper_and_the_staff_settle_an_address_once(shop: House, production:
         outcomes = rush(jobs)
         ending = ended_once(shop, order_id)
         status = shop.order(order_id)["status"]
-        # The shopper may cancel a confirmed order as well: that is no second ending of the review.
+        # The shopper may also cancel a confirmed order, which is not a second ending of the review.
         assert status == "cancelled" or ending in {"corrected", "resolved"}, outcomes
         assert tally(outcomes[1:3]).keys() - {"Conflict"} <= {str(o) for o in outcomes[1:3] if isinstance(o, dict)}
         production.until_quiet()

@@ -20,7 +20,7 @@ COUNTS = 8
 
 
 def test_of_ten_that_are_counted_while_they_are_sold_ten_are_sold(house: House) -> None:
-    """Whichever of sale and count has the level first: nothing leaves, so every count finds all ten."""
+    """Whichever of a sale and a count gets the level first, nothing leaves, so every count finds all ten."""
     house.add_variant(stock=PIECES)
     who = manager(house)
 

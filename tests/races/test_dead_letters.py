@@ -1,4 +1,4 @@
-"""Several people, and the schedule, want to decide about the same dead letters at the same time."""
+"""Several people and the schedule want to decide about the same dead letters at the same time."""
 
 from collections.abc import Callable
 from functools import partial
@@ -21,7 +21,7 @@ ROUNDS = 8
 
 
 def step(runtime: Runtime, house: House, who: Caller, letter_id: UUID, action: DeadLetterAction) -> Callable[[], Any]:
-    """One person's wish, on the dead letter as it was first seen."""
+    """Return a job by which one person takes a step on the dead letter as it was first seen."""
     wish = Step(action, letter_id, 1, note="seen", assignee=who.subject)
     return lambda: take_step(runtime, who, wish, house.clock())["status"]
 
@@ -84,7 +84,7 @@ def test_a_group_is_asked_for_once_and_its_minute_is_taken_once(house: House) ->
         assert sum(isinstance(each, dict) for each in outcomes) == 1, tally(outcomes)
         house.clock.advance(minutes=1)
         rush([partial(advance_group_replays, system, house.clock, lambda: 60.0)] * 6)
-    # The payment is unknown: the first one of the one slice that was done fails again, and stops the group.
+    # The payment is unknown, so the first replay of the only slice that ran fails again and stops the group.
     assert [state for state, _, _ in group_replays(house)] == ["stopped"]
     assert house.value("SELECT sum(replays) FROM payments.dead_letters") == 1
 

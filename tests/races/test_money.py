@@ -1,4 +1,4 @@
-"""Two want to decide about the same money at the same time."""
+"""Two decisions about the same money at the same time."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""Two want to give the same money back at the same time."""
+"""Two refunds of the same money at the same time."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -60,7 +60,7 @@ def test_two_refunds_of_everything_at_the_same_instant_are_one(house: House, pro
 
 @pytest.fixture
 def pair(house: House, aws: str, production: Production) -> Iterator[list[Victims]]:
-    """Two processes, each with a database connection of its own."""
+    """Two processes, each with its own database connection."""
     with Nursery() as one, Nursery() as other:
         yield [Victims(nursery, house.secret_reference, production.bell_url, house.clock) for nursery in (one, other)]
 
@@ -92,7 +92,7 @@ def test_two_processes_that_refund_everything_at_the_same_instant_refund_it_once
 def at_the_same_instant(
     house: House, server: Server, order_id: str, errands: list[Callable[[], Remains]]
 ) -> list[Remains]:
-    """Hold the order until every process waits for it, then let go."""
+    """Lock the order until every process waits for it, then release it."""
     with ThreadPoolExecutor(len(errands)) as threads, house.engine.connect() as connection:
         waiting = _WAITING.format(house.owner.database)
         connection.execute(text("BEGIN"))

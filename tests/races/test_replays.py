@@ -1,4 +1,4 @@
-"""Many want the same dead letter, in one process and in several."""
+"""Many want to replay the same dead letter, in one process and in several."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -71,7 +71,7 @@ def test_one_dead_letter_replayed_by_two_processes_is_replayed_once(stocked: Hou
 
 
 def test_schedules_people_and_changes_of_the_classes_at_once_lose_nothing(stocked: House) -> None:
-    """Some succeed and one fails: whoever meets whom, every dead letter ends in one place and every replay counts."""
+    """Some replays succeed and one fails. Every dead letter ends in one place, and every replay is counted."""
     for _ in range(ROUNDS):
         stocked.sql("UPDATE payments.error_classes SET active = false")
         stocked.sql(_DISCARD_WHAT_WAITS)

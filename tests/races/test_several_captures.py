@@ -21,7 +21,7 @@ ROUNDS = 20 if HEAVY else 4
 
 @pytest.fixture
 def till(till: Till) -> Till:
-    """A house with an account at a gateway that takes several captures."""
+    """A house with an account at a gateway that allows several captures of a payment."""
     till.house.sql('UPDATE tenancy.organizations SET settings = settings || \'{"capture_policy": "per_shipment"}\'')
     till.house.add_variant("MUG", stock=1_000)
     return till
@@ -61,7 +61,7 @@ def test_shipments_at_once_take_their_parts_and_never_more_than_is_held(till: Ti
         order_id = held(till)
         part = last_payment(house, order_id)["amount_minor"] // 4
         shipments = [uuid.uuid4() for _ in range(6)]
-        # Each shipment asks twice, as somebody does whose answer was lost.
+        # Each shipment asks twice, as a client does whose answer was lost.
         jobs = [partial(ship, till, order_id, part, shipment_id) for shipment_id in (*shipments, *shipments)]
         outcomes = tally(rush(jobs))
         assert outcomes["decided"] == 4, outcomes
@@ -93,7 +93,10 @@ def test_a_shipment_that_meets_a_cancellation_leaves_no_money_behind(till: Till)
 
 
 def come_to_rest(till: Till, order_id: str) -> None:
-    """Production goes on until nothing is owed and all is told, however long a gateway takes to decide by its clock."""
+    """Let production go on until nothing is owed and everything is known.
+
+    The gateway may take as long as it likes to decide, by its own clock.
+    """
     house, give_up_at = till.house, time.monotonic() + WAIT_MAX_SECONDS
     owed = "SELECT count(*) FROM orders.order_operations WHERE order_id = :id AND state = 'running'"
     while True:
@@ -110,7 +113,7 @@ def is_captured(till: Till, order_id: str, minor: int) -> bool:
 
 
 def is_told(till: Till, order_id: str) -> bool:
-    """Whether everything that the gateway did with the order's money is known here."""
+    """Return whether everything that the gateway did with the order's money is known here."""
     payment = last_payment(till.house, order_id)
     name = "custom_id" if till.gateway == "paypal" else "payment_id"
     told = till.stage.control("GET", f"/totals?metadata[{name}]={payment['id']}&account={till.stage.api_key}")

@@ -1,4 +1,4 @@
-"""Two ship the same parcel, ship while the order is cancelled, ship while its units are refunded."""
+"""Two ship the same parcel, or ship while the order is cancelled, or ship while its units are refunded."""
 
 import uuid
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Many want the same goods."""
+"""Many buyers want the same goods."""
 
 import itertools
 import threading
@@ -27,7 +27,7 @@ DEADLOCK_SECONDS: Final = 30.0 if HEAVY else 4.0
 
 
 def buyer(house: House, runtime: Runtime, items: dict[str, int], *, strict: bool = False) -> Callable[[], Answer]:
-    """A guest who wants these items."""
+    """Return a job by which a guest buys these items."""
     command = house.command(items, caller=guest(house), allow_capacity_overflow=not strict)
     return lambda: place_order(runtime, command, house.clock, payment_answer)
 
@@ -90,7 +90,7 @@ def test_orders_of_the_same_goods_in_opposite_order_never_deadlock(
         turns = rush([*shoppers, give_back_on_and_on, give_back_on_and_on])
     assert all(isinstance(turn, int) for turn in turns), turns
     assert sum(turn for turn in turns if isinstance(turn, int)) > 50
-    house.system.database.engine.dispose()  # a session that ends hands in its counts
+    house.system.database.engine.dispose()  # a session hands in its statistics when it ends
     assert house.value("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == 0
     assert house.violations() == []
 

@@ -70,7 +70,7 @@ def test_a_level_that_many_are_the_first_to_fill_is_made_once(house: House) -> N
 def test_everybody_at_the_same_levels_at_once_and_nothing_is_lost(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Checkouts, changes, transfers and expiry on the same 20 levels: no deadlock escapes, all adds up."""
+    """Checkouts, changes, transfers and expiry work on the same 20 levels: no deadlock escapes, and all adds up."""
     without_payment(monkeypatch)
     skus = [f"SKU-{number}" for number in range(10)]
     for sku in skus:
@@ -88,8 +88,11 @@ def test_everybody_at_the_same_levels_at_once_and_nothing_is_lost(
 
 
 def test_parcels_refunds_transfers_checkouts_and_expiry_hammer_the_same_levels_and_all_adds_up(house: House) -> None:
-    """Orders that are paid, picked, shipped, lost, sent again, refunded and cancelled, while others buy, move and count
-    the same goods and unpaid holds expire: no deadlock escapes, and every invariant holds at the end."""
+    """Orders go through their whole life while others buy, move and count the same goods and unpaid holds expire.
+
+    The orders are paid, picked, shipped, lost, sent again, refunded and cancelled. No deadlock escapes, and every
+    invariant holds at the end.
+    """
     skus = [f"SKU-{number}" for number in range(10)]
     for sku in skus:
         house.add_variant(sku, stock={"EWR": 120, "RNO": 120})
