@@ -164,7 +164,7 @@ class Wish:
     overflow: bool
     pause_minutes: int
     kept_minutes: int | None
-    """After so long it gives everything back."""
+    """Minutes after which the order gives everything back; ``None``: never."""
 
 
 wishes = st.lists(
