@@ -1,4 +1,4 @@
-"""Every sample event of events/ does to its function what its name says."""
+"""Every sample event in events/ makes its function do what the sample's name says."""
 
 import base64
 import gzip
@@ -26,7 +26,7 @@ ASKS = "pm_card_authenticationRequired"
 
 @pytest.fixture
 def shop(door: Door) -> Door:
-    """A house that sells what the samples order."""
+    """Return a door into a house that sells what the samples order."""
     door.house.add_variant(SKU, stock=10)
     return door
 
