@@ -41,7 +41,7 @@ class PayPalStage(ServedStage):
         self._payments: defaultdict[UUID, set[UUID]] = defaultdict(set)
 
     def trust_roots(self) -> None:
-        """Have the server use new roots, and trust them from now on."""
+        """Fetch the roots that the server signs with now, and trust them from now on."""
         self.roots_file.write_text(self.control("POST", "/roots")["pem"])
         self.certificates = CertificateSource(self.pool, base_url=self.base_url, roots_file=str(self.roots_file))
 

@@ -317,7 +317,10 @@ def test_the_document_is_served_without_its_indentation_and_packed_for_whoever_u
 
 @pytest.fixture
 def deployment(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The environment of the migration: the master user's secret, and the role that IAM logins need."""
+    """Set up the environment of the migration and yield the name of the master user's secret.
+
+    The role that IAM logins need is created as well.
+    """
     house.sql("CREATE ROLE rds_iam")
     name = f"master/{uuid.uuid4().hex}"
     owner = house.owner
