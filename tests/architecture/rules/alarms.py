@@ -31,7 +31,7 @@ WATCHED: Final = {
 
 MINUTES: Final = {"minute": 1, "minutes": 1, "hour": 60, "hours": 60, "day": 1440, "days": 1440}
 LONGEST_LOOK_BACK_MINUTES: Final = 2 * 1440
-"""The longest time that an alarm looks back, with room for a late tick. It could not miss ticks that are rarer."""
+"""How far back an alarm can look, with room for a late tick. None would notice that a rarer tick is missing."""
 
 
 def metrics(alarm: Any) -> Iterator[tuple[str, str, list[Any], Any]]:
