@@ -1,4 +1,4 @@
-"""The policy scan (.ci/judge) lets no finding pass without an explanation, and keeps no explanation without finding."""
+"""The policy scan (.ci/judge) lets no unexplained finding pass, and accepts no explanation of what is not found."""
 
 import json
 import subprocess

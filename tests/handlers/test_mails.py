@@ -36,7 +36,7 @@ def mailed(shop: Door) -> str:
 
 
 def bounced(shop: Door, post: Post, fate: str = "bounced") -> dict[str, Any]:
-    """Return the queue's event for feedback that the last mail met this fate."""
+    """Return the event in which the queue reports this fate of the last mail."""
     event = shop.sample("mail_feedback/bounce")
     event["Records"][0]["body"] = json.dumps(event_of(post.mails()[-1], fate))
     return event

@@ -41,7 +41,7 @@ NAMED_IN_BODY: Final[Mapping[str, tuple[str, ...]]] = {
     "POST /v1/checkout/quote": ("items",),
     "POST /v1/ops/payments/refold": ("payment_id",),
 }
-"""The members of bodies that name a shop's belongings. Other bodies hold only SKUs and texts of the caller's own."""
+"""The members of bodies that name something of a shop. Other bodies hold only SKUs and texts of the caller's shop."""
 
 
 class Street:
@@ -86,7 +86,7 @@ class Street:
 
 
 def named(value: Any, thing: Mapping[str, Any]) -> Any:
-    """Return the value with every member that has a name of the thing's replaced by the thing's own value."""
+    """Return a copy of the value in which members that are named like one of the thing's have the thing's value."""
     if isinstance(value, dict):
         return {name: thing.get(name, named(member, thing)) for name, member in value.items()}
     return [named(member, thing) for member in value] if isinstance(value, list) else value

@@ -118,7 +118,7 @@ def test_a_bad_signature_leaves_a_count_and_nothing_else(
         (each["WebhookSignatureInvalid"], each["Gateway"]) for each in metrics if "WebhookSignatureInvalid" in each
     ]
     assert counted == [([1.0], "stripe")]
-    # The alarm watches this total, which has no dimensions, because an alarm cannot add up metrics that have them.
+    # The alarm watches a total without dimensions, because an alarm cannot add up metrics that have dimensions.
     (alarming,) = [metric for metric in metrics if "WebhooksRefused" in metric]
     assert (alarming["WebhooksRefused"], alarming["_aws"]["CloudWatchMetrics"][0]["Dimensions"]) == ([1.0], [[]])
 

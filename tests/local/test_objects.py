@@ -1,4 +1,4 @@
-"""Objects in a bucket survive a restart of the emulation, because the database still refers to them."""
+"""Objects in a bucket survive a restart of the emulation, as they must, since the database still refers to them."""
 
 import socket
 import subprocess

@@ -222,7 +222,7 @@ def test_words_that_are_not_ascii_are_split_into_encoded_words_and_ids_never_fol
     words = re.findall(rb"=\?utf-8\?[bq]\?[^?]*\?=", head)
     assert len(words) > 4
     assert max(map(len, words)) <= 75
-    # This is the older parser: Python's newer one leaves the folds between the words of a name in the name.
+    # This uses Python's older parser, since the newer one keeps the folds between the words of a name.
     told = email.message_from_bytes(raw)
     assert str(make_header(decode_header(told["Subject"]))) == subject.strip()
     assert str(make_header(decode_header(told["From"]))) == f"{name.strip()} <orders@{'a' * 60}.example>"

@@ -18,7 +18,7 @@ from tests.database.named_queries.asking import Named, customer, in_tenant, mana
 
 
 def verified_long_ago(transaction: Any) -> object:
-    """Return the orders last verified before an hour after the oldest batch's verification.
+    """Return the orders that have not been verified since an hour after the oldest batch was.
 
     Whole ranges of pages are read for them.
     """

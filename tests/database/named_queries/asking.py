@@ -52,7 +52,7 @@ def manager(shop: Shop) -> Caller:
 
 
 def statement(sql: str, **more: Any) -> Ask:
-    """Ask a statement of one tenant: ``:o`` is the organization, the other parameters are the shop's keys."""
+    """Return a query that runs a statement: ``:o`` is the organization, other parameters are the shop's keys."""
 
     def ask(runtime: Runtime, shop: Shop) -> object:
         values = {
@@ -84,7 +84,7 @@ def in_tenant(work: Callable[[Any, Shop], object]) -> Ask:
 
 
 def once_each() -> Callable[[], float]:
-    """Return a function for the time left that is up every other time it is asked.
+    """Return a function for the time left, which is up on every second call.
 
     Nothing is ever committed here, so a loop that ends when no work is left would not end.
     """

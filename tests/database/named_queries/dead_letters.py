@@ -20,7 +20,7 @@ from tests.database.named_queries.asking import Ask, Named, in_tenant, staff, st
 
 
 def dead_letters(**filters: Any) -> Ask:
-    """Ask for a page from the middle of the queue."""
+    """Return a query for a page from the middle of the queue."""
 
     def ask(runtime: Runtime, shop: Shop) -> object:
         chosen = Filters(**filters)
