@@ -1,8 +1,8 @@
-"""What a function's handler can reach, by reading the code: which ports of the runtime, which calls of AWS.
+"""What a function's handler can reach, found by reading the code: which ports of the runtime, which calls of AWS.
 
-A node is a top-level name of a module: a function, a class with all its methods, a constant. It reaches what its text
-names, whether it calls it, hands it on or keeps it in a table; annotations do not count. The runtime is taken apart by
-its ports, since a function builds only those that it touches. So what is found is at least what can happen.
+A node is a top-level name of a module: a function, a class with all its methods, or a constant. A node reaches whatever
+its text names, whether it calls it, passes it on or keeps it in a table; annotations do not count. The runtime counts
+port by port, since a function builds only the ports that it uses. What is found therefore includes all that can happen.
 """
 
 import ast
@@ -19,14 +19,14 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 PACKAGE: Final = ROOT / "layers" / "holdfast"
 RUNTIME: Final = "holdfast.runtime"
 LOCAL_SIGNERS: Final = {("rds", "generate_db_auth_token"): "GenerateDbAuthToken"}
-"""What a client does without asking the service, so that botocore's model does not have it."""
+"""What a client does without calling the service, so it is missing from botocore's model."""
 
 Node = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class AwsCall:
-    """An operation of a service, and the settings that the code around it takes its resource from."""
+    """An operation of a service, and the settings from which the code around it takes the resource."""
 
     service: str
     operation: str
@@ -35,7 +35,7 @@ class AwsCall:
 
 @dataclass(slots=True)
 class Facts:
-    """What the text of one node says."""
+    """What the text of one node mentions."""
 
     names: set[Node] = field(default_factory=set)
     ports: set[str] = field(default_factory=set)
@@ -43,7 +43,7 @@ class Facts:
     services: set[str] = field(default_factory=set)
     operations: set[tuple[str, str]] = field(default_factory=set)
     secrets: set[str] = field(default_factory=set)
-    """Settings whose value is a secret that is read; '' for one that a row of the database names."""
+    """The settings that name a secret which is read; '' stands for a secret that a row of the database names."""
 
 
 @dataclass(slots=True)
@@ -56,7 +56,7 @@ class Reach:
 
 
 class Module:
-    """One file: what it defines, and where the names that it imports come from."""
+    """A source file: what it defines, and where the names that it imports come from."""
 
     def __init__(self, name: str, path: Path) -> None:
         self.name = name
@@ -83,13 +83,13 @@ def _defines(statement: ast.stmt) -> list[str]:
     targets = {
         node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
     }
-    # What only runs at import, such as an `if` or a loop, belongs to the module itself.
+    # Code that only runs at import, such as an `if` or a loop, belongs to the module itself.
     return sorted(targets) or ["<module>"]
 
 
 @cache
 def module(name: str) -> Module | None:
-    """A module of the product, or `None` for one of somebody else's."""
+    """Return a module of the product, or `None` for a module that is not part of it."""
     if name.startswith("functions."):
         path = ROOT / "functions" / name.split(".")[1] / "app.py"
     else:
@@ -99,7 +99,7 @@ def module(name: str) -> Module | None:
 
 
 def resolve(where: Module, name: str) -> Node | None:
-    """The node that a name stands for: (module, name), or (module, '') for a module itself."""
+    """Return the node that a name refers to: (module, name), or (module, '') for a module itself."""
     if name in where.defined:
         return where.name, name
     if name not in where.imported:
@@ -115,7 +115,7 @@ def resolve(where: Module, name: str) -> Node | None:
 
 @cache
 def facts(node: Node) -> Facts:
-    """What the text of a node says."""
+    """Return what the text of a node mentions."""
     where, name = node
     owner, _, port = name.partition(".")
     home = module(where)
@@ -133,7 +133,7 @@ def facts(node: Node) -> Facts:
 
 @cache
 def ports() -> frozenset[str]:
-    """Every port of the runtime."""
+    """Return every port of the runtime."""
     home = module(RUNTIME)
     assert home is not None
     (runtime,) = home.defined["Runtime"]
@@ -142,7 +142,7 @@ def ports() -> frozenset[str]:
 
 
 def _executed(text: ast.AST, *, of_runtime: bool) -> Iterator[ast.AST]:
-    """Every part of a text but annotations, and what cannot happen in a deployment (see `_settled`)."""
+    """Yield every part of a text except annotations and what cannot happen in a deployment (see `_settled`)."""
     yield text
     for name, value in ast.iter_fields(text):
         if name in {"annotation", "returns"}:
@@ -157,8 +157,11 @@ def _executed(text: ast.AST, *, of_runtime: bool) -> Iterator[ast.AST]:
 
 
 def _settled(statement: ast.AST) -> bool:
-    """`if self.settings.x: return ...`: a deployment always has the setting, so what follows is for the local system.
-    test_permissions.py checks that it has."""
+    """Return whether a statement is `if self.settings.x: return ...`.
+
+    A deployment always has the setting, so what follows the statement is for the local system. test_permissions.py
+    checks that a deployment has it.
+    """
     return (
         isinstance(statement, ast.If)
         and isinstance(statement.test, ast.Attribute)
@@ -168,7 +171,7 @@ def _settled(statement: ast.AST) -> bool:
 
 
 def settled_settings() -> set[str]:
-    """The settings that `_settled` takes for given."""
+    """Return the settings that `_settled` takes for granted."""
     home = module(RUNTIME)
     assert home is not None
     return {
@@ -206,8 +209,10 @@ def _read(text: ast.AST, home: Module, found: Facts, *, of_runtime: bool) -> Non
 
 
 def _match_operations(home: Module, name: str, found: Facts) -> None:
-    """Finds the operations that are called on the clients made in the same node. None found, or one unknown: an error,
-    since then this analysis has lost sight of a client."""
+    """Find the operations that are called on the clients made in the same node.
+
+    Raises AssertionError if it finds none or an unknown one, since then this analysis has lost track of a client.
+    """
     if not found.services:
         return
     (service,) = found.services
@@ -228,19 +233,19 @@ def _match_operations(home: Module, name: str, found: Facts) -> None:
 
 @cache
 def _operations(service: str) -> dict[str, str]:
-    """The methods of a client, and the operations behind them."""
+    """Return the methods of a client and the operations behind them."""
     model = get_session().get_service_model(service)
     methods = {xform_name(operation): operation for operation in model.operation_names}
     return methods | {method: operation for (owner, method), operation in LOCAL_SIGNERS.items() if owner == service}
 
 
 def reach(function_folder: str) -> Reach:
-    """Everything that the handler of `functions/<folder>/app.py` can do."""
+    """Return everything that the handler of `functions/<folder>/app.py` can do."""
     app = module(f"functions.{function_folder}")
     assert app is not None, f"functions/{function_folder}/app.py does not exist"
     reached = Reach()
     seen: set[tuple[Node, str]] = set()
-    # A node, and the port of the runtime that it was reached through ('' for none).
+    # Pairs of a node and the port of the runtime through which it was reached ('' for none).
     waiting: list[tuple[Node, str]] = [((app.name, name), "") for name in app.defined]
     while waiting:
         item = waiting.pop()
@@ -249,7 +254,7 @@ def reach(function_folder: str) -> Reach:
         seen.add(item)
         node, port = item
         if node == (RUNTIME, "Runtime"):
-            continue  # by its ports alone
+            continue  # only its ports count
         said = facts(node)
         reached.ports |= said.ports
         reached.secrets |= said.secrets
@@ -265,7 +270,7 @@ def reach(function_folder: str) -> Reach:
 
 @cache
 def environment_variables() -> dict[str, str]:
-    """The environment variable behind every setting, as settings.py says it."""
+    """Return the environment variable behind every setting, according to settings.py."""
     home = module("holdfast.settings")
     assert home is not None
     found: dict[str, str] = {}

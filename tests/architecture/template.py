@@ -1,4 +1,4 @@
-"""template.yaml as its rules read it: what there is, by its kind, and what the roles in it grant."""
+"""template.yaml as its rules read it: its resources by kind, and what its roles grant."""
 
 import json
 import re
@@ -32,7 +32,7 @@ Loader.add_multi_constructor("!", _short_form)
 
 
 class Template:
-    """The template, or a broken copy of it that a rule must refuse."""
+    """The template, or a broken copy that a rule must refuse."""
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
         self.raw = raw
@@ -44,29 +44,29 @@ class Template:
         self.dead_letter_queues = {name for name in self.queues if name.endswith("DeadLetterQueue")}
 
     def of_type(self, kind: str) -> dict[str, Resource]:
-        """The properties of every resource of a kind."""
+        """Return the properties of every resource of a kind."""
         return {name: body.get("Properties", {}) for name, body in self.resources.items() if body["Type"] == kind}
 
     def events(self, kind: str) -> Iterator[tuple[str, str, Resource]]:
-        """(function, event, properties) of every event of that type."""
+        """Yield (function, event, properties) for every event of a type."""
         for function, properties in self.functions.items():
             for event, body in properties.get("Events", {}).items():
                 if body["Type"] == kind:
                     yield function, event, body["Properties"]
 
     def statements(self, role: str) -> list[Resource]:
-        """What a role grants. A statement behind a condition counts as granted."""
+        """Return the statements of a role. A statement behind a condition counts as granted."""
         written = [each for policy in self.roles[role]["Policies"] for each in policy["PolicyDocument"]["Statement"]]
         return [each["Fn::If"][1] if "Fn::If" in each else each for each in written]
 
     def variables(self, function: str) -> dict[str, Any]:
-        """The environment of a function."""
+        """Return the environment variables of a function."""
         shared = self.raw["Globals"]["Function"]["Environment"]["Variables"]
         return shared | self.functions[function].get("Environment", {}).get("Variables", {})
 
 
 def load() -> Template:
-    """A copy of its own each time."""
+    """Read the template; every call returns a new copy."""
     return Template(yaml.load(PATH.read_text(encoding="utf-8"), Loader))
 
 
@@ -74,30 +74,30 @@ TEMPLATE: Final = load()
 
 
 def arn(name: str) -> dict[str, str]:
-    """`!GetAtt <name>.Arn`."""
+    """Return `!GetAtt <name>.Arn`."""
     return {"Fn::GetAtt": f"{name}.Arn"}
 
 
 def target(reference: Mapping[str, Any]) -> str:
-    """The resource that a `!Ref` or a `!GetAtt` names; '' if it is neither."""
+    """Return the resource that a `!Ref` or a `!GetAtt` names; '' if it is neither."""
     return str(reference.get("Ref") or reference.get("Fn::GetAtt", "")).partition(".")[0]
 
 
 def route(properties: Resource) -> str:
-    """`POST /v1/checkout` of an event of the HTTP API."""
+    """Return the route of an HTTP API event, such as `POST /v1/checkout`."""
     return f"{properties['Method']} {properties['Path']}"
 
 
 def folder(function: str) -> str:
-    """The folder whose name is the function's: PaymentEventsFunction -> payment_events."""
+    """Return the folder of a function: PaymentEventsFunction -> payment_events."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", function.removesuffix("Function")).lower()
 
 
 def as_list(value: Any) -> list[Any]:
-    """What CloudFormation lets people write as one or as a list."""
+    """Return as a list what CloudFormation accepts either as one value or as a list."""
     return value if isinstance(value, list) else [value]
 
 
 def everything(value: Any) -> str:
-    """All text below a value, to search for a name in it."""
+    """Return all text below a value, to search it for a name."""
     return json.dumps(value, default=str)

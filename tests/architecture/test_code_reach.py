@@ -1,4 +1,4 @@
-"""What is read out of the code about a function is what the function can do."""
+"""What the analysis reads from the code about a function is what the function can do."""
 
 import ast
 from collections.abc import Iterator
@@ -20,15 +20,15 @@ def called(reached: Reach) -> set[str]:
 @pytest.mark.parametrize(
     ("folder", "does", "does_not"),
     [
-        # Through a route, a flow and the port that it touches; not what another function of the same module does.
+        # Found through a route, a flow and the port that it uses, without what other functions of the module do.
         ("checkout", {"geo-places Geocode", "secretsmanager GetSecretValue"}, {"events PutEvents", "sesv2 SendEmail"}),
-        # A function that is handed on, not called in place.
+        # A function that is passed on and not called in place.
         ("dead_letter_queues", {"rds GenerateDbAuthToken"}, {"sqs SendMessage", "sns Publish"}),
         ("outbox_relay", {"events PutEvents"}, {"sqs SendMessage", "sns Publish"}),
-        # One branch of a port is for the local system alone.
+        # A port with a branch that only the local system takes.
         ("orders", {"lambda Invoke"}, {"s3 GetObject"}),
         ("cold_export", {"s3 GetObject", "s3 PutObject"}, {"lambda Invoke"}),
-        # A client that the handler makes itself.
+        # A client that the handler itself makes.
         ("migrate", {"secretsmanager GetSecretValue", "rds GenerateDbAuthToken"}, {"sqs SendMessage", "lambda Invoke"}),
         ("stock", {"rds GenerateDbAuthToken"}, {"secretsmanager GetSecretValue", "sqs SendMessage"}),
     ],
@@ -39,7 +39,7 @@ def test_the_calls_of_a_function_are_found(folder: str, does: set[str], does_not
 
 
 def test_a_secret_is_known_by_who_names_it() -> None:
-    """By a setting, or ('') by a row of the database, as each account at a gateway has its own."""
+    """A setting names it, or ('') a row of the database, since every account at a gateway has its own secret."""
     assert reach("notifications").secrets == {"address_review_link_secret"}
     assert reach("archival").secrets == {"archive_key_secret"}
     assert reach("payment_methods").secrets == {""}
@@ -57,14 +57,14 @@ def clients(path: Path) -> Iterator[str]:
 
 
 def test_no_client_of_aws_is_out_of_its_sight() -> None:
-    """Every client that the code makes belongs to a function, so that no call of it goes unseen."""
+    """Every client that the code makes belongs to a function, so none of its calls goes unnoticed."""
     made = {service for path in SOURCES for service in clients(path)}
     reached = {call.service for folder in FOLDERS for call in reach(folder).calls}
     assert made == reached
 
 
 def test_every_listed_call_is_made_by_somebody() -> None:
-    """SendMail and its like would stay in the roles' vocabulary for ever otherwise."""
+    """Otherwise calls that nobody makes any more would stay in the roles' vocabulary forever."""
     reached = {(call.service, call.operation) for folder in FOLDERS for call in reach(folder).calls}
     signed = {(service, operation) for (service, _), operation in LOCAL_SIGNERS.items()}
     assert reached == set(CALLS) | signed
@@ -72,7 +72,7 @@ def test_every_listed_call_is_made_by_somebody() -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_runtime_goes_by_one_name(path: Path) -> None:
-    """Ports are found where `runtime` is asked for them; under another name they would be overlooked."""
+    """Ports are found as attributes of `runtime`; under another name they would be overlooked."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for part in ast.walk(tree):
         if isinstance(part, ast.arg) and part.annotation is not None and "Runtime" in ast.unparse(part.annotation):

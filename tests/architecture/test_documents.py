@@ -1,4 +1,4 @@
-"""The documents agree with what they tell of: alarms, files, links."""
+"""The documents agree with what they describe: alarms, files, links."""
 
 import json
 import re
@@ -20,7 +20,7 @@ LINK: Final = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\
 
 
 def anchors(page: Path) -> set[str]:
-    """What can be linked to in a page: its headings, as GitHub names them, and anchors of its own."""
+    """Return the link targets of a page: its headings, as GitHub names them, and its own anchors."""
     text = page.read_text(encoding="utf-8")
     headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
     named = {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}

@@ -1,4 +1,4 @@
-"""Conventions as tests: what a reviewer would say, said by the build, with the reason."""
+"""Conventions as tests: the build says what a reviewer would say, and why."""
 
 import ast
 import re
@@ -100,7 +100,7 @@ def test_domains_are_told_the_time() -> None:
 
 
 def test_sql_is_never_glued_from_input() -> None:
-    """Statements are literals; the few f-strings join literals of their own module."""
+    """Statements are literals; the few f-strings join literals from their own module."""
     allowed = {"list_orders.py"}
     for path in (PACKAGE / "flows").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

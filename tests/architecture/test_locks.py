@@ -1,4 +1,4 @@
-"""What is pinned in one place is pinned the same everywhere: tests run on what is deployed."""
+"""A version that is pinned in one place is pinned alike everywhere, so tests run on what is deployed."""
 
 import re
 from pathlib import Path

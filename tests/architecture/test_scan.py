@@ -1,4 +1,4 @@
-"""The policy scan lets nothing by that nobody explained (.ci/judge), and explains nothing that is not there."""
+"""The policy scan (.ci/judge) lets no unexplained finding pass, and accepts no explanation of what is not found."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ EXCEPTION = {"check": "CKV_1", "resources": ["AWS::SQS::Queue.*"], "reason": REA
 
 
 def judge(tmp_path: Path, findings: list[dict[str, str]], exceptions: list[dict[str, Any]], **summary: int) -> str:
-    """What is wrong, or '' if nothing is."""
+    """Return what is wrong, or '' if nothing is."""
     template, report, allowed = (tmp_path / name for name in ("template.json", "findings.json", "exceptions.toml"))
     template.write_text(json.dumps({"Resources": {"Bell": {}, "Other": {}}}))
     counted = {"passed": 9, "skipped": 0, "parsing_errors": 0, "resource_count": 2} | summary

@@ -1,4 +1,4 @@
-"""The rules of template.yaml hold, and each of them can fail. A complaint says what to write."""
+"""The rules for template.yaml hold, and each of them can fail. A complaint says what to write."""
 
 import json
 import re
@@ -42,7 +42,7 @@ def test_every_chapter_of_rules_is_read() -> None:
 
 
 def test_nothing_is_written_twice() -> None:
-    """YAML keeps the last of two equal keys and says nothing; CloudFormation refuses them."""
+    """YAML silently keeps the last of two equal keys, which CloudFormation refuses."""
     twice: list[str] = []
 
     def walk(node: yaml.Node | None) -> None:

@@ -1,4 +1,4 @@
-"""Speaking to the database as one of its roles, and putting everything back afterwards."""
+"""Talking to the database as one of its roles, and undoing everything afterwards."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,13 +35,13 @@ EXCLUSION_VIOLATION = "23P01"
 
 
 def as_role(db: Address, role: str) -> Address:
-    """The same database, as one of the roles of the application."""
+    """Return the address of the same database for one of the application's roles."""
     return replace(db, user=role, password=ROLE_PASSWORD)
 
 
 @contextmanager
 def connected(address: Address) -> Iterator[Connection]:
-    """A connection of its own."""
+    """Yield a new connection, and close it afterwards."""
     connection = address.connect()
     try:
         yield connection
@@ -51,9 +51,9 @@ def connected(address: Address) -> Iterator[Connection]:
 
 @contextmanager
 def acting(db: Address, role: str | None = None, tenant: UUID | str | None = None) -> Iterator[Connection]:
-    """A transaction that is rolled back, as a role (the address' own without one).
+    """Yield a connection inside a transaction that is rolled back, as ``role`` or else as the address's own user.
 
-    ``tenant`` None leaves the setting alone, as on a connection that never had one.
+    Without a ``tenant`` the tenant setting is left alone, as on a connection that never had one.
     """
     with connected(db if role is None else as_role(db, role)) as connection:
         connection.run("BEGIN")
@@ -65,7 +65,7 @@ def acting(db: Address, role: str | None = None, tenant: UUID | str | None = Non
 
 @contextmanager
 def savepoint(connection: Connection) -> Iterator[None]:
-    """Whatever happens inside is taken back, an error too; the error goes on."""
+    """Undo whatever happens inside. An error is undone as well, and then propagates."""
     connection.run("SAVEPOINT here")
     try:
         yield
@@ -74,7 +74,7 @@ def savepoint(connection: Connection) -> Iterator[None]:
 
 
 def refusal(connection: Connection, statement: str, **parameters: object) -> tuple[str, str] | None:
-    """(SQLSTATE, constraint) of the error that a statement meets, or ``None``. It is taken back either way."""
+    """Return (SQLSTATE, constraint) of the error that a statement raises, or ``None``. It is undone either way."""
     with savepoint(connection):
         try:
             connection.run(statement, **parameters)
@@ -85,7 +85,7 @@ def refusal(connection: Connection, statement: str, **parameters: object) -> tup
 
 
 def tables(connection: Connection, *kinds: str) -> list[str]:
-    """Our tables by kind of relation (``r`` plain, ``p`` partitioned), partitions left out."""
+    """Return our tables of these kinds of relation (``r`` plain, ``p`` partitioned), without partitions."""
     rows = connection.run(
         "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
         " WHERE n.nspname = ANY (:schemas) AND c.relkind = ANY (CAST(:kinds AS text[])) AND NOT c.relispartition"

@@ -1,4 +1,4 @@
-"""Two shops with rows in every table, shared by the tests that only look or roll back."""
+"""Two shops with rows in every table, shared by the tests that only read or that roll back."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from tests.database.large_shop import Shop, seed
 
 @dataclass(frozen=True, slots=True)
 class TwoShops:
-    """A seeded database. Whoever writes to it rolls back."""
+    """A seeded database. A test that writes to it rolls back."""
 
     superuser: Address
     a: Shop
@@ -21,13 +21,13 @@ class TwoShops:
 
 @pytest.fixture
 def superuser(postgres: Server, db: Address) -> Address:
-    """The test's own database, without row-level security in the way."""
+    """Return the address of the test's own database for a superuser, whom row-level security does not restrict."""
     return replace(postgres.admin, database=db.database)
 
 
 @pytest.fixture(scope="session")
 def shops(postgres: Server, migrated: str) -> Iterator[TwoShops]:
-    """A few hundred orders: enough for every table to have rows of both shops."""
+    """Yield a database of 2,000 orders: enough for every table to have rows of both shops."""
     with database(postgres, migrated) as owner:
         superuser = replace(postgres.admin, database=owner.database)
         a, b = seed(superuser, orders=2_000, variants=500, customers=200)
@@ -36,7 +36,7 @@ def shops(postgres: Server, migrated: str) -> Iterator[TwoShops]:
 
 @pytest.fixture(scope="session")
 def large_shops(postgres: Server, migrated: str) -> Iterator[TwoShops]:
-    """10^5 orders."""
+    """Yield a database of 10^5 orders."""
     with database(postgres, migrated) as owner:
         superuser = replace(postgres.admin, database=owner.database)
         a, b = seed(superuser, orders=100_000, variants=30_000, customers=30_000)

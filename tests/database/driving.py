@@ -1,4 +1,4 @@
-"""A database as the flows have it, and small things to do in a transaction."""
+"""A database as the flows see it, and small things to do in a transaction."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,13 +21,13 @@ COMMITTING_NOTE = "INSERT INTO public.notes (text) VALUES (:text) RETURNING id"
 
 
 def open_database(address: Address, *, connections: int = 1) -> Database:
-    """A database as the application has it."""
+    """Return a database as the application opens it."""
     settings = runtime_of(address, APP).settings.database
     return Database(make_engine(replace(settings, pool_max_connections=connections)))
 
 
 def runtime_of(db: Address, role: str) -> Runtime:
-    """A function's runtime, in one of the roles."""
+    """Return the runtime of a function that logs in as the role."""
     return Runtime(
         settings_from(
             {
@@ -44,13 +44,13 @@ def runtime_of(db: Address, role: str) -> Runtime:
 
 
 def notes(db: Address) -> list[str]:
-    """What was committed, in order."""
+    """Return the committed notes, in order."""
     with connected(db) as owner:
         return [row[0] for row in owner.run("SELECT text FROM public.notes ORDER BY id")]
 
 
 def attempt(database: Database, *steps: Callable[[Transaction], object]) -> None:
-    """Steps in one transaction, each given it."""
+    """Run the steps in one transaction, which each of them receives."""
     with database.transaction(None, now=NOW) as transaction:
         for step in steps:
             step(transaction)
@@ -88,6 +88,6 @@ def backend(database: Database) -> int:
 
 
 def raising(state: str, constraint: str = "") -> str:
-    """A statement that fails with an SQLSTATE, and perhaps in the name of a constraint."""
+    """Return a statement that fails with the SQLSTATE and, if one is given, names the constraint."""
     named = f", CONSTRAINT = '{constraint}'" if constraint else ""
     return f"DO $$ BEGIN RAISE EXCEPTION 'told' USING ERRCODE = '{state}'{named}; END $$"

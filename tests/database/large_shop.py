@@ -1,8 +1,8 @@
-"""Two shops and everything they can have, up to 10^5 orders, written set-based in a few seconds.
+"""Two shops with everything a shop can have and up to 10^5 orders, inserted set-based in a few seconds.
 
-Triggers and foreign keys are off while it is written (`session_replication_role`), so it is written by the superuser;
-what is written respects them all the same. Shop A has four rows in five: an index that merely finds the tenant finds
-next to nothing. No id of one shop is an id of the other.
+Triggers and foreign keys are off during the inserts (`session_replication_role`), which takes a superuser; the rows
+respect them all the same. Shop A has four rows in five, so an index that merely finds the tenant hardly narrows the
+search. The shops have no ids in common.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ SPAN_DAYS = 28
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """One tenant of the large database, with the keys of an order of its own, and the instant its last order came."""
+    """One tenant of the large database, with the keys of one of its orders and the instant of its last order."""
 
     organization_id: UUID
     gateway_account_id: UUID
@@ -35,7 +35,7 @@ class Shop:
 
 
 def seed(superuser: Address, *, orders: int, variants: int, customers: int) -> tuple[Shop, Shop]:
-    """Fill a migrated database and analyze it; answers both shops."""
+    """Fill a migrated database, analyze it, and return both shops."""
     now = datetime.now(UTC).replace(microsecond=0)
     connection = Connection(
         superuser.user,
@@ -63,7 +63,7 @@ def seed(superuser: Address, *, orders: int, variants: int, customers: int) -> t
             customers=customers,
         )
         connection.run("COMMIT")
-        connection.run("VACUUM ANALYZE")  # as autovacuum has long done in a shop of this size
+        connection.run("VACUUM ANALYZE")  # in a real shop of this size, autovacuum has long done so
     finally:
         connection.close()
     return Shop(*[*a, now]), Shop(*[*b, now])

@@ -1,7 +1,7 @@
-"""Flows and statements on a large database, explained and counted as they run, and taken back at the end.
+"""Flows and statements on a large database, explained and counted as they run, and rolled back at the end.
 
-EXPLAIN shows the plan of a statement; what the functions inside it do is told by PostgreSQL's own counters of the
-transaction: sequential scans, rows fetched, index entries read (pg_stat_xact_all_tables and its like).
+EXPLAIN shows the plan of a statement. What the functions inside it do shows in PostgreSQL's own counters of the
+transaction: sequential scans, rows fetched and index entries read (as in pg_stat_xact_all_tables).
 """
 
 import re
@@ -21,7 +21,7 @@ from local.postgres import Address
 from tests.database.driving import runtime_of
 
 LARGE_TABLE_MIN_ROWS = 10_000
-"""From here on a sequential scan is a mistake."""
+"""From this size on, a sequential scan of a table is a mistake."""
 
 _EXPLAINABLE = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
 _COUNTERS = """
@@ -39,13 +39,13 @@ _COUNTERS = """
 
 @dataclass(slots=True)
 class Cost:
-    """What was read."""
+    """What the transactions read."""
 
     sequential: dict[str, int] = field(default_factory=dict)
-    """Rows read by sequential scans, of large tables alone."""
+    """Rows that sequential scans read, per table; large tables only."""
     indexes: set[str] = field(default_factory=set)
     rows: int = 0
-    """Rows fetched and index entries read, over all tables."""
+    """Rows fetched and index entries read, in total over all tables."""
     plans: list[str] = field(default_factory=list)
 
 
@@ -84,7 +84,7 @@ class Rehearsal(Transaction):
 
 
 class RehearsedDatabase:
-    """Stands where a ``Database`` does, and adds up what its transactions cost."""
+    """Stands in for a ``Database`` and adds up what its transactions cost."""
 
     def __init__(self, engine: Engine, plan_cache_mode: str, schemas: Sequence[str]) -> None:
         self._engine = engine
@@ -133,7 +133,7 @@ class RehearsedDatabase:
 
 @contextmanager
 def rehearsing(db: Address, role: str, plan_cache_mode: str, schemas: Sequence[str]) -> Iterator[Runtime]:
-    """A runtime whose flows run for real, on a database that forgets."""
+    """Yield a runtime whose flows really run, on a database that commits nothing."""
     runtime = runtime_of(db, role)
     engine = runtime.database.engine
     runtime.__dict__["database"] = cast(Database, RehearsedDatabase(engine, plan_cache_mode, schemas))
@@ -144,5 +144,5 @@ def rehearsing(db: Address, role: str, plan_cache_mode: str, schemas: Sequence[s
 
 
 def cost_of(runtime: Runtime) -> Cost:
-    """What a rehearsed runtime's flows have read so far."""
+    """Return what the flows of a rehearsed runtime have read so far."""
     return cast(RehearsedDatabase, runtime.database).cost

@@ -1,7 +1,7 @@
-"""A TCP proxy before PostgreSQL that counts what crosses the network, and cuts it where it is told.
+"""A TCP proxy in front of PostgreSQL that counts what crosses the network and cuts a connection on demand.
 
-A round trip is a turn of the conversation: the client speaks, however many messages at once, and waits. What is
-counted is what was sent, so that no layer above can count wrongly; the messages are those of
+In one round trip the client sends any number of messages at once and waits for the answer. Counting the bytes that
+were sent keeps the layers above from miscounting. The messages are those of
 https://www.postgresql.org/docs/current/protocol-message-formats.html.
 """
 
@@ -18,17 +18,17 @@ COMMIT = b"Q\x00\x00\x00\x0bCOMMIT\x00"
 
 @dataclass(slots=True)
 class Cut:
-    """Where a connection ends: at the first client bytes that contain ``at``."""
+    """Where to cut a connection: at the first bytes from the client that contain ``at``."""
 
     at: bytes
     deliver: bytes | None
-    """How much the server still gets of those bytes: up to this mark; ``None`` all of it, ``b""`` none."""
+    """The mark up to which the server still receives those bytes; ``None``: all of them, ``b""``: none."""
     spent: bool = False
 
 
 @dataclass(slots=True)
 class Conversation:
-    """One connection: who logged in, and the statements of every round trip."""
+    """One connection: the user that logged in, and the statements of every round trip."""
 
     user: str = ""
     trips: list[list[str]] = field(default_factory=list)
@@ -39,7 +39,7 @@ class Conversation:
     _parsed: str = ""
 
     def hear(self, data: bytes) -> None:
-        """The client speaks."""
+        """Take in bytes that the client sent."""
         if self.clients_turn:
             self.trips.append([])
             self.clients_turn = False
@@ -58,7 +58,7 @@ class Conversation:
         self._unread = self._unread[end:]
         if not self.user:
             words = body[4:].split(b"\0")
-            if b"user" in words:  # else it asks for TLS, which the server declines
+            if b"user" in words:  # otherwise it is a request for TLS, which the server declines
                 self.user = words[words.index(b"user") + 1].decode()
         elif kind == b"Q":
             self.trips[-1].append(body[:-1].decode())
@@ -70,7 +70,7 @@ class Conversation:
 
 
 class Proxy:
-    """Listens on a free port and passes everything on to the server of an address."""
+    """Listens on a free port and forwards everything to the server of an address."""
 
     def __init__(self, target: Address) -> None:
         self.target = target
@@ -94,15 +94,15 @@ class Proxy:
             thread.join(5)
 
     def of(self, address: Address) -> Address:
-        """The address, by way of this proxy."""
+        """Return the address as reached through this proxy."""
         return replace(address, host="127.0.0.1", port=self.port)
 
     def cut_at(self, mark: bytes, *, deliver: bytes | None) -> None:
-        """Cut the next connection that says ``mark``; see ``Cut``."""
+        """Cut the next connection that sends ``mark``; see ``Cut``."""
         self.cut = Cut(mark, deliver)
 
     def trips(self, user: str) -> list[list[str]]:
-        """The statements of every round trip of a role so far, logging in left out."""
+        """Return the statements of every round trip of a role so far, without those of logging in."""
         with self._lock:
             return [
                 trip
@@ -143,7 +143,7 @@ class Proxy:
                     conversation.muted = True
                     kept = data if cut.deliver is None else data[: data.index(cut.deliver)]
                     if kept:
-                        # The server has done what it was told once it has answered; nobody hears it.
+                        # Once the server has answered, it has done its work; the client never gets that answer.
                         server.sendall(kept)
                         conversation.answered.wait(5)
                     _close(client)

@@ -1,4 +1,4 @@
-"""The functions a checkout is made of, where the flows do not reach: at their edges, and two at a time."""
+"""The database functions of a checkout where the flows do not reach: edge cases, and two callers at a time."""
 
 from datetime import timedelta
 from typing import Any
@@ -25,7 +25,7 @@ LOAD = """
 
 
 def place_document(shop: Shop, order_id: UUID, variants: list[UUID]) -> dict[str, Any]:
-    """A decided order of one piece of each variant, all from one warehouse."""
+    """Return the document of a decided order: one piece of each variant, all from one warehouse."""
     now, items = shop.now.isoformat(), [str(uuid4()) for _ in variants]
     total = 1_000 * len(variants)
     return {
@@ -228,7 +228,7 @@ def test_facts_leave_out_warehouses_that_have_nothing_to_give(shops: TwoShops) -
 
 
 def test_holds_left_to_the_watchdog_do_not_fill_the_batch(shops: TwoShops) -> None:
-    """The oldest due holds have payments under way; the batch looks past them."""
+    """The oldest due holds have payments in progress; the batch skips them."""
     shop = shops.a
     with acting(shops.superuser) as superuser:
         [[oldest]] = superuser.run(

@@ -1,4 +1,4 @@
-"""Every named constraint refuses what it is there to refuse. The code's rules may be wrong; these are the last word."""
+"""Every named constraint refuses what it is there to refuse. Where the code errs, the constraint has the last word."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ _ONE_CACHED_PLACE = (
 )
 _KEY = "repeat('0a', 32)"
 
-# constraint: (table, what an UPDATE of one row sets), or a whole statement
+# constraint: (table, SET clause for an UPDATE of one row), or a whole statement
 REFUSED: dict[str, tuple[str, str] | str] = {
     "archive_batches_counts_not_negative": ("archive.archive_batches", "discrepancies = -1"),
     "archive_batches_purged_was_verified": (
@@ -254,7 +254,7 @@ def test_a_constraint_refuses_its_violation(shops: TwoShops, constraint: str) ->
         found = refusal(connection, statement)
         assert found is not None
         assert found[0] == CHECK_VIOLATION
-        if found[1] != constraint:  # several may be violated at once; PostgreSQL names the first by name
+        if found[1] != constraint:  # of several violated constraints, PostgreSQL reports the first by name
             connection.run(f"ALTER TABLE {_table_of(connection, found[1])} DROP CONSTRAINT {found[1]}")
             assert refusal(connection, statement) == (CHECK_VIOLATION, constraint)
 
@@ -287,7 +287,7 @@ def test_an_enumeration_refuses_any_other_word(shops: TwoShops, constraint: str)
             " WHERE conname = :name AND NOT t.relispartition",
             name=constraint,
         )
-        connection.run("SET LOCAL session_replication_role = replica")  # the audit log has no updates to project
+        connection.run("SET LOCAL session_replication_role = replica")  # no triggers that act on the update
         found = refusal(connection, update_of_one_row(table, f"{column} = 'something else'"))
     assert found is not None
     assert found[0] == CHECK_VIOLATION

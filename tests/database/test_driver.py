@@ -1,4 +1,4 @@
-"""The driver: one round trip a statement, COMMIT on the heels of the last one, and no answer taken for another."""
+"""The driver: one round trip per statement, COMMIT sent along with the last one, and no answer mistaken for another."""
 
 import signal
 import threading
@@ -44,7 +44,7 @@ def wire(db: Address) -> Iterator[Proxy]:
 
 @pytest.fixture
 def database(wire: Proxy) -> Iterator[Database]:
-    """One connection, by way of the wire."""
+    """Yield a database with one connection, through the proxy."""
     made = open_database(wire.of(wire.target))
     with made.transaction(None, now=NOW) as transaction:
         transaction.value("SELECT 1")
@@ -73,7 +73,7 @@ def test_the_last_statement_takes_the_commit_along(database: Database, wire: Pro
     assert notes(wire.target) == ["kept"]
 
 
-# --- what it makes of errors -------------------------------------------------------------------------------------
+# --- how it deals with errors ------------------------------------------------------------------------------------
 
 
 def test_a_statement_that_fails_with_its_commit_behind_it_leaves_nothing(database: Database, wire: Proxy) -> None:
@@ -85,7 +85,7 @@ def test_a_statement_that_fails_with_its_commit_behind_it_leaves_nothing(databas
 
 
 def test_a_commit_that_fails_is_told_though_its_statement_succeeded(database: Database, wire: Proxy) -> None:
-    """A deferred constraint speaks only then."""
+    """A deferred constraint is checked only at COMMIT."""
     with connected(wire.target) as owner:
         owner.run("ALTER TABLE public.notes ADD CONSTRAINT notes_once UNIQUE (text) DEFERRABLE INITIALLY DEFERRED")
     pid = backend(database)
@@ -108,7 +108,7 @@ def test_an_error_in_the_middle_rolls_back_and_keeps_the_connection(database: Da
 
 
 def test_going_on_after_a_failed_statement_is_not_taken_for_a_lost_connection(database: Database, wire: Proxy) -> None:
-    """Whoever swallows an error and lets the block end has committed nothing, and must hear it as a bug."""
+    """A block that swallows an error and ends commits nothing, which must surface as a bug."""
     with pytest.raises(Exception, match="failed transaction") as found:
         attempt(database, swallow_an_error)
     assert not isinstance(found.value, ConnectionLost)
@@ -125,7 +125,7 @@ def test_a_savepoint_takes_back_a_failed_statement_alone(database: Database, wir
     assert notes(wire.target) == ["kept", "kept too"]
 
 
-# --- what it makes of a bad network ------------------------------------------------------------------------------
+# --- how it deals with a bad network -----------------------------------------------------------------------------
 
 
 def test_a_connection_lost_in_a_statement_rolls_back_and_is_replaced(database: Database, wire: Proxy) -> None:
@@ -170,7 +170,7 @@ def test_no_server_is_told_as_a_lost_connection(db: Address) -> None:
 
 
 class Alarm(BaseException):
-    """Something that breaks into a wait for the server, as the end of a function's time does."""
+    """Something that interrupts a wait for the server, as a function's timeout does."""
 
 
 def test_no_answer_is_taken_for_another_after_a_wait_was_broken_off(database: Database, wire: Proxy) -> None:
@@ -193,7 +193,7 @@ def test_no_answer_is_taken_for_another_after_a_wait_was_broken_off(database: Da
     assert len(wire.conversations) == 2
 
 
-# --- what it makes of others
+# --- how it deals with other clients
 
 
 def test_a_real_deadlock_is_replayed_until_both_are_done(wire: Proxy) -> None:
@@ -228,7 +228,7 @@ def test_a_real_deadlock_is_replayed_until_both_are_done(wire: Proxy) -> None:
 def test_a_lost_connection_is_closed_without_another_error(
     database: Database, postgres: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whoever used it is told; the pool, which closes it, has nothing to add to the log."""
+    """The caller gets the error; the pool closes the connection and adds nothing to the log."""
 
     def lose_it(transaction: Transaction) -> None:
         pid = transaction.value("SELECT pg_backend_pid()")

@@ -1,4 +1,4 @@
-"""The words a column may say are those that the code knows: one StrEnum for every CHECK that lists words."""
+"""The words that a column allows are those that the code knows: one StrEnum for every CHECK that lists words."""
 
 import re
 from enum import StrEnum
@@ -102,7 +102,7 @@ MIRRORS: dict[str, type[StrEnum]] = {
     "warehouses_status": WarehouseStatus,
 }
 
-# No code outside the database chooses among these words yet; who begins to gives them a StrEnum and moves the line.
+# No code outside the database chooses among these words yet. Code that does needs a StrEnum, and the entry moves up.
 ONLY_IN_SQL = {
     "audit_log_action": {"insert", "update", "delete"},
     "customer_addresses_type": {"shipping", "billing", "both"},
@@ -209,7 +209,7 @@ def test_types_of_movements_are_those_that_move_stock_knows(shops: TwoShops) -> 
 
 
 def test_no_column_has_a_type_whose_operators_leak(shops: TwoShops) -> None:
-    """PostgreSQL enums are not leakproof: row-level security would keep them out of indexes."""
+    """The operators of PostgreSQL enums are not leakproof, so row-level security would keep them from using indexes."""
     with acting(shops.superuser) as connection:
         found = connection.run(
             "SELECT typname FROM pg_type WHERE typtype = 'e' AND typnamespace::regnamespace::text = ANY (:schemas)",

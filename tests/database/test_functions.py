@@ -1,4 +1,4 @@
-"""What the code calls in the database is there, by its name and its number of arguments; what is there is called."""
+"""Every database function that is called exists with that number of arguments, and every one that exists is called."""
 
 import ast
 import re
@@ -17,7 +17,7 @@ Call = tuple[str, int]
 
 
 def texts() -> Iterator[tuple[str, str]]:
-    """Every string of the layer, with where it stands."""
+    """Yield (where, text) for every string literal of the layer."""
     for path in sorted(SOURCES.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -25,7 +25,7 @@ def texts() -> Iterator[tuple[str, str]]:
 
 
 def calls(sql: str) -> Iterator[Call]:
-    """(function, number of arguments) of every call of a function of ours."""
+    """Yield (function, number of arguments) for every call of one of our functions."""
     for found in _CALL.finditer(sql):
         if re.search(r"(INTO|TABLE|ON|FUNCTION|PROCEDURE)\s+$", sql[: found.start()]):
             continue

@@ -1,4 +1,4 @@
-"""What outlives its use goes, and what goes with an order is known: no foreign key keeps a purge from its end."""
+"""Rows past their use are deleted, and what is purged with an order is known: no foreign key can block a purge."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -14,7 +14,7 @@ from tests.database.conftest import TwoShops
 from tests.database.driving import runtime_of
 from tests.database.large_shop import Shop, seed
 
-# In the order in which they are purged; each with the condition that finds the rows of order :id.
+# The tables in the order in which they are purged, each with the condition that finds the rows of order :id.
 _OF_PAYMENT = "payment_id IN (SELECT id FROM payments.payments WHERE order_id = :id)"
 BELONGS_TO_AN_ORDER = {
     "payments.refund_items": "refund_id IN (SELECT id FROM payments.refunds WHERE order_id = :id)",
@@ -57,7 +57,7 @@ REMEMBERS_AN_ORDER = {
     "archive.payment_references": "news of a payment finds its archived order by it",
     "payments.money_differences": "the books of a day outlive its orders",
 }
-"""These carry ids of orders and payments as plain values."""
+"""Tables that carry ids of orders and payments as plain values, without a foreign key."""
 
 
 def children(db: Address, parent: str) -> set[str]:
@@ -79,7 +79,7 @@ def test_every_foreign_key_into_an_order_is_from_what_belongs_to_it(shops: TwoSh
 
 
 def test_the_archive_takes_all_of_it_along(shops: TwoShops) -> None:
-    """A table that belongs to an order has its line in ``archive.parts``, and is purged after what refers to it."""
+    """Every table that belongs to an order is listed in ``archive.parts`` and is purged after what refers to it."""
     with acting(shops.superuser) as connection:
         rows = connection.run("SELECT table_name::text FROM archive.parts ORDER BY position DESC")
         keys = connection.run(

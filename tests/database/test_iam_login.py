@@ -1,4 +1,4 @@
-"""Logging in by IAM: a token for each connection, and one client that makes them all."""
+"""IAM logins: every connection gets a token of its own, and one client makes them all."""
 
 from urllib.parse import parse_qs, urlsplit
 

@@ -1,4 +1,4 @@
-"""Indexes: one for every foreign key, none twice, none without a reason beside it."""
+"""Indexes: one for every foreign key, none redundant, none without a written reason."""
 
 import re
 from importlib.resources import files
@@ -16,7 +16,7 @@ WITHOUT_INDEX = {
 
 
 def test_every_foreign_key_can_be_followed_backwards(shops: TwoShops) -> None:
-    """A complete index whose first columns are the key's, in any order."""
+    """Every key has a complete index that starts with the key's columns, in any order."""
     with acting(shops.superuser) as connection:
         rows = connection.run(
             """

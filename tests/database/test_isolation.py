@@ -1,4 +1,4 @@
-"""Tenant B reads, writes and counts nothing of tenant A: every table, every role, read from the catalog."""
+"""Tenant B reads, writes and counts nothing of tenant A: every table in the catalog, for every role."""
 
 import json
 from typing import Any
@@ -30,7 +30,7 @@ WITHOUT_TENANT = {
 }
 TENANT_COLUMN = {"tenancy.organizations": "id"}
 BY_MEMBERSHIP = {"tenancy.users"}
-"""A user may belong to several organizations: the row shows where a membership does."""
+"""Tables whose rows show through a membership: a user may belong to several organizations."""
 
 SYSTEM_OVER_ALL = {
     "tenancy.organizations": "select",
@@ -53,7 +53,7 @@ SYSTEM_OVER_ALL = {
     "operations.outbox": "select update delete",
     "operations.api_calls": "select delete",
 }
-"""What the jobs of the system may do for all tenants, and only while they have set none."""
+"""What the system's jobs may do across all tenants, and only while they have not set one."""
 
 
 def tenant_tables(connection: Connection) -> list[str]:
@@ -74,7 +74,7 @@ def wrong_setting(request: pytest.FixtureRequest, shops: TwoShops) -> str | None
 
 
 def attempt(connection: Connection, statement: str, **parameters: Any) -> int | str:
-    """The number of rows of a statement, or the SQLSTATE it met."""
+    """Return the number of rows of a statement, or the SQLSTATE that it failed with."""
     connection.run("SAVEPOINT attempt")
     try:
         connection.run(statement, **parameters)
@@ -139,7 +139,7 @@ def test_nothing_of_another_tenant_is_changed_or_deleted(shops: TwoShops, role: 
 
 
 def written_columns(connection: Connection, table: str) -> list[str]:
-    """All but those that are computed from the others."""
+    """Return all columns but the generated ones."""
     rows = connection.run(
         "SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = CAST(:t AS regclass) AND attnum > 0"
         " AND NOT attisdropped AND attgenerated = '' ORDER BY attnum",
@@ -203,7 +203,7 @@ def test_foreign_keys_between_tenant_tables_carry_the_organization(shops: TwoSho
 
 
 def test_no_foreign_key_reaches_into_another_tenant(shops: TwoShops) -> None:
-    """Also for those whom row-level security does not bind: foreign-key checks bypass it."""
+    """This holds even for a superuser, since foreign-key checks bypass row-level security."""
     with acting(shops.superuser) as connection:
         connection.run("SET CONSTRAINTS ALL IMMEDIATE")
         tried = 0
@@ -277,14 +277,14 @@ DEFINERS_OF_ALL = {
     "archive.drop_old_months": "months are of all tenants",
     "inventory.drop_month_of_movements": "months are of all tenants",
 }
-"""Functions with their owner's rights that are asked about no tenant."""
+"""SECURITY DEFINER functions that take no tenant."""
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_function_with_its_owners_rights_serves_the_tenant_that_is_set_and_no_other(
     shops: TwoShops, role: str, wrong_setting: str | None
 ) -> None:
-    """Row-level security does not bind its owner: the function asks by itself, before anything else."""
+    """Row-level security does not bind the owner, so the function checks the tenant itself, before anything else."""
     with acting(shops.superuser) as connection:
         definers = connection.run(
             "SELECT p.oid::regproc::text, COALESCE(p.proargnames, '{}'),"

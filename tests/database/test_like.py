@@ -1,4 +1,4 @@
-"""The LIKE of the error classes is PostgreSQL's own: every text and every pattern."""
+"""The LIKE of the error classes matches as PostgreSQL's does, for every text and every pattern."""
 
 from collections.abc import Iterator
 
@@ -24,7 +24,7 @@ def asked(shops: TwoShops) -> Iterator[Connection]:
 
 
 def answer(connection: Connection, text: str, pattern: str) -> bool | None:
-    """What PostgreSQL says; ``None``: it refuses the pattern."""
+    """Return PostgreSQL's answer, or ``None`` if it refuses the pattern."""
     try:
         return bool(
             connection.run("SELECT CAST(:text AS text) LIKE CAST(:pattern AS text)", text=text, pattern=pattern)[0][0]
@@ -40,7 +40,7 @@ def answer(connection: Connection, text: str, pattern: str) -> bool | None:
 def test_like_answers_as_postgresql_does(asked: Connection, text: str, pattern: str) -> None:
     found = answer(asked, text, pattern)
     if not is_like_pattern(pattern):
-        assert found in (None, False)  # it complains only where it comes to the pattern's end
+        assert found in (None, False)  # PostgreSQL complains only if matching gets to the end of the pattern
         return
     assert like(text, pattern) == found
 

@@ -1,4 +1,4 @@
-"""Migrations log in as the master by whichever way the cluster takes: after the first, its password may not do."""
+"""Migrations log in as the master in whichever way the cluster accepts: later ones may find its password refused."""
 
 import json
 from collections.abc import Iterator
@@ -19,9 +19,10 @@ from local.testing import database, throw_away_server
 
 @pytest.fixture
 def cluster() -> Iterator[Address]:
-    """An empty database of a server that sends members of ``rds_iam`` elsewhere, as Aurora does: here, to nobody.
+    """Yield an empty database of a server that accepts no password from members of ``rds_iam``, as Aurora does not.
 
-    Its master is a superuser, since Aurora's may grant ``rds_iam`` without being a member of it.
+    This server rejects their logins altogether. Its master is a superuser, because Aurora's master may grant
+    ``rds_iam`` without being a member of it.
     """
     with throw_away_server() as server:
         if not server.is_embedded:
@@ -49,7 +50,7 @@ def test_the_password_does_until_the_roles_are_made_and_no_longer(cluster: Addre
 
 
 def test_what_the_server_refuses_is_followed_by_the_next_way(db: Address) -> None:
-    """Whatever is wrong with the password: here the server takes what the provider of tokens gives."""
+    """It does not matter what is wrong with the password: here the server accepts what the token provider gives."""
     address = make_url(db.url).set(drivername="postgresql+pg8000")
     taken = accepted(address, {"its password": lambda: "not-it", "a token of IAM": lambda: db.password}, None)
     assert taken.password == db.password
@@ -67,7 +68,7 @@ def test_a_server_that_is_not_there_is_no_refusal(db: Address) -> None:
 def test_the_function_migrates_by_password_and_else_by_a_token_for_the_master(
     db: Address, aws: str, monkeypatch: pytest.MonkeyPatch, is_refused: bool
 ) -> None:
-    """Tokens come from the signer of boto3; the server knows no IAM, so what it would take is put in its place."""
+    """boto3 signs the token. The server does not know IAM, so a password that it accepts takes the token's place."""
     password = "not-it" if is_refused else db.password
     secret = boto3.client("secretsmanager").create_secret(
         Name=f"master-{is_refused}", SecretString=json.dumps({"username": db.user, "password": password})

@@ -1,4 +1,4 @@
-"""The road to the newest schema, and back, with data on it."""
+"""Migrating up to the newest schema and back down, with data in the tables."""
 
 import re
 import subprocess
@@ -43,11 +43,11 @@ def empty(postgres: Server) -> Iterator[Address]:
 
 
 LISTS = {"operations.partitioned_tables", "archive.parts"}
-"""Lists of tables and of their columns, which come and go with these."""
+"""Tables that list tables and columns; their rows come and go with what they list."""
 
 
 def content(db: Address) -> dict[str, str]:
-    """A hash of every table's rows; a column that a row has nothing in is none of it, so that one may be added."""
+    """Return a hash of the rows of every table. Columns that are NULL in a row are left out, so one may be added."""
     with connected(db) as connection:
         tables = connection.run(
             "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
@@ -68,7 +68,7 @@ def content(db: Address) -> dict[str, str]:
 
 
 def shape(db: Address) -> set[str]:
-    """Everything the catalog knows of our schemas, in words."""
+    """Return everything that the catalog knows about our schemas, as text."""
     with connected(db) as connection:
         rows = connection.run(
             """
@@ -139,7 +139,7 @@ def test_the_way_back_ends_at_an_empty_database(empty: Address) -> None:
 
 
 def test_every_revision_runs_under_timeouts_and_as_the_owner(empty: Address) -> None:
-    """Each is a transaction of its own: a setting that is local to the first would be gone in the second."""
+    """Each revision is a transaction of its own, so a setting local to the first would be gone in the second."""
     seen: list[list[str]] = []
 
     def look(connection: Connection, _cursor: object, statement: str, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""Every named query finds its rows by an index, among 10^5 orders of two shops and without planner tricks."""
+"""Every named query finds its rows through an index, among 10^5 orders of two shops and without planner tricks."""
 
 import re
 
@@ -23,7 +23,7 @@ from tests.database.rehearsal import LARGE_TABLE_MIN_ROWS, Cost, cost_of, rehear
 SUBJECTS = (orders, stock, shipments, addresses, archive, payments, dead_letters, operations, customers)
 NAMED = {name: named for subject in SUBJECTS for name, named in subject.NAMED.items()}
 TOO_SMALL_TO_NEED_THEIRS = {"tenancy.gateway_accounts_of_gateway"}
-"""A shop has one account at a gateway: here the table is read as it is."""
+"""Indexes that the data here does not need: with one account per gateway in a shop, the planner reads the table."""
 
 _seen: dict[str, Cost] = {}
 
@@ -82,7 +82,7 @@ def test_the_tables_that_grow_are_large_here(large_shops: TwoShops) -> None:
 
 
 def test_functions_keep_a_plan_that_needs_no_second_thought(large_shops: TwoShops) -> None:
-    """The entry points of a checkout force the generic plan, and that plan is among those looked at above."""
+    """The entry points of a checkout force the generic plan, which is among the plans checked above."""
     with acting(large_shops.superuser) as connection:
         rows = connection.run(
             "SELECT proname FROM pg_proc WHERE 'plan_cache_mode=force_generic_plan' = ANY (proconfig)"
@@ -105,7 +105,7 @@ def test_functions_keep_a_plan_that_needs_no_second_thought(large_shops: TwoShop
 
 
 def test_every_index_serves_a_named_query_or_a_rule(large_shops: TwoShops) -> None:
-    """Unique indexes are rules; any other has to be used by one of the queries above."""
+    """Unique indexes enforce rules; any other index has to be used by one of the queries above."""
     for name, named in NAMED.items():
         if name not in _seen:
             _seen[name] = cost(large_shops, named, "auto")

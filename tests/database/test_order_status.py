@@ -1,4 +1,4 @@
-"""The history is the source of truth: it is checked as it is written, and nobody else writes an order's status."""
+"""The history is the source of truth: it is checked as it is written, and nothing else writes an order's status."""
 
 import threading
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ ORDER = """
 
 
 class Order:
-    """An order that is just being placed, in a transaction that will not be kept."""
+    """An order that is just being placed, in a transaction that will be rolled back."""
 
     def __init__(self, connection: Connection, shops: TwoShops) -> None:
         self.connection = connection
@@ -108,7 +108,7 @@ def test_a_first_row_that_is_not_its_orders_is_refused(order: Order, shops: TwoS
 
 
 def test_an_order_of_another_tenant_is_out_of_reach_of_the_projection(shops: TwoShops) -> None:
-    """The trigger runs with its owner's rights: the history row's own policy must stop it first."""
+    """The trigger runs with its owner's rights, so the policy of the history row has to refuse first."""
     with acting(shops.superuser, APP, shops.b.organization_id) as connection:
         values = {"sequence": 2, "from_": "confirmed", "to": "cancelled", "reversal": False}
         theirs = refusal(connection, ROW, o=shops.a.organization_id, id=shops.a.order_id, **values)

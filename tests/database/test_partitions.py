@@ -1,4 +1,4 @@
-"""Months are made ahead of time; a month that was forgotten fails nothing and is made good for."""
+"""Monthly partitions are created ahead of time; a forgotten month fails nothing and can be created later."""
 
 import threading
 from datetime import UTC, date, datetime
@@ -13,7 +13,7 @@ from tests.database.acting import APP, INSUFFICIENT_PRIVILEGE, SYSTEM, acting, a
 
 ORGANIZATION = UUID("01900000-0000-7000-8000-00000000000a")
 FAR = datetime(2041, 5, 17, tzinfo=UTC)
-"""An instant whose month nobody has made."""
+"""An instant in a month that has no partition."""
 TABLES = ("archive.archived_orders", "inventory.stock_movements", "operations.audit_log", "orders.order_status_history")
 
 MOVEMENT = """
@@ -37,7 +37,7 @@ INHERITED = (
      WHERE attnum > 0 AND attrelid = CAST(:t AS regclass)
     """,
 )
-"""What a month has like its parent."""
+"""Queries for what a partition has in common with its parent."""
 
 
 def make(connection: Connection, start: date, months: int) -> int:
@@ -159,7 +159,7 @@ def test_a_new_month_has_the_policies_the_indexes_and_the_checks_of_its_parent(s
 
 
 def test_reading_and_writing_go_on_while_a_month_is_made(superuser: Address) -> None:
-    """The maker holds no lock that stops those who use other months, until it commits."""
+    """Until it commits, the transaction that makes a partition holds no lock that stops users of other months."""
     now = datetime.now(UTC)
     with connected(as_role(superuser, SYSTEM)) as maker, connected(as_role(superuser, APP)) as shopper:
         maker.run("BEGIN")
@@ -173,7 +173,7 @@ def test_reading_and_writing_go_on_while_a_month_is_made(superuser: Address) -> 
 
 
 def test_the_maker_gives_up_soon_when_somebody_holds_the_default_partition(superuser: Address) -> None:
-    """Everybody else would wait behind it."""
+    """Otherwise everybody else would queue behind it."""
     outcome: list[str] = []
     with connected(as_role(superuser, SYSTEM)) as maker, connected(as_role(superuser, APP)) as shopper:
         begin(shopper)
@@ -201,7 +201,7 @@ def test_how_far_ahead_is_bounded(superuser: Address) -> None:
 
 
 def test_the_history_of_an_order_is_found_in_one_partition(superuser: Address) -> None:
-    """Its id carries its month: the others are not even looked at."""
+    """The order's id carries its month, so the other partitions are not even scanned."""
     with acting(superuser, APP, ORGANIZATION) as connection:
         connection.run("SET LOCAL plan_cache_mode = force_custom_plan")
         plan = connection.run(

@@ -1,4 +1,4 @@
-"""What the roles may do at all, whatever the tenant: as little as they need."""
+"""What the roles may do at all, whatever the tenant: no more than they need."""
 
 import pytest
 from pg8000.native import Connection, identifier
@@ -33,7 +33,7 @@ INLINED = {
     "checkout.is_abandoned",
     "archive.is_unsettled",
 }
-"""SQL functions that run with the caller's rights inside a query; a SET clause would keep them from being inlined."""
+"""SQL functions that run with the caller's rights inside a query; a SET clause would prevent their inlining."""
 
 APPEND_ONLY = {
     "operations.process_failure_history": set(),

@@ -1,6 +1,7 @@
-"""The rehearsal of a restore: a base backup and its write-ahead log give back exactly what was there at an instant.
+"""The rehearsal of a restore: a base backup and the write-ahead log restore exactly what was there at an instant.
 
-What Aurora does with `restore-db-cluster-to-point-in-time`, done with PostgreSQL's own means. `make rehearse-restore`.
+This does with PostgreSQL's own means what Aurora does with `restore-db-cluster-to-point-in-time`. Run it with
+`make rehearse-restore`.
 """
 
 import shutil
@@ -31,14 +32,14 @@ ARCHIVED_MAX_SECONDS: Final = 20.0
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Where both clusters and the log between them lie."""
+    """Yield a folder for both clusters and the log between them."""
     made = Path(tempfile.mkdtemp(prefix="holdfast-restore-", dir=_memory()))
     yield made
     shutil.rmtree(made, ignore_errors=True)
 
 
 def base_backup(server: Server, into: Path) -> None:
-    """A copy of the running cluster, taken while it writes."""
+    """Copy the running cluster while it writes."""
     admin = server.admin
     command = [str(find_binaries() / "pg_basebackup"), "-D", str(into), "-h", admin.host, "-p", str(admin.port)]
     command += ["-U", admin.user, "--wal-method=none", "--checkpoint=fast", "--no-sync"]
@@ -46,7 +47,7 @@ def base_backup(server: Server, into: Path) -> None:
 
 
 def await_archived(server: Server) -> None:
-    """Until the segment that is being written has been put away."""
+    """Wait until the WAL segment that is being written has been archived."""
     [[segment]] = server.admin.execute("SELECT pg_walfile_name(pg_switch_wal())")
     deadline = time.monotonic() + ARCHIVED_MAX_SECONDS
     while server.admin.execute("SELECT coalesce(last_archived_wal, '') FROM pg_stat_archiver")[0][0] < segment:
@@ -92,7 +93,7 @@ def test_a_cluster_restored_to_an_instant_is_whole_and_has_what_was_there(
                 "restore_command": f"cp {log}/%f %p",
                 "recovery_target_time": instant.isoformat(),
                 "recovery_target_action": "promote",
-                "hot_standby": "off",  # nobody is let in before the instant is reached
+                "hot_standby": "off",  # no connections before the instant is reached
             }
             with running(restored, durable=False, settings=recovery) as second, moved(house, second):
                 judge(house, known)
@@ -100,7 +101,7 @@ def test_a_cluster_restored_to_an_instant_is_whole_and_has_what_was_there(
 
 @contextmanager
 def moved(house: House, server: Server) -> Iterator[None]:
-    """The house over another cluster, for a while."""
+    """Point the house at another cluster for the time of the block."""
     before = house.owner, house.engine, house.runtime, house.system
     house.owner = server.master_of("shop")
     house.engine = create_engine(url_of(house.owner), isolation_level="AUTOCOMMIT")
@@ -115,7 +116,7 @@ def moved(house: House, server: Server) -> Iterator[None]:
 
 
 def judge(house: House, known: set[str]) -> None:
-    """What a restored cluster is judged by: the orders, every invariant, the ledger, the payments, the archive."""
+    """Check a restored cluster: the orders, every invariant, the ledger, the payments and the archive."""
     assert orders(house) == known
     assert house.violations() == []
     ledger = check_ledger(house.system, house.clock, plenty, whole=True)

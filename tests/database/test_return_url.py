@@ -1,4 +1,4 @@
-"""The database takes the same addresses to come back to as the code does."""
+"""The database accepts the same return URLs as the code."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What a checkout costs on the network, counted where it crosses."""
+"""What a checkout costs on the network, counted on the wire."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -40,11 +40,11 @@ def wire(db: Address) -> Iterator[Proxy]:
 
 @pytest.fixture
 def house(wire: Proxy, db: Address, aws: str, stripe_url: str, secret_store: SecretStore) -> Iterator[House]:
-    """A house whose every statement goes by way of the wire."""
+    """Yield a house that sends every statement through the proxy."""
     with House(wire.of(db), stripe_url, secret_store) as made:
         for number in range(10):
             made.add_variant(f"SKU-{number}", stock=100)
-        made.place({"SKU-0": 1})  # connects, and meets the customer
+        made.place({"SKU-0": 1})  # opens the connection and creates the customer
         yield made
 
 
@@ -56,7 +56,7 @@ def checkout(house: House, wire: Proxy, lines: int) -> list[list[str]]:
 
 
 def shortened(trips: list[list[str]], like: list[list[str]]) -> list[list[str]]:
-    """The statements, as far as the expectation tells."""
+    """Return the statements, each cut to the length of the expected text."""
     return [
         [" ".join(said.split())[: len(expected)] for said, expected in zip(trip, wanted, strict=False)]
         for trip, wanted in zip(trips, like, strict=False)
@@ -87,7 +87,7 @@ def test_the_driver_counts_as_the_network_does(house: House, wire: Proxy) -> Non
 
 
 def test_a_lost_race_costs_as_much_again_and_no_more(house: House, wire: Proxy) -> None:
-    """The stock that was read is gone when it is reserved: read and decide again."""
+    """When the stock that was read is gone by the time it is reserved, the checkout reads and decides again."""
     before = len(wire.trips(APP))
     house.sql(
         "CREATE FUNCTION orders.lose_once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
@@ -111,7 +111,7 @@ def test_an_address_that_is_known_or_that_nobody_can_be_asked_for_costs_no_round
     abroad = replace(DENVER, country="DE", postal_code="10115", city="Berlin", region=None)
     reviewed = [*SETTLING[:3], ["SELECT o.shipping_address"], *SETTLING[3:]]
     known = replace(DENVER, line1="13 Analytical Way")
-    # What is reviewed once it is paid reads whose calendar and clock its deadline is counted on.
+    # An order whose address is reviewed once it is paid also reads which calendar and clock set the deadline.
     for address, settling in ((DENVER, SETTLING), (abroad, reviewed), (known, SETTLING)):
         before = len(wire.trips(APP))
         assert house.place({"SKU-1": 1}, address=address).status == 201
@@ -163,10 +163,10 @@ MAIL = [
 def test_a_webhook_that_says_what_the_answer_said_is_three_round_trips_and_leaves_nothing_to_do(
     house: House, wire: Proxy
 ) -> None:
-    house.clock.advance(minutes=1)  # no later than the gateway's own clock, which dates the webhook
+    house.clock.advance(minutes=1)  # the gateway's own clock dates the webhook, which must not be later than ours
     order_ids = [house.rows("SELECT id FROM orders.orders ORDER BY id DESC LIMIT 1")[0]["id"] for _ in placed(house)]
     first, second = (house.webhooks("payment_intent.succeeded", order_id=str(order_id))[0] for order_id in order_ids)
-    house.deliver(first)  # whose endpoint it is is known from now on
+    house.deliver(first)  # from now on the owner of the endpoint is known
     before = len(wire.trips(APP))
     house.deliver(second)
     trips = wire.trips(APP)[before:]
@@ -176,7 +176,7 @@ def test_a_webhook_that_says_what_the_answer_said_is_three_round_trips_and_leave
 
 
 def placed(house: House) -> Iterator[None]:
-    """Two orders, each there while the caller looks."""
+    """Place two orders, and yield after each of them."""
     for _ in range(2):
         assert house.place({"SKU-1": 1}).status == 201
         yield

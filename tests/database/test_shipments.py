@@ -1,4 +1,4 @@
-"""What the database says of shipments by itself: the same as the code, and no to what the code would never write."""
+"""The database's own rules for shipments: they agree with the code and refuse what the code would never write."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""What the database makes of a movement that does not add up and of overrides that share a day."""
+"""How the database treats a movement that does not add up, and overrides that share a day."""
 
 import threading
 
@@ -56,12 +56,12 @@ def test_a_movement_adds_up_in_the_way_of_its_type(
         assert found(quantity, on_hand, reserved + 1) == (CHECK_VIOLATION, ADDS_UP)
         assert found(-quantity, on_hand, reserved) == (CHECK_VIOLATION, ADDS_UP)
         assert found(quantity, on_hand, reserved, "vanish") == (CHECK_VIOLATION, ADDS_UP)
-        if type_ != "adjustment":  # the other way round is another type's business
+        if type_ != "adjustment":  # only an adjustment may go in both directions
             assert found(-quantity, 20 - on_hand, 8 - reserved) == (CHECK_VIOLATION, ADDS_UP)
 
 
 def test_the_level_itself_bounds_what_a_movement_may_do(shops: TwoShops) -> None:
-    """Raised as HF001: the caller decided on facts that have changed."""
+    """It raises HF001: the caller decided on facts that have changed since."""
     shop = shops.a
     with acting(shops.superuser, APP, shop.organization_id) as connection:
         for type_, quantity in (("reserve", 951), ("release", 51), ("sale", 51), ("damage", 951), ("adjustment", -951)):

@@ -1,4 +1,4 @@
-"""A transaction: what it carries, whose it is, and what a flow is told when it fails."""
+"""A transaction: the values it carries, the tenant it belongs to, and the errors that a flow sees."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -27,7 +27,7 @@ from tests.database.driving import NOW, attempt, backend, divide_by_zero, give_u
 
 @pytest.fixture(scope="module")
 def shared(shops: TwoShops) -> Iterator[Database]:
-    """A database that is only asked."""
+    """Yield a database that is only read."""
     made = open_database(shops.superuser)
     yield made
     made.engine.dispose()
@@ -100,7 +100,7 @@ def test_an_error_shows_the_statement_and_none_of_its_parameters(shared: Databas
 
 
 def test_a_list_for_jsonb_travels_as_its_text(shared: Database) -> None:
-    """A Python list is an array to the driver."""
+    """The driver takes a Python list for an array."""
     with shared.transaction(None, now=NOW) as transaction:
         assert transaction.value("SELECT CAST(:value AS jsonb)", value='[1, "a"]') == [1, "a"]
 
@@ -171,7 +171,7 @@ def test_an_instant_without_a_zone_is_refused(shared: Database) -> None:
         pass
 
 
-# --- what a flow is told -----------------------------------------------------------------------------------------
+# --- the errors that a flow sees ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
 from hypothesis import settings
 
-# A rule is pure: how long one example takes says something of the machine and nothing of the rule.
+# The rules are pure functions, so how long an example takes says something about the machine, not about the rule.
 settings.register_profile("domains", deadline=None)
 settings.load_profile("domains")

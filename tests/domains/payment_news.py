@@ -1,4 +1,4 @@
-"""News of a payment, in as few words as a test needs."""
+"""Short builders for news about a payment."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -29,7 +29,7 @@ def named(
     failed: int | None = None,
     is_final: bool = False,
 ) -> CaptureFact:
-    """A capture by its name; when it succeeded and failed, in minutes after noon."""
+    """Return a capture that has a gateway id; ``succeeded`` and ``failed`` are minutes after noon."""
     return CaptureFact(
         gateway_capture_id=capture_id,
         amount_minor=amount_minor,
@@ -42,17 +42,17 @@ def named(
 def took(
     capture_id: str = "cap_1", amount_minor: int = 600, minutes: int = 0, *, is_final: bool = False
 ) -> PaymentNews:
-    """A capture that the gateway names succeeded."""
+    """Return news that a capture with a gateway id succeeded."""
     return news("capture_succeeded", captures=(named(capture_id, amount_minor, succeeded=minutes, is_final=is_final),))
 
 
 def fell(capture_id: str = "cap_1", amount_minor: int = 600, minutes: int = 90) -> PaymentNews:
-    """A capture that the gateway names failed."""
+    """Return news that a capture with a gateway id failed."""
     return news("capture_failed", captures=(named(capture_id, amount_minor, failed=minutes),))
 
 
 def asked(capture_id: str = "cap_1", amount_minor: int = 600, *, is_final: bool = False) -> PaymentNews:
-    """A capture that the gateway took and has not decided."""
+    """Return news that the gateway accepted a capture and has not decided on it yet."""
     return news("payment_processing", captures=(named(capture_id, amount_minor, is_final=is_final),))
 
 

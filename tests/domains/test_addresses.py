@@ -1,4 +1,4 @@
-"""Rules of geocoding: how addresses are keyed, how long answers live, what the last tier knows."""
+"""The rules of geocoding: how addresses are keyed, how long answers are kept, and what the last tier knows."""
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -114,7 +114,7 @@ def test_the_last_tier_always_answers_and_never_more_than_approximately(
 
 
 def test_the_middle_of_an_area_on_both_sides_of_the_date_line_lies_in_it() -> None:
-    """A mean of degrees would put western Alaska into the Labrador Sea."""
+    """Averaging the degrees of longitude would put western Alaska into the Labrador Sea."""
     location = approximate_location(key("US", "96599"), GeocodeFailureReason.NOT_FOUND)
     assert location.coordinates is not None
     assert great_circle_km(location.coordinates, Coordinates(51.88, -176.65)) < 1_500
@@ -169,7 +169,7 @@ def test_a_tally_tells_once_what_it_counted() -> None:
     [
         ("US", "80299", "CO"),
         ("US", "09012", "AE"),
-        ("US", "06390", None),  # New York, among codes of Connecticut
+        ("US", "06390", None),  # in New York, although its neighbors are postal codes of Connecticut
         ("US", "00000", None),
         ("US", "", None),
         ("CA", "M5V2T6", "ON"),

@@ -30,7 +30,7 @@ TODAY = date(2025, 11, 20)
 def warehouse(
     code: str, available: dict[UUID, int], *, east: float = 0, cost: int = 1_000, **fields: object
 ) -> Warehouse:
-    """A warehouse on the equator, ``east`` degrees (111 km each) from the shopper."""
+    """Return a warehouse on the equator, ``east`` degrees of longitude (111 km each) away from the shopper."""
     defaults = {
         "id": UUID(int=ord(code[0])),
         "priority": 1,
@@ -117,7 +117,8 @@ def test_stock_that_only_full_warehouses_have_is_a_capacity_error_and_not_a_shor
 
 
 def test_one_warehouse_is_preferred_up_to_115_percent_of_the_splits_score():
-    # Economy on the spot: score = 0.9 x cost / 1000, the split's cost x 1.25. 1.15 x 1.25 x (400 + 400) = 1150.
+    # Economy at no distance: the score is 0.9 x cost / 1000, and a split multiplies the cost by 1.25.
+    # The limit for a single warehouse is therefore 1.15 x 1.25 x (400 + 400) = 1150.
     parts = warehouse("A", {TEE: 1}, cost=400), warehouse("B", {MUG: 1}, cost=400)
     for cost, chosen in ((1_149, ["W"]), (1_151, ["A", "B"])):
         plan = plan_for({TEE: 1, MUG: 1}, warehouse("W", {TEE: 1, MUG: 1}, cost=cost), *parts, preference=ECONOMY)
@@ -140,7 +141,7 @@ def test_a_split_is_as_far_as_its_farthest_warehouse():
 
 
 def test_the_choice_is_made_over_the_whole_order_and_not_line_by_line():
-    # Line by line, TEE would leave from A, MUG from B and CAP from C.
+    # Decided line by line, TEE would ship from A, MUG from B and CAP from C.
     a = warehouse("A", {TEE: 1}, cost=100)
     b = warehouse("B", {MUG: 1}, cost=100)
     c = warehouse("C", {CAP: 1}, cost=100)

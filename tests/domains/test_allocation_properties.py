@@ -1,4 +1,4 @@
-"""The allocation against a brute force that knows nothing of it: every way to hand every piece out is scored."""
+"""The allocation compared with an independent brute force that scores every way to distribute the pieces."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ def warehouse_lists(min_size: int = 0) -> st.SearchStrategy[list[Warehouse]]:
             Warehouse,
             id=st.integers(0, 999).map(lambda number: UUID(int=number)),
             code=st.integers(0, 999).map("W{:03}".format),
-            # On the equator the distance is an arc, and needs no haversine to check.
+            # On the equator a distance is a plain arc, so checking it needs no haversine.
             location=st.builds(Coordinates, st.just(0), st.integers(0, 40)),
             priority=st.integers(1, 2),
             shipping_cost_base_minor=st.integers(0, 30).map(lambda hundreds: hundreds * 100),
@@ -51,7 +51,7 @@ preferences = st.sampled_from(ShippingPreference)
 
 @st.composite
 def servable(draw: st.DrawFn) -> tuple[list[Line], list[Warehouse]]:
-    """An order; two warehouses that have together exactly what it wants; perhaps one that has everything; others."""
+    """Draw an order and warehouses: two that together have exactly what it needs, perhaps one with it all, others."""
     lines, (first, second, *others) = draw(line_lists), draw(warehouse_lists(min_size=2))
     wanted = wanted_by(lines)
     here = {variant_id: draw(st.integers(0, quantity)) for variant_id, quantity in wanted.items()}
@@ -73,7 +73,7 @@ def wanted_by(lines: Sequence[Line]) -> Counter[UUID]:
 
 
 def planned(lines, preference, warehouses, **options) -> Plan | None:
-    """The plan, or None where there is none for lack of stock or of capacity."""
+    """Return the plan, or None if stock or capacity does not allow one."""
     try:
         return allocate(lines, SHOPPER, preference, warehouses, **options)
     except (OutOfStock, CapacityExceeded):
@@ -105,7 +105,7 @@ def score(warehouses: Sequence[Warehouse], preference: ShippingPreference) -> fl
 
 
 def ways_to_hand_out(wanted: Counter[UUID], warehouses: Sequence[Warehouse]) -> Iterator[list[tuple[int, ...]]]:
-    """Every table of quantities (a row for each variant, a column for each warehouse) that serves the order."""
+    """Yield every table of quantities that serves the order: one row per variant, one column per warehouse."""
     rows = []
     for variant_id, quantity in wanted.items():
         stocks = [range(max(0, each.available.get(variant_id, 0)) + 1) for each in warehouses]

@@ -1,4 +1,4 @@
-"""How large a sample is, how it is spread, and what it can promise."""
+"""How large a sample is, how it is spread over the strata, and what it can promise."""
 
 import random
 from itertools import combinations

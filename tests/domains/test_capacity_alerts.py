@@ -1,4 +1,4 @@
-"""When people are told that a warehouse fills up, and when no more."""
+"""When people are alerted that a warehouse is filling up, and when an alert ends."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise

@@ -50,7 +50,7 @@ def test_an_end_is_an_end_and_everything_else_can_come_to_one() -> None:
 def test_only_what_may_be_replayed_can_become_replayed() -> None:
     replayable = {status for status, following in TRANSITIONS.items() if DeadLetterStatus.REPLAYED in following}
     assert replayable == REPLAYABLE_BY_HAND | REPLAYABLE_BY_ITSELF
-    for status in replayable:  # a failure goes back to a person
+    for status in replayable:  # a replay that fails goes back to a person
         assert status in FOR_A_PERSON or TRANSITIONS[status] >= FOR_A_PERSON
 
 

@@ -67,7 +67,7 @@ def test_the_first_that_matches_by_its_order_wins_however_they_come(orders: list
         (17, 4, "85.0", False),
         (10, 0, "100", True),
         (0, 0, "0", False),
-        (84_999, 15_001, "85.0", False),  # 84.999 % is not 85 %, however it is shown
+        (84_999, 15_001, "85.0", False),  # 84.999 % is not 85 %, even where it is displayed rounded
     ],
 )
 def test_auto_replay_is_earned_by_ten_successes_and_confidence(

@@ -15,7 +15,7 @@ from holdfast.orders.lifecycle import (
 )
 from holdfast.values.errors import TransitionRefused
 
-# The specification's own table, word for word.
+# The table of the specification, verbatim.
 TABLE = """
 | pending_payment | payment_processing, payment_failed, cancelled |
 | payment_processing | payment_confirmed, payment_failed, cancelled |

@@ -1,4 +1,4 @@
-"""Which event tells whom what, and what then stands in the mail: in every language, whatever the shopper typed."""
+"""Which event sends whom which mail, and what the mail says, in every language and whatever the shopper typed."""
 
 import json
 import re
@@ -91,7 +91,7 @@ def body(kind: MailKind, facts: Facts) -> Rendered:
     return render(letter_of(kind, facts))
 
 
-# --- which event tells what -----------------------------------------------------------------------------------------
+# --- which event sends which mail -----------------------------------------------------------------------------------
 
 
 def event(**more: Any) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def test_an_event_without_its_ids_is_an_error(missing: str) -> None:
         occasion_of("order.confirmed", broken)
 
 
-# --- whether it is still true ---------------------------------------------------------------------------------------
+# --- whether a mail is still true -----------------------------------------------------------------------------------
 
 
 def in_status(status: str) -> Facts:
@@ -188,7 +188,7 @@ def test_delays_grow_to_an_hour_and_end() -> None:
     assert sum(seconds, 0.0) < timedelta(hours=7).total_seconds()
 
 
-# --- words ----------------------------------------------------------------------------------------------------------
+# --- wording --------------------------------------------------------------------------------------------------------
 
 
 def test_there_are_three_languages_and_english_is_the_last_resort() -> None:
@@ -200,7 +200,7 @@ def test_there_are_three_languages_and_english_is_the_last_resort() -> None:
 
 
 def fields(value: Any) -> set[str]:
-    """The names in braces of all texts below a value."""
+    """Return the names in braces in every text below a value."""
     if isinstance(value, str):
         return {name for _, name, _, _ in string.Formatter().parse(value) if name}
     return set().union(*(fields(each) for each in value))

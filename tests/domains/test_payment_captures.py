@@ -1,4 +1,4 @@
-"""Captures that the gateway names: each counts once, and what falls through takes back itself alone."""
+"""Captures that carry a gateway id: each counts once, and one that fails takes back its own amount alone."""
 
 from itertools import permutations
 

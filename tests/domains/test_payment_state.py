@@ -90,7 +90,7 @@ def test_two_events_may_change_places_and_one_may_come_again(history, one, other
     assert join(join(facts, one), one) == join(facts, one)
 
 
-# How far a payment has come. Only the two kinds of news below it may take one back.
+# The statuses in the order of a payment's progress. Only the two event types of TAKES_BACK may move one back.
 PROGRESS = [
     PaymentStatus.PENDING,
     PaymentStatus.PROCESSING,
@@ -112,7 +112,7 @@ TAKES_BACK = {EventType.CAPTURE_FAILED, EventType.REFUND_FAILED}
 def test_a_later_state_is_never_undone_by_another_event(history, event):
     before, after = facts_of(history), join(facts_of(history), event)
     if event.event_type in {EventType.CAPTURE_SUCCEEDED, EventType.AUTHORIZATION_SUCCEEDED} and before.refunded_minor:
-        return  # more captured, or held, than was known may turn "refunded" into "partially refunded"
+        return  # learning of more captured or held money may turn "refunded" into "partially refunded"
     assert PROGRESS.index(derive_status(after)) >= PROGRESS.index(derive_status(before))
 
 

@@ -1,4 +1,4 @@
-"""What was paid beyond the price is owed once, whatever was decided before and whatever else is given back."""
+"""What was paid beyond the price is owed once, whatever was decided before and whatever else is refunded."""
 
 import pytest
 from hypothesis import given
@@ -11,13 +11,13 @@ from holdfast.payments.price_difference import owed_minor
     ("price", "taken", "decided", "returnable", "owed"),
     [
         (90, 100, 0, 100, 10),  # the price fell after it was paid
-        (90, 100, 10, 90, 0),  # and that was decided before
-        (80, 100, 10, 90, 10),  # it fell again
+        (90, 100, 10, 90, 0),  # the same, but that refund is already decided
+        (80, 100, 10, 90, 10),  # the price fell again
         (100, 100, 0, 100, 0),
         (90, 0, 0, 0, 0),  # nothing was taken
-        (90, 60, 0, 60, 0),  # less than the price was taken
-        (90, 100, 0, 0, 0),  # all of it went back
-        (90, 100, 0, 4, 4),  # nearly all of it is lost in a dispute
+        (90, 60, 0, 60, 0),  # less was taken than the price
+        (90, 100, 0, 0, 0),  # all of it was refunded
+        (90, 100, 0, 4, 4),  # nearly all of it was lost in a dispute
         (90, 100, 0, -5, 0),
     ],
 )

@@ -1,4 +1,4 @@
-"""Goods move for a saving of more than a quarter of the shipping cost, and for nothing else."""
+"""Goods are reallocated for a saving of more than a quarter of the shipping cost, and for nothing else."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Postal codes to import: every row is good or told what is wrong with it, and none stops the rest."""
+"""Imported postal codes: a row is accepted or reported with what is wrong with it, and no row stops the rest."""
 
 import gzip
 

@@ -110,7 +110,7 @@ def test_what_one_payment_cannot_give_the_next_one_does_and_units_count_once() -
 
 
 class Refunds(RuleBasedStateMachine):
-    """Any requests at all, of which any may fail later; the plan against a plain record of what was promised."""
+    """Compare the plan with a plain record of what was promised, over any requests, any of which may fail later."""
 
     kept = Bundle("kept")
 
@@ -191,7 +191,7 @@ class Refunds(RuleBasedStateMachine):
             assert all(0 <= item.amount_minor <= item.worth_minor for item in refund.items)
 
     def teardown(self) -> None:
-        """However it went, all the rest at once ends with everything given back, to the last unit."""
+        """Whatever came before, refunding all that is left gives everything back, to the last minor unit."""
         if not hasattr(self, "promised") or self.left().refundable_minor == 0:
             return
         self.promised += plan(self.left(), Wanted())

@@ -1,4 +1,4 @@
-"""One way of writing a region, wherever it comes from."""
+"""A region has one spelling, wherever it comes from."""
 
 from dataclasses import replace
 
@@ -66,9 +66,9 @@ def test_a_region_of_any_other_country_is_compared_by_its_letters(country: str, 
     ("country", "ours_alone"), [("US", {"AA", "AE", "AP", "FM", "MH", "PW"}), ("CA", set()), ("AU", set())]
 )
 def test_the_regions_that_are_listed_are_those_that_the_holidays_know(country: str, ours_alone: set[str]) -> None:
-    """Two tables that were made apart from each other; ours has the postal service's own besides."""
+    """The two tables were made independently; ours also has the codes that only the postal service uses."""
     theirs = country_holidays(country)
-    codes = {code for code in theirs.subdivisions if code.isalpha()}  # they tell "NSW Western" from "NSW"
+    codes = {code for code in theirs.subdivisions if code.isalpha()}  # theirs also lists parts, such as "NSW Western"
     assert set(regions._REGIONS[country]) - codes == ours_alone
     assert codes <= set(regions._REGIONS[country])
     named = {name: code for name, code in theirs.subdivisions_aliases.items() if code in codes}

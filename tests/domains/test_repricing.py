@@ -1,4 +1,4 @@
-"""Another destination is taxed and shipped anew, and never costs the shopper more than was agreed."""
+"""A new destination has its tax and shipping computed anew and never costs the shopper more than was agreed."""
 
 from datetime import date
 from decimal import Decimal
@@ -71,7 +71,7 @@ def test_more_tax_and_less_shipping_are_held_against_each_other() -> None:
 
 
 def test_units_that_were_given_back_keep_the_tax_they_were_given_back_with() -> None:
-    # One of two went back for 2,132: 2,000 and its half of the tax, rounded down.
+    # One of the two units was refunded for 2,132: 2,000 plus its half of the tax, rounded down.
     repriced = reprice(
         agreed(line(taken_quantity=1, taken_minor=2_132)), OREGON, STANDARD, TaxTable(), ShippingRates(), on=DAY
     )
@@ -95,7 +95,7 @@ def test_where_the_shop_does_not_ship_the_order_does_not_go() -> None:
 
 @st.composite
 def sold(draw: st.DrawFn) -> AgreedLine:
-    """A line with refunds of some of its units, each for what it is worth."""
+    """Draw a line of which some units were refunded, each for what it is worth."""
     quantity, taxable, tax = draw(st.integers(1, 9)), draw(st.integers(0, 10**6)), draw(st.integers(0, 10**5))
     taken = draw(st.integers(0, quantity))
     worth = taxable + tax

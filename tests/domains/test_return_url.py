@@ -1,4 +1,4 @@
-"""Where shoppers come back to: an address of the shop's, and nothing else."""
+"""Where shoppers return to after acting at a gateway: an address of the shop, and nothing else."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""By when an address is settled: a table of cases, each computed by hand on a calendar of paper."""
+"""When an address review is due: a table of cases, each computed by hand on a paper calendar."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -23,7 +23,8 @@ STANDARD, ECONOMY, EXPEDITED = (
 )
 NINE_TO_FIVE = {"opens": "09:00", "closes": "17:00"}
 
-# what it is about | country-region | begins, on the local wall clock | preference | due, in UTC | the sum
+# the case | country-region | begins, on the local wall clock | preference | due, in UTC
+# The comment above a case adds up its business hours, day by day.
 TABLE: dict[str, tuple[str, str, ShippingPreference, str]] = {
     # --- weekends
     # Fri 8, Mon 24, Tue 24, Wed 16; New York is 4 hours behind UTC
@@ -34,7 +35,7 @@ TABLE: dict[str, tuple[str, str, ShippingPreference, str]] = {
     "no weekend between": ("US-NY", "2026-06-08 09:30", STANDARD, "2026-06-11 13:30"),
     # Wed 14.5, Thu 24, Fri 24, Mon 24, Tue 9.5
     "economy over one weekend": ("US-NY", "2026-06-10 09:30", ECONOMY, "2026-06-16 13:30"),
-    # all of Mon, Tue, Wed: until the midnight that ends Wednesday
+    # all of Mon, Tue and Wed, until the midnight that ends Wednesday
     "begun on a Saturday": ("US-NY", "2026-06-06 11:00", STANDARD, "2026-06-11 04:00"),
     "begun in the last minute of a Sunday": ("US-NY", "2026-06-07 23:59", STANDARD, "2026-06-11 04:00"),
     "begun in the first minute of a Monday": ("US-NY", "2026-06-08 00:01", STANDARD, "2026-06-11 04:01"),
@@ -53,14 +54,14 @@ TABLE: dict[str, tuple[str, str, ShippingPreference, str]] = {
     "and not in Berlin": ("DE-BE", "2026-01-05 12:00", STANDARD, "2026-01-08 11:00"),
     # Thu 8, Good Friday, Easter Monday, Tue 24, Wed 24, Thu 16
     "Easter in England": ("GB-ENG", "2026-04-02 16:00", STANDARD, "2026-04-09 15:00"),
-    # Thu 8, Good Friday, Mon 24, Tue 24, Wed 16: Easter Monday is none in Scotland
+    # Thu 8, Good Friday, Mon 24, Tue 24, Wed 16: Easter Monday is no holiday in Scotland
     "Easter in Scotland": ("GB-SCT", "2026-04-02 16:00", STANDARD, "2026-04-08 15:00"),
-    # Thu 14, Fri 24, 4 to 6 May, Thu 24, Fri 24, Mon 10
+    # Thu 14, Fri 24, holidays from 4 to 6 May, Thu 24, Fri 24, Mon 10
     "Golden Week": ("JP", "2026-04-30 10:00", ECONOMY, "2026-05-11 01:00"),
-    # Wed 12, New Year on Fri after Thu 24, Mon 24, Tue 12
+    # Wed 12, Thu 24, New Year's Day on Fri, Mon 24, Tue 12
     "over the end of the year": ("US-NY", "2026-12-30 12:00", STANDARD, "2027-01-05 17:00"),
     # --- clocks that change
-    # five days later at the same hour of the wall clock, which is 119 hours later
+    # five days later at the same time on the wall clock, which is after 119 hours
     "summer time begins in New York": ("US-NY", "2026-03-06 16:00", STANDARD, "2026-03-11 20:00"),
     "summer time ends in Florida": ("US-FL", "2026-10-30 16:00", STANDARD, "2026-11-04 21:00"),
     # Fri 8, Mon 24, Election Day, Wed 24, Thu 16
@@ -70,16 +71,16 @@ TABLE: dict[str, tuple[str, str, ShippingPreference, str]] = {
     "summer time begins in Berlin": ("DE-BE", "2026-03-27 16:00", STANDARD, "2026-04-01 14:00"),
     # Thu 14, Fri 24, Mon 24, Tue 24, Wed 10
     "summer time ends in Berlin": ("DE-BE", "2026-10-22 10:00", ECONOMY, "2026-10-28 09:00"),
-    # Thu 12, Sun 24 of the wall clock (25 by the sun), Mon 24, Tue 12
+    # Thu 12, Sun 24 on the wall clock (25 hours pass), Mon 24, Tue 12
     "a working Sunday with 25 hours": ("IL", "2026-10-22 12:00", STANDARD, "2026-10-27 10:00"),
-    # Mon 0.5, Tue 24, Wed 24, Thu 23.5: an hour that Cairo has twice that night; the second counts
+    # Mon 0.5, Tue 24, Wed 24, Thu 23.5: in Cairo that hour comes twice that night, and the second one counts
     "due in an hour that comes twice": ("EG", "2026-10-26 23:30", STANDARD, "2026-10-29 21:30"),
     # --- far away
     "Kiritimati, 14 hours ahead": ("KI-L", "2026-06-05 16:00", STANDARD, "2026-06-10 02:00"),
     "Samoa, 13 hours ahead": ("WS", "2026-06-05 16:00", STANDARD, "2026-06-10 03:00"),
     "American Samoa next to it, 11 hours behind": ("US-AS", "2026-06-05 16:00", STANDARD, "2026-06-11 03:00"),
     "Kiritimati, expedited": ("KI-L", "2026-06-05 16:00", EXPEDITED, "2026-06-06 02:00"),
-    # summer time begins there on Sunday: 12:45 ahead before, 13:45 after
+    # summer time begins there on Sunday: 12:45 ahead of UTC before, 13:45 after
     "Chatham, three quarters of an hour": ("NZ-CIT", "2026-09-25 16:00", STANDARD, "2026-09-30 02:15"),
     "Nepal, economy": ("NP", "2026-06-08 12:00", ECONOMY, "2026-06-12 06:15"),
     # --- other weekends
@@ -93,7 +94,7 @@ TABLE: dict[str, tuple[str, str, ShippingPreference, str]] = {
 
 
 def due(place: str, begins: str, preference: ShippingPreference, setting: Any = None) -> datetime:
-    """When a review is due whose shopper lives there, with no timezone on record."""
+    """Return when a review is due for a shopper who lives at the place and has no timezone on record."""
     country, _, region = place.partition("-")
     calendar = calendar_of(country, region or None, None if setting is None else {"*": setting})
     zone = zone_of(None, calendar.timezone, country, region or None, None)
@@ -111,11 +112,11 @@ def test_a_review_is_due(case: str) -> None:
     assert due(place, begins, preference) == utc(expected)
 
 
-# what it is about | the shop's setting | begins in New York | preference | due, in UTC
+# the case | the shop's setting | begins in New York | preference | due, in UTC
 SETTINGS: dict[str, tuple[dict[str, Any], str, ShippingPreference, str]] = {
-    # Fri 1, eight days of 8 hours to Wednesday the 17th, and 7 hours of Thursday
+    # Fri 1, eight days of 8 hours until Wednesday the 17th, and 7 hours of Thursday
     "from nine to five": (NINE_TO_FIVE, "2026-06-05 16:00", STANDARD, "2026-06-18 20:00"),
-    # nine days from Tuesday the 9th; the 19th is Juneteenth
+    # nine days from Tuesday the 9th; the 19th is a holiday, Juneteenth
     "begun after closing": (NINE_TO_FIVE, "2026-06-08 20:00", STANDARD, "2026-06-22 21:00"),
     "begun before opening": (NINE_TO_FIVE, "2026-06-08 06:00", STANDARD, "2026-06-18 21:00"),
     # twelve days from Monday the 8th: 8 to 12, 15 to 18, 22, 23, 24
@@ -132,9 +133,9 @@ SETTINGS: dict[str, tuple[dict[str, Any], str, ShippingPreference, str]] = {
     ),
     # Fri 8, Sat 24, Mon 24, Tue 16
     "Saturdays are worked": ({"working_days": [1, 2, 3, 4, 5, 6]}, "2026-06-05 16:00", STANDARD, "2026-06-09 20:00"),
-    # Mon 8, and then every Monday: the 15th, the 22nd, and 16 hours of the 29th
+    # Mon 8, then Mondays only: all of the 15th and the 22nd, and 16 hours of the 29th
     "Mondays alone": ({"working_days": [1]}, "2026-06-08 16:00", STANDARD, "2026-06-29 20:00"),
-    # Sunday 02:30 is left out: the clock goes from 02:00 to 03:00, and 03:30 is what comes instead
+    # Sunday 02:30 does not exist: the clock jumps from 02:00 to 03:00, so the review is due at 03:30 instead
     "due in an hour that is left out": (
         {"working_days": [1, 2, 3, 4, 5, 6, 7]},
         "2026-03-05 02:30",
@@ -157,7 +158,7 @@ def test_a_shop_has_a_calendar_of_its_own(case: str) -> None:
 
 
 def test_a_date_that_a_country_skipped_has_no_hours() -> None:
-    """Samoa went from Thursday, 29 December 2011, to Saturday. Thu 12, Mon 24, Tue 24, Wed 12."""
+    """Samoa went from Thursday, 29 December 2011, straight to Saturday. Thu 12, Mon 24, Tue 24, Wed 12."""
     apia = ZoneInfo("Pacific/Apia")
     begins_at = datetime(2011, 12, 29, 12, tzinfo=apia)
     assert after_business_hours(begins_at, 72, BusinessCalendar(), apia) == datetime(2012, 1, 4, 12, tzinfo=apia)
@@ -205,7 +206,7 @@ def test_a_region_has_its_calendar_however_it_and_the_setting_are_written() -> N
         calendar_of(country, region, settings).working_days
         for country, region in (("US", "co"), ("US", "US-CO"), ("DE", "BY"), ("DE", "Bayern"))
     ] == [{1}, {1}, {2}, {3}]
-    epiphany = date(2027, 1, 6)  # a holiday in Bavaria, and not in Berlin
+    epiphany = date(2027, 1, 6)  # a holiday in Bavaria but not in Berlin
     assert [calendar_of("DE", written, None).is_open_on(epiphany) for written in ("by", "DE-BY", "Bayern")] == [
         False
     ] * 3
@@ -252,7 +253,7 @@ def test_whose_wall_clock_counts(
 
 
 def test_a_shopper_far_from_home_has_the_holidays_of_the_address_and_the_clock_on_record() -> None:
-    """Labor Day in the United States, read on a clock in Berlin. Fri 2, Tue 24, Wed 24, Thu 22."""
+    """Labor Day in the United States, with the hours counted on a clock in Berlin. Fri 2, Tue 24, Wed 24, Thu 22."""
     basis = ReviewBasis("US", "NY", "Europe/Berlin", None, None)
     begins_at = datetime(2026, 9, 4, 22, tzinfo=ZoneInfo("Europe/Berlin")).astimezone(UTC)
     begun = begin_review(uuid7(begins_at), basis, STANDARD, begins_at)
@@ -300,7 +301,7 @@ def test_so_many_hours_are_never_less_and_the_next_hour_is_never_earlier(
 ) -> None:
     zone = ZoneInfo(name)
     due_at = after_business_hours(begins_at, hours, BusinessCalendar(), zone)
-    # A night that summer time shortens takes an hour off; nothing else does.
+    # Only the night in which summer time begins takes an hour off.
     assert due_at - begins_at >= timedelta(hours=hours - 1)
     assert after_business_hours(begins_at, hours + 1, BusinessCalendar(), zone) >= due_at
     assert after_business_hours(begins_at + timedelta(hours=2), hours, BusinessCalendar(), zone) >= due_at

@@ -1,4 +1,4 @@
-"""The link that asks a shopper to check an address: made with a key, read with it, and worth nothing to a guess."""
+"""The link that asks a shopper to check an address: signed with a key, verified with it, and impossible to guess."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID

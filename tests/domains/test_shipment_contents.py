@@ -1,4 +1,4 @@
-"""What leaves, what it is worth, and where it is followed."""
+"""What a shipment contains, what it is worth, and where it can be tracked."""
 
 from uuid import UUID
 
@@ -28,7 +28,7 @@ def line(item: UUID = A, quantity: int = 12, worth: int = 1_000, left: int = 0, 
 
 
 def pieces(**quantities: int) -> tuple[Piece, ...]:
-    """Of line A, one allocation each."""
+    """Return pieces of line A, each from an allocation of its own."""
     return tuple(Piece(UUID(int=10 + number), A, quantity) for number, quantity in enumerate(quantities.values()))
 
 

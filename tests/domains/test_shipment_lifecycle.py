@@ -53,8 +53,11 @@ def test_an_order_follows_its_goods_by_steps_that_the_lifecycle_knows(
 
 
 class Parcels(RuleBasedStateMachine):
-    """Any shipments, in any order, split, failed, sent again or refunded: the order is never ahead of them, never goes
-    back, and does not wait for what nobody waits for."""
+    """Shipments that are split, failed, sent again or refunded, in any order.
+
+    The order's status is never ahead of its shipments, never goes back, and does not wait for a shipment that nobody
+    waits for.
+    """
 
     @initialize(count=st.integers(1, 3))
     def confirmed(self, count: int) -> None:
@@ -86,7 +89,7 @@ class Parcels(RuleBasedStateMachine):
             return
         self.parcels[number] = to
         if to is S.CANCELLED:
-            self.parcels.append(S.PENDING)  # its goods wait in a new one
+            self.parcels.append(S.PENDING)  # its goods wait in a new shipment
         self._follow()
 
     @precondition(lambda self: S.PACKED in self.parcels)

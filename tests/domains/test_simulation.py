@@ -1,4 +1,4 @@
-"""The record of a decision is enough to decide again, and a simulation under the same rules changes nothing."""
+"""The record of a decision is enough to repeat it, and a simulation under the same rules changes nothing."""
 
 import json
 from collections import Counter
@@ -66,7 +66,7 @@ def warehouse_lists(*, pieces_max: int) -> st.SearchStrategy[list[Warehouse]]:
 
 
 def kept(plan: Plan) -> Mapping[str, Any]:
-    """The reasons as a database gives them back."""
+    """Return the reasons of a plan as the database returns them."""
     reasons: Mapping[str, Any] = json.loads(json.dumps(plan.reasons))
     return reasons
 
@@ -113,7 +113,7 @@ def test_a_decision_is_made_again_from_its_record_alone(
 
 @dataclass
 class Shop:
-    """A shop in miniature: stock falls and load rises with every order, and comes back when one is given back."""
+    """A miniature shop: each order lowers stock and raises load, and both are restored when an order is given back."""
 
     warehouses: dict[UUID, Warehouse]
     zones: Mapping[UUID, str]
@@ -164,7 +164,7 @@ class Wish:
     overflow: bool
     pause_minutes: int
     kept_minutes: int | None
-    """After so long it gives everything back."""
+    """Minutes after which the order gives everything back; ``None``: never."""
 
 
 wishes = st.lists(
@@ -183,7 +183,7 @@ wishes = st.lists(
 
 
 def history(shop: Shop, orders: Sequence[Wish]) -> list[PastOrder]:
-    """What a shop keeps of the orders it could serve."""
+    """Return the shop's records of the orders that it could serve."""
     past = []
     for number, wish in enumerate(orders):
         shop.now += timedelta(minutes=wish.pause_minutes)
@@ -286,7 +286,7 @@ def test_a_warehouse_that_becomes_cheaper_takes_orders_until_it_is_empty():
 
 
 def test_what_the_simulation_left_in_a_warehouse_is_there_for_later_orders():
-    """NEAR really ran out after two orders and was no candidate any more; simulated, it still has its two pieces."""
+    """In reality NEAR ran out after two orders and was no candidate after that; in the simulation it keeps its two."""
     warehouses = [place("NEAR", east=1, pieces=2), place("FAR", east=5, pieces=4)]
     orders = [one(), one(), one(), one()]
     told = compared(warehouses, orders, WhatIf(changes={"FAR": WarehouseChange(shipping_cost_base_minor=10)}))
@@ -341,7 +341,7 @@ def test_distances_are_told_as_mean_and_nearest_rank():
     assert stored["mean_distance_km"] == pytest.approx((19 * 111.195 + 1_000.755) / 20, abs=0.01)
 
 
-# --- the record and its words ------------------------------------------------------------------------------------
+# --- the record and its wording ----------------------------------------------------------------------------------
 
 
 def test_a_record_without_its_inputs_is_no_decision():

@@ -1,4 +1,4 @@
-"""Which changes a level bears, whatever lies in it."""
+"""Which changes a stock level allows, whatever its quantities."""
 
 from uuid import UUID
 

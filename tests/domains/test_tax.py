@@ -25,9 +25,9 @@ def rate(basis_points: int, country: str = "US", **fields: object) -> TaxRate:
     [
         (10_000, "725", 725),
         (1_000, "662.5", 66),  # 66.25
-        (100, "50", 0),  # 0.5 to even
-        (300, "50", 2),  # 1.5 to even
-        (500, "50", 2),  # 2.5 to even
+        (100, "50", 0),  # 0.5, rounded half to even
+        (300, "50", 2),  # 1.5, rounded half to even
+        (500, "50", 2),  # 2.5, rounded half to even
         (0, "725", 0),
         (10**15, "10000", 10**15),
     ],
@@ -84,7 +84,7 @@ def test_the_default_table_knows_the_american_states_and_keeps_fractions_of_a_ba
     assert TaxTable().rate_for("US", "CA", None, TODAY) == 725
     assert TaxTable().rate_for("US", "NJ", None, TODAY) == Decimal("662.5")
     assert TaxTable().rate_for("US", "OR", None, TODAY) == 0
-    assert len(DEFAULT_TAX_RATES) == len({each.region for each in DEFAULT_TAX_RATES}) == 46  # 45 states and DC
+    assert len(DEFAULT_TAX_RATES) == len({each.region for each in DEFAULT_TAX_RATES}) == 46  # 45 states and D.C.
 
 
 def test_an_organization_brings_its_own_table_and_else_has_the_default():

@@ -1,4 +1,4 @@
-"""Whatever is done to a transfer, in whatever order: every piece is in one place."""
+"""Whatever is done to a transfer, in whatever order, every piece is in exactly one place."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""Adyen on the stage: our adapter against local/adyen_server, in a process of its own, over HTTP."""
+"""The stage for Adyen: our adapter against local/adyen_server, which runs in its own process, over HTTP."""
 
 import json
 from collections import Counter
@@ -42,7 +42,7 @@ _OUTCOMES = {
 
 
 def card(holder_name: str, number: str = "4111111111111111") -> str:
-    """A payment method as Adyen's client library hands it out, of a test card."""
+    """Return a test card as the payment method that Adyen's client library would produce."""
     return json.dumps(
         {
             "type": "scheme",
@@ -89,7 +89,7 @@ class AdyenStage(ServedStage):
         return request
 
     def complete_action(self, transaction_id: str, *, succeed: bool) -> None:
-        """The shopper acts at their bank, comes back to the shop, and the shop hands the result in."""
+        """The shopper acts at their bank and returns to the shop, which submits the result."""
         request = self.requests[-1]
         (payment,) = self.control("GET", f"/payments?metadata[payment_id]={request.payment_id}")
         path = f"/payments/{payment['pspReference']}/authenticate"
@@ -109,7 +109,7 @@ class AdyenStage(ServedStage):
             self.tell_of_dispute(transaction_id, "DISPUTE_DEFENSE_PERIOD_ENDED", "Lost")
 
     def tell_of_dispute(self, transaction_id: str, code: str, status: str | None = None, **more: Any) -> None:
-        """One stage of a dispute, as Adyen tells it."""
+        """Have Adyen send news of one stage of a dispute."""
         told = {"eventCode": code, **({"disputeStatus": status} if status else {}), **more}
         self.control("POST", f"/payments/{transaction_id}/dispute", told)
 
@@ -125,7 +125,7 @@ class AdyenStage(ServedStage):
         )
 
     def truth(self, transaction_id: str) -> PaymentSnapshot:
-        """What all webhooks that came in so far add up to: nobody else can tell."""
+        """Return what all webhooks so far add up to: with Adyen there is no other source."""
         news = [
             event
             for event in self.parse(self.receiver.received)

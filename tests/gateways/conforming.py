@@ -1,4 +1,4 @@
-"""What the cases that hold for every gateway do at whichever stands behind the stage."""
+"""Actions of the conformance cases, at whichever gateway stands behind the stage."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,7 +46,7 @@ def fetch(stage: Stage, payment: PaymentSnapshot) -> PaymentSnapshot:
 
 
 def settled(stage: Stage, refund: RefundSnapshot) -> RefundSnapshot:
-    """A refund in the end; at some gateways it is pending at first."""
+    """Return the refund in its final state; at some gateways it is pending at first."""
     if not stage.refunds_settle_later:
         return refund
     assert refund.status is RefundOutcome.PENDING
@@ -55,7 +55,7 @@ def settled(stage: Stage, refund: RefundSnapshot) -> RefundSnapshot:
 
 
 def changed(stage: Stage, answer: PaymentSnapshot, *news: str) -> PaymentSnapshot:
-    """What a change led to: its answer says it, or, where that only says "received", the news."""
+    """Return what a change led to, by its answer or, where the answer only says "received", by the news."""
     if not stage.settles_later:
         return answer
     assert (answer.outcome, answer.amount) == (Outcome.PROCESSING, None)
@@ -65,7 +65,7 @@ def changed(stage: Stage, answer: PaymentSnapshot, *news: str) -> PaymentSnapsho
 
 @contextmanager
 def refusal(stage: Stage, asked: Asked) -> Iterator[None]:
-    """Too much is asked: refused at once, or taken and refused by webhook."""
+    """Expect a refusal of the request inside: at once, or by webhook after the request was accepted."""
     if stage.settles_later:
         yield
         stage.await_refusal(asked)
@@ -87,14 +87,14 @@ def take(
 
 
 def taken(stage: Stage, payment: PaymentSnapshot, amount_minor: int, *, is_final: bool, nth: int) -> PaymentSnapshot:
-    """The payment once its `nth` capture is told of."""
+    """Capture, and return the payment once news of its `nth` capture has arrived."""
     answer = take(stage, payment, amount_minor, is_final=is_final)
     stage.events_until(*["capture_succeeded"] * nth)
     return fetch(stage, payment) if stage.settles_later else answer
 
 
 def let_go(stage: Stage, payment: PaymentSnapshot) -> PaymentSnapshot:
-    """Have what captures left given up, where a final capture does not do that by itself."""
+    """Release what the captures left, where a final capture does not do so by itself."""
     if stage.gateway.releases_rest:
         return fetch(stage, payment)
     return changed(stage, cancel(stage, payment), "cancellation_succeeded")
@@ -107,6 +107,6 @@ def cancel(stage: Stage, payment: PaymentSnapshot) -> PaymentSnapshot:
 
 
 def told_of_captures(event: GatewayEvent) -> int:
-    """What an event says was captured: by its cumulative figure, or of the captures that it names."""
+    """Return how much an event says was captured, by its cumulative figure or else by the captures that it names."""
     named = sum(one.amount.amount_minor for one in event.captures if one.status is CaptureOutcome.SUCCEEDED)
     return event.captured_minor or named

@@ -1,4 +1,4 @@
-"""The gateways under test: a plugin of tests/conftest.py. Each test has an account of its own at a shared server."""
+"""The gateways under test, a plugin of tests/conftest.py. Each test has its own account at a shared server."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,14 +17,14 @@ from tests.gateways.stripe_stage import StripeStage, running_stripe_server
 
 @pytest.fixture(scope="session")
 def stripe_server() -> Iterator[str]:
-    """The base URL of a local Stripe."""
+    """Yield the base URL of a local Stripe."""
     with running_stripe_server("--refund-delay-seconds", "0.1") as base_url:
         yield base_url
 
 
 @pytest.fixture
 def pool() -> Iterator[urllib3.PoolManager]:
-    """Connections as a process of ours has them."""
+    """Yield a connection pool as one of our processes has it."""
     connections = connection_pool()
     yield connections
     connections.clear()
@@ -32,14 +32,14 @@ def pool() -> Iterator[urllib3.PoolManager]:
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    """Where this test's webhooks arrive."""
+    """Yield the receiver of this test's webhooks."""
     with Receiver() as listening:
         yield listening
 
 
 @pytest.fixture
 def stripe_stage(stripe_server: str, pool: urllib3.PoolManager, receiver: Receiver) -> Iterator[StripeStage]:
-    """Stripe, with an account and a webhook endpoint of this test's own."""
+    """Yield the stage for Stripe, with this test's own account and webhook endpoint."""
     stage = StripeStage(stripe_server, pool, receiver)
     yield stage
     stage.stop_webhooks()
@@ -47,7 +47,7 @@ def stripe_stage(stripe_server: str, pool: urllib3.PoolManager, receiver: Receiv
 
 @pytest.fixture(scope="session")
 def paypal_server() -> Iterator[str]:
-    """The base URL of a local PayPal."""
+    """Yield the base URL of a local PayPal."""
     with running_server("local.paypal_server", "--refund-delay-seconds", "0.1") as base_url:
         yield base_url
 
@@ -56,7 +56,7 @@ def paypal_server() -> Iterator[str]:
 def paypal_stage(
     paypal_server: str, pool: urllib3.PoolManager, receiver: Receiver, tmp_path: Path
 ) -> Iterator[PayPalStage]:
-    """PayPal, with a client and a webhook of this test's own."""
+    """Yield the stage for PayPal, with this test's own client and webhook."""
     stage = PayPalStage(paypal_server, pool, receiver, tmp_path / "roots.pem")
     yield stage
     stage.stop_webhooks()
@@ -64,14 +64,14 @@ def paypal_stage(
 
 @pytest.fixture(scope="session")
 def square_server() -> Iterator[str]:
-    """The base URL of a local Square."""
+    """Yield the base URL of a local Square."""
     with running_server("local.square_server", "--refund-delay-seconds", "0.05") as base_url:
         yield base_url
 
 
 @pytest.fixture
 def square_stage(square_server: str, pool: urllib3.PoolManager, receiver: Receiver) -> Iterator[SquareStage]:
-    """Square, with a seller and a webhook subscription of this test's own."""
+    """Yield the stage for Square, with this test's own seller and webhook subscription."""
     stage = SquareStage(square_server, pool, receiver)
     yield stage
     stage.stop_webhooks()
@@ -79,14 +79,14 @@ def square_stage(square_server: str, pool: urllib3.PoolManager, receiver: Receiv
 
 @pytest.fixture(scope="session")
 def adyen_server() -> Iterator[str]:
-    """The base URL of a local Adyen."""
+    """Yield the base URL of a local Adyen."""
     with running_server("local.adyen_server", "--refund-delay-seconds", "0.05") as base_url:
         yield base_url
 
 
 @pytest.fixture
 def adyen_stage(adyen_server: str, pool: urllib3.PoolManager, receiver: Receiver) -> Iterator[AdyenStage]:
-    """Adyen, with a company and a webhook of this test's own."""
+    """Yield the stage for Adyen, with this test's own company and webhook."""
     stage = AdyenStage(adyen_server, pool, receiver)
     yield stage
     stage.stop_webhooks()
@@ -94,6 +94,6 @@ def adyen_stage(adyen_server: str, pool: urllib3.PoolManager, receiver: Receiver
 
 @pytest.fixture(params=["stripe", "paypal", "square", "adyen"])
 def stage(request: pytest.FixtureRequest) -> ServedStage:
-    """Every gateway in turn."""
+    """Return the stage of a gateway; each gateway takes its turn."""
     chosen: ServedStage = request.getfixturevalue(f"{request.param}_stage")
     return chosen

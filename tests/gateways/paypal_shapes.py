@@ -1,9 +1,9 @@
-"""What PayPal publishes of its objects: every field that it documents, as types.
+"""PayPal's published objects: every field that it documents, as types.
 
 Sources: the OpenAPI documents at https://github.com/paypal/paypal-rest-api-specifications (checkout_orders_v2,
 payments_payment_v2, notifications_webhooks_v1, customer_disputes_v1), shown at
 https://developer.paypal.com/docs/api/orders/v2/, /payments/v2/, /webhooks/v1/ and /customer-disputes/v1/.
-A field nobody here uses is `Any`.
+A field that nothing here uses is `Any`.
 """
 
 import re

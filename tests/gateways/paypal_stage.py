@@ -1,4 +1,4 @@
-"""PayPal on the stage: our adapter against local/paypal_server, in a process of its own, over HTTP."""
+"""The stage for PayPal: our adapter against local/paypal_server, which runs in its own process, over HTTP."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ class PayPalStage(ServedStage):
         self._payments: defaultdict[UUID, set[UUID]] = defaultdict(set)
 
     def trust_roots(self) -> None:
-        """Trust whatever the server signs with from now on."""
+        """Fetch the roots that the server signs with now, and trust them from now on."""
         self.roots_file.write_text(self.control("POST", "/roots")["pem"])
         self.certificates = CertificateSource(self.pool, base_url=self.base_url, roots_file=str(self.roots_file))
 
@@ -49,34 +49,37 @@ class PayPalStage(ServedStage):
         return verify_and_parse_webhook(delivery.headers, delivery.body, self.credentials, now, self.certificates)
 
     def request(self, **given: Any) -> AuthorizeRequest:
-        """PayPal knows our payments by `custom_id` and our orders by `invoice_id`, which it wants unique."""
+        """Give the request an order number of its own: PayPal wants `invoice_id`, which names our order, to be unique.
+
+        PayPal knows our payments by `custom_id`.
+        """
         request = super().request(**given)
         self._payments[request.order_id].add(request.payment_id)
         return replace(request, order_number=f"HF-{request.order_id}")
 
     def behave(self, *, operations: Sequence[str] = CHANGES, **behavior: Any) -> None:
-        """PayPal takes several requests to do one thing: commands are for those that change something."""
+        """Apply the behavior to the requests that change something: at PayPal one action takes several requests."""
         match = behavior.pop("match", {})
         for operation in operations:
             super().behave(match={**match, "operation": operation}, **behavior)
 
     def approve(self, transaction_id: str, instrument: str = "wallet") -> None:
-        """The buyer agrees at PayPal."""
+        """The buyer approves at PayPal."""
         self.control("POST", f"/orders/{transaction_id}/approve", {"instrument": instrument})
 
     def complete_action(self, transaction_id: str, *, succeed: bool) -> None:
-        """The buyer agrees, with money or without; then somebody looks, as the watchdog does, and that takes it."""
+        """The buyer approves, with funds or without; then a fetch, like the watchdog's, takes the money."""
         self.approve(transaction_id, "wallet" if succeed else "declined0500")
         self.events_until("payment_processing")
         self.gateway.fetch(transaction_id, deadline_seconds=5)
 
     @property
     def kept_as(self) -> tuple[str | None, str | None]:
-        """Of a PayPal account a shopper is told no digits."""
+        """A PayPal account has no digits to show."""
         return "paypal", None
 
     def pay_and_keep(self, request: AuthorizeRequest) -> PaymentSnapshot:
-        """Cards come to PayPal by its own fields, kept already; an account is kept as its owner approves."""
+        """PayPal's own card fields save a card beforehand; a PayPal account is saved when its owner approves."""
         asked = self.gateway.authorize(replace(request, token="paypal"), deadline_seconds=5)
         self.approve(asked.gateway_transaction_id)
         return self.gateway.fetch(asked.gateway_transaction_id, deadline_seconds=5)

@@ -1,4 +1,4 @@
-"""Whether a value has the shape that somebody published."""
+"""Whether a value has a published shape."""
 
 import typing
 from typing import Any, Literal
@@ -7,7 +7,7 @@ from tests.gateways.paypal_shapes import Patterns
 
 
 def differences(value: Any, shape: Any, where: str = "") -> list[str]:
-    """Where a value is not of the published shape; empty if it is."""
+    """Return where and how a value deviates from the published shape; empty if it does not."""
     if typing.is_typeddict(shape):
         return _of_object(value, shape, where)
     origin, arguments = typing.get_origin(shape), typing.get_args(shape)

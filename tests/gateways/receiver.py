@@ -1,4 +1,4 @@
-"""A webhook receiver: keeps what arrives, byte for byte, and answers as it was told."""
+"""A webhook receiver: it keeps what arrives, byte for byte, and answers as told."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -16,17 +16,17 @@ class Received:
 
 
 class Receiver:
-    """Listens on a free port of 127.0.0.1 from `with` on."""
+    """Listens on a free port of 127.0.0.1 inside a `with` block."""
 
     def __init__(self) -> None:
         self._arrived = threading.Condition()
         self._received: list[Received] = []
         self.answers: list[int] = []
-        """Status codes for the next deliveries; 200 when there is none left."""
+        """Status codes for the next deliveries; 200 when none is left."""
         self.answer = b""
-        """What is said to every delivery."""
+        """The body of every answer."""
         self.let_through = threading.Event()
-        """While cleared, deliveries are received and not answered."""
+        """While it is cleared, deliveries are received but not answered."""
         self.let_through.set()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self))
         self._server.daemon_threads = True
@@ -42,7 +42,7 @@ class Receiver:
             return list(self._received)
 
     def wait_until(self, satisfied: Callable[[Sequence[Received]], bool]) -> list[Received]:
-        """All that arrived, once that is enough; fails the test if it is not in time."""
+        """Return all deliveries once they satisfy the condition; fail the test if that takes too long."""
         with self._arrived:
             enough = self._arrived.wait_for(lambda: satisfied(self._received), WAIT_MAX_SECONDS)
             assert enough, f"only {len(self._received)} deliveries arrived, and not the expected ones"
@@ -82,6 +82,6 @@ def _handler_of(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(receiver.answer)
 
         def log_message(self, *_: object) -> None:
-            """Quiet."""
+            """Log nothing."""
 
     return Handler

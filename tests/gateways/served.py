@@ -1,4 +1,4 @@
-"""What the stages have in common: a server in a process of its own, and its control surface."""
+"""What the stages have in common: a server in its own process, and its control surface."""
 
 import socket
 import subprocess
@@ -24,7 +24,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 @contextmanager
 def running_server(module: str, *arguments: str) -> Iterator[str]:
-    """The base URL of a server of our own. It inherits a socket that listens already, so nobody has to wait for it."""
+    """Yield the base URL of a new server. It inherits a socket that already listens, so nobody has to wait for it."""
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listening:
         listening.set_inheritable(True)
         program = [sys.executable, "-m", module, "--fd", str(listening.fileno()), *arguments]
@@ -55,7 +55,7 @@ class ServedStage(Stage):
 
     @abstractmethod
     def verify(self, delivery: Received, now: datetime) -> Sequence[GatewayEvent]:
-        """The verified events of a delivery."""
+        """Verify a delivery and return its events."""
 
     def control(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         answer = self.pool.request(method, f"{self.base_url}/_control{path}", json=body)

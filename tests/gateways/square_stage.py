@@ -1,4 +1,4 @@
-"""Square on the stage: our adapter against local/square_server, in a process of its own, over HTTP."""
+"""The stage for Square: our adapter against local/square_server, which runs in its own process, over HTTP."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ class SquareStage(ServedStage):
         self.control("POST", "/sellers", {"account": self.api_key, **seller})
 
     def request(self, **given: Any) -> AuthorizeRequest:
-        """Square knows our payments by `reference_id`, and nothing of our orders."""
+        """Remember the payment of the order: Square knows payments by `reference_id`, and nothing about our orders."""
         request = super().request(**given)
         self._payments[request.order_id].append(request.payment_id)
         return request

@@ -1,4 +1,4 @@
-"""What the conformance suite needs of a gateway: the adapter, and a hand on the gateway's other side."""
+"""What the conformance suite needs of a gateway: the adapter, and control over what happens at the gateway."""
 
 from abc import ABC, abstractmethod
 from enum import StrEnum
@@ -9,14 +9,14 @@ from holdfast.values.money import Money
 
 
 class Resolution(StrEnum):
-    """How a gateway resolves an attempt whose answer was lost."""
+    """How the outcome of an attempt whose answer was lost is resolved at a gateway."""
 
     REPETITION = "repetition"
     CANCELLATION = "cancellation"
 
 
 class Asked(StrEnum):
-    """What a payment can be asked to do after its authorization."""
+    """What can be asked of a payment after its authorization."""
 
     CAPTURE = "capture"
     CANCEL = "cancel"
@@ -30,18 +30,18 @@ class Stage(ABC):
     token_ok: str
     token_declined: str
     token_action: str | None
-    """None: the shopper acts before there is a payment."""
+    """``None`` where the shopper acts before there is a payment."""
     token_unknown: str
     declined_code: str
     unknown_code: str
     announces_actions = True
-    """Whether a webhook says that the shopper has to do something; else only the answer does."""
+    """Whether a webhook says that the shopper has to act; otherwise only the answer does."""
     last_four = "4242"
     resolution = Resolution.REPETITION
     refunds_settle_later = False
     """Whether a refund is pending at first."""
     settles_later = False
-    """Whether captures, cancellations and refunds are taken at once and decided later, so that only webhooks tell."""
+    """Whether captures, cancellations and refunds are accepted at once and decided later, as only webhooks tell."""
 
     def request(
         self,
@@ -73,65 +73,68 @@ class Stage(ABC):
 
     @property
     def kept_as(self) -> tuple[str | None, str | None]:
-        """Brand and last digits of a method that was kept."""
+        """Return the brand and the last digits of a saved method."""
         return "visa", self.last_four
 
     def pay_and_keep(self, request: AuthorizeRequest) -> PaymentSnapshot:
-        """Pay with a method that the gateway does not keep yet, until the money is there."""
+        """Pay with a method that the gateway has not saved yet, and return the payment once the money is there."""
         return self.gateway.authorize(request, deadline_seconds=5)
 
     def truth(self, transaction_id: str) -> PaymentSnapshot:
-        """What a payment is by now, by whatever means the gateway tells."""
+        """Return the current state of a payment, by whatever means the gateway reports it."""
         return self.gateway.fetch(transaction_id, deadline_seconds=5)
 
     def truth_of_refund(self, gateway_refund_id: str) -> RefundSnapshot:
-        """What a refund is by now."""
+        """Return the current state of a refund."""
         return self.gateway.fetch_refund(gateway_refund_id, deadline_seconds=5)
 
     def await_refusal(self, asked: Asked) -> None:
-        """Until the gateway has told that it will not; for one that settles later."""
+        """Wait for news that the gateway refused; for gateways that settle later."""
         raise NotImplementedError
 
     @abstractmethod
     def lose_request(self) -> None:
-        """The next call never arrives: its connection breaks."""
+        """Let the connection of the next call break before the call arrives."""
 
     @abstractmethod
     def lose_answer(self) -> None:
-        """The next call is executed, and its answer never arrives."""
+        """Let the next call be executed but its answer be lost."""
 
     @abstractmethod
     def answer_late(self, delay_seconds: float) -> None:
-        """The next call is executed after a while."""
+        """Delay the execution of the next call."""
 
     @abstractmethod
     def complete_action(self, transaction_id: str, *, succeed: bool) -> None:
-        """The shopper does what was asked of them, or fails to."""
+        """Let the shopper do what was asked of them, or fail to."""
 
     @abstractmethod
     def fail_refund(self, gateway_refund_id: str) -> None:
-        """A refund that had succeeded comes back."""
+        """Let a refund that had succeeded fail."""
 
     @abstractmethod
     def dispute(self, transaction_id: str, *, won: bool | None = None) -> None:
-        """The shopper's bank asks for the money back; or decides."""
+        """Let the shopper's bank open a dispute or, given ``won``, decide it."""
 
     @abstractmethod
     def expire_authorization(self, transaction_id: str) -> None:
-        """The window for the capture closes."""
+        """Let the capture window close."""
 
     @abstractmethod
     def send_webhooks_twice_and_backwards(self) -> None:
-        """The events of the next call arrive in reverse order, each of them twice."""
+        """Let the events of the next call arrive in reverse order, each of them twice."""
 
     @abstractmethod
     def events_until(self, *expected: str) -> list[GatewayEvent]:
-        """All verified events in order of arrival, once they hold `expected`: our event types, as often as named."""
+        """Return all verified events in order of arrival, once they include `expected`.
+
+        `expected` are our event types, each as often as it is to arrive.
+        """
 
     @abstractmethod
     def charges_of(self, order_id: UUID) -> int:
-        """How often the gateway took or held money for an order."""
+        """Return how often the gateway took or held money for an order."""
 
     @abstractmethod
     def captured_of(self, order_id: UUID) -> int:
-        """How much it took, in the gateway's own units."""
+        """Return how much the gateway took for an order, in the gateway's own units."""

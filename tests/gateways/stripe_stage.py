@@ -1,4 +1,4 @@
-"""Stripe on the stage: our adapter against local/stripe_server, in a process of its own, over HTTP."""
+"""The stage for Stripe: our adapter against local/stripe_server, which runs in its own process, over HTTP."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -17,7 +17,7 @@ __all__ = ["REPOSITORY", "StripeStage", "running_stripe_server"]
 
 
 def running_stripe_server(*arguments: str) -> AbstractContextManager[str]:
-    """The base URL of a Stripe server of our own."""
+    """Run a new local Stripe server and yield its base URL."""
     return running_server("local.stripe_server", *arguments)
 
 

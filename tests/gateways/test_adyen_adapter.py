@@ -1,4 +1,4 @@
-"""What is Adyen's own about the adapter: results, references, keys that do not look at the request, two addresses."""
+"""What is specific to Adyen: result codes, references, idempotency keys that ignore the request, two addresses."""
 
 import json
 from dataclasses import replace
@@ -25,7 +25,7 @@ from tests.gateways.adyen_stage import MERCHANT_ACCOUNT, AdyenStage, card
 
 
 class Answering(urllib3.PoolManager):
-    """Answers what it was told, and keeps what it was asked."""
+    """Gives a fixed answer, and records what it was asked."""
 
     def __init__(self, status: int, said: Any, headers: dict[str, str] | None = None) -> None:
         super().__init__()
@@ -148,7 +148,7 @@ class TestWhatCannotBeAsked:
 
 class TestKeys:
     def test_a_key_of_another_payment_is_noticed(self, adyen_stage: AdyenStage) -> None:
-        """Adyen answers what it answered first, whatever is asked under the key."""
+        """Adyen repeats its first answer under a key, whatever the request says."""
         first = adyen_stage.request()
         adyen_stage.gateway.authorize(first, deadline_seconds=5)
         other = adyen_stage.request(idempotency_key=first.idempotency_key)

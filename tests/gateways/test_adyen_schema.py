@@ -1,6 +1,6 @@
-"""Requests and answers held against what Adyen publishes: its OpenAPI document of Checkout v72, and its SDK's client.
+"""Requests and answers compared with what Adyen publishes: its OpenAPI document of Checkout v72, and its SDK's client.
 
-The SDK has no models, so the fields of the few objects in play are listed here, as the document has them:
+The SDK has no models, so the fields of the few objects in use are listed here as they are in the document:
 https://github.com/Adyen/adyen-openapi/blob/main/json/CheckoutService-v72.json.
 """
 

@@ -1,4 +1,4 @@
-"""Adyen's webhooks: who sent them, item by item, and what they say."""
+"""Adyen's webhooks: whether Adyen sent them, item by item, and what they say."""
 
 import json
 from base64 import b64encode
@@ -276,7 +276,7 @@ class TestReading:
             ("PREARBITRATION_WON", {"disputeStatus": "Won"}, DisputeOutcome.WON),
             ("SCHEME_ARBITRATION_WON", {}, DisputeOutcome.WON),
             ("ISSUER_RESPONSE_TIMEFRAME_EXPIRED", {}, DisputeOutcome.WON),
-            # Nobody defended it, or the shop accepted; without a status as in Brazil.
+            # The shop accepted it or did not defend it; as in Brazil, there may be no status.
             ("DISPUTE_DEFENSE_PERIOD_ENDED", {}, DisputeOutcome.LOST),
             ("DISPUTE_DEFENSE_PERIOD_ENDED", {"disputeStatus": "Undefended"}, DisputeOutcome.LOST),
             ("DISPUTE_DEFENSE_PERIOD_ENDED", {"disputeStatus": "Accepted"}, DisputeOutcome.LOST),
@@ -286,7 +286,7 @@ class TestReading:
                 {"disputeStatus": "Expired", "rfiReasonCode": "30", "chargebackReasonCode": "10.4"},
                 DisputeOutcome.LOST,
             ),
-            # What cannot be defended, or cannot any more, has no other end that would be told.
+            # A chargeback that cannot be defended, or no longer can, is followed by no other closing event.
             ("CHARGEBACK", {"disputeStatus": "Undefended", "defendable": "false"}, DisputeOutcome.LOST),
             ("CHARGEBACK", {"defensePeriodEndsAt": "2026-11-20T11:00:00+01:00"}, DisputeOutcome.LOST),
         ],

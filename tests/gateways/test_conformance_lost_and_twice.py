@@ -1,4 +1,4 @@
-"""What every gateway must make of answers that are lost, requests that come twice, and news in any order."""
+"""How every gateway must cope with lost answers, repeated requests, and news in any order."""
 
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic

@@ -1,4 +1,4 @@
-"""What every gateway must do with money that is held or taken: captured, let go, given back."""
+"""What every gateway must do with money that is held or taken: capture it, release it, refund it."""
 
 from uuid import uuid4
 
@@ -77,7 +77,7 @@ class TestCapture:
 
 
 class TestSeveralCaptures:
-    """Held to by every gateway: those that capture once end with the first capture, whatever is asked of them."""
+    """Cases for every gateway: one that captures once is done after the first capture, whatever else is asked."""
 
     def test_parts_are_captured_one_by_one_and_a_refund_goes_across_them(self, stage: Stage) -> None:
         payment = held(stage)

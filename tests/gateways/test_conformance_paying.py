@@ -1,4 +1,4 @@
-"""What every gateway must do when somebody pays, whichever vendor stands behind it."""
+"""What every gateway must do when somebody pays, whichever vendor is behind it."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -21,7 +21,7 @@ from tests.gateways.stage import Stage
 
 
 def action_of(stage: Stage) -> str:
-    """A payment method whose bank asks the shopper."""
+    """Return a payment method whose bank wants the shopper to act."""
     if stage.token_action is None:
         pytest.skip("at this gateway the shopper acts before there is a payment")
     return stage.token_action
@@ -109,7 +109,7 @@ class TestShoppersAction:
 
 class TestKeptMethods:
     def keep(self, stage: Stage, *, capture_now: bool = True) -> SavedMethod:
-        """Pay with a new method that is to be kept; what the gateway keeps, by its answer or its news."""
+        """Pay with a new method that is to be saved, and return it as the answer or the news names it."""
         request = stage.request(save_method=True, customer_id=uuid4(), capture_now=capture_now)
         answer = stage.pay_and_keep(request)
         assert answer.outcome is (Outcome.SUCCEEDED if capture_now else Outcome.AUTHORIZED)

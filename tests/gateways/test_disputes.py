@@ -1,4 +1,4 @@
-"""A dispute over a payment, as each gateway tells it: in any order, and however often, it ends in one state."""
+"""A dispute over a payment, as each gateway reports it: news in any order, and however often, ends in one state."""
 
 from itertools import permutations
 
@@ -12,7 +12,7 @@ from tests.gateways.stage import Stage
 
 
 def told_about(stage: Stage, *, won: bool | None) -> list[GatewayEvent]:
-    """What arrives about a payment that is disputed, and about how that ends."""
+    """Return the news about a disputed payment and, given ``won``, about how the dispute ends."""
     payment = stage.gateway.authorize(stage.request(), deadline_seconds=5).gateway_transaction_id
     stage.events_until("capture_succeeded")
     stage.dispute(payment)
@@ -26,7 +26,7 @@ def told_about(stage: Stage, *, won: bool | None) -> list[GatewayEvent]:
 
 
 def ends_of(events: list[GatewayEvent]) -> PaymentFacts:
-    """The one end of every order of arrival, with and without repetitions."""
+    """Return the one state in which every order of arrival ends, with and without repetitions."""
     ends = set()
     for order in permutations(events):
         for arrivals in (order, (*order, *reversed(order))):

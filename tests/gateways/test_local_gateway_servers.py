@@ -1,6 +1,6 @@
 """The local Square and Adyen themselves: what they promise to demos and tests beyond what the suite needs.
 
-What all of them share (faults, idempotency, webhooks, control) is shown at Stripe, in test_local_stripe_server.py.
+What all local gateways share (faults, idempotency, webhooks, control) is tested in test_local_stripe_server.py.
 """
 
 import json

@@ -17,7 +17,7 @@ ORDERS = "/v2/checkout/orders"
 
 
 class Api:
-    """PayPal's API by hand."""
+    """PayPal's API, called by hand."""
 
     def __init__(self, base_url: str, pool: urllib3.PoolManager, client: str = "client", secret: str = "s") -> None:
         self._base_url, self._pool = base_url, pool
@@ -58,7 +58,7 @@ def api(paypal_stage: PayPalStage) -> Api:
 
 
 class TestSeveralCaptures:
-    """Of one authorization, as PayPal has them."""
+    """Several captures of one authorization, as PayPal allows them."""
 
     @pytest.fixture
     def captures(self, api: Api) -> str:

@@ -18,7 +18,7 @@ SIMPLE = {"amount": "1999", "currency": "usd", "confirm": "true", "allowed_payme
 
 
 class Api:
-    """Stripe's API by hand: bytes and headers, nothing interpreted."""
+    """Stripe's API, called by hand: bytes and headers, nothing interpreted."""
 
     def __init__(self, stage: StripeStage, pool: urllib3.PoolManager) -> None:
         self._stage = stage

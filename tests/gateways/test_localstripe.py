@@ -1,8 +1,8 @@
-"""The main path against localstripe: a Stripe server that others wrote, so it shares no mistake with ours.
+"""The main path against localstripe, a Stripe server that others wrote, so it does not share our mistakes.
 
-It knows no idempotency keys, allows refunds beyond the charge and reports neither received nor captured amounts; what
-is tested here is what it does serve. It refuses one parameter that Stripe has had since 2023 and our adapter sends,
-`automatic_payment_methods`: that one is withheld from it, on the wire and nowhere else.
+It does not know idempotency keys, allows refunds beyond the charge, and reports neither received nor captured amounts,
+so only what it does offer is tested here. It refuses `automatic_payment_methods`, a parameter that Stripe has had
+since 2023 and that our adapter sends. The parameter is removed on the wire and nowhere else.
 """
 
 import socket
@@ -40,7 +40,7 @@ SECRET = "whsec_of_localstripe"
 
 @pytest.fixture(scope="module")
 def localstripe() -> Iterator[str]:
-    """The base URL of a running localstripe."""
+    """Yield the base URL of a running localstripe."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     program = [sys.executable, "-W", "ignore", "-m", "localstripe", "--port", str(port), "--from-scratch"]
@@ -54,7 +54,7 @@ def localstripe() -> Iterator[str]:
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    """It takes a port number only, and says nothing when it listens: asking is the one way to know."""
+    """Poll until localstripe listens: it takes only a port number and does not say when it is ready."""
     end = time.monotonic() + START_MAX_SECONDS
     while time.monotonic() < end:
         assert process.poll() is None, "localstripe ended at its start"
@@ -68,7 +68,7 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 class WithholdingPool(urllib3.PoolManager):
-    """Connections that leave out what localstripe does not know."""
+    """A connection pool that leaves out what localstripe does not know."""
 
     def request(self, method: str, url: str, body: Any = None, *rest: Any, **more: Any) -> urllib3.BaseHTTPResponse:
         if isinstance(body, str):
@@ -140,7 +140,7 @@ def test_captured_money_is_refunded_in_part(gateway: StripeGateway) -> None:
 
 
 def test_a_card_that_is_declined_takes_no_money(gateway: StripeGateway) -> None:
-    """It leaves the intent out of its 402, where Stripe has it: a decline without a transaction is a refusal."""
+    """Unlike Stripe, it leaves the intent out of its 402, and a decline without a transaction is a refusal."""
     with pytest.raises(GatewayRefused) as refused:
         gateway.authorize(request(token="pm_card_chargeCustomerFail"), deadline_seconds=DEADLINE_SECONDS)
     assert refused.value.failure_code == "card_declined"

@@ -1,6 +1,6 @@
-"""A payment's news from any gateway: whatever order it arrives in, and however often, it ends in one state.
+"""A payment's news from any gateway: in whatever order it arrives, and however often, it ends in one state.
 
-The news are the webhooks that the gateway sent and our calls' answers, as both come down one road.
+The news is the webhooks that the gateway sent and the answers to our calls, since both are processed alike.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -130,7 +130,10 @@ def outcome_of(request: AuthorizeRequest, events: Sequence[GatewayEvent]) -> tup
 
 
 def arrangements(events: list[GatewayEvent]) -> Iterator[list[GatewayEvent]]:
-    """Every order of up to six; of more than that, every order of the first six and of the last, the rest around it."""
+    """Yield every order of up to ``EVENTS_MAX`` events.
+
+    Of more events, yield every order of the first and of the last ``EVENTS_MAX``, each before and after the rest.
+    """
     for moved, rest in ((events[:EVENTS_MAX], events[EVENTS_MAX:]), (events[-EVENTS_MAX:], events[:-EVENTS_MAX])):
         for order in permutations(moved):
             yield [*order, *rest]

@@ -1,4 +1,4 @@
-"""What is PayPal's own about the adapter: access tokens, errors, holding and renewing, refunds."""
+"""What is specific to PayPal: access tokens, errors, authorizations and their renewal, refunds."""
 
 import socket
 import subprocess
@@ -254,7 +254,7 @@ class TestHolding:
         invoices = {one["invoice_id"] for one in unit["payments"]["captures"]}
         assert len(invoices) == 2
         assert all(invoice.startswith(f"{request.order_number}-") for invoice in invoices)
-        # A lost answer may be asked for again when nothing is left to be captured.
+        # Repeating a request whose answer was lost must work even when nothing is left to be captured.
         third = paypal_stage.gateway.capture(
             order_id, Money(599, "USD"), idempotency_key="three", is_final=True, deadline_seconds=DEADLINE_SECONDS
         )
@@ -354,7 +354,7 @@ class TestTwice:
     def test_a_second_charge_of_an_order_number_is_refused_and_its_attempt_stays_undecided(
         self, paypal_stage: PayPalStage
     ) -> None:
-        """What keeps an attempt from being executed again once PayPal has forgotten its request id."""
+        """This keeps an attempt from being executed again after PayPal has forgotten its request id."""
         request = paypal_stage.request()
         authorize(paypal_stage, request)
         forgotten = replace(request, idempotency_key=f"forgotten-{uuid4()}")

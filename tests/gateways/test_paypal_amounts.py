@@ -17,7 +17,7 @@ WITHOUT_DECIMALS = ("HUF", "JPY", "TWD")
         (Money(1999, "USD"), "19.99"),
         (Money(2000, "EUR"), "20.00"),
         (Money(5, "GBP"), "0.05"),
-        (Money(500, "JPY"), "500"),  # ISO: whole units as well
+        (Money(500, "JPY"), "500"),  # whole units in ISO as well
         (Money(50_000, "HUF"), "500"),  # ISO: hundredths; PayPal: whole units
         (Money(100, "TWD"), "1"),
     ],
@@ -35,7 +35,7 @@ def test_an_amount_is_a_decimal_string_with_paypals_decimals(amount: Money, valu
         Money(150, "TWD"),
         Money(0, "USD"),
         Money(-5, "USD"),
-        Money(1000, "KWD"),  # PayPal does not take it
+        Money(1000, "KWD"),  # not accepted by PayPal
         Money(1000, "KRW"),
     ],
     ids=str,

@@ -1,4 +1,4 @@
-"""Whose certificate is believed: PayPal's own, from PayPal's address, under a trusted root, and now."""
+"""Which certificate is trusted: PayPal's own, from PayPal's address, under a trusted root, and valid now."""
 
 import re
 import socket
@@ -26,7 +26,7 @@ PATH = "/v1/notifications/certs/CERT-360caa42-fca2a594-a5cafa77"
 
 
 class Shelf(ThreadingHTTPServer):
-    """A place on this machine that stands where the PayPal API is, and hands out what it was given."""
+    """A server on this machine that stands in for the PayPal API and hands out what was put on it."""
 
     answers: dict[str, tuple[int, dict[str, str], bytes]]
     asked: list[str]
@@ -54,7 +54,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Quiet."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def source_trusting(shelf: Shelf, pool: urllib3.PoolManager, folder: Path, *sign
 
 
 class NoPool(urllib3.PoolManager):
-    """Nothing may be asked for."""
+    """A connection pool that fails the test on any request."""
 
     def request(self, *_: Any, **__: Any) -> Any:
         pytest.fail("a certificate was fetched")

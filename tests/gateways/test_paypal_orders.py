@@ -1,4 +1,4 @@
-"""Orders that their shopper approves: at PayPal, in PayPal's buttons, too late, with another way to pay."""
+"""Orders that the shopper approves: at PayPal, in PayPal's buttons, too late, or with another way to pay."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -37,7 +37,7 @@ def order_at_paypal(stage: PayPalStage, order_id: str) -> dict[str, Any]:
 
 
 def made_by_buttons(stage: PayPalStage, request: AuthorizeRequest, **changes: Any) -> str:
-    """An order as PayPal's buttons make it in the browser: nothing of ours in it but the sum."""
+    """Create an order as PayPal's buttons do in the browser, with nothing of ours but the amount; return its id."""
     value = f"{request.amount.amount_minor // 100}.{request.amount.amount_minor % 100:02d}"
     unit = {"amount": {"currency_code": request.amount.currency, "value": value}, **changes.pop("unit", {})}
     token = stage.tokens.token(stage.base_url, stage.credentials, deadline_seconds=DEADLINE_SECONDS)

@@ -1,7 +1,7 @@
-"""Requests and answers held against what PayPal publishes.
+"""Requests and answers compared with what PayPal publishes.
 
-The adapter and the local server were written by the same hands and could share a mistake; the published fields were
-not. See `paypal_shapes` for where they come from.
+The adapter and the local server have the same authors and could share a mistake, which the published fields cannot.
+See `paypal_shapes` for where they come from.
 """
 
 import json
@@ -37,7 +37,7 @@ RESOURCES = {
 
 
 class Middleman(ThreadingHTTPServer):
-    """Passes every request on to the local PayPal and writes down both sides."""
+    """Forwards every request to the local PayPal and records both sides."""
 
     target: str
     exchanges: list[tuple[str, str, Any, int, Any]]
@@ -69,7 +69,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(answer.data)
 
     def log_message(self, *_: object) -> None:
-        """Quiet."""
+        """Log nothing."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""PayPal's events in our words, and what its signature covers. Certificates are in test_paypal_certificates.py."""
+"""PayPal's events in our terms, and what its signature covers. Certificates are in test_paypal_certificates.py."""
 
 import json
 import zlib
@@ -29,7 +29,7 @@ ORDER_ID, CAPTURE_ID, PAYMENT_ID, REFUND_ID = "5O190127TN364715T", "3C679366HH90
 
 
 class KnownCertificate(CertificateSource):
-    """One certificate is known, and verified; nothing can be fetched."""
+    """A source that has one verified certificate and fetches nothing."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -40,7 +40,7 @@ class KnownCertificate(CertificateSource):
 
 
 def signed(body: bytes, *, webhook_id: str = WEBHOOK_ID, **changes: str) -> dict[str, str]:
-    """The headers of a webhook, signed without any code of ours."""
+    """Return the headers of a webhook, signed without any of our code."""
     sent_id, sent_at = "69cd13f0-d67a-11e5-baa3-778b53f4ae55", "2026-11-20T12:00:00Z"
     text = f"{sent_id}|{sent_at}|{webhook_id}|{zlib.crc32(body) & 0xFFFFFFFF}".encode()
     headers = {

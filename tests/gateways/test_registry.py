@@ -1,4 +1,4 @@
-"""The registry: an account's facts and secrets become a gateway, and a webhook's bytes its events."""
+"""The registry: it turns an account's facts and secrets into a gateway, and a webhook's bytes into events."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from tests.gateways.square_stage import SquareStage
 
 
 class Secrets:
-    """Secrets in memory; those of ``fresh`` are the newest."""
+    """Secrets in memory; ``fresh`` holds the newest ones."""
 
     def __init__(self, known: Mapping[str, Any], fresh: Mapping[str, Any] | None = None) -> None:
         self._known = known
@@ -36,10 +36,10 @@ def registry(secrets: Secrets, **environment: str) -> GatewayRegistry:
     ("gateway", "currency", "step_minor"),
     [
         *((gateway, "USD", 1) for gateway in GATEWAY_NAMES),
-        ("paypal", "HUF", 100),  # whole units of what has hundredths
+        ("paypal", "HUF", 100),  # whole units of a currency that has hundredths
         ("paypal", "TWD", 100),
         ("paypal", "JPY", 1),
-        ("stripe", "KWD", 10),  # thousandths that end in 0
+        ("stripe", "KWD", 10),  # thousandths whose last digit must be 0
         ("stripe", "MGA", 100),
         ("stripe", "UGX", 1),
         ("adyen", "CVE", 100),

@@ -1,4 +1,4 @@
-"""What is Square's own about the adapter: its keys, its three-step capture, its way of resolving a lost answer."""
+"""What is specific to Square: its idempotency keys, its three-step capture, and how a lost answer is resolved."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

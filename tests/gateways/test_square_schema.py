@@ -1,6 +1,6 @@
-"""Requests and answers held against Square's SDK of the pinned version: its models, and its client at our server.
+"""Requests and answers compared with Square's SDK at the pinned version: its models, and its client at our server.
 
-The adapter and the local server were written by the same hands and could share a mistake; the SDK was not.
+The adapter and the local server have the same authors and could share a mistake, which the SDK cannot.
 """
 
 import inspect
@@ -38,7 +38,7 @@ from tests.gateways.square_stage import SquareStage
 
 
 def unknown_fields(model: pydantic.BaseModel, path: str = "") -> list[str]:
-    """What an object says beyond what Square publishes, by path."""
+    """Return the paths of an object's fields that Square does not publish."""
     unknown = [f"{path}.{name}" for name in model.model_extra or {}]
     for name in type(model).model_fields:
         for value in _each(getattr(model, name)):
@@ -101,7 +101,7 @@ def test_the_local_server_accepts_no_field_that_square_does_not(
 
 
 class _Recorder(urllib3.PoolManager):
-    """Writes down each request and is busy."""
+    """Records each request and mostly answers that it is busy."""
 
     def __init__(self) -> None:
         super().__init__()

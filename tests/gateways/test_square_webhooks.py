@@ -1,4 +1,4 @@
-"""Square's webhooks: who sent them, and what they say."""
+"""Square's webhooks: whether Square sent them, and what they say."""
 
 import json
 from base64 import b64encode

@@ -1,4 +1,4 @@
-"""What is Stripe's own about the adapter: its headers, its errors, its replayed failures."""
+"""What is specific to Stripe: its headers, its errors, and the failures that it replays."""
 
 import socket
 import subprocess
@@ -77,7 +77,7 @@ def test_a_server_error_leaves_a_payment_unknown_and_a_look_unreachable(stripe_s
 
 
 def test_a_charge_behind_a_stored_500_is_found_by_its_metadata(stripe_stage: StripeStage) -> None:
-    """Stripe replays the 500 for as long as it keeps the key: repeating alone would never tell."""
+    """Stripe replays the 500 for as long as it keeps the key, so repeating the request would never give the outcome."""
     request = stripe_stage.request()
     stripe_stage.behave(http_status=500, execute=True)
     for _ in range(2):

@@ -26,8 +26,8 @@ def test_a_currency_without_decimals_goes_in_whole_units(currency: str) -> None:
         (Money(1999, "EUR"), 1999),
         (Money(500, "MGA"), 5),  # ISO: hundredths; Stripe: whole units
         (Money(500, "ISK"), 50_000),  # ISO: whole units; Stripe: hundredths that must be 00
-        (Money(5, "UGX"), 500),  # the same, though Stripe lists it among the currencies without decimals too
-        (Money(5120, "KWD"), 5120),  # thousandths whose last digit must be 0
+        (Money(5, "UGX"), 500),  # the same, although Stripe also lists it among the zero-decimal currencies
+        (Money(5120, "KWD"), 5120),  # thousandths, whose last digit must be 0
     ],
     ids=str,
 )

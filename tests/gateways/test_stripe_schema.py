@@ -1,6 +1,6 @@
-"""Requests and answers held against what Stripe publishes: the models and parameters in its SDK of the pinned version.
+"""Requests and answers compared with what Stripe publishes: models and parameters of its SDK at the pinned version.
 
-The adapter and the local server were written by the same hands and could share a mistake; the SDK was not.
+The adapter and the local server have the same authors and could share a mistake, which the SDK cannot.
 """
 
 import typing
@@ -79,7 +79,7 @@ class _Recorder(HTTPServer):
 
 @pytest.fixture
 def recorder() -> Iterator[_Recorder]:
-    """A server that writes down each form and is busy."""
+    """Yield a server that records each form and answers that it is busy."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -90,7 +90,7 @@ def recorder() -> Iterator[_Recorder]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Quiet."""
+            """Log nothing."""
 
     server = _Recorder(("127.0.0.1", 0), Handler)
     server.forms = []

@@ -1,4 +1,4 @@
-"""Stripe's own SDK against the local server: what it cannot parse or verify, Stripe would not have sent."""
+"""Stripe's own SDK against the local server: what the SDK cannot parse or verify, Stripe would not have sent."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +12,7 @@ from tests.gateways.stripe_stage import StripeStage
 
 @pytest.fixture
 def client(stripe_stage: StripeStage) -> Iterator[stripe.StripeClient]:
-    """The SDK on this test's account, with its own retries off."""
+    """Yield the SDK's client for this test's account, with its own retries off."""
     http_client = stripe.RequestsClient()
     yield stripe.StripeClient(
         stripe_stage.api_key,
@@ -66,7 +66,7 @@ def test_an_intent_is_created_confirmed_captured_and_found_step_by_step(client: 
     assert details.card.capture_before == charge.created + 7 * 24 * 3600
     intent = client.v1.payment_intents.capture(intent.id, {"amount_to_capture": 1500})
     assert (intent.status, intent.amount_received, intent.amount_capturable) == ("succeeded", 1500, 0)
-    # Since the version of 2025-03-31 what a partial capture releases is no refund.
+    # Since API version 2025-03-31, the amount that a partial capture releases does not count as refunded.
     assert client.v1.charges.retrieve(charge.id).amount_refunded == 0
     with pytest.raises(stripe.InvalidRequestError, match="greater than unrefunded amount"):
         client.v1.refunds.create({"payment_intent": intent.id, "amount": 1501})
@@ -234,7 +234,7 @@ def test_an_endpoint_tells_its_secret_once_and_gets_only_what_it_wants(
     }
     assert types == {"payment_intent.succeeded"}
     client.v1.webhook_endpoints.delete(endpoint.id)
-    # The stage takes an endpoint away at the end; leave it one.
+    # The stage deletes its endpoint at the end, so it needs one.
     stripe_stage.endpoint_id = client.v1.webhook_endpoints.create(
         {"url": stripe_stage.receiver.url, "enabled_events": ["charge.expired"]}
     ).id

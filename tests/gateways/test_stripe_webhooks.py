@@ -1,4 +1,4 @@
-"""Stripe's signature and Stripe's events, against the published vector and against Stripe's own SDK."""
+"""Stripe's signature and events, checked against the published vector and Stripe's own SDK."""
 
 import json
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""The local geocoder, running, and an adapter that asks it."""
+"""The running local geocoder, and an adapter that asks it."""
 
 import threading
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from local.geocoder_server.server import Geocoder, make_server
 
 @dataclass(frozen=True)
 class Stage:
-    """Where it listens, and what it is told and has been asked."""
+    """The running geocoder: its URL, its behavior, and the calls that it received."""
 
     url: str
     geocoder: Geocoder
@@ -21,7 +21,7 @@ class Stage:
 
 @contextmanager
 def running_geocoder() -> Iterator[Stage]:
-    """A geocoder on a free port; boto3 finds it through the environment."""
+    """Run a geocoder on a free port; boto3 finds it through the environment."""
     server, geocoder = make_server(0)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
@@ -41,7 +41,7 @@ def running_geocoder() -> Iterator[Stage]:
 
 
 def ready(timeout_seconds: float) -> AmazonLocation:
-    """The adapter with its client made: importing boto3 takes longer on a busy machine than the budget of a test."""
+    """Return an adapter whose client exists: on a busy machine, importing boto3 takes longer than a test's budget."""
     adapter = AmazonLocation()
     adapter._client(timeout_seconds)
     return adapter

@@ -1,4 +1,4 @@
-"""The adapter of Amazon Location, held to botocore's own model, against a real server that can misbehave."""
+"""The adapter for Amazon Location against botocore's own model, and against a real server that can misbehave."""
 
 import copy
 import json

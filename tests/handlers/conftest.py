@@ -1,4 +1,4 @@
-"""A door into a house, for one test or for all of a module."""
+"""A door into a house, for one test or for all tests of a module."""
 
 from collections.abc import Iterator
 
@@ -18,14 +18,14 @@ __all__ = ["issuer", "issuer_for_session"]
 
 @pytest.fixture
 def door(house: House) -> Iterator[Door]:
-    """A door into a house of this test's own."""
+    """Yield a door into this test's own house."""
     yield Door(house)
     use(None)
 
 
 @pytest.fixture
 def desk(door: Door) -> Iterator[Desk]:
-    """A manager at the dead letters of a shop with fifty TEE."""
+    """Return a manager who works on the dead letters of a shop that has fifty TEE."""
     door.house.add_variant("TEE", stock=50)
     yield Desk(door)
     assert door.house.violations() == []
@@ -35,7 +35,7 @@ def desk(door: Door) -> Iterator[Desk]:
 def shared_door(
     postgres: Server, migrated: str, aws: str, stripe_url: str, secret_store: SecretStore
 ) -> Iterator[Door]:
-    """A door that the tests of a module share, because none of them minds the others: ten TEE and no orders."""
+    """Yield a door that a module's tests share, since none disturbs the others. The house has ten TEE and no orders."""
     with database(postgres, migrated) as owner, House(owner, stripe_url, secret_store) as house:
         house.add_variant("TEE", stock=10)
         yield Door(house)

@@ -1,7 +1,7 @@
-"""The door of the API in tests: the functions themselves, driven with events as API Gateway, SQS and clock send them.
+"""The door of the API in tests: the functions themselves, invoked with events as API Gateway, SQS and schedules send.
 
-Every HTTP answer that passes through is held against the committed OpenAPI document, so that no test can see an
-answer that is not documented.
+Every HTTP answer that passes through is checked against the committed OpenAPI document, so no test ever sees an
+undocumented answer.
 """
 
 import importlib.util
@@ -50,7 +50,7 @@ Handler = Callable[[Any, Any], Any]
 
 @cache
 def handler_of(function: str) -> Handler:
-    """The handler, imported as Lambda imports it, under a module name of its own."""
+    """Return the handler, imported as Lambda imports it but under a module name of its own."""
     spec = importlib.util.spec_from_file_location(f"function_{function}", HANDLERS / function / "app.py")
     assert spec is not None
     assert spec.loader is not None
@@ -62,7 +62,7 @@ def handler_of(function: str) -> Handler:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An HTTP answer as API Gateway gets it."""
+    """An HTTP answer as API Gateway receives it."""
 
     status: int
     content_type: str
@@ -71,7 +71,7 @@ class Reply:
 
     @property
     def body(self) -> dict[str, Any]:
-        """The JSON document of the body."""
+        """Return the JSON document in the body."""
         document: dict[str, Any] = json.loads(self.raw)
         return document
 
@@ -82,10 +82,10 @@ class Door:
     def __init__(self, house: House) -> None:
         self.house = house
 
-    # --- who asks ---------------------------------------------------------------------------------------------------
+    # --- callers ----------------------------------------------------------------------------------------------------
 
     def customer(self, subject: str = "ada", organization_id: UUID | None = None) -> dict[str, str]:
-        """Claims of a registered shopper."""
+        """Return the claims of a registered shopper."""
         return {
             "sub": subject,
             "email": f"{subject}@example.com",
@@ -94,7 +94,7 @@ class Door:
         }
 
     def guest(self) -> dict[str, str]:
-        """Claims of a new guest, as Cognito writes them."""
+        """Return the claims of a new guest, as Cognito writes them."""
         return {
             "sub": str(uuid.uuid4()),
             "custom:guest_id": str(uuid7(self.house.clock.now)),
@@ -103,7 +103,7 @@ class Door:
         }
 
     def staff(self, role: str | None, *, organization_id: UUID | None = None) -> dict[str, str]:
-        """Claims of a new member of the staff with this role; ``None``: of somebody who is no member."""
+        """Return the claims of a new staff member with the role; ``None``: of a user who is not a member."""
         organization_id = organization_id or self.house.organization_id
         user_id, subject = uuid.uuid4(), f"staff-{uuid.uuid4()}"
         self.house.sql(
@@ -122,7 +122,7 @@ class Door:
             )
         return {"sub": subject, "custom:organization_id": str(organization_id), "custom:kind": "staff"}
 
-    # --- what is asked ----------------------------------------------------------------------------------------------
+    # --- requests ---------------------------------------------------------------------------------------------------
 
     def ask(
         self,
@@ -136,9 +136,9 @@ class Door:
         base64_encoded: bool = False,
         **path: str,
     ) -> Reply:
-        """One request: a JSON body (text is sent as it is), as the customer unless ``who`` says otherwise.
+        """Send one request with a JSON body (a ``str`` is sent as it is), as the customer unless ``who`` is given.
 
-        ``key`` is the Idempotency-Key: a new one by default, ``None`` for none.
+        ``key`` is the Idempotency-Key of a POST or PUT: a new one by default, ``None`` for none.
         """
         method, template = route.split(" ")
         event = sample_events.render("orders/list", now=self.house.clock())
@@ -162,7 +162,7 @@ class Door:
         return self.send(event)
 
     def sample(self, name: str, *, order_id: str = SAMPLE_ORDER) -> dict[str, Any]:
-        """A sample event, about this house instead of the demo shop."""
+        """Return a sample event that is about this house instead of the demo shop."""
         now = datetime.now(UTC)
         text = json.dumps(sample_events.render(name, now=now))
         for old, new in (
@@ -180,7 +180,7 @@ class Door:
         return event
 
     def send(self, event: Mapping[str, Any]) -> Reply:
-        """An HTTP event to the function of its route."""
+        """Send an HTTP event to the function of its route."""
         answer = self.invoke(FUNCTION_OF_ROUTE[event["routeKey"]], event)
         headers = {name.lower(): value for name, value in answer["headers"].items()}
         assert answer["isBase64Encoded"] is False
@@ -192,7 +192,7 @@ class Door:
         return reply
 
     def invoke(self, function: str, event: Any, *, seconds: float = 30, runtime: Runtime | None = None) -> Any:
-        """Any function with any event, in the role its template gives it, or with another runtime."""
+        """Invoke a function with an event, in the database role that the template gives it or with another runtime."""
         use(runtime or (self.house.system if function in SYSTEM_FUNCTIONS else self.house.runtime))
         context = LambdaContext(
             function_name=function,
@@ -205,10 +205,10 @@ class Door:
         )
         return handler_of(function)(event, context)
 
-    # --- what became of it ------------------------------------------------------------------------------------------
+    # --- results ----------------------------------------------------------------------------------------------------
 
     def rows_of_all_tables(self) -> dict[str, int]:
-        """How many rows every table has."""
+        """Return the number of rows of every table."""
         tables = self.house.rows(
             "SELECT format('%I.%I', n.nspname, c.relname) AS name FROM pg_class c JOIN pg_namespace n"
             " ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition"
@@ -221,7 +221,7 @@ class Door:
 
 
 def checkout_body(quantity: int = 1, **more: Any) -> dict[str, Any]:
-    """A body that ``POST /v1/checkout`` takes."""
+    """Return a body that ``POST /v1/checkout`` accepts."""
     return {
         "items": [{"sku": "TEE", "quantity": quantity}],
         "shipping_address": ADDRESS,

@@ -1,8 +1,8 @@
-"""A process as Lambda runs it, for tests that read everything it writes.
+"""A process like Lambda's sandbox, for tests that read everything it writes.
 
-``python one_sandbox.py STEPS`` drives the steps of a JSON file, each {function, event}, with the settings of the
-environment, every logger open to the root logger at DEBUG as Lambda opens them, and nothing held back. Answers are
-written to ``STEPS.answers``; {ORDER} in an event stands for the id of the first order that was answered.
+``python one_sandbox.py STEPS`` runs the steps of a JSON file, each {function, event}, with the settings of the
+environment. Every logger writes through a root logger at DEBUG, as in Lambda, and nothing is filtered. The answers go
+to ``STEPS.answers``. {ORDER} in an event stands for the id of the first order in an answer.
 """
 
 import importlib.util
@@ -16,7 +16,7 @@ FUNCTIONS = Path(__file__).parents[2] / "functions"
 
 
 class Context:
-    """What a handler reads of Lambda's context."""
+    """The part of Lambda's context that handlers read."""
 
     aws_request_id = "7d0f2a52-aaaa-bbbb-cccc-000000000000"
     function_name = "sandbox"
@@ -48,7 +48,7 @@ def main(steps: Path) -> None:
         try:
             answer = handler(event, Context())
         except Exception as error:
-            # As Lambda's runtime does.
+            # Lambda's runtime logs an unhandled exception in this way.
             logging.getLogger().exception("[ERROR] %s", type(error).__name__)
             answer = {"error": type(error).__name__}
         answers.append(answer)

@@ -1,4 +1,4 @@
-"""Who may do what: the table, the routes of template.yaml, and what the functions do agree."""
+"""Who may do what: the table, the routes of template.yaml and the functions' behavior agree."""
 
 import re
 from collections.abc import Mapping
@@ -139,7 +139,7 @@ SPOILED_CLAIMS: Final[Mapping[str, dict[str, Any]]] = {
 
 def perform(door: Door, operation: Operation, who: Mapping[str, Any], order_id: str = "") -> Reply:
     key = ROUTE_OF[operation]
-    # What is not an order is asked for by an id that nobody has: who may not ask is told so before who finds nothing.
+    # Anything but an order gets an id that does not exist: permission is checked before existence.
     named = {"reference": order_id, "order_id": order_id, "month": "2021-03"}
     path = {name: named.get(name, str(uuid7(datetime.now(UTC)))) for name in re.findall(r"{(\w+)}", key)}
     return door.ask(key, {**BODIES, **BODIES_OF_STOCK}.get(operation), who=who, **path)
@@ -219,7 +219,7 @@ def test_shoppers_see_only_what_is_theirs(door: Door) -> None:
 
 
 def test_a_customer_id_is_no_key_to_somebody_elses_orders(door: Door) -> None:
-    """A guest's token carries a customer id; one that a customer forges into other claims must open nothing."""
+    """A guest's token carries a customer id; the same claim, forged into another caller's token, must open nothing."""
     door.house.add_variant(stock=10)
     order = door.ask("POST /v1/checkout", checkout_body(), who=door.customer("ada")).body["order"]
     forged = door.customer("bob") | {"custom:guest_id": order["customer_id"]}

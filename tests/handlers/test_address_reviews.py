@@ -1,4 +1,4 @@
-"""The API behind the correction page and the queue of staff, driven as API Gateway and the clock drive it."""
+"""The API behind the correction page and the staff's queue, driven as API Gateway and the schedule drive it."""
 
 import json
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ NOBODY: Final[Mapping[str, str]] = {}
 
 @pytest.fixture
 def shop(door: Door) -> Door:
-    """A house that sells tees, and knows where Reno is."""
+    """Return a door into a house that sells tees and knows where Reno is."""
     door.house.add_variant(stock=20)
     moving.shop(door.house)
     return door
@@ -38,7 +38,7 @@ def shop(door: Door) -> Door:
 
 @pytest.fixture
 def staff(shop: Door) -> StockRoom:
-    """A manager of it."""
+    """Return a manager of the house."""
     return StockRoom(shop)
 
 
@@ -61,7 +61,7 @@ def review_id(shop: Door, order_id: str) -> str:
 
 
 def end(shop: Door) -> None:
-    """The functions have the clock of the machine: what is open began nine days ago, and is due now."""
+    """Backdate every review by nine days so that it is due now; the functions use the machine's clock."""
     shop.house.sql(
         "UPDATE addresses.reviews SET created_at = now() - interval '9 days', reminder_at = now() - interval '1 day',"
         " first_deadline_at = now() - interval '1 second', deadline_at = now() - interval '1 second'"
@@ -77,7 +77,7 @@ def answer(shop: Door, link: str, body: Any) -> Reply:
 
 
 def sample(shop: Door, name: str, link: str) -> Reply:
-    """A sample of the shopper's routes, with a link that is good."""
+    """Send a sample of the shopper's routes, with a valid link."""
     event = shop.sample(name)
     text = json.dumps(event).replace(event["pathParameters"]["token"], link)
     return shop.send(json.loads(text))

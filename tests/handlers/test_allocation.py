@@ -1,4 +1,4 @@
-"""The operations team asks why orders ship from where they do, and what would be otherwise."""
+"""The operations team asks why orders ship from where they do, and what would have been different after a change."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

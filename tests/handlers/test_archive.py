@@ -1,4 +1,4 @@
-"""The archive's functions: what their schedules do, and what the operations team asks of them."""
+"""The archive's functions: what the schedules do, and what the operations team asks for."""
 
 from collections.abc import Iterator
 
@@ -29,7 +29,7 @@ def house(db: Address, aws: str, stripe_url: str, secret_store: SecretStore) -> 
 
 @pytest.fixture
 def filed(door: Door) -> str:
-    """The number of an order that was archived, verified and purged by its schedules."""
+    """Return the number of an order that the schedules archived, verified and purged."""
     [order_id] = delivered(door.house)
     number: str = door.house.order(order_id)["order_number"]
     assert door.invoke("archival", door.sample("archival/tick"))["archived"] == 1
@@ -45,7 +45,7 @@ def test_schedules_look_at_the_archive_and_move_it(door: Door, filed: str) -> No
         looked = door.invoke("archive_verification", door.sample(f"archive_verification/{look}"))
         assert (looked["checked"], looked["found"], looked["finished"]) == (1, 0, True)
     again = door.invoke("archive_verification", door.sample("archive_verification/full_scan"))
-    assert again["checked"] == 0  # the month's is done
+    assert again["checked"] == 0  # this month's full scan is done
     exported = door.invoke("cold_export", door.sample("cold_export/tick"))
     assert exported["finished"] is True
     assert exported["broken"] == []

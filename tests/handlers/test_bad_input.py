@@ -1,4 +1,4 @@
-"""Bad input is told in a problem document with its reason, and changes nothing."""
+"""Bad input is answered with a problem document that gives the reason, and changes nothing."""
 
 import base64
 import json
@@ -149,7 +149,7 @@ def refused(reply: Reply, status: int, code: str) -> dict[str, Any]:
 
 @pytest.fixture
 def unchanged(shared_door: Door) -> Iterator[None]:
-    """Nothing is written while the test runs."""
+    """Check that nothing is written while the test runs."""
     before = shared_door.rows_of_all_tables()
     yield
     assert shared_door.rows_of_all_tables() == before

@@ -1,4 +1,4 @@
-"""What warehouses take in a day: overrides, load, and alerts that come and go."""
+"""What a warehouse can handle in a day: overrides, load, and alerts that come and go."""
 
 from datetime import timedelta
 from typing import Any
@@ -36,13 +36,13 @@ def override(room: StockRoom, starts_on: str, ends_on: str, **more: Any) -> dict
 
 
 def today(room: StockRoom) -> str:
-    """Today in Newark."""
+    """Return today's date in Newark."""
     sql = "SELECT CAST(CAST(:now AS timestamptz) AT TIME ZONE 'America/New_York' AS date)"
     return str(room.house.value(sql, now=room.house.clock()))
 
 
 def load(room: StockRoom, orders: int) -> None:
-    """So many orders are booked today in Newark, and no more."""
+    """Set the load of today in Newark to this number of orders, and delete all other load."""
     room.house.sql("DELETE FROM inventory.warehouse_daily_load")
     room.house.sql(
         "INSERT INTO inventory.warehouse_daily_load (organization_id, warehouse_id, load_date, id, orders)"

@@ -9,7 +9,7 @@ import pytest
 from holdfast.values.ids import order_number, uuid7
 from holdfast.web.card_numbers import holds_card_number
 
-# The numbers that gateways publish for tests.
+# The test numbers that gateways publish.
 CARDS = [
     "4242424242424242",
     "4000056655665556",

@@ -1,4 +1,4 @@
-"""Requests that are well-formed and come at the wrong moment: each is told apart, and nothing breaks."""
+"""Requests that are well-formed but come at the wrong moment: each gets its own answer, and nothing breaks."""
 
 import uuid
 from typing import Any
@@ -123,7 +123,7 @@ def test_goods_that_were_sold_while_the_hold_was_gone_are_told(shop: Door) -> No
 
 
 def test_an_address_for_mail_that_somebody_writes_is_nobodys(shop: Door) -> None:
-    """Whoever wrote it first had it, and its owner a conflict for good."""
+    """Otherwise whoever entered it first would own it, and its real owner would get a conflict forever."""
     for who in (shop.customer("eve"), shop.guest(), shop.customer("ada")):
         assert shop.ask(CHECKOUT, checkout_body(email="ada@example.com"), who=who).status == 201
     assert shop.ask(CHECKOUT, checkout_body(), who=shop.customer("ada") | {"sub": "ada-again"}).status == 201

@@ -1,4 +1,4 @@
-"""Replays of dead letters over the API, one by one and by group, and their figures."""
+"""Replays of dead letters through the API, one by one and by group, and their figures."""
 
 import uuid
 

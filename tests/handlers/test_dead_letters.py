@@ -1,4 +1,4 @@
-"""The queue of dead letters over the API: its order, and each step of the work."""
+"""The queue of dead letters through the API: its order, and each step of the work."""
 
 import uuid
 from collections.abc import Mapping
@@ -48,7 +48,7 @@ def test_pages_of_the_queue_join_without_a_gap_or_an_overlap(desk: Desk) -> None
     while True:
         page = desk.ask(LIST, query={"limit": "3"} | ({"after": after} if after else {}))
         paged += ids(page)
-        # What is resolved meanwhile is where it was, as a place in the queue.
+        # A letter that is resolved between pages keeps its place in the queue, so it still serves as the cursor.
         desk.house.sql(
             "UPDATE payments.dead_letters SET status = 'discarded', resolved_at = now(), resolution_notes = 'x'"
             " WHERE id = :id",

@@ -1,4 +1,4 @@
-"""Error classes over the API: their order, their dry run, their record, and the switch that has to be earned."""
+"""Error classes through the API: their order, dry run and audit trail, and auto-replay, which has to be earned."""
 
 import uuid
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""The one error table: every error has its way of being told, and what is a bug is not told at all."""
+"""The one table of errors: every error has its answer, and a bug is not described to the caller at all."""
 
 import importlib
 import json
@@ -30,7 +30,7 @@ def subclasses(kind: type[Any]) -> Iterator[type[Any]]:
 
 
 def every_error(kind: type[HoldfastError]) -> list[type[Any]]:
-    """All subclasses in the package, whichever module they hide in."""
+    """Return all subclasses in the package, whichever module they are in."""
     for module in pkgutil.walk_packages(holdfast.__path__, "holdfast."):
         if ".migrations" not in module.name:
             importlib.import_module(module.name)
@@ -39,12 +39,12 @@ def every_error(kind: type[HoldfastError]) -> list[type[Any]]:
 
 def test_every_rejection_has_a_row_and_every_row_a_rejection() -> None:
     codes = {error.code for error in every_error(Rejected)}
-    told_with_its_order = "payment_declined"  # it changed something, so nothing raises it
+    told_with_its_order = "payment_declined"  # a declined payment changes the order, so no error is raised for it
     assert codes | {"unavailable", told_with_its_order} == set(STATUS_OF_CODE)
 
 
 def test_no_two_rejections_share_a_code() -> None:
-    # One that has none of its own is told as what it is a kind of.
+    # A class without a code of its own is reported with the code of its base class.
     codes = [error.code for error in every_error(Rejected) if "code" in vars(error)]
     assert len(codes) == len(set(codes))
 

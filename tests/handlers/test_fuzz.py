@@ -1,6 +1,6 @@
-"""Whatever is sent, the answer is a documented one, none is a 5xx, and a refusal writes nothing.
+"""Whatever is sent, the answer is documented and not a 5xx, and a refusal writes nothing.
 
-Bodies are a good one with a few of its parts replaced by anything that JSON can hold; ``Door`` holds every answer
+The bodies are a valid one with a few parts replaced by anything that JSON can hold. ``Door`` checks every answer
 against the OpenAPI document.
 """
 
@@ -34,7 +34,7 @@ BODY: Final = checkout_body(
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The path to every part of a document."""
+    """Return the path to every part of a document."""
     found = [path] if path else []
     members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for name, member in members:
@@ -44,7 +44,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 @st.composite
 def bodies(draw: st.DrawFn) -> dict[str, Any]:
-    """A good body with one to three parts taken out, replaced or added."""
+    """Draw a valid body of which one to three parts were removed, replaced or added."""
     body = copy.deepcopy(BODY)
     for _ in range(draw(st.integers(1, 3))):
         path = draw(st.sampled_from(places(body)))

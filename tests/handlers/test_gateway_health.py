@@ -1,4 +1,4 @@
-"""How the gateways do, as the operations team sees it."""
+"""The health of the gateways, as the operations team sees it."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""A guest walks in with the shop's publishable key and is somebody from then on."""
+"""A guest gets an identity in exchange for the shop's publishable key."""
 
 import jwt
 import pytest
@@ -12,7 +12,7 @@ SESSIONS = "POST /v1/guest-sessions"
 
 @pytest.fixture
 def desk(door: Door, issuer: IssuerServer) -> Door:
-    """A door whose guests get tokens of a real issuer."""
+    """Return a door whose guests get tokens from a real issuer."""
     door.house.runtime.__dict__["guest_tokens"] = DevelopmentGuestTokens(issuer.url)
     return door
 

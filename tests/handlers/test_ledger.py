@@ -1,4 +1,4 @@
-"""The stock ledger replays to the present; where it does not, a person is told, and mends it on the record."""
+"""The stock ledger replays to the present state; if it does not, a person is told and corrects it on the record."""
 
 from datetime import timedelta
 

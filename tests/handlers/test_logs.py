@@ -1,4 +1,4 @@
-"""What is written down: enough to follow a request, nothing about a person, a card or a secret."""
+"""What is logged: enough to follow a request, but nothing about a person, a card or a secret."""
 
 import json
 import os
@@ -32,7 +32,7 @@ TOKEN: Final = "Bearer eyJhbGciOiJ.eyJzdWIiOiJ6ZWIifQ.c2lnbmF0dXJl"
 
 @dataclass(frozen=True)
 class Run:
-    """Everything a sandbox wrote, and what it answered."""
+    """Everything that a sandbox wrote, and what it answered."""
 
     written: str
     answers: list[Any]
@@ -40,13 +40,13 @@ class Run:
 
     @property
     def log(self) -> list[dict[str, Any]]:
-        """Our own lines: one JSON document each."""
+        """Return our own log lines, which are one JSON document each."""
         lines = [line for line in self.written.splitlines() if line.startswith('{"level"')]
         return [json.loads(line) for line in lines]
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
-        """The embedded metrics."""
+        """Return the embedded metrics."""
         return [json.loads(line) for line in self.written.splitlines() if line.startswith('{"_aws"')]
 
 
@@ -112,7 +112,7 @@ def steps_of_a_whole_life(door: Door) -> list[tuple[str, dict[str, Any]]]:
 
 @pytest.fixture(scope="module")
 def run(shared_door: Door, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A shopper's whole life in one sandbox: declined, paid, looked at, cancelled, and a few mistakes."""
+    """Run a shopper's whole story in one sandbox: declined, paid, viewed, cancelled, and a few mistakes."""
     return sandbox(shared_door, tmp_path_factory.mktemp("run"), steps_of_a_whole_life(shared_door))
 
 

@@ -1,4 +1,4 @@
-"""The functions around mails: the sender, what the mail service tells, and what the operations team does."""
+"""The functions for mail: the sender, the feedback of the mail service, and what the operations team does."""
 
 import json
 from pathlib import Path
@@ -29,14 +29,14 @@ def shop(door: Door, post: Post) -> Door:
 
 
 def mailed(shop: Door) -> str:
-    """A mail that was sent; its id."""
+    """Send a mail and return its id."""
     ordered(shop.house)
     notify(shop.house)
     return str(messages(shop.house)[-1]["id"])
 
 
 def bounced(shop: Door, post: Post, fate: str = "bounced") -> dict[str, Any]:
-    """The last mail came back, as the queue brings it."""
+    """Return the event in which the queue reports this fate of the last mail."""
     event = shop.sample("mail_feedback/bounce")
     event["Records"][0]["body"] = json.dumps(event_of(post.mails()[-1], fate))
     return event
@@ -114,7 +114,7 @@ def test_an_event_given_up_is_in_the_inbox_of_its_organization(shop: Door) -> No
     assert queue == "holdfast-dev-NotificationsDeadLetterQueue"
 
 
-# --- what the mail service tells --------------------------------------------------------------------------------
+# --- the feedback of the mail service ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("fate", "reason"), [("bounced", "bounce"), ("complained", "complaint")])
@@ -272,7 +272,7 @@ def test_only_the_sender_of_mails_carries_and_imports_the_template_engine() -> N
 
 
 def test_the_bus_of_the_emulation_delivers_what_the_rule_says(shop: Door) -> None:
-    """The wiring that the local system makes of the template."""
+    """It is wired with the template's rule, as the local system does it."""
     queue = boto3.client("sqs").create_queue(QueueName=f"news-{uuid4().hex}")
     arn = boto3.client("sqs").get_queue_attributes(QueueUrl=queue["QueueUrl"], AttributeNames=["QueueArn"])
     pattern = TEMPLATE.resources["ShopperNewsRule"]["Properties"]["EventPattern"]

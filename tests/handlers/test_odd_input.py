@@ -1,4 +1,4 @@
-"""Input that looks odd and is right."""
+"""Input that looks odd and is valid."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""The OpenAPI document is current, valid, and says what the template and the functions say."""
+"""The OpenAPI document is current and valid, and agrees with the template and the functions."""
 
 import json
 from typing import Any
@@ -110,7 +110,7 @@ def test_what_asks_for_a_pause_says_so() -> None:
 
 
 def same(model: type[BaseModel], answer: dict[str, Any]) -> None:
-    """The model knows every member of the answer, at every depth, and the answer has every member of the model."""
+    """Check that the model and the answer have exactly the same members, at every depth."""
     assert _names(model.model_validate(answer).model_dump(mode="json", by_alias=True)) == _names(answer)
 
 

@@ -1,6 +1,6 @@
-"""Every route of the document, asked by another shop about what is ours: not there, nothing written, nothing told.
+"""Another shop asks every documented route about what is ours: it finds nothing, writes nothing and learns nothing.
 
-The cases are made from the document and from the sample of each route; a route for which there is none fails.
+The cases come from the OpenAPI document and the sample of each route; a route without a sample fails.
 """
 
 import re
@@ -41,11 +41,11 @@ NAMED_IN_BODY: Final[Mapping[str, tuple[str, ...]]] = {
     "POST /v1/checkout/quote": ("items",),
     "POST /v1/ops/payments/refold": ("payment_id",),
 }
-"""What a body names that belongs to somebody. Other bodies name nothing but SKUs and texts of the caller's own shop."""
+"""The members of bodies that name something of a shop. Other bodies hold only SKUs and texts of the caller's shop."""
 
 
 class Street:
-    """Our furnished shop, and the one next door, which sells the same and has nothing else."""
+    """Our furnished shop, and the shop next door, which sells the same and has nothing else."""
 
     def __init__(self, ours: House, theirs: House) -> None:
         self.door = Door(ours)
@@ -56,7 +56,7 @@ class Street:
         self.ids = self.pantry.ids()
 
     def caller(self, route: str, shop: House) -> dict[str, str]:
-        """Who may do this there: its owner where staff may, and a shopper where only they may."""
+        """Return who may call the route at the shop: its owner where staff may, otherwise a shopper."""
         operation = OPERATION_OF_ROUTE[route]
         assert operation is not None
         if WHO_MAY[operation].staff is not None:
@@ -65,7 +65,7 @@ class Street:
         return self.door.customer("ada", shop.organization_id)
 
     def thing(self, route: str) -> dict[str, Any]:
-        """Something of ours that the path names."""
+        """Return something of ours that the path can name."""
         parameters = re.findall(r"{(\w+)}", route)
         kind = "level" if "variant_id" in parameters else THING_OF_PARAMETER[parameters[-1]]
         kind = "archived_order" if "/archive/orders/" in route else kind
@@ -73,7 +73,7 @@ class Street:
         return found[-1] if route.startswith("DELETE") else found[0]
 
     def ask(self, route: str, who: Mapping[str, str], thing: Mapping[str, Any], **members: Any) -> Reply:
-        """The sample of the route, about this thing; and with these members of its body."""
+        """Send the route's sample about the thing, with ``members`` put into its body."""
         body: Any = None
         headers, query = {}, {}
         if route in samples():
@@ -86,7 +86,7 @@ class Street:
 
 
 def named(value: Any, thing: Mapping[str, Any]) -> Any:
-    """The same, with what the thing is called where a member has such a name."""
+    """Return a copy of the value in which members that are named like one of the thing's have the thing's value."""
     if isinstance(value, dict):
         return {name: thing.get(name, named(member, thing)) for name, member in value.items()}
     return [named(member, thing) for member in value] if isinstance(value, list) else value
@@ -146,7 +146,7 @@ def test_what_a_body_names_of_ours_is_not_there_for_another_shop(street: Street,
 
 
 def test_every_body_that_names_an_id_is_asked_here() -> None:
-    """Of routes whose path names nothing: those that do are asked with their path."""
+    """This concerns routes whose path has no id; those with one are asked above, by their path."""
     components = document()["components"]["schemas"]
     naming = set()
     for route in WITHOUT_AN_ID:

@@ -1,4 +1,4 @@
-"""Kept payment methods over HTTP: what is offered, answered and refused."""
+"""Saved payment methods over HTTP: what is offered, answered and refused."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def shop(door: Door) -> Door:
 
 
 def send(door: Door, name: str, payment_method_id: str) -> Reply:
-    """A sample about a method of this house, from the customer who keeps it."""
+    """Send a sample about a payment method of this house, as the customer who saved it."""
     event = door.sample(name, order_id=payment_method_id)
     event["requestContext"]["authorizer"]["jwt"]["claims"] |= door.customer()
     event["rawPath"] = event["rawPath"].replace(SAMPLE_METHOD, payment_method_id)

@@ -1,4 +1,4 @@
-"""The watchdog of money as its function: no task of it keeps another from its work."""
+"""The payment watchdog as a function: none of its tasks keeps another from its work."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.handlers.door import Door
 
 @pytest.fixture
 def shop(door: Door) -> Door:
-    """A house that sells a tee."""
+    """Return a door into a house that sells a tee."""
     door.house.add_variant(stock=10)
     return door
 

@@ -1,4 +1,4 @@
-"""The inbox of what needs a person, over the operations API."""
+"""The inbox of failures that need a person, through the operations API."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -26,7 +26,7 @@ def grace(door: Door) -> dict[str, str]:
 
 
 def fail(door: Door, process_name: str = "PaymentUndecided", related_id: Any = None) -> str:
-    """Something that a person must look at; its id."""
+    """Record a failure that a person must look at, and return its id."""
     failure_id = uuid7(door.house.clock.advance(seconds=1))
     door.house.sql(
         "INSERT INTO operations.process_failures (organization_id, id, process_name, related_id, details, payload,"

@@ -1,4 +1,4 @@
-"""Refunds at the door: who may, what is understood, what is told."""
+"""Refunds through the API: who may make them, what is accepted, and what is answered."""
 
 import uuid
 from typing import Any

@@ -1,4 +1,4 @@
-"""Every sample event of events/ does to its function what its name says."""
+"""Every sample event in events/ makes its function do what the sample's name says."""
 
 import base64
 import gzip
@@ -26,7 +26,7 @@ ASKS = "pm_card_authenticationRequired"
 
 @pytest.fixture
 def shop(door: Door) -> Door:
-    """A house that sells what the samples order."""
+    """Return a door into a house that sells what the samples order."""
     door.house.add_variant(SKU, stock=10)
     return door
 
@@ -317,7 +317,10 @@ def test_the_document_is_served_without_its_indentation_and_packed_for_whoever_u
 
 @pytest.fixture
 def deployment(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The environment of the migration: the master user's secret, and the role that IAM logins need."""
+    """Set up the environment of the migration and yield the name of the master user's secret.
+
+    The role that IAM logins need is created as well.
+    """
     house.sql("CREATE ROLE rds_iam")
     name = f"master/{uuid.uuid4().hex}"
     owner = house.owner

@@ -1,4 +1,4 @@
-"""Shipments at the door: the samples, the documented answers, and what is wrong with a request."""
+"""Shipments through the API: the samples, the documented answers, and what can be wrong with a request."""
 
 from typing import Any
 from uuid import uuid4
@@ -22,7 +22,7 @@ def room(door: Door) -> StockRoom:
 
 
 def order(room: StockRoom, quantity: int = 2) -> str:
-    """A new order's id."""
+    """Place an order and return its id."""
     from tests.flows.actions import ordered  # noqa: PLC0415 -- only here
 
     return ordered(room.house, {"TEE": quantity})

@@ -1,4 +1,4 @@
-"""PUT /v1/orders/{order_id}/shipping-address: whose order, which body, what is answered."""
+"""PUT /v1/orders/{order_id}/shipping-address: whose order, which body, and which answer."""
 
 import json
 from typing import Any, Final
@@ -17,7 +17,7 @@ TO_PORTLAND: Final[dict[str, Any]] = {"shipping_address": PORTLAND.to_json()}
 
 @pytest.fixture
 def ordered(door: Door) -> str:
-    """Two TEE on their way from Newark to Newark, paid; the order's id."""
+    """Place a paid order for two TEE that go from Newark to Newark, and return its id."""
     shop(door.house)
     door.house.add_variant("TEE", stock={"EWR": 5, "RNO": 5})
     reply = door.ask(CHECKOUT, checkout_body(2, shipping_address=NEWARK.to_json()))

@@ -21,7 +21,7 @@ def room(door: Door) -> StockRoom:
 
 
 def here(room: StockRoom, sku: str = "TEE", code: str = "EWR") -> dict[str, str]:
-    """Both ids of a level."""
+    """Return both ids of a stock level."""
     return {"warehouse_id": str(room.house.warehouses[code]), "variant_id": str(room.house.variants[sku])}
 
 
@@ -94,7 +94,7 @@ def test_only_an_active_warehouse_is_given_orders(room: StockRoom, status: str) 
     assert (of_tee["on_hand"], of_tee["sellable"]) == (11, 0)
 
 
-# --- what comes in and goes out ---------------------------------------------------------------------------------------
+# --- receipts and adjustments -----------------------------------------------------------------------------------------
 
 
 def test_goods_come_in_once_however_often_they_are_announced(room: StockRoom) -> None:
@@ -176,7 +176,7 @@ def test_every_change_says_who_and_why(room: StockRoom) -> None:
     assert movement["performed_by"] == f"staff:{room.who['sub']}"
 
 
-# --- what is looked at ------------------------------------------------------------------------------------------------
+# --- reports ----------------------------------------------------------------------------------------------------------
 
 
 def test_levels_join_page_by_page_without_a_gap_or_an_overlap(room: StockRoom) -> None:

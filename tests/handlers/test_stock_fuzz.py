@@ -1,4 +1,4 @@
-"""Whatever a manager sends about stock and warehouses, the answer is documented, and a refusal writes nothing."""
+"""Whatever a manager sends about stock and warehouses, the answer is documented and a refusal writes nothing."""
 
 import copy
 import json
@@ -20,7 +20,7 @@ SOMEWHERE: Final = {
 
 @st.composite
 def spoiled(draw: st.DrawFn) -> tuple[str, Any]:
-    """A route and a good body of it with one or two parts replaced or taken out."""
+    """Draw a route and a valid body for it of which one or two parts were replaced or removed."""
     operation = draw(st.sampled_from(sorted(BODIES_OF_STOCK)))
     body = copy.deepcopy(BODIES_OF_STOCK[operation])
     for _ in range(draw(st.integers(1, 2))):

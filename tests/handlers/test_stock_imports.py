@@ -1,4 +1,4 @@
-"""Files of stock: looked at, applied once, refused whole, gone on with."""
+"""Stock files: previewed, applied once, refused as a whole, and resumed."""
 
 import resource
 import tracemalloc
@@ -198,7 +198,7 @@ def test_a_hundred_thousand_rows_come_in_with_bounded_memory_and_list_their_bad_
 
 
 def stock_up(house: House, variants: int) -> None:
-    """So many variants, set-based."""
+    """Insert this many variants, set-based."""
     house.sql(
         "INSERT INTO catalog.variants (organization_id, id, product_id, sku, price, currency, created_at)"
         " SELECT organization_id, gen_random_uuid(), product_id, 'M-' || n, 100, 'USD', created_at"

@@ -1,4 +1,4 @@
-"""Goods between warehouses, as the operations team moves them."""
+"""Transfers of goods between warehouses, as the operations team makes them."""
 
 from typing import Any
 from uuid import uuid4
@@ -23,7 +23,7 @@ def room(door: Door) -> StockRoom:
 
 
 def ask(room: StockRoom, quantity: int = 6, **more: Any) -> str:
-    """The id of a new transfer from EWR to RNO."""
+    """Ask for a transfer from EWR to RNO and return its id."""
     reply = room.ask("POST /v1/ops/transfers", body(room, quantity) | more)
     assert (reply.status, reply.body["transfer"]["status"]) == (201, "pending"), reply.raw
     return str(reply.body["transfer"]["id"])

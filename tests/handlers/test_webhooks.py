@@ -1,4 +1,4 @@
-"""Webhooks: only what a gateway signed is kept; everything else leaves a count and no trace."""
+"""Webhooks: only what a gateway signed is stored; everything else is counted and leaves no other trace."""
 
 import base64
 import json
@@ -118,7 +118,7 @@ def test_a_bad_signature_leaves_a_count_and_nothing_else(
         (each["WebhookSignatureInvalid"], each["Gateway"]) for each in metrics if "WebhookSignatureInvalid" in each
     ]
     assert counted == [([1.0], "stripe")]
-    # The alarm counts them all: it cannot add up what has dimensions.
+    # The alarm watches a total without dimensions, because an alarm cannot add up metrics that have dimensions.
     (alarming,) = [metric for metric in metrics if "WebhooksRefused" in metric]
     assert (alarming["WebhooksRefused"], alarming["_aws"]["CloudWatchMetrics"][0]["Dimensions"]) == ([1.0], [[]])
 
@@ -169,7 +169,7 @@ UNREADABLE: dict[str, dict[str, Any]] = {
     "no data": EVENT | {"data": None},
     "an amount that is a text": EVENT | {"data": {"object": EVENT["data"]["object"] | {"amount": "a"}}},  # type: ignore[index]
 }
-"""With an id and a type."""
+"""Events that have an id and a type but cannot be read."""
 
 
 @pytest.mark.usefixtures("unchanged")
@@ -183,7 +183,7 @@ def test_garbage_is_refused_even_when_it_is_signed(shared_door: Door, case: str)
 @pytest.mark.parametrize("case", sorted(UNREADABLE))
 def test_a_signed_event_that_cannot_be_read_is_taken_and_goes_to_a_person(door: Door, case: str) -> None:
     assert deliver(door, json.dumps(UNREADABLE[case])).status == 200
-    door.house.clock.now = datetime.now(UTC)  # the door's clock is the machine's
+    door.house.clock.now = datetime.now(UTC)  # the functions behind the door use the machine's clock
     assert door.house.work() == ["dead_lettered"]
     assert door.house.value("SELECT payload FROM payments.dead_letters") == UNREADABLE[case]
 

@@ -1,5 +1,8 @@
-"""Every gateway's webhooks at the function's door: what its gateway signed for this endpoint is kept, once; all else is
-refused, leaves nothing behind, and is counted."""
+"""The webhooks of every gateway at the function.
+
+What the gateway signed for the endpoint is stored once. Everything else is refused and counted, and leaves nothing
+behind.
+"""
 
 import json
 import socket
@@ -34,13 +37,13 @@ Spoil = Callable[[Received], Received]
 
 @pytest.fixture
 def till(till: Till) -> Iterator[Till]:
-    """A house with an account at each of the gateways in turn."""
+    """Yield a house with an account at a gateway; each gateway takes its turn."""
     yield till
     use(None)
 
 
 def genuine(till: Till) -> Received:
-    """A webhook that the gateway made for this endpoint."""
+    """Return a webhook that the gateway made for this endpoint."""
     till.place()
     return till.telling()
 
@@ -94,13 +97,13 @@ def with_header(name: str, value: str | None) -> Spoil:
 
 
 def unsigned(delivery: Received) -> Received:
-    """Without any header that proves something; Adyen's proof is in the body."""
+    """Remove the signature: every header that carries one, and Adyen's, which is in the body."""
     headers = {name: value for name, value in delivery.headers.items() if name not in SIGNATURES}
     return Received(headers, delivery.body.replace(b"hmacSignature", b"noSignature"))
 
 
 def tampered(delivery: Received) -> Received:
-    """One digit of the amount is another."""
+    """Change one digit of the amount."""
     body = delivery.body.replace(b"2857", b"2858").replace(b"28.57", b"28.58")
     assert body != delivery.body
     return replace(delivery, body=body)
@@ -111,12 +114,12 @@ def truncated(delivery: Received) -> Received:
 
 
 def recoded(delivery: Received) -> Received:
-    """The same text in other bytes: what was signed are the bytes."""
+    """Encode the same text as other bytes; it is the bytes that were signed."""
     return replace(delivery, body=delivery.body.decode().encode("utf-16"))
 
 
 def garbage(delivery: Received) -> Received:
-    """A megabyte of it, under the headers of a genuine one."""
+    """Replace the body by a megabyte of garbage, under the genuine headers."""
     return replace(delivery, body=bytes(range(256)) * 4096)
 
 
@@ -130,7 +133,7 @@ REFUSED: Mapping[str, tuple[Spoil, int]] = {
     "a megabyte of garbage": (garbage, 413),
 }
 ADYEN_READS_FIRST = {"truncated": 422, "empty": 422, "not UTF-8": 422, "null": 422}
-"""Adyen's signatures are inside the body: what is no notification at all has none to check."""
+"""Adyen's signatures are inside the body, so a body that is not a notification has none to check."""
 
 
 @pytest.mark.parametrize("case", sorted(REFUSED))
@@ -155,7 +158,7 @@ def test_what_the_gateway_did_not_sign_is_refused_and_counted(
 
 @pytest.mark.parametrize("stage", ["stripe", "paypal", "square"], indirect=True)
 def test_the_same_text_in_other_bytes_is_not_what_was_signed(till: Till) -> None:
-    """Adyen alone signs the values and not the bytes."""
+    """Adyen is left out because it alone signs the values and not the bytes."""
     delivery = genuine(till)
     before = Door(till.house).rows_of_all_tables()
     reply = knock(till, recoded(delivery))

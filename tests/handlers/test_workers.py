@@ -1,4 +1,4 @@
-"""The workers behind the queues: one bad message never harms the good ones, and none is lost."""
+"""The workers behind the queues: a bad message never harms the good ones, and no message is lost."""
 
 import json
 import uuid
@@ -29,7 +29,7 @@ def announced(door: Door, event_id: Any) -> dict[str, str]:
 
 
 def waiting_event(door: Door) -> str:
-    """An order whose money came as only Stripe's webhook says, which nobody has worked on yet."""
+    """Place an order that only Stripe's webhook says is paid, and return the id of that event, still unprocessed."""
     door.house.add_variant(stock=10)
     authenticate(door.house, ordered(door.house, token="pm_card_authenticationRequired"))
     (event,) = door.house.webhooks("payment_intent.succeeded")
@@ -140,7 +140,7 @@ def test_a_message_that_cannot_be_written_down_stays_in_its_queue(door: Door) ->
 
 
 def metrics(capsys: pytest.CaptureFixture[str]) -> list[tuple[str, float, str | None]]:
-    """(name, value, priority) of every embedded metric that was written since."""
+    """Return (name, value, priority) of every embedded metric written since the last look."""
     found = []
     for line in capsys.readouterr().out.splitlines():
         if '"_aws"' in line:

@@ -1,4 +1,4 @@
-"""The development issuer behind a real HTTP server, as the local system has it; it can be told to misbehave."""
+"""The development issuer behind a real HTTP server, as in the local system; it can be told to misbehave."""
 
 import json
 import threading
@@ -11,7 +11,7 @@ from local.issuer import Issuer
 
 
 class IssuerServer:
-    """``POST /token`` of ``local.issuer`` on a free port. ``answers_instead`` is sent instead of its own answer."""
+    """Serves ``POST /token`` of ``local.issuer`` on a free port; ``answers_instead``, if set, replaces its answer."""
 
     def __init__(self, folder: Path) -> None:
         self.answers_instead: tuple[int, bytes] | None = None
@@ -27,7 +27,7 @@ class IssuerServer:
                 self.wfile.write(answer)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class names it)
-                """Says nothing."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
@@ -35,7 +35,7 @@ class IssuerServer:
         self.issuer = Issuer(folder, self.url)
 
     def answer(self, path: str, body: bytes) -> tuple[int, bytes]:
-        """What goes back over the wire."""
+        """Return the status and body to send back."""
         if self.answers_instead is not None:
             return self.answers_instead
         if path != "/token":

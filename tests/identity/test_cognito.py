@@ -18,7 +18,7 @@ from tests.architecture.template import TEMPLATE
 
 @dataclass(frozen=True)
 class Pool:
-    """A user pool with the template's attributes, and the guests' client of it."""
+    """A user pool with the template's attributes, and its client for guests."""
 
     cognito: Any
     id: str

@@ -1,4 +1,4 @@
-"""Guest tokens of the development issuer, over real HTTP, and as a verifier sees them."""
+"""Guest tokens from the development issuer, over real HTTP and as a verifier sees them."""
 
 import socket
 import uuid

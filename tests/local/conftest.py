@@ -1,4 +1,4 @@
-"""A small application of its own (tests/local/sample), run by the real local system."""
+"""A small sample application (tests/local/sample), run by the real local system."""
 
 import http.client
 import json
@@ -21,23 +21,23 @@ DEMO = Shop("01930000-0000-7000-8000-000000000001", "pk_x", "hook", "SKU-1", {"c
 
 
 def no_schema(_: LocalSystem) -> None:
-    """The sample has no database of its own."""
+    """Migrate nothing: the sample has no database of its own."""
 
 
 def demo_people(_: LocalSystem) -> Shop:
-    """The sample has people, and nothing else of a shop."""
+    """Return the sample's people; it has nothing else of a shop."""
     return DEMO
 
 
 def sample_options(state: Path, **changes: Any) -> Options:
-    """How the tests run the sample: on any port, with little of everything."""
+    """Return the options with which the tests run the sample: on any port, with few processes."""
     small: dict[str, Any] = {"port": 0, "workers": 2, "sandboxes": 4, "durable": False, "template": SAMPLE}
     return Options(state=state, migrate=no_schema, seed=demo_people, **(small | changes))
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer, read whole."""
+    """An HTTP answer, read completely."""
 
     status: int
     headers: dict[str, str]
@@ -70,14 +70,14 @@ def token(system: LocalSystem) -> str:
 
 
 def sign(system: LocalSystem, claims: dict[str, Any], *, now: datetime | None = None, lifetime: int = 600) -> str:
-    """A token of the system's own issuer."""
+    """Return a token signed by the system's own issuer."""
     issuer = Issuer(system.state, system.issuer_url)
     return issuer.sign(claims, now=now or datetime.now(UTC), lifetime_seconds=lifetime)
 
 
 @pytest.fixture(scope="module")
 def call(system: LocalSystem) -> Call:
-    """Sends one request and reads the answer."""
+    """Return a function that sends one request and reads the answer."""
 
     def send(
         method: str, path: str, *, body: bytes | None = None, token: str | None = None, headers: Any = None

@@ -1,4 +1,4 @@
-"""Queues and the clock of the running sample, followed through the AWS emulation."""
+"""Queues and schedules of the running sample, followed through the AWS emulation."""
 
 import json
 import time
@@ -26,7 +26,7 @@ def send(system: LocalSystem, *bodies: str) -> None:
 
 
 def received(system: LocalSystem, queue: str, *, seconds: float = 15) -> list[str]:
-    """Waits for messages in a queue and takes them."""
+    """Wait for messages in a queue, and return the bodies of the first that come; empty if none comes in time."""
     deadline = time.monotonic() + seconds
     sqs = system.aws("sqs")
     while time.monotonic() < deadline:
@@ -62,7 +62,7 @@ def test_messages_are_handled_once_and_deleted(system: LocalSystem, tmp_path: Pa
 
 
 def test_a_function_is_refused_what_its_role_does_not_allow(system: LocalSystem, tmp_path: Path) -> None:
-    """Its role allows publishing; putting events it would allow only under a condition that does not hold here."""
+    """Its role allows publishing, and allows putting events only under a condition that does not hold here."""
     file = tmp_path / "handled"
     send(system, f"ask {file}")
     eventually(lambda: [line.split()[0] for line in lines(file)], [f"done,{DENIED}"])

@@ -1,4 +1,4 @@
-"""What is deployed carries bytecode that its runtime loads, and of no other text than the source beside it."""
+"""What is deployed carries bytecode that its runtime loads and that matches the source beside it."""
 
 import filecmp
 import importlib.util
@@ -79,7 +79,7 @@ def test_bytecode_names_its_source_as_it_lies_in_lambda(build: Path, source: str
 
 def test_a_start_from_a_folder_that_nobody_writes_compiles_nothing(build: Path) -> None:
     compile_build(build)
-    # The source is another one by now: what is answered shows which of the two was loaded.
+    # The source no longer matches the bytecode, so the answer shows which of the two was loaded.
     (build / "SharedLayer/python/shared/__init__.py").write_text("def answer():\n    return 'compiled anew'\n")
     program = "import app\ntry: app.handler()\nexcept ZeroDivisionError: print('of the bytecode')"
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""`python -m local`: the whole product started, used, broken and stopped as a person would."""
+"""`python -m local`: the whole product is started, used, broken and stopped as a person would do it."""
 
 import os
 import re
@@ -23,7 +23,7 @@ ENVIRONMENT = CLEAN | {"PYTHONPATH": f"{ROOT / 'layers' / 'holdfast'}:{ROOT}"}
 
 
 class Running:
-    """`python -m local run` as the leader of a process group of its own, as a terminal has it."""
+    """`python -m local run` as the leader of its own process group, as when a terminal starts it."""
 
     def __init__(self, state: Path, *arguments: str) -> None:
         self.log = state.parent / f"{state.name}.log"
@@ -46,7 +46,7 @@ class Running:
             assert time.monotonic() < deadline, self.said
 
     def family(self) -> list[psutil.Process]:
-        """Everything that it started, sandboxes and database processes too."""
+        """Return all processes that it started, including sandboxes and the database's."""
         children: list[psutil.Process] = psutil.Process(self.process.pid).children(recursive=True)
         return children
 
@@ -64,7 +64,7 @@ def state(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start(state: Path) -> Iterator[Start]:
-    """Starts systems and sees to it that none outlives the test."""
+    """Yield a function that starts systems, and make sure that none outlives the test."""
     started: list[Running] = []
 
     def run(*arguments: str) -> Running:
@@ -91,7 +91,7 @@ def test_the_printed_curl_places_an_order_ctrl_c_leaves_nothing_and_the_next_sta
     printed = re.search(r"^[ \t$]*(curl (?:.*\\\n)*.*)$", running.said, re.MULTILINE)
     assert printed is not None
     assert "\x1b" not in running.said
-    for _ in range(2):  # the second time it is the answer of the first
+    for _ in range(2):  # the second time, the answer of the first is repeated
         answer = subprocess.run(["bash", "-c", printed[1]], capture_output=True, text=True, check=False, timeout=30)
         assert answer.returncode == 0, answer.stdout + answer.stderr
         assert '"order_number"' in answer.stdout

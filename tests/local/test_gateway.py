@@ -1,4 +1,4 @@
-"""What API Gateway does in front of the functions, asked of the running local system over HTTP."""
+"""What API Gateway does in front of the functions, tested on the running local system over HTTP."""
 
 import base64
 import json
@@ -140,7 +140,7 @@ def test_the_context_is_lambdas(call: Call) -> None:
 
 
 def test_a_sandbox_handles_one_event_at_a_time_and_light_traffic_stays_on_one(call: Call) -> None:
-    assert len({call("GET", "/public/context").json["pid"] for _ in range(10)}) <= 2  # one for each worker
+    assert len({call("GET", "/public/context").json["pid"] for _ in range(10)}) <= 2  # one per worker
 
 
 def test_the_issuer_publishes_what_verifies_its_tokens(call: Call, system: LocalSystem) -> None:

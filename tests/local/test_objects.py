@@ -1,4 +1,4 @@
-"""What was put into a bucket is there after a restart of the emulation, for the database remembers it too."""
+"""Objects in a bucket survive a restart of the emulation, as they must, since the database still refers to them."""
 
 import socket
 import subprocess

@@ -1,4 +1,4 @@
-"""What a role in the template does not allow is refused here too, and every call of the product is listed."""
+"""What a role in the template does not allow is refused locally as well, and every call of the product is listed."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -77,7 +77,7 @@ def test_every_listed_call_is_one_of_the_service() -> None:
 
 @pytest.fixture
 def guard(monkeypatch: pytest.MonkeyPatch) -> Guard:
-    """A guard before the calls of this process, for the length of one test."""
+    """Return a guard that checks the AWS calls of this process during one test."""
     monkeypatch.setattr(BaseClient, "_make_api_call", BaseClient._make_api_call)
     made = Guard()
     made.install()
@@ -88,7 +88,7 @@ def test_a_refused_call_never_leaves_the_process_and_is_written_down(
     aws: str, guard: Guard, functions: Mapping[str, Function], capsys: pytest.CaptureFixture[str]
 ) -> None:
     client = boto3.client("sqs", endpoint_url=aws)
-    url = client.create_queue(QueueName="OutboxBellQueue")["QueueUrl"]  # nobody is at work, nothing is judged
+    url = client.create_queue(QueueName="OutboxBellQueue")["QueueUrl"]  # no function is at work, so nothing is checked
 
     guard.function = functions["checkout"]
     client.send_message(QueueUrl=url, MessageBody="allowed")

@@ -27,7 +27,7 @@ def _embedded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def hold(folder: Path) -> tuple[subprocess.Popen[str], int, postgres.Address]:
-    """Another process that runs a server on the folder until its standard input closes."""
+    """Start another process that runs a server on the folder until its standard input closes."""
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(folder)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

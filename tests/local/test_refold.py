@@ -1,4 +1,4 @@
-"""`python -m local refold` over a database: its exit status says whether every payment is the fold of its events."""
+"""`python -m local refold` on a database: its exit status says whether every payment is the fold of its events."""
 
 import os
 import subprocess

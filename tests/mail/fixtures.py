@@ -1,4 +1,4 @@
-"""A mail service for the tests that send mail."""
+"""A mail service for tests that send mail."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +10,6 @@ from tests.mail.stage import Post, running_post
 
 @pytest.fixture
 def post(tmp_path: Path) -> Iterator[Post]:
-    """A mail service of this test's own."""
+    """Yield this test's own mail service."""
     with running_post(tmp_path / "mails") as running:
         yield running

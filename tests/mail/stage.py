@@ -1,4 +1,4 @@
-"""The local mail service, running, and what tests ask of it."""
+"""The running local mail service, and what tests do with it."""
 
 import threading
 from collections.abc import Iterator, Mapping
@@ -15,27 +15,27 @@ from local.mail_server.server import PostOffice, make_server
 
 @dataclass(frozen=True)
 class Post:
-    """Where it listens, and what it is told and has taken."""
+    """The running mail service: its URL, its behavior, and the mails that it accepted."""
 
     url: str
     office: PostOffice
 
     def mails(self, recipient: str | None = None) -> list[StoredMail]:
-        """What was taken, oldest first."""
+        """Return the accepted mails to the recipient, or to anybody, oldest first."""
         return [m for m in reversed(self.office.mailbox.all()) if recipient in (None, *m.recipients)]
 
     def subjects(self, recipient: str | None = None) -> list[str]:
-        """Their subjects."""
+        """Return the subjects of those mails."""
         return [mail.subject for mail in self.mails(recipient)]
 
     def behaves(self, manner: str, **how: Any) -> None:
-        """How to treat calls from now on (see local/mail_server/behavior.py)."""
+        """Set how calls are treated from now on (see local/mail_server/behavior.py)."""
         self.office.behaviors.command({"manner": manner, **how})
 
 
 @contextmanager
 def running_post(folder: Path, *, aws_url: str = "", topics: Mapping[str, str] | None = None) -> Iterator[Post]:
-    """A mail service on a free port; boto3 finds it through the environment."""
+    """Run a mail service on a free port; boto3 finds it through the environment."""
     server, office = make_server(0, folder, aws_url=aws_url, topics=topics)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()

@@ -1,4 +1,4 @@
-"""The local mail service is as strict as the one it stands for, keeps what it took, and shows it safely."""
+"""The local mail service is as strict as the one it stands for, keeps what it accepted, and shows it safely."""
 
 import base64
 import json

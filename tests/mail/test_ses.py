@@ -1,4 +1,4 @@
-"""The adapter of Amazon SES against a server that shares no code with it, and against botocore's own description."""
+"""The adapter for Amazon SES against a server that shares no code with it, and against botocore's own model."""
 
 import email
 import email.policy
@@ -73,7 +73,7 @@ def test_every_attempt_is_the_same_mail_and_says_so(post: Post, service: SimpleE
 
 
 def test_the_service_puts_its_own_message_id_over_ours(post: Post, service: SimpleEmailService) -> None:
-    """As Amazon SES does: hence the header of our own."""
+    """Amazon SES does the same, which is why the mail carries a header of our own."""
     service.send(MAIL)
     assert "@email.amazonses.com>" in post.mails()[0].parsed["Message-ID"]
 
@@ -222,7 +222,7 @@ def test_words_that_are_not_ascii_are_split_into_encoded_words_and_ids_never_fol
     words = re.findall(rb"=\?utf-8\?[bq]\?[^?]*\?=", head)
     assert len(words) > 4
     assert max(map(len, words)) <= 75
-    # (Python's newer parser leaves the folds between the words of a name in it.)
+    # This uses Python's older parser, since the newer one keeps the folds between the words of a name.
     told = email.message_from_bytes(raw)
     assert str(make_header(decode_header(told["Subject"]))) == subject.strip()
     assert str(make_header(decode_header(told["From"]))) == f"{name.strip()} <orders@{'a' * 60}.example>"

@@ -1,4 +1,4 @@
-"""Domain events on the bus: what a rule of a subscriber sees."""
+"""Domain events on the bus: what a subscriber's rule receives."""
 
 import json
 import uuid
@@ -28,7 +28,7 @@ def event(number: int, **payload: Any) -> DomainEvent:
 
 @pytest.fixture
 def bus(aws: str) -> tuple[EventBus, str]:
-    """A bus whose events a subscriber's queue receives."""
+    """Return a bus and the URL of a subscriber's queue that receives its events."""
     name = f"bus-{uuid.uuid4().hex}"
     events, sqs = boto3.client("events"), boto3.client("sqs")
     events.create_event_bus(Name=name)

@@ -1,4 +1,4 @@
-"""Messages on their way out: all of them in few calls, none of them too late."""
+"""Outgoing messages: all of them in few calls, none of them too late."""
 
 import json
 import uuid

@@ -1,4 +1,4 @@
-"""Secrets by reference: remembered for minutes, read afresh when a signature fails, and never by the thousand."""
+"""Secrets by reference: cached for minutes, and read afresh when a signature fails, but only once in a while."""
 
 import json
 import uuid

@@ -1,4 +1,4 @@
-"""The proof itself: plans are what their seeds say, what is broken is told, every mutation still finds its guard."""
+"""The proof itself: a seed determines its plan, what breaks is reported, and every mutation still finds its guard."""
 
 import subprocess
 import sys
@@ -29,7 +29,7 @@ MOVES = 25
 
 @pytest.fixture(scope="module", autouse=True)
 def _aws_of_the_simulation() -> Iterator[None]:
-    """What a world writes into the environment is gone with this module: other tests have an AWS of their own."""
+    """Undo what a world writes into the environment after this module, since other tests have their own AWS."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in post.ENVIRONMENT.items():
             patch.setenv(name, value)
@@ -87,7 +87,7 @@ def test_what_breaks_an_invariant_is_told_with_its_seed_and_rows(proving_house: 
 
 
 def test_a_deadlock_is_told_though_the_server_crashed_after_it(proving_house: House) -> None:
-    """A crash takes the server's statistics with it."""
+    """A crash erases the server's statistics."""
     with proving_house.world(replace(make_plan("deadlock"), moves=())) as world:
         _lock_crosswise(world.superuser)
         proving_house.restart()
@@ -146,7 +146,7 @@ def test_a_mutation_finds_the_guard_that_it_switches_off(
 
 
 def test_the_code_that_a_mutation_replaces_is_code_that_is_used() -> None:
-    """In a process of its own, which they stay in."""
+    """The mutations run in a process of their own, because they stay in effect in it."""
     program = "from prove.mutations import MUTATIONS\nfor mutation in MUTATIONS: mutation.change_code()"
     subprocess.run([sys.executable, "-c", program], check=True, cwd=REPOSITORY)
 

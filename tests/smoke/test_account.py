@@ -1,4 +1,4 @@
-"""What the smoke test reads in an AWS account, on an emulation of it."""
+"""What the smoke test reads from an AWS account, tested on an emulation."""
 
 import json
 import uuid
@@ -23,7 +23,7 @@ CHECKS = [
 
 @dataclass(frozen=True)
 class Account:
-    """A stack's resources, and boto3's clients."""
+    """The resources of a stack, and boto3's clients."""
 
     clients: Mapping[str, Any]
     resources: list[Resource]
@@ -39,7 +39,7 @@ class Account:
 
 @pytest.fixture
 def account(aws: str) -> Account:
-    """A stack as the template makes it, in small."""
+    """Create a small version of the template's stack."""
     clients = {
         "cloudformation": boto3.client("cloudformation"),
         "cloudwatch": boto3.client("cloudwatch"),

@@ -1,4 +1,4 @@
-"""The smoke test trusts a certificate no further than a browser would."""
+"""The smoke test trusts a certificate no more than a browser would."""
 
 import datetime
 import ipaddress
@@ -18,7 +18,7 @@ from smoke.system import Options, System
 
 
 def certificate(folder: Path, *, days: int) -> Path:
-    """A certificate for 127.0.0.1 and its key, in one file."""
+    """Write a certificate for 127.0.0.1 and its key into one file, and return its path."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.datetime.now(datetime.UTC)
@@ -41,7 +41,7 @@ def certificate(folder: Path, *, days: int) -> Path:
 
 
 def seen_of(path: Path) -> str:
-    """What the check says of a server with this certificate."""
+    """Return what the check says about a server with this certificate."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)

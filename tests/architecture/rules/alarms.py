@@ -1,4 +1,4 @@
-"""Alarms: whatever goes wrong wakes somebody, and tells where to read on."""
+"""Alarms: whatever goes wrong wakes somebody and says where to read on."""
 
 import ast
 import re
@@ -27,15 +27,15 @@ WATCHED: Final = {
     "MoneyDifferencesOpen": "the money watchdog",
     "WebhooksRefused": "webhooks that are refused, whatever the gateway",
 }
-"""What an alarm must watch beside every function, queue and schedule."""
+"""What alarms must watch in addition to every function, queue and schedule."""
 
 MINUTES: Final = {"minute": 1, "minutes": 1, "hour": 60, "hours": 60, "day": 1440, "days": 1440}
 LONGEST_LOOK_BACK_MINUTES: Final = 2 * 1440
-"""Of an alarm, with room for a late tick. What ran less often could not be missed by one."""
+"""How far back an alarm can look, with room for a late tick. None would notice that a rarer tick is missing."""
 
 
 def metrics(alarm: Any) -> Iterator[tuple[str, str, list[Any], Any]]:
-    """(namespace, name, dimensions, the part that says period and statistic) of what an alarm watches."""
+    """Yield (namespace, name, dimensions, the part with period and statistic) of what an alarm watches."""
     if "MetricName" in alarm:
         yield alarm["Namespace"], alarm["MetricName"], alarm.get("Dimensions", []), alarm
     for each in alarm.get("Metrics", []):
@@ -46,7 +46,7 @@ def metrics(alarm: Any) -> Iterator[tuple[str, str, list[Any], Any]]:
 
 
 def _watched(template: Template, value: Any) -> set[str]:
-    """The names of the metrics that alarms watch with this value of a dimension."""
+    """Return the names of the metrics that alarms watch with this value of a dimension."""
     return {
         metric
         for alarm in template.alarms.values()
@@ -126,7 +126,7 @@ def every_trouble_of_the_product_wakes_somebody(template: Template) -> Iterator[
 
 @cache
 def emitted() -> dict[str, set[frozenset[str]]]:
-    """The metrics that the code counts, and with which dimensions."""
+    """Return the metrics that the code emits, each with its sets of dimensions."""
     found: dict[str, set[frozenset[str]]] = {}
     package = ROOT / "layers" / "holdfast" / "holdfast"
     for path in [*(ROOT / "functions").glob("*/app.py"), *package.rglob("*.py")]:
@@ -172,7 +172,7 @@ def an_alarm_tells_people_and_says_what_silence_means(template: Template) -> Ite
 
 
 def _anchors() -> set[str]:
-    """What can be linked to in docs/operations.md: its headings, as GitHub names them, and its own anchors."""
+    """Return the link targets of docs/operations.md: its headings, as GitHub names them, and its own anchors."""
     text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

@@ -1,4 +1,4 @@
-"""What is kept and what is on its way: encrypted, over TLS alone, for as long as it must be and no longer."""
+"""Data at rest and in transit: encrypted, over TLS only, and kept as long as it must be and no longer."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -16,7 +16,7 @@ KEYS: Final = {
     "AWS::RDS::DBCluster": "KmsKeyId",
     "AWS::SecretsManager::Secret": "KmsKeyId",
 }
-"""The property of each kind of resource that names the key it is encrypted with."""
+"""For each kind of resource, the property that names its encryption key."""
 
 OUTLIVES_THE_STACK: Final = {
     "ArchiveBucket": "RetainExceptOnCreate",
@@ -25,10 +25,10 @@ OUTLIVES_THE_STACK: Final = {
     "DatabaseCluster": "Snapshot",
     "UserPool": "RetainExceptOnCreate",
 }
-"""What a deleted stack, or a change that replaces the resource, must leave behind: money, orders, people."""
+"""What must remain when the stack is deleted or the resource is replaced: money, orders, people."""
 
 ENDPOINT_OF: Final = {"sesv2": "email", "cognito-idp": "cognito-idp", "rds": ""}
-"""Where the name of a service's endpoint is not botocore's; '' needs none: a login is signed without asking anybody."""
+"""Services whose endpoint has another name than in botocore. '' needs none: a login is signed without any call."""
 
 WITHOUT_ENDPOINT: Final = {
     "geo-places": "Amazon Location is reached through the NAT gateway; the parameter Geocoder says so",
@@ -137,7 +137,7 @@ def logs_end_one_day(template: Template) -> Iterator[str]:
 )
 def what_is_worth_money_outlives_the_stack(template: Template) -> Iterator[str]:
     for name, policy in OUTLIVES_THE_STACK.items():
-        # A creation that fails leaves nothing: what it made is empty, and its name would be in the next one's way.
+        # A failed creation leaves nothing behind: what it made is empty, and its name would block the next attempt.
         replaced = policy.removesuffix("ExceptOnCreate")
         for attribute, value in (("DeletionPolicy", policy), ("UpdateReplacePolicy", replaced)):
             if template.resources[name].get(attribute) != value:

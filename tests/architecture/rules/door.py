@@ -1,4 +1,4 @@
-"""The door: which routes are open, how much comes through at once, and what is written down about it."""
+"""The door: which routes are public, how much traffic comes through at once, and what is logged about it."""
 
 from collections.abc import Iterator
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""Queues and the clock: nothing is lost, nothing repeated without need, nothing overrun."""
+"""Queues and schedules: nothing is lost, repeated without need, or overrun."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -7,7 +7,7 @@ from tests.architecture.rules.rule import rule
 from tests.architecture.template import Template, target
 
 VISIBILITY_PER_TIMEOUT: Final = 6
-"""Times a function's timeout that its queue hides a message, as the Lambda guide asks for event source mappings."""
+"""The visibility timeout of a queue as a multiple of its function's timeout, as the Lambda guide asks for."""
 RECEIVES_MIN: Final = 2
 RECEIVES_MAX: Final = 10
 
@@ -94,7 +94,7 @@ def a_tick_that_nobody_served_is_not_lost_silently(template: Template) -> Iterat
             yield f"{where}: set FlexibleTimeWindow OFF."
         if "State" not in properties:
             yield f"{where}: `State: !Ref Schedules`, so that one parameter stops the clock."
-        # The Scheduler only hands the tick over; what fails afterwards is Lambda's to report.
+        # EventBridge Scheduler only hands over the tick; Lambda has to report what fails after that.
         invoked = template.functions[function].get("EventInvokeConfig", {})
         if not invoked.get("DestinationConfig", {}).get("OnFailure"):
             yield f"{function} is invoked asynchronously: add EventInvokeConfig.DestinationConfig.OnFailure."

@@ -1,8 +1,8 @@
-"""A role allows exactly what its function does: less would break in production, more would help whoever breaks in.
+"""A role allows exactly what its function does: less would break in production, more would help an intruder.
 
-What a function does is read from three places: its code (code_reach.py: which calls of AWS it can reach, and which
-setting names the resource), what the template wires to it (queues, failed ticks, logs), and what AWS asks for besides
-(IMPLIED and the key). Actions and resources must be equal, for every pair of them.
+What a function does comes from three sources: its code (code_reach.py: which calls of AWS it can reach, and which
+setting names the resource), what the template connects to it (queues, failed ticks, logs), and what AWS requires in
+addition (IMPLIED and the key). The pairs of action and resource must be the same on both sides.
 """
 
 import re
@@ -27,7 +27,7 @@ WILDCARDS: Final = {
     ANY_IDENTITY: "Amazon SES also asks for the recipient's identity while the account is in its sandbox",
     ANY_OBJECT: "objects are named by month and file; the bucket holds the archive alone",
 }
-"""Every resource with a `*` that a role of a function may name, and why it cannot be named more closely."""
+"""Every resource with a `*` that the role of a function may name, and why it cannot be more specific."""
 
 WITHOUT_RESOURCES: Final = {
     "ec2:*": "denied: nothing that the code asks of the network is allowed, whatever it is on",
@@ -40,7 +40,7 @@ WITHOUT_RESOURCES: Final = {
     "xray:PutTelemetryRecords": "it has no resource level",
     "xray:PutTraceSegments": "it has no resource level",
 }
-"""Every action that is granted on `*`, all in FunctionRuntimePolicy, and why."""
+"""Every action that is granted on `*`, and why. All of them are in FunctionRuntimePolicy."""
 
 SETTINGS_OF: Final = {
     "cognito-idp": "AWS::Cognito::UserPool",
@@ -51,18 +51,18 @@ SETTINGS_OF: Final = {
     "sns": "AWS::SNS::Topic",
     "sqs": "AWS::SQS::Queue",
 }
-"""The kind of resource that each service works on: which of the settings around a call names it."""
+"""The kind of resource that each service works on. It tells which of the settings around a call names the resource."""
 
 QUEUE_READER: Final = ("sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage")
-"""What Lambda needs of a role to feed a queue's messages to its function (AWSLambdaSQSQueueExecutionRole)."""
+"""What Lambda needs a role to allow to feed a queue's messages to its function (AWSLambdaSQSQueueExecutionRole)."""
 
 CLUSTER: Final = {"Fn::GetAtt": "DatabaseCluster.DBClusterResourceId"}
 PROXY: Final = {"Fn::Select": [6, {"Fn::Split": [":", {"Fn::GetAtt": "DatabaseProxy.DBProxyArn"}]}]}
 PAST_THE_PROXY: Final = {"Fn::GetAtt": "DatabaseCluster.Endpoint.Address"}
-"""The host of a function that connects to the cluster whether there is a proxy or not."""
+"""The database host of a function that connects to the cluster itself, whether or not there is a proxy."""
 
 IMPLIED: Final = {
-    # Without it S3 answers a read of what is not there with 403 instead of 404, and absence would look like trouble.
+    # Without ListBucket, S3 answers a read of a missing object with 403 instead of 404, so absence looks like an error.
     ("s3:GetObject", ANY_OBJECT): ("s3:ListBucket", "ArchiveBucket"),
 }
 
@@ -74,12 +74,14 @@ KEY_USES: Final = {
     "sqs:ReceiveMessage": ("sqs", {"kms:Decrypt"}),
     "sqs:SendMessage": ("sqs", {"kms:Decrypt", "kms:GenerateDataKey"}),
 }
-"""What an action makes its service ask of the key, in the caller's name. (The event bus asks in its own; the address
-lookup and the user pool keep nothing under our key.)"""
+"""What each action makes its service do with the key on behalf of the caller.
+
+The event bus uses the key on its own behalf. The address lookup and the user pool keep nothing under our key.
+"""
 
 
 def label(resource: Any) -> str:
-    """A resource of a policy in one form: the logical name, or the text of its `!Sub`."""
+    """Return the one form of a policy's resource: the logical name, or the text of its `!Sub`."""
     if "Fn::Sub" in resource:
         text = resource["Fn::Sub"]
         return str(text if isinstance(text, str) else text[0])
@@ -88,12 +90,12 @@ def label(resource: Any) -> str:
 
 
 def database_user(name: Any) -> str:
-    """The label of logging in to the database as a user."""
+    """Return the label of the resource for logging in to the database as a user."""
     return f"arn:${{AWS::Partition}}:rds-db:${{AWS::Region}}:${{AWS::AccountId}}:dbuser:${{Target}}/{name}"
 
 
 def _named_by(template: Template, function: str, settings: frozenset[str], kind: str) -> set[str]:
-    """The resources of a kind that these settings of a function name."""
+    """Return the resources of a kind that these settings of a function name."""
     found: set[str] = set()
     variables = template.variables(function)
     for setting in settings:
@@ -106,7 +108,7 @@ def _named_by(template: Template, function: str, settings: frozenset[str], kind:
         if template.resources.get(target(chosen), {}).get("Type") == kind:
             found.add(target(chosen))
         elif kind == "AWS::SecretsManager::Secret" and str(chosen.get("Fn::GetAtt", "")).endswith(".SecretArn"):
-            found.add(chosen["Fn::GetAtt"])  # a secret that another resource keeps
+            found.add(chosen["Fn::GetAtt"])  # a secret that belongs to another resource
     return found
 
 
@@ -131,7 +133,7 @@ def _grants(template: Template, function: str, call: AwsCall, secrets: set[str])
         resources = _named_by(template, function, frozenset(settings), SETTINGS_OF[call.service])
         if call.operation == "GetSecretValue" and "" in secrets:
             resources.add(GATEWAY_SECRETS)
-        if call.service == "s3" and call.operation != "ListObjectsV2":  # which is on the bucket itself
+        if call.service == "s3" and call.operation != "ListObjectsV2":  # listing works on the bucket itself
             resources = {f"${{{name}.Arn}}/*" for name in resources}
     assert resources, f"{function}: nothing in its environment says what {call.operation} works on"
     for action in actions:
@@ -140,7 +142,7 @@ def _grants(template: Template, function: str, call: AwsCall, secrets: set[str])
 
 
 def needed(template: Template, function: str) -> set[Grant]:
-    """What a function does, by its code and by what the template wires to it; without the key."""
+    """Return what a function does, by its code and by what the template connects to it, without uses of the key."""
     reached = reach(folder(function))
     grants = {grant for call in reached.calls for grant in _grants(template, function, call, reached.secrets)}
     grants |= {(action, f"{function}Logs") for action in ("logs:CreateLogStream", "logs:PutLogEvents")}
@@ -154,13 +156,13 @@ def needed(template: Template, function: str) -> set[Grant]:
 
 
 def needed_of_the_key(grants: set[Grant]) -> tuple[set[str], set[str]]:
-    """(actions on the key, services that may ask for them) behind what a function does."""
+    """Return (actions on the key, services that may ask for them) behind what a function does."""
     uses = [KEY_USES[action] for action, _ in grants if action in KEY_USES]
     return {action for _, actions in uses for action in actions}, {service for service, _ in uses}
 
 
 def granted(template: Template, role: str) -> set[Grant]:
-    """What a role allows; without the key."""
+    """Return what a role allows, without uses of the key."""
     return {
         (action, label(resource))
         for statement in template.statements(role)
@@ -171,7 +173,7 @@ def granted(template: Template, role: str) -> set[Grant]:
 
 
 def granted_of_the_key(template: Template, role: str) -> tuple[set[str], set[str]]:
-    """(actions on the key, services that may ask for them) that a role allows."""
+    """Return (actions on the key, services that may ask for them) that a role allows."""
     uses = [each for each in template.statements(role) if "kms:" in everything(each["Action"])]
     actions = {action for each in uses for action in as_list(each["Action"])}
     services = {

@@ -1,4 +1,4 @@
-"""A rule of template.yaml: what it complains of, and how to break the template so that it must complain."""
+"""A rule for template.yaml: what it complains about, and how to break the template so that it must complain."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ Breakage = Callable[[Template], object]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`complaints` says of a template what to write instead; each breakage must make it say something."""
+    """A rule: `complaints` yields what to write instead, and each breakage must make it yield something."""
 
     name: str
     complaints: Complaints
@@ -24,7 +24,7 @@ RULES: Final[list[Rule]] = []
 
 
 def rule(*broken_by: Breakage) -> Callable[[Complaints], Complaints]:
-    """Make a function a rule. A rule that nothing can break is none, so at least one breakage is asked for."""
+    """Make a function a rule. A rule that cannot be broken checks nothing, so at least one breakage is required."""
     assert broken_by, "say how the template can break the rule"
 
     def register(complaints: Complaints) -> Complaints:
@@ -35,7 +35,7 @@ def rule(*broken_by: Breakage) -> Callable[[Complaints], Complaints]:
 
 
 def broken(breakage: Breakage) -> Template:
-    """A copy of the template, broken."""
+    """Return a broken copy of the template."""
     template = Template(copy.deepcopy(TEMPLATE.raw))
     breakage(template)
     return Template(template.raw)

@@ -1,4 +1,4 @@
-"""Addresses: where they are, and their reviews."""
+"""Named queries about addresses: geocoding and reviews."""
 
 import hashlib
 from typing import Any
@@ -15,7 +15,7 @@ from tests.database.named_queries.asking import Ask, Named, in_tenant, manager, 
 
 
 def listed_reviews(status: AddressReviewStatus | None) -> Ask:
-    """A page from the middle of the queue."""
+    """Return a query for a page from the middle of the queue."""
 
     def ask(runtime: Runtime, shop: Shop) -> object:
         how: dict[str, Any] = {"status": status, "due_before": None, "now": shop.now}

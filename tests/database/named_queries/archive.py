@@ -1,4 +1,4 @@
-"""The archive: its index, its batches and what keeps an order out of it."""
+"""Named queries about the archive: its index, its batches, and what keeps an order out of it."""
 
 from datetime import timedelta
 from typing import Any
@@ -18,7 +18,10 @@ from tests.database.named_queries.asking import Named, customer, in_tenant, mana
 
 
 def verified_long_ago(transaction: Any) -> object:
-    """Orders that nobody verified since an hour after the oldest batch; whole ranges of pages are read for them."""
+    """Return the orders that have not been verified since an hour after the oldest batch was.
+
+    Whole ranges of pages are read for them.
+    """
     tenant = transaction.tenant
     oldest = transaction.value(
         "SELECT b.verified_at FROM archive.archive_batches b WHERE b.organization_id = :o"

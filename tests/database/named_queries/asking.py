@@ -1,7 +1,7 @@
-"""A named query: what is asked, who asks (the role), and how many rows it may read: a query that merely finds the
-tenant would read tens of thousands.
+"""A named query: what is asked, by which role, and how many rows it may read.
 
-Each of the other modules has those of its subject in ``NAMED``, each as the flow or the statement that asks it.
+A query that merely finds the tenant would read tens of thousands of rows. Each of the other modules lists the queries
+of its subject in ``NAMED``, each as the flow or the statement that runs it.
 """
 
 import itertools
@@ -36,7 +36,7 @@ class Named:
     role: str = APP
     rows_max: int = ROWS_MAX
     in_functions: bool = False
-    """It runs inside functions, whose plans are kept: the generic plan is looked at as well."""
+    """Whether it runs inside functions. Functions cache their plans, so the generic plan is checked as well."""
 
 
 def customer(shop: Shop) -> Caller:
@@ -52,7 +52,7 @@ def manager(shop: Shop) -> Caller:
 
 
 def statement(sql: str, **more: Any) -> Ask:
-    """A statement of one tenant; ``:o`` is the organization, other words are those of the shop."""
+    """Return a query that runs a statement: ``:o`` is the organization, other parameters are the shop's keys."""
 
     def ask(runtime: Runtime, shop: Shop) -> object:
         values = {
@@ -84,7 +84,10 @@ def in_tenant(work: Callable[[Any, Shop], object]) -> Ask:
 
 
 def once_each() -> Callable[[], float]:
-    """A time that is up every other time it is asked for: loops that end when nothing is left would not end here."""
+    """Return a function for the time left, which is up on every second call.
+
+    Nothing is ever committed here, so a loop that ends when no work is left would not end.
+    """
     left: Iterator[float] = itertools.cycle((1.0, 0.0))
     return lambda: next(left)
 

@@ -1,4 +1,4 @@
-"""Customers and the catalog."""
+"""Named queries about customers and the catalog."""
 
 from holdfast.flows.checkout.payment_methods import forget_methods
 from tests.database.acting import SYSTEM

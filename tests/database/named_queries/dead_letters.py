@@ -1,4 +1,4 @@
-"""Dead letters, their classes and their replays."""
+"""Named queries about dead letters, their error classes and their replays."""
 
 from typing import Any
 from uuid import UUID
@@ -20,7 +20,7 @@ from tests.database.named_queries.asking import Ask, Named, in_tenant, staff, st
 
 
 def dead_letters(**filters: Any) -> Ask:
-    """A page from the middle of the queue."""
+    """Return a query for a page from the middle of the queue."""
 
     def ask(runtime: Runtime, shop: Shop) -> object:
         chosen = Filters(**filters)

@@ -1,4 +1,4 @@
-"""What operations look at, and what schedules look for."""
+"""Named queries of the operations team and of the schedules."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -30,7 +30,7 @@ from tests.database.large_shop import Shop
 from tests.database.named_queries.asking import Ask, Named, in_tenant, manager, once_each, statement
 
 GATEWAY_ROWS_MAX = 20_000
-"""An hour of calls, and whatever is open or unprocessed."""
+"""Enough for an hour of API calls and everything that is open or unprocessed."""
 
 
 class _Bus:
@@ -59,7 +59,7 @@ def failures(**which: Any) -> Ask:
 
 
 def failure(runtime: Runtime, shop: Shop) -> object:
-    """One that is open, with its history."""
+    """Find a process failure that is open, with its history."""
     page = list_process_failures(runtime, manager(shop), FailureFilters(), before=None, limit=1, now=shop.now)
     return find_process_failure(runtime, manager(shop), UUID(page["process_failures"][0]["id"]), shop.now)
 
@@ -76,7 +76,7 @@ def suppressions_of(address: str | None) -> Ask:
 
 
 def due_messages(runtime: Runtime, shop: Shop) -> object:
-    """A tick of the sender, which finds no mail service and stops."""
+    """Run a tick of the mail sender, which finds no mail service and stops."""
     return resume_messages(runtime, lambda: shop.now, once_each())
 
 

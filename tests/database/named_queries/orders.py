@@ -1,4 +1,4 @@
-"""Orders: by id, by number, page by page, and those that are cancelled when nobody pays."""
+"""Named queries about orders: by id, by number, page by page, and the unpaid ones that are cancelled."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -25,7 +25,7 @@ from tests.database.named_queries.asking import (
 
 
 def simulation(runtime: Runtime, shop: Shop) -> object:
-    """A page of the orders of a quarter of an hour, with what was held for them."""
+    """Simulate a page of the orders of a quarter of an hour, with what was reserved for them."""
     starts_at = shop.now - timedelta(minutes=15)
     return simulate_allocation(runtime, SimulateAllocation(manager(shop), starts_at, shop.now, 500, WhatIf()), shop.now)
 

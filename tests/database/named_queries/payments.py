@@ -1,4 +1,4 @@
-"""Payments, their events, refunds and disputes."""
+"""Named queries about payments, their events, refunds and disputes."""
 
 from typing import Any
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""Shipments."""
+"""Named queries about shipments."""
 
 from collections.abc import Callable
 

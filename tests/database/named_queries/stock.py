@@ -1,4 +1,4 @@
-"""Stock and reservations, and what a checkout reads of them."""
+"""Named queries about stock and reservations, and about what a checkout reads of them."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -50,12 +50,12 @@ def availability(of: Callable[[Shop], dict[str, Any]]) -> Ask:
 
 
 def other_warehouse(shop: Shop) -> UUID:
-    """The second of the shop, of which transfers go to."""
+    """Return the shop's second warehouse, to which its transfers go."""
     return UUID(int=shop.warehouse_id.int // 2**48 * 2**48 + 2)
 
 
 def same_file(shop: Shop) -> ImportStock:
-    """A file of a hundred rows, only looked at."""
+    """Return a dry run of a file of a hundred rows."""
     rows = "".join(f"W1,SKU-{number * 7 + 1},1000\n" for number in range(100))
     return ImportStock(manager(shop), f"warehouse,sku,quantity\n{rows}", ImportMode.LEVELS, "test", dry_run=True)
 
@@ -66,7 +66,7 @@ def transfers_of(**which: Any) -> Ask:
 
 
 WAITING_MAX_ROWS = 6_000
-"""What is read to tell what is sold and has not left: about ten rows and index entries for each parcel that waits."""
+"""The rows read to find what is sold but has not shipped: about ten rows and index entries per waiting parcel."""
 
 NAMED: dict[str, Named] = {
     "tenants with reservations that are due": Named(system_wide("_with_due_holds"), SYSTEM),

@@ -1,4 +1,4 @@
-"""Answers with what it got, or does what the path asks: see the tests for what `do` can be."""
+"""Echoes the event, or does what the path asks for; the tests show what `do` can be."""
 
 import json
 import os
@@ -10,12 +10,12 @@ GREETING = os.environ["GREETING"]
 
 
 def fail(_: Any) -> None:
-    """Raises RuntimeError."""
+    """Raise RuntimeError."""
     raise RuntimeError("as asked")
 
 
 def describe(context: Any) -> dict[str, Any]:
-    """The context as a body."""
+    """Return the context as the body of an answer."""
     body = {
         "name": context.function_name,
         "remaining": context.get_remaining_time_in_millis(),
@@ -45,7 +45,7 @@ ANSWERS: dict[str, Callable[[Any], Any]] = {
 
 
 def handler(event: dict[str, Any], context: Any) -> Any:
-    """What the path asks for, else the event itself."""
+    """Do what the path asks for, or else return the event itself."""
     wish = ANSWERS.get(event.get("pathParameters", {}).get("do", ""))
     if wish is not None:
         return wish(context)

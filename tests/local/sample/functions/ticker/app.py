@@ -1,8 +1,8 @@
-"""Fails at every tick, so that the failure's way can be followed."""
+"""Fails at every tick, so that a test can follow where the failure goes."""
 
 from typing import Any
 
 
 def handler(event: dict[str, Any], context: Any) -> None:
-    """Raises with the schedule's name."""
+    """Raise RuntimeError with the schedule's name."""
     raise RuntimeError(event["resources"][0])

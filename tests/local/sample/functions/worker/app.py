@@ -1,4 +1,4 @@
-"""Does what its messages ask: succeed, fail, take the whole process down, or ask something of AWS."""
+"""Does what its messages ask for: succeed, fail, take down the whole process, or call AWS."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Writes down every message that it handled, and reports the bad ones."""
+    """Write down every message that was handled, and report the bad ones."""
     failures = []
     for record in event["Records"]:
         verb, _, file = record["body"].partition(" ")
