@@ -87,7 +87,7 @@ def test_an_archival_killed_at_any_point_is_finished_by_the_next(house: House, v
     assert [line for line in looked_at if line[1]] == []
     points = {where for where, _ in looked_at}
     assert len(points) > 10 // SHARE
-    for words in ("archive.fill_batch", "archive.seal_batch", "archive.examine", "archive.purge_batch"):
+    for words in ("archive.fill_batch", "archive.seal_batch", "SELECT e.order_id, e.kind", "archive.purge_batch"):
         assert any(words in point for point in points), words
     orders = 2 * len(looked_at)
     counts = house.rows(

@@ -6,8 +6,9 @@ import pytest
 
 from holdfast.flows.claims.idempotency import Answer, Claim, fingerprint_of
 from holdfast.flows.money.capture_order import CaptureOrder, capture_order
-from holdfast.flows.money.capture_payment import CaptureReason, capture_due, request_capture
+from holdfast.flows.money.capture_payment import capture_due
 from holdfast.flows.money.owed_operations import ATTEMPTS_MAX
+from holdfast.flows.money.request_capture import CaptureReason, request_capture
 from holdfast.flows.orders.locked_order import lock_order
 from holdfast.values.caller import Caller
 from holdfast.values.errors import Conflict, Forbidden, IdempotencyKeyReused, InvalidInput, NotFound

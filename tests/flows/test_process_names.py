@@ -20,6 +20,8 @@ MAY_INSERT = {
     "database/migrations/sql/0009_settlement.up.sql",
     "database/migrations/sql/0033_money_given_up.down.sql",
     "database/migrations/sql/0033_money_given_up.up.sql",
+    "database/migrations/sql/0035_shoppers_words.down.sql",
+    "database/migrations/sql/0035_shoppers_words.up.sql",
 }
 """The one way in, and the two statements that write a call for a person together with what caused it."""
 TAKES_A_PROCESS = {"call_person", "_with_failure"}

@@ -9,13 +9,9 @@ import pytest
 
 from holdfast.flows.claims.idempotency import Claim, fingerprint_of
 from holdfast.flows.money.capture_order import CaptureOrder, capture_order
-from holdfast.flows.money.capture_payment import (
-    CaptureReason,
-    capture_due,
-    request_capture,
-    what_is_left_to_capture,
-)
+from holdfast.flows.money.capture_payment import capture_due
 from holdfast.flows.money.look_for_differences import look_for_differences
+from holdfast.flows.money.request_capture import CaptureReason, request_capture, what_is_left_to_capture
 from holdfast.flows.money.sweep_days import sweep_day
 from holdfast.flows.orders.locked_order import lock_order
 from holdfast.flows.orders.order_timeline import order_timeline

@@ -41,8 +41,12 @@ def filed(door: Door) -> str:
 
 
 def test_schedules_look_at_the_archive_and_move_it(door: Door, filed: str) -> None:
-    for look in ("spot_check", "chain", "full_scan"):
-        looked = door.invoke("archive_verification", door.sample(f"archive_verification/{look}"))
+    for look in (
+        "archive_verification/spot_check",
+        "archive_verification/chain",
+        "archive_verification/full_scan",
+    ):
+        looked = door.invoke("archive_verification", door.sample(look))
         assert (looked["checked"], looked["found"], looked["finished"]) == (1, 0, True)
     again = door.invoke("archive_verification", door.sample("archive_verification/full_scan"))
     assert again["checked"] == 0  # this month's full scan is done

@@ -7,7 +7,8 @@ from typing import Final
 
 import pytest
 
-from holdfast.flows.money.capture_payment import CaptureReason, capture_due, request_capture
+from holdfast.flows.money.capture_payment import capture_due
+from holdfast.flows.money.request_capture import CaptureReason, request_capture
 from holdfast.flows.orders.locked_order import lock_order
 from tests.faults.settings import HEAVY
 from tests.flows.actions import last_payment, resume, status

@@ -64,9 +64,7 @@ NAMED: dict[str, Named] = {
     "archive batches by status, oldest first": Named(
         lambda r, s: batches_by_status(r, s.organization_id, BatchStatus.COMPLETED, s.now, "system:test"), SYSTEM
     ),
-    "the last full scan of the archive": Named(
-        lambda r, s: scan_archive._continues_after(r, s.organization_id, s.now), SYSTEM
-    ),
+    "the last full scan of the archive": Named(lambda r, s: scan_archive._round(r, s.organization_id, s.now), SYSTEM),
     "discrepancies that stand open": Named(
         lambda r, s: list_discrepancies(r, manager(s), only_open=True, before=None, limit=50, now=s.now)
     ),

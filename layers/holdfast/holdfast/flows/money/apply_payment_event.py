@@ -125,7 +125,7 @@ def settle_event(transaction: Transaction, claimed: Mapping[str, Any], *, commit
     sent along with the last statement where possible. Raises whatever shows that the event cannot be true, or keeps it
     from being written.
     """
-    if claimed["news"]["currency"] == NO_CURRENCY:
+    if claimed["news"].get("currency") == NO_CURRENCY:
         raise InvalidInput(f"the event cannot be read (it stands in {NO_CURRENCY}): see what its payload says")
     if claimed["order_id"] is None:
         raise PaymentUnknown(f"no payment here is {claimed['gateway_transaction_id']}")

@@ -9,13 +9,8 @@ from uuid import UUID
 
 from holdfast.database.transaction import Transaction
 from holdfast.flows.claims.idempotency import Answer, Claim, Earlier, claim_key, store_answer_and_commit
-from holdfast.flows.money.capture_payment import (
-    CaptureFailed,
-    CaptureReason,
-    capture_due,
-    request_capture,
-    what_is_left_to_capture,
-)
+from holdfast.flows.money.capture_payment import CaptureFailed, capture_due
+from holdfast.flows.money.request_capture import CaptureReason, request_capture, what_is_left_to_capture
 from holdfast.flows.money.whole_steps import whole_steps
 from holdfast.flows.orders.decide_and_finish import decide_and_finish
 from holdfast.flows.orders.find_order import order_id_of

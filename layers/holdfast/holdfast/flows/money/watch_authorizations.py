@@ -21,13 +21,9 @@ from holdfast.flows.checkout.charge_payment import (
     attempt_of,
     record,
 )
-from holdfast.flows.money.capture_payment import (
-    CaptureReason,
-    capture_due,
-    request_capture,
-    what_is_left_to_capture,
-)
+from holdfast.flows.money.capture_payment import capture_due
 from holdfast.flows.money.gateway_run import GatewayRun
+from holdfast.flows.money.request_capture import CaptureReason, request_capture, what_is_left_to_capture
 from holdfast.flows.money.return_money import return_money_owed
 from holdfast.flows.money.settlement import write
 from holdfast.flows.money.settlement_document import Settlement

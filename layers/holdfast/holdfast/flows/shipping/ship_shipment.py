@@ -15,12 +15,8 @@ from uuid import UUID
 
 from holdfast.database.transaction import Transaction
 from holdfast.flows.claims.idempotency import Answer, Claim, Earlier, claim_key, store_answer_and_commit
-from holdfast.flows.money.capture_payment import (
-    CaptureReason,
-    capture_due,
-    request_capture,
-    what_is_left_to_capture,
-)
+from holdfast.flows.money.capture_payment import capture_due
+from holdfast.flows.money.request_capture import CaptureReason, request_capture, what_is_left_to_capture
 from holdfast.flows.money.whole_steps import step_of
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
 from holdfast.flows.orders.decide_and_finish import decide_and_finish
