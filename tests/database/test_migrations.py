@@ -42,6 +42,13 @@ def empty(postgres: Server) -> Iterator[Address]:
         yield owner
 
 
+PLENTIFUL = (
+    "inventory.transfers",
+    "inventory.stock_imports",
+    "inventory.capacity_alerts",
+    "archive.reconciliation_log",
+    "payments.group_replays",
+)
 LISTS = {"operations.partitioned_tables", "archive.parts"}
 """Tables that list tables and columns; their rows come and go with what they list."""
 
@@ -57,9 +64,8 @@ def content(db: Address) -> dict[str, str]:
         return {
             table: str(
                 connection.run(
-                    "SELECT md5(string_agg(r.text, '' ORDER BY r.text)) FROM (SELECT (SELECT"
-                    " jsonb_object_agg(c.key, c.value) FROM jsonb_each(to_jsonb(t)) AS c WHERE c.value <> 'null')::text"
-                    f" FROM {table} AS t) AS r (text)"
+                    "SELECT md5(string_agg(md5(r.row::text), '' ORDER BY md5(r.row::text)))"
+                    f" FROM (SELECT jsonb_strip_nulls(to_jsonb(t)) FROM {table} AS t) AS r (row)"
                 )[0][0]
             )
             for [table] in tables
@@ -101,11 +107,20 @@ def test_upgrading_twice_changes_nothing(empty: Address) -> None:
     assert shape(empty) == once
 
 
+def _keep_a_few(superuser: Address) -> None:
+    """Of tables that have thousands of rows for the sake of plans; every row is read after every step here."""
+    with connected(superuser) as connection:
+        connection.run("SET session_replication_role = replica")
+        for table in PLENTIFUL:
+            connection.run(f"DELETE FROM {table} WHERE id NOT IN (SELECT id FROM {table} ORDER BY id LIMIT 100)")
+
+
 def test_every_revision_goes_down_and_up_again_and_leaves_earlier_data_alone(postgres: Server, empty: Address) -> None:
     superuser = replace(postgres.admin, database=empty.database)
     upgrade(empty.url, role_password=ROLE_PASSWORD)
     make_partitions_around_now(empty)
     seed(superuser, orders=200, variants=40, customers=40)
+    _keep_a_few(superuser)
     whole, data = shape(superuser), content(superuser)
     for revision in reversed(REVISIONS[1:]):
         before = content(superuser)
