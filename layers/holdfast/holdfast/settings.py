@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
+from typing import TypeVar
 
 from holdfast.addresses.review_link import valid_page
 from holdfast.values.return_url import valid_template
@@ -92,43 +93,25 @@ class Settings:
 def settings_from(environment: Mapping[str, str]) -> Settings:
     """Return the settings in a mapping. Raises ``ValueError`` for a missing or malformed value, naming the variable."""
 
-    def required(name: str) -> str:
-        value = environment.get(name)
-        if not value:
-            raise ValueError(f"the environment variable {name} is not set")
-        return value
-
-    def whole(name: str, default: str) -> int:
-        value = environment.get(name, default)
-        if not value.isdecimal():
-            raise ValueError(f"the environment variable {name} is not a whole number: {value!r}")
-        return int(value)
-
-    def page(name: str, valid: Callable[[str], str]) -> str:
-        template = environment.get(name, "")
-        try:
-            return valid(template) if template else ""
-        except ValueError as error:
-            raise ValueError(f"the environment variable {name}: {error}") from error
-
+    read = _Environment(environment)
     return Settings(
         environment=environment.get("HOLDFAST_ENVIRONMENT", "local"),
         database=DatabaseSettings(
-            host=required("DATABASE_HOST"),
-            port=whole("DATABASE_PORT", "5432"),
+            host=read.required("DATABASE_HOST"),
+            port=read.whole("DATABASE_PORT", "5432"),
             name=environment.get("DATABASE_NAME", "holdfast"),
             user=environment.get("DATABASE_USER", "holdfast_app"),
-            authentication=DatabaseAuthentication(environment.get("DATABASE_AUTHENTICATION", "iam")),
+            authentication=read.one_of(DatabaseAuthentication, "DATABASE_AUTHENTICATION", "iam"),
             password=environment.get("DATABASE_PASSWORD") or None,
             verify_tls=environment.get("DATABASE_TLS", "verify") != "off",
             ca_file=environment.get("DATABASE_CA_FILE") or None,
-            pool_max_connections=whole("DATABASE_POOL_MAX_CONNECTIONS", "1"),
+            pool_max_connections=read.whole("DATABASE_POOL_MAX_CONNECTIONS", "1"),
         ),
         payment_events_queue_url=environment.get("PAYMENT_EVENTS_QUEUE_URL", ""),
         outbox_bell_queue_url=environment.get("OUTBOX_BELL_QUEUE_URL", ""),
         event_bus_name=environment.get("EVENT_BUS_NAME", ""),
         alert_topic_arn=environment.get("ALERT_TOPIC_ARN", ""),
-        guest_token_source=GuestTokenSource(environment.get("GUEST_TOKEN_SOURCE", "cognito")),
+        guest_token_source=read.one_of(GuestTokenSource, "GUEST_TOKEN_SOURCE", "cognito"),
         user_pool_id=environment.get("USER_POOL_ID", ""),
         user_pool_client_id=environment.get("USER_POOL_CLIENT_ID", ""),
         development_issuer_url=environment.get("DEVELOPMENT_ISSUER_URL", ""),
@@ -137,8 +120,8 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         paypal_webhook_roots_file=environment.get("PAYPAL_WEBHOOK_ROOTS_FILE", ""),
         square_base_url=environment.get("SQUARE_BASE_URL", "https://connect.squareup.com"),
         adyen_base_url=environment.get("ADYEN_BASE_URL", "https://{prefix}-checkout-live.adyenpayments.com/checkout"),
-        storefront_return_url=page("STOREFRONT_RETURN_URL", valid_template),
-        address_review_page_url=page("ADDRESS_REVIEW_PAGE_URL", valid_page),
+        storefront_return_url=read.page("STOREFRONT_RETURN_URL", valid_template),
+        address_review_page_url=read.page("ADDRESS_REVIEW_PAGE_URL", valid_page),
         address_review_link_secret=environment.get("ADDRESS_REVIEW_LINK_SECRET", ""),
         database_master_secret=environment.get("DATABASE_MASTER_SECRET_ARN", ""),
         mail_sender_address=environment.get("MAIL_SENDER_ADDRESS", ""),
@@ -146,8 +129,8 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         archive_key_secret=environment.get("ARCHIVE_KEY_SECRET", ""),
         archive_bucket=environment.get("ARCHIVE_BUCKET", ""),
         cold_storage_function=environment.get("COLD_STORAGE_FUNCTION", ""),
-        geocoder=GeocoderChoice(environment.get("GEOCODER") or "none"),
-        geocoder_budget_ms=whole("GEOCODER_BUDGET_MS", "800"),
+        geocoder=read.one_of(GeocoderChoice, "GEOCODER", "none"),
+        geocoder_budget_ms=read.whole("GEOCODER_BUDGET_MS", "800"),
     )
 
 
@@ -155,3 +138,40 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
 def settings() -> Settings:
     """Return the settings of this process, read once."""
     return settings_from(os.environ)
+
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+class _Environment:
+    """Reads variables; every ValueError names the variable."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+
+    def required(self, name: str) -> str:
+        value = self._values.get(name)
+        if not value:
+            raise ValueError(f"the environment variable {name} is not set")
+        return value
+
+    def whole(self, name: str, default: str) -> int:
+        value = self._values.get(name, default)
+        if not value.isdecimal():
+            raise ValueError(f"the environment variable {name} is not a whole number: {value!r}")
+        return int(value)
+
+    def one_of(self, kind: type[Choice], name: str, default: str) -> Choice:
+        value = self._values.get(name) or default
+        try:
+            return kind(value)
+        except ValueError as error:
+            choices = ", ".join(kind)
+            raise ValueError(f"the environment variable {name} is none of {choices}: {value!r}") from error
+
+    def page(self, name: str, valid: Callable[[str], str]) -> str:
+        template = self._values.get(name, "")
+        try:
+            return valid(template) if template else ""
+        except ValueError as error:
+            raise ValueError(f"the environment variable {name}: {error}") from error
