@@ -12,7 +12,7 @@ from uuid import UUID
 
 from holdfast.archive.policy import BATCH_MAX_ORDERS, DOCUMENT_SCHEMA, ArchivePolicy
 from holdfast.database.transaction import Transaction
-from holdfast.flows.archive.organizations import organizations
+from holdfast.flows.archive.organizations import EachByItself, organizations
 from holdfast.flows.archive.sealed_parts import as_array, as_parameter, seal_parts
 from holdfast.runtime import Runtime
 from holdfast.values.ids import uuid7
@@ -45,17 +45,19 @@ def archive_orders(
 ) -> Archived:
     """Archive every order that may be archived, organization by organization, while there is time."""
     orders = batches = 0
-    for organization_id, policy in organizations(runtime, clock(), ACTOR):
-        seal_batches(runtime, organization_id, clock())
-        after = str(UUID(int=0))
-        while True:
-            if time_left_seconds() <= 0:
-                return Archived(orders, batches, finished=False)
-            filled = _fill(runtime, organization_id, policy, after, batch_max_orders, clock())
-            if filled is None:
-                break
-            _seal(runtime, organization_id, filled.batch_id, clock())
-            orders, batches, after = orders + filled.orders, batches + 1, filled.last_order_id
+    with EachByItself() as each:
+        for organization_id, policy in organizations(runtime, clock(), ACTOR):
+            with each.organization(organization_id):
+                seal_batches(runtime, organization_id, clock())
+                after = str(UUID(int=0))
+                while True:
+                    if time_left_seconds() <= 0:
+                        return Archived(orders, batches, finished=False)
+                    filled = _fill(runtime, organization_id, policy, after, batch_max_orders, clock())
+                    if filled is None:
+                        break
+                    _seal(runtime, organization_id, filled.batch_id, clock())
+                    orders, batches, after = orders + filled.orders, batches + 1, filled.last_order_id
     return Archived(orders, batches, finished=True)
 
 

@@ -16,7 +16,7 @@ from uuid import UUID
 from holdfast.archive.cold_paths import file_path, manifest_path
 from holdfast.archive.policy import DOCUMENT_SCHEMA, month_of
 from holdfast.database.transaction import Transaction, records
-from holdfast.flows.archive.organizations import organizations
+from holdfast.flows.archive.organizations import EachByItself, organizations
 from holdfast.flows.archive.prove_file import Contents, UnprovenFile, prove_file
 from holdfast.flows.archive.request_month import stays
 from holdfast.flows.operations.call_person import call_person
@@ -85,15 +85,17 @@ def export_to_cold_storage(
 ) -> Exported:
     """Export every month that is old enough, file by file, and drop each month that is whole in cold storage."""
     exported = Exported()
-    for organization_id, policy in organizations(runtime, clock(), ACTOR):
-        last = month_of(policy.cold_before(clock()))
-        after = UUID(int=0)
-        while (month := _next_month(runtime, organization_id, after, last, clock())) is not None:
-            if time_left_seconds() <= 0:
-                exported.finished = False
-                return exported
-            after = month_bounds(month)[1]
-            _export_month(runtime, organization_id, month, clock, time_left_seconds, exported)
+    with EachByItself() as each:
+        for organization_id, policy in organizations(runtime, clock(), ACTOR):
+            with each.organization(organization_id):
+                last = month_of(policy.cold_before(clock()))
+                after = UUID(int=0)
+                while (month := _next_month(runtime, organization_id, after, last, clock())) is not None:
+                    if time_left_seconds() <= 0:
+                        exported.finished = False
+                        return exported
+                    after = month_bounds(month)[1]
+                    _export_month(runtime, organization_id, month, clock, time_left_seconds, exported)
     return exported
 
 

@@ -2,13 +2,48 @@
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
+from types import TracebackType
+from typing import Final, Self
 from uuid import UUID
 
 from holdfast.archive.policy import ArchivePolicy, ReconciliationType, policy_from
 from holdfast.runtime import Runtime
 
+FAILURES_MAX: Final = 5
+"""After so many the cause is no organization's own, and the run ends."""
+
 _logger = logging.getLogger(__name__)
+
+
+class EachByItself:
+    """Work for one organization after another, in which a failure of one does not keep the others waiting.
+
+    Enter it around the loop, and ``organization`` around the work for one. Failures are logged. The first is raised
+    when the loop ends, so that the run fails and its alarm rings.
+    """
+
+    def __init__(self) -> None:
+        self._failures: list[Exception] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if error is None and self._failures:
+            raise self._failures[0]
+
+    @contextmanager
+    def organization(self, organization_id: UUID) -> Iterator[None]:
+        """Do the work for one. Raises its error if it is one too many."""
+        try:
+            yield
+        except Exception as error:
+            if len(self._failures) + 1 >= FAILURES_MAX:
+                raise
+            _logger.exception("the run could not finish organization %s", organization_id)
+            self._failures.append(error)
 
 
 def organizations(runtime: Runtime, now: datetime, actor: str) -> Iterator[tuple[UUID, ArchivePolicy]]:

@@ -14,7 +14,7 @@ from holdfast.archive.policy import ReconciliationType
 from holdfast.database.transaction import Transaction
 from holdfast.flows.archive.chain_heads import PutAway, heads_put_away, put_head_away
 from holdfast.flows.archive.examine_orders import Finding, Tally, log_look, open_discrepancy
-from holdfast.flows.archive.organizations import least_recently_looked_at
+from holdfast.flows.archive.organizations import EachByItself, least_recently_looked_at
 from holdfast.flows.archive.verify_archive import ACTOR, Verified, alert
 from holdfast.flows.operations.call_person import call_person
 from holdfast.flows.operations.process_names import Process
@@ -59,26 +59,39 @@ def prove_chains(runtime: Runtime, clock: Callable[[], datetime], time_left_seco
     A proven head is put away. If a chain is too long for one run, the next run continues it.
     """
     verified = Verified()
-    for organization_id, since in least_recently_looked_at(runtime, clock(), ACTOR, ReconciliationType.CHAIN):
-        if time_left_seconds() <= 0:
-            verified.finished = False
-            verified.late += since is not None and clock() - since > LATE_AFTER
-            continue
-        proof = prove_chain(runtime, organization_id, clock, time_left_seconds, actor=ACTOR)
-        verified.batches += proof.batches
-        verified.tally.checked += proof.orders
-        if proof.break_reason is not None:
-            verified.failed_batches += 1
-            subject = proof.break_batch_id or organization_id
-            broken = Tally(proof.orders, findings=[Finding(subject, "inconsistent", proof.break_reason)])
-            verified.tally.findings += broken.findings
-            alert(runtime, organization_id, subject, broken, what="the chain of the archive is broken")
-        elif not proof.finished:
-            verified.finished = False
-            verified.late += since is not None and clock() - since > LATE_AFTER
-        elif proof.batches:
-            put_head_away(runtime, organization_id, proof.batches, proof.root, clock())
+    with EachByItself() as each:
+        for organization_id, since in least_recently_looked_at(runtime, clock(), ACTOR, ReconciliationType.CHAIN):
+            is_done = False
+            if time_left_seconds() > 0:
+                with each.organization(organization_id):
+                    is_done = _prove(runtime, organization_id, clock, time_left_seconds, verified)
+            if not is_done:
+                verified.finished = False
+                verified.late += since is not None and clock() - since > LATE_AFTER
     return verified
+
+
+def _prove(
+    runtime: Runtime,
+    organization_id: UUID,
+    clock: Callable[[], datetime],
+    time_left_seconds: Callable[[], float],
+    verified: Verified,
+) -> bool:
+    """Prove one chain, as far as there is time. Return whether that is done."""
+    proof = prove_chain(runtime, organization_id, clock, time_left_seconds, actor=ACTOR)
+    verified.batches += proof.batches
+    verified.tally.checked += proof.orders
+    if proof.break_reason is not None:
+        verified.failed_batches += 1
+        subject = proof.break_batch_id or organization_id
+        broken = Tally(proof.orders, findings=[Finding(subject, "inconsistent", proof.break_reason)])
+        verified.tally.findings += broken.findings
+        alert(runtime, organization_id, subject, broken, what="the chain of the archive is broken")
+        return True
+    if proof.finished and proof.batches:
+        put_head_away(runtime, organization_id, proof.batches, proof.root, clock())
+    return proof.finished
 
 
 def prove_chain(

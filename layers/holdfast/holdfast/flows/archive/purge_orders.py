@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from holdfast.flows.archive.organizations import organizations
+from holdfast.archive.policy import ArchivePolicy
+from holdfast.flows.archive.organizations import EachByItself, organizations
 from holdfast.runtime import Runtime
 
 ACTOR: Final = "system:archival"
@@ -24,25 +25,31 @@ class Purged:
 def purge_orders(runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]) -> Purged:
     """Purge the batches that are due, oldest first, each in a transaction of its own, while there is time."""
     orders = blocked = 0
-    for organization_id, policy in organizations(runtime, clock(), ACTOR):
-        due = _due(runtime, organization_id, policy.verified_before(clock()), clock())
-        for batch_id, is_blocked in due:
-            if time_left_seconds() <= 0:
-                return Purged(orders, blocked, finished=False)
-            if is_blocked:
-                blocked += 1
-                continue
-            with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
-                orders += int(
-                    transaction.execute_and_commit(
-                        "SELECT archive.purge_batch(:organization_id, :batch_id, :verified_before, :now)",
-                        organization_id=organization_id,
-                        batch_id=batch_id,
-                        verified_before=policy.verified_before(transaction.now),
-                        now=transaction.now,
-                    )
-                )
+    with EachByItself() as each:
+        for organization_id, policy in organizations(runtime, clock(), ACTOR):
+            with each.organization(organization_id):
+                before = policy.verified_before(clock())
+                for batch_id, is_blocked in _due(runtime, organization_id, before, clock()):
+                    if time_left_seconds() <= 0:
+                        return Purged(orders, blocked, finished=False)
+                    if is_blocked:
+                        blocked += 1
+                    else:
+                        orders += _purge(runtime, organization_id, batch_id, policy, clock())
     return Purged(orders, blocked, finished=True)
+
+
+def _purge(runtime: Runtime, organization_id: UUID, batch_id: UUID, policy: ArchivePolicy, now: datetime) -> int:
+    with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
+        return int(
+            transaction.execute_and_commit(
+                "SELECT archive.purge_batch(:organization_id, :batch_id, :verified_before, :now)",
+                organization_id=organization_id,
+                batch_id=batch_id,
+                verified_before=policy.verified_before(now),
+                now=now,
+            )
+        )
 
 
 def _due(runtime: Runtime, organization_id: UUID, verified_before: datetime, now: datetime) -> list[tuple[UUID, bool]]:

@@ -11,7 +11,7 @@ from uuid import UUID
 from holdfast.archive.policy import ALERT_ABOVE_FRACTION, BATCH_MAX_ORDERS, ReconciliationType, month_before, month_of
 from holdfast.database.transaction import Transaction
 from holdfast.flows.archive.examine_orders import Tally, examine, log_look
-from holdfast.flows.archive.organizations import least_recently_looked_at, organizations
+from holdfast.flows.archive.organizations import EachByItself, least_recently_looked_at, organizations
 from holdfast.flows.archive.verify_archive import ACTOR, Verified, alert, report
 from holdfast.runtime import Runtime
 
@@ -30,26 +30,34 @@ def spot_check(
     """Check a random sample of every organization's orders, chosen by keys and without sorting anything."""
     verified = Verified()
     dice = chance or random.Random()  # noqa: S311 -- chance, not a secret
-    for organization_id, _ in organizations(runtime, clock(), ACTOR):
-        if time_left_seconds() <= 0:
-            verified.finished = False
-            break
-        began = time.monotonic()
-
-        def work(transaction: Transaction, began: float = began) -> list[tuple[UUID, Tally]]:
-            by_batch: dict[UUID, list[str]] = {}
-            for order_id, batch_id in _by_chance(transaction, orders, dice):
-                by_batch.setdefault(batch_id, []).append(str(order_id))
-            looks = [
-                (batch_id, examine(transaction, runtime.keyring, batch_id, sorted(ids), against_source=True))
-                for batch_id, ids in sorted(by_batch.items())
-            ]
-            _log_looks(transaction, ReconciliationType.SPOT_CHECK, looks, began)
-            return looks
-
-        looks = runtime.database.transact(organization_id, work, now=clock(), actor=ACTOR, one_snapshot=True)
-        _count(runtime, organization_id, looks, verified)
+    with EachByItself() as each:
+        for organization_id, _ in organizations(runtime, clock(), ACTOR):
+            if time_left_seconds() <= 0:
+                verified.finished = False
+                break
+            with each.organization(organization_id):
+                looks = _look_at_some(runtime, organization_id, orders, dice, clock())
+                _count(runtime, organization_id, looks, verified)
     return verified
+
+
+def _look_at_some(
+    runtime: Runtime, organization_id: UUID, orders: int, dice: random.Random, now: datetime
+) -> list[tuple[UUID, Tally]]:
+    began = time.monotonic()
+
+    def work(transaction: Transaction) -> list[tuple[UUID, Tally]]:
+        by_batch: dict[UUID, list[str]] = {}
+        for order_id, batch_id in _by_chance(transaction, orders, dice):
+            by_batch.setdefault(batch_id, []).append(str(order_id))
+        looks = [
+            (batch_id, examine(transaction, runtime.keyring, batch_id, sorted(ids), against_source=True))
+            for batch_id, ids in sorted(by_batch.items())
+        ]
+        _log_looks(transaction, ReconciliationType.SPOT_CHECK, looks, began)
+        return looks
+
+    return runtime.database.transact(organization_id, work, now=now, actor=ACTOR, one_snapshot=True)
 
 
 def _by_chance(transaction: Transaction, orders: int, dice: random.Random) -> list[tuple[UUID, UUID]]:
@@ -104,15 +112,17 @@ def full_scan(
     month.
     """
     verified = Verified()
-    for organization_id, _ in least_recently_looked_at(runtime, clock(), ACTOR, ReconciliationType.FULL_SCAN):
-        round_ = _round(runtime, organization_id, clock())
-        if only_due and round_.is_over:
-            continue
-        if time_left_seconds() > 0:
-            _look_through(runtime, organization_id, round_, clock, time_left_seconds, verified)
-        else:
-            verified.finished = False
-        verified.late += _round(runtime, organization_id, clock()).is_late
+    with EachByItself() as each:
+        for organization_id, _ in least_recently_looked_at(runtime, clock(), ACTOR, ReconciliationType.FULL_SCAN):
+            with each.organization(organization_id):
+                round_ = _round(runtime, organization_id, clock())
+                if only_due and round_.is_over:
+                    continue
+                if time_left_seconds() > 0:
+                    _look_through(runtime, organization_id, round_, clock, time_left_seconds, verified)
+                else:
+                    verified.finished = False
+                verified.late += _round(runtime, organization_id, clock()).is_late
     return verified
 
 

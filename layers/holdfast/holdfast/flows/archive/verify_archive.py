@@ -20,7 +20,7 @@ from holdfast.archive.policy import (
 )
 from holdfast.database.transaction import Transaction
 from holdfast.flows.archive.examine_orders import Tally, examine, log_look
-from holdfast.flows.archive.organizations import organizations
+from holdfast.flows.archive.organizations import EachByItself, organizations
 from holdfast.flows.operations.call_person import call_person
 from holdfast.flows.operations.process_names import Process
 from holdfast.runtime import Runtime
@@ -64,12 +64,16 @@ def verify_new_batches(
 ) -> Verified:
     """Verify every sealed batch that has not been verified yet, by its strategy. Several runs share the batches."""
     verified = Verified()
-    for organization_id, _ in organizations(runtime, clock(), ACTOR):
-        for batch_id in batches_by_status(runtime, organization_id, BatchStatus.COMPLETED, clock(), ACTOR):
-            if time_left_seconds() <= 0:
-                verified.finished = False
-                return verified
-            verify_batch(runtime, organization_id, batch_id, clock(), ACTOR, verified, only_new=True, chance=chance)
+    with EachByItself() as each:
+        for organization_id, _ in organizations(runtime, clock(), ACTOR):
+            with each.organization(organization_id):
+                for batch_id in batches_by_status(runtime, organization_id, BatchStatus.COMPLETED, clock(), ACTOR):
+                    if time_left_seconds() <= 0:
+                        verified.finished = False
+                        return verified
+                    verify_batch(
+                        runtime, organization_id, batch_id, clock(), ACTOR, verified, only_new=True, chance=chance
+                    )
     return verified
 
 
