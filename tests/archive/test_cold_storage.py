@@ -9,6 +9,7 @@ from uuid import UUID
 import duckdb
 import pytest
 
+from holdfast.flows.archive import export_to_cold_storage as exporting
 from holdfast.flows.archive.restore_order import restore_order
 from tests.archive.scenes import (
     archive,
@@ -100,6 +101,27 @@ def test_a_cold_order_comes_back_among_the_active_ones(house: House) -> None:
     assert house.violations() == []
     archive(house)
     assert verify(house).tally.findings == []
+
+
+def test_a_month_that_another_run_began_a_moment_ago_is_left_to_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cold(house)
+    looked = exporting.stays
+    others = []
+
+    def meanwhile(transaction: Any, month: Any) -> bool:
+        stays = looked(transaction, month)
+        monkeypatch.setattr(exporting, "stays", looked)
+        others.append(exporting._begin_file(house.system, house.organization_id, month, house.clock()))
+        return stays
+
+    monkeypatch.setattr(exporting, "stays", meanwhile)
+    assert export(house).files == 0
+    [other] = others
+    assert house.value("SELECT id FROM archive.cold_files") == other.id
+    assert export(house).files == 1  # whoever comes next finishes it
+    assert house.value("SELECT id FROM archive.cold_files WHERE state = 'verified'") == other.id
 
 
 def test_a_flipped_byte_in_a_file_is_found_and_named(house: House) -> None:

@@ -174,10 +174,11 @@ def _begin_file(runtime: Runtime, organization_id: UUID, month: date, now: datet
         made = ColdFile(
             file_id, month, file_path(organization_id, month, file_id), manifest_path(organization_id, month, file_id)
         )
-        transaction.execute(
+        begun = transaction.row(
             """
             INSERT INTO archive.cold_files (organization_id, id, month, path, manifest_path, orders, created_at)
             VALUES (:o, :id, :month, :path, :manifest_path, 0, :now)
+            ON CONFLICT (organization_id, month) WHERE state = 'writing' DO NOTHING RETURNING id
             """,
             o=organization_id,
             id=made.id,
@@ -186,7 +187,8 @@ def _begin_file(runtime: Runtime, organization_id: UUID, month: date, now: datet
             manifest_path=made.manifest_path,
             now=now,
         )
-        return made
+        # Without a row another run has just begun the month, and is left to it.
+        return made if begun is not None else None
 
     return runtime.database.transact(organization_id, work, now=now, actor=ACTOR)
 
