@@ -124,6 +124,23 @@ def test_a_month_that_another_run_began_a_moment_ago_is_left_to_it(
     assert house.value("SELECT id FROM archive.cold_files WHERE state = 'verified'") == other.id
 
 
+def test_a_month_that_another_run_moved_a_moment_ago_gets_no_empty_file(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cold(house)
+    looked = exporting.stays
+
+    def meanwhile(transaction: Any, month: Any) -> bool:
+        stays = looked(transaction, month)
+        monkeypatch.setattr(exporting, "stays", looked)
+        export(house)
+        return stays
+
+    monkeypatch.setattr(exporting, "stays", meanwhile)
+    assert export(house).files == 0
+    assert [row["orders"] > 0 for row in house.rows("SELECT orders FROM archive.cold_files")] == [True]
+
+
 def test_a_flipped_byte_in_a_file_is_found_and_named(house: House) -> None:
     cold(house)
     export(house)

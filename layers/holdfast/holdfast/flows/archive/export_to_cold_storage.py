@@ -177,7 +177,9 @@ def _begin_file(runtime: Runtime, organization_id: UUID, month: date, now: datet
         begun = transaction.row(
             """
             INSERT INTO archive.cold_files (organization_id, id, month, path, manifest_path, orders, created_at)
-            VALUES (:o, :id, :month, :path, :manifest_path, 0, :now)
+            SELECT :o, CAST(:id AS uuid), CAST(:month AS date), :path, :manifest_path, 0, CAST(:now AS timestamptz)
+             WHERE EXISTS (SELECT 1 FROM archive.archive_index x WHERE x.organization_id = :o
+                              AND x.order_id >= :first AND x.order_id < :before AND x.location = 'archived')
             ON CONFLICT (organization_id, month) WHERE state = 'writing' DO NOTHING RETURNING id
             """,
             o=organization_id,
@@ -186,8 +188,10 @@ def _begin_file(runtime: Runtime, organization_id: UUID, month: date, now: datet
             path=made.path,
             manifest_path=made.manifest_path,
             now=now,
+            first=first,
+            before=before,
         )
-        # Without a row another run has just begun the month, and is left to it.
+        # Without a row another run has begun the month, or moved it, since it was looked at.
         return made if begun is not None else None
 
     return runtime.database.transact(organization_id, work, now=now, actor=ACTOR)
