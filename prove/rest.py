@@ -54,6 +54,7 @@ class Rest:
     def come(self) -> None:
         """Go on until nothing is due and nobody has anything to decide, but for a bounded time."""
         world = self._world
+        world.value("SELECT 1")  # the last move may have crashed the server; this waits for it
         world.tell("nothing goes wrong from here on")
         self._post_arrives()
         self._until_quiet()
@@ -86,7 +87,7 @@ class Rest:
     def _receive(self, webhook: Webhook) -> None:
         world = self._world
         outcome = self._do("app", steps.receive, *delivery(world, webhook))
-        if outcome.error is None:
+        if outcome.error is None and not outcome.killed:
             world.memory.acknowledged.append(webhook.id)
 
     def _until_quiet(self) -> None:
@@ -161,6 +162,8 @@ class Rest:
         world.note(0, task, outcome, None)
         if outcome.trapped_at is not None:
             world.counts["fault: kill the process, poison"] += 1
+        elif outcome.killed:
+            raise RuntimeError(f"the process of {step.__name__} died, and nothing was meant to kill it")
         if outcome.error is not None:
             world.tell(f"    {step.__name__}: {outcome.error}: {outcome.detail[:160]}")
         return outcome
