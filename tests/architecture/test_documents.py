@@ -10,6 +10,7 @@ import pytest
 from bench import bill
 from local import api_page, licenses
 from local.openapi import DOCUMENT
+from tests.architecture.template import TEMPLATE
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PAGES: Final = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -57,6 +58,19 @@ def test_every_alarm_has_its_place_in_the_runbook() -> None:
     assert alarms
     missing = sorted(alarms - anchors(ROOT / "docs" / "operations.md"))
     assert missing == [], "add `#### <Alarm>`, or a row with its anchor, under `## Alarms` of docs/operations.md"
+
+
+def test_every_parameter_of_the_template_is_explained_and_every_choice_is_a_parameter() -> None:
+    parameters = set(TEMPLATE.raw["Parameters"])
+    deploying, operating = (
+        (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("deploy.md", "operations.md")
+    )
+    named = set(re.findall(r"\b[A-Z]\w+", " ".join(re.findall(r"`[^`\n]+`", deploying + operating))))
+    assert sorted(parameters - named) == [], "add a row to `## Choices` of docs/deploy.md"
+    [choices] = re.findall(r"^## Choices$(.+?)^##", deploying, re.MULTILINE | re.DOTALL)
+    chosen = set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`.+?) \|", choices, re.MULTILINE))))
+    assert chosen, "docs/deploy.md has no table of choices"
+    assert sorted(chosen - parameters) == [], "docs/deploy.md: the template has no such parameter"
 
 
 def test_the_page_of_the_api_is_current() -> None:
