@@ -102,6 +102,55 @@ def test_headers_are_documented_as_they_are_written() -> None:
     assert all(parameter["required"] and parameter["description"] for parameter in headers.values())
 
 
+REPEATABLE = {
+    "POST /v1/checkout/quote": "writes nothing",
+    "POST /v1/ops/allocation/simulate": "writes nothing",
+    "POST /v1/ops/error-classes/test": "writes nothing",
+    "POST /v1/ops/payments/refold": "writes nothing",
+    "POST /v1/guest-sessions": "makes another guest, who has nothing yet; docs/api-introduction.md says so",
+    "POST /v1/webhooks/{gateway}": "an event is stored once, by the id that its gateway gave it",
+    "POST /v1/webhooks/{gateway}/{endpoint_key}": "an event is stored once, by the id that its gateway gave it",
+    "POST /v1/orders/{order_id}/payments/{payment_id}/complete": "the attempt has its own key at the gateway",
+    "POST /v1/address-reviews/{token}": "the link is used up when the review ends",
+    "DELETE /v1/payment-methods/{payment_method_id}": "404 once it is removed",
+    "POST /v1/payment-methods/{payment_method_id}/default": "sets the same",
+    "POST /v1/ops/stock/safety-stock": "sets the same",
+    "PUT /v1/ops/error-classes/order": "sets the same",
+    "POST /v1/ops/error-classes": "409: the name is taken",
+    "POST /v1/ops/stock/imports": "a file is known by its digest",
+    "POST /v1/ops/archive/batches/{batch_id}/reconcile": "looks again",
+    "POST /v1/ops/archive/prove": "looks again",
+    "POST /v1/ops/archive/orders/{reference}/holds": "one open hold for a reason",
+    "POST /v1/ops/archive/holds/{hold_id}/release": "a released hold stays as it is",
+    "POST /v1/ops/archive/orders/{reference}/restore": "an order that is back stays as it is",
+    "POST /v1/ops/archive/months/{month}/restore": "one restore of a month at a time",
+    "POST /v1/ops/customers/{customer_id}/erase": "the same tombstone",
+    "POST /v1/ops/dead-letters/replay": "tries again what still fails",
+    "POST /v1/ops/dead-letters/{dead_letter_id}/replay": "tries again what still fails; its version is optional",
+    "POST /v1/ops/dead-letter-groups/{fingerprint}/replay": "409 while one runs; then tries again what still fails",
+    "POST /v1/ops/group-replays/{group_replay_id}/cancel": "a cancelled one stays cancelled",
+}
+"""Routes that take neither a key nor a version, and why they may be repeated: a new one needs a reason or a key."""
+
+
+def takes_version(schema: dict[str, Any]) -> bool:
+    """Say whether a body must have the version that its sender saw."""
+    if "$ref" in schema:
+        return takes_version(document()["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
+    return "version" in schema.get("required", ())
+
+
+def test_what_changes_something_takes_a_key_or_a_version_or_may_be_repeated() -> None:
+    takes_neither = set()
+    for key, operation in OPERATIONS.items():
+        required = {parameter["name"] for parameter in operation.get("parameters", ()) if parameter["required"]}
+        content = operation.get("requestBody", {}).get("content", {})
+        body = takes_version(content.get("application/json", {}).get("schema", {}))
+        if not (key.startswith("GET ") or required & {"Idempotency-Key", "version"} or body):
+            takes_neither.add(key)
+    assert takes_neither == set(REPEATABLE)
+
+
 def test_what_asks_for_a_pause_says_so() -> None:
     for operation in OPERATIONS.values():
         for status, answer in operation["responses"].items():
