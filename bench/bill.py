@@ -129,7 +129,7 @@ def at_rest(*, prod: bool) -> list[Item]:
     items = [
         Item("NAT gateways", (2 if prod else 1) * HOURS, "NAT gateway, hour"),
         Item("their addresses", (2 if prod else 1) * HOURS, "public IPv4 address, hour"),
-        Item("alarms", 83, "CloudWatch, alarm-month"),
+        Item("alarms", 84 if prod else 83, "CloudWatch, alarm-month"),
         Item("metrics of ours", 60, "CloudWatch, custom metric-month"),
         Item("secrets", 4, "Secrets Manager, secret-month"),
         Item("the key", 1, "KMS, key-month"),

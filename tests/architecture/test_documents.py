@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Final
 
@@ -83,6 +84,20 @@ def test_the_page_of_the_api_is_current() -> None:
 
 def test_the_tables_of_the_cost_are_current() -> None:
     assert bill.PAGE.read_text() == bill.page(), "run `make cost` and commit docs/cost.md"
+
+
+@pytest.mark.parametrize("environment", ["dev", "prod"])
+def test_the_cost_counts_every_alarm(environment: str) -> None:
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
+    chosen = config[environment]["global"]["parameters"]["parameter_overrides"]
+    exists = {
+        None: True,
+        "WithSchedules": "Schedules=DISABLED" not in chosen,
+        "WithProxy": "DatabaseAccess=proxy" in chosen,
+    }
+    alarms = [body for body in TEMPLATE.resources.values() if body["Type"] == "AWS::CloudWatch::Alarm"]
+    [billed] = [item.units for item in bill.at_rest(prod=environment == "prod") if item.what == "alarms"]
+    assert billed == sum(exists[alarm.get("Condition")] for alarm in alarms)
 
 
 def test_every_deployed_package_is_listed_with_a_license_that_may_be_deployed() -> None:
