@@ -88,7 +88,7 @@ squawk = $(bin)/squawk --pg-version 16.0 --assume-in-transaction --reporter gcc 
   layers/holdfast/holdfast/database/migrations/sql/*.up.sql
 comma := ,
 
-smoke: .venv/.current ## Ask a deployed system if it keeps its promises (URL= KEY= TOKEN= STAFF_TOKEN= OTHER_TOKEN= ENDPOINT_KEY= SKU= STACK=)
+smoke: .venv/.current ## Ask a deployed system if it keeps its promises (URL= KEY= TOKEN= STAFF_TOKEN= OTHER_TOKEN= ENDPOINT_KEY= GATEWAY= PAYMENT_TOKEN= SKU= WITHIN_SECONDS= STACK=)
 	@TOKEN='$(TOKEN)' KEY='$(KEY)' STAFF_TOKEN='$(STAFF_TOKEN)' OTHER_TOKEN='$(OTHER_TOKEN)' $(bin)/python -m smoke '$(URL)' \
 	  $(if $(GATEWAY),--gateway '$(GATEWAY)') $(if $(ENDPOINT_KEY),--endpoint-key '$(ENDPOINT_KEY)') $(if $(SKU),--sku '$(SKU)') \
 	  $(if $(PAYMENT_TOKEN),--payment-token '$(PAYMENT_TOKEN)') $(if $(WITHIN_SECONDS),--within-seconds $(WITHIN_SECONDS)) \

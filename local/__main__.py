@@ -1,5 +1,5 @@
 """The command line of the local system: `python -m local run | reset | token ROLE | import-geocodes FILE |
-open-shop FILE | refold | check-ledger | verify-archive`."""
+open-shop FILE | refold | check-ledger | verify-archive | put-away`."""
 
 from __future__ import annotations
 
