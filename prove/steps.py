@@ -10,7 +10,7 @@ from holdfast.flows.addresses.locate_address import AddressSearch
 from holdfast.flows.addresses.watch_reviews import watch_reviews
 from holdfast.flows.addresses.work_reviews import ReviewRequest, Whole, correct_review
 from holdfast.flows.archive.archive_orders import Archived, archive_orders
-from holdfast.flows.archive.customer_data import erase_customer
+from holdfast.flows.archive.erase_customer import erase_customer
 from holdfast.flows.archive.export_to_cold_storage import export_to_cold_storage
 from holdfast.flows.archive.purge_orders import purge_orders
 from holdfast.flows.archive.restore_month import restore_months

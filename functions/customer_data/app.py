@@ -6,7 +6,8 @@ from uuid import UUID
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
-from holdfast.flows.archive import customer_data as flow
+from holdfast.flows.archive import erase_customer as erasure
+from holdfast.flows.archive import export_customer as export
 from holdfast.runtime import runtime
 from holdfast.web.archive_models import EraseBody
 from holdfast.web.caller import caller_from
@@ -28,11 +29,13 @@ handler = serve(app)
 def export_customer(
     customer_id: UUID,
     before: Annotated[UUID | None, Query(description="Only orders older than this one: `next_before`.")] = None,
-    limit: Annotated[int, Query(ge=1, le=flow.EXPORT_MAX_ORDERS)] = 20,
+    limit: Annotated[int, Query(ge=1, le=export.EXPORT_MAX_ORDERS)] = 20,
 ) -> Response[Any]:
     """The profile, and every order wherever it lives, newest first; `next_before` is the cursor of the next page."""
     page = {"before": before, "limit": limit, "now": utc_now()}
-    return json_response(flow.export_customer(runtime(), caller_from(app.current_event.raw_event), customer_id, **page))
+    return json_response(
+        export.export_customer(runtime(), caller_from(app.current_event.raw_event), customer_id, **page)
+    )
 
 
 @route(
@@ -46,5 +49,5 @@ def erase_customer(customer_id: UUID, body: EraseBody) -> Response[Any]:
     """The key to everything sealed in the archive is destroyed, what is active is cleared, a tombstone stays.
     409 while an order is under way or under a legal hold. Asking again answers the same tombstone."""
     caller = caller_from(app.current_event.raw_event)
-    erased = flow.erase_customer(runtime(), caller, customer_id, reason=body.reason, now=utc_now())
+    erased = erasure.erase_customer(runtime(), caller, customer_id, reason=body.reason, now=utc_now())
     return json_response({"erasure": erased})

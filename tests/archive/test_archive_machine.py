@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 )
 
 from holdfast.archive.policy import Location
-from holdfast.flows.archive.customer_data import erase_customer
+from holdfast.flows.archive.erase_customer import erase_customer
 from holdfast.flows.archive.hold_orders import place_hold, release_hold
 from holdfast.flows.archive.restore_order import restore_order
 from holdfast.flows.orders.find_order import find_order

@@ -7,7 +7,8 @@ from uuid import UUID
 import boto3
 import pytest
 
-from holdfast.flows.archive.customer_data import erase_customer, export_customer
+from holdfast.flows.archive.erase_customer import erase_customer
+from holdfast.flows.archive.export_customer import export_customer
 from holdfast.flows.archive.export_to_cold_storage import export_to_cold_storage
 from holdfast.flows.archive.restore_order import restore_order
 from holdfast.flows.dead_letters.work_dead_letters import Step, take_step

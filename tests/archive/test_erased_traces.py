@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from holdfast.flows.archive.customer_data import erase_customer
+from holdfast.flows.archive.erase_customer import erase_customer
 from holdfast.flows.archive.export_to_cold_storage import export_to_cold_storage
 from holdfast.flows.archive.restore_order import restore_order
 from holdfast.flows.checkout.payment_methods import FORGET_ATTEMPTS_MAX, forget_methods

@@ -7,9 +7,9 @@ from uuid import UUID
 import pytest
 
 from holdfast.database.transaction import Database, Transaction
-from holdfast.flows.archive import customer_data
+from holdfast.flows.archive import erase_customer as erasure
 from holdfast.flows.archive import export_to_cold_storage as exporting
-from holdfast.flows.archive.customer_data import erase_customer
+from holdfast.flows.archive.erase_customer import erase_customer
 from holdfast.flows.archive.hold_orders import list_holds, place_hold, release_hold
 from holdfast.values.errors import Conflict, Forbidden, NotFound
 from tests.archive.scenes import archive, cold, delivered, documents, export, prove, purge, scan, verify, years_pass
@@ -160,14 +160,14 @@ def test_a_hold_that_comes_right_before_an_erasure_is_seen_by_the_database(
     if tier == "archived":
         years_pass(house)
         archive(house)
-    real = customer_data.is_held
+    real = erasure.is_held
 
     def is_held(transaction: Transaction, customer_id: UUID) -> bool:
         found = real(transaction, customer_id)
         hold(house, order_id)
         return found
 
-    monkeypatch.setattr(customer_data, "is_held", is_held)
+    monkeypatch.setattr(erasure, "is_held", is_held)
     with pytest.raises(Conflict):
         erase(house)
     assert house.order(order_id)["email"] == "ada@example.com"

@@ -11,7 +11,8 @@ from uuid import UUID
 
 import pytest
 
-from holdfast.flows.archive.customer_data import erase_customer, export_customer
+from holdfast.flows.archive.erase_customer import erase_customer
+from holdfast.flows.archive.export_customer import export_customer
 from holdfast.flows.checkout import place_order as placing
 from holdfast.values.caller import Caller, CallerKind
 from holdfast.values.errors import Forbidden
