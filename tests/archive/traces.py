@@ -18,8 +18,9 @@ ADA = r"ada@|:ada|lovelace|analytical|\b80202\b"
 
 
 def pattern(words: Iterable[str] = ()) -> re.Pattern[str]:
-    """Return a pattern of what identifies Ada, and of these words, which must stand alone."""
-    return re.compile("|".join([ADA, *(rf"(?<!\w){re.escape(word.lower())}(?!\w)" for word in words)]))
+    """Return a pattern of what identifies Ada, and of these words. A word stands alone, not within a UUID."""
+    alone = (rf"(?<!\w)(?!(?<=[0-9a-f]{{4}}-)\w+-[0-9a-f]{{4}}){re.escape(word.lower())}(?!\w)" for word in words)
+    return re.compile("|".join([ADA, *alone]))
 
 
 def left_of(house: House, personal: re.Pattern[str] | None = None) -> dict[str, str]:
