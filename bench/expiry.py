@@ -20,7 +20,8 @@ from bench import pgbench, statements
 from bench.cluster import SYSTEM_ROLE, Cluster, cluster, connected, run_sql, run_statements
 from bench.report import Spread, heading, percentile, ratios, table
 from bench.shop import ORGANIZATION_ID, Shopper, make_runtime, open_shop, utc_now
-from holdfast.flows.orders.expire_reservations import BATCH_MAX_ROWS, expire_reservations
+from holdfast.flows.operations.in_batches import BATCH_MAX_ROWS
+from holdfast.flows.orders.expire_reservations import expire_reservations
 from local.postgres import Address
 
 TEMPLATE = "bench_expiry_template"

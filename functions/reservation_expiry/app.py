@@ -1,4 +1,4 @@
-"""Release the stock of expired holds, and cancel orders that were never paid."""
+"""Release the stock of expired holds, cancel orders that were never paid, and fold the day's load."""
 
 from collections.abc import Mapping
 from typing import Any

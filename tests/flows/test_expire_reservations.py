@@ -4,8 +4,9 @@ from datetime import timedelta
 import pytest
 
 from holdfast.database.transaction import Transaction
-from holdfast.flows.orders import expire_reservations as flow
-from holdfast.flows.orders.expire_reservations import ABANDONED_AFTER_SECONDS, GRACE_SECONDS
+from holdfast.flows.operations import in_batches
+from holdfast.flows.orders.cancel_unpaid_orders import ABANDONED_AFTER_SECONDS
+from holdfast.flows.orders.expire_reservations import GRACE_SECONDS
 from holdfast.secrets.store import SecretStore
 from local.postgres import Address
 from tests.flows.actions import at_once, expire, movements, ordered, status, topics
@@ -41,7 +42,7 @@ def test_a_hold_that_is_not_due_is_left_alone(house: House) -> None:
 
 
 def test_a_backlog_is_drained_in_batches(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow, "BATCH_MAX_ROWS", 2)
+    monkeypatch.setattr(in_batches, "BATCH_MAX_ROWS", 2)
     house.add_variant(stock=10)
     many_declined(house, 5)
     house.clock.now += HOLD
@@ -51,7 +52,7 @@ def test_a_backlog_is_drained_in_batches(house: House, monkeypatch: pytest.Monke
 
 
 def test_two_runs_at_once_release_every_hold_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow, "BATCH_MAX_ROWS", 3)
+    monkeypatch.setattr(in_batches, "BATCH_MAX_ROWS", 3)
     house.add_variant(stock=20)
     many_declined(house, 10)
     house.clock.now += HOLD
@@ -146,7 +147,7 @@ def test_every_organization_has_its_turn_and_one_that_fails_keeps_nobody_waiting
 
 
 def test_a_run_stops_when_its_time_is_up_and_the_next_goes_on(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow, "BATCH_MAX_ROWS", 2)
+    monkeypatch.setattr(in_batches, "BATCH_MAX_ROWS", 2)
     house.add_variant(stock=10)
     many_declined(house, 5)
     house.clock.now += HOLD

@@ -12,6 +12,7 @@ import pytest
 
 from holdfast.flows.checkout.place_order import place_order
 from holdfast.flows.claims.idempotency import Answer
+from holdfast.flows.operations import in_batches
 from holdfast.flows.orders import expire_reservations as expiry
 from holdfast.runtime import Runtime
 from holdfast.values.errors import OutOfStock, StockContended
@@ -151,7 +152,7 @@ def test_the_daily_load_adds_up_though_it_is_rolled_up_while_orders_are_placed(
 
 def test_runs_of_expiry_at_once_release_every_hold_exactly_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     without_payment(monkeypatch)
-    monkeypatch.setattr(expiry, "BATCH_MAX_ROWS", 7)
+    monkeypatch.setattr(in_batches, "BATCH_MAX_ROWS", 7)
     goods = {"EWR": 200, "RNO": 200}
     house.add_variant("LEFT", stock=goods)
     house.add_variant("RIGHT", stock=goods)

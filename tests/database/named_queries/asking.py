@@ -7,14 +7,16 @@ of its subject in ``NAMED``, each as the flow or the statement that runs it.
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+from holdfast.database.transaction import Transaction
 from holdfast.flows.addresses.locate_address import AddressSearch
 from holdfast.flows.checkout.place_order import PlaceOrder, _try_to_place
 from holdfast.flows.checkout.planning import CheckoutRequest, RequestedItem
 from holdfast.flows.claims.idempotency import Claim
-from holdfast.flows.orders import expire_reservations as expiry
+from holdfast.flows.operations.in_batches import BATCH_MAX_ROWS
 from holdfast.runtime import Runtime
 from holdfast.values.address import Address
 from holdfast.values.caller import Caller, CallerKind
@@ -114,9 +116,9 @@ def place(lines: int, *, by_id: bool = False, postal_code: str = "00202") -> Ask
     return ask
 
 
-def batch(name: str) -> Ask:
-    return in_tenant(lambda transaction, _: getattr(expiry, name)(transaction))
+def batch(work: Callable[[Transaction, int], int]) -> Ask:
+    return in_tenant(lambda transaction, _: work(transaction, BATCH_MAX_ROWS))
 
 
-def system_wide(name: str) -> Ask:
-    return lambda runtime, shop: getattr(expiry, name)(runtime, shop.now)
+def system_wide(search: Callable[[Runtime, datetime, str], list[UUID]]) -> Ask:
+    return lambda runtime, shop: search(runtime, shop.now, "system:reservation_expiry")

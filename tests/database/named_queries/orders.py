@@ -5,6 +5,7 @@ from uuid import UUID
 
 from holdfast.flows.allocation.explain_allocation import explain_allocation
 from holdfast.flows.allocation.simulate_allocation import SimulateAllocation, simulate_allocation
+from holdfast.flows.orders.cancel_unpaid_orders import _cancel_batch, _with_abandoned_orders
 from holdfast.flows.orders.find_order import find_order, order_id_of
 from holdfast.flows.orders.list_orders import list_orders
 from holdfast.inventory.simulation import WhatIf
@@ -86,6 +87,6 @@ NAMED: dict[str, Named] = {
             none=UUID(int=1),
         )
     ),
-    "abandoned orders, over all tenants": Named(system_wide("_with_abandoned_orders"), SYSTEM),
-    "abandoned orders of a tenant, one batch": Named(batch("_cancel_batch"), SYSTEM, 40_000, in_functions=True),
+    "abandoned orders, over all tenants": Named(system_wide(_with_abandoned_orders), SYSTEM),
+    "abandoned orders of a tenant, one batch": Named(batch(_cancel_batch), SYSTEM, 40_000, in_functions=True),
 }

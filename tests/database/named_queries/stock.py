@@ -6,11 +6,13 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from holdfast.flows.orders.expire_reservations import _release_batch, _with_due_holds
 from holdfast.flows.orders.locked_order import lock_order
 from holdfast.flows.stock import watch_capacity as watching
 from holdfast.flows.stock.capacity_load import list_alerts, show_load
 from holdfast.flows.stock.capacity_overrides import list_overrides
 from holdfast.flows.stock.count_levels import beside_book, booked_since
+from holdfast.flows.stock.fold_load import _fold, _with_crowded_load
 from holdfast.flows.stock.import_stock import ImportStock, import_stock, list_imports
 from holdfast.flows.stock.read_stock import list_levels, list_movements, show_availability
 from holdfast.flows.stock.transfers import list_transfers
@@ -69,8 +71,8 @@ WAITING_MAX_ROWS = 6_000
 """The rows read to find what is sold but has not shipped: about ten rows and index entries per waiting parcel."""
 
 NAMED: dict[str, Named] = {
-    "tenants with reservations that are due": Named(system_wide("_with_due_holds"), SYSTEM),
-    "reservations that are due, one batch": Named(batch("_release_batch"), SYSTEM, 20_000, in_functions=True),
+    "tenants with reservations that are due": Named(system_wide(_with_due_holds), SYSTEM),
+    "reservations that are due, one batch": Named(batch(_release_batch), SYSTEM, 20_000, in_functions=True),
     "order, its payments, refunds, holds and items": Named(
         in_tenant(lambda t, s: lock_order(t, s.order_id)), in_functions=True
     ),
@@ -128,6 +130,6 @@ NAMED: dict[str, Named] = {
     "movements that an order caused": Named(
         statement("SELECT id FROM inventory.stock_movements WHERE organization_id = :o AND reference_id = :order")
     ),
-    "daily load to fold, over all tenants": Named(system_wide("_with_crowded_load"), SYSTEM, 5_000),
-    "daily load of a tenant": Named(batch("_roll_up"), SYSTEM, 5_000, in_functions=True),
+    "daily load to fold, over all tenants": Named(system_wide(_with_crowded_load), SYSTEM, 5_000),
+    "daily load of a tenant": Named(batch(_fold), SYSTEM, 5_000, in_functions=True),
 }
