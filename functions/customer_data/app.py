@@ -31,8 +31,9 @@ def export_customer(
     limit: Annotated[int, Query(ge=1, le=flow.EXPORT_MAX_ORDERS)] = 20,
 ) -> Response[Any]:
     """The profile, and every order wherever it lives, newest first; `next_before` is the cursor of the next page."""
-    page = {"before": before, "limit": limit, "now": utc_now()}
-    return json_response(flow.export_customer(runtime(), caller_from(app.current_event.raw_event), customer_id, **page))
+    caller = caller_from(app.current_event.raw_event)
+    page = flow.export_customer(runtime(), caller, customer_id, before=before, limit=limit, now=utc_now())
+    return json_response(page)
 
 
 @route(

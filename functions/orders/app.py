@@ -41,8 +41,10 @@ def orders(
     `has_archived` says whether orders of this page's time or earlier live in the archive.
     """
     caller = caller_from(app.current_event.raw_event)
-    page = {"status": status, "before": before, "limit": limit, "include_archived": include_archived}
-    return json_response(list_orders(runtime(), caller, **page, now=utc_now()))
+    page = list_orders(
+        runtime(), caller, status=status, before=before, limit=limit, include_archived=include_archived, now=utc_now()
+    )
+    return json_response(page)
 
 
 @route(
