@@ -81,12 +81,7 @@ check: .venv/.current ## Lint, formatting, types, import contracts, migrations
 # Prints the check's name, and what it says only when it fails.
 quietly = printf '  %-18s' '$(1)'; if said="$$($(2) 2>&1)"; then echo clean; else echo; printf '%s\n' "$$said"; exit 1; fi
 
-# Every revision runs under lock and statement timeouts (migrations/env.py), which squawk cannot see. Quantities are
-# bounded by checks far below 2^31, and a currency has three letters.
-squawk = $(bin)/squawk --pg-version 16.0 --assume-in-transaction --reporter gcc \
-  --exclude require-lock-timeout$(comma)require-statement-timeout$(comma)prefer-bigint-over-int$(comma)ban-char-field \
-  layers/holdfast/holdfast/database/migrations/sql/*.up.sql
-comma := ,
+squawk = $(bin)/squawk --config .squawk.toml --reporter gcc layers/holdfast/holdfast/database/migrations/sql/*.up.sql
 
 smoke: .venv/.current ## Ask a deployed system if it keeps its promises (URL= KEY= TOKEN= STAFF_TOKEN= OTHER_TOKEN= ENDPOINT_KEY= SKU= STACK=)
 	@TOKEN='$(TOKEN)' KEY='$(KEY)' STAFF_TOKEN='$(STAFF_TOKEN)' OTHER_TOKEN='$(OTHER_TOKEN)' $(bin)/python -m smoke '$(URL)' \
