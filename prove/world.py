@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -393,8 +393,3 @@ def _is_away(error: Exception) -> bool:
 def skewed(task: Task, seconds: float) -> Task:
     """Return the same task with a clock that is off by so many seconds."""
     return replace(task, now=task.now + timedelta(seconds=seconds))
-
-
-def utc(instant: datetime) -> datetime:
-    """Return the instant in UTC, as the database returns it."""
-    return instant.astimezone(UTC)
