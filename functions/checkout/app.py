@@ -47,6 +47,7 @@ def checkout(body: CheckoutBody, idempotency_key: IdempotencyKey) -> Response[An
         payment_method_id=body.payment.payment_method_id,
         notes=body.notes,
         language=body.language,
+        source=body.source,
     )
     answer = place_order(runtime(), command, utc_now, payment_answer)
     count("CheckoutAnswered", Status=str(answer.status))
