@@ -116,7 +116,7 @@ def open_house(mutation: Mutation | None = None) -> Iterator[House]:
 def _gateway() -> Iterator[Gateway]:
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listening:
         listening.set_inheritable(True)
-        program = [sys.executable, "-m", "prove.gateway_server", "--fd", str(listening.fileno())]
+        program = [sys.executable, "-m", "prove.stripe_server", "--fd", str(listening.fileno())]
         process = subprocess.Popen(command(program), cwd=REPOSITORY, pass_fds=[listening.fileno()])
         port = listening.getsockname()[1]
     try:
