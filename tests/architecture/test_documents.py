@@ -7,9 +7,8 @@ from typing import Final
 
 import pytest
 
-from bench import bill
-from local import api_page, licenses
-from local.openapi import DOCUMENT
+from generate import api_page, bill, licenses
+from local.documented import DOCUMENT
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PAGES: Final = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])

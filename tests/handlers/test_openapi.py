@@ -7,10 +7,10 @@ import pytest
 from openapi_spec_validator import validate
 from pydantic import BaseModel
 
+from generate.openapi import text
 from holdfast.web import views
 from holdfast.web.access import OPERATION_OF_ROUTE, PUBLIC
-from local.documented import document
-from local.openapi import DOCUMENT, text
+from local.documented import DOCUMENT, document
 from tests.architecture.rules.door import PUBLIC_ROUTES
 from tests.architecture.template import TEMPLATE, route
 from tests.handlers.door import Door, checkout_body
