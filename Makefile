@@ -22,7 +22,7 @@ export AWS_DEFAULT_REGION ?= us-east-1
 uv := uv==0.13.8
 compile = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
-.PHONY: help run test check scan prove fuzz smoke keep-release audit reset token refold bench build lock clean import-geocodes open-shop check-ledger verify-archive geodata rehearse-restore cost api-docs licenses artefacts put-away
+.PHONY: help run test check scan prove fuzz smoke keep-release audit reset token refold bench build lock clean import-geocodes open-shop check-ledger verify-archive geodata rehearse-restore cost api-docs licenses artefacts archive
 
 help: ## Show what there is to do
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
@@ -49,8 +49,8 @@ refold: .venv/.current ## Recompute payments from their events, show what differ
 check-ledger: .venv/.current ## Replay every stock movement of the local system and compare
 	@$(bin)/python -m local check-ledger
 
-put-away: .venv/.current ## Archive the local system's finished orders, as if years had passed (YEARS=6)
-	@$(bin)/python -m local put-away --years '$(or $(YEARS),6)'
+archive: .venv/.current ## Archive the local system's finished orders, as if years had passed (YEARS=6)
+	@$(bin)/python -m local archive --years '$(or $(YEARS),6)'
 
 verify-archive: .venv/.current ## Prove the local system's archive: the whole chain, every order, every file of cold storage
 	@$(bin)/python -m local verify-archive

@@ -26,10 +26,10 @@ from holdfast.flows.dead_letters.replay_group import Rate, advance_group_replays
 from holdfast.flows.dead_letters.work_dead_letters import Step, take_step
 from holdfast.flows.money.apply_payment_event import apply_payment_event
 from holdfast.flows.money.capture_order import CaptureOrder, capture_order
-from holdfast.flows.money.money_report import watch_money
 from holdfast.flows.money.receive_webhook import receive_webhook
 from holdfast.flows.money.refund_order import RefundOrder, refund_order
 from holdfast.flows.money.watch_authorizations import watch_authorizations
+from holdfast.flows.money.watch_money import watch_money
 from holdfast.flows.money.watch_payments import check_payments, resume_returns, sweep_payment_events
 from holdfast.flows.notifications.notify_shopper import notify_shopper
 from holdfast.flows.notifications.record_feedback import record_feedback

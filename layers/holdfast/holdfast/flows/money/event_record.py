@@ -9,7 +9,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
-from holdfast.flows.money.tidings import Tidings
+from holdfast.flows.money.payment_news import Tidings
 from holdfast.gateways.port import CaptureOutcome, CaptureSnapshot, GatewayEvent, PaymentSnapshot, SavedMethod
 from holdfast.payments import captures
 from holdfast.payments.captures import CaptureFact
