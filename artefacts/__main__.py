@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Final
 
 from artefacts.budgets import MEGABYTE
+from artefacts.emulator import Emulator, binary, gather_runtime
 from artefacts.expectations import LANE, SAMPLES
 from artefacts.run import EMPTY, STACK, Build, Outcome, Run
 from artefacts.shop import open_shop
 from local import sample_events
 from local.children import ROOT
-from local.emulator import Emulator, binary, gather_runtime
 
 EMPTY_EVERY: Final = 8
 """How many functions are started between two starts of the empty handler, to measure both under the same load."""

@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from artefacts.budgets import breaches
 from artefacts.bytecode import compiled_anew
+from artefacts.emulator import Artefact, Emulator, NotAnswered, Sandbox
 from artefacts.expectations import SAMPLES, Sample
 from artefacts.shop import Ids, Shop
 from local import sample_events
 from local.documented import check_documented
-from local.emulator import Artefact, Emulator, NotAnswered, Sandbox
 from local.intrinsics import read_yaml
 from local.model import Function
 

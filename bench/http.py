@@ -241,14 +241,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--seconds", type=float, default=15)
     parser.add_argument("--lines", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=2, help="gateway processes")
+    parser.add_argument("--workers", type=int, default=2, help="processes of the HTTP API")
     parser.add_argument("--sandboxes", type=int, default=16, help="requests handled at once")
     parser.add_argument("--moto", action="store_true", help="the AWS emulation of `make run` instead of the light one")
     options = parser.parse_args(arguments)
     heading(
         f"http: POST /v1/checkout with {options.lines} lines, paid by card, through the whole local system",
         f"{options.seconds:g} s for each number of clients after {WARM_UP_SECONDS:g} s of warm-up; a client waits",
-        f"{options.workers} gateway workers, {options.sandboxes} sandboxes, queue workers, clock, Stripe and webhooks,",
+        f"{options.workers} HTTP workers, {options.sandboxes} sandboxes, queue workers, clock, Stripe and webhooks,",
         "PostgreSQL with fsync; CPU of an order counts everything until nothing of it is left to do",
         "SQS, EventBridge: moto's server"
         if options.moto

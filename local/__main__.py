@@ -1,5 +1,5 @@
 """The command line of the local system: `python -m local run | reset | token ROLE | import-geocodes FILE |
-open-shop FILE | refold | check-ledger | verify-archive | put-away`."""
+open-shop FILE | refold | check-ledger | archive | verify-archive`."""
 
 from __future__ import annotations
 
@@ -159,11 +159,11 @@ def verify_archive(options: argparse.Namespace) -> int:
     return _report(lambda: archive.verify(LocalSystem.load(options.state)))
 
 
-def put_away(options: argparse.Namespace) -> int:
+def archive_orders(options: argparse.Namespace) -> int:
     """Archives the finished orders of the running system, as if years had passed."""
     from local import archive  # noqa: PLC0415 (the other commands need none of it)
 
-    return _report(lambda: (archive.put_away(LocalSystem.load(options.state), options.years), True))
+    return _report(lambda: (archive.fill(LocalSystem.load(options.state), options.years), True))
 
 
 def _report(work: Callable[[], tuple[list[str], bool]]) -> int:
@@ -216,9 +216,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.set_defaults(action=check_ledger)
     command = commands.add_parser("verify-archive", help="prove the chain, every archived order and every cold file")
     command.set_defaults(action=verify_archive)
-    command = commands.add_parser("put-away", help="archive what is over, as if years had passed")
+    command = commands.add_parser("archive", help="archive what is over, as if years had passed")
     command.add_argument("--years", type=float, default=6, help="after 2 archived, after 5 moved to cold storage")
-    command.set_defaults(action=put_away)
+    command.set_defaults(action=archive_orders)
     options = parser.parse_args(arguments)
     return int(options.action(options))
 

@@ -23,7 +23,7 @@ from local.system import LocalSystem
 ACTOR = "system:verify_archive"
 
 
-def put_away(system: LocalSystem, years: float) -> list[str]:
+def fill(system: LocalSystem, years: float) -> list[str]:
     """Run the archive's schedules as if this many years had passed: archive, verify, purge after the grace, export.
 
     Orders that are over (cancelled, delivered, refunded) go as far as their age takes them.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import jsonschema  # type: ignore[import-untyped]
 
-from local.openapi import DOCUMENT
+from local.children import ROOT
+
+DOCUMENT: Final = ROOT / "functions" / "api_docs" / "openapi.json"
 
 
 def check_documented(route: str, status: int, content_type: str, raw: str) -> None:

@@ -143,11 +143,6 @@ class Server:
         """Whether the database exists."""
         return bool(self.admin.execute(f"SELECT 1 FROM pg_database WHERE datname = '{_identifier(name)}'"))
 
-    def open_role(self, role: str, password: str) -> None:
-        """Lets an existing role log in with `password`. Does not create the role."""
-        literal = password.replace("'", "''")
-        self.admin.execute(f"ALTER ROLE {_identifier(role)} WITH LOGIN PASSWORD '{literal}'")
-
     def stop(self) -> None:
         """Stops an embedded server (fast shutdown: clients are disconnected, data is written).
 

@@ -175,7 +175,7 @@ class _Starter:
         Issuer(self._state, system.issuer_url)  # creates the key before several workers want it
         mail = self._start_mail_server(system.plan, system.aws_url)
         self._start_hosts(system.plan)
-        self._start_gateway(sockets)
+        self._start_http_api(sockets)
         options.progress("schema")
         children.together(
             lambda: options.migrate(system),
@@ -260,12 +260,12 @@ class _Starter:
         """The number of HTTP sandboxes of each worker."""
         return max(1, self._options.sandboxes // self._options.workers)
 
-    def _start_gateway(self, sockets: Sequence[socket]) -> None:
+    def _start_http_api(self, sockets: Sequence[socket]) -> None:
         for number, listener in enumerate(sockets, 1):
             fd = listener.fileno()
             self._children.start(
-                f"gateway-{number}",
-                "local.gateway",
+                f"http_api-{number}",
+                "local.http_api",
                 *("--plan", str(self._plan_file), "--sockets", str(self._sockets), "--state", str(self._state)),
                 *("--fd", str(fd), "--sandboxes", str(self._http_sandboxes())),
                 fd=fd,

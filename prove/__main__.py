@@ -12,8 +12,8 @@ from typing import Final
 
 from prove import summary
 from prove.crew import Budget, Caught, run_crew, run_seed
-from prove.house import REPOSITORY, Told
 from prove.mutations import BY_NAME, MUTATIONS
+from prove.site import REPOSITORY, Told
 
 BUDGET_SECONDS: Final = 120.0
 ROTATING: Final = 3

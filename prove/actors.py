@@ -24,8 +24,8 @@ from typing import Any, Final
 from holdfast.runtime import Runtime
 from holdfast.values import ids
 from holdfast.values.errors import Rejected, Transient
-from prove.errand import TRAPPED, Step, Trap
-from prove.post import Box, Cloud
+from prove.aws import Box, Cloud
+from prove.trap import TRAPPED, Step, Trap
 from prove.wire import Wire
 
 SLEEP_MAX_SECONDS: Final = 0.002

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Final
 
-from prove.house import Told, open_house
 from prove.mutations import BY_NAME
+from prove.site import Told, open_site
 
 _FORK: Final = multiprocessing.get_context("fork")
 MUTATION_SEEDS_MAX: Final = 12
@@ -80,8 +80,8 @@ def run_crew(base: str, budget: Budget, mutations: Sequence[str], jobs: int) -> 
 def run_seed(seed: str, mutation: str | None = None) -> Told:
     """Run one seed in this process."""
     logging.disable(logging.CRITICAL)
-    with open_house(BY_NAME[mutation] if mutation else None) as house:
-        return house.tell(seed)
+    with open_site(BY_NAME[mutation] if mutation else None) as site:
+        return site.tell(seed)
 
 
 def _work(
@@ -105,15 +105,15 @@ def _work(
 
 
 def _tell_while_there_is_time(results: Connection, names: Iterator[str], seconds: float) -> bool:
-    """Run seeds in one house.
+    """Run seeds at one site.
 
-    Return whether more may follow in a new house: a seed that failed with an error may have broken this one.
+    Return whether more may follow at a new site: a seed that failed with an error may have broken this one.
     """
     begun = time.monotonic()
-    with open_house() as house:
+    with open_site() as site:
         for name in names:
             try:
-                told = house.tell(name)
+                told = site.tell(name)
             except Exception:  # noqa: BLE001 -- whatever it was, it is told, and the other seeds are run
                 results.send(f"{name} could not be told:\n{traceback.format_exc()}")
                 return seconds > time.monotonic() - begun
@@ -128,11 +128,11 @@ def _hunt(results: Connection, name: str, budget: Budget) -> None:
     begun = time.monotonic()
     seed, number = "", 0
     by: tuple[str, ...] = ()
-    with open_house(BY_NAME[name]) as house:
+    with open_site(BY_NAME[name]) as site:
         while number < MUTATION_SEEDS_MAX and time.monotonic() - begun < budget.mutation_seconds:
             number += 1
             seed = f"{budget.hunting}-{number}"
-            told = house.tell(seed)
+            told = site.tell(seed)
             by = tuple(finding.sentence for finding in told.violated)
             if by:
                 break

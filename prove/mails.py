@@ -13,7 +13,7 @@ from uuid import uuid5
 
 from prove import shop, steps
 from prove.actors import Outcome, Task, run_together
-from prove.errand import Among, Deed, Trap
+from prove.trap import Among, Deed, Trap
 from prove.world import Letter, World
 
 NEWS_MAX: Final = 40

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from prove import shop, steps
 from prove.actors import Task
-from prove.errand import Among, Deed, Trap
 from prove.stage import Stage
+from prove.trap import Among, Deed, Trap
 from prove.world import Message, Webhook, World
 
 OLD_SECONDS: Final = 400

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from prove.errand import Among, Deed, Trap
 from prove.scenes import SCENES, Scene
+from prove.trap import Among, Deed, Trap
 
 ACTIONS_MIN: Final = 200
 FAULTS_MIN: Final = 20

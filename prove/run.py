@@ -9,10 +9,10 @@ from uuid import UUID
 from holdfast.flows.claims.idempotency import Answer
 from prove import operators, outside, parcels, shoppers, steps
 from prove.actors import Outcome, Task, run_together
-from prove.errand import Deed
 from prove.plan import MASTER_KINDS, Move, behavior_of
 from prove.stage import Focus, Make, Stage
 from prove.telling import about, short
+from prove.trap import Deed
 from prove.world import World, skewed
 
 _OTHERWISE: Final = dict.fromkeys(("ship_transfer", "receive_transfer", "cancel_transfer"), "request_transfer")

@@ -9,7 +9,7 @@ A scene stands somewhere in the plan, its steps one after the other. A step that
 from dataclasses import dataclass
 from typing import Final
 
-from prove.errand import Among, Deed, Trap
+from prove.trap import Among, Deed, Trap
 
 
 @dataclass(frozen=True, slots=True)

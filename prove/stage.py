@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from holdfast.flows.claims.idempotency import Claim, fingerprint_of
 from holdfast.values.caller import Caller
 from prove.actors import Task
-from prove.errand import Step
 from prove.plan import Move
+from prove.trap import Step
 from prove.world import Request, World
 
 Thing = TypeVar("Thing")

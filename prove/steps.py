@@ -5,10 +5,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from holdfast.flows.addresses.answer_review import AnswerReview, answer_review
-from holdfast.flows.addresses.locate_address import AddressSearch
-from holdfast.flows.addresses.watch_reviews import watch_reviews
-from holdfast.flows.addresses.work_reviews import ReviewRequest, Whole, correct_review
 from holdfast.flows.archive.archive_orders import Archived, archive_orders
 from holdfast.flows.archive.erase_customer import erase_customer
 from holdfast.flows.archive.export_to_cold_storage import export_to_cold_storage
@@ -16,8 +12,6 @@ from holdfast.flows.archive.purge_orders import purge_orders
 from holdfast.flows.archive.restore_month import restore_months
 from holdfast.flows.archive.restore_order import restore_order
 from holdfast.flows.archive.verify_archive import verify_new_batches
-from holdfast.flows.checkout import place_order as place_order_module
-from holdfast.flows.checkout.charge_payment import Attempt
 from holdfast.flows.checkout.complete_payment import CompletePayment, complete_payment
 from holdfast.flows.checkout.pay_order import PayOrder, pay_order
 from holdfast.flows.checkout.payment_methods import forget_methods, make_default, remove_payment_method
@@ -32,10 +26,10 @@ from holdfast.flows.dead_letters.replay_group import Rate, advance_group_replays
 from holdfast.flows.dead_letters.work_dead_letters import Step, take_step
 from holdfast.flows.money.apply_payment_event import apply_payment_event
 from holdfast.flows.money.capture_order import CaptureOrder, capture_order
-from holdfast.flows.money.money_report import watch_money
 from holdfast.flows.money.receive_webhook import receive_webhook
 from holdfast.flows.money.refund_order import RefundOrder, refund_order
 from holdfast.flows.money.watch_authorizations import watch_authorizations
+from holdfast.flows.money.watch_money import watch_money
 from holdfast.flows.money.watch_payments import check_payments, resume_returns, sweep_payment_events
 from holdfast.flows.notifications.notify_shopper import notify_shopper
 from holdfast.flows.notifications.record_feedback import record_feedback
@@ -67,13 +61,6 @@ def place(runtime: Runtime, clock: Clock, command: PlaceOrder) -> Answer:
     return place_order(runtime, command, clock, payment_answer)
 
 
-def place_without_paying(runtime: Runtime, clock: Clock, command: PlaceOrder) -> None:
-    """Place an order as a checkout that died right after its commit would: the gateway was not asked anything."""
-    search = AddressSearch(runtime, command.caller.organization_id, command.request.shipping_address)
-    attempt = place_order_module._try_to_place(runtime, command, search, clock(), {})
-    assert isinstance(attempt, Attempt)
-
-
 def pay(runtime: Runtime, clock: Clock, command: PayOrder) -> Answer:
     """``POST /v1/orders/{id}/payments``."""
     return pay_order(runtime, command, clock, payment_answer)
@@ -92,22 +79,6 @@ def capture(runtime: Runtime, clock: Clock, command: CaptureOrder) -> Answer:
 def ship(runtime: Runtime, clock: Clock, command: ShipShipment) -> Answer:
     """``POST /v1/ops/shipments/{id}/ship``."""
     return ship_shipment(runtime, command, clock, shipped_answer)
-
-
-def answer_link(runtime: Runtime, clock: Clock, answer: AnswerReview) -> str:
-    """``POST /v1/address-reviews/{token}``."""
-    return str(answer_review(runtime, answer, clock)["status"])
-
-
-def correct_address(runtime: Runtime, clock: Clock, request: ReviewRequest, address: Whole) -> Answer:
-    """``POST /v1/ops/address-reviews/{id}/correct``."""
-    return correct_review(runtime, request, address, clock, change_answer("address_review"), is_confirmed=False)
-
-
-def watch_addresses(runtime: Runtime, clock: Clock) -> int:
-    """A tick of ``address_review_watch``."""
-    done = watch_reviews(runtime, clock, lambda: TIME_LEFT_SECONDS)
-    return done.reminded + done.cancelled
 
 
 def receive(runtime: Runtime, clock: Clock, endpoint_key: str, headers: Mapping[str, str], body: bytes) -> int:
@@ -133,13 +104,6 @@ def expire(runtime: Runtime, clock: Clock) -> Expired:
 def replay(runtime: Runtime, clock: Clock, organization_id: UUID, dead_letter_id: UUID) -> ReplayResult:
     """``POST /v1/ops/dead-letters/{id}/replay``."""
     return replay_dead_letter(runtime, organization_id, dead_letter_id, clock, actor="staff:a-person")
-
-
-def keep_dead_letters(runtime: Runtime, clock: Clock) -> int:
-    """A tick of ``dlq_retries``."""
-    auto_replay(runtime, clock)
-    count_dead_letters(runtime, clock())
-    return alert_dead_letters(runtime, clock)
 
 
 def relay(runtime: Runtime, clock: Clock) -> int:

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from prove.crew import Caught
-from prove.house import Told
 from prove.mutations import BY_NAME
 from prove.plan import ACTIONS_MIN, FAULTS_MIN, KINDS, gateway_faults, process_faults
 from prove.scenes import ACTIONS, SCENES
+from prove.site import Told
 
 WHOLE_RUN_SEEDS: Final = 20
 """In a run of this many seeds, nothing that is expected may be missing."""

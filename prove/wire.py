@@ -24,7 +24,7 @@ import urllib3.connection
 from holdfast.database.driver import PipelinedConnection
 from holdfast.gateways.stripe import StripeGateway
 from holdfast.settings import DatabaseSettings
-from prove.errand import TRAPPED, Among, Deed, Trap
+from prove.trap import TRAPPED, Among, Deed, Trap
 
 GONE_WAIT_SECONDS: Final = 5.0
 HEAVY: Final = os.environ.get("HOLDFAST_HEAVY") == "1"

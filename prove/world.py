@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,10 +28,10 @@ from holdfast.secrets.store import SecretStore
 from holdfast.settings import settings_from
 from holdfast.storage.bucket import Bucket
 from local.postgres import Address
-from prove import post, shop
+from prove import aws, shop
 from prove.actors import Actor, Cast, Outcome, Task
+from prove.aws import Box, Cloud
 from prove.plan import Plan
-from prove.post import Box, Cloud
 from prove.server_log import ServerLog
 
 ACTORS: Final = 3
@@ -159,13 +159,13 @@ class World:
                     "DATABASE_AUTHENTICATION": "password",
                     "DATABASE_TLS": "off",
                     "STRIPE_BASE_URL": self.gateway.base_url,
-                    "PAYMENT_EVENTS_QUEUE_URL": post.EVENTS_QUEUE,
-                    "OUTBOX_BELL_QUEUE_URL": post.BELL_QUEUE,
-                    "EVENT_BUS_NAME": post.BUS,
-                    "ALERT_TOPIC_ARN": post.TOPIC,
+                    "PAYMENT_EVENTS_QUEUE_URL": aws.EVENTS_QUEUE,
+                    "OUTBOX_BELL_QUEUE_URL": aws.BELL_QUEUE,
+                    "EVENT_BUS_NAME": aws.BUS,
+                    "ALERT_TOPIC_ARN": aws.TOPIC,
                     "MAIL_SENDER_ADDRESS": shop.SENDER,
                     "ARCHIVE_KEY_SECRET": shop.ARCHIVE_KEY_REFERENCE,
-                    "ARCHIVE_BUCKET": post.ARCHIVE_BUCKET,
+                    "ARCHIVE_BUCKET": aws.ARCHIVE_BUCKET,
                 }
             )
         )
@@ -217,10 +217,10 @@ class World:
                 self._curse(webhook, self.memory.curses.pop(0))
         for sent in self.box.take():
             match sent.to:
-                case post.EVENTS_QUEUE:
+                case aws.EVENTS_QUEUE:
                     due_at = self.now + timedelta(seconds=sent.delay_seconds)
                     self.memory.queue.append(Message(sent.body["payment_event_id"], due_at))
-                case post.BELL_QUEUE:
+                case aws.BELL_QUEUE:
                     self.memory.bells += 1
                 case "mail":
                     self.memory.mails.append(Letter(**sent.body))
@@ -359,14 +359,14 @@ def _attempt(intent: Mapping[str, Any]) -> tuple[Any, ...]:
 def _ports(cloud: Cloud) -> dict[str, Any]:
     """Return the ports to AWS. Their clients are created before any fork: they cost more than a seed's calls."""
     if not _CLIENTS:
-        os.environ.update(post.ENVIRONMENT)
+        os.environ.update(aws.ENVIRONMENT)
         _CLIENTS.update(
             secrets=SecretStore(),
-            payment_events_queue=Queue(post.EVENTS_QUEUE),
-            outbox_bell=Queue(post.BELL_QUEUE),
-            event_bus=EventBus(post.BUS),
-            alerts=AlertTopic(post.TOPIC),
-            **dict.fromkeys(("archive_bucket", "archive_reader"), Bucket(post.ARCHIVE_BUCKET)),
+            payment_events_queue=Queue(aws.EVENTS_QUEUE),
+            outbox_bell=Queue(aws.BELL_QUEUE),
+            event_bus=EventBus(aws.BUS),
+            alerts=AlertTopic(aws.TOPIC),
+            **dict.fromkeys(("archive_bucket", "archive_reader"), Bucket(aws.ARCHIVE_BUCKET)),
             mail=SimpleEmailService(shop.SENDER, ""),
         )
         for port in _CLIENTS.values():
@@ -393,8 +393,3 @@ def _is_away(error: Exception) -> bool:
 def skewed(task: Task, seconds: float) -> Task:
     """Return the same task with a clock that is off by so many seconds."""
     return replace(task, now=task.now + timedelta(seconds=seconds))
-
-
-def utc(instant: datetime) -> datetime:
-    """Return the instant in UTC, as the database returns it."""
-    return instant.astimezone(UTC)

@@ -19,10 +19,10 @@ from holdfast.flows.orders.find_order import find_order
 from holdfast.runtime import Runtime
 from prove import shop, steps
 from prove.actors import Task, run_together
-from prove.errand import Among, Deed, Step, Trap
-from prove.rest import Rest
 from prove.rules import DISPUTABLE, YEARS
+from prove.settling import Settling
 from prove.steps import TIME_LEFT_SECONDS, Clock
+from prove.trap import Among, Deed, Step, Trap
 from prove.world import Webhook, World
 
 DAY: Final = 86_400
@@ -81,9 +81,9 @@ def _plenty() -> float:
 class Years:
     """The later years of one world that has come to rest."""
 
-    def __init__(self, world: World, rest: Rest) -> None:
+    def __init__(self, world: World, settling: Settling) -> None:
         self._world = world
-        self._rest = rest
+        self._settling = settling
         self._dice = random.Random(f"years/{world.plan.seed}")
         self._number = 0
         self._known: dict[str, Any] = {}
@@ -177,7 +177,7 @@ class Years:
         repeated = self._dice.sample(world.memory.heard, min(3, len(world.memory.heard)))
         self._stirred |= self._orders_it_is_new_to(repeated)
         world.memory.mail += repeated
-        self._rest.hear_everything()
+        self._settling.hear_everything()
 
     def _orders_it_is_new_to(self, webhooks: Sequence[Webhook]) -> set[str]:
         """Return the orders to which these webhooks are news: their webhook was lost at the time."""

@@ -51,8 +51,11 @@ def address_reviews(
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX_ROWS)] = 20,
 ) -> Response[Any]:
     """The open ones, or those of one status."""
-    page = {"status": status, "due_before": due_before, "after": after, "limit": limit}
-    return json_response(list_reviews(runtime(), caller_from(app.current_event.raw_event), **page, now=utc_now()))
+    caller = caller_from(app.current_event.raw_event)
+    page = list_reviews(
+        runtime(), caller, status=status, due_before=due_before, after=after, limit=limit, now=utc_now()
+    )
+    return json_response(page)
 
 
 @route(

@@ -40,7 +40,7 @@ def address_review(token: LinkToken) -> Response[Any]:
 def answer_address_review(token: LinkToken, body: AnswerAddressReviewBody) -> Response[Any]:
     """Confirms the order; the link is good for this once. A correction that is not found either changes nothing unless
     it is confirmed (409, `address_not_found`)."""
-    answer = AnswerReview(token, body.address and body.address.to_address(), body.confirm)
+    answer = AnswerReview(token, body.address.to_address() if body.address else None, body.confirm)
     settled = answer_review(runtime(), answer, utc_now)
     count("AddressReviews", Step=settled["status"])
     count_lookups(runtime().lookup_tally)

@@ -8,8 +8,9 @@ from uuid import UUID
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
-from holdfast.flows.archive import hold_orders, request_month
+from holdfast.flows.archive import hold_orders
 from holdfast.flows.archive import operate_archive as flow
+from holdfast.flows.archive.request_month import list_months, request_month
 from holdfast.runtime import runtime
 from holdfast.web.archive_models import BatchStatus, HoldBody, Month, ReconcileBody, RestoreBody, RestoreMonthBody
 from holdfast.web.caller import caller_from
@@ -37,8 +38,8 @@ def archive_batches(
     limit: Annotated[int, _LIMIT] = 20,
 ) -> Response[Any]:
     """Newest first, each with what its last verification looked at and can promise."""
-    page = {"status": status, "before": before, "limit": limit}
-    return json_response(flow.list_batches(runtime(), caller_from(app.current_event.raw_event), **page, now=utc_now()))
+    caller = caller_from(app.current_event.raw_event)
+    return json_response(flow.list_batches(runtime(), caller, status=status, before=before, limit=limit, now=utc_now()))
 
 
 @route(
@@ -68,9 +69,9 @@ def archive_discrepancies(
     limit: Annotated[int, _LIMIT] = 20,
 ) -> Response[Any]:
     """Newest first; those that stand open, unless `only_open=false`."""
-    page = {"only_open": only_open, "before": before, "limit": limit}
     caller = caller_from(app.current_event.raw_event)
-    return json_response(flow.list_discrepancies(runtime(), caller, **page, now=utc_now()))
+    page = flow.list_discrepancies(runtime(), caller, only_open=only_open, before=before, limit=limit, now=utc_now())
+    return json_response(page)
 
 
 @route(
@@ -107,8 +108,8 @@ def restore_archived_month(month: Month, body: RestoreMonthBody) -> Response[Any
     """It is begun within five minutes and goes on by itself, every document proven, until the month is whole. Asking
     again while it is under way answers how far it came."""
     caller = caller_from(app.current_event.raw_event)
-    first_day, why = date.fromisoformat(f"{month}-01"), {"reason": body.reason, "stays_days": body.stays_days}
-    restore = request_month.request_month(runtime(), caller, first_day, **why, now=utc_now())
+    first_day = date.fromisoformat(f"{month}-01")
+    restore = request_month(runtime(), caller, first_day, reason=body.reason, stays_days=body.stays_days, now=utc_now())
     return json_response({"restore": restore}, 202)
 
 
@@ -124,7 +125,7 @@ def restored_months(
 ) -> Response[Any]:
     """The latest asked for first, each with how far it came."""
     caller = caller_from(app.current_event.raw_event)
-    return json_response(request_month.list_months(runtime(), caller, before=before, limit=limit, now=utc_now()))
+    return json_response(list_months(runtime(), caller, before=before, limit=limit, now=utc_now()))
 
 
 @route(app, "GET /v1/ops/archive/holds", "List legal holds", returns={200: "LegalHoldPage"}, refuses=_LIST)
@@ -134,9 +135,9 @@ def legal_holds(
     limit: Annotated[int, _LIMIT] = 20,
 ) -> Response[Any]:
     """Newest first; those that stand, unless `only_open=false`."""
-    page = {"only_open": only_open, "before": before, "limit": limit}
     caller = caller_from(app.current_event.raw_event)
-    return json_response(hold_orders.list_holds(runtime(), caller, **page, now=utc_now()))
+    page = hold_orders.list_holds(runtime(), caller, only_open=only_open, before=before, limit=limit, now=utc_now())
+    return json_response(page)
 
 
 @route(

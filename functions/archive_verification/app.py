@@ -1,19 +1,20 @@
 """Verify that the archive is as it was sealed: new batches hourly, a random sample and the chain daily, everything
 monthly."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from holdfast.flows.archive.prove_chain import prove_chains
 from holdfast.flows.archive.scan_archive import count_open, full_scan, spot_check
-from holdfast.flows.archive.verify_archive import verify_new_batches
-from holdfast.runtime import runtime
+from holdfast.flows.archive.verify_archive import Verified, verify_new_batches
+from holdfast.runtime import Runtime, runtime
 from holdfast.web.clock import utc_now
 from holdfast.web.schedules import time_left
 from holdfast.web.telemetry import correlated, count
 
-_LOOKS = {
+_LOOKS: dict[str, Callable[[Runtime, Callable[[], datetime], Callable[[], float]], Verified]] = {
     "post_archive": verify_new_batches,
     "spot_check": spot_check,
     "chain": prove_chains,

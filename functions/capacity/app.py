@@ -35,8 +35,10 @@ _CHANGE = (*JSON_BODY, *DATABASE, "not_found", "conflict")
 def capacity_overrides(warehouse_id: UUID, ended_since: Annotated[Day | None, Query()] = None) -> Response[Any]:
     """Those of one warehouse that have not ended, or not before a date; by their end."""
     caller = caller_from(app.current_event.raw_event)
-    which = {"warehouse_id": warehouse_id, "ended_since": ended_since}
-    return json_response(flow.list_overrides(runtime(), caller, **which, now=utc_now()))
+    overrides = flow.list_overrides(
+        runtime(), caller, warehouse_id=warehouse_id, ended_since=ended_since, now=utc_now()
+    )
+    return json_response(overrides)
 
 
 @route(

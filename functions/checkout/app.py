@@ -15,9 +15,9 @@ from holdfast.flows.claims.idempotency import Claim, fingerprint_of
 from holdfast.runtime import runtime
 from holdfast.web.answers import completed_answer, payment_answer
 from holdfast.web.caller import caller_from
+from holdfast.web.checkout_models import CheckoutBody, CompletePaymentBody, PayAgainBody, QuoteBody
 from holdfast.web.clock import utc_now
 from holdfast.web.http import IdempotencyKey, OrderReference, json_response, make_resolver, serve
-from holdfast.web.models import CheckoutBody, CompletePaymentBody, PayAgainBody, QuoteBody
 from holdfast.web.problems import stored_response
 from holdfast.web.routes import DATABASE, IDEMPOTENT, JSON_BODY, route
 from holdfast.web.telemetry import count, count_lookups
@@ -47,6 +47,7 @@ def checkout(body: CheckoutBody, idempotency_key: IdempotencyKey) -> Response[An
         payment_method_id=body.payment.payment_method_id,
         notes=body.notes,
         language=body.language,
+        source=body.source,
     )
     answer = place_order(runtime(), command, utc_now, payment_answer)
     count("CheckoutAnswered", Status=str(answer.status))

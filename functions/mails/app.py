@@ -34,8 +34,11 @@ def mails(
     limit: Annotated[int, Query(ge=1, le=flow.PAGE_MAX_ROWS)] = 20,
 ) -> Response[Any]:
     """Of an order, of a status, or all; newest first. `next_before` is the cursor of the next page."""
-    page = {"order_id": order_id, "status": status, "before": before, "limit": limit}
-    return json_response(flow.list_messages(runtime(), caller_from(app.current_event.raw_event), **page, now=utc_now()))
+    caller = caller_from(app.current_event.raw_event)
+    page = flow.list_messages(
+        runtime(), caller, order_id=order_id, status=status, before=before, limit=limit, now=utc_now()
+    )
+    return json_response(page)
 
 
 @route(app, "POST /v1/ops/mails/{mail_id}/resend", "Send a mail again", returns={201: "MailAnswer"}, refuses=_CHANGE)
@@ -58,9 +61,9 @@ def suppressions(
     limit: Annotated[int, Query(ge=1, le=flow.PAGE_MAX_ROWS)] = 20,
 ) -> Response[Any]:
     """Newest first, lifted ones included; `next_before` is the cursor of the next page."""
-    page = {"address": address, "before": before, "limit": limit}
     caller = caller_from(app.current_event.raw_event)
-    return json_response(flow.list_suppressions(runtime(), caller, **page, now=utc_now()))
+    page = flow.list_suppressions(runtime(), caller, address=address, before=before, limit=limit, now=utc_now())
+    return json_response(page)
 
 
 @route(

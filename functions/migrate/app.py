@@ -12,7 +12,7 @@ from holdfast.database.migrations.master_login import accepted
 from holdfast.database.migrations.run import upgrade
 from holdfast.flows.shops.open_shop import open_shop
 from holdfast.runtime import runtime
-from holdfast.settings import settings
+from holdfast.settings import DatabaseSettings, settings
 from holdfast.values.errors import Rejected
 from holdfast.web.clock import utc_now
 from holdfast.web.shop_models import shop_file_from
@@ -39,11 +39,14 @@ def _upgrade(revision: str) -> dict[str, Any]:
         "postgresql+pg8000", master["username"], host=database.host, port=database.port, database=database.name
     )
     tls = ssl.create_default_context(cafile=database.ca_file) if database.verify_tls else None
-    ways = {"its password": lambda: str(master["password"]), "a token of IAM": lambda: _token(address)}
+    ways = {
+        "its password": lambda: str(master["password"]),
+        "a token of IAM": lambda: _token(database, master["username"]),
+    }
     upgrade(accepted(address, ways, tls), iam=True, revision=revision, ssl_context=tls)
     return {"upgraded_to": revision}
 
 
-def _token(address: URL) -> str:
+def _token(database: DatabaseSettings, username: str) -> str:
     client = boto3.client("rds")
-    return str(client.generate_db_auth_token(DBHostname=address.host, Port=address.port, DBUsername=address.username))
+    return str(client.generate_db_auth_token(DBHostname=database.host, Port=database.port, DBUsername=username))

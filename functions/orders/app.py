@@ -17,9 +17,9 @@ from holdfast.orders.lifecycle import OrderStatus
 from holdfast.runtime import runtime
 from holdfast.web.answers import capture_answer, order_answer
 from holdfast.web.caller import caller_from
+from holdfast.web.checkout_models import CancelBody, CaptureBody
 from holdfast.web.clock import utc_now
 from holdfast.web.http import IdempotencyKey, OrderReference, json_response, make_resolver, serve
-from holdfast.web.models import CancelBody, CaptureBody
 from holdfast.web.problems import stored_response
 from holdfast.web.routes import DATABASE, IDEMPOTENT, JSON_BODY, route
 
@@ -41,8 +41,10 @@ def orders(
     `has_archived` says whether orders of this page's time or earlier live in the archive.
     """
     caller = caller_from(app.current_event.raw_event)
-    page = {"status": status, "before": before, "limit": limit, "include_archived": include_archived}
-    return json_response(list_orders(runtime(), caller, **page, now=utc_now()))
+    page = list_orders(
+        runtime(), caller, status=status, before=before, limit=limit, include_archived=include_archived, now=utc_now()
+    )
+    return json_response(page)
 
 
 @route(

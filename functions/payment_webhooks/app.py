@@ -58,7 +58,7 @@ def _receive(gateway: str, endpoint_key: str) -> Response[Any]:
         )
     except Rejected as refusal:
         count("WebhooksRefused")  # the alarm watches this one: a single figure for all gateways
-        count("WebhookRefused", Gateway=gateway, Reason=refusal.code)
+        count("WebhooksRefusedBy", Gateway=gateway, Reason=refusal.code)
         if isinstance(refusal, SignatureInvalid):
             count("WebhookSignatureInvalid", Gateway=gateway)
         raise

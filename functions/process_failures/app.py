@@ -14,7 +14,7 @@ from holdfast.web.caller import caller_from
 from holdfast.web.clock import utc_now
 from holdfast.web.fields import Line
 from holdfast.web.http import json_response, make_resolver, serve
-from holdfast.web.operations_models import AssignFailureBody, ReopenFailureBody, ResolveFailureBody
+from holdfast.web.process_failure_models import AssignFailureBody, ReopenFailureBody, ResolveFailureBody
 from holdfast.web.routes import DATABASE, JSON_BODY, route
 from holdfast.web.stock_models import VersionBody
 

@@ -9,9 +9,9 @@ from holdfast.flows.orders.change_shipping_address import OPERATION, ChangeShipp
 from holdfast.runtime import runtime
 from holdfast.web.answers import readdressed_answer
 from holdfast.web.caller import caller_from
+from holdfast.web.checkout_models import ShippingAddressBody
 from holdfast.web.clock import utc_now
 from holdfast.web.http import IdempotencyKey, OrderReference, make_resolver, serve
-from holdfast.web.models import ShippingAddressBody
 from holdfast.web.problems import stored_response
 from holdfast.web.routes import DATABASE, IDEMPOTENT, JSON_BODY, route
 from holdfast.web.telemetry import count_lookups

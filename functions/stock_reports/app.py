@@ -50,8 +50,10 @@ def low_stock(warehouse_id: UUID, after: After = None, limit: Limit = 50) -> Res
 
 def _levels(warehouse_id: UUID, after: UUID | None, limit: int, *, only_low: bool) -> Response[Any]:
     caller = caller_from(app.current_event.raw_event)
-    page = {"warehouse_id": warehouse_id, "after": after, "limit": limit, "only_low": only_low}
-    return json_response(list_levels(runtime(), caller, **page, now=utc_now()))
+    page = list_levels(
+        runtime(), caller, warehouse_id=warehouse_id, after=after, limit=limit, only_low=only_low, now=utc_now()
+    )
+    return json_response(page)
 
 
 @route(
@@ -89,5 +91,7 @@ def stock_movements(
 ) -> Response[Any]:
     """Every movement of one variant in one warehouse, newest first."""
     caller = caller_from(app.current_event.raw_event)
-    page = {"warehouse_id": warehouse_id, "variant_id": variant_id, "before": before, "limit": limit}
-    return json_response(list_movements(runtime(), caller, **page, now=utc_now()))
+    page = list_movements(
+        runtime(), caller, warehouse_id=warehouse_id, variant_id=variant_id, before=before, limit=limit, now=utc_now()
+    )
+    return json_response(page)

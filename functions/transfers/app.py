@@ -42,9 +42,11 @@ def transfers(
     limit: Annotated[int, Query(ge=1, le=flow.PAGE_MAX_ROWS)] = 20,
 ) -> Response[Any]:
     """Newest first; `next_before` is the cursor of the next page."""
-    page = {"status": status, "to_warehouse_id": to_warehouse_id, "before": before, "limit": limit}
     caller = caller_from(app.current_event.raw_event)
-    return json_response(flow.list_transfers(runtime(), caller, **page, now=utc_now()))
+    page = flow.list_transfers(
+        runtime(), caller, status=status, to_warehouse_id=to_warehouse_id, before=before, limit=limit, now=utc_now()
+    )
+    return json_response(page)
 
 
 @route(app, "POST /v1/ops/transfers", "Ask for a transfer", returns=_MADE, refuses=_CHANGE, tag="Transfers")

@@ -8,9 +8,8 @@ from typing import Final
 
 import pytest
 
-from bench import bill
-from local import api_page, licenses
-from local.openapi import DOCUMENT
+from generate import api_page, bill, licenses
+from local.documented import DOCUMENT
 from tests.architecture.template import TEMPLATE
 
 ROOT: Final = Path(__file__).resolve().parents[2]

@@ -10,7 +10,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "layers" / "holdfast" / "holdfast"
 SOURCES = sorted(
-    path for folder in (PACKAGE, ROOT / "functions", ROOT / "local", ROOT / "prove") for path in folder.rglob("*.py")
+    path
+    for folder in (PACKAGE, ROOT / "functions", ROOT / "generate", ROOT / "local", ROOT / "prove")
+    for path in folder.rglob("*.py")
 )
 EVERYWHERE = sorted(
     [*SOURCES, *(path for folder in ("artefacts", "bench", "smoke", "tests") for path in (ROOT / folder).rglob("*.py"))]

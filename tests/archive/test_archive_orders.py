@@ -2,7 +2,7 @@
 
 from hashlib import sha256
 
-from holdfast.archive.document import canonical_text, parse_exactly
+from tests.archive.canonical import canonical_text, parse_exactly
 from tests.archive.scenes import archive, delivered, documents, prove, purge, put_away, verify, years_pass
 from tests.flows.actions import ordered
 from tests.house import House

@@ -13,15 +13,14 @@ import pytest
 from holdfast.archive.document import (
     READABLE_SCHEMAS,
     UnreadableDocument,
-    canonical_text,
     opened,
     parse,
-    parse_exactly,
     view_of,
 )
 from holdfast.archive.merkle import batch_root, checksum, leaf_hash, merkle_root
 from holdfast.archive.policy import DOCUMENT_SCHEMA
 from holdfast.archive.sealing import BrokenSeal, Keyring
+from tests.archive.canonical import canonical_text, parse_exactly
 from tests.archive.scenes import SECRET, archive, delivered, documents, years_pass
 from tests.house import House
 

@@ -84,8 +84,8 @@ def test_the_function_migrates_by_password_and_else_by_a_token_for_the_master(
     made: list[str] = []
     sign = app._token
 
-    def token(address: object) -> str:
-        made.append(sign(address))
+    def token(*whose: object) -> str:
+        made.append(sign(*whose))
         return db.password
 
     monkeypatch.setattr(app, "_token", token)

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from holdfast.runtime import Runtime
-from prove.errand import Deed, Remains, Step, Trap
+from prove.trap import Deed, Step, Trap
+from tests.faults.errands import Remains
 from tests.faults.production import LEASE_OVER_SECONDS, Production
 from tests.faults.verdict import Verdict
 from tests.faults.victims import Victims

@@ -15,8 +15,8 @@ import boto3
 from holdfast.runtime import Runtime
 from holdfast.secrets.store import SecretStore
 from holdfast.values.errors import Rejected, Transient
-from prove.errand import Errand, Remains
 from prove.wire import Wire
+from tests.faults.errands import Errand, Remains
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from holdfast.values.caller import Caller
 from prove import steps
 from tests.faults.gauntlet import Scene
 from tests.faults.production import Production, asked_again
+from tests.faults.steps import answer_link, correct_address, watch_addresses
 from tests.flows import moving
 from tests.flows.reviewing import TO_RENO, in_review, review, token
 from tests.flows.reviewing import steps as review_steps
@@ -163,10 +164,10 @@ def correction_by_link(house: House) -> Scene:
 
     def click_again() -> None:
         with contextlib.suppress(LinkUsed):
-            steps.answer_link(house.runtime, house.clock, said)
+            answer_link(house.runtime, house.clock, said)
 
     return Scene(
-        steps.answer_link,
+        answer_link,
         (said,),
         again=click_again,
         check=lambda: [*ends(house, order_id, "confirmed"), *taken(house, order_id, ["begun", "corrected"])],
@@ -179,9 +180,9 @@ def correction_by_staff(house: House, caller: Caller) -> Scene:
     claim = Claim(caller.actor, "correct_address_review", f"correct-{order_id}", fingerprint_of({"order": order_id}))
     arguments = (ReviewRequest(caller, claim, review(house, order_id)["id"], 1), TO_RENO.on)
     return Scene(
-        steps.correct_address,
+        correct_address,
         arguments,
-        again=asked_again(lambda: steps.correct_address(house.runtime, house.clock, *arguments)),
+        again=asked_again(lambda: correct_address(house.runtime, house.clock, *arguments)),
         check=lambda: [*ends(house, order_id, "confirmed"), *taken(house, order_id, ["begun", "corrected"])],
     )
 
@@ -191,9 +192,9 @@ def deadline_of_a_review(house: House) -> Scene:
     order_id = in_review(house)
     house.clock.now = review(house, order_id)["deadline_at"]
     return Scene(
-        steps.watch_addresses,
+        watch_addresses,
         as_system=True,
-        again=lambda: steps.watch_addresses(house.system, house.clock),
+        again=lambda: watch_addresses(house.system, house.clock),
         check=lambda: [*ends(house, order_id, "cancelled"), *taken(house, order_id, ["begun", "expired"])],
     )
 
@@ -206,11 +207,11 @@ def reminder_of_a_review(house: House) -> Scene:
     def remind_and_answer() -> None:
         # Wait until the dead process's session has let go of the review, which the schedule would otherwise skip.
         house.value("SELECT id FROM addresses.reviews WHERE order_id = :id FOR UPDATE", id=order_id)
-        steps.watch_addresses(house.system, house.clock)
-        steps.answer_link(house.runtime, house.clock, AnswerReview(token(house, order_id), None, True))
+        watch_addresses(house.system, house.clock)
+        answer_link(house.runtime, house.clock, AnswerReview(token(house, order_id), None, True))
 
     return Scene(
-        steps.watch_addresses,
+        watch_addresses,
         as_system=True,
         again=remind_and_answer,
         check=lambda: taken(house, order_id, ["begun", "reminded", "resolved"]),

@@ -8,7 +8,7 @@ from holdfast.database.migrations.run import upgrade
 from holdfast.secrets.store import SecretStore
 from local.postgres import Address, Server
 from local.testing import build_template, database, throw_away_server
-from prove.errand import Deed
+from prove.trap import Deed
 from tests.faults.gauntlet import Gauntlet
 from tests.faults.production import Production
 from tests.faults.scenes import cancellation_of_a_paid_order, checkout, event_of_a_payment

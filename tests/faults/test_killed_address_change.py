@@ -2,7 +2,7 @@
 
 import pytest
 
-from prove.errand import Deed
+from prove.trap import Deed
 from tests.faults.gauntlet import Gauntlet, Scene
 from tests.faults.production import Production, asked_again
 from tests.faults.scenes import ends, fresh_sku

@@ -2,7 +2,7 @@
 
 import pytest
 
-from prove.errand import Deed
+from prove.trap import Deed
 from tests.faults.gauntlet import Gauntlet
 from tests.faults.production import Production
 from tests.faults.scenes import correction_by_link, correction_by_staff, deadline_of_a_review, reminder_of_a_review

@@ -11,7 +11,7 @@ from holdfast.flows.orders.find_order import find_order
 from holdfast.secrets.store import SecretStore
 from local.postgres import Address
 from prove import steps
-from prove.errand import Step, Trap
+from prove.trap import Step, Trap
 from tests.archive.scenes import (
     archive_environment,
     asked_for,

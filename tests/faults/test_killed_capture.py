@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from prove.errand import Deed
+from prove.trap import Deed
 from tests.faults.gauntlet import Gauntlet
 from tests.faults.production import Production
 from tests.faults.scenes import authorization_about_to_end, capture_by_hand

@@ -11,10 +11,11 @@ from holdfast.flows.money.apply_payment_event import LEASE_SECONDS
 from holdfast.payments.retry_policy import RETRIES_MAX
 from holdfast.values.errors import Conflict
 from prove import steps
-from prove.errand import Deed, Trap
+from prove.trap import Deed, Trap
 from tests.faults.gauntlet import Gauntlet, Scene
 from tests.faults.production import Production
 from tests.faults.scenes import ends, pay_unheard, stored_event
+from tests.faults.steps import keep_dead_letters
 from tests.faults.victims import Victims
 from tests.flows.dead_lettering import (
     add_class,
@@ -139,7 +140,7 @@ def replay_by_itself(house: House, class_id: UUID) -> Scene:
             wrong.append(f"its class is {dict(record)}")
         return [*wrong, *replayed_by_hand(house, event_id), *ends(house, order_id, "confirmed")]
 
-    return Scene(steps.keep_dead_letters, as_system=True, check=it_was_replayed_once_or_is_a_persons)
+    return Scene(keep_dead_letters, as_system=True, check=it_was_replayed_once_or_is_a_persons)
 
 
 @pytest.mark.parametrize("deed", [Deed.KILL_PROCESS, Deed.END_CONNECTION])

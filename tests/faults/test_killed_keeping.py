@@ -1,7 +1,7 @@
 """A checkout that keeps its card, killed at every point: one charge, one order, one card kept for it."""
 
 from prove import steps
-from prove.errand import Deed
+from prove.trap import Deed
 from tests.faults.gauntlet import Gauntlet, Scene
 from tests.faults.production import Production, asked_again
 from tests.faults.settings import HEAVY

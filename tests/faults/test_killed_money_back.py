@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from prove.errand import Deed
+from prove.trap import Deed
 from tests.faults.gauntlet import Gauntlet
 from tests.faults.production import Production
 from tests.faults.scenes import cancellation_of_a_paid_order

@@ -14,7 +14,7 @@ import pytest
 from holdfast.notifications.retry_policy import LEASE_SECONDS
 from local.mail_server.feedback import event_of
 from prove import steps
-from prove.errand import Deed
+from prove.trap import Deed
 from tests.architecture.template import TEMPLATE
 from tests.faults.gauntlet import Gauntlet, Scene
 from tests.faults.production import Production

@@ -3,8 +3,8 @@
 import pytest
 
 from holdfast.payments.refund_plan import Wanted
-from prove.errand import Deed
 from prove.steps import watch
+from prove.trap import Deed
 from tests.faults.gauntlet import Gauntlet, Scene
 from tests.faults.production import Production, asked_again
 from tests.faults.scenes import ends

@@ -13,8 +13,8 @@ from holdfast.flows.orders.locked_order import lock_order
 from holdfast.payments.refund_plan import Wanted
 from holdfast.runtime import Runtime
 from holdfast.values.ids import uuid7
-from prove.errand import Deed, Trap
 from prove.steps import Clock
+from prove.trap import Deed, Trap
 from tests.faults.settings import HEAVY
 from tests.faults.victims import Nursery, Victims
 from tests.flows.actions import last_payment, resume, staff, status

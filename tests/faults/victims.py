@@ -14,7 +14,8 @@ from typing import Any, Self
 
 from holdfast.runtime import Runtime
 from local.launch import command
-from prove.errand import Errand, Remains, Step, Trap
+from prove.trap import Step, Trap
+from tests.faults.errands import Errand, Remains
 
 REPOSITORY = Path(__file__).parents[2]
 PATIENCE_SECONDS = 10.0

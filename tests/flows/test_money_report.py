@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from holdfast.flows.money.money_report import Watched, watch_money
 from holdfast.flows.money.sweep_days import (
     COMMITTED_SECONDS,
     REFUND_LOOK_DAYS,
@@ -15,6 +14,7 @@ from holdfast.flows.money.sweep_days import (
     sweep_day,
     sweep_days,
 )
+from holdfast.flows.money.watch_money import Watched, watch_money
 from holdfast.values.ids import uuid7
 from tests.flows.actions import at_once, intents, killed_before_the_gateway_was_asked, last_payment, ordered, resume
 from tests.house import House

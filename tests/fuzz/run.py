@@ -13,7 +13,7 @@ import requests
 import schemathesis
 
 from holdfast.identity.development import DevelopmentGuestTokens
-from local.openapi import DOCUMENT
+from local.documented import DOCUMENT
 from tests.furnished import furnish
 from tests.fuzz.cases import Quiver, Shot
 from tests.fuzz.judge import STATUSES_THAT_WRITE, Outcome, judge

@@ -19,7 +19,7 @@ import requests
 from schemathesis.core.transport import Response
 
 from local.authorizer import JwtAuthorizer
-from local.gateway import Gateway
+from local.http_api import HttpApi
 from local.http_events import Headers
 from local.lambda_client import FunctionError
 from local.model import Function, JwtSettings
@@ -82,7 +82,7 @@ class Wire:
         pool: Any = _InThisProcess(door)
         pools = {function.name: pool for function in plan.functions}
         authorizer = JwtAuthorizer(jwt, server.issuer.public_key)
-        self._gateway = Gateway(plan, pools, authorizer, Pages(folder, server.issuer))
+        self._api = HttpApi(plan, pools, authorizer, Pages(folder, server.issuer))
 
     def route(self, request: requests.PreparedRequest) -> str | None:
         """Return the route that a request takes, which is not always the one it was made for."""
@@ -109,7 +109,7 @@ class Wire:
         async def send(message: Mapping[str, Any]) -> None:
             told.append(message)
 
-        await self._gateway(_scope(request), receive, send)
+        await self._api(_scope(request), receive, send)
         start, content = told
         return start["status"], start["headers"], content["body"]
 

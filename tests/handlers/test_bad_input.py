@@ -107,6 +107,7 @@ WRONG: Mapping[str, tuple[dict[str, Any], str]] = {
     "a billing address that is a text": (checkout_body(billing_address="same"), "billing_address"),
     "an unknown shipping preference": (checkout_body(shipping_preference="yesterday"), "shipping_preference"),
     "overflow that is a word": (checkout_body(allow_capacity_overflow="yes"), "allow_capacity_overflow"),
+    "a marketplace's order": (checkout_body(source="marketplace"), "source"),
     "no payment": (without("payment"), "payment"),
     "an unknown gateway": (payment(gateway="bitcoin"), "payment.gateway"),
     "a gateway in capitals": (payment(gateway="STRIPE"), "payment.gateway"),

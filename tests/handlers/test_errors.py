@@ -17,7 +17,7 @@ from holdfast.database.errors import ConstraintViolated
 from holdfast.database.transaction import Database
 from holdfast.gateways.registry import GATEWAY_NAMES
 from holdfast.values.errors import HoldfastError, Rejected, Transient
-from holdfast.web.models import PaymentBody
+from holdfast.web.checkout_models import PaymentBody
 from holdfast.web.problems import CONTENT_TYPE, STATUS_OF_CODE, problem, response_for
 from local.documented import document
 from tests.handlers.door import Door, checkout_body
@@ -89,7 +89,7 @@ def test_every_code_of_the_document_is_in_the_table_under_its_status() -> None:
 def test_a_checkout_takes_the_gateways_that_are_wired_and_no_other() -> None:
     gateway = PaymentBody.model_fields["gateway"].annotation
     named, _none = get_args(gateway)
-    assert set(get_args(named)) == set(GATEWAY_NAMES), "name them in web/models.py, then run `make api-docs`"
+    assert set(get_args(named)) == set(GATEWAY_NAMES), "name them in web/checkout_models.py, then run `make api-docs`"
 
 
 def test_a_bug_reaches_lambda_and_its_alarm(door: Door) -> None:

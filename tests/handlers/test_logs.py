@@ -168,9 +168,9 @@ def test_every_metric_is_one_that_cloudwatch_reads(run: Run) -> None:
         "AddressesNotFound",
         "CheckoutAnswered",
         "WebhookEventsStored",
-        "WebhookRefused",
         "WebhookSignatureInvalid",
         "WebhooksRefused",
+        "WebhooksRefusedBy",
     }
     for metric in run.metrics:
         well_formed(metric)

@@ -30,6 +30,14 @@ def test_a_base64_body_and_a_missing_content_type_are_fine(door: Door) -> None:
     assert encoded.status == 201
 
 
+def test_an_order_says_where_it_was_placed(door: Door) -> None:
+    door.house.add_variant(stock=10)
+    for said, source in (({"source": "web"}, "web"), ({"source": "mobile"}, "mobile"), ({}, "api")):
+        order = door.ask("POST /v1/checkout", checkout_body(**said)).body["order"]
+        found = door.ask("GET /v1/orders/{reference}", reference=order["id"]).body["order"]
+        assert (order["source"], found["source"]) == (source, source)
+
+
 def test_the_same_variant_twice_is_one_line(door: Door) -> None:
     variant = door.house.add_variant(stock=10)
     twice = [{"sku": "TEE", "quantity": 2}, {"variant_id": str(variant), "quantity": 3}]

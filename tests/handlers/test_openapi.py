@@ -7,10 +7,10 @@ import pytest
 from openapi_spec_validator import validate
 from pydantic import BaseModel
 
-from holdfast.web import views
+from generate.openapi import text
+from holdfast.web import order_views, views
 from holdfast.web.access import OPERATION_OF_ROUTE, PUBLIC
-from local.documented import document
-from local.openapi import DOCUMENT, text
+from local.documented import DOCUMENT, document
 from tests.architecture.rules.door import PUBLIC_ROUTES
 from tests.architecture.template import TEMPLATE, route
 from tests.handlers.door import Door, checkout_body
@@ -182,13 +182,13 @@ def shop(door: Door) -> Door:
 def test_the_schemas_are_exactly_what_is_answered(shop: Door) -> None:
     body = checkout_body(quantity=3, notes="leave it at the door", billing_address=None)
     placed = shop.ask("POST /v1/checkout", body)
-    same(views.PaidOrder, placed.body)
+    same(order_views.PaidOrder, placed.body)
     order_id = placed.body["order"]["id"]
-    same(views.OrderAnswer, shop.ask("GET /v1/orders/{reference}", reference=order_id).body)
-    same(views.OrderPage, shop.ask("GET /v1/orders").body)
-    same(views.OrderAnswer, shop.ask("POST /v1/orders/{order_id}/cancel", {}, order_id=order_id).body)
+    same(order_views.OrderAnswer, shop.ask("GET /v1/orders/{reference}", reference=order_id).body)
+    same(order_views.OrderPage, shop.ask("GET /v1/orders").body)
+    same(order_views.OrderAnswer, shop.ask("POST /v1/orders/{order_id}/cancel", {}, order_id=order_id).body)
     quote = {"items": [{"sku": "TEE", "quantity": 3}], "shipping_address": body["shipping_address"]}
-    same(views.Quote, shop.ask("POST /v1/checkout/quote", quote).body)
+    same(order_views.Quote, shop.ask("POST /v1/checkout/quote", quote).body)
     same(views.Problem, shop.ask("POST /v1/checkout", {}).body)
 
 
@@ -198,7 +198,7 @@ def test_a_payment_that_wants_the_shopper_says_what_its_client_needs(shop: Door)
     assert placed.status == 201
     assert placed.body["payment"]["status"] == "requires_action"
     assert placed.body["payment"]["client_action"] == placed.body["order"]["payments"][0]["client_action"]
-    same(views.PaidOrder, placed.body)
+    same(order_views.PaidOrder, placed.body)
 
 
 def test_pages_join_without_a_gap_or_an_overlap(shop: Door) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from holdfast.flows.operations.process_names import Process
 from holdfast.values.ids import uuid7
-from holdfast.web import operations_views
+from holdfast.web import process_failure_views
 from tests.handlers.door import Door, Reply
 from tests.handlers.test_openapi import same
 
@@ -143,7 +143,7 @@ def test_every_step_is_on_the_record_by_whom_and_when(door: Door, grace: dict[st
         (6, "reopened", "maria", "it did not arrive"),
         (7, "resolved", "maria", "arrived"),
     ]
-    same(operations_views.ProcessFailureAnswer, last.body)
+    same(process_failure_views.ProcessFailureAnswer, last.body)
     by = [step["changed_by"] for step in last.body["process_failure"]["history"]]
     assert by[1:] == [me] * 6
     audited = door.house.rows(
@@ -215,7 +215,7 @@ def test_failures_are_filtered_by_assignee_subject_and_age(door: Door, grace: di
 
     def listed(**query: str) -> list[str]:
         reply = door.ask(FAILURES, who=grace, query={"status": "any"} | query)
-        same(operations_views.ProcessFailurePage, reply.body)
+        same(process_failure_views.ProcessFailurePage, reply.body)
         return [failure["id"] for failure in reply.body["process_failures"]]
 
     assert listed() == [nobodys, mine, old]
@@ -241,7 +241,7 @@ def test_every_process_is_counted_with_its_meaning_and_its_runbook(door: Door, g
     door.ask(ASSIGN, {"version": 1}, who=grace, failure_id=first)
     door.ask(RESOLVE, {"note": "x", "version": 1}, who=grace, failure_id=second)
     told = door.ask(COUNTS, who=grace).body
-    same(operations_views.ProcessFailureCounts, told)
+    same(process_failure_views.ProcessFailureCounts, told)
     counts = {each["process_name"]: each for each in told["processes"]}
     assert list(counts) == [str(process) for process in Process]
     late, refund = counts["LatePayment"], counts["RefundFailed"]

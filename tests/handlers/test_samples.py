@@ -15,7 +15,7 @@ import pytest
 from holdfast.flows.operations import keep_house
 from holdfast.settings import settings
 from local import sample_events
-from local.openapi import DOCUMENT
+from local.documented import DOCUMENT
 from tests.flows.actions import authenticate
 from tests.handlers.door import PROBLEM, Door, Reply, checkout_body
 from tests.house import House

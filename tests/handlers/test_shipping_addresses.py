@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import pytest
 
-from holdfast.web import views
+from holdfast.web import order_views
 from tests.flows.moving import NEWARK, PORTLAND, shop
 from tests.handlers.door import PROBLEM, Door, Reply, checkout_body
 from tests.handlers.test_openapi import same
@@ -33,7 +33,7 @@ def refused(reply: Reply, status: int, code: str) -> dict[str, Any]:
 def test_the_answer_says_where_it_ships_from_why_and_what_it_costs(door: Door, ordered: str) -> None:
     reply = door.ask(ROUTE, TO_PORTLAND | {"version": 1}, order_id=ordered)
     assert reply.status == 200, reply.raw
-    same(views.ReaddressedOrder, reply.body)
+    same(order_views.ReaddressedOrder, reply.body)
     assert reply.body["reallocation"]["applied"] is True
     assert reply.body["price"]["settled_by"] == "refund"
     order = door.ask("GET /v1/orders/{reference}", reference=ordered).body["order"]

@@ -148,8 +148,8 @@ def test_what_the_gateway_did_not_sign_is_refused_and_counted(
     capsys.readouterr()
     reply = knock(till, spoil(delivery))
     assert (reply.status, Door(till.house).rows_of_all_tables()) == (status, before)
-    (counted,) = metrics(capsys, "WebhookRefused")
-    assert (counted["WebhookRefused"], counted["Gateway"], counted["Reason"]) == (
+    (counted,) = metrics(capsys, "WebhooksRefusedBy")
+    assert (counted["WebhooksRefusedBy"], counted["Gateway"], counted["Reason"]) == (
         [1.0],
         till.gateway,
         {401: "signature_invalid", 413: "payload_too_large", 422: "invalid_input"}[status],

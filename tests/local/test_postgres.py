@@ -134,14 +134,6 @@ def test_a_copy_of_a_template_has_its_tables_and_is_gone_afterwards() -> None:
         assert not server.has_database(one.database)
 
 
-def test_a_role_that_was_opened_can_log_in() -> None:
-    with testing.throw_away_server() as server:
-        server.master.execute("CREATE ROLE holdfast_app NOLOGIN")
-        server.open_role("holdfast_app", "it's secret")
-        address = postgres.Address(server.admin.host, server.admin.port, "holdfast_app", "it's secret", "postgres")
-        assert address.execute("SELECT current_user") == [["holdfast_app"]]
-
-
 def test_database_url_is_used_and_not_stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with testing.throw_away_server() as outer:
         monkeypatch.setenv("DATABASE_URL", outer.admin.url)

@@ -14,8 +14,7 @@ from pg8000.exceptions import DatabaseError
 from holdfast.database.migrations.run import upgrade
 from local.postgres import Address, Server
 from local.testing import build_template, database
-from prove import post, shop, summary
-from prove.house import REPOSITORY, House, open_house
+from prove import aws, shop, summary
 from prove.mutations import MUTATIONS, Mutation
 from prove.plan import ACTIONS_MIN, FAULTS_MIN, KINDS, MASTER_KINDS, TOGETHER, make_plan
 from prove.replacing import put
@@ -23,6 +22,7 @@ from prove.report import FOLD, examine
 from prove.rules import AREAS, YEARS
 from prove.run import TASKS
 from prove.scenes import ACTIONS, SCENES
+from prove.site import REPOSITORY, Site, open_site
 
 MOVES = 25
 
@@ -31,15 +31,15 @@ MOVES = 25
 def _aws_of_the_simulation() -> Iterator[None]:
     """Undo what a world writes into the environment after this module, since other tests have their own AWS."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in post.ENVIRONMENT.items():
+        for name, value in aws.ENVIRONMENT.items():
             patch.setenv(name, value)
         yield
 
 
 @pytest.fixture(scope="module")
-def proving_house() -> Iterator[House]:
-    with open_house() as house:
-        yield house
+def site() -> Iterator[Site]:
+    with open_site() as site:
+        yield site
 
 
 def test_a_plan_is_what_its_seed_says() -> None:
@@ -69,16 +69,16 @@ def test_everything_a_plan_may_ask_for_can_be_done() -> None:
     assert asked <= set(TASKS) | MASTER_KINDS
 
 
-def test_a_seed_that_is_told_again_tells_the_same_story(proving_house: House) -> None:
-    first, second = (proving_house.tell("again", moves_max=MOVES) for _ in range(2))
+def test_a_seed_that_is_told_again_tells_the_same_story(site: Site) -> None:
+    first, second = (site.tell("again", moves_max=MOVES) for _ in range(2))
     assert first.violated == []
     assert first.counts == second.counts
     assert first.story == second.story
 
 
-def test_what_breaks_an_invariant_is_told_with_its_seed_and_rows(proving_house: House) -> None:
+def test_what_breaks_an_invariant_is_told_with_its_seed_and_rows(site: Site) -> None:
     plan = make_plan("planted")
-    with proving_house.world(replace(plan, moves=())) as world:
+    with site.world(replace(plan, moves=())) as world:
         assert [finding for finding in examine(world) if finding.is_violated] == []
         world.sql("UPDATE inventory.stock_levels SET reserved = 1 WHERE variant_id = :tee", tee=shop.VARIANTS["TEE"])
         (finding,) = [each for each in examine(world) if each.sentence == "reserved is the sum of live reservations"]
@@ -86,11 +86,11 @@ def test_what_breaks_an_invariant_is_told_with_its_seed_and_rows(proving_house: 
     assert "'held': 0" in finding.first[0]
 
 
-def test_a_deadlock_is_told_though_the_server_crashed_after_it(proving_house: House) -> None:
+def test_a_deadlock_is_told_though_the_server_crashed_after_it(site: Site) -> None:
     """A crash erases the server's statistics."""
-    with proving_house.world(replace(make_plan("deadlock"), moves=())) as world:
+    with site.world(replace(make_plan("deadlock"), moves=())) as world:
         _lock_crosswise(world.superuser)
-        proving_house.restart()
+        site.restart()
         world.write_down()
         (finding,) = [each for each in examine(world) if each.sentence == "nobody deadlocked"]
     assert finding.rows == 1
@@ -118,8 +118,8 @@ def _lock_crosswise(address: Address) -> None:
         assert sorted(threads.map(take, (1, 2), (2, 1))) == [False, True]
 
 
-def test_no_seed_passes_that_did_too_little(proving_house: House) -> None:
-    told = proving_house.tell("short", moves_max=3)
+def test_no_seed_passes_that_did_too_little(site: Site) -> None:
+    told = site.tell("short", moves_max=3)
     assert summary.too_tame(told) is not None
 
 

@@ -16,6 +16,7 @@ from prove import steps
 from tests.faults.production import Production
 from tests.faults.scenes import HOLD_AND_GRACE_SECONDS, fresh_sku, pay_unheard, stored_event
 from tests.faults.settings import HEAVY
+from tests.faults.steps import place_without_paying
 from tests.faults.verdict import Verdict
 from tests.house import House, document
 from tests.races.crowd import crowd_of, rush, tally
@@ -47,7 +48,7 @@ def test_one_key_resumed_by_many_at_once_after_a_crash_is_one_charge_and_one_ans
     house.add_variant(stock=100)
     command = house.command({"TEE": 1})
     with crowd_of(house, 12) as runtime:
-        steps.place_without_paying(house.runtime, house.clock, command)
+        place_without_paying(house.runtime, house.clock, command)
         house.clock.advance(seconds=31)
         outcomes = rush([lambda: place_order(runtime, command, house.clock, payment_answer)] * 12)
     assert tally(outcomes).keys() <= {"201", "RequestInProgress"}, tally(outcomes)
@@ -152,7 +153,7 @@ def test_relays_at_once_publish_every_event_exactly_once_when_none_of_them_dies(
 ) -> None:
     house.add_variant(stock=1_000)
     for _ in range(20):
-        steps.place_without_paying(house.runtime, house.clock, house.command({"TEE": 1}))
+        place_without_paying(house.runtime, house.clock, house.command({"TEE": 1}))
     monkeypatch.setattr(relaying, "BATCH_MAX_ROWS", 3)
     with crowd_of(house, 4, as_system=True) as system:
         runs = rush([lambda: steps.relay(system, house.clock)] * 4)

@@ -13,7 +13,7 @@ from holdfast.payments.refund_plan import Wanted
 from holdfast.values.errors import Conflict, RefundExceeds
 from local.postgres import Server
 from prove import steps
-from prove.errand import Remains
+from tests.faults.errands import Remains
 from tests.faults.production import Production
 from tests.faults.scenes import stored_event
 from tests.faults.settings import HEAVY

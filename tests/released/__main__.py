@@ -9,7 +9,7 @@ import base64
 import json
 from dataclasses import replace
 
-from local.openapi import DOCUMENT as CURRENT_DOCUMENT
+from local.documented import DOCUMENT as CURRENT_DOCUMENT
 from tests.archive.scenes import objects
 from tests.database.acting import connected
 from tests.furnished import furnish

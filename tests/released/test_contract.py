@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pg8000.native import Connection
 
-from local.openapi import DOCUMENT as CURRENT
+from local.documented import DOCUMENT as CURRENT
 from local.postgres import Address, Server
 from tests.database.acting import acting
 from tests.released.compatibility import breaking

@@ -51,7 +51,6 @@ class DatabaseSettings:
 class Settings:
     """The settings of a deployment. Those that differ between organizations are in ``organizations.settings``."""
 
-    environment: str
     database: DatabaseSettings
     payment_events_queue_url: str
     outbox_bell_queue_url: str
@@ -95,7 +94,6 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
 
     read = _Environment(environment)
     return Settings(
-        environment=environment.get("HOLDFAST_ENVIRONMENT", "local"),
         database=DatabaseSettings(
             host=read.required("DATABASE_HOST"),
             port=read.whole("DATABASE_PORT", "5432"),

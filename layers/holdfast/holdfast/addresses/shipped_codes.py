@@ -1,4 +1,4 @@
-"""The postal codes that ship with the code: those of the US. ``local/geodata.py`` extracts them."""
+"""The postal codes that ship with the code: those of the US. ``generate/geodata.py`` extracts them."""
 
 import gzip
 from collections.abc import Iterator

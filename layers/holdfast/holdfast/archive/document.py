@@ -1,4 +1,4 @@
-"""The canonical document of an order: its exact text, and how to read it in any schema version."""
+"""The document of an archived order: how to read it in any schema version. The database writes it."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -23,50 +23,12 @@ class UnreadableDocument(Exception):
     """The text is not a document, or is one of a schema version that this code does not know."""
 
 
-def canonical_text(value: Any) -> str:
-    """Return the canonical text of a document.
-
-    Keys are sorted by length and then by bytes, separators are ``", "`` and ``": "``, and characters beyond ASCII are
-    not escaped. This reproduces the text of PostgreSQL's jsonb, so that a document can be checked without a database.
-    """
-    if isinstance(value, Mapping):
-        keys = sorted(value, key=lambda key: (len(key.encode()), key.encode()))
-        return (
-            "{"
-            + ", ".join(f"{json.dumps(key, ensure_ascii=False)}: {canonical_text(value[key])}" for key in keys)
-            + "}"
-        )
-    if isinstance(value, list):
-        return "[" + ", ".join(canonical_text(item) for item in value) + "]"
-    if isinstance(value, _Number):
-        return str(value)
-    return json.dumps(value, ensure_ascii=False)
-
-
-class _Number(str):
-    """A number with its original spelling: 1.50 is not 1.5."""
-
-    __slots__ = ()
-
-
 def parse(text: str) -> dict[str, Any]:
     """Parse a document, with whole numbers as ``int``. Raises UnreadableDocument."""
-    return _checked(_load(text, float))
-
-
-def parse_exactly(text: str) -> dict[str, Any]:
-    """Parse a document and keep the spelling of its numbers, for ``canonical_text``. Raises UnreadableDocument."""
-    return _checked(_load(text, _Number))
-
-
-def _load(text: str, number: Any) -> Any:
     try:
-        return json.loads(text, parse_float=number)
+        document = json.loads(text)
     except ValueError as error:
         raise UnreadableDocument("the text is not JSON") from error
-
-
-def _checked(document: Any) -> dict[str, Any]:
     if not isinstance(document, dict) or document.get("schema") not in READABLE_SCHEMAS:
         raise UnreadableDocument("the document is of a schema that nobody here knows")
     return document

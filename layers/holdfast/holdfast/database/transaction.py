@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -205,3 +206,16 @@ def _begin(organization_id: UUID | None, actor: str, now: datetime, *, one_snaps
 def records(rows: Sequence[Row[Any]]) -> list[Mapping[str, Any]]:
     """Return rows as mappings from column to value."""
     return [dict(row._mapping) for row in rows]  # noqa: SLF001 -- SQLAlchemy's public name for it
+
+
+def plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row as it appears in an answer: instants in ISO 8601, ids as text, decimals as numbers."""
+    return {name: _plain(value) for name, value in row.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return float(value)
+    return str(value) if isinstance(value, UUID) else value

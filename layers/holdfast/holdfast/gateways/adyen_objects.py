@@ -15,9 +15,10 @@ from typing import Any, Final
 from uuid import UUID
 
 from holdfast.gateways.amounts import money_from, vendor_amount
-from holdfast.gateways.fields import last_day_of, text, uuid_or_none
+from holdfast.gateways.fields import last_day_of, text
 from holdfast.gateways.port import Outcome, PaymentSnapshot, SavedMethod
 from holdfast.values.errors import NotRepresentable
+from holdfast.values.ids import uuid_or_none
 from holdfast.values.money import Money, currency_exponent
 
 # Currencies for which Adyen's number of decimals is not that of ISO 4217.

@@ -2,7 +2,6 @@
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
-from uuid import UUID
 
 from holdfast.values.errors import NotRepresentable
 
@@ -25,14 +24,6 @@ def text(value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise TypeError("text expected")
     return value
-
-
-def uuid_or_none(value: Any) -> UUID | None:
-    """Return one of our ids; None if it is missing or not a UUID."""
-    try:
-        return UUID(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
 
 
 def utc_instant(value: Any) -> datetime:

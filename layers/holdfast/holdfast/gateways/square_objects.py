@@ -15,9 +15,10 @@ from typing import Any, Final
 from uuid import UUID
 
 from holdfast.gateways.amounts import money_from, vendor_amount
-from holdfast.gateways.fields import last_day_of, text, utc_instant, uuid_or_none
+from holdfast.gateways.fields import last_day_of, text, utc_instant
 from holdfast.gateways.port import Outcome, PaymentSnapshot, RefundOutcome, RefundSnapshot, SavedMethod
 from holdfast.values.errors import NotRepresentable
+from holdfast.values.ids import uuid_or_none
 from holdfast.values.money import Money, currency_exponent
 
 REASON_MAX_CHARACTERS: Final = 192

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from holdfast.gateways.fields import UNREADABLE, text, utc_instant, uuid_or_none
+from holdfast.gateways.fields import UNREADABLE, text, utc_instant
 from holdfast.gateways.port import GatewayCredentials, GatewayEvent, RefundOutcome
 from holdfast.gateways.square_objects import (
     REFUND_OUTCOME_OF_STATUS,
@@ -25,6 +25,7 @@ from holdfast.gateways.square_objects import (
 )
 from holdfast.gateways.unread import read_or_keep
 from holdfast.values.errors import InvalidInput, SignatureInvalid
+from holdfast.values.ids import uuid_or_none
 from holdfast.values.payment_events import DisputeOutcome, EventType
 
 SIGNATURE_HEADER: Final = "x-square-hmacsha256-signature"

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from holdfast.values.instants import instant_from
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaptureFact:
@@ -96,14 +98,10 @@ def from_json(document: Mapping[str, Any]) -> CaptureFact:
         gateway_capture_id=document["gateway_capture_id"],
         amount_minor=document["amount_minor"],
         is_final=document["is_final"],
-        succeeded_at=_instant(document["succeeded_at"]),
-        failed_at=_instant(document["failed_at"]),
+        succeeded_at=instant_from(document["succeeded_at"]),
+        failed_at=instant_from(document["failed_at"]),
     )
 
 
 def _later(one: datetime | None, other: datetime | None) -> datetime | None:
     return max(one, other) if one and other else one or other
-
-
-def _instant(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)

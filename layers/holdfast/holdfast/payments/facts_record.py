@@ -7,6 +7,7 @@ from typing import Any
 from holdfast.payments import captures, disputes
 from holdfast.payments.model import RefundStatus
 from holdfast.payments.state import Failure, PaymentFacts, RefundFact
+from holdfast.values.instants import instant_from
 
 
 def to_json(facts: PaymentFacts) -> dict[str, Any]:
@@ -50,10 +51,10 @@ def from_json(document: Mapping[str, Any]) -> PaymentFacts:
         requires_action=document["requires_action"],
         authorized=document["authorized"],
         authorized_minor=document["authorized_minor"],
-        authorization_expires_at=_instant(document["authorization_expires_at"]),
+        authorization_expires_at=instant_from(document["authorization_expires_at"]),
         captured_minor=document["captured_minor"],
-        captured_at=_instant(document["captured_at"]),
-        capture_failed_at=_instant(document["capture_failed_at"]),
+        captured_at=instant_from(document["captured_at"]),
+        capture_failed_at=instant_from(document["capture_failed_at"]),
         captures=tuple(captures.from_json(capture) for capture in document["captures"]),
         released=document["released"],
         failed=document["failed"],
@@ -71,7 +72,3 @@ def from_json(document: Mapping[str, Any]) -> PaymentFacts:
 
 def _text(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat()
-
-
-def _instant(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)

@@ -2,7 +2,7 @@
 
 import os
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -22,6 +22,14 @@ def uuid7(at: datetime) -> UUID:
 def uuid7_time(identifier: UUID) -> datetime:
     """Return the instant (UTC, whole milliseconds) at which a UUIDv7 was made."""
     return datetime.fromtimestamp((identifier.int >> 80) / 1000, tz=UTC)
+
+
+def uuid_or_none(value: Any) -> UUID | None:
+    """Return the id that a text is; None if it is missing or something else, such as an order number."""
+    try:
+        return UUID(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
 
 
 def order_number(order_id: UUID) -> str:

@@ -1,4 +1,4 @@
-"""The API's request bodies for refunds (see ``web.models``)."""
+"""The API's request bodies for refunds (see ``web.checkout_models``)."""
 
 from typing import Annotated, Literal, Self
 from uuid import UUID

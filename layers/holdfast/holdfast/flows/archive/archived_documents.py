@@ -27,7 +27,7 @@ from holdfast.flows.operations.call_person import call_person
 from holdfast.flows.operations.process_names import Process
 from holdfast.runtime import Runtime
 from holdfast.values.errors import HoldfastError, NotFound
-from holdfast.values.ids import moment_of
+from holdfast.values.ids import moment_of, uuid_or_none
 
 MOVES_MAX: Final = 3
 """How often an order may move to another tier while it is being looked for."""
@@ -247,11 +247,3 @@ def view_archived(runtime: Runtime, organization_id: UUID, entry: Entry, now: da
             "SELECT w.id, w.code FROM inventory.warehouses w WHERE w.organization_id = :o", o=organization_id
         )
     return view_of(opened(document, personal), {str(row.id): row.code for row in codes})
-
-
-def uuid_or_none(text: str) -> UUID | None:
-    """Return a reference as an id, or ``None`` if it is an order number."""
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

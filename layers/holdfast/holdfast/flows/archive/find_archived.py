@@ -12,11 +12,11 @@ from holdfast.archive.document import parse
 from holdfast.archive.merkle import checksum
 from holdfast.archive.policy import ReconciliationType, month_of
 from holdfast.database.transaction import Transaction
-from holdfast.flows.archive.archived_documents import Entry, find_entry, uuid_or_none
+from holdfast.flows.archive.archived_documents import Entry, find_entry
 from holdfast.flows.archive.examine_orders import UNKNOWN, Finding, Tally, log_look
 from holdfast.flows.archive.mend_index import enter
 from holdfast.runtime import Runtime
-from holdfast.values.ids import moment_of, order_number, uuid7_time
+from holdfast.values.ids import moment_of, order_number, uuid7_time, uuid_or_none
 
 FILES_MAX: Final = 10
 """How many files of a month are searched, newest first.

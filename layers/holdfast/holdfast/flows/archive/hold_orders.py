@@ -4,14 +4,14 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from holdfast.database.transaction import Transaction, records
-from holdfast.flows.archive.archived_documents import find_entry, uuid_or_none
-from holdfast.flows.archive.operate_archive import PAGE_MAX_ROWS, plain
+from holdfast.database.transaction import Transaction, plain, records
+from holdfast.flows.archive.archived_documents import find_entry
+from holdfast.flows.archive.operate_archive import PAGE_MAX_ROWS
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation, require
 from holdfast.values.caller import Caller
 from holdfast.values.errors import NotFound
-from holdfast.values.ids import uuid7
+from holdfast.values.ids import uuid7, uuid_or_none
 
 _HOLDS: Final = """
     SELECT h.id, h.order_id, h.reason, h.placed_by, h.created_at, h.released_at, h.released_by, h.release_reason

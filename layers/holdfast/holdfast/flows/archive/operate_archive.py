@@ -8,8 +8,7 @@ from uuid import UUID
 
 from holdfast.archive import sampling
 from holdfast.archive.policy import BatchStatus, Location, Strategy
-from holdfast.database.transaction import Transaction, records
-from holdfast.flows.archive.archived_documents import uuid_or_none
+from holdfast.database.transaction import Transaction, plain, records
 from holdfast.flows.archive.find_archived import find_archived
 from holdfast.flows.archive.prove_chain import prove_chain
 from holdfast.flows.archive.restore_order import restore_order
@@ -18,6 +17,7 @@ from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation, require
 from holdfast.values.caller import Caller
 from holdfast.values.errors import Conflict, NotFound
+from holdfast.values.ids import uuid_or_none
 
 PAGE_MAX_ROWS: Final = 100
 
@@ -143,11 +143,3 @@ def _batch(row: Mapping[str, Any]) -> dict[str, Any]:
             else sampling.statement(row["population"] - high_value, looked_at - high_value)
         )
     return {**plain(row), "statement": statement}
-
-
-def plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row as it appears in an answer: instants in ISO 8601, ids as text."""
-    return {
-        name: value.isoformat() if isinstance(value, datetime) else str(value) if isinstance(value, UUID) else value
-        for name, value in row.items()
-    }

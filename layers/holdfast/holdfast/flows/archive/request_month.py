@@ -4,8 +4,8 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from holdfast.database.transaction import Transaction, records
-from holdfast.flows.archive.operate_archive import PAGE_MAX_ROWS, plain
+from holdfast.database.transaction import Transaction, plain, records
+from holdfast.flows.archive.operate_archive import PAGE_MAX_ROWS
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation, require
 from holdfast.values.caller import Caller

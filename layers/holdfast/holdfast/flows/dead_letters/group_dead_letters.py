@@ -3,8 +3,8 @@
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-from holdfast.database.transaction import records
-from holdfast.flows.dead_letters.list_dead_letters import OPEN, told
+from holdfast.database.transaction import plain, records
+from holdfast.flows.dead_letters.list_dead_letters import OPEN
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation, require
 from holdfast.values.caller import Caller
@@ -53,7 +53,7 @@ def list_dead_letter_groups(runtime: Runtime, caller: Caller, limit: int, now: d
             statuses=[str(status) for status in OPEN],
             limit=min(limit, GROUPS_MAX),
         )
-        return {"groups": [told(row) for row in records(rows)]}
+        return {"groups": [plain(row) for row in records(rows)]}
 
 
 def read_dead_letter_metrics(
@@ -81,4 +81,4 @@ def read_dead_letter_metrics(
             first=first,
             last=last,
         )
-        return {"days": [told(row) for row in records(rows)]}
+        return {"days": [plain(row) for row in records(rows)]}

@@ -1,13 +1,11 @@
 """Dead letters as a queue, most urgent and oldest first, and one dead letter with everything about it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
-from holdfast.database.transaction import Transaction, records
+from holdfast.database.transaction import Transaction, plain, records
 from holdfast.payments.dead_letters import RESOLVED, DeadLetterPriority, DeadLetterStatus
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation, require
@@ -107,7 +105,7 @@ def list_dead_letters(
                 limit=limit,
             )
         )
-    letters = [told(row) for row in rows]
+    letters = [plain(row) for row in rows]
     return {"dead_letters": letters, "next_after": letters[-1]["id"] if len(letters) == limit else None}
 
 
@@ -136,17 +134,4 @@ def view_of(transaction: Transaction, dead_letter_id: UUID) -> dict[str, Any]:
     row = transaction.row(_ONE, organization_id=transaction.tenant, id=dead_letter_id)
     if row is None:
         raise NotFound("there is no such dead letter")
-    return told(records([row])[0])
-
-
-def told(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the row as values that JSON can carry."""
-    return {name: _plain(value) for name, value in row.items()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, Decimal):
-        return float(value)
-    return str(value) if isinstance(value, UUID) else value
+    return plain(records([row])[0])

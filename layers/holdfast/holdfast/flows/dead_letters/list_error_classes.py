@@ -5,8 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from holdfast.database.transaction import Transaction, records
-from holdfast.flows.dead_letters.list_dead_letters import told
+from holdfast.database.transaction import Transaction, plain, records
 from holdfast.payments.error_classes import SUCCESSES_MIN, has_earned_auto_replay
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation, require
@@ -67,5 +66,5 @@ def auto_replay_lacks(row: Mapping[str, Any], now: datetime) -> list[str]:
 
 def _told_class(row: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     lacks = auto_replay_lacks(row, now)
-    plain = told({**row, "message_keywords": list(row["message_keywords"])})
-    return plain | {"auto_replay_lacks": lacks}
+    shown = plain({**row, "message_keywords": list(row["message_keywords"])})
+    return shown | {"auto_replay_lacks": lacks}

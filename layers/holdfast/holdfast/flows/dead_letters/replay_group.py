@@ -13,9 +13,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from holdfast.database.transaction import Transaction, records
+from holdfast.database.transaction import Transaction, plain, records
 from holdfast.flows.dead_letters.dead_letter_record import add_step
-from holdfast.flows.dead_letters.list_dead_letters import told
 from holdfast.flows.dead_letters.replay_dead_letter import replay_dead_letter
 from holdfast.payments.dead_letters import REPLAYABLE_BY_HAND, DeadLetterAction, DeadLetterStatus
 from holdfast.payments.group_replays import GroupReplayState
@@ -314,4 +313,4 @@ def _view(transaction: Transaction, group_replay_id: UUID) -> dict[str, Any]:
     )
     if row is None:
         raise NotFound("there is no such group replay")
-    return told(records([row])[0])
+    return plain(records([row])[0])

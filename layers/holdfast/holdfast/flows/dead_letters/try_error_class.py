@@ -7,10 +7,9 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
-from holdfast.database.transaction import Transaction, records
+from holdfast.database.transaction import Transaction, plain, records
 from holdfast.flows.dead_letters.change_error_classes import Proposal, check_patterns, stands_for_others
 from holdfast.flows.dead_letters.classify_dead_letters import BATCH_MAX_ROWS, active_classes, place
-from holdfast.flows.dead_letters.list_dead_letters import told
 from holdfast.payments.dead_letters import WAITING
 from holdfast.payments.error_classes import ErrorClass, Failure, first_match
 from holdfast.runtime import Runtime
@@ -45,7 +44,7 @@ def try_error_class(
             if found is proposed:
                 matching += 1
                 if len(sample) < SAMPLE_MAX_ROWS:
-                    sample.append(told({name: row[name] for name in _TOLD}))
+                    sample.append(plain({name: row[name] for name in _TOLD}))
     return {"looked_at": looked_at, "matching": matching, "moving": moving, "sample": sample}
 
 

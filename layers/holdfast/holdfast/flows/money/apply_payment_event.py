@@ -21,9 +21,9 @@ from holdfast.flows.money.dispute_meant import with_dispute
 from holdfast.flows.money.event_record import tidings_from
 from holdfast.flows.money.gateway_run import GatewayRun
 from holdfast.flows.money.known_news import settles_nothing
+from holdfast.flows.money.payment_news import Tidings
 from holdfast.flows.money.return_money import return_money_owed
 from holdfast.flows.money.settlement import decide, write
-from holdfast.flows.money.tidings import Tidings
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
 from holdfast.flows.orders.locked_order import lock_order
 from holdfast.flows.orders.reserve_again import reserve_again

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from holdfast.flows.money.tidings import Tidings
+from holdfast.flows.money.payment_news import Tidings
 from holdfast.payments.disputes import DISPUTE_NEWS, meant_by
 from holdfast.payments.state import PaymentFacts
 from holdfast.values.errors import Transient

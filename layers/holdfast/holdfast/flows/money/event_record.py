@@ -9,13 +9,14 @@ from typing import Any, Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
-from holdfast.flows.money.tidings import Tidings
+from holdfast.flows.money.payment_news import Tidings
 from holdfast.gateways.port import CaptureOutcome, CaptureSnapshot, GatewayEvent, PaymentSnapshot, SavedMethod
 from holdfast.payments import captures
 from holdfast.payments.captures import CaptureFact
 from holdfast.payments.state import PaymentNews
 from holdfast.values.correlation import correlation_id as current_correlation_id
 from holdfast.values.ids import uuid7
+from holdfast.values.instants import instant_from
 from holdfast.values.payment_events import DisputeOutcome, EventType
 
 # Match whole escapes, so that an escaped backslash before "u0000" is not taken for a NUL. Paired surrogates are one
@@ -216,12 +217,12 @@ def tidings_from(row: Mapping[str, Any]) -> Tidings:
             captures=tuple(captures.from_json(capture) for capture in news["captures"]),
             is_capture_final=news["is_capture_final"],
             gateway_refund_id=news["gateway_refund_id"],
-            authorization_expires_at=_instant(news["authorization_expires_at"]),
+            authorization_expires_at=instant_from(news["authorization_expires_at"]),
             failure_code=news["failure_code"],
             failure_message=news["failure_message"],
             gateway_dispute_id=news["gateway_dispute_id"],
             dispute_reason=news["dispute_reason"],
-            dispute_due_at=_instant(news["dispute_due_at"]),
+            dispute_due_at=instant_from(news["dispute_due_at"]),
             dispute_outcome=None if outcome is None else DisputeOutcome(outcome),
             dispute_lost_minor=news["dispute_lost_minor"],
         ),
@@ -232,7 +233,3 @@ def tidings_from(row: Mapping[str, Any]) -> Tidings:
         refund_id=None if news["refund_id"] is None else UUID(news["refund_id"]),
         saved_method=news.get("saved_method"),
     )
-
-
-def _instant(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)

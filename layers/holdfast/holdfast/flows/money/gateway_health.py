@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from holdfast.database.transaction import Transaction, records
+from holdfast.database.transaction import Transaction, plain, records
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation, require
 from holdfast.values.caller import Caller
@@ -26,8 +26,8 @@ def gateway_health(runtime: Runtime, caller: Caller, now: datetime) -> dict[str,
     with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
         require(transaction, caller, Operation.SHOW_GATEWAYS)
         calls, accounts = _calls(transaction), _accounts(transaction)
-    by_gateway = {row["gateway"]: _figures(_told(row)) for row in calls}
-    shown = [_told(row) | {"calls": by_gateway.get(row["gateway"], _NONE)} for row in accounts]
+    by_gateway = {row["gateway"]: _figures(plain(row)) for row in calls}
+    shown = [plain(row) | {"calls": by_gateway.get(row["gateway"], _NONE)} for row in accounts]
     return {"gateways": shown, "window_seconds": WINDOW_SECONDS}
 
 
@@ -106,11 +106,6 @@ _NONE: Final[Mapping[str, Any]] = {
     "p95_ms": None,
     "last_at": None,
 }
-
-
-def _told(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the row with its instants in ISO 8601."""
-    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
 
 
 def _figures(row: Mapping[str, Any]) -> dict[str, Any]:

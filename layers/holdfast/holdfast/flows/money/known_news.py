@@ -7,7 +7,7 @@ that the facts already contain has no effect, now or later. It is stored like an
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
-from holdfast.flows.money.tidings import Tidings
+from holdfast.flows.money.payment_news import Tidings
 from holdfast.flows.orders.locked_order import LockedPayment
 from holdfast.payments.facts_record import from_json
 from holdfast.payments.state import PaymentFacts, is_known

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from holdfast.database.transaction import records
+from holdfast.database.transaction import plain, records
 from holdfast.payments.disputes import DisputeStatus
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation, require
@@ -41,11 +41,5 @@ def list_disputes(
                 limit=limit,
             )
         )
-    disputes = [{name: _shown(value) for name, value in row.items()} for row in rows]
+    disputes = [plain(row) for row in rows]
     return {"disputes": disputes, "next_before": disputes[-1]["id"] if len(disputes) == limit else None}
-
-
-def _shown(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return str(value) if isinstance(value, UUID) else value

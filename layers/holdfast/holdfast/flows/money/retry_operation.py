@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from holdfast.database.transaction import Transaction, records
+from holdfast.database.transaction import Transaction, plain, records
 from holdfast.flows.claims.claimed_change import Render, change_once
 from holdfast.flows.claims.idempotency import Answer, Claim
 from holdfast.flows.money.owed_operations import Kind, may_be_executed
@@ -52,7 +52,7 @@ def retry_operation(
             id=operation_id,
             now=now,
         )
-        return _shown(_found(transaction, operation_id))
+        return plain(_found(transaction, operation_id))
 
     return change_once(runtime, caller, claim, Operation.RETRY_OPERATION, now, change, render)
 
@@ -82,10 +82,3 @@ def _refuse(transaction: Transaction, order: LockedOrder, operation: Mapping[str
     is_forgotten = any(key_may_be_forgotten(payment, refund, transaction.now) for refund in unheard)
     if is_forgotten and may_be_executed(transaction, order.id, payment.id):
         raise Conflict(f"its refund may have been made, and would be made again: look for it at {payment.gateway}")
-
-
-def _shown(operation: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: value.isoformat() if isinstance(value, datetime) else str(value) if isinstance(value, UUID) else value
-        for name, value in operation.items()
-    }

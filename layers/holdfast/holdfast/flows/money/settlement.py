@@ -12,10 +12,10 @@ from holdfast.database.transaction import Transaction
 from holdfast.flows.checkout.payment_means import kept_method
 from holdfast.flows.money.capture_news import told_of_captures
 from holdfast.flows.money.dispute_effects import DisputeEffects, dispute_effects
+from holdfast.flows.money.payment_news import Tidings
 from holdfast.flows.money.price_difference import give_back_difference
 from holdfast.flows.money.refund_news import REFUND_NEWS, RefundNews, read_refund_news, step_back
 from holdfast.flows.money.settlement_document import Settlement, settlement_document
-from holdfast.flows.money.tidings import Tidings
 from holdfast.flows.operations.process_names import Process
 from holdfast.flows.orders.locked_order import MONEY_STATUSES, LockedOrder, LockedPayment
 from holdfast.orders.lifecycle import TERMINAL, OrderStatus, path_to_confirmed

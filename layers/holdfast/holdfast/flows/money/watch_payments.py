@@ -1,4 +1,4 @@
-"""The watchdog of money: stored events not yet processed, payments that stay open, money still owed back."""
+"""The payment watchdog: stored events not yet processed, payments that stay open, money still owed back."""
 
 import logging
 from collections.abc import Callable, Sequence

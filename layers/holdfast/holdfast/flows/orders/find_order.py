@@ -12,6 +12,7 @@ from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation, require
 from holdfast.values.caller import Caller, CallerKind
 from holdfast.values.errors import NotFound
+from holdfast.values.ids import uuid_or_none
 
 
 def find_order(runtime: Runtime, caller: Caller, reference: str, now: datetime) -> Mapping[str, Any]:
@@ -84,7 +85,7 @@ def order_id_of(
                   AND (c.auth_subject = :subject OR c.id = :guest_id)))
         """,
         organization_id=transaction.tenant,
-        id=_uuid_or_none(reference),
+        id=uuid_or_none(reference),
         number=reference.upper(),
         is_staff=caller.kind is CallerKind.STAFF,
         subject=caller.subject if caller.kind is CallerKind.CUSTOMER else None,
@@ -93,10 +94,3 @@ def order_id_of(
     if order_id is None:
         raise NotFound("there is no such order")
     return order_id
-
-
-def _uuid_or_none(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

@@ -1,7 +1,7 @@
 """Merges the OpenAPI documents of all functions into the one that is committed and served.
 
-python -m local.openapi           write functions/api_docs/openapi.json
-python -m local.openapi --check   fail when the committed document is not the current one
+python -m generate.openapi           write functions/api_docs/openapi.json
+python -m generate.openapi --check   fail when the committed document is not the current one
 
 Answers are declared beside each route (holdfast.web.routes) by the name of a model of holdfast.web.views. Here those
 models become schemas, so that no function has to carry them.
@@ -19,9 +19,9 @@ from typing import Any, Final
 from pydantic.json_schema import models_json_schema
 
 from holdfast.web.views import ANSWERS
+from local.children import ROOT
+from local.documented import DOCUMENT
 
-ROOT: Final = Path(__file__).resolve().parent.parent
-DOCUMENT: Final = ROOT / "functions" / "api_docs" / "openapi.json"
 _REF: Final = "#/components/schemas/{model}"
 # Powertools adds these to every document, but holdfast.web reports errors in a form of its own.
 _FOREIGN: Final = ("HTTPValidationError", "ValidationError", "ResponseValidationError")

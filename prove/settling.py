@@ -6,8 +6,8 @@ from typing import Final
 
 from prove import shop, steps
 from prove.actors import Outcome, Task
-from prove.errand import Step, Trap
 from prove.outside import POISON, delivery, is_poisoned, mend
+from prove.trap import Step, Trap
 from prove.world import Webhook, World
 
 TURNS_SECONDS: Final = (61, 91, 200, 600, 2_000, 3_700, 3_700, 7_300, 7_300, 30_000, 86_400, 86_400)
@@ -43,7 +43,7 @@ _LETTERS: Final = (
 )
 
 
-class Rest:
+class Settling:
     """One world on its way to rest."""
 
     def __init__(self, world: World) -> None:
@@ -51,7 +51,7 @@ class Rest:
         self._chance = random.Random(f"rest/{world.plan.seed}")
         self._number = 0
 
-    def come(self) -> None:
+    def come_to_rest(self) -> None:
         """Go on until nothing is due and nobody has anything to decide, but for a bounded time."""
         world = self._world
         world.value("SELECT 1")  # the last move may have crashed the server; this waits for it

@@ -21,9 +21,9 @@ from prove.mails import Mails
 from prove.mutations import Mutation
 from prove.plan import Plan, make_plan
 from prove.report import Finding, count_transitions, examine, examine_years
-from prove.rest import Rest
 from prove.run import Run
 from prove.server_log import ServerLog
+from prove.settling import Settling
 from prove.world import Gateway, World
 from prove.years import Years
 
@@ -51,7 +51,7 @@ class Told:
         return [finding for finding in self.findings if finding.is_violated]
 
 
-class House:
+class Site:
     """A PostgreSQL server with the template database, and a gateway."""
 
     def __init__(self, server: Server, gateway: Gateway, folder: Path, mutation: Mutation | None) -> None:
@@ -75,13 +75,13 @@ class House:
             run = Run(world, self.restart)
             for move in plan.moves[:moves_max]:
                 run.play(move)
-            rest = Rest(world)
-            rest.come()
+            settling = Settling(world)
+            settling.come_to_rest()
             Mails(world).go_out()
             world.write_down()
             findings = tuple(examine(world))
             if plan.years and not any(finding.is_violated for finding in findings):
-                findings += tuple(examine_years(world, Years(world, rest)))
+                findings += tuple(examine_years(world, Years(world, settling)))
             refusals = {f"constraint {name}": number for name, number in world.log.refusals().items()}
             counts = world.counts + count_transitions(world) + Counter(refusals)
         return Told(plan, findings, counts, tuple(world.story), time.monotonic() - begun)
@@ -102,12 +102,12 @@ class House:
 
 
 @contextmanager
-def open_house(mutation: Mutation | None = None) -> Iterator[House]:
-    """Open a house. Nothing of it is left at the end, except what a mutation did to the code of this process."""
+def open_site(mutation: Mutation | None = None) -> Iterator[Site]:
+    """Open a site. Nothing of it is left at the end, except what a mutation did to the code of this process."""
     folder = Path(tempfile.mkdtemp(prefix="holdfast-prove-"))
     try:
         with throw_away_server(settings=SERVER_SETTINGS) as server, _gateway() as gateway:
-            yield House(server, gateway, folder, mutation)
+            yield Site(server, gateway, folder, mutation)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -116,7 +116,7 @@ def open_house(mutation: Mutation | None = None) -> Iterator[House]:
 def _gateway() -> Iterator[Gateway]:
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listening:
         listening.set_inheritable(True)
-        program = [sys.executable, "-m", "prove.gateway_server", "--fd", str(listening.fileno())]
+        program = [sys.executable, "-m", "prove.stripe_server", "--fd", str(listening.fileno())]
         process = subprocess.Popen(command(program), cwd=REPOSITORY, pass_fds=[listening.fileno()])
         port = listening.getsockname()[1]
     try:

@@ -1,6 +1,6 @@
 """Renders docs/third-party.md: every deployed package, with its pinned version and the license from its own metadata.
 
-python -m local.licenses    write it anew, after `make lock`
+python -m generate.licenses    write it anew, after `make lock`
 """
 
 from __future__ import annotations

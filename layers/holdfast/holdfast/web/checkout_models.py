@@ -99,13 +99,14 @@ class QuoteBody(Body):
 
 class CheckoutBody(QuoteBody):
     """A checkout. The billing address defaults to the shipping address. `email` is where this order is written to; it
-    defaults to the token's."""
+    defaults to the token's. `source` is where the order is placed, for the shop's own figures."""
 
     billing_address: AddressBody | None = None
     email: EmailAddress | None = None
     payment: PaymentBody
     notes: Notes | None = None
     language: Language | None = None
+    source: Literal["web", "mobile", "api"] = "api"
 
 
 class PayAgainBody(Body):

@@ -1,120 +1,11 @@
-"""The operations API's responses, as models; see ``holdfast.web.views``."""
+"""The operations API's responses about money: gateways, disputes, books, operations that are owed; see
+``holdfast.web.views``."""
 
 from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel
-
-from holdfast.flows.operations.process_failures import FailureAction
-from holdfast.flows.operations.process_names import Process
-from holdfast.web import address_review_views
-
-
-class ProcessFailure(BaseModel):
-    """Something that waits for a person, or did. ``related_id`` is the order, payment or event it is about."""
-
-    id: UUID
-    process_name: str
-    related_id: UUID | None
-    details: str
-    payload: dict[str, Any]
-    status: Literal["open", "resolved"]
-    assigned_to: str | None
-    resolved_by: str | None
-    resolved_at: datetime | None
-    resolution_notes: str | None
-    reopening_notes: str | None
-    created_at: datetime
-    updated_at: datetime | None
-    version: int
-
-
-class ProcessFailureStep(BaseModel):
-    """One step on the record of a failure: what, by whom, and who had it then."""
-
-    sequence: int
-    action: FailureAction
-    assigned_to: str | None
-    changed_by: str
-    notes: str | None
-    at: datetime
-
-
-class ProcessFailureWithHistory(ProcessFailure):
-    """A failure and every step so far, oldest first."""
-
-    history: list[ProcessFailureStep]
-
-
-class ProcessFailureAnswer(BaseModel):
-    """One process failure."""
-
-    process_failure: ProcessFailureWithHistory
-
-
-class ProcessFailureCount(BaseModel):
-    """A process that may call a person. ``resolved`` counts those opened in the last 7 days; ``runbook`` is a path in
-    the repository."""
-
-    process_name: Process
-    meaning: str
-    runbook: str
-    open: int
-    unassigned: int
-    resolved: int
-    oldest_open_at: datetime | None
-
-
-class ProcessFailureCounts(BaseModel):
-    """All processes, whether anything waits or not."""
-
-    processes: list[ProcessFailureCount]
-
-
-class ProcessFailurePage(BaseModel):
-    """Process failures, newest first. ``next_before`` is the next page's ``before``; ``null`` on the last page."""
-
-    process_failures: list[ProcessFailure]
-    next_before: UUID | None
-
-
-class TimelineEntry(BaseModel):
-    """One thing that happened to an order. ``sequence`` numbers what is numbered: steps, messages, movements."""
-
-    at: datetime
-    kind: Literal[
-        "payment",
-        "payment_event",
-        "api_call",
-        "status",
-        "address_review",
-        "address_change",
-        "reallocation",
-        "stock_movement",
-        "capture",
-        "refund",
-        "dispute",
-        "shipment",
-        "operation",
-        "message",
-        "mail",
-        "dead_letter",
-        "process_failure",
-    ]
-    sequence: int | None
-    id: str
-    what: str
-    data: dict[str, Any]
-
-
-class OrderTimeline(BaseModel):
-    """Everything known of an order, in order of time. ``is_complete`` is false when there is more than is shown."""
-
-    order_id: UUID
-    order_number: str
-    entries: list[TimelineEntry]
-    is_complete: bool
 
 
 class GatewayCalls(BaseModel):
@@ -286,15 +177,10 @@ class OwedOperationAnswer(BaseModel):
 
 
 ANSWERS: tuple[type[BaseModel], ...] = (
-    *address_review_views.ANSWERS,
     DisputePage,
     GatewayHealth,
     MoneyReport,
-    OrderTimeline,
     OwedOperationAnswer,
-    ProcessFailureAnswer,
-    ProcessFailureCounts,
-    ProcessFailurePage,
     RefoldPage,
 )
 """The models that routes refer to by name."""

@@ -1,4 +1,4 @@
-"""``python -m prove.gateway_server --fd N``: the local Stripe server.
+"""``python -m prove.stripe_server --fd N``: the local Stripe server.
 
 Its webhooks wait until they are taken; its clock and its random values are set from outside.
 
@@ -84,7 +84,7 @@ class ProveServer:
 
 def main() -> None:
     """Serve on an inherited socket until interrupted."""
-    parser = argparse.ArgumentParser(prog="prove.gateway_server")
+    parser = argparse.ArgumentParser(prog="prove.stripe_server")
     parser.add_argument("--fd", type=int, required=True)
     given = parser.parse_args()
     config = configuration(ProveServer(), 0)  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
 """What orders cost at AWS: counted amounts times list prices. Writes the tables of docs/cost.md.
 
-``python -m bench.bill`` writes them; ``--print`` only prints. To bring them up to date, count again (``bench``,
+``python -m generate.bill`` writes them; ``--print`` only prints. To bring them up to date, count again (``bench``,
 docs/performance.md), look the prices up again, change the tables here, and run it.
 """
 

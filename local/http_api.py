@@ -1,6 +1,6 @@
 """The HTTP API on this machine: what API Gateway does in front of the functions, from routes to timeouts.
 
-`python -m local.gateway --plan FILE --fd N ...` is one worker; several share a port. The functions run elsewhere, in
+`python -m local.http_api --plan FILE --fd N ...` is one worker; several share a port. The functions run elsewhere, in
 the sandboxes of their group (local.lambda_host).
 """
 
@@ -38,7 +38,7 @@ Answer = tuple[int, Headers, bytes]
 
 
 def _message(status: int, text: str, *headers: tuple[bytes, bytes]) -> Answer:
-    """Return an answer in the gateway's own form.
+    """Return an answer in the form of API Gateway.
 
     It is no problem document, because the functions never saw the request.
     """
@@ -49,7 +49,7 @@ class _TooLarge(Exception):
     pass
 
 
-class Gateway:
+class HttpApi:
     """The ASGI application."""
 
     def __init__(self, plan: Plan, pools: dict[str, SandboxPool], authorizer: JwtAuthorizer, pages: Pages) -> None:
@@ -120,7 +120,7 @@ class Gateway:
         except FunctionTimeout as problem:
             sys.stdout.write(f"{request.request_id}: {problem}\n")
             if function.timeout_seconds >= INTEGRATION_TIMEOUT_SECONDS:
-                return _message(503, "Service Unavailable")  # the gateway gave up first
+                return _message(503, "Service Unavailable")  # API Gateway gives up first
             return _message(500, "Internal Server Error")  # Lambda ended the function first
         except (FunctionError, MalformedAnswer) as problem:
             sys.stdout.write(f"{request.request_id}: {function.name}: {problem}\n")
@@ -182,7 +182,7 @@ def pools_of(plan: Plan, sockets: Path, size: int) -> dict[str, SandboxPool]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serves until SIGTERM, then lets running requests finish for a few seconds."""
-    parser = argparse.ArgumentParser(prog="local.gateway")
+    parser = argparse.ArgumentParser(prog="local.http_api")
     parser.add_argument("--plan", type=Path, required=True)
     parser.add_argument("--sockets", type=Path, required=True)
     parser.add_argument("--state", type=Path, required=True)
@@ -191,14 +191,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     plan = Plan.load(options.plan)
     issuer = Issuer(options.state, plan.jwt.issuer)
-    gateway = Gateway(
+    api = HttpApi(
         plan,
         pools_of(plan, options.sockets, options.sandboxes),
         JwtAuthorizer(plan.jwt, issuer.public_key),
         Pages(options.state, issuer),
     )
     config = uvicorn.Config(
-        gateway,
+        api,
         loop="auto",
         http="auto",
         lifespan="off",

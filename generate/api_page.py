@@ -1,7 +1,7 @@
 """Renders docs/api.md from the OpenAPI document: every route by its area, who may call it, what it takes and answers.
 
-python -m local.api_page           write docs/api.md
-python -m local.api_page --check   fail when the committed page is not the current one
+python -m generate.api_page           write docs/api.md
+python -m generate.api_page --check   fail when the committed page is not the current one
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from local.openapi import DOCUMENT, ROOT
+from local.children import ROOT
+from local.documented import DOCUMENT
 
 PAGE: Final = ROOT / "docs" / "api.md"
-INTRODUCTION: Final = ROOT / "docs" / "api-introduction.md"
+INTRODUCTION: Final = ROOT / "generate" / "api-introduction.md"
 DEPTH_MAX: Final = 3
 """The depth to which fields are listed; the OpenAPI document has the rest."""
 EVERYWHERE: Final = frozenset({"401", "403", "429", "503"})

@@ -1,4 +1,4 @@
-"""The operations API's request bodies. ``version`` is the one that the caller last saw; any other is answered 409."""
+"""Request bodies about process failures. ``version`` is the one that the caller last saw; any other is answered 409."""
 
 from holdfast.web.fields import Body, Line, Note, Version
 
