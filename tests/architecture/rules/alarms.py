@@ -34,7 +34,7 @@ LONGEST_LOOK_BACK_MINUTES: Final = 2 * 1440
 """How far back an alarm can look, with room for a late tick. None would notice that a rarer tick is missing."""
 
 
-def metrics(alarm: Any) -> Iterator[tuple[str, str, list[Any], Any]]:
+def metrics(alarm: Any) -> Iterator[tuple[Any, str, list[Any], Any]]:
     """Yield (namespace, name, dimensions, the part with period and statistic) of what an alarm watches."""
     if "MetricName" in alarm:
         yield alarm["Namespace"], alarm["MetricName"], alarm.get("Dimensions", []), alarm
@@ -124,6 +124,30 @@ def every_trouble_of_the_product_wakes_somebody(template: Template) -> Iterator[
             yield f"Add an alarm on {metric}: {what}."
 
 
+def _is_of_aws(namespace: Any) -> bool:
+    return str(namespace).startswith("AWS/")
+
+
+def _variables(template: Template) -> Any:
+    return template.raw["Globals"]["Function"]["Environment"]["Variables"]
+
+
+@rule(
+    lambda template: template.alarms["CriticalDeadLettersAlarm"].update(Namespace="Holdfast"),
+    lambda template: template.alarms["LedgerAlarm"]["Metrics"][1]["MetricStat"]["Metric"].update(Namespace="Holdfast"),
+    lambda template: _variables(template).update(POWERTOOLS_METRICS_NAMESPACE="Holdfast"),
+    lambda template: _variables(template).pop("POWERTOOLS_METRICS_NAMESPACE"),
+)
+def environments_of_one_account_do_not_share_their_metrics(template: Template) -> Iterator[str]:
+    counted = _variables(template).get("POWERTOOLS_METRICS_NAMESPACE")
+    if "${Environment}" not in everything(counted):
+        yield "Globals: POWERTOOLS_METRICS_NAMESPACE names the environment, or zeros of `dev` calm alarms of `prod`."
+    for name, alarm in template.alarms.items():
+        for namespace, metric, _, _ in metrics(alarm):
+            if not _is_of_aws(namespace) and namespace != counted:
+                yield f"{name}: {metric} is counted in {counted}."
+
+
 @cache
 def emitted() -> dict[str, set[frozenset[str]]]:
     """Return the metrics that the code emits, each with its sets of dimensions."""
@@ -148,7 +172,7 @@ def emitted() -> dict[str, set[frozenset[str]]]:
 def an_alarm_watches_what_the_code_counts(template: Template) -> Iterator[str]:
     for name, alarm in template.alarms.items():
         for namespace, metric, dimensions, _ in metrics(alarm):
-            if namespace != "Holdfast":
+            if _is_of_aws(namespace):
                 continue
             wanted = frozenset(dimension["Name"] for dimension in dimensions)
             if wanted not in emitted().get(metric, set()):
