@@ -206,7 +206,9 @@ def test_a_count_is_on_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> 
         well_formed(metric)
 
 
-def test_a_count_belongs_to_its_environment(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_count_belongs_to_its_environment(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two environments may share an account, and what one counts must not calm the alarms of the other."""
     monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "Holdfast/prod")
     count("DeadLettersOpen", 1, Priority="critical")
