@@ -148,6 +148,21 @@ def environments_of_one_account_do_not_share_their_metrics(template: Template) -
                 yield f"{name}: {metric} is counted in {counted}."
 
 
+@rule(
+    lambda template: template.raw["Parameters"]["LogLevel"]["AllowedValues"].append("WARN"),
+    lambda template: template.raw["Globals"]["Function"]["LoggingConfig"].update(ApplicationLogLevel="ERROR"),
+    lambda template: template.functions["StockFunction"]["LoggingConfig"].update(ApplicationLogLevel="WARN"),
+)
+def no_log_level_drops_the_metrics(template: Template) -> Iterator[str]:
+    """Lambda takes a line of JSON without a level, such as an embedded metric, for INFO."""
+    shared = {"Globals": template.raw["Globals"]["Function"]}
+    for name, properties in (shared | template.functions).items():
+        level = properties["LoggingConfig"].get("ApplicationLogLevel", "INFO")
+        levels = [level] if isinstance(level, str) else template.raw["Parameters"][level["Ref"]]["AllowedValues"]
+        if not {"DEBUG", "INFO"}.issuperset(levels):
+            yield f"{name}: ApplicationLogLevel is INFO at most, or Lambda drops what the alarms watch."
+
+
 @cache
 def emitted() -> dict[str, set[frozenset[str]]]:
     """Return the metrics that the code emits, each with its sets of dimensions."""
