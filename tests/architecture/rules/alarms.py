@@ -7,7 +7,7 @@ from functools import cache, partial
 from typing import Any, Final
 
 from tests.architecture.rules.rule import rule
-from tests.architecture.template import ROOT, Template, everything
+from tests.architecture.template import ROOT, Template, everything, folder
 
 RUNBOOK: Final = re.compile(r" See docs/operations\.md#(?P<anchor>[a-z]+)$")
 
@@ -28,6 +28,11 @@ WATCHED: Final = {
     "WebhooksRefused": "webhooks that are refused, whatever the gateway",
 }
 """What alarms must watch in addition to every function, queue and schedule."""
+
+COUNTED_AGAIN: Final = {
+    "ArchiveDiscrepancies": "what a nightly look found is open, and what is open is counted every hour",
+}
+"""Metrics that a function counts at each of its paces, whichever of its looks found the trouble."""
 
 MINUTES: Final = {"minute": 1, "minutes": 1, "hour": 60, "hours": 60, "day": 1440, "days": 1440}
 LONGEST_LOOK_BACK_MINUTES: Final = 2 * 1440
@@ -89,10 +94,7 @@ def _pace_minutes(expression: str) -> int:
     lambda template: template.functions["ColdExportFunction"]["Events"].pop("EveryFiveMinutes"),
 )
 def a_clock_that_stands_still_wakes_somebody(template: Template) -> Iterator[str]:
-    paces: dict[str, int] = {}
-    for function, _, properties in template.events("ScheduleV2"):
-        pace = _pace_minutes(properties["ScheduleExpression"])
-        paces[function] = min(pace, paces.get(function, pace))
+    paces = {function: min(each) for function, each in _paces(template).items()}
     looks: dict[str, int] = {}
     for name, alarm in template.alarms.items():
         if not name.endswith("SchedulesSilentAlarm"):
@@ -108,6 +110,14 @@ def a_clock_that_stands_still_wakes_somebody(template: Template) -> Iterator[str
             yield f"{function}: add it to the ...SchedulesSilentAlarm of its pace."
         elif looks[function] < pace * 2:
             yield f"{function}: an alarm over {looks[function]} minutes is raised by one late tick."
+
+
+def _paces(template: Template) -> dict[str, list[int]]:
+    """Return the minutes between the ticks of every schedule, by function."""
+    paces: dict[str, list[int]] = {}
+    for function, _, properties in template.events("ScheduleV2"):
+        paces.setdefault(function, []).append(_pace_minutes(properties["ScheduleExpression"]))
+    return paces
 
 
 def _forget(template: Template, metric: str) -> None:
@@ -164,16 +174,17 @@ def no_log_level_drops_the_metrics(template: Template) -> Iterator[str]:
 
 
 @cache
-def emitted() -> dict[str, set[frozenset[str]]]:
-    """Return the metrics that the code emits, each with its sets of dimensions."""
-    found: dict[str, set[frozenset[str]]] = {}
+def emitted() -> dict[str, dict[frozenset[str], set[str]]]:
+    """Return the metrics that the code emits: for each of its sets of dimensions, in which folders."""
+    found: dict[str, dict[frozenset[str], set[str]]] = {}
     package = ROOT / "layers" / "holdfast" / "holdfast"
     for path in [*(ROOT / "functions").glob("*/app.py"), *package.rglob("*.py")]:
         for part in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(part, ast.Call) and getattr(part.func, "id", "") == "count" and part.args:
                 dimensions = frozenset(str(keyword.arg) for keyword in part.keywords if keyword.arg != "value")
                 if isinstance(part.args[0], ast.Constant):
-                    found.setdefault(str(part.args[0].value), set()).add(dimensions)
+                    by = found.setdefault(str(part.args[0].value), {})
+                    by.setdefault(dimensions, set()).add(path.parent.name)
     return found
 
 
@@ -190,8 +201,25 @@ def an_alarm_watches_what_the_code_counts(template: Template) -> Iterator[str]:
             if _is_of_aws(namespace):
                 continue
             wanted = frozenset(dimension["Name"] for dimension in dimensions)
-            if wanted not in emitted().get(metric, set()):
+            if wanted not in emitted().get(metric, {}):
                 yield f"{name}: nobody counts {metric} by {sorted(wanted) or 'nothing'}; the alarm would never ring."
+
+
+@rule(
+    lambda template: template.alarms["DefaultPartitionRowsAlarm"].update(Period=3600),
+    lambda template: template.alarms["LedgerAlarm"]["Metrics"][1]["MetricStat"].update(Period=3600),
+    lambda template: template.alarms["ArchiveLooksLateAlarm"].update(Period=3600),
+)
+def an_alarm_does_not_end_before_its_trouble_is_counted_again(template: Template) -> Iterator[str]:
+    paces = {folder(function): max(each) for function, each in _paces(template).items()}
+    for name, alarm in template.alarms.items():
+        for namespace, metric, dimensions, stated in metrics(alarm):
+            if _is_of_aws(namespace) or metric in COUNTED_AGAIN:
+                continue
+            by = emitted().get(metric, {}).get(frozenset(dimension["Name"] for dimension in dimensions), set())
+            pace = max((paces.get(each, 0) for each in by), default=0)
+            if stated["Period"] < pace * 60:
+                yield f"{name}: {metric} may be counted every {pace} minutes alone; `Period: {pace * 60}` at least."
 
 
 @rule(
