@@ -117,7 +117,11 @@ SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
         Sample("one_message_is_not_json", says=failing("0f6f1d6e-6f2c-4b0e-9a55-3d1c5a7ba002")),
         Sample("tick"),
     ),
-    "mail_feedback": (Sample("bounce", says=DONE), Sample("complaint", says=DONE)),
+    "mail_feedback": (
+        Sample("bounce", says=DONE),
+        Sample("complaint", says=DONE),
+        Sample("topic_validated", says=DONE),
+    ),
     "mails": (
         Sample("list", 200, {"mails.0.status": "sent"}, ids=one(MAIL, Shop.mail)),
         Sample("resend", 201, {"mail.resends": 1}),

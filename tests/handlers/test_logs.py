@@ -181,7 +181,7 @@ def well_formed(metric: dict[str, Any]) -> None:
     assert isinstance(metric["_aws"]["Timestamp"], int)
     assert abs(now - metric["_aws"]["Timestamp"]) < 120_000
     (directive,) = metric["_aws"]["CloudWatchMetrics"]
-    assert directive["Namespace"] == "Holdfast"
+    assert directive["Namespace"] == "Holdfast/local"
     for dimensions in directive["Dimensions"]:
         assert len(dimensions) <= 30
         for name in dimensions:
@@ -204,6 +204,16 @@ def test_a_count_is_on_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> 
     ]
     for metric in metrics:
         well_formed(metric)
+
+
+def test_a_count_belongs_to_its_environment(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two environments may share an account, and what one counts must not calm the alarms of the other."""
+    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "Holdfast/prod")
+    count("DeadLettersOpen", 1, Priority="critical")
+    (metric,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert metric["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "Holdfast/prod"
 
 
 def test_what_is_not_done_is_logged_under_the_request(door: Door, tmp_path: Path) -> None:

@@ -136,10 +136,19 @@ def test_the_samples_tell_of_a_mail_that_is_not_here(shop: Door, name: str) -> N
     assert shop.house.value("SELECT count(*) FROM notifications.suppressions") == 0
 
 
+def test_what_the_service_publishes_when_it_is_set_up_is_no_news(
+    shop: Door, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert failed(shop.invoke("mail_feedback", shop.sample("mail_feedback/topic_validated"))) == []
+    (counted,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
+    assert (counted["MailFeedback"], counted["Kind"]) == ([1.0], "none")
+
+
 def test_news_that_cannot_be_read_comes_again(shop: Door) -> None:
     event = shop.sample("mail_feedback/bounce")
-    event["Records"][0]["body"] = "{}"
-    assert failed(shop.invoke("mail_feedback", event)) == [event["Records"][0]["messageId"]]
+    for body in ("{}", "not json"):
+        event["Records"][0]["body"] = body
+        assert failed(shop.invoke("mail_feedback", event)) == [event["Records"][0]["messageId"]]
 
 
 # --- what the operations team does ------------------------------------------------------------------------------

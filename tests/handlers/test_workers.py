@@ -146,7 +146,7 @@ def metrics(capsys: pytest.CaptureFixture[str]) -> list[tuple[str, float, str | 
         if '"_aws"' in line:
             metric = json.loads(line)
             name = metric["_aws"]["CloudWatchMetrics"][0]["Metrics"][0]["Name"]
-            assert metric["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "Holdfast"
+            assert metric["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "Holdfast/local"
             found.append((name, metric[name][0], metric.get("Priority")))
     return found
 

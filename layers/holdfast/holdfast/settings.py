@@ -138,6 +138,14 @@ def settings() -> Settings:
     return settings_from(os.environ)
 
 
+def metrics_namespace() -> str:
+    """Return the namespace of this environment's metrics.
+
+    It is apart from ``Settings``, which asks for a database: what only counts needs none.
+    """
+    return os.environ.get("POWERTOOLS_METRICS_NAMESPACE") or "Holdfast/local"
+
+
 Choice = TypeVar("Choice", bound=StrEnum)
 
 

@@ -7,7 +7,7 @@ from functools import cache, partial
 from typing import Any, Final
 
 from tests.architecture.rules.rule import rule
-from tests.architecture.template import ROOT, Template, everything
+from tests.architecture.template import ROOT, Template, everything, folder
 
 RUNBOOK: Final = re.compile(r" See docs/operations\.md#(?P<anchor>[a-z]+)$")
 
@@ -29,12 +29,17 @@ WATCHED: Final = {
 }
 """What alarms must watch in addition to every function, queue and schedule."""
 
+COUNTED_AGAIN: Final = {
+    "ArchiveDiscrepancies": "what a nightly look found is open, and what is open is counted every hour",
+}
+"""Metrics that a function counts at each of its paces, whichever of its looks found the trouble."""
+
 MINUTES: Final = {"minute": 1, "minutes": 1, "hour": 60, "hours": 60, "day": 1440, "days": 1440}
 LONGEST_LOOK_BACK_MINUTES: Final = 2 * 1440
 """How far back an alarm can look, with room for a late tick. None would notice that a rarer tick is missing."""
 
 
-def metrics(alarm: Any) -> Iterator[tuple[str, str, list[Any], Any]]:
+def metrics(alarm: Any) -> Iterator[tuple[Any, str, list[Any], Any]]:
     """Yield (namespace, name, dimensions, the part with period and statistic) of what an alarm watches."""
     if "MetricName" in alarm:
         yield alarm["Namespace"], alarm["MetricName"], alarm.get("Dimensions", []), alarm
@@ -89,10 +94,7 @@ def _pace_minutes(expression: str) -> int:
     lambda template: template.functions["ColdExportFunction"]["Events"].pop("EveryFiveMinutes"),
 )
 def a_clock_that_stands_still_wakes_somebody(template: Template) -> Iterator[str]:
-    paces: dict[str, int] = {}
-    for function, _, properties in template.events("ScheduleV2"):
-        pace = _pace_minutes(properties["ScheduleExpression"])
-        paces[function] = min(pace, paces.get(function, pace))
+    paces = {function: min(each) for function, each in _paces(template).items()}
     looks: dict[str, int] = {}
     for name, alarm in template.alarms.items():
         if not name.endswith("SchedulesSilentAlarm"):
@@ -110,6 +112,14 @@ def a_clock_that_stands_still_wakes_somebody(template: Template) -> Iterator[str
             yield f"{function}: an alarm over {looks[function]} minutes is raised by one late tick."
 
 
+def _paces(template: Template) -> dict[str, list[int]]:
+    """Return the minutes between the ticks of every schedule, by function."""
+    paces: dict[str, list[int]] = {}
+    for function, _, properties in template.events("ScheduleV2"):
+        paces.setdefault(function, []).append(_pace_minutes(properties["ScheduleExpression"]))
+    return paces
+
+
 def _forget(template: Template, metric: str) -> None:
     for name, alarm in template.alarms.items():
         if metric in {watched for _, watched, _, _ in metrics(alarm)}:
@@ -124,17 +134,57 @@ def every_trouble_of_the_product_wakes_somebody(template: Template) -> Iterator[
             yield f"Add an alarm on {metric}: {what}."
 
 
+def _is_of_aws(namespace: Any) -> bool:
+    return str(namespace).startswith("AWS/")
+
+
+def _variables(template: Template) -> Any:
+    return template.raw["Globals"]["Function"]["Environment"]["Variables"]
+
+
+@rule(
+    lambda template: template.alarms["CriticalDeadLettersAlarm"].update(Namespace="Holdfast"),
+    lambda template: template.alarms["LedgerAlarm"]["Metrics"][1]["MetricStat"]["Metric"].update(Namespace="Holdfast"),
+    lambda template: _variables(template).update(POWERTOOLS_METRICS_NAMESPACE="Holdfast"),
+    lambda template: _variables(template).pop("POWERTOOLS_METRICS_NAMESPACE"),
+)
+def environments_of_one_account_do_not_share_their_metrics(template: Template) -> Iterator[str]:
+    counted = _variables(template).get("POWERTOOLS_METRICS_NAMESPACE")
+    if "${Environment}" not in everything(counted):
+        yield "Globals: POWERTOOLS_METRICS_NAMESPACE names the environment, or zeros of `dev` calm alarms of `prod`."
+    for name, alarm in template.alarms.items():
+        for namespace, metric, _, _ in metrics(alarm):
+            if not _is_of_aws(namespace) and namespace != counted:
+                yield f"{name}: {metric} is counted in {counted}."
+
+
+@rule(
+    lambda template: template.raw["Parameters"]["LogLevel"]["AllowedValues"].append("WARN"),
+    lambda template: template.raw["Globals"]["Function"]["LoggingConfig"].update(ApplicationLogLevel="ERROR"),
+    lambda template: template.functions["StockFunction"]["LoggingConfig"].update(ApplicationLogLevel="WARN"),
+)
+def no_log_level_drops_the_metrics(template: Template) -> Iterator[str]:
+    """Lambda takes a line of JSON without a level, such as an embedded metric, for INFO."""
+    shared = {"Globals": template.raw["Globals"]["Function"]}
+    for name, properties in (shared | template.functions).items():
+        level = properties["LoggingConfig"].get("ApplicationLogLevel", "INFO")
+        levels = [level] if isinstance(level, str) else template.raw["Parameters"][level["Ref"]]["AllowedValues"]
+        if not {"DEBUG", "INFO"}.issuperset(levels):
+            yield f"{name}: ApplicationLogLevel is INFO at most, or Lambda drops what the alarms watch."
+
+
 @cache
-def emitted() -> dict[str, set[frozenset[str]]]:
-    """Return the metrics that the code emits, each with its sets of dimensions."""
-    found: dict[str, set[frozenset[str]]] = {}
+def emitted() -> dict[str, dict[frozenset[str], set[str]]]:
+    """Return the metrics that the code emits: for each of its sets of dimensions, in which folders."""
+    found: dict[str, dict[frozenset[str], set[str]]] = {}
     package = ROOT / "layers" / "holdfast" / "holdfast"
     for path in [*(ROOT / "functions").glob("*/app.py"), *package.rglob("*.py")]:
         for part in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(part, ast.Call) and getattr(part.func, "id", "") == "count" and part.args:
                 dimensions = frozenset(str(keyword.arg) for keyword in part.keywords if keyword.arg != "value")
                 if isinstance(part.args[0], ast.Constant):
-                    found.setdefault(str(part.args[0].value), set()).add(dimensions)
+                    by = found.setdefault(str(part.args[0].value), {})
+                    by.setdefault(dimensions, set()).add(path.parent.name)
     return found
 
 
@@ -148,11 +198,28 @@ def emitted() -> dict[str, set[frozenset[str]]]:
 def an_alarm_watches_what_the_code_counts(template: Template) -> Iterator[str]:
     for name, alarm in template.alarms.items():
         for namespace, metric, dimensions, _ in metrics(alarm):
-            if namespace != "Holdfast":
+            if _is_of_aws(namespace):
                 continue
             wanted = frozenset(dimension["Name"] for dimension in dimensions)
-            if wanted not in emitted().get(metric, set()):
+            if wanted not in emitted().get(metric, {}):
                 yield f"{name}: nobody counts {metric} by {sorted(wanted) or 'nothing'}; the alarm would never ring."
+
+
+@rule(
+    lambda template: template.alarms["DefaultPartitionRowsAlarm"].update(Period=3600),
+    lambda template: template.alarms["LedgerAlarm"]["Metrics"][1]["MetricStat"].update(Period=3600),
+    lambda template: template.alarms["ArchiveLooksLateAlarm"].update(Period=3600),
+)
+def an_alarm_does_not_end_before_its_trouble_is_counted_again(template: Template) -> Iterator[str]:
+    paces = {folder(function): max(each) for function, each in _paces(template).items()}
+    for name, alarm in template.alarms.items():
+        for namespace, metric, dimensions, stated in metrics(alarm):
+            if _is_of_aws(namespace) or metric in COUNTED_AGAIN:
+                continue
+            by = emitted().get(metric, {}).get(frozenset(dimension["Name"] for dimension in dimensions), set())
+            pace = max((paces.get(each, 0) for each in by), default=0)
+            if stated["Period"] < pace * 60:
+                yield f"{name}: {metric} may be counted every {pace} minutes alone; `Period: {pace * 60}` at least."
 
 
 @rule(

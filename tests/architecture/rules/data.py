@@ -35,6 +35,8 @@ WITHOUT_ENDPOINT: Final = {
 }
 
 _TLS_ONLY: Final = {"Bool": {"aws:SecureTransport": "false"}}
+_EVERY_ZONE: Final = {"Fn::GetAZs": ""}
+_ZONES: Final = {"Fn::If": ["ChosenZones", {"Ref": "Zones"}, _EVERY_ZONE]}
 
 
 def _properties(template: Template, name: str) -> Any:
@@ -181,6 +183,17 @@ def nothing_is_open_to_the_internet_but_the_door(template: Template) -> Iterator
     for name, group in template.of_type("AWS::EC2::SecurityGroup").items():
         if "0.0.0.0/0" in everything(group.get("SecurityGroupIngress", [])):
             yield f"{name} lets everybody in."
+
+
+@rule(
+    lambda template: _properties(template, "PrivateSubnetA").update(AvailabilityZone={"Fn::Select": [0, _EVERY_ZONE]}),
+    lambda template: _properties(template, "PrivateSubnetB").update(AvailabilityZone={"Fn::Select": [0, _ZONES]}),
+    lambda template: _properties(template, "PublicSubnetA").pop("AvailabilityZone"),
+)
+def who_deploys_may_choose_the_two_zones(template: Template) -> Iterator[str]:
+    for name, subnet in template.of_type("AWS::EC2::Subnet").items():
+        if subnet.get("AvailabilityZone") != {"Fn::Select": ["AB".index(name[-1]), _ZONES]}:
+            yield f"{name}: the first (A) or second (B) of Zones: RDS Proxy is not in every zone of a region."
 
 
 @rule(

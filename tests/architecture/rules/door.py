@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from tests.architecture.rules.rule import rule
-from tests.architecture.template import ROOT, Template, folder, route
+from tests.architecture.template import ROOT, Template, as_list, folder, route
 
 PUBLIC_ROUTES: Final = {
     "GET /v1/address-reviews/{token}",
@@ -16,6 +16,12 @@ PUBLIC_ROUTES: Final = {
     "POST /v1/webhooks/{gateway}/{endpoint_key}",
 }
 MAKES_USERS: Final = "POST /v1/guest-sessions"
+COGNITO_CALLS_A_SECOND: Final = {
+    "cognito-idp:AdminCreateUser": 50,
+    "cognito-idp:AdminInitiateAuth": 120,
+    "cognito-idp:AdminSetUserPassword": 30,
+}
+"""Default quotas of all user pools of an account in a region, by what the function that makes guests calls."""
 API_GATEWAY_TIMEOUT_SECONDS: Final = 30
 
 
@@ -85,6 +91,26 @@ def what_comes_in_is_bounded_and_written_down_without_anybodys_data(template: Te
         yield "HttpApi: AccessLogSettings."
     if "$context.path" in logged or "querystring" in logged.lower():
         yield "HttpApi: a path and a query carry tokens and shoppers' data; log the route."
+
+
+def _guests(template: Template) -> Any:
+    return _api(template)["RouteSettings"][MAKES_USERS]
+
+
+@rule(
+    lambda template: _guests(template).update(ThrottlingRateLimit=50),
+    lambda template: _guests(template).update(ThrottlingBurstLimit=100),
+    lambda template: template.statements("GuestSessionsFunctionRole")[-1]["Action"].append("cognito-idp:ListUsers"),
+)
+def guests_come_no_faster_than_cognito_makes_them(template: Template) -> Iterator[str]:
+    statements = template.statements("GuestSessionsFunctionRole")
+    called = {action for each in statements for action in as_list(each["Action"]) if action.startswith("cognito-idp:")}
+    for action in sorted(called - set(COGNITO_CALLS_A_SECOND)):
+        yield f"{action}: write its quota into COGNITO_CALLS_A_SECOND."
+    slowest = min(COGNITO_CALLS_A_SECOND[action] for action in called & set(COGNITO_CALLS_A_SECOND))
+    settings = _guests(template)
+    if settings["ThrottlingRateLimit"] + settings["ThrottlingBurstLimit"] > slowest:
+        yield f"HttpApi: {MAKES_USERS}: rate and burst together at most {slowest}; Cognito refuses the rest."
 
 
 @rule(

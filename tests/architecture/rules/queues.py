@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from tests.architecture.rules.rule import rule
-from tests.architecture.template import Template, target
+from tests.architecture.template import Template, as_list, target
 
 VISIBILITY_PER_TIMEOUT: Final = 6
 """The visibility timeout of a queue as a multiple of its function's timeout, as the Lambda guide asks for."""
@@ -100,6 +100,20 @@ def a_tick_that_nobody_served_is_not_lost_silently(template: Template) -> Iterat
             yield f"{function} is invoked asynchronously: add EventInvokeConfig.DestinationConfig.OnFailure."
         if "MaximumRetryAttempts" not in invoked or "MaximumEventAgeInSeconds" not in invoked:
             yield f"{function}: say how often and for how long Lambda tries a tick again."
+
+
+@rule(
+    lambda template: template.resources["MailEvents"].pop("DependsOn"),
+    lambda template: template.resources["MailEvents"].update(DependsOn=["AlertTopicPolicy"]),
+    lambda template: template.resources.pop("MailFeedbackTopicPolicy"),
+)
+def who_publishes_while_it_is_made_is_made_after_the_policy_that_lets_it(template: Template) -> Iterator[str]:
+    policies = template.of_type("AWS::SNS::TopicPolicy")
+    for name, destination in template.of_type("AWS::SES::ConfigurationSetEventDestination").items():
+        topic = destination["EventDestination"].get("SnsDestination", {}).get("TopicARN")
+        before = as_list(template.resources[name].get("DependsOn", []))
+        if topic and not any(topic in policies.get(policy, {}).get("Topics", []) for policy in before):
+            yield f"{name}: SES tries the topic at once; DependsOn: the policy of {target(topic)}."
 
 
 @rule(

@@ -10,12 +10,12 @@ from aws_lambda_powertools import Logger, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 
 from holdfast.addresses.lookup_tally import LookupTally
+from holdfast.settings import metrics_namespace
 from holdfast.values import correlation
 from holdfast.values.correlation import correlation_id
 
 __all__ = ["correlated", "correlation_id", "count", "count_lookups", "logger"]
 
-NAMESPACE: Final = "Holdfast"
 # At DEBUG these loggers write whole requests and responses, including secrets, tokens and addresses.
 _TALKATIVE: Final = ("boto3", "botocore", "urllib3")
 
@@ -50,8 +50,8 @@ def correlated(identifier: str | None) -> Iterator[None]:
 
 
 def count(name: str, value: float = 1, **dimensions: str) -> None:
-    """Emit one count as an embedded metric (CloudWatch EMF), with its dimensions."""
-    with single_metric(name=name, unit=MetricUnit.Count, value=value, namespace=NAMESPACE) as metric:
+    """Emit one count as an embedded metric (CloudWatch EMF) of this environment, with its dimensions."""
+    with single_metric(name=name, unit=MetricUnit.Count, value=value, namespace=metrics_namespace()) as metric:
         for key, text in dimensions.items():
             metric.add_dimension(name=key, value=text)
 
