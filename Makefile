@@ -17,7 +17,9 @@ bin := .venv/bin
 export PYTHONPATH := layers/holdfast:.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export SAM_CLI_TELEMETRY := 0
+ifneq ($(MAKECMDGOALS),smoke) # which asks the account, and the region, that the shell's own settings name
 export AWS_DEFAULT_REGION ?= us-east-1
+endif
 
 uv := uv==0.13.8
 compile = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
