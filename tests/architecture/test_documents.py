@@ -10,6 +10,7 @@ import pytest
 from bench import bill
 from local import api_page, licenses
 from local.openapi import DOCUMENT
+from tests.architecture.template import TEMPLATE
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PAGES: Final = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -69,6 +70,26 @@ def test_the_page_of_the_api_is_current() -> None:
 
 def test_the_tables_of_the_cost_are_current() -> None:
     assert bill.PAGE.read_text() == bill.page(), "run `make cost` and commit docs/cost.md"
+
+
+def part(page: str, begin: str, end: str) -> str:
+    """Return what stands between two marks of a page."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    return text.partition(begin)[2].partition(end)[0]
+
+
+def test_what_can_be_chosen_is_called_as_in_the_template() -> None:
+    rows = re.findall(r"^\| (`.+?) \|", part("deploy.md", "\n## Choices\n", "\n#"), re.MULTILINE)
+    named = re.findall(r"`(\w+)`", " ".join(rows))
+    assert named
+    assert sorted(set(named) - set(TEMPLATE.raw["Parameters"])) == []
+
+
+def test_the_clock_starts_when_the_schema_is_there() -> None:
+    first = part("deploy.md", "\n**3. Deploy.**", "\n**4. ")
+    second = part("deploy.md", "\n**4. ", "\n**5. ")
+    assert "`Schedules=DISABLED`" in first
+    assert second.index("invoke MigrateFunctionName") < second.index("`Schedules=DISABLED`") < second.index("sam deploy")
 
 
 def test_every_deployed_package_is_listed_with_a_license_that_may_be_deployed() -> None:
