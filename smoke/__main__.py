@@ -44,13 +44,18 @@ def _ask_account(options: Options, report: Report) -> None:
 
     # Without a region, boto3 takes AWS_DEFAULT_REGION or the profile's. The AWS CLI and SAM know AWS_REGION as well.
     region = region_of(options.url) or os.environ.get("AWS_REGION")
-    services = ("cloudformation", "cloudwatch", "scheduler", "sqs")
-    resources, parameters = [], {}
+    resources, parameters, clients = [], {}, {}
     with report.check(f"the stack {options.stack}") as seen:
-        clients = {service: boto3.client(service, region_name=region) for service in services}
+        session = boto3.Session(region_name=region)
+        clients = {
+            "cloudformation": session.client("cloudformation"),
+            "cloudwatch": session.client("cloudwatch"),
+            "scheduler": session.client("scheduler"),
+            "sqs": session.client("sqs"),
+        }
         parameters = parameters_of(options.stack, clients)
         resources = resources_of(options.stack, clients)
-        seen.append(f"{len(resources)} resources in {clients['cloudformation'].meta.region_name}")
+        seen.append(f"{len(resources)} resources in {session.region_name}")
     if resources:
         ask_account(resources, parameters, clients, report)
 

@@ -13,9 +13,10 @@ import boto3
 import pytest
 
 from local.intrinsics import Resolver
-from smoke.__main__ import region_of
+from smoke.__main__ import _ask_account, region_of
 from smoke.account import MAILS, Resource, ask_account, parameters_of, resources_of
-from smoke.report import Report, Result
+from smoke.report import Line, Report, Result
+from smoke.system import Options
 from tests.architecture.template import ROOT, TEMPLATE
 
 CHECKS = [
@@ -159,7 +160,18 @@ def test_the_region_is_that_of_the_address_or_of_the_shell() -> None:
     assert region_of("https://api.shop.example") is None
 
 
-@pytest.mark.parametrize(("target", "decides"), [("smoke", False), ("build", True)])
+def test_the_stack_is_looked_for_where_the_address_is(aws: str) -> None:
+    name = f"stack-{uuid.uuid4().hex[:8]}"
+    lines: list[Line] = []
+    template = {"Resources": {"OneDeadLetterQueue": {"Type": "AWS::SQS::Queue"}}}
+    there = boto3.client("cloudformation", region_name="eu-central-1")
+    there.create_stack(StackName=name, TemplateBody=json.dumps(template))
+    options = Options(url="https://a1b2c3.execute-api.eu-central-1.amazonaws.com", stack=name)
+    _ask_account(options, Report(lines.append))
+    assert (lines[0].result, lines[0].seen) == (Result.OK, "1 resources in eu-central-1")
+
+
+@pytest.mark.parametrize(("target", "decides"), [("smoke", False), ("check-ledger", False), ("build", True)])
 def test_make_decides_for_no_region_where_an_account_is_asked(target: str, decides: bool) -> None:
     shell = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     rules = subprocess.run(
