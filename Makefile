@@ -17,7 +17,10 @@ bin := .venv/bin
 export PYTHONPATH := layers/holdfast:.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export SAM_CLI_TELEMETRY := 0
+# What can be asked about an account is asked in the region that the shell or the profile names.
+ifeq ($(filter smoke refold check-ledger verify-archive,$(MAKECMDGOALS)),)
 export AWS_DEFAULT_REGION ?= us-east-1
+endif
 
 uv := uv==0.13.8
 compile = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
@@ -46,14 +49,14 @@ open-shop: .venv/.current ## Open a shop in the local system, or bring it to wha
 refold: .venv/.current ## Recompute payments from their events, show what differs, write nothing (ARGS='--dsn postgresql://...')
 	@$(bin)/python -m local refold $(ARGS)
 
-check-ledger: .venv/.current ## Replay every stock movement of the local system and compare
-	@$(bin)/python -m local check-ledger
+check-ledger: .venv/.current ## Replay every stock movement of the local system and compare (ARGS='--dsn postgresql://...')
+	@$(bin)/python -m local check-ledger $(ARGS)
 
 archive: .venv/.current ## Archive the local system's finished orders, as if years had passed (YEARS=6)
 	@$(bin)/python -m local archive --years '$(or $(YEARS),6)'
 
 verify-archive: .venv/.current ## Prove the local system's archive: the whole chain, every order, every file of cold storage
-	@$(bin)/python -m local verify-archive
+	@$(bin)/python -m local verify-archive $(ARGS)
 
 test: .venv/.current ## Run all tests on a real PostgreSQL (ARGS='tests/domains -k money')
 	@$(bin)/python -m pytest -q -n $(JOBS) --dist loadgroup --no-loadscope-reorder $(ARGS)

@@ -6,6 +6,7 @@ docs/performance.md), look the prices up again, change the tables here, and run 
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,6 +31,10 @@ PRICES: Final = {
     "CloudWatch Logs, GB ingested": 0.50,
     "X-Ray, million traces": 5.00,
     "SES, thousand mails": 0.10,
+    "Cognito Lite, active user, the first 100,000": 0.0055,
+    "Cognito Lite, active user, up to 1 million": 0.0046,
+    "Cognito Lite, active user, up to 10 million": 0.00325,
+    "Cognito Lite, active user, above": 0.0025,
     "NAT, GB": 0.045,
     "Aurora, ACU-hour": 0.12,
     "Aurora, million I/Os": 0.20,
@@ -49,7 +54,13 @@ PRICES: Final = {
     "Load balancer capacity unit, hour": 0.008,
     "RDS db.t4g.medium, two zones, hour": 0.13,
 }
-"""US dollars, us-east-1, from memory of 2025: **look each up again**."""
+"""US dollars, us-east-1, from memory of 2025: **look each up again**. The first two of Cognito were read off the worked
+examples of its price page in September 2026; the two above a million users are from memory like the rest."""
+
+USER_BANDS: Final = {100_000: "the first 100,000", MILLION: "up to 1 million", 10 * MILLION: "up to 10 million"}
+"""Where the price of a user falls, within a month. Above the last, it is "above"."""
+GUESTS: Final = 1.0
+"""Assumed: every order has a guest of its own. Each session is a user of the pool, who counts in the month of it."""
 
 # function: (invocations per order, milliseconds billed, MB). Invocations are counted. Those of the relay and of mails
 # are counted for orders that come one at a time; at many per second, orders share them. No worker is told of the
@@ -103,8 +114,19 @@ class Item:
         return self.units * PRICES[self.price]
 
 
+def guests(sessions: float) -> list[Item]:
+    """Return what a month with this many guest sessions adds to the bill: each is a user of the pool."""
+    items, below = [], 0.0
+    for top, band in [*USER_BANDS.items(), (math.inf, "above")]:
+        if sessions > below:
+            users = min(sessions, top) - below
+            items.append(Item(f"guests, {band}", users, f"Cognito Lite, active user, {band}"))
+        below = top
+    return items
+
+
 def by_the_million() -> list[Item]:
-    """Return what a million orders add to the bill."""
+    """Return what a million orders add to the bill, but for their guests, of whom each further one costs less."""
     gb_seconds = sum(count * ms / 1000 * mb / 1024 for count, ms, mb in INVOCATIONS.values())
     invoked = sum(count for count, _, _ in INVOCATIONS.values())
     acu_hours = DATABASE_CPU_MS / 1000 / ACU_VCPU / ACU_USED * MILLION / 3600
@@ -173,7 +195,7 @@ def total(items: Sequence[Item]) -> float:
 def compared() -> list[str]:
     """Compare the monthly cost of serverless and always-on, by orders per day.
 
-    Mails cost the same for both and are left out.
+    Mails and guests cost the same for both and are left out.
     """
     rest, small, box = total(at_rest(prod=True)), total(at_rest(prod=False)), total(always_on())
     serverless_only = {"functions, time", "functions, invocations", "HTTP API", "queues", "event bus"}
@@ -194,14 +216,17 @@ def compared() -> list[str]:
 
 def tables() -> str:
     """Return everything that is computed, as Markdown."""
-    parts = ["### A million orders", *_bill(by_the_million(), "a million orders")]
-    month = total(by_the_million()) * ORDERS_A_MONTH / MILLION
+    million = [*guests(GUESTS * MILLION), *by_the_million()]
+    parts = ["### A million orders, in one month", *_bill(million, "a million orders")]
+    users = total(guests(GUESTS * ORDERS_A_MONTH))
+    month = total(by_the_million()) * ORDERS_A_MONTH / MILLION + users
     mails = MAILS / 1000 * ORDERS_A_MONTH * PRICES["SES, thousand mails"]
     kept_bytes = TABLE_BYTES * ORDERS_A_MONTH * ACTIVE_MONTHS
     kept = kept_bytes / 1e9 * PRICES["Aurora, GB-month"]
     sentences = [
         f"At 2,000,000 orders a day, 23 a second on average: {ORDERS_A_MONTH / MILLION:.1f} million a month,",
-        f"**${month:,.0f}**, of it ${mails:,.0f} for mails. After {ACTIVE_MONTHS} months the active tables hold",
+        f"**${month:,.0f}**, of it ${users:,.0f} for guests and ${mails:,.0f} for mails.",
+        f"After {ACTIVE_MONTHS} months the active tables hold",
         f"{kept_bytes / 1e12:.0f} TB, ${kept:,.0f} a month, which is what `archive_after_months` decides about.",
     ]
     busy = 230 * DATABASE_CPU_MS / 1000
@@ -239,8 +264,12 @@ def tables() -> str:
 
 def _bill(items: Sequence[Item], of: str) -> list[str]:
     lines = ["", "| | units | unit | $ |", "|---|---|---|---|"]
-    lines += [f"| {item.what} | {item.units:,.4g} | {item.price} | {item.dollars:,.2f} |" for item in items]
+    lines += [f"| {item.what} | {_amount(item.units)} | {item.price} | {item.dollars:,.2f} |" for item in items]
     return [*lines, f"| **{of}** | | | **{total(items):,.2f}** |"]
+
+
+def _amount(units: float) -> str:
+    return f"{units:,.0f}" if units >= 10_000 else f"{units:,.4g}"
 
 
 def page() -> str:

@@ -9,9 +9,11 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from holdfast.values.errors import HoldfastError
@@ -23,6 +25,9 @@ from local.postgres import Address
 from local.postgres_cluster import PostgresUnavailable
 from local.supervisor import AlreadyRunning, Options, only_one, running
 from local.system import LocalSystem
+
+if TYPE_CHECKING:
+    from holdfast.runtime import Runtime
 
 STATE = ROOT / ".holdfast"
 
@@ -130,33 +135,62 @@ def refold(options: argparse.Namespace) -> int:
 
     from holdfast.flows.money.refold_payments import Chosen  # noqa: PLC0415 (likewise)
     from local import refold as tool  # noqa: PLC0415 (likewise)
-    from local.runtimes import runtime_over  # noqa: PLC0415 (likewise)
 
     try:
-        if options.dsn:
-            runtime = runtime_over(Address.parse(options.dsn), verify_tls=not options.no_tls)
-        else:
-            database = LocalSystem.load(options.state).database_as("holdfast_system")
-            runtime = runtime_over(database)
-        chosen = Chosen(options.payment, options.since)
-        return tool.refold(runtime, chosen, options.organization, datetime.now(UTC), print)
-    except (ValueError, PostgresUnavailable, HoldfastError, DBAPIError) as problem:
+        with _database(options) as runtime:
+            chosen = Chosen(options.payment, options.since)
+            return tool.refold(runtime, chosen, options.organization, datetime.now(UTC), print)
+    except (ValueError, OSError, PostgresUnavailable, HoldfastError, DBAPIError) as problem:
         Console(sys.stderr).problem(str(problem))
         return 2
 
 
+@contextmanager
+def _database(options: argparse.Namespace, **settings: str) -> Iterator[Runtime]:
+    """Opens the database that `--dsn` names with these settings, or that of the local system with its own."""
+    from local.runtimes import runtime_of, runtime_over  # noqa: PLC0415 (the other commands need none of it)
+
+    if not options.dsn:
+        with runtime_of(LocalSystem.load(options.state)) as runtime:
+            yield runtime
+        return
+    runtime = runtime_over(
+        Address.parse(options.dsn),
+        verify_tls=not options.no_tls,
+        ca_file=str(options.ca_file or ""),
+        iam=options.iam,
+        settings=settings,
+    )
+    try:
+        yield runtime
+    finally:
+        runtime.database.engine.dispose()
+
+
 def check_ledger(options: argparse.Namespace) -> int:
-    """Replays every stock movement of the running system. The exit code says whether all levels agree."""
+    """Replays every stock movement. The exit code says whether all levels agree."""
     from local import ledger  # noqa: PLC0415 (the other commands need none of it)
 
-    return _report(lambda: ledger.check(LocalSystem.load(options.state)))
+    def check() -> tuple[list[str], bool]:
+        with _database(options) as runtime:
+            return ledger.check(runtime)
+
+    return _report(check)
 
 
 def verify_archive(options: argparse.Namespace) -> int:
-    """Proves the running system's archive. The exit code says whether every part of it is as it was sealed."""
+    """Proves an archive. The exit code says whether every part of it is as it was sealed."""
     from local import archive  # noqa: PLC0415 (the other commands need none of it)
 
-    return _report(lambda: archive.verify(LocalSystem.load(options.state)))
+    def verify() -> tuple[list[str], bool]:
+        if not options.dsn:
+            return archive.verify(LocalSystem.load(options.state))
+        if not (options.bucket and options.key_secret):
+            raise ValueError("with --dsn, name the archive's --bucket and its --key-secret")
+        with _database(options, ARCHIVE_BUCKET=options.bucket, ARCHIVE_KEY_SECRET=options.key_secret) as runtime:
+            return archive.verify_with(runtime)
+
+    return _report(verify)
 
 
 def archive_orders(options: argparse.Namespace) -> int:
@@ -168,10 +202,12 @@ def archive_orders(options: argparse.Namespace) -> int:
 
 def _report(work: Callable[[], tuple[list[str], bool]]) -> int:
     """Prints the outcome line by line. The exit code says whether all is well."""
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 (the other commands need none of it)
+
     console = Console(sys.stdout)
     try:
         told, is_well = work()
-    except (ValueError, OSError) as problem:
+    except (ValueError, OSError, PostgresUnavailable, HoldfastError, DBAPIError) as problem:
         console.problem(str(problem))
         return 1
     for line in told:
@@ -205,22 +241,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = commands.add_parser("open-shop", help="open a shop, or bring it to what its file says")
     command.add_argument("file", type=Path, help="see docs/deploy.md and events/migrate/open_shop.json")
     command.set_defaults(action=open_shop)
-    command = commands.add_parser("refold", help="recompute payments from their events, show what differs")
-    command.add_argument("--dsn", default=os.environ.get("DATABASE_URL"), help="another database than the local one")
-    command.add_argument("--no-tls", action="store_true", help="the database speaks no TLS")
+    text = "recompute payments from their events, show what differs"
+    command = commands.add_parser("refold", parents=[_elsewhere(os.environ.get("DATABASE_URL"))], help=text)
     command.add_argument("--organization", type=UUID, help="only of this organization")
     command.add_argument("--payment", type=UUID, help="only this payment")
     command.add_argument("--since", type=_instant, help="only payments begun since (ISO 8601)")
     command.set_defaults(action=refold)
-    command = commands.add_parser("check-ledger", help="replay every stock movement and compare with the levels")
+    text = "replay every stock movement and compare with the levels"
+    command = commands.add_parser("check-ledger", parents=[_elsewhere()], help=text)
     command.set_defaults(action=check_ledger)
-    command = commands.add_parser("verify-archive", help="prove the chain, every archived order and every cold file")
+    text = "prove the chain, every archived order and every cold file"
+    command = commands.add_parser("verify-archive", parents=[_elsewhere()], help=text)
+    command.add_argument("--bucket", help="with --dsn: the archive's bucket (boto3's credentials and region)")
+    command.add_argument("--key-secret", help="with --dsn: the name of the secret with the archive's key")
     command.set_defaults(action=verify_archive)
     command = commands.add_parser("archive", help="archive what is over, as if years had passed")
     command.add_argument("--years", type=float, default=6, help="after 2 archived, after 5 moved to cold storage")
     command.set_defaults(action=archive_orders)
     options = parser.parse_args(arguments)
     return int(options.action(options))
+
+
+def _elsewhere(dsn: str | None = None) -> argparse.ArgumentParser:
+    """Return the options that name another database than the local system's."""
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("--dsn", default=dsn, help="another database than the local one, postgresql://...")
+    options.add_argument("--iam", action="store_true", help="log in with a token of IAM, not with a password")
+    tls = options.add_mutually_exclusive_group()
+    tls.add_argument("--ca-file", type=Path, help="roots (PEM) of the server's certificate; else the system's")
+    tls.add_argument("--no-tls", action="store_true", help="the database speaks no TLS")
+    return options
 
 
 def _instant(text: str) -> datetime:

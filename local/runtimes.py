@@ -11,8 +11,19 @@ from local.postgres import Address
 from local.system import ARCHIVE_BUCKET, ARCHIVE_KEY_SECRET, LocalSystem
 
 
-def runtime_over(database: Address, *, verify_tls: bool = False, settings: Mapping[str, str] | None = None) -> Runtime:
-    """Return a runtime with this database and nothing else but what ``settings`` name."""
+def runtime_over(
+    database: Address,
+    *,
+    verify_tls: bool = False,
+    ca_file: str = "",
+    iam: bool = False,
+    settings: Mapping[str, str] | None = None,
+) -> Runtime:
+    """Return a runtime with this database and nothing else but what ``settings`` name.
+
+    ``ca_file`` holds the roots that the server's certificate is verified against; empty: the operating system's. With
+    ``iam``, every connection gets a token from the AWS credentials at hand, in place of the address's password.
+    """
     return Runtime(
         settings_from(
             {
@@ -21,8 +32,9 @@ def runtime_over(database: Address, *, verify_tls: bool = False, settings: Mappi
                 "DATABASE_NAME": database.database,
                 "DATABASE_USER": database.user,
                 "DATABASE_PASSWORD": database.password or "",
-                "DATABASE_AUTHENTICATION": "password",
+                "DATABASE_AUTHENTICATION": "iam" if iam else "password",
                 "DATABASE_TLS": "verify" if verify_tls else "off",
+                "DATABASE_CA_FILE": ca_file,
                 **(settings or {}),
             }
         )

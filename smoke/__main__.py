@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 
 import urllib3
 
-from smoke.account import ask_account, resources_of
+from smoke.account import ask_account, parameters_of, resources_of
 from smoke.checks import ask_everything
 from smoke.report import NotAsked, Report, Result, written
 from smoke.system import PAYMENT_TOKEN, SKU, Options, System
@@ -41,18 +42,28 @@ def _ask_account(options: Options, report: Report) -> None:
         return
     import boto3  # noqa: PLC0415 (only where an account is asked)
 
-    clients = {
-        "cloudformation": boto3.client("cloudformation"),
-        "cloudwatch": boto3.client("cloudwatch"),
-        "scheduler": boto3.client("scheduler"),
-        "sqs": boto3.client("sqs"),
-    }
-    resources = []
+    # Without a region, boto3 takes AWS_DEFAULT_REGION or the profile's. The AWS CLI and SAM know AWS_REGION as well.
+    region = region_of(options.url) or os.environ.get("AWS_REGION")
+    resources, parameters, clients = [], {}, {}
     with report.check(f"the stack {options.stack}") as seen:
+        session = boto3.Session(region_name=region)
+        clients = {
+            "cloudformation": session.client("cloudformation"),
+            "cloudwatch": session.client("cloudwatch"),
+            "scheduler": session.client("scheduler"),
+            "sqs": session.client("sqs"),
+        }
+        parameters = parameters_of(options.stack, clients)
         resources = resources_of(options.stack, clients)
-        seen.append(f"{len(resources)} resources")
+        seen.append(f"{len(resources)} resources in {session.region_name}")
     if resources:
-        ask_account(resources, clients, report)
+        ask_account(resources, parameters, clients, report)
+
+
+def region_of(url: str) -> str | None:
+    """Return the region that an address of API Gateway names. Another address (a domain of one's own) names none."""
+    named = re.fullmatch(r"https://[a-z0-9]+\.execute-api\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/?", url)
+    return named[1] if named else None
 
 
 def _options(arguments: Sequence[str] | None) -> Options:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from smoke.report import Report, expect
+from smoke.report import NotAsked, Report, expect
 
 LOOK_BACK_HOURS = 3
+MAILS = "NotificationsFunction"
+"""The function whose schedule the template leaves disabled while `MailSenderAddress` is empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,16 @@ def resources_of(stack: str, clients: Mapping[str, Any]) -> list[Resource]:
     ]
 
 
-def ask_account(resources: Sequence[Resource], clients: Mapping[str, Any], report: Report) -> None:
-    """Run the checks of an account. ``clients`` are boto3's, by service."""
+def parameters_of(stack: str, clients: Mapping[str, Any]) -> dict[str, str]:
+    """Return the parameters that a stack was deployed with, defaults included."""
+    [described] = clients["cloudformation"].describe_stacks(StackName=stack)["Stacks"]
+    return {row["ParameterKey"]: row.get("ParameterValue", "") for row in described.get("Parameters", [])}
+
+
+def ask_account(
+    resources: Sequence[Resource], parameters: Mapping[str, str], clients: Mapping[str, Any], report: Report
+) -> None:
+    """Run the checks of an account. ``parameters`` are the stack's, and ``clients`` are boto3's, by service."""
     with report.check("RDS Proxy pins no session") as seen:
         seen.append(_pinned(_of(resources, "AWS::RDS::DBProxy"), clients["cloudwatch"]))
     with report.check("dead-letter queues are empty") as seen:
@@ -42,7 +52,7 @@ def ask_account(resources: Sequence[Resource], clients: Mapping[str, Any], repor
         expect(bool(queues) and not full, f"messages in {full}" if full else "the stack has none")
         seen.append(f"{len(queues)} queues")
     with report.check("schedules are enabled, and each has a dead-letter queue") as seen:
-        seen.append(_schedules(_of(resources, "AWS::Scheduler::Schedule"), clients["scheduler"]))
+        seen.append(_schedules(resources, parameters, clients["scheduler"]))
     with report.check("no alarm is ringing") as seen:
         names = [row.physical_id for row in _of(resources, "AWS::CloudWatch::Alarm")]
         ringing = [name for part in range(0, len(names), 100) for name in _ringing(clients["cloudwatch"], names, part)]
@@ -79,18 +89,31 @@ def _depth(sqs: Any, url: str) -> int:
     return sum(int(value) for value in attributes.values())
 
 
-def _schedules(schedules: Sequence[Resource], scheduler: Any) -> str:
+def _schedules(resources: Sequence[Resource], parameters: Mapping[str, str], scheduler: Any) -> str:
+    schedules = _of(resources, "AWS::Scheduler::Schedule")
     expect(bool(schedules), "the stack has none")
-    wrong = []
+    mailless = _without_mail(resources, parameters)
+    wrong, off = [], 0
     for row in schedules:
         group, _, name = row.physical_id.rpartition("|")
         read = scheduler.get_schedule(Name=name, GroupName=group or "default")
-        if read["State"] != "ENABLED":
+        is_needless = read["Target"]["Arn"].rpartition(":")[2] in mailless
+        if read["State"] != "ENABLED" and not is_needless and parameters.get("Schedules") != "DISABLED":
             wrong.append(f"{row.logical_id} is {read['State']}")
+        off += is_needless
         if not read["Target"].get("DeadLetterConfig", {}).get("Arn"):
             wrong.append(f"{row.logical_id} has no dead-letter queue")
     expect(not wrong, "; ".join(wrong))
-    return f"{len(schedules)} schedules"
+    if parameters.get("Schedules") == "DISABLED":
+        raise NotAsked("the stack has Schedules=DISABLED: nothing runs by itself")
+    return f"{len(schedules)} schedules" + (f", {off} of them off: no MailSenderAddress" if off else "")
+
+
+def _without_mail(resources: Sequence[Resource], parameters: Mapping[str, str]) -> set[str]:
+    """Return the names of the functions that a stack without a sender of mails never wakes."""
+    if parameters.get("MailSenderAddress"):
+        return set()
+    return {row.physical_id for row in _of(resources, "AWS::Lambda::Function") if row.logical_id == MAILS}
 
 
 def _ringing(cloudwatch: Any, names: Sequence[str], begin: int) -> list[str]:

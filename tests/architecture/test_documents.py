@@ -10,6 +10,7 @@ import pytest
 
 from generate import api_page, bill, licenses
 from local.documented import DOCUMENT
+from local.permissions import CALLS
 from tests.architecture.template import TEMPLATE
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -17,6 +18,19 @@ PAGES: Final = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 MAY_BE_DEPLOYED: Final = re.compile(
     r"(Apache-2\.0|BSD|BSD-3-Clause|MIT|MIT-0|PSF-2\.0)( (AND|OR) (Apache-2\.0|BSD-3-Clause))?"
 )
+PRICED: Final = {
+    "cognito-idp": "Cognito",
+    "events": "EventBridge",
+    "lambda": "Lambda",
+    "secretsmanager": "Secrets Manager",
+    "sesv2": "SES",
+    "sqs": "SQS",
+}
+UNPRICED: Final = {
+    "geo-places": "asked only for addresses that the reference data does not have; docs/cost.md says so",
+    "s3": "cold storage is a fraction of what the database keeps",
+    "sns": "only alarms and alerts",
+}
 LINK: Final = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -90,6 +104,41 @@ def test_the_cost_counts_every_alarm(environment: str) -> None:
 
 def test_the_tables_of_the_cost_are_current() -> None:
     assert bill.PAGE.read_text() == bill.page(), "run `make cost` and commit docs/cost.md"
+
+
+def part(page: str, begin: str, end: str) -> str:
+    """Return what stands between two marks of a page."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    return text.partition(begin)[2].partition(end)[0]
+
+
+def test_what_can_be_chosen_is_called_as_in_the_template() -> None:
+    rows = re.findall(r"^\| (`.+?) \|", part("deploy.md", "\n## Choices\n", "\n#"), re.MULTILINE)
+    named = re.findall(r"`(\w+)`", " ".join(rows))
+    assert named
+    assert sorted(set(named) - set(TEMPLATE.raw["Parameters"])) == []
+
+
+def test_the_clock_starts_when_the_schema_is_there() -> None:
+    first = part("deploy.md", "\n**3. Deploy.**", "\n**4. ")
+    second = part("deploy.md", "\n**4. ", "\n**5. ")
+    assert "`Schedules=DISABLED`" in first
+    steps = [second.index(step) for step in ("invoke MigrateFunctionName", "`Schedules=DISABLED`", "sam deploy")]
+    assert steps == sorted(steps)
+
+
+def test_the_bill_has_a_price_for_every_service_that_the_code_calls() -> None:
+    called = {service for service, _ in CALLS} - set(UNPRICED)
+    assert sorted(called - set(PRICED)) == [], "add its price and its line to bench/bill.py, or say why there is none"
+    lines = bill.guests(1) + bill.by_the_million() + bill.at_rest(prod=True)
+    for service in called:
+        assert any(PRICED[service] in item.price for item in lines), f"no line of the bill is about {service}"
+
+
+def test_each_further_guest_costs_less() -> None:
+    assert [item.units for item in bill.guests(12_500_000)] == [100_000, 900_000, 9_000_000, 2_500_000]
+    assert bill.total(bill.guests(950_000)) == pytest.approx(100_000 * 0.0055 + 850_000 * 0.0046)
+    assert bill.guests(0) == []
 
 
 def test_every_deployed_package_is_listed_with_a_license_that_may_be_deployed() -> None:

@@ -1,17 +1,23 @@
 """What the smoke test reads from an AWS account, tested on an emulation."""
 
 import json
+import os
+import subprocess
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import boto3
 import pytest
 
-from smoke.account import Resource, ask_account, resources_of
-from smoke.report import Report, Result
+from local.intrinsics import Resolver
+from smoke.__main__ import _ask_account, region_of
+from smoke.account import MAILS, Resource, ask_account, parameters_of, resources_of
+from smoke.report import Line, Report, Result
+from smoke.system import Options
+from tests.architecture.template import ROOT, TEMPLATE
 
 CHECKS = [
     "RDS Proxy pins no session",
@@ -21,19 +27,23 @@ CHECKS = [
 ]
 
 
+SCHEDULES = CHECKS[2]
+
+
 @dataclass(frozen=True)
 class Account:
-    """The resources of a stack, and boto3's clients."""
+    """The resources of a stack, its parameters, and boto3's clients."""
 
     clients: Mapping[str, Any]
     resources: list[Resource]
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
     def id(self, logical_id: str) -> str:
         return next(row.physical_id for row in self.resources if row.logical_id == logical_id)
 
     def asked(self) -> dict[str, tuple[Result, str]]:
         report = Report(lambda _line: None)
-        ask_account(self.resources, self.clients, report)
+        ask_account(self.resources, self.parameters, self.clients, report)
         return {line.check: (line.result, line.seen) for line in report.lines}
 
 
@@ -67,9 +77,10 @@ def account(aws: str) -> Account:
     return made
 
 
-def plan(put: Any, name: str, *, state: str = "ENABLED", dead_letters: bool = True) -> None:
+def plan(put: Any, name: str, *, state: str = "ENABLED", dead_letters: bool = True, of: str = "f") -> None:
     arn = "arn:aws:sqs:us-east-1:123456789012:dead"
-    target = {"Arn": "arn:aws:lambda:us-east-1:123456789012:function:f", "RoleArn": "arn:aws:iam::123456789012:role/r"}
+    function = f"arn:aws:lambda:us-east-1:123456789012:function:{of}"
+    target = {"Arn": function, "RoleArn": "arn:aws:iam::123456789012:role/r"}
     put(
         Name=name,
         ScheduleExpression="rate(1 minute)",
@@ -113,6 +124,62 @@ def test_each_trouble_is_named(account: Account) -> None:
     assert account.id("ThingsAlarm") in seen[3]
 
 
+def deployed(account: Account, **given: str) -> Account:
+    """Return the account with the schedules that the template has under these parameters, defaults for the rest."""
+    mark = uuid.uuid4().hex[:8]
+    resolver = Resolver(TEMPLATE.raw, given, stack="holdfast-dev", ref=str, attribute=lambda name, _: name)
+    made = []
+    for function, event, properties in TEMPLATE.events("ScheduleV2"):
+        state, name = str(resolver.resolve(properties["State"])), f"{mark}-{function}{event}"[:64]
+        plan(account.clients["scheduler"].create_schedule, name, state=state, of=f"{mark}-{function}")
+        made.append(Resource("AWS::Scheduler::Schedule", f"{function}{event}", name))
+    functions = [Resource("AWS::Lambda::Function", name, f"{mark}-{name}") for name in TEMPLATE.functions]
+    parameters = {name: str(resolver.ref(name)) for name in ("Schedules", "MailSenderAddress")}
+    others = [row for row in account.resources if row.type != "AWS::Scheduler::Schedule"]
+    return replace(account, resources=[*others, *functions, *made], parameters=parameters)
+
+
+def test_a_stack_deployed_with_its_defaults_is_in_order(account: Account) -> None:
+    stack = deployed(account)
+    assert MAILS in TEMPLATE.functions
+    assert "no MailSenderAddress" in stack.asked()[SCHEDULES][1]
+    assert {result for result, _ in stack.asked().values()} == {Result.OK}
+
+
+def test_schedules_that_nobody_wants_are_not_asked_for(account: Account) -> None:
+    assert deployed(account, Schedules="DISABLED").asked()[SCHEDULES][0] is Result.NOT_ASKED
+    mailing = deployed(account, MailSenderAddress="orders@shop.example")
+    assert mailing.asked()[SCHEDULES][0] is Result.OK
+    plan(account.clients["scheduler"].update_schedule, mailing.id(f"{MAILS}EveryMinute"), state="DISABLED")
+    assert mailing.asked()[SCHEDULES] == (Result.FAILED, f"{MAILS}EveryMinute is DISABLED")
+
+
+def test_the_region_is_that_of_the_address_or_of_the_shell() -> None:
+    assert region_of("https://a1b2c3.execute-api.eu-central-1.amazonaws.com") == "eu-central-1"
+    assert region_of("https://a1b2c3.execute-api.cn-north-1.amazonaws.com.cn/") == "cn-north-1"
+    assert region_of("https://api.shop.example") is None
+
+
+def test_the_stack_is_looked_for_where_the_address_is(aws: str) -> None:
+    name = f"stack-{uuid.uuid4().hex[:8]}"
+    lines: list[Line] = []
+    template = {"Resources": {"OneDeadLetterQueue": {"Type": "AWS::SQS::Queue"}}}
+    there = boto3.client("cloudformation", region_name="eu-central-1")
+    there.create_stack(StackName=name, TemplateBody=json.dumps(template))
+    options = Options(url="https://a1b2c3.execute-api.eu-central-1.amazonaws.com", stack=name)
+    _ask_account(options, Report(lines.append))
+    assert (lines[0].result, lines[0].seen) == (Result.OK, "1 resources in eu-central-1")
+
+
+@pytest.mark.parametrize(("target", "decides"), [("smoke", False), ("check-ledger", False), ("build", True)])
+def test_make_decides_for_no_region_where_an_account_is_asked(target: str, decides: bool) -> None:
+    shell = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    rules = subprocess.run(
+        ["make", "-np", target], cwd=ROOT, env=shell, capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+    assert ("AWS_DEFAULT_REGION = us-east-1" in rules) is decides
+
+
 def test_an_empty_stack_is_no_pass(account: Account) -> None:
     empty = Account(account.clients, [Resource("AWS::RDS::DBProxy", "DatabaseProxy", "unheard-of")])
     assert {result for result, _ in empty.asked().values()} == {Result.FAILED}
@@ -120,8 +187,10 @@ def test_an_empty_stack_is_no_pass(account: Account) -> None:
 
 def test_resources_come_from_the_stack(account: Account) -> None:
     name = f"stack-{uuid.uuid4().hex[:8]}"
-    template = {"Resources": {"OneDeadLetterQueue": {"Type": "AWS::SQS::Queue"}}}
+    template: dict[str, Any] = {"Resources": {"OneDeadLetterQueue": {"Type": "AWS::SQS::Queue"}}}
+    template["Parameters"] = {"Schedules": {"Type": "String", "Default": "ENABLED"}}
     account.clients["cloudformation"].create_stack(StackName=name, TemplateBody=json.dumps(template))
+    assert parameters_of(name, account.clients) == {"Schedules": "ENABLED"}
     assert [(row.type, row.logical_id) for row in resources_of(name, account.clients)] == [
         ("AWS::SQS::Queue", "OneDeadLetterQueue")
     ]

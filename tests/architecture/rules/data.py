@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
+from local.intrinsics import Resolver
 from tests.architecture.code_reach import reach
 from tests.architecture.rules.rule import rule
 from tests.architecture.template import Template, arn, everything, folder
@@ -34,6 +35,8 @@ WITHOUT_ENDPOINT: Final = {
     "geo-places": "Amazon Location is reached through the NAT gateway; the parameter Geocoder says so",
 }
 
+FROM_A_SNAPSHOT: Final = {"DatabaseSnapshotIdentifier": "before-the-mistake"}
+
 _TLS_ONLY: Final = {"Bool": {"aws:SecureTransport": "false"}}
 _EVERY_ZONE: Final = {"Fn::GetAZs": ""}
 _ZONES: Final = {"Fn::If": ["ChosenZones", {"Ref": "Zones"}, _EVERY_ZONE]}
@@ -41,6 +44,13 @@ _ZONES: Final = {"Fn::If": ["ChosenZones", {"Ref": "Zones"}, _EVERY_ZONE]}
 
 def _properties(template: Template, name: str) -> Any:
     return template.resources[name]["Properties"]
+
+
+def _resolved(template: Template, properties: Any, **parameters: str) -> dict[str, Any]:
+    """Return properties as CloudFormation reads them with these parameters, and defaults for the rest."""
+    resolver = Resolver(template.raw, parameters, stack="holdfast", ref=str, attribute="{}.{}".format)
+    resolved: dict[str, Any] = resolver.resolve(properties)
+    return resolved
 
 
 def _policy(template: Template, name: str) -> list[Any]:
@@ -83,7 +93,8 @@ def the_database_is_reached_over_tls_with_iam_and_from_inside_alone(template: Te
         if parameters["Parameters"].get("rds.force_ssl") != "1":
             yield f'{name}: `rds.force_ssl: "1"`.'
     for name, cluster in template.of_type("AWS::RDS::DBCluster").items():
-        if cluster.get("EnableIAMDatabaseAuthentication") is not True or cluster.get("StorageEncrypted") is not True:
+        encrypted = _resolved(template, cluster).get("StorageEncrypted") is True
+        if cluster.get("EnableIAMDatabaseAuthentication") is not True or not encrypted:
             yield f"{name}: EnableIAMDatabaseAuthentication and StorageEncrypted."
     for name, instance in template.of_type("AWS::RDS::DBInstance").items():
         if instance.get("PubliclyAccessible") is not False:
@@ -136,17 +147,51 @@ def logs_end_one_day(template: Template) -> Iterator[str]:
     lambda template: template.resources["UserPool"].update(UpdateReplacePolicy="Delete"),
     lambda template: template.resources["ArchiveKeySecret"].update(DeletionPolicy="Retain"),
     lambda template: _properties(template, "DatabaseCluster").pop("DeletionProtection"),
+    lambda template: template.resources["DatabaseCluster"].update(UpdateReplacePolicy="Snapshot"),
+    lambda template: template.resources["DatabaseLogs"].pop("UpdateReplacePolicy"),
 )
 def what_is_worth_money_outlives_the_stack(template: Template) -> Iterator[str]:
     for name, policy in OUTLIVES_THE_STACK.items():
         # A failed creation leaves nothing behind: what it made is empty, and its name would block the next attempt.
-        replaced = policy.removesuffix("ExceptOnCreate")
-        for attribute, value in (("DeletionPolicy", policy), ("UpdateReplacePolicy", replaced)):
+        for attribute, value in (("DeletionPolicy", policy), ("UpdateReplacePolicy", "Retain")):
             if template.resources[name].get(attribute) != value:
                 yield f"{name}: `{attribute}: {value}`."
+    if template.resources["DatabaseLogs"].get("UpdateReplacePolicy") != "Retain":
+        yield "DatabaseLogs: `UpdateReplacePolicy: Retain`: a restore wants to know what happened."
     for name in ("DatabaseCluster", "UserPool"):
         if "DeletionProtection" not in _properties(template, name):
             yield f"{name}: DeletionProtection by the parameter."
+
+
+@rule(
+    lambda template: _properties(template, "DatabaseCluster").pop("SnapshotIdentifier"),
+    lambda template: _properties(template, "DatabaseCluster").update(DBClusterIdentifier="database"),
+    lambda template: _properties(template, "DatabaseCluster").update(MasterUsername="holdfast_master"),
+    lambda template: _properties(template, "DatabaseCluster").update(StorageEncrypted=True),
+    lambda template: _properties(template, "DatabaseLogs").update(LogGroupName="/aws/rds/cluster/database/postgresql"),
+    lambda template: _properties(template, "DatabaseProxyTargets").update(DBClusterIdentifiers=["holdfast-database"]),
+    lambda template: _properties(template, "DatabaseWriter").update(DBClusterIdentifier="holdfast-database"),
+)
+def a_snapshot_makes_another_cluster_that_everything_follows(template: Template) -> Iterator[str]:
+    cluster = _properties(template, "DatabaseCluster")
+    before, after = _resolved(template, cluster), _resolved(template, cluster, **FROM_A_SNAPSHOT)
+    if "SnapshotIdentifier" in before or after.get("SnapshotIdentifier") not in FROM_A_SNAPSHOT.values():
+        yield "DatabaseCluster: SnapshotIdentifier, with DatabaseSnapshotIdentifier alone."
+    if before["DBClusterIdentifier"] == after["DBClusterIdentifier"]:
+        yield "DatabaseCluster: CloudFormation replaces no resource by one of the same name."
+    for inherited in sorted({"MasterUsername", "StorageEncrypted"} & set(after)):
+        yield f"DatabaseCluster: {inherited} comes from the snapshot."
+    for parameters, made in (({}, before), (FROM_A_SNAPSHOT, after)):
+        logs = _resolved(template, _properties(template, "DatabaseLogs"), **parameters)
+        if logs["LogGroupName"] != f"/aws/rds/cluster/{made['DBClusterIdentifier']}/postgresql":
+            yield "DatabaseLogs: RDS writes to the group that is named after the cluster."
+    for name, kind, key in (
+        ("DatabaseProxyTargets", "AWS::RDS::DBProxyTargetGroup", "DBClusterIdentifiers"),
+        ("DatabaseWriter", "AWS::RDS::DBInstance", "DBClusterIdentifier"),
+        ("DatabaseStandby", "AWS::RDS::DBInstance", "DBClusterIdentifier"),
+    ):
+        if template.of_type(kind)[name][key] not in ({"Ref": "DatabaseCluster"}, [{"Ref": "DatabaseCluster"}]):
+            yield f"{name}: refer to DatabaseCluster, whose name changes with a restore."
 
 
 @rule(

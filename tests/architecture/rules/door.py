@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from tests.architecture.rules.rule import rule
-from tests.architecture.template import ROOT, Template, as_list, folder, route
+from tests.architecture.template import ROOT, Template, as_list, everything, folder, route
 
 PUBLIC_ROUTES: Final = {
     "GET /v1/address-reviews/{token}",
@@ -15,6 +15,15 @@ PUBLIC_ROUTES: Final = {
     "POST /v1/webhooks/{gateway}",
     "POST /v1/webhooks/{gateway}/{endpoint_key}",
 }
+BEYOND_LITE: Final = {
+    "ALLOW_USER_AUTH",
+    "AdvancedSecurityMode",
+    "EMAIL_OTP",
+    "PasswordHistorySize",
+    "PreTokenGenerationConfig",
+    "SignInPolicy",
+}
+"""What of a pool or its clients Cognito's cheapest plan does not have."""
 MAKES_USERS: Final = "POST /v1/guest-sessions"
 COGNITO_CALLS_A_SECOND: Final = {
     "cognito-idp:AdminCreateUser": 50,
@@ -27,6 +36,10 @@ API_GATEWAY_TIMEOUT_SECONDS: Final = 30
 
 def _api(template: Template) -> Any:
     return template.of_type("AWS::Serverless::HttpApi")["HttpApi"]
+
+
+def _pool(template: Template) -> Any:
+    return template.of_type("AWS::Cognito::UserPool")["UserPool"]
 
 
 def _event(template: Template, function: str, event: str) -> Any:
@@ -45,6 +58,26 @@ def public_routes_are_exactly_the_listed_ones(template: Template) -> Iterator[st
     public = {route(properties) for _, _, properties in template.events("HttpApi") if "Auth" in properties}
     if public != PUBLIC_ROUTES:
         yield f"A route without a token is a decision, to be listed here: {sorted(public ^ PUBLIC_ROUTES)}."
+
+
+@rule(
+    lambda template: _pool(template).pop("UserPoolTier"),
+    lambda template: _pool(template).update(UserPoolTier="ESSENTIALS"),
+    lambda template: _pool(template)["EnabledMfas"].append("EMAIL_OTP"),
+    lambda template: template.of_type("AWS::Cognito::UserPoolClient")["UserPoolClient"]["ExplicitAuthFlows"].append(
+        "ALLOW_USER_AUTH"
+    ),
+    lambda template: template.resources.update(Domain={"Type": "AWS::Cognito::UserPoolDomain"}),
+)
+def a_guest_is_a_user_of_the_cheapest_plan_and_reached_through_the_endpoint(template: Template) -> Iterator[str]:
+    if _pool(template).get("UserPoolTier") != "LITE":
+        yield "UserPool: `UserPoolTier: LITE`; every guest is paid for, and ESSENTIALS is the default."
+    flows = [client["ExplicitAuthFlows"] for client in template.of_type("AWS::Cognito::UserPoolClient").values()]
+    used = everything([_pool(template), flows])
+    for name in sorted(name for name in BEYOND_LITE if f'"{name}"' in used):
+        yield f"UserPool: {name} needs ESSENTIALS, for every guest as well."
+    for name in template.of_type("AWS::Cognito::UserPoolDomain"):
+        yield f"{name}: Cognito refuses what comes through CognitoEndpoint to a pool that has a domain."
 
 
 @rule(lambda template: _event(template, "CheckoutFunction", "QuoteOrder").update(Path="/v1/checkout"))

@@ -118,7 +118,8 @@ def _grants(template: Template, function: str, call: AwsCall, secrets: set[str])
         yield "rds-db:connect", database_user(variables["DATABASE_USER"])
         if "DATABASE_MASTER_SECRET_ARN" in variables:
             cluster = template.resources["DatabaseCluster"]["Properties"]
-            yield "rds-db:connect", database_user(cluster["MasterUsername"])
+            *_, master = cluster["MasterUsername"]["Fn::If"]  # that of a cluster which no snapshot gives one
+            yield "rds-db:connect", database_user(master)
         return
     actions = CALLS[(call.service, call.operation)].actions
     if call.service == "geo-places":
