@@ -125,3 +125,23 @@ def test_money_that_comes_again_may_be_refunded_again(house: House) -> None:
     assert status(house, order_id) == "delivered"
     assert refund(house, order_id)["order"]["status"] == "refunded"
     assert house.violations() == []
+
+
+@pytest.mark.parametrize("fate", ["refused", "sent back"])
+def test_an_earlier_refund_that_failed_does_not_keep_the_money_of_a_cancelled_order_here(
+    house: House, fate: str
+) -> None:
+    house.add_variant(stock=10)
+    order_id = ordered(house, {"TEE": 2})
+    if fate == "refused":
+        house.stripe_behaves(match={"operation": "refunds.create"}, http_status=402)
+    refund(house, order_id, Wanted(amount_minor=500))
+    if fate == "sent back":
+        fails_later(house, order_id)
+    refund(house, order_id, Wanted(amount_minor=500))
+    house.clock.advance(days=1)
+    house.cancel(order_id)
+    assert last_payment(house, order_id)["status"] == "refunded"
+    assert house.charges()["refunded"] == total(house, order_id)
+    assert house.failures() == ["RefundFailed"], "that of the first"
+    assert house.violations() == []

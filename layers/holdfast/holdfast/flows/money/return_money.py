@@ -37,7 +37,13 @@ from holdfast.flows.money.owed_operations import (
     try_later,
     wait,
 )
-from holdfast.flows.money.refund_at_gateway import RefundTooOld, ask_for_refund, key_may_be_forgotten, look_at_refund
+from holdfast.flows.money.refund_at_gateway import (
+    RefundTooOld,
+    ask_for_refund,
+    has_refund_failed_since,
+    key_may_be_forgotten,
+    look_at_refund,
+)
 from holdfast.flows.money.refund_news import refund_failure, refund_row
 from holdfast.flows.money.refund_purses import purses_of
 from holdfast.flows.money.settlement import write
@@ -159,7 +165,7 @@ def _next_call(
     if payment.captured_amount <= payment.refunded_amount + payment.charged_back_amount:
         return None
     of_payment = [refund for refund in order.refunds if refund.payment_id == payment.id]
-    failed = any(refund.status == "failed" for refund in of_payment)
+    failed = has_refund_failed_since(transaction, order, payment, operation.created_at)
     begun = next((refund for refund in of_payment if refund.status == "pending"), None)
     # With several captures the next refund is requested while the gateway still works on the previous one.
     if begun is None and payment.returnable > 0 and not failed:
