@@ -272,10 +272,11 @@ def _find_or_cancel(
             return event_from_snapshot(found, payment.id, clock())
         # Its id may be one that is never stored (Adyen, while the shopper acts), so the id just found is cancelled.
         transaction_id = found.gateway_transaction_id
-    # Each attempt has its own key: under an old key a gateway may repeat an old refusal. Cancelling twice does no harm.
+    # Each attempt has its own key: under an old key a gateway may repeat an old refusal, or an old "received". The time
+    # tells attempts apart, and not their number, which begins anew when staff retry. Cancelling twice does no harm.
     snapshot = gateway.cancel(
         transaction_id,
-        idempotency_key=f"cancel-{operation.id}-{operation.attempts}",
+        idempotency_key=f"cancel-{operation.id}-{clock().timestamp():.0f}",
         deadline_seconds=GATEWAY_DEADLINE_SECONDS,
     )
     if snapshot.outcome in UNDECIDED:
