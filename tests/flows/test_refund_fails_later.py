@@ -145,3 +145,28 @@ def test_an_earlier_refund_that_failed_does_not_keep_the_money_of_a_cancelled_or
     assert house.charges()["refunded"] == total(house, order_id)
     assert house.failures() == ["RefundFailed"], "that of the first"
     assert house.violations() == []
+
+
+def test_a_second_refund_that_fails_is_named_in_the_failure_that_is_open(house: House) -> None:
+    house.add_variant(stock=10)
+    order_id = delivered(house)
+    for amount in (300, 500):
+        refund(house, order_id, Wanted(amount_minor=amount))
+    fails_later(house, order_id, 0)
+    fails_later(house, order_id, 1)
+    house.stripe_behaves(match={"operation": "refunds.create"}, http_status=400)
+    refund(house, order_id, Wanted(amount_minor=700))
+    (failure,) = house.rows("SELECT details, payload, version FROM operations.process_failures WHERE status = 'open'")
+    owed = [failure["payload"], *failure["payload"]["also"]]
+    assert [one["amount"] for one in owed] == [300, 500, 700]
+    rows = house.rows("SELECT id FROM payments.refunds ORDER BY id")
+    assert {one["refund_id"] for one in owed} == {str(row["id"]) for row in rows}
+    assert "operation_id" in owed[2], "it was given up, so it is named with what may be tried again"
+    assert failure["details"].count("did not arrive") == 3
+    assert failure["version"] == 3, "who has read only of the first does not resolve all three"
+    (again,) = [event for event in house.webhooks("refund.failed", count=2)][:1]
+    house.deliver({**again, "id": "evt_again"})
+    house.work()
+    (after,) = house.rows("SELECT details, payload, version FROM operations.process_failures WHERE status = 'open'")
+    assert after == failure, "the same refund is named once"
+    assert house.violations() == []
