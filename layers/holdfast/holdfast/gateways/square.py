@@ -59,7 +59,7 @@ LISTING_LAG_SECONDS: Final = 60
 _LISTED_PAGES_MAX: Final = 10
 _LISTED_BEFORE_SECONDS: Final = 300
 _LISTED_AFTER_SECONDS: Final = 600
-"""How far from its id an attempt is looked for: our clock may differ from Square's, and its request may take a while."""
+"""How far from its id an attempt is looked for: our clock may differ from Square's, and a request may take a while."""
 _PAID: Final = frozenset({Outcome.SUCCEEDED, Outcome.AUTHORIZED})
 _UNCHANGEABLE: Final = frozenset((400, 404, 422))
 
