@@ -52,6 +52,8 @@ API_VERSION: Final = "2026-09-16"
 """The ``Square-Version`` of every request. A new version is a change of code, checked against its SDK."""
 LIVE_BASE_URL: Final = "https://connect.squareup.com"
 IDEMPOTENCY_KEY_MAX_CHARACTERS: Final = 45
+REFUND_KEY_LIFETIME_SECONDS: Final = 24 * 3600
+"""How long Square is trusted to remember the key of a refund. It does not publish how long it does."""
 HOLD_DURATION: Final = "P7D"
 """How long an authorization is held: Square's maximum for a card that is not present."""
 LISTING_LAG_SECONDS: Final = 60

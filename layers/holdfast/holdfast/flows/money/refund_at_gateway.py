@@ -45,7 +45,7 @@ def ask_for_refund(
 def key_may_be_forgotten(payment: LockedPayment, refund: LockedRefund, now: datetime) -> bool:
     """Return whether repeating the request for this refund could refund a second time."""
     age_seconds = (now - uuid7_time(refund.id)).total_seconds()
-    return age_seconds > GATEWAYS[payment.gateway].repeatable_seconds
+    return age_seconds > GATEWAYS[payment.gateway].refund_repeatable_seconds
 
 
 def has_refund_failed_since(
