@@ -211,6 +211,7 @@ SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
         Sample("disputes", 200, {"disputes": []}),
         Sample("gateways", 200, {"gateways.0.status": "active"}),
         Sample("refold", 200, {"differences": []}),
+        Sample("give_up_payment", 404, {"detail": "there is no such payment"}),
         Sample("retry_operation", 201, {"operation.state": "running"}, ids=one(OPERATION, Shop.operation_given_up)),
     ),
     "money_watchdog": (Sample("tick", says={"organizations": 1, "differences": 0}),),

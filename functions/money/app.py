@@ -1,5 +1,5 @@
-"""Money for the operations team: the books of a day, disputes, the health of the gateways, recomputed payments, and
-another try at returning money after it was given up."""
+"""Money for the operations team: the books of a day, disputes, the health of the gateways, recomputed payments, the end
+of an attempt that no gateway knows, and another try at returning money after it was given up."""
 
 from datetime import date
 from typing import Annotated, Any
@@ -9,18 +9,19 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from holdfast.flows.claims.idempotency import Claim, fingerprint_of
+from holdfast.flows.money import give_up_payment as giving_up
 from holdfast.flows.money.gateway_health import gateway_health
 from holdfast.flows.money.list_disputes import PAGE_MAX_ROWS, DisputeStatus, list_disputes
 from holdfast.flows.money.money_report import show_money_report
 from holdfast.flows.money.refold_payments import Chosen, refold_for
 from holdfast.flows.money.retry_operation import OPERATION, retry_operation
 from holdfast.runtime import runtime
-from holdfast.web.answers import change_answer
+from holdfast.web.answers import change_answer, order_answer
 from holdfast.web.caller import caller_from
 from holdfast.web.clock import utc_now
 from holdfast.web.fields import Body
 from holdfast.web.http import IdempotencyKey, json_response, make_resolver, serve
-from holdfast.web.money_models import RefoldBody
+from holdfast.web.money_models import GiveUpPaymentBody, RefoldBody
 from holdfast.web.problems import stored_response
 from holdfast.web.routes import DATABASE, IDEMPOTENT, JSON_BODY, route
 
@@ -77,6 +78,25 @@ def refold(body: RefoldBody) -> Response[Any]:
     """Shows where a payment is not what its events say, with the present code. Nothing is written."""
     caller = caller_from(app.current_event.raw_event)
     return json_response(refold_for(runtime(), caller, Chosen(**body.model_dump()), utc_now()))
+
+
+@route(
+    app,
+    "POST /v1/ops/payments/{payment_id}/give-up",
+    "End an attempt that the gateway does not know",
+    returns={200: "OrderAnswer"},
+    refuses=(*JSON_BODY, *IDEMPOTENT, *DATABASE, "not_found", "conflict"),
+)
+def give_up(payment_id: UUID, body: GiveUpPaymentBody, idempotency_key: IdempotencyKey) -> Response[Any]:
+    """For a payment that is undecided and too old to be asked about: look for it at its gateway first. It is `failed`
+    then, and its order can be paid again or expires. Money that appears after all pays for the order or goes back. 409
+    if the payment is decided, or its gateway is still being asked."""
+    caller = caller_from(app.current_event.raw_event)
+    fingerprint = fingerprint_of({"payment": payment_id} | body.model_dump(mode="json"))
+    claim = Claim(caller.actor, giving_up.OPERATION, idempotency_key, fingerprint)
+    return stored_response(
+        giving_up.give_up_payment(runtime(), caller, claim, payment_id, body.note, utc_now(), order_answer)
+    )
 
 
 @route(

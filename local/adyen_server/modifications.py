@@ -69,12 +69,12 @@ def begin_by_reference(ledger: Ledger, account: str, body: Json) -> Json:
     return {**answer, "pspReference": new_reference()}
 
 
-def decide(ledger: Ledger, change: Modification) -> None:
-    """Decide a modification and report the outcome."""
+def decide(ledger: Ledger, change: Modification, refusal: str = "") -> None:
+    """Decide a modification and report the outcome. With ``refusal``, the acquirer refuses it for that reason."""
     if change.status != "received":
         return
     payment = ledger.payments[change.payment]
-    failure = {
+    failure = refusal or {
         "capture": _capture,
         "cancel": _cancel,
         "technical_cancel": _cancel,

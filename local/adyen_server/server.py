@@ -154,7 +154,8 @@ class AdyenServer(GatewayServer):
             delay = delay if behavior.refund_delay_seconds is None else behavior.refund_delay_seconds
         if change.kind == "refund" and fate == "pending_first":
             return
-        self.later(delay, lambda: modifications.decide(self.ledger, change), manner)
+        refusal = (behavior and behavior.decline_code) or ""
+        self.later(delay, lambda: modifications.decide(self.ledger, change, refusal), manner)
         if change.kind == "refund" and fate == "fails_later":
             self.later(2 * delay, lambda: modifications.undo_refund(self.ledger, change, "REFUND_FAILED"), manner)
 

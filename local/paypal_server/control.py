@@ -3,6 +3,7 @@
 GET    /orders?metadata[custom_id]=..          each with its authorizations, captures and refunds
 POST   /orders/{id}/approve                    {"instrument"?}: the buyer agrees (names: ``instruments.INSTRUMENTS``)
 POST   /orders/{id}/take_back_approval         PayPal finds a problem before the capture
+POST   /orders/{id}/forget                     nobody paid it for hours: PayPal no longer has it
 POST   /orders/{id}/expire                     the authorization's 29 days are over
 POST   /orders/{id}/age                        {"days"}: all of it happened this much earlier
 POST   /orders/{id}/settle                     {"succeed"?}: the outcome of a pending capture
@@ -92,6 +93,9 @@ class PayPalControl(Control[Order]):
             orders.take_back_approval(ledger, payment)
         elif verb == "expire" and held:
             payments.expire(ledger, held[-1])
+        elif verb == "forget" and not captures and not held:
+            del ledger.orders[payment.id]
+            ledger.changes += 1
         elif verb == "age":
             self._age(payment, int(given["days"]))
         elif verb == "settle" and captures:

@@ -1,6 +1,7 @@
 """What only Adyen does: several events in one notification, outcomes that only webhooks report, ids that come late."""
 
 import json
+from datetime import timedelta
 from itertools import permutations
 from typing import Any
 
@@ -8,11 +9,13 @@ import pytest
 
 from holdfast.database.errors import ConnectionLost
 from holdfast.flows.money import receive_webhook as receiving
+from holdfast.flows.money.owed_operations import ATTEMPTS_MAX
 from holdfast.gateways.unread import NO_CURRENCY
 from holdfast.payments.refund_plan import Wanted
 from holdfast.payments.retry_policy import RETRIES_MAX
 from holdfast.values.errors import RefundExceeds
 from tests.flows.actions import announced, check, last_payment, operations, resume, status
+from tests.flows.test_money_given_up import given_up, live_through, retry
 from tests.gateways.adyen_stage import AdyenStage
 from tests.gateways.receiver import Received
 from tests.refunding import refund
@@ -109,6 +112,24 @@ def test_an_order_that_is_cancelled_while_its_shopper_acts_ends_when_adyen_says_
     till.deliver_until(lambda: last_payment(house, order_id)["status"] == "cancelled")
     house.clock.advance(minutes=5)
     assert resume(house) == 1
+    assert operations(house)[0][0] == "done"
+    assert house.violations() == []
+
+
+def test_a_return_that_staff_retry_cancels_anew_and_does_not_repeat_what_adyen_received_before(till: Till) -> None:
+    house = till.house
+    house.sql('UPDATE tenancy.organizations SET settings = settings || \'{"capture_policy": "per_shipment"}\'')
+    order_id = till.place()["order"]["id"]
+    till.deliver_until(lambda: last_payment(house, order_id)["status"] == "authorized")
+    cancels = {"operation": "payments.cancels"}
+    till.stage.behave(match=cancels, decline_code="Acquirer Error", times=ATTEMPTS_MAX)
+    house.cancel(order_id)
+    live_through(house, timedelta(hours=8))
+    assert (operations(house)[0][0], house.failures()) == ("failed", ["ReturnMoney"])
+    retry(house, given_up(house))
+    resume(house)
+    till.deliver_until(lambda: last_payment(house, order_id)["status"] == "cancelled")
+    live_through(house, timedelta(hours=1))
     assert operations(house)[0][0] == "done"
     assert house.violations() == []
 

@@ -14,7 +14,7 @@ from holdfast.values.caller import Caller
 from holdfast.values.errors import Conflict, NotFound, Transient
 from holdfast.values.ids import uuid7
 from holdfast.web.answers import completed_answer
-from tests.flows.actions import at_once, check, guest, last_payment, status
+from tests.flows.actions import at_once, check, expire, guest, last_payment, status
 from tests.till import RETURN_URL, Till, act
 
 ACTING = pytest.mark.parametrize("stage", ["stripe", "paypal", "adyen"], indirect=True)
@@ -123,6 +123,27 @@ def test_a_shopper_of_paypals_who_came_back_is_looked_at_at_once_and_not_for_eve
     till.deliver_until(lambda: last_check_is_due(till))
     assert check(house) == 1
     assert status(house, body["order"]["id"]) == "confirmed"
+
+
+@pytest.mark.parametrize("stage", ["paypal"], indirect=True)
+def test_an_order_that_nobody_approved_and_that_paypal_has_forgotten_since_is_over(till: Till) -> None:
+    house, body = till.house, asked(till)
+    order_id = body["order"]["id"]
+    transaction_id = house.value("SELECT gateway_transaction_id FROM payments.payments")
+    till.stage.control("POST", f"/orders/{transaction_id}/forget")
+    house.sql("UPDATE payments.payments SET next_check_at = :now", now=house.clock())
+    check(house)
+    assert last_payment(house, order_id)["status"] == "requires_action", "while it is awaited that says nothing"
+    house.clock.advance(days=1)
+    expire(house)
+    assert check(house) == 1
+    assert last_payment(house, order_id)["status"] == "cancelled"
+    house.clock.advance(days=1)
+    assert check(house) == 0
+    expire(house)
+    assert status(house, order_id) == "cancelled"
+    assert house.failures() == []
+    assert house.violations() == []
 
 
 @ACTING

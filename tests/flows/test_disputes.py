@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 
 from holdfast.payments.refund_plan import Wanted
 from holdfast.values.errors import RefundExceeds
-from tests.flows.actions import intents, last_payment, ordered, topics
+from tests.flows.actions import intents, last_payment, ordered, resume, topics
 from tests.house import House
 from tests.refunding import refund
 
@@ -137,6 +137,23 @@ def test_a_dispute_lost_after_a_refund_takes_only_what_was_left(house: House) ->
 def test_no_refund_is_made_of_what_a_dispute_took(house: House) -> None:
     order_id = ordered(house)
     tell(house, *disputed(house, order_id, "lost"))
+    with pytest.raises(RefundExceeds):
+        refund(house, order_id, Wanted(amount_minor=1))
+    assert house.charges()["refunded"] == 0
+    assert house.violations() == []
+
+
+def test_a_dispute_lost_while_a_refund_is_under_way_takes_the_money_once_that_is_refused(house: House) -> None:
+    order_id = ordered(house)
+    house.stripe_behaves(match={"operation": "refunds.create"}, http_status=503)
+    house.stripe_behaves(match={"operation": "refunds.create"}, http_status=400)
+    refund(house, order_id)
+    tell(house, *disputed(house, order_id, "lost"))
+    assert last_payment(house, order_id)["charged_back_minor"] == 0, "the refund may have it"
+    house.clock.advance(minutes=5)
+    resume(house)
+    payment = last_payment(house, order_id)
+    assert payment["charged_back_minor"] == payment["captured_minor"] > 0
     with pytest.raises(RefundExceeds):
         refund(house, order_id, Wanted(amount_minor=1))
     assert house.charges()["refunded"] == 0

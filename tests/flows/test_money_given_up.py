@@ -11,6 +11,7 @@ import pytest
 from holdfast.flows.claims.idempotency import Claim, fingerprint_of
 from holdfast.flows.money.owed_operations import ATTEMPTS_MAX
 from holdfast.flows.money.retry_operation import OPERATION, retry_operation
+from holdfast.payments.refund_plan import Wanted
 from holdfast.values.caller import Caller
 from holdfast.values.errors import Conflict, Forbidden, NotFound
 from holdfast.web.answers import change_answer
@@ -18,6 +19,7 @@ from tests.flows.actions import authenticate, last_payment, operations, ordered,
 from tests.flows.test_capture_payment import captures, held, hold_money
 from tests.house import House
 from tests.refunding import at_gateway, refund, total
+from tests.till import Till
 
 ASKS = "pm_card_authenticationRequired"
 REFUND = {"operation": "refunds.create"}
@@ -180,6 +182,20 @@ def test_what_may_have_been_made_is_not_tried_again_once_its_key_may_be_forgotte
     with pytest.raises(Conflict, match="may have been made"):
         retry(house, operation_id)
     assert at_gateway(house, order_id) == [("succeeded", total(house, order_id))]
+    assert house.violations() == []
+
+
+@pytest.mark.parametrize("stage", ["square"], indirect=True)
+def test_square_does_not_say_how_long_it_remembers_and_is_not_trusted_for_ever(till: Till) -> None:
+    house, order_id = till.house, till.place()["order"]["id"]
+    till.deliver_until(lambda: last_payment(house, order_id)["status"] == "captured")
+    till.stage.behave(match=REFUND, fault="timeout_after", times=ATTEMPTS_MAX)
+    refund(house, order_id, Wanted(amount_minor=500))
+    live_through(house, timedelta(hours=8))
+    operation_id = given_up(house)
+    house.clock.advance(days=30)
+    with pytest.raises(Conflict, match="look for it at square"):
+        retry(house, operation_id)
     assert house.violations() == []
 
 

@@ -22,6 +22,8 @@ MAY_INSERT = {
     "database/migrations/sql/0033_money_given_up.up.sql",
     "database/migrations/sql/0035_shoppers_words.down.sql",
     "database/migrations/sql/0035_shoppers_words.up.sql",
+    "database/migrations/sql/0036_failed_refunds.down.sql",
+    "database/migrations/sql/0036_failed_refunds.up.sql",
 }
 """The one way in, and the two statements that write a call for a person together with what caused it."""
 TAKES_A_PROCESS = {"call_person", "_with_failure"}

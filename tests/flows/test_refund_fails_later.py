@@ -125,3 +125,48 @@ def test_money_that_comes_again_may_be_refunded_again(house: House) -> None:
     assert status(house, order_id) == "delivered"
     assert refund(house, order_id)["order"]["status"] == "refunded"
     assert house.violations() == []
+
+
+@pytest.mark.parametrize("fate", ["refused", "sent back"])
+def test_an_earlier_refund_that_failed_does_not_keep_the_money_of_a_cancelled_order_here(
+    house: House, fate: str
+) -> None:
+    house.add_variant(stock=10)
+    order_id = ordered(house, {"TEE": 2})
+    if fate == "refused":
+        house.stripe_behaves(match={"operation": "refunds.create"}, http_status=402)
+    refund(house, order_id, Wanted(amount_minor=500))
+    if fate == "sent back":
+        fails_later(house, order_id)
+    refund(house, order_id, Wanted(amount_minor=500))
+    house.clock.advance(days=1)
+    house.cancel(order_id)
+    assert last_payment(house, order_id)["status"] == "refunded"
+    assert house.charges()["refunded"] == total(house, order_id)
+    assert house.failures() == ["RefundFailed"], "that of the first"
+    assert house.violations() == []
+
+
+def test_a_second_refund_that_fails_is_named_in_the_failure_that_is_open(house: House) -> None:
+    house.add_variant(stock=10)
+    order_id = delivered(house)
+    for amount in (300, 500):
+        refund(house, order_id, Wanted(amount_minor=amount))
+    fails_later(house, order_id, 0)
+    fails_later(house, order_id, 1)
+    house.stripe_behaves(match={"operation": "refunds.create"}, http_status=400)
+    refund(house, order_id, Wanted(amount_minor=700))
+    (failure,) = house.rows("SELECT details, payload, version FROM operations.process_failures WHERE status = 'open'")
+    owed = [failure["payload"], *failure["payload"]["also"]]
+    assert [one["amount"] for one in owed] == [300, 500, 700]
+    rows = house.rows("SELECT id FROM payments.refunds ORDER BY id")
+    assert {one["refund_id"] for one in owed} == {str(row["id"]) for row in rows}
+    assert "operation_id" in owed[2], "it was given up, so it is named with what may be tried again"
+    assert failure["details"].count("did not arrive") == 3
+    assert failure["version"] == 3, "who has read only of the first does not resolve all three"
+    again = house.webhooks("refund.failed", count=2)[0]
+    house.deliver({**again, "id": "evt_again"})
+    house.work()
+    (after,) = house.rows("SELECT details, payload, version FROM operations.process_failures WHERE status = 'open'")
+    assert after == failure, "the same refund is named once"
+    assert house.violations() == []

@@ -2,6 +2,7 @@
 
 import pytest
 
+from holdfast.flows.money.owed_operations import ATTEMPTS_MAX
 from holdfast.gateways.registry import GATEWAYS
 from holdfast.payments.model import RestockReason
 from holdfast.values.errors import Conflict
@@ -95,6 +96,28 @@ def test_units_that_left_are_refunded_while_the_rest_is_held(till: Till) -> None
     assert rest["items"][0]["quantity"] == 3
     send(till, order_id, rest["id"])
     assert status(house, order_id) == "shipped"
+    assert captured(till, order_id) == house.order(order_id)["amounts"]["total_minor"]
+    assert house.violations() == []
+
+
+@pytest.mark.parametrize("stage", ["adyen"], indirect=True)
+def test_a_parcel_whose_capture_was_given_up_and_then_succeeds_takes_no_other_parcels_money(till: Till) -> None:
+    house, order_id = till.house, held(till, 12)
+    first, second = shipments(house, order_id)
+    assert ship(house, first).status == 202
+    for _ in range(ATTEMPTS_MAX):
+        house.clock.advance(hours=1, seconds=1)
+        resume(house)
+    assert house.failures() == ["CaptureFailed"]
+    held_back, _ = shipments(house, order_id)
+    assert ship(house, held_back).status == 409, "its capture is still undecided at Adyen"
+    (money,) = till.stage.control("GET", f"/payments?metadata[order_id]={order_id}")
+    (capture,) = money["modifications"]
+    till.deliver_until(lambda: captured(till, order_id) == capture["amount"])
+    held_back, _ = shipments(house, order_id)
+    assert ship(house, held_back).status == 200
+    assert captured(till, order_id) == capture["amount"] < house.order(order_id)["amounts"]["total_minor"]
+    send(till, order_id, second["id"])
     assert captured(till, order_id) == house.order(order_id)["amounts"]["total_minor"]
     assert house.violations() == []
 

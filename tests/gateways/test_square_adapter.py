@@ -162,6 +162,18 @@ class TestFinding:
         assert found is not None
         assert (found.gateway_transaction_id, found.captured_minor) == (taken.gateway_transaction_id, 1999)
 
+    def test_an_attempt_that_never_arrived_is_known_to_be_missing_however_much_is_sold_afterwards(
+        self, square_stage: SquareStage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("holdfast.gateways.square._LISTED_PAGES_MAX", 1)
+        for _ in range(101):
+            square_stage.gateway.authorize(square_stage.request(), deadline_seconds=5)
+        missing = replace(square_stage.request(), payment_id=uuid7(datetime.now(UTC) - timedelta(minutes=20)))
+        assert square_stage.gateway.find(missing, deadline_seconds=5) is None
+        young = replace(missing, payment_id=uuid7(datetime.now(UTC) - timedelta(minutes=5)))
+        with pytest.raises(OutcomeUnknown, match="more payments than"):
+            square_stage.gateway.find(young, deadline_seconds=5)
+
     def test_another_sellers_attempt_is_not_found(self, square_stage: SquareStage, pool: urllib3.PoolManager) -> None:
         request = square_stage.request()
         square_stage.gateway.authorize(request, deadline_seconds=5)

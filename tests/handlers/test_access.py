@@ -55,6 +55,7 @@ BODIES: Final[Mapping[Operation, Any]] = {
     Operation.SIMULATE_ALLOCATION: {"starts_at": "2025-11-01T00:00:00Z", "ends_at": "2025-11-02T00:00:00Z"},
     Operation.REFOLD_PAYMENTS: {},
     Operation.RETRY_OPERATION: {},
+    Operation.GIVE_UP_PAYMENT: {"note": "not at the gateway"},
     Operation.CAPTURE_ORDER: {},
     Operation.ASSIGN_DEAD_LETTER: {"assignee": None, "version": 1},
     Operation.INVESTIGATE_DEAD_LETTER: {"version": 1},

@@ -90,6 +90,7 @@ def test_headers_are_documented_as_they_are_written() -> None:
         *((key, "Idempotency-Key") for key in STOCK_CHANGES | SHIPMENT_STEPS),
         *((key, "Idempotency-Key") for key in OPERATIONS if key.startswith("POST /v1/ops/address-reviews/")),
         *((key, "Idempotency-Key") for key in OPERATIONS if key.startswith("POST /v1/ops/mail")),
+        ("POST /v1/ops/payments/{payment_id}/give-up", "Idempotency-Key"),
         ("POST /v1/ops/operations/{operation_id}/retry", "Idempotency-Key"),
         ("POST /v1/checkout", "Idempotency-Key"),
         ("POST /v1/orders/{order_id}/payments", "Idempotency-Key"),

@@ -176,6 +176,7 @@ def test_the_books_disputes_and_the_refold_are_for_managers(shop: Door) -> None:
     assert as_manager("money/disputes").body == {"disputes": [], "next_before": None}
     assert as_manager("money/refold").body == {"checked": 1, "differences": [], "next_after": None}
     assert as_manager("money/retry_operation").status == 404, "nothing was given up"
+    assert as_manager("money/give_up_payment").status == 404
 
 
 def test_the_money_watchdog_looks_after_every_organization(shop: Door, capsys: pytest.CaptureFixture[str]) -> None:

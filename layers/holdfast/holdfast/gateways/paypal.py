@@ -301,7 +301,13 @@ class PayPalGateway:
         return self._order(order_id, deadline)
 
     def _order(self, order_id: str, deadline: Deadline) -> PayPalObject:
-        order = self._calls.get(_order_path(order_id), deadline)
+        try:
+            order = self._calls.get(_order_path(order_id), deadline)
+        except GatewayRefused as refused:
+            if refused.failure_code not in _NOT_KEPT:
+                raise
+            # PayPal forgets an order that nobody approved within hours.
+            raise GatewayRefused(refused.detail, **{**refused.facts, "missing": True}) from refused
         with _reading("order"):
             unit_of(order)
         return order

@@ -34,8 +34,8 @@ class OutcomeUnknown(Transient):
 class GatewayRefused(Rejected):
     """The gateway refuses the request itself (unknown token, reused key, bad amount).
 
-    Facts: ``failure_code``, and ``about_attempt``, which is false where the refusal says nothing about the attempt
-    (for example because our idempotency key was bad).
+    Facts: ``failure_code``; ``about_attempt``, which is false where the refusal says nothing about the attempt (for
+    example because our idempotency key was bad); ``missing``, where the gateway forgets unpaid transactions.
     """
 
     code: ClassVar[str] = "gateway_refused"
@@ -49,6 +49,11 @@ class GatewayRefused(Rejected):
     def is_about_attempt(self) -> bool:
         """Whether the same request would have been refused at any time."""
         return bool(self.facts.get("about_attempt", True))
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether the gateway has no such transaction, or no longer has it because nobody paid."""
+        return bool(self.facts.get("missing", False))
 
 
 class GatewayDenied(GatewayRefused):

@@ -24,7 +24,7 @@ from holdfast.gateways.paypal_certificates import CertificateSource
 from holdfast.gateways.paypal_objects import paypal_amount
 from holdfast.gateways.paypal_webhooks import verify_and_parse_webhook as verify_paypal
 from holdfast.gateways.port import Gateway, GatewayCredentials, GatewayEvent
-from holdfast.gateways.square import SquareGateway
+from holdfast.gateways.square import REFUND_KEY_LIFETIME_SECONDS, SquareGateway
 from holdfast.gateways.square_objects import square_money
 from holdfast.gateways.square_webhooks import verify_and_parse_webhook as verify_square
 from holdfast.gateways.stripe import StripeGateway
@@ -89,8 +89,8 @@ class Wiring:
     verifier: Callable[[Means], Verify]
     write_amount: Callable[[Money], object]
     """Formats an amount as the vendor does. Raises NotRepresentable."""
-    repeatable_seconds: float
-    """How long the vendor certainly remembers its keys (see ``Gateway.repeatable_seconds``)."""
+    refund_repeatable_seconds: float
+    """How old a refund may be to be requested again under its key: after that it could be made a second time."""
     webhook_answer: WebhookAnswer = WebhookAnswer()
     can_be_asked: bool = True
     """Whether ``fetch`` tells anything new; if not, only webhooks do, and nothing can be reconciled by asking."""
@@ -120,7 +120,7 @@ GATEWAYS: Final[Mapping[str, Wiring]] = {
         lambda means, account: StripeGateway(account, pool=means.pool, base_url=means.settings.stripe_base_url),
         lambda _: verify_stripe,
         stripe_amount,
-        repeatable_seconds=StripeGateway.repeatable_seconds,
+        refund_repeatable_seconds=StripeGateway.repeatable_seconds,
     ),
     "paypal": Wiring(
         lambda means, account: PayPalGateway(
@@ -128,7 +128,7 @@ GATEWAYS: Final[Mapping[str, Wiring]] = {
         ),
         _paypal_verifier,
         paypal_amount,
-        repeatable_seconds=PayPalGateway.repeatable_seconds,
+        refund_repeatable_seconds=PayPalGateway.repeatable_seconds,
         multiple_captures=PayPalGateway.multiple_captures,
         refunds_captures=True,
     ),
@@ -136,13 +136,13 @@ GATEWAYS: Final[Mapping[str, Wiring]] = {
         lambda means, account: SquareGateway(account, pool=means.pool, base_url=means.settings.square_base_url),
         lambda _: verify_square,
         square_money,
-        repeatable_seconds=SquareGateway.repeatable_seconds,
+        refund_repeatable_seconds=REFUND_KEY_LIFETIME_SECONDS - 3600.0,
     ),
     "adyen": Wiring(
         lambda means, account: AdyenGateway(account, pool=means.pool, base_url=means.settings.adyen_base_url),
         lambda _: verify_adyen,
         adyen_amount,
-        repeatable_seconds=AdyenGateway.repeatable_seconds,
+        refund_repeatable_seconds=AdyenGateway.repeatable_seconds,
         webhook_answer=WebhookAnswer(ADYEN_ANSWER, "text/plain"),
         can_be_asked=False,
         multiple_captures=AdyenGateway.multiple_captures,

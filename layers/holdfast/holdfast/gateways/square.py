@@ -52,11 +52,16 @@ API_VERSION: Final = "2026-09-16"
 """The ``Square-Version`` of every request. A new version is a change of code, checked against its SDK."""
 LIVE_BASE_URL: Final = "https://connect.squareup.com"
 IDEMPOTENCY_KEY_MAX_CHARACTERS: Final = 45
+REFUND_KEY_LIFETIME_SECONDS: Final = 24 * 3600
+"""How long Square is trusted to remember the key of a refund. It does not publish how long it does."""
 HOLD_DURATION: Final = "P7D"
 """How long an authorization is held: Square's maximum for a card that is not present."""
 LISTING_LAG_SECONDS: Final = 60
 """Square's lists are eventually consistent: an attempt younger than this that is not listed may still turn up."""
 _LISTED_PAGES_MAX: Final = 10
+_LISTED_BEFORE_SECONDS: Final = 300
+_LISTED_AFTER_SECONDS: Final = 600
+"""How far from its id an attempt is looked for: our clock may differ from Square's, and a request may take a while."""
 _PAID: Final = frozenset({Outcome.SUCCEEDED, Outcome.AUTHORIZED})
 _UNCHANGEABLE: Final = frozenset((400, 404, 422))
 
@@ -230,15 +235,18 @@ class SquareGateway:
             return snapshot
 
     def _look_for(self, payment_id: UUID, deadline: Deadline) -> Json | None:
-        """Return the newest payment with our id, among those made from an hour before the id was made.
+        """Return the newest payment with our id, among those made about when the id was made.
 
-        Payments of all times are searched if the id does not tell when it was made. Raises ``OutcomeUnknown`` if the
-        payment may not be listed yet, or if there are too many pages.
+        An attempt is charged once, within seconds of its id, and repeated by nobody. So the same few pages tell for
+        ever that it never arrived, however much the location has sold since. Payments of all times are searched if the
+        id does not tell when it was made. Raises ``OutcomeUnknown`` if the payment may not be listed yet, or if there
+        are too many pages.
         """
         query = {"sort_order": "DESC", "limit": "100"}
         begun_at = _begun_at(payment_id)
         if begun_at:
-            query["begin_time"] = (begun_at - timedelta(hours=1)).isoformat()
+            query["begin_time"] = (begun_at - timedelta(seconds=_LISTED_BEFORE_SECONDS)).isoformat()
+            query["end_time"] = (begun_at + timedelta(seconds=_LISTED_AFTER_SECONDS)).isoformat()
         if self._location_id:
             query["location_id"] = self._location_id
         for _ in range(_LISTED_PAGES_MAX):

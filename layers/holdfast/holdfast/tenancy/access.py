@@ -63,6 +63,7 @@ class Operation(StrEnum):
     LIST_DISPUTES = "list_disputes"
     SHOW_MONEY_REPORT = "show_money_report"
     REFOLD_PAYMENTS = "refold_payments"
+    GIVE_UP_PAYMENT = "give_up_payment"
     RETRY_OPERATION = "retry_operation"
     CAPTURE_ORDER = "capture_order"
     LIST_SHIPMENTS = "list_shipments"
@@ -189,6 +190,7 @@ WHO_MAY: Final[Mapping[Operation, Access]] = {
     Operation.LIST_DISPUTES: _MANAGERS,
     Operation.SHOW_MONEY_REPORT: _MANAGERS,
     Operation.REFOLD_PAYMENTS: _MANAGERS,
+    Operation.GIVE_UP_PAYMENT: _MANAGERS,
     Operation.RETRY_OPERATION: _MANAGERS,
     Operation.CAPTURE_ORDER: _MANAGERS,
     Operation.LIST_SHIPMENTS: _VIEWERS,

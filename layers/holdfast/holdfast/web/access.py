@@ -114,6 +114,7 @@ OPERATION_OF_ROUTE: Final[Mapping[str, Operation | None]] = {
     "GET /v1/ops/money-report": Operation.SHOW_MONEY_REPORT,
     "GET /v1/ops/disputes": Operation.LIST_DISPUTES,
     "POST /v1/ops/payments/refold": Operation.REFOLD_PAYMENTS,
+    "POST /v1/ops/payments/{payment_id}/give-up": Operation.GIVE_UP_PAYMENT,
     "POST /v1/ops/operations/{operation_id}/retry": Operation.RETRY_OPERATION,
     "POST /v1/guest-sessions": PUBLIC,
     "GET /v1/address-reviews/{token}": PUBLIC,

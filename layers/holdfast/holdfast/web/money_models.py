@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 from holdfast.flows.money.refold_payments import PAGE_MAX_ROWS as REFOLD_MAX_ROWS
-from holdfast.web.fields import Body
+from holdfast.web.fields import Body, Note
 
 
 class RefoldBody(Body):
@@ -16,3 +16,9 @@ class RefoldBody(Body):
     since: AwareDatetime | None = None
     after: UUID | None = None
     limit: Annotated[int, Field(ge=1, le=REFOLD_MAX_ROWS, strict=True)] = REFOLD_MAX_ROWS
+
+
+class GiveUpPaymentBody(Body):
+    """What was looked at: where, and that nothing of the attempt is there."""
+
+    note: Note

@@ -157,7 +157,7 @@ def _put(gateway: Gateway, attempt: Attempt, question: Question, now: datetime) 
     if attempt.gateway_transaction_id is None:
         found = find_attempt(gateway, attempt, now)
     else:
-        found = gateway.fetch(attempt.gateway_transaction_id, deadline_seconds=GATEWAY_DEADLINE_SECONDS)
+        found = _fetch(gateway, attempt, attempt.gateway_transaction_id, question)
     left_seconds = GATEWAY_DEADLINE_SECONDS - (time.monotonic() - begun)
     if found is None or question is Question.LOOK_UP or found.outcome not in UNDECIDED or left_seconds <= 0:
         return found
@@ -169,6 +169,26 @@ def _put(gateway: Gateway, attempt: Attempt, question: Question, now: datetime) 
     except (Rejected, Transient):
         # The snapshot is still worth recording although the cancellation failed; the next try cancels the attempt.
         return found
+
+
+def _fetch(gateway: Gateway, attempt: Attempt, transaction_id: str, question: Question) -> PaymentSnapshot:
+    """Fetch the transaction. One that the gateway no longer has is over, if it is to be given up.
+
+    Only undecided attempts are given up. Of money that is held or taken, a gateway that does not know it says nothing:
+    the account may be another one.
+    """
+    try:
+        return gateway.fetch(transaction_id, deadline_seconds=GATEWAY_DEADLINE_SECONDS)
+    except GatewayRefused as refused:
+        if not (question is Question.GIVE_UP and refused.is_missing):
+            raise
+        return PaymentSnapshot(
+            gateway_transaction_id=transaction_id,
+            outcome=Outcome.CANCELLED,
+            amount=attempt.amount,
+            failure_code=refused.failure_code,
+            failure_message=refused.detail,
+        )
 
 
 def find_attempt(gateway: Gateway, attempt: Attempt, now: datetime) -> PaymentSnapshot | None:

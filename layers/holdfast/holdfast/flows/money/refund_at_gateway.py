@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
+from holdfast.database.transaction import Transaction
 from holdfast.flows.checkout.charge_payment import GATEWAY_DEADLINE_SECONDS
-from holdfast.flows.orders.locked_order import LockedPayment, LockedRefund
+from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, LockedRefund
 from holdfast.gateways.answers import event_from_refund_snapshot
 from holdfast.gateways.port import Gateway, GatewayEvent, RefundSnapshot
 from holdfast.gateways.registry import GATEWAYS
@@ -44,7 +45,31 @@ def ask_for_refund(
 def key_may_be_forgotten(payment: LockedPayment, refund: LockedRefund, now: datetime) -> bool:
     """Return whether repeating the request for this refund could refund a second time."""
     age_seconds = (now - uuid7_time(refund.id)).total_seconds()
-    return age_seconds > GATEWAYS[payment.gateway].repeatable_seconds
+    return age_seconds > GATEWAYS[payment.gateway].refund_repeatable_seconds
+
+
+def has_refund_failed_since(
+    transaction: Transaction, order: LockedOrder, payment: LockedPayment, decided_at: datetime
+) -> bool:
+    """Return whether a refund of the payment failed after its return was decided, or brought it about by failing.
+
+    What a bank or a gateway refused is not asked for again by itself; but a refund that failed before somebody decided
+    to return the money is another matter, and does not keep the money here.
+    """
+    if all(refund.status != "failed" for refund in order.refunds if refund.payment_id == payment.id):
+        return False
+    failed: bool = transaction.value(
+        """
+        SELECT EXISTS (SELECT 1 FROM payments.refunds r
+                        WHERE r.organization_id = :organization_id AND r.order_id = :order_id
+                          AND r.payment_id = :payment_id AND r.status = 'failed' AND r.completed_at >= :decided_at)
+        """,
+        organization_id=transaction.tenant,
+        order_id=order.id,
+        payment_id=payment.id,
+        decided_at=decided_at,
+    )
+    return failed
 
 
 def look_at_refund(

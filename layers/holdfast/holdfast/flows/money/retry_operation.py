@@ -13,7 +13,7 @@ from holdfast.database.transaction import Transaction, plain, records
 from holdfast.flows.claims.claimed_change import Render, change_once
 from holdfast.flows.claims.idempotency import Answer, Claim
 from holdfast.flows.money.owed_operations import Kind, may_be_executed
-from holdfast.flows.money.refund_at_gateway import key_may_be_forgotten
+from holdfast.flows.money.refund_at_gateway import has_refund_failed_since, key_may_be_forgotten
 from holdfast.flows.orders.locked_order import LockedOrder, lock_order
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation
@@ -76,7 +76,8 @@ def _refuse(transaction: Transaction, order: LockedOrder, operation: Mapping[str
         if refund.payment_id == payment.id and operation["subject_id"] in (None, refund.id)
     ]
     is_open = [refund for refund in meant if refund.is_open]
-    if meant and not is_open and (operation["subject_id"] or any(refund.status == "failed" for refund in meant)):
+    is_refused = has_refund_failed_since(transaction, order, payment, operation["created_at"])
+    if meant and not is_open and (operation["subject_id"] or is_refused):
         raise Conflict(f"its refund is {meant[-1].status}: ask for another")
     unheard = [refund for refund in is_open if refund.gateway_refund_id is None]
     is_forgotten = any(key_may_be_forgotten(payment, refund, transaction.now) for refund in unheard)

@@ -37,7 +37,13 @@ from holdfast.flows.money.owed_operations import (
     try_later,
     wait,
 )
-from holdfast.flows.money.refund_at_gateway import RefundTooOld, ask_for_refund, key_may_be_forgotten, look_at_refund
+from holdfast.flows.money.refund_at_gateway import (
+    RefundTooOld,
+    ask_for_refund,
+    has_refund_failed_since,
+    key_may_be_forgotten,
+    look_at_refund,
+)
 from holdfast.flows.money.refund_news import refund_failure, refund_row
 from holdfast.flows.money.refund_purses import purses_of
 from holdfast.flows.money.settlement import write
@@ -159,7 +165,7 @@ def _next_call(
     if payment.captured_amount <= payment.refunded_amount + payment.charged_back_amount:
         return None
     of_payment = [refund for refund in order.refunds if refund.payment_id == payment.id]
-    failed = any(refund.status == "failed" for refund in of_payment)
+    failed = has_refund_failed_since(transaction, order, payment, operation.created_at)
     begun = next((refund for refund in of_payment if refund.status == "pending"), None)
     # With several captures the next refund is requested while the gateway still works on the previous one.
     if begun is None and payment.returnable > 0 and not failed:
@@ -266,10 +272,11 @@ def _find_or_cancel(
             return event_from_snapshot(found, payment.id, clock())
         # Its id may be one that is never stored (Adyen, while the shopper acts), so the id just found is cancelled.
         transaction_id = found.gateway_transaction_id
-    # Each attempt has its own key: under an old key a gateway may repeat an old refusal. Cancelling twice does no harm.
+    # Each attempt has its own key: under an old key a gateway may repeat an old refusal, or an old "received". The time
+    # tells attempts apart, and not their number, which begins anew when staff retry. Cancelling twice does no harm.
     snapshot = gateway.cancel(
         transaction_id,
-        idempotency_key=f"cancel-{operation.id}-{operation.attempts}",
+        idempotency_key=f"cancel-{operation.id}-{clock().timestamp():.0f}",
         deadline_seconds=GATEWAY_DEADLINE_SECONDS,
     )
     if snapshot.outcome in UNDECIDED:

@@ -8,7 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from holdfast.database.transaction import Transaction
-from holdfast.flows.orders.locked_order import LockedOrder, lock_order
+from holdfast.flows.orders.locked_order import LockedOrder, LockedPayment, lock_order
 from holdfast.flows.shipping.follow_shipments import announce, follow_shipments
 from holdfast.flows.shipping.locked_shipments import LockedParcels, LockedShipment, paying, shipments_of
 from holdfast.orders.lifecycle import SHIPS
@@ -79,19 +79,26 @@ def is_being_captured(transaction: Transaction, order_id: UUID) -> bool:
     return running
 
 
-def was_captured_for(transaction: Transaction, shipment: LockedShipment) -> bool:
-    """Whether a capture for this shipment was carried out."""
-    done: bool = transaction.value(
+def was_captured_for(transaction: Transaction, shipment: LockedShipment, payment: LockedPayment) -> bool:
+    """Whether a capture for this shipment was carried out, or is still undecided at the gateway.
+
+    What the gateway says of a capture counts more than how the operation ended: one that was given up for want of an
+    answer may have taken the shipment's share, or may still take it.
+    """
+    alive = [one.gateway_capture_id for one in payment.facts.captures if one.stands or one.is_pending]
+    taken: bool = transaction.value(
         """
         SELECT EXISTS (SELECT 1 FROM orders.order_operations x
                         WHERE x.organization_id = :organization_id AND x.order_id = :order_id
-                          AND x.operation = 'capture' AND x.subject_id = :shipment_id AND x.state = 'done')
+                          AND x.operation = 'capture' AND x.subject_id = :shipment_id
+                          AND (x.state = 'done' OR x.gateway_id = ANY (CAST(:alive AS text[]))))
         """,
         organization_id=transaction.tenant,
         order_id=shipment.order_id,
         shipment_id=shipment.id,
+        alive=alive,
     )
-    return done
+    return taken
 
 
 def is_first(shipments: tuple[LockedShipment, ...]) -> bool:

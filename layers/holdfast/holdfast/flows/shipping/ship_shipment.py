@@ -205,14 +205,14 @@ def _share(transaction: Transaction, parcels: LockedParcels, payment: LockedPaym
     """Return the share of the authorized money to capture for the shipment.
 
     A shipment that is sent again has had its share, and so has one for which a capture succeeded without letting it
-    leave. Money that a final capture released is no longer owed.
+    leave, or is still undecided at the gateway. Money that a final capture released is no longer owed.
     """
     order, shipment = parcels.order, parcels.shipment
     collectable_minor = payment.captured_amount + payment.facts.remaining_minor
     if payment.facts.expired and collectable_minor < order.total:
         raise Conflict("what was still held of the order's money ran out: nothing more of it is shipped")
     shipping_minor = order.shipping if is_first(parcels.all) else 0
-    had_share = shipment.reships_id is not None or was_captured_for(transaction, shipment)
+    had_share = shipment.reships_id is not None or was_captured_for(transaction, shipment, payment)
     worth_minor = 0 if had_share else worth_of(parcels.lines, shipment.pieces, shipping_minor=shipping_minor)
     return share_of_shipment(
         order.capture_policy,
