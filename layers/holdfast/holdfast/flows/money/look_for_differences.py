@@ -4,6 +4,7 @@ Money that a finished order still has, and whose return nobody has decided, is a
 and carried out like any other. All other differences are recorded, and a person is called.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -30,6 +31,8 @@ REFUND_UNDECIDED_DAYS: Final = 10
 EXPIRING_SECONDS: Final = 24 * 3600
 FOUND_MAX_ROWS: Final = 500
 _FROM_DATABASE: Final = sorted(set(DifferenceKind) - FROM_GATEWAY)
+
+_logger = logging.getLogger(__name__)
 
 # A single statement, so that everything is seen at one moment. Each part is bounded by an index.
 _LOOK: Final = """
@@ -107,7 +110,7 @@ def look_for_differences(runtime: Runtime, organization_id: UUID, clock: Callabl
     now = clock()
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
         found = find_differences(transaction)
-    returned = {each["payment_id"] for each in found if _give_back(runtime, organization_id, each, clock)}
+    returned = {each["payment_id"] for each in found if _is_given_back(runtime, organization_id, each, clock)}
     left = [each for each in found if each["payment_id"] not in returned or each["payment_id"] is None]
     with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
         record_differences(transaction, now.date().isoformat(), left)
@@ -130,6 +133,17 @@ def find_differences(transaction: Transaction) -> list[Mapping[str, Any]]:
             limit=FOUND_MAX_ROWS,
         )
     )
+
+
+def _is_given_back(
+    runtime: Runtime, organization_id: UUID, found: Mapping[str, Any], clock: Callable[[], datetime]
+) -> bool:
+    """Return whether stray money is on its way back. What cannot be sent is logged and left to a person."""
+    try:
+        return _give_back(runtime, organization_id, found, clock)
+    except Exception:
+        _logger.exception("the money of payment %s could not be given back", found["payment_id"])
+        return False
 
 
 def _give_back(
