@@ -77,6 +77,10 @@ _PARTS: Final = """
                e.gateway || ' tells ' || e.event_type || ' of a payment that is not known here'
           FROM payments.payment_events e
          WHERE e.organization_id = :organization_id AND e.payment_id IS NULL AND e.event_type IS NOT NULL
+           AND e.state <> 'processed'
+           AND NOT EXISTS (SELECT 1 FROM payments.dead_letters l
+                            WHERE l.organization_id = e.organization_id AND l.event_id = e.id
+                              AND l.resolved_at IS NOT NULL)
            AND {event_since} AND e.received_at <= :settled
            AND e.id {among} (SELECT k.subject_id FROM known k WHERE k.kind = 'unmatched_event')
          {limit}
