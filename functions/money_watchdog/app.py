@@ -12,10 +12,15 @@ from holdfast.web.telemetry import correlated, count
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:
-    """Run once. The next run does what this one does not get to."""
+    """Run once. The next run does what this one does not get to.
+
+    Raises RuntimeError, once all is done and counted, if an organization failed: that rings the function's alarm.
+    """
     with correlated(str(event.get("id", "tick"))):
         done = watch_money(runtime(), utc_now, time_left(context))
         count("PaymentsReconciled", done.asked)
         count("MoneyDifferencesOpen", done.differences)
         count("DisputesDueSoon", done.disputes_due_soon)
+        if done.failed:
+            raise RuntimeError(f"the money of {done.failed} organizations was not looked after; the log names them")
         return asdict(done)

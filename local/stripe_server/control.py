@@ -3,6 +3,7 @@
 GET    /payment_intents?metadata[order_id]=..  each with its charges and refunds
 POST   /payment_intents/{id}/authenticate      {"succeed": true|false}: the shopper's 3-D Secure
 POST   /payment_intents/{id}/expire            the authorization's window closes now
+POST   /payment_intents/{id}/klarna            the shopper pays with Klarna: the charge does not say until when it holds
 POST   /payment_intents/{id}/dispute           {"status"?}: the shopper's bank takes the money back, or decides
                                                (under_review, won, lost)
 POST   /refunds/{id}/fail                      {"failure_reason"?}     POST /refunds/{id}/succeed
@@ -84,6 +85,8 @@ class StripeControl(Control[Intent]):
             if payment.status != "requires_capture":
                 raise invalid_request(f"Nothing is held: the intent is {payment.status}.")
             intents.give_up(self._ledger, payment, "expired")
+        elif verb == "klarna" and charge is not None:
+            charge.method = "klarna"
         elif verb == "dispute" and charge is not None and charge.captured:
             intents.dispute(self._ledger, charge, given.get("status"))
         else:

@@ -61,6 +61,7 @@ class Charge:
     amount_refunded: int = 0
     """Refunds alone. Since API version 2025-03-31, what was held and not captured does not count."""
     capture_before: int | None = None
+    method: str = "card"
     failure_code: str | None = None
     decline_code: str | None = None
     failure_message: str | None = None

@@ -87,12 +87,19 @@ def charge_json(charge: Charge) -> Json:
         "paid": succeeded,
         "payment_intent": charge.intent,
         "payment_method": charge.payment_method,
-        "payment_method_details": {"card": _charged_card_json(charge), "type": "card"},
+        "payment_method_details": _method_details_json(charge),
         "receipt_email": None,
         "receipt_url": None,
         "refunded": charge.captured and charge.amount_refunded >= charge.amount_captured,
         "status": charge.status,
     }
+
+
+def _method_details_json(charge: Charge) -> Json:
+    if charge.method == "klarna":
+        klarna = {"payer_details": {"address": {"country": "US"}}, "payment_method_category": "pay_later"}
+        return {"klarna": {**klarna, "preferred_locale": "en-US"}, "type": "klarna"}
+    return {"card": _charged_card_json(charge), "type": "card"}
 
 
 def _charged_card_json(charge: Charge) -> Json:

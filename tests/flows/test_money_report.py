@@ -15,7 +15,6 @@ from holdfast.flows.money.sweep_days import (
     sweep_days,
 )
 from holdfast.flows.money.watch_money import Watched, watch_money
-from holdfast.values.ids import uuid7
 from tests.flows.actions import at_once, intents, killed_before_the_gateway_was_asked, last_payment, ordered, resume
 from tests.house import House
 from tests.refunding import refund
@@ -363,18 +362,6 @@ def test_a_day_whose_last_news_may_not_be_committed_is_not_finished(house: House
     house.clock.advance(seconds=1)
     assert watch(house).asked == 0
     assert house.value(finished, day=midnight.date() - timedelta(days=1))
-
-
-def test_one_organizations_trouble_does_not_keep_the_others_waiting(house: House) -> None:
-    house.sql(
-        "INSERT INTO tenancy.organizations (id, name, slug, publishable_key, settings, created_at)"
-        " VALUES (:id, 'Other', 'other-shop', 'pk_00000000000000000000', '{}', now())",
-        id=uuid7(house.clock()),
-    )
-    ordered(house)
-    house.forge('UPDATE payments.payments SET facts = \'{"of": "nobody"}\'')
-    on_the_next_day(house)
-    assert watch(house).organizations == 1
 
 
 def test_a_dispute_that_nobody_answers_is_counted_before_it_is_due(house: House) -> None:

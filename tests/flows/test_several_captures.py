@@ -21,6 +21,7 @@ from holdfast.values.money import Money
 from holdfast.web.answers import capture_answer
 from tests.flows.actions import at_once, last_payment, look_after_authorizations, resume, staff, status
 from tests.flows.test_refold_payments import refolded
+from tests.gateways.served import ServedStage
 from tests.refunding import refund
 from tests.till import Till
 
@@ -251,23 +252,51 @@ def test_a_cancelled_order_gives_back_what_was_captured_and_lets_go_of_the_rest(
     assert_sound(till)
 
 
-@several
-def test_what_captures_left_is_taken_before_it_runs_out(till: Till) -> None:
-    order_id, house = held(till), till.house
-    amount = last_payment(house, order_id)["amount_minor"]
-    take(till, order_id, 500)
-    end = house.clock() + timedelta(hours=30)
-    house.forge(
+def end_soon(till: Till, order_id: str) -> None:
+    """Let the authorization end in thirty hours."""
+    end = till.house.clock() + timedelta(hours=30)
+    till.house.forge(
         "UPDATE payments.payments SET authorization_expires_at = :end,"
         " facts = jsonb_set(facts, '{authorization_expires_at}', to_jsonb(CAST(:text AS text))) WHERE order_id = :id",
         end=end,
         text=end.isoformat(),
         id=order_id,
     )
+
+
+@several
+def test_what_captures_left_is_taken_before_it_runs_out(till: Till) -> None:
+    order_id, house = held(till), till.house
+    amount = last_payment(house, order_id)["amount_minor"]
+    take(till, order_id, 500)
+    end_soon(till, order_id)
     assert look_after_authorizations(house) == 1
     until_captured(till, order_id, amount)
     assert look_after_authorizations(house) == 0
     assert totals(till)["captured"] == amount
+    assert house.failures() == []
+    assert house.violations() == []
+
+
+@several
+def test_what_captures_left_is_taken_in_time_though_a_refund_is_under_way(till: Till) -> None:
+    order_id, house = held(till), till.house
+    amount = last_payment(house, order_id)["amount_minor"]
+    take(till, order_id, 500)
+    for operation in ("captures.refund", "payments.refunds"):
+        ServedStage.behave(till.stage, match={"operation": operation}, http_status=503, times=None)
+    refund(house, order_id, Wanted(amount_minor=100))
+    under_way = "SELECT count(*) FROM orders.order_operations WHERE operation = 'refund' AND state = 'running'"
+    assert house.value(under_way) == 1
+    end_soon(till, order_id)
+    assert look_after_authorizations(house) == 1
+    until_captured(till, order_id, amount)
+    assert (house.value(under_way), look_after_authorizations(house)) == (1, 0)
+    till.stage.control("DELETE", "/behaviors")
+    house.clock.advance(hours=1)
+    resume(house)
+    till.deliver_until(lambda: last_payment(house, order_id)["refunded_minor"] == 100)
+    assert (totals(till)["captured"], totals(till)["refunded"]) == (amount, 100)
     assert house.failures() == []
     assert house.violations() == []
 

@@ -1,6 +1,6 @@
 """Held money never expires unnoticed: it is captured a day before, or a person knows that it was not."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from holdfast.flows.money.gateway_run import GatewayRun
 from holdfast.flows.money.owed_operations import ATTEMPTS_MAX
@@ -129,4 +129,25 @@ def test_an_authorization_whose_end_no_webhook_told_is_asked_about_and_captured_
     house.clock.now = ends_at(house, order_id) - BEFORE_EXPIRY
     assert look_after_authorizations(house) == 1
     assert last_payment(house, order_id)["status"] == "captured"
+    assert house.violations() == []
+
+
+def test_one_whose_end_the_gateway_never_tells_is_taken_to_end_in_a_week_and_captured_in_time(house: House) -> None:
+    house.add_variant(stock=10)
+    hold_money(house)
+    house.stripe_behaves(match={"operation": "payment_intents.create"}, fault="timeout_after")
+    order_id = ordered(house, {"TEE": 1})
+    (intent,) = intents(house, order_id)
+    house.stripe("POST", f"/payment_intents/{intent['id']}/klarna")
+    (webhook,) = house.webhooks("payment_intent.amount_capturable_updated")
+    house.deliver(webhook)
+    house.work()
+    house.clock.advance(hours=1, seconds=1)
+    look_after_authorizations(house)
+    begun = datetime.fromtimestamp(intent["charges"][0]["created"], UTC)
+    assert ends_at(house, order_id) == begun + timedelta(days=7)
+    house.clock.now = begun + timedelta(days=6)
+    assert look_after_authorizations(house) == 1
+    assert last_payment(house, order_id)["status"] == "captured"
+    assert house.failures() == []
     assert house.violations() == []

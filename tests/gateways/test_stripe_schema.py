@@ -28,6 +28,7 @@ INTENT = Intent("pi_1", "sk_1", 1999, "usd", 1763596800, "manual", "pi_1_secret"
 CHARGE = Charge(
     "ch_1", "sk_1", "pi_1", 1999, "usd", 1763596800, "succeeded", "pm_card_visa", "pm_1", capture_before=1764201600
 )
+KLARNA = replace(CHARGE, method="klarna")
 REFUND = Refund("re_1", "sk_1", "pi_1", "ch_1", 500, "usd", 1763596800, "failed", failure_reason="unknown")
 ENDPOINT = Endpoint("we_1", "sk_1", "https://example.test", "whsec_1", ["*"], 1763596800)
 EVENT = Event("evt_1", "sk_1", "charge.expired", 1763596800, "ch_1", "pi_1")
@@ -38,6 +39,7 @@ EVENT = Event("evt_1", "sk_1", "charge.expired", 1763596800, "ch_1", "pi_1")
     [
         (stripe.PaymentIntent, objects.intent_json(INTENT)),
         (stripe.Charge, objects.charge_json(CHARGE)),
+        (stripe.Charge.PaymentMethodDetails.Klarna, objects.charge_json(KLARNA)["payment_method_details"]["klarna"]),
         (stripe.Charge.PaymentMethodDetails.Card, objects.charge_json(CHARGE)["payment_method_details"]["card"]),
         (stripe.Refund, objects.refund_json(REFUND)),
         (stripe.Dispute, objects.dispute_json(CHARGE, 1763596800)),

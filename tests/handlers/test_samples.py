@@ -182,7 +182,17 @@ def test_the_books_disputes_and_the_refold_are_for_managers(shop: Door) -> None:
 def test_the_money_watchdog_looks_after_every_organization(shop: Door, capsys: pytest.CaptureFixture[str]) -> None:
     send(shop, "checkout/place_order")
     done = shop.invoke("money_watchdog", shop.sample("money_watchdog/tick"), seconds=60)
-    assert done == {"organizations": 1, "asked": 0, "differences": 0, "disputes_due_soon": 0}
+    assert done == {"organizations": 1, "asked": 0, "differences": 0, "disputes_due_soon": 0, "failed": 0}
+    told = capsys.readouterr().out
+    assert all(metric in told for metric in ("PaymentsReconciled", "MoneyDifferencesOpen", "DisputesDueSoon"))
+
+
+def test_the_money_watchdog_fails_once_all_is_counted_if_it_could_not_look_after_an_organization(
+    shop: Door, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.house.sql("ALTER TABLE payments.money_sweeps ADD CONSTRAINT closed CHECK (false)")
+    with pytest.raises(RuntimeError, match="of 1 organizations"):
+        shop.invoke("money_watchdog", shop.sample("money_watchdog/tick"), seconds=60)
     told = capsys.readouterr().out
     assert all(metric in told for metric in ("PaymentsReconciled", "MoneyDifferencesOpen", "DisputesDueSoon"))
 

@@ -4,7 +4,7 @@ Source: https://docs.stripe.com/currencies (minor units) and https://docs.stripe
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -23,6 +23,13 @@ _ZERO_DECIMAL: Final = frozenset(
 _WHOLE_UNITS_IN_HUNDREDTHS: Final = frozenset(("ISK", "UGX"))
 # Written in thousandths, the last digit of which must be 0.
 _THREE_DECIMAL: Final = frozenset(("BHD", "JOD", "KWD", "OMR", "TND"))
+
+ASSUMED_HOLD: Final = timedelta(days=7)
+"""How long money is taken to be held where its charge does not say.
+
+Only cards say it (``capture_before``). Other methods are held for no less: Afterpay 13 days, Klarna 28.
+https://docs.stripe.com/payments/place-a-hold-on-a-payment-method
+"""
 
 _OUTCOME_OF_STATUS: Final[Mapping[str, Outcome]] = {
     "succeeded": Outcome.SUCCEEDED,
@@ -96,7 +103,7 @@ def snapshot_of_intent(intent: Mapping[str, Any]) -> PaymentSnapshot:
         captured_minor=money_of(captured, currency).amount_minor,
         refunded_minor=money_of(int(charge.get("amount_refunded") or 0), currency).amount_minor,
         capturable_minor=money_of(int(intent.get("amount_capturable") or 0), currency).amount_minor,
-        authorization_expires_at=capture_before(charge) if outcome is Outcome.AUTHORIZED else None,
+        authorization_expires_at=_held_until(charge) if outcome is Outcome.AUTHORIZED else None,
         failure_code=failure_code_of(error),
         failure_message=error.get("message"),
         client_action=_client_action(intent) if outcome is Outcome.REQUIRES_ACTION else None,
@@ -141,6 +148,11 @@ def capture_before(charge: Mapping[str, Any]) -> datetime | None:
     """Return the instant (UTC) until which an uncaptured charge can be captured, if the charge states it."""
     seconds = _card(charge.get("payment_method_details")).get("capture_before")
     return instant(seconds) if seconds else None
+
+
+def _held_until(charge: Mapping[str, Any]) -> datetime | None:
+    """Return until when the money of a charge is surely held; None if the charge is not expanded."""
+    return capture_before(charge) or (instant(charge["created"]) + ASSUMED_HOLD if charge else None)
 
 
 def instant(seconds: Any) -> datetime:

@@ -18,7 +18,11 @@ Found = Mapping[str, Any]
 
 
 def record_differences(transaction: Transaction, day: str, found: Sequence[Found]) -> None:
-    """Open new differences, refresh known ones, and call a person about each."""
+    """Open new differences, refresh known ones, and call a person about each.
+
+    A person who resolves the call has put to rest what it said: the difference is closed and not opened again until its
+    kind, its amount or its details are others.
+    """
     if not found:
         return
     now = transaction.now
@@ -29,10 +33,24 @@ def record_differences(transaction: Transaction, day: str, found: Sequence[Found
     ]
     transaction.execute(
         """
-        WITH found AS (
-            SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS f (
+        WITH looked_at AS (
+            SELECT f.*, EXISTS (
+                       SELECT 1 FROM operations.process_failures x
+                        WHERE x.organization_id = :organization_id AND x.related_id = f.subject_id
+                          AND x.process_name = :process AND x.status = 'resolved'
+                          AND NOT starts_with(x.resolved_by, 'system:') AND x.details = f.details
+                          AND x.payload ->> 'kind' = f.kind
+                          AND x.payload ->> 'amount_at_risk' = f.amount_at_risk::text) AS rests
+              FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS f (
                 id uuid, failure_id uuid, kind text, subject_id uuid, order_id uuid, payment_id uuid, ours bigint,
                 gateways bigint, amount_at_risk bigint, currency text, details text)
+        ), rested AS (
+            UPDATE payments.money_differences d SET status = 'resolved', resolved_at = :now, resolution = :rested
+              FROM looked_at f
+             WHERE f.rests AND d.organization_id = :organization_id AND d.kind = f.kind
+               AND d.subject_id = f.subject_id AND d.status = 'open'
+        ), found AS (
+            SELECT * FROM looked_at WHERE NOT rests
         ), raised AS (
             INSERT INTO operations.process_failures
                 (organization_id, id, process_name, related_id, details, payload, created_at)
@@ -55,6 +73,7 @@ def record_differences(transaction: Transaction, day: str, found: Sequence[Found
         organization_id=transaction.tenant,
         rows=json.dumps(rows),
         process=PROCESS,
+        rested="put to rest by a person: see the process failure",
         day=day,
         now=now,
     )

@@ -4,9 +4,9 @@ One call at a time, outside any transaction. A clear case is settled like any ot
 person.
 """
 
+import logging
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -27,6 +27,8 @@ from holdfast.values.errors import Rejected, Transient
 RECHECKED_PER_RUN_MAX: Final = 100
 _OVER: Final = frozenset({Outcome.DECLINED, Outcome.CANCELLED})
 
+_logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -42,16 +44,23 @@ class Told:
 def recheck_differences(
     runtime: Runtime, organization_id: UUID, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]
 ) -> int:
-    """Ask again about payments whose gateway disagreed; return how many were asked about."""
+    """Ask again about payments whose gateway disagreed; return how many were asked about.
+
+    What gets no answer, or one that cannot be recorded, stays with the person who was called about it.
+    """
     with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
         rows = open_at_gateways(transaction, RECHECKED_PER_RUN_MAX)
     asked = 0
     for row in rows:
         if time_left_seconds() <= 0:
             break
-        told = None
-        with suppress(Transient):
+        try:
             told = ask_about(runtime, organization_id, row["order_id"], row["payment_id"], clock)
+        except Transient:
+            continue
+        except Exception:
+            _logger.exception("payment %s could not be compared with its gateway again", row["payment_id"])
+            continue
         if told is not None:
             with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
                 note(transaction, told)

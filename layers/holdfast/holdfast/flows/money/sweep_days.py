@@ -9,6 +9,7 @@ Banks send refunds back days and weeks after they were made, and that news may b
 includes the payments of refunds that were made a week and a month before it.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -37,8 +38,10 @@ REFUND_LOOK_DAYS: Final = (30, 7)
 COMMITTED_SECONDS: Final = 600
 """How long after midnight the last news of a day is surely committed, in seconds: only then is the day finished."""
 
-Answer = Told | Transient | None
-"""What is then known; no answer (Transient); or ``None`` if the gateway cannot be asked."""
+Answer = Told | Exception | None
+"""What is then known; no answer, or one that cannot be recorded; or ``None`` if the gateway cannot be asked."""
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,8 @@ def sweep_day(
     Nothing is skipped silently. If several payments get no answer a gateway is down: the run ends, and the next one
     starts with the first payment that had none. A payment without an answer, followed by one with an answer, is asked
     about once more and, if there still is none, left to a person. A day later, so is each payment about which a gateway
-    that is down gives no answer.
+    that is down gives no answer. An answer that cannot be recorded counts as none: it must not end the comparison of
+    the others.
     """
     asked = silences = 0
     silent: list[tuple[Due, Answer]] = []
@@ -102,7 +106,7 @@ def sweep_day(
             if time_left_seconds() <= 0:
                 return asked
             answer = _ask(runtime, organization_id, due, clock)
-            if not isinstance(answer, Transient):
+            if not isinstance(answer, Exception):
                 answers = [(each, _ask(runtime, organization_id, each, clock)) for each, _ in silent]
                 asked += _write(runtime, organization_id, day, [*answers, (due, answer)], clock)
                 silent = []
@@ -121,6 +125,9 @@ def _ask(runtime: Runtime, organization_id: UUID, due: Due, clock: Callable[[], 
         return ask_about(runtime, organization_id, due.order_id, due.payment_id, clock)
     except Transient as silence:
         return silence
+    except Exception as trouble:
+        _logger.exception("payment %s could not be compared with its gateway", due.payment_id)
+        return trouble
 
 
 def _write(
@@ -136,8 +143,9 @@ def _write(
         for due, answer in answers:
             if not _move_cursor(transaction, day, due.event_id) or answer is None:
                 continue
-            if isinstance(answer, Transient):
-                details = f"payment {due.payment_id} was not compared: its gateway gives no answer ({answer})"
+            if isinstance(answer, Exception):
+                why = "its gateway gives no answer" if isinstance(answer, Transient) else type(answer).__name__
+                details = f"payment {due.payment_id} was not compared: {why} ({answer})"
                 payload = {"order_id": str(due.order_id), "payment_id": str(due.payment_id)}
                 call_person(transaction, Process.MONEY_DIFFERENCE, due.payment_id, details, payload)
                 continue

@@ -121,7 +121,7 @@ def expiring(transaction: Transaction, end: datetime) -> list[tuple[UUID, UUID, 
     """Return the payments whose authorization ends by ``end`` and about which nothing is decided.
 
     Each is (organization, order, payment). What was decided is carried out by whoever resumes operations, and what
-    failed is with a person.
+    failed is with a person. A refund decides nothing about what is still held.
     """
     rows = transaction.rows(
         """
@@ -129,7 +129,7 @@ def expiring(transaction: Transaction, end: datetime) -> list[tuple[UUID, UUID, 
          WHERE p.capturable_amount > 0 AND p.authorization_expires_at <= :end
            AND (SELECT true FROM orders.order_operations x
                  WHERE x.organization_id = p.organization_id AND x.order_id = p.order_id AND x.payment_id = p.id
-                   AND (x.state = 'running'
+                   AND ((x.state = 'running' AND x.operation = 'capture')
                         OR (x.state = 'failed' AND x.reason = 'authorization_expires')
                         OR x.operation = 'return_money')
                  LIMIT 1) IS NULL

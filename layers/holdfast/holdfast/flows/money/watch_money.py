@@ -26,9 +26,11 @@ class Watched:
     organizations: int
     asked: int
     differences: int
-    """Open after the run, over the organizations that it reached."""
+    """Open after the run, of every organization, whether the run reached it or not."""
     disputes_due_soon: int
-    """Opened, unanswered, and due within three days or overdue."""
+    """Opened, unanswered, and due within three days or overdue; likewise of every organization."""
+    failed: int
+    """Organizations whose money could not be looked after: whoever runs this must let the run fail."""
 
 
 def watch_money(runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]) -> Watched:
@@ -36,7 +38,8 @@ def watch_money(runtime: Runtime, clock: Callable[[], datetime], time_left_secon
 
     Gateways are asked about payments that differed before and about the days that are over. It is safe to run at any
     time and as often as wanted: an organization whose day is finished costs a few statements. The next run does what
-    this one does not get to. The order of the organizations changes with the hour, so none is always last.
+    this one does not get to. The order of the organizations changes with the hour, so none is always last. One that
+    fails keeps no other waiting.
     """
     now = clock()
     with runtime.database.transaction(None, now=now, actor=ACTOR) as transaction:
@@ -44,28 +47,26 @@ def watch_money(runtime: Runtime, clock: Callable[[], datetime], time_left_secon
             "SELECT id FROM tenancy.organizations WHERE deleted_at IS NULL ORDER BY md5(id::text || :turn)",
             turn=now.strftime("%Y%m%d%H"),
         )
-    done = Watched(0, 0, 0, 0)
+    organizations = asked = failed = 0
     for row in rows:
         if time_left_seconds() <= 0:
             break
         try:
-            asked, differences, due_soon = _watch(runtime, row.id, clock, time_left_seconds)
+            asked += _watch(runtime, row.id, clock, time_left_seconds)
+            organizations += 1
         except Exception:
             _logger.exception("the money of organization %s was not looked after", row.id)
-            continue
-        done = Watched(
-            done.organizations + 1,
-            done.asked + asked,
-            done.differences + differences,
-            done.disputes_due_soon + due_soon,
-        )
-    return done
+            failed += 1
+    # Counted apart from the work: an alarm must not end because a run failed or had no time.
+    waiting = [_count_what_waits(runtime, row.id, clock()) for row in rows]
+    differences, disputes_due_soon = (sum(counts) for counts in zip((0, 0), *waiting, strict=True))
+    return Watched(organizations, asked, differences, disputes_due_soon, failed)
 
 
 def _watch(
     runtime: Runtime, organization_id: UUID, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]
-) -> tuple[int, int, int]:
-    """Return how many payments were asked about, how many differences stay open and how many disputes are due soon."""
+) -> int:
+    """Look after one organization's money; return how many payments were asked about."""
     yesterday = clock().date() - timedelta(days=1)
     look_for_differences(runtime, organization_id, clock)
     asked = recheck_differences(runtime, organization_id, clock, time_left_seconds)
@@ -73,7 +74,13 @@ def _watch(
     with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
         for day in sorted({*swept.days, yesterday}):
             compute_report(transaction, day)
-        left = transaction.row(
+    return asked + swept.asked
+
+
+def _count_what_waits(runtime: Runtime, organization_id: UUID, now: datetime) -> tuple[int, int]:
+    """Return how many differences are open and how many disputes are due soon."""
+    with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
+        waiting = transaction.rows(
             """
             SELECT (SELECT count(*) FROM payments.money_differences
                      WHERE organization_id = :organization_id AND status = 'open') AS differences,
@@ -81,6 +88,6 @@ def _watch(
                      WHERE organization_id = :organization_id AND status = 'opened' AND due_at <= :soon) AS disputes
             """,
             organization_id=organization_id,
-            soon=clock() + timedelta(seconds=DISPUTE_DUE_SOON_SECONDS),
+            soon=now + timedelta(seconds=DISPUTE_DUE_SOON_SECONDS),
         )
-    return (asked + swept.asked, left.differences, left.disputes) if left else (asked + swept.asked, 0, 0)
+    return waiting[0].differences, waiting[0].disputes
