@@ -54,7 +54,7 @@ MEANING: Final[Mapping[Process, str]] = {
     Process.SHIPMENT_FAILED: "A parcel is lost, damaged or came back.",
     Process.ADDRESS_NOT_FOUND: "The new address of an order that is being made ready was found only approximately.",
     Process.ADDRESS_REVIEW_DEADLINE: "An order could not be cancelled at the deadline of its address review.",
-    Process.ADDRESS_CHECK_BOUNCED: "The mail that asks a shopper to check an address came back.",
+    Process.ADDRESS_CHECK_BOUNCED: "The mail that asks a shopper to check an address came back or was suppressed.",
     Process.BUSINESS_CALENDAR: "The business calendars in a shop's settings make no sense.",
     Process.MAIL_NOT_SENT: "A mail to a shopper was given up.",
     Process.MAIL_SERVICE: "The mail service takes no mail of ours.",
