@@ -18,13 +18,10 @@ S = ShipmentStatus
 LEFT = {S.SHIPPED, S.IN_TRANSIT, S.DELIVERED}
 
 
-def test_every_status_has_its_followers_and_three_are_the_end() -> None:
+def test_every_status_has_its_followers_and_two_are_the_end() -> None:
     assert set(TRANSITIONS) == set(S)
-    assert {status for status, following in TRANSITIONS.items() if not following} == {
-        S.DELIVERED,
-        S.FAILED,
-        S.CANCELLED,
-    }
+    assert {status for status, following in TRANSITIONS.items() if not following} == {S.DELIVERED, S.CANCELLED}
+    assert TRANSITIONS[S.FAILED] == {S.DELIVERED}, "it arrived after all"
 
 
 @pytest.mark.parametrize(("current", "to"), list(itertools.product(S, S)))
@@ -75,7 +72,7 @@ class Parcels(RuleBasedStateMachine):
 
     def _goods(self) -> FulfillmentStatus:
         return derive_fulfillment_status(
-            S.CANCELLED if number in self.refunded else status
+            S.CANCELLED if number in self.refunded and status is not S.DELIVERED else status
             for number, status in enumerate(self.parcels)
             if number not in self.reshipped
         )
@@ -83,7 +80,7 @@ class Parcels(RuleBasedStateMachine):
     @rule(number=st.integers(0, 5), to=st.sampled_from(S))
     def step(self, number: int, to: ShipmentStatus) -> None:
         number %= len(self.parcels)
-        if number in self.refunded:
+        if number in self.reshipped or (number in self.refunded and self.parcels[number] is not S.FAILED):
             return
         if to not in TRANSITIONS[self.parcels[number]]:
             with pytest.raises(TransitionRefused):
