@@ -284,8 +284,8 @@ INVARIANTS: Final[Mapping[str, str]] = {
                 OR (f.derived = 'shipped' AND o.status IN ('confirmed', 'processing', 'partially_shipped'))
                 OR (f.derived = 'delivered'
                     AND o.status NOT IN ('delivered', 'partially_refunded', 'refunded'))
-                -- Lost and refunded, and nothing else is on its way: that is an end, once the refund is certain.
-                OR (f.derived = 'cancelled' AND o.status IN ('partially_shipped', 'shipped')
+                -- Refunded (lost, or before it left), and nothing is on its way: an end, once the refund is certain.
+                OR (f.derived = 'cancelled' AND o.status IN ('confirmed', 'processing', 'partially_shipped', 'shipped')
                     AND NOT EXISTS (SELECT 1 FROM payments.refunds r WHERE r.organization_id = o.organization_id
                                      AND r.order_id = o.id AND r.status IN ('pending', 'processing'))))
     """,

@@ -49,8 +49,8 @@ PLENTIFUL = (
     "archive.reconciliation_log",
     "payments.group_replays",
 )
-LISTS = {"operations.partitioned_tables", "archive.parts"}
-"""Tables that list tables and columns; their rows come and go with what they list."""
+LISTS = {"operations.partitioned_tables", "archive.parts", "fulfillment.shipment_transitions"}
+"""Tables whose rows are the schema's own: they list tables, columns and steps, and come and go with what they list."""
 
 
 def content(db: Address) -> dict[str, str]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.checkout.repricing import AgreedLine, AgreedPrice, reprice
+from holdfast.checkout.repricing import AgreedLine, AgreedPrice, Repriced, reprice
 from holdfast.checkout.shipping_rates import ShippingRate, ShippingRates
 from holdfast.checkout.tax import Destination, TaxRate, TaxTable
 from holdfast.values.errors import InvalidInput
@@ -54,6 +54,16 @@ def test_where_no_tax_is_owed_the_price_falls_by_it() -> None:
 def test_where_more_is_owed_the_shop_bears_it() -> None:
     repriced = reprice(agreed(line(tax_minor=0)), NEW_JERSEY, STANDARD, TaxTable(), ShippingRates(), on=DAY)
     assert (repriced.asked_minor, repriced.price, repriced.total_minor, repriced.fall_minor) == (5_064, None, 4_799, 0)
+
+
+@pytest.mark.parametrize(("asked_minor", "bears_much"), [(9_000, False), (10_500, False), (10_501, True)])
+def test_up_to_five_percent_the_shop_bears_unasked(asked_minor: int, bears_much: bool) -> None:
+    assert Repriced(agreed_minor=10_000, asked_minor=asked_minor, price=None).bears_much is bears_much
+
+
+def test_of_an_order_that_was_free_everything_is_much() -> None:
+    assert Repriced(agreed_minor=0, asked_minor=1, price=None).bears_much
+    assert not Repriced(agreed_minor=0, asked_minor=0, price=None).bears_much
 
 
 def test_more_tax_and_less_shipping_are_held_against_each_other() -> None:

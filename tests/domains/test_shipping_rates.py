@@ -50,3 +50,9 @@ def test_an_organization_brings_its_own_rates_and_else_has_the_default():
     assert own.shipping(STANDARD, "JP", Money(8_999, "JPY")) == Money(500, "JPY")
     assert own.shipping(STANDARD, "JP", Money(9_000, "JPY")) == Money(0, "JPY")
     assert ShippingRates.from_settings({"currency": "JPY"}) == ShippingRates()
+
+
+def test_amounts_that_are_text_are_the_same_amounts():
+    row = {"preference": "standard", "amount_minor": "500", "free_from_minor": "9000"}
+    rates = ShippingRates.from_settings({"currency": "USD", "shipping_rates": [row]})
+    assert rates.rates == (ShippingRate(STANDARD, 500, free_from_minor=9_000),)

@@ -8,8 +8,8 @@ from holdfast.flows.claims.idempotency import Claim, fingerprint_of
 from holdfast.flows.money.capture_order import CaptureOrder, capture_order
 from holdfast.values.errors import InvalidInput
 from holdfast.web.answers import capture_answer
-from tests.flows.actions import authenticate, last_payment, operations, ordered, resume, staff, status
-from tests.flows.moving import BERLIN, NEWARK, PORTLAND, readdress, refunds, settings, shop
+from tests.flows.actions import authenticate, guest, last_payment, operations, ordered, resume, staff, status
+from tests.flows.moving import BERLIN, NEWARK, PORTLAND, RENO, readdress, refunds, settings, shop
 from tests.house import House
 
 ASKS = "pm_card_authenticationRequired"
@@ -72,6 +72,35 @@ def test_the_price_never_rises_and_comes_back_only_once(house: House) -> None:
     for address in (PORTLAND, NEWARK, PORTLAND):
         assert readdress(house, order_id, address)["price"]["total_minor"] == 4799
     assert refunds(house, order_id) == []
+    assert house.violations() == []
+
+
+@pytest.mark.parametrize("who", ["customer", "guest"])
+def test_a_person_knows_once_what_a_shoppers_wish_costs_the_shop(house: House, who: str) -> None:
+    """An untaxed address first, and then home: the price stays, and somebody is told."""
+    shop(house)
+    house.add_variant(stock={"EWR": 5, "RNO": 5})
+    shopper = guest(house) if who == "guest" else house.customer
+    order_id = ordered(house, {"TEE": 2}, address=PORTLAND, caller=shopper)
+    assert readdress(house, order_id, NEWARK, caller=shopper)["price"]["total_minor"] == 4799
+    (failure,) = house.rows("SELECT process_name, related_id, details, payload FROM operations.process_failures")
+    assert (failure["process_name"], str(failure["related_id"])) == ("DifferenceBorne", order_id)
+    assert "50.64 USD" in failure["details"]
+    assert failure["payload"] == {"asked_minor": 5064, "agreed_minor": 4799, "currency": "USD"}
+    for address in (PORTLAND, BERLIN):
+        readdress(house, order_id, address, caller=shopper)
+    assert house.failures() == ["DifferenceBorne"]
+    assert house.violations() == []
+
+
+def test_little_that_the_shop_bears_and_what_the_staff_change_call_nobody(house: House) -> None:
+    shop(house)
+    house.add_variant(stock={"EWR": 5, "RNO": 5})
+    order_id = ordered(house, {"TEE": 2}, address=NEWARK)
+    price = readdress(house, order_id, RENO)["price"]
+    assert price["asked_minor"] > price["agreed_minor"]
+    assert readdress(house, order_id, BERLIN, caller=staff(house))["price"]["asked_minor"] > 5500
+    assert house.failures() == []
     assert house.violations() == []
 
 

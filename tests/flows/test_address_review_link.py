@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from holdfast.addresses.review_link import LinkExpired, LinkInvalid, LinkUsed, make_token, read_token
-from holdfast.flows.addresses.answer_review import show_review
+from holdfast.flows.addresses.answer_review import CorrectedAddress, show_review
 from holdfast.flows.addresses.review_links import note_contact, review_url
 from tests.flows import moving
 from tests.flows.actions import ordered, status
@@ -139,3 +139,11 @@ def test_what_was_signed_with_the_key_before_goes_on_until_that_key_is_gone(shop
     old = shop.link_keys["previous"].encode()
     mailed = make_token(row["id"], shop.organization_id, row["nonce"], row["deadline_at"], old)
     assert show_review(shop.runtime, mailed, shop.clock())["status"] == "pending"
+
+
+def test_a_person_knows_what_a_shoppers_correction_costs_the_shop(shop: House) -> None:
+    order_id = in_review(shop)
+    far = CorrectedAddress(moving.BERLIN.line1, moving.BERLIN.city, moving.BERLIN.postal_code, moving.BERLIN.country)
+    answer(shop, token(shop, order_id), far, confirm=True)
+    assert (status(shop, order_id), shop.failures()) == ("confirmed", ["DifferenceBorne"])
+    assert shop.violations() == []

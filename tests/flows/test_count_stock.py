@@ -199,6 +199,38 @@ def test_a_count_below_what_is_promised_says_what_is(shop: House) -> None:
     assert shop.stock() == {"EWR": (7, 2)}
 
 
+def looked_through_while(house: House, monkeypatch: pytest.MonkeyPatch, happens: Callable[[], Any]) -> None:
+    """Let something happen while the next file is looked through, before anything of it is recorded."""
+    look = flow._look
+
+    def slow(*given: Any) -> Any:
+        findings = look(*given)
+        house.clock.advance(seconds=5)
+        happens()
+        house.clock.advance(seconds=5)
+        return findings
+
+    monkeypatch.setattr(flow, "_look", slow)
+
+
+def test_what_leaves_while_the_file_is_looked_through_is_no_difference(
+    shop: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order_id = ordered(shop, {"TEE": 1})
+    looked_through_while(shop, monkeypatch, lambda: shipped(shop, only(shop, order_id)))
+    assert counted(shop, {EWR: 10})["changed_levels"] == 0
+    assert level(shop) == (9, 0, 0)
+
+
+def test_goods_booked_while_the_file_is_looked_through_refuse_their_row(
+    shop: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_through_while(shop, monkeypatch, lambda: shop.receive("TEE", "EWR", 5))
+    with pytest.raises(Conflict, match="moved while"):
+        counted(shop, {EWR: 10})
+    assert level(shop) == (15, 0, 0)
+
+
 def begun(
     house: House, monkeypatch: pytest.MonkeyPatch, shelves: Mapping[tuple[str, str], int]
 ) -> Callable[[], Mapping[str, Any]]:

@@ -4,8 +4,10 @@ import pytest
 
 from holdfast.flows.notifications.notify_shopper import notify_shopper
 from holdfast.payments.refund_plan import Wanted
+from tests import shipping
 from tests.flows.actions import at_once, expire, ordered, relay
 from tests.flows.mailing import events, messages, notify, resume, statuses
+from tests.flows.test_disputes import disputed, tell
 from tests.house import House
 from tests.mail.stage import Post
 from tests.refunding import delivered, refund, total
@@ -164,6 +166,23 @@ def test_every_refund_says_how_much_and_the_last_that_it_is_all(shop: House, pos
     for text, amount in zip(told, ("$10.00", "$5.00", f"${rest / 100:.2f}"), strict=True):
         assert f"We are returning {amount} of your order" in text
     assert ["all of its price" in text for text in told] == [False, False, True]
+
+
+@pytest.mark.parametrize("news", ["the refund again", "a dispute"])
+def test_a_refund_before_the_delivery_is_told_of_once(shop: House, post: Post, news: str) -> None:
+    order_id = ordered(shop, {"TEE": 2})
+    refund(shop, order_id, Wanted(amount_minor=1_000))
+    shipping.delivered(shop, order_id)
+    notify(shop)
+    if news == "a dispute":
+        tell(shop, *disputed(shop, order_id))
+    else:
+        (webhook,) = shop.webhooks("refund.created")
+        tell(shop, {**webhook, "id": f"{webhook['id']}_again"})
+    assert shop.order(order_id)["status"] == "partially_refunded"
+    notify(shop)
+    (message,) = messages(shop, "order_refunded")
+    assert message["refund_id"] is not None
 
 
 def test_a_cancellation_by_a_full_refund_is_one_mail_that_says_what_comes_back(shop: House, post: Post) -> None:

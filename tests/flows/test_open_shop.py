@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from holdfast.flows.shops.open_shop import open_shop
+from holdfast.inventory.allocation import ORDER_WAREHOUSES_MAX
 from holdfast.runtime import Runtime
 from holdfast.values.caller import Caller, CallerKind
 from holdfast.values.errors import Conflict, InvalidInput
@@ -16,6 +17,7 @@ from holdfast.web.shop_models import shop_file_from
 from tests.house import House
 
 FILE = json.loads((Path(__file__).parents[2] / "events" / "migrate" / "open_shop.json").read_text())
+RATE = {"preference": "standard", "amount_minor": "499"}
 TABLES = (
     "tenancy.organizations", "tenancy.users", "tenancy.organization_members", "tenancy.gateway_accounts",
     "inventory.warehouses", "inventory.stock_levels", "inventory.stock_movements", "catalog.products",
@@ -57,6 +59,17 @@ def test_a_shop_of_its_file_takes_an_order(house: House, owner: Runtime, file: d
     answer = house.place({"THROW-GREY": 2})
     assert (answer.status, json.loads(answer.body)["order"]["status"]) == (201, "confirmed")
     assert house.violations() == []
+
+
+@pytest.mark.parametrize("split_warehouses_max", range(1, ORDER_WAREHOUSES_MAX + 1))
+def test_whatever_settings_are_taken_an_order_is_placed_with_them(
+    house: House, owner: Runtime, file: dict[str, Any], split_warehouses_max: int
+) -> None:
+    rates = [RATE | {"free_from_minor": "5000"}]
+    file["shop"] |= {"split_warehouses_max": split_warehouses_max, "shipping_rates": rates}
+    shop = opened(house, owner, file)
+    house.customer = Caller(shop["organization_id"], CallerKind.CUSTOMER, "bob", "bob@example.com")
+    assert house.place({"THROW-GREY": 1}).status == 201
 
 
 def test_the_same_file_again_changes_nothing(house: House, owner: Runtime, file: dict[str, Any]) -> None:
@@ -125,6 +138,9 @@ def change(path: str, value: Any) -> Any:
         (change("shop.tax_rates", [{"country": "US"}]), "shop"),
         (change("shop.tax_rates", [{"country": "US", "region": "Colorodo", "basis_points": 290}]), "shop"),
         (change("shop.tax_rates", [{"country": "US", "region": "-", "basis_points": 290}]), "shop"),
+        (change("shop.shipping_rates", [RATE | {"free_from_minor": "much"}]), "shop"),
+        (change("shop.shipping_rates", [RATE | {"country": ["US"]}]), "shop"),
+        (change("shop.split_warehouses_max", 4), "shop.split_warehouses_max"),
         (change("shop.business_calendars", {"US": {"opens": "25:00"}}), "shop"),
         (change("shop.archive_strategy", "none"), "shop.archive_strategy"),
         (change("products.0.variants.0.price_minor", -1), "products.0.variants.0.price_minor"),

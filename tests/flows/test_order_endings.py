@@ -1,16 +1,19 @@
-"""How an order that was partly shipped, re-shipped or lost ends: no piece of it vanishes, and it does end."""
+"""How an order that was refunded in part, partly shipped, re-shipped or lost ends: no piece vanishes, and it ends."""
+
+from uuid import UUID
 
 import pytest
 
+from holdfast.flows.archive.customer_data import erase_customer
 from holdfast.flows.operations.process_names import Process
 from holdfast.fulfillment.lifecycle import FailureReason
 from holdfast.payments.model import RestockReason
 from holdfast.payments.refund_plan import Wanted, WantedItem
-from holdfast.values.errors import Conflict
-from tests.flows.actions import intents, movements, ordered, resume, status, topics
+from holdfast.values.errors import Conflict, TransitionRefused
+from tests.flows.actions import intents, movements, ordered, resume, staff, status, topics
 from tests.house import House
 from tests.refunding import at_gateway, fails_later, refund, refunds_at_console, total, units
-from tests.shipping import deliver, fail, only, pack, reship, shipments, shipped
+from tests.shipping import deliver, fail, only, pack, pick, reship, shipments, shipped
 
 
 def partly_shipped(house: House) -> str:
@@ -277,3 +280,40 @@ def test_an_erasure_no_longer_waits_for_a_parcel_that_was_refunded(house: House,
         house.value("SELECT archive.is_unsettled(organization_id, id) FROM orders.orders WHERE id = :id", id=half_lost)
         is False
     )
+
+
+def test_an_order_of_which_only_the_shipping_is_kept_ends_though_nothing_left(house: House) -> None:
+    house.add_variant("TEE", stock=9)
+    order_id = ordered(house, {"TEE": 2})
+    refund(house, order_id, units(house, order_id, 2))
+    assert (status(house, order_id), goods(house, order_id)) == ("delivered", "cancelled")
+    assert house.stock() == {"EWR": (9, 0)}
+    told = [topic for _, topic in topics(house, order_id)]
+    assert told[-3:] == ["order.processing", "order.shipped", "order.delivered"]
+    with pytest.raises(TransitionRefused):
+        house.cancel(order_id)
+    shown = house.order(order_id)
+    assert shown["amounts"]["refunded_minor"] == total(house, order_id) - shown["amounts"]["shipping_minor"]
+    customer_id = UUID(shown["customer_id"])
+    erased = erase_customer(house.runtime, staff(house, "admin"), customer_id, reason="asked for", now=house.clock())
+    assert erased["active_orders"] == 1
+    assert house.violations() == []
+
+
+def test_an_order_waits_for_every_refund_before_it_ends_with_nothing_to_ship(house: House) -> None:
+    house.add_variant(stock=10)
+    order_id = ordered(house, {"TEE": 2})
+    pick(house, only(house, order_id))
+    house.stripe_behaves(match={"operation": "refunds.create"}, refund_fate="pending_first", refund_delay_seconds=3600)
+    refund(house, order_id, units(house, order_id, 1))
+    refund(house, order_id, units(house, order_id, 1))
+    assert status(house, order_id) == "processing"
+    (intent,) = intents(house, order_id)
+    for made in intent["refunds"]:
+        if made["status"] == "pending":
+            house.stripe("POST", f"/refunds/{made['id']}/succeed")
+    for webhook in house.webhooks("refund.updated"):
+        house.deliver(webhook)
+    house.work()
+    assert (status(house, order_id), house.stock()) == ("delivered", {"EWR": (10, 0)})
+    assert house.violations() == []

@@ -2,10 +2,12 @@
 
 import pytest
 
+from holdfast.flows.notifications.record_feedback import record_feedback
 from tests.flows import moving
-from tests.flows.actions import status
+from tests.flows.actions import ordered, status
 from tests.flows.mailing import messages, notify, statuses
 from tests.flows.reviewing import TO_RENO, answer, in_review, review, steps, token, watch
+from tests.flows.test_mail_feedback import told
 from tests.house import House
 from tests.mail.stage import Post
 
@@ -60,6 +62,21 @@ def test_the_shopper_is_reminded_and_at_the_end_told_that_the_order_is_cancelled
     assert status(shop, order_id) == "cancelled"
     assert "We are returning $" in (post.mails()[2].body("plain") or "")
     assert statuses(shop) == {"address_check": "sent", "address_reminder": "sent", "order_cancelled": "sent"}
+
+
+def test_a_person_is_called_once_where_the_address_takes_no_mail(shop: House, post: Post) -> None:
+    ordered(shop)
+    notify(shop)
+    record_feedback(shop.system, told(post, "complained"), shop.clock())
+    order_id = in_review(shop)
+    notify(shop)
+    assert shop.failures() == ["AddressCheckBounced"]
+    assert str(shop.value("SELECT related_id FROM operations.process_failures")) == order_id
+    shop.clock.now = review(shop, order_id)["reminder_at"]
+    watch(shop)
+    notify(shop)
+    assert [row["status"] for row in messages(shop)] == ["sent", "suppressed", "suppressed"]
+    assert (shop.failures(), len(post.mails())) == (["AddressCheckBounced"], 1)
 
 
 def test_a_review_that_was_answered_is_not_asked_about(shop: House, post: Post) -> None:

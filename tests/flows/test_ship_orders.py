@@ -209,6 +209,41 @@ def test_a_failed_shipment_calls_a_person_and_is_sent_again_from_where_the_goods
     assert house.violations() == []
 
 
+def test_a_parcel_that_was_called_lost_may_arrive_after_all(house: House) -> None:
+    house.add_variant("TEE", stock=3)
+    order_id = ordered(house, {"TEE": 3})
+    failed = fail(house, shipped(house, only(house, order_id)), FailureReason.LOST)
+    found = deliver(house, failed)
+    assert (found["status"], found["failure_reason"], found["failed_at"]) == ("delivered", None, None)
+    assert (status(house, order_id), goods(house, order_id), house.failures()) == ("delivered", "delivered", [])
+    assert {"shipment.delivered", "order.delivered"} <= set(topics(house, order_id))
+    assert house.value("SELECT archive.is_unsettled(organization_id, id) FROM orders.orders") is False
+    assert house.violations() == []
+
+
+def test_a_lost_parcel_that_was_refunded_may_arrive_after_all_and_moves_no_money(house: House) -> None:
+    house.add_variant("TEE", stock=3)
+    order_id = ordered(house, {"TEE": 3})
+    failed = fail(house, shipped(house, only(house, order_id)))
+    refund(house, order_id)
+    deliver(house, failed)
+    assert (status(house, order_id), goods(house, order_id), house.failures()) == ("refunded", "delivered", [])
+    assert house.violations() == []
+
+
+def test_a_lost_parcel_that_was_sent_again_is_not_called_delivered(house: House) -> None:
+    house.add_variant("TEE", stock=6)
+    order_id = ordered(house, {"TEE": 3})
+    failed = fail(house, shipped(house, only(house, order_id)))
+    again = reship(house, failed)
+    lost = next(one for one in shipments(house, order_id) if one["id"] == failed["id"])
+    with pytest.raises(Conflict, match="sent again already"):
+        deliver(house, lost)
+    deliver(house, shipped(house, again))
+    assert status(house, order_id) == "delivered"
+    assert house.violations() == []
+
+
 def test_what_nobody_has_any_more_is_not_sent_again(house: House) -> None:
     house.add_variant("TEE", stock=3)
     order_id = ordered(house, {"TEE": 3})

@@ -18,7 +18,7 @@ from holdfast.values.caller import Caller, CallerKind
 from holdfast.values.errors import Forbidden
 from holdfast.web.answers import payment_answer
 from tests.archive.scenes import delivered
-from tests.flows.actions import at_once, guest, ordered, staff
+from tests.flows.actions import at_once, expire, guest, ordered, staff
 from tests.house import House, document
 
 VICTIM = "victim@example.com"
@@ -102,6 +102,23 @@ def test_somebody_suspended_buys_nothing_and_asks_no_gateway(house: House, is_gu
     ordered(house, caller=shopper)
     assert house.charges()["payment_intents"] == 2
     assert house.stock() == {"EWR": (8, 0)}
+
+
+@pytest.mark.parametrize("is_held", [True, False])
+def test_somebody_suspended_does_not_pay_an_order_placed_before(house: House, is_held: bool) -> None:
+    order_id = ordered(house, token="pm_card_chargeDeclined")
+    house.sql("UPDATE tenancy.customers SET status = 'suspended'")
+    if not is_held:
+        house.clock.advance(hours=1)
+        assert expire(house).released == 1
+    stock, charges = house.stock(), house.charges()
+    with pytest.raises(Forbidden):
+        house.pay_again(order_id)
+    assert (house.stock(), house.charges()) == (stock, charges)
+    assert house.value("SELECT count(*) FROM payments.payments") == 1
+    house.sql("UPDATE tenancy.customers SET status = 'active'")
+    assert document(house.pay_again(order_id))["order"]["status"] == "confirmed"
+    assert house.violations() == []
 
 
 def test_an_erased_guest_buys_in_a_new_session_and_its_orders_can_be_erased_too(house: House) -> None:

@@ -120,6 +120,14 @@ def test_a_refused_file_may_come_again_when_its_trouble_is_mended(room: StockRoo
     assert room.house.stock("LATE") == {"EWR": (5, 0)}
 
 
+def test_a_number_with_an_unquoted_comma_is_a_bad_row_and_not_a_smaller_number(room: StockRoom) -> None:
+    moved = changes(room)
+    looked = send(room, "EWR,TEE,1,000\n", dry_run="true").body["import"]
+    assert looked["errors"] == [{"row": 2, "column": "", "message": "has 4 cells, the header 3"}]
+    assert send(room, "EWR,TEE,1,000\n").status == 422
+    assert changes(room) == moved
+
+
 @pytest.mark.parametrize(
     ("header", "rows"),
     [

@@ -7,13 +7,17 @@ were refunded with; only what the shopper still pays for is priced anew.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Final
 from uuid import UUID
 
 from holdfast.checkout.pricing import TaxLine
 from holdfast.checkout.shipping_rates import ShippingCalculator
-from holdfast.checkout.tax import Destination, LineTax, TaxableLine, TaxCalculator
+from holdfast.checkout.tax import BASIS_POINTS, Destination, LineTax, TaxableLine, TaxCalculator
 from holdfast.values.money import Money
 from holdfast.values.shipping import ShippingPreference
+
+BORNE_MAX_BASIS_POINTS: Final = 500
+"""How much of the agreed price the shop bears at a shopper's wish without a person knowing of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +82,12 @@ class Repriced:
     def fall_minor(self) -> int:
         """How much less the shopper pays than was agreed."""
         return self.agreed_minor - self.total_minor
+
+    @property
+    def bears_much(self) -> bool:
+        """Whether the shop bears more than BORNE_MAX_BASIS_POINTS of what was agreed."""
+        borne_minor = self.asked_minor - self.total_minor
+        return borne_minor * BASIS_POINTS > BORNE_MAX_BASIS_POINTS * self.agreed_minor
 
 
 def reprice(

@@ -60,7 +60,7 @@ class ShippingRates:
         """Return an organization's rates: ``settings["shipping_rates"]``, or the default where that key is missing.
 
         Each row is {"preference", "amount_minor", "country"?, "free_from_minor"?}, in the currency
-        ``settings["currency"]``. Raises KeyError or ValueError for an invalid row.
+        ``settings["currency"]``; an amount may be text. Raises KeyError, TypeError or ValueError for an invalid row.
         """
         rows = settings.get("shipping_rates")
         if rows is None:
@@ -85,9 +85,10 @@ class ShippingRates:
 
 
 def _rate_from(row: Mapping[str, Any]) -> ShippingRate:
+    free_from = row.get("free_from_minor")
     return ShippingRate(
         preference=ShippingPreference(row["preference"]),
         amount_minor=int(row["amount_minor"]),
         country=row.get("country"),
-        free_from_minor=row.get("free_from_minor"),
+        free_from_minor=None if free_from is None else int(free_from),
     )

@@ -6,7 +6,7 @@
 
 Steps forward may be skipped: a small shop may pack without recording that it picked, or ship without recording that it
 packed, and not every carrier reports that a parcel is in transit. Only what has left can fail, and what has left can no
-longer be cancelled.
+longer be cancelled. A failed one that arrives after all is delivered, unless it was sent again.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ TRANSITIONS: Final[Mapping[ShipmentStatus, frozenset[ShipmentStatus]]] = {
     _S.SHIPPED: frozenset({_S.IN_TRANSIT, _S.DELIVERED, _S.FAILED}),
     _S.IN_TRANSIT: frozenset({_S.DELIVERED, _S.FAILED}),
     _S.DELIVERED: frozenset(),
-    _S.FAILED: frozenset(),
+    _S.FAILED: frozenset({_S.DELIVERED}),
     _S.CANCELLED: frozenset(),
 }
 """Every status with those that may follow it."""

@@ -59,12 +59,16 @@ def read_rows(text: str, mode: ImportMode) -> Iterator[StockRow | RowError]:
     seen: set[int] = set()
     try:
         header = _header(next(lines, []))
-        for cells in lines:
-            if not any(cells):
+        for fields in lines:
+            if not any(fields):
                 continue
             if len(seen) >= ROWS_MAX:
                 raise InvalidInput(f"a file has at most {ROWS_MAX} rows: split it")
-            found = _row(lines.line_num, dict(zip(header, (cell.strip() for cell in cells), strict=False)), mode)
+            cells = [cell.strip() for cell in fields]
+            if any(cells[len(header) :]):  # such as 1,000 without quotes
+                yield RowError(lines.line_num, "", f"has {len(cells)} cells, the header {len(header)}")
+                continue
+            found = _row(lines.line_num, dict(zip(header, cells, strict=False)), mode)
             if isinstance(found, StockRow):
                 # Hashes, because the names of a large file would take more memory than the file.
                 key = hash((found.warehouse, found.sku))

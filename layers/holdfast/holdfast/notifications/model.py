@@ -1,6 +1,7 @@
 """Mails to shoppers: their kinds, and what becomes of them."""
 
 from enum import StrEnum
+from typing import Final
 
 
 class MailKind(StrEnum):
@@ -15,6 +16,10 @@ class MailKind(StrEnum):
     ADDRESS_REMINDER = "address_reminder"
     ORDER_CANCELLED = "order_cancelled"
     LATE_PAYMENT_RETURNED = "late_payment_returned"
+
+
+NEEDED: Final = frozenset({MailKind.ADDRESS_CHECK, MailKind.ADDRESS_REMINDER})
+"""Without one of these mails the shopper does not know that the order waits for them."""
 
 
 class MessageStatus(StrEnum):

@@ -117,8 +117,8 @@ _WHERE_GOODS_ARE: Final[Mapping[FulfillmentStatus, OrderStatus]] = {
     FulfillmentStatus.PARTIALLY_SHIPPED: _S.PARTIALLY_SHIPPED,
     FulfillmentStatus.SHIPPED: _S.SHIPPED,
     FulfillmentStatus.DELIVERED: _S.DELIVERED,
+    FulfillmentStatus.CANCELLED: _S.DELIVERED,
 }
-_ON_THE_ROAD: Final = frozenset({_S.PARTIALLY_SHIPPED, _S.SHIPPED})
 SHIPS: Final = frozenset({*_WALK_TO_DELIVERED, _S.PARTIALLY_REFUNDED})
 """The statuses of an order whose goods may be picked and shipped: from its confirmation on, until it is over."""
 
@@ -127,12 +127,11 @@ def path_following(current: OrderStatus, goods: FulfillmentStatus) -> tuple[Orde
     """Return the statuses that bring the order to where its goods are, ``current`` excluded; empty if it is there.
 
     An order never goes back: goods that failed to arrive and are sent again change the fulfillment status alone. If all
-    goods leave at once, ``partially_shipped`` is skipped. An order of which something has left and nothing more is
-    expected (the rest was lost and refunded) becomes ``delivered`` as well.
+    goods leave at once, ``partially_shipped`` is skipped. An order of which nothing more is expected (its goods were
+    refunded before they left, or lost and refunded) becomes ``delivered`` as well: it has no other end while the shop
+    keeps money of it.
     """
     there = _WHERE_GOODS_ARE.get(goods)
-    if goods is FulfillmentStatus.CANCELLED and current in _ON_THE_ROAD:
-        there = _S.DELIVERED
     if there is None or current not in _WALK_TO_DELIVERED:
         return ()
     walk = _WALK_TO_DELIVERED[_WALK_TO_DELIVERED.index(current) + 1 : _WALK_TO_DELIVERED.index(there) + 1]

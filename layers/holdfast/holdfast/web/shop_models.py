@@ -12,9 +12,11 @@ from holdfast.archive.policy import Strategy, policy_from
 from holdfast.checkout.shipping_rates import DEFAULT_SHIPPING_CURRENCY, ShippingRates
 from holdfast.checkout.tax import TaxTable
 from holdfast.flows.shops.open_shop import ShopFile
+from holdfast.inventory.allocation import ORDER_WAREHOUSES_MAX
 from holdfast.payments.capture_policy import CapturePolicy
 from holdfast.tenancy.roles import Role
 from holdfast.values.errors import InvalidInput
+from holdfast.values.money import Money
 from holdfast.web.fields import Body, EmailAddress, Language, Line, Name, Sku, text
 from holdfast.web.stock_models import PIECES_MAX, NewWarehouseBody, Timezone
 
@@ -45,7 +47,7 @@ class ShopBody(Body):
     hold_seconds: Seconds | None = None
     payment_hold_seconds: Seconds | None = None
     hold_max_seconds: Seconds | None = None
-    split_warehouses_max: Annotated[int, Field(ge=1, le=10, strict=True)] | None = None
+    split_warehouses_max: Annotated[int, Field(ge=1, le=ORDER_WAREHOUSES_MAX, strict=True)] | None = None
     tax_rates: Objects | None = None
     shipping_rates: Objects | None = None
     business_calendars: dict[str, dict[str, Any]] | None = None
@@ -70,7 +72,9 @@ class ShopBody(Body):
         said = self.settings()
         try:
             taxes = TaxTable.from_settings(said)
-            ShippingRates.from_settings(said)
+            rates = ShippingRates.from_settings(said)
+            for rate in rates.rates:
+                rates.shipping(rate.preference, rate.country or "US", Money(0, rates.currency))
             policy_from(said)
             for key in self.business_calendars or {}:
                 country, _, region = key.replace("*", "US").partition("-")

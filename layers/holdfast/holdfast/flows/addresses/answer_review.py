@@ -117,7 +117,7 @@ def _correction(
     if answer.address is None:
         return None
     address = answer.address.on(current)
-    return look_for(runtime, link.organization_id, address, clock, is_confirmed=answer.is_confirmed)
+    return look_for(runtime, link.organization_id, address, clock, is_confirmed=answer.is_confirmed, is_shoppers=True)
 
 
 def _check_link(transaction: Transaction, link: ReviewLink) -> UUID:

@@ -38,10 +38,18 @@ class Correction:
 
     address: Address
     search: AddressSearch
+    is_shoppers: bool
+    """The shopper gave it, not the staff."""
 
 
 def look_for(
-    runtime: Runtime, organization_id: UUID, address: Address, clock: Callable[[], datetime], *, is_confirmed: bool
+    runtime: Runtime,
+    organization_id: UUID,
+    address: Address,
+    clock: Callable[[], datetime],
+    *,
+    is_confirmed: bool,
+    is_shoppers: bool,
 ) -> Correction:
     """Find out where a corrected address is.
 
@@ -59,7 +67,7 @@ def look_for(
         raise AddressNotFound(
             "this address was not found either: correct it, or say that it is right as it is", reason=failure.reason
         )
-    return Correction(address, search)
+    return Correction(address, search, is_shoppers)
 
 
 def settle_address(
@@ -75,7 +83,9 @@ def settle_address(
     check_transition(order.status, OrderStatus.CONFIRMED)
     if correction is None:
         return _confirm(transaction, review, Settlement(order_id=order.id), AddressReviewStatus.RESOLVED, notes, {})
-    new = NewAddress(correction.address, correction.search, Cause.ADDRESS_REVIEW, called="address")
+    new = NewAddress(
+        correction.address, correction.search, Cause.ADDRESS_REVIEW, correction.is_shoppers, called="address"
+    )
     changed = readdress(transaction, order, new)
     details = {
         "geocode_quality": correction.search.found.quality,

@@ -192,4 +192,4 @@ def _look(
         if review["resolved_at"] is not None:
             return None
         whole = address(address_under_review(transaction, UUID(review["order_id"])))
-    return look_for(runtime, caller.organization_id, whole, clock, is_confirmed=is_confirmed)
+    return look_for(runtime, caller.organization_id, whole, clock, is_confirmed=is_confirmed, is_shoppers=False)

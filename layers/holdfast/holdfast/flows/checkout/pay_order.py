@@ -31,6 +31,7 @@ from holdfast.tenancy.access import Operation
 from holdfast.values.caller import Caller
 from holdfast.values.errors import (
     Conflict,
+    Forbidden,
     OutOfStock,
     StockContended,
     TransitionRefused,
@@ -67,9 +68,9 @@ class PayOrder:
 def pay_order(runtime: Runtime, command: PayOrder, clock: Callable[[], datetime], render: Render) -> Answer:
     """Start a new attempt and charge it.
 
-    Raises NotFound, Conflict (already paid), TransitionRefused (cancelled or the like), OutOfStock (the hold had
-    expired and the goods are gone, so the order is now cancelled), IdempotencyKeyReused, RequestInProgress or
-    Transient.
+    Raises NotFound, Forbidden (the customer is suspended), Conflict (already paid), TransitionRefused (cancelled or the
+    like), OutOfStock (the hold had expired and the goods are gone, so the order is now cancelled),
+    IdempotencyKeyReused, RequestInProgress or Transient.
     """
     command.means.check_caller(command.caller)
     _end_open_attempt(runtime, command, clock)
@@ -140,6 +141,7 @@ def _begin(runtime: Runtime, command: PayOrder, now: datetime) -> Attempt | Earl
         earlier = claim_key(transaction, command.claim, order_id)
         if earlier is not None:
             return earlier
+        _refuse_inactive(transaction, order_id)
         order = lock_order(transaction, order_id)
         _check_payable(order)
         if not order.is_held:
@@ -152,6 +154,25 @@ def _begin(runtime: Runtime, command: PayOrder, now: datetime) -> Attempt | Earl
         return _new_attempt(transaction, order, command, runtime.settings.storefront_return_url)
 
     return runtime.database.transact(caller.organization_id, work, now=now, actor=caller.actor)
+
+
+def _refuse_inactive(transaction: Transaction, order_id: UUID) -> None:
+    """Raise Forbidden if the order's customer is suspended. Whoever suspends them waits until the attempt is written.
+
+    The customer's row is locked before the order's, as an erasure locks them.
+    """
+    active = transaction.value(
+        """
+        SELECT 1 FROM orders.orders o
+          JOIN tenancy.customers c ON c.organization_id = o.organization_id AND c.id = o.customer_id
+         WHERE o.organization_id = :organization_id AND o.id = :order_id AND c.status = 'active'
+           FOR SHARE OF c
+        """,
+        organization_id=transaction.tenant,
+        order_id=order_id,
+    )
+    if active is None:
+        raise Forbidden("this customer's account is not active")
 
 
 def _check_payable(order: LockedOrder) -> None:

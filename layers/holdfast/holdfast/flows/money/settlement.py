@@ -147,8 +147,8 @@ def _money_came(order: LockedOrder, payment: LockedPayment, facts: PaymentFacts,
     if any(not other.is_owed_back for other in _others(order, payment, with_money=True)):
         return replace(settlement, return_money_of=((payment.id, "duplicate"),))
     if order.status is OrderStatus.DELIVERED and settlement.refunded:
-        partial = (OrderStatus.PARTIALLY_REFUNDED,)
-        return replace(settlement, path=partial, notes="refunded in part", topics=("order.partially_refunded",))
+        # Who is told of a refund, and when, is decided with the refund: this may be news of something else.
+        return replace(settlement, path=(OrderStatus.PARTIALLY_REFUNDED,), notes="refunded in part")
     if order.status not in _WAITING_FOR_MONEY:
         return settlement
     if not facts.covers_amount:

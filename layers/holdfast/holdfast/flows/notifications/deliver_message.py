@@ -21,7 +21,7 @@ from holdfast.flows.operations.process_names import Process
 from holdfast.mail.port import Mail, NotAllowed, Rejected, Sent, TryAgain
 from holdfast.notifications.facts import Facts
 from holdfast.notifications.letters import letter_of
-from holdfast.notifications.model import MailKind, MessageStatus
+from holdfast.notifications.model import NEEDED, MailKind, MessageStatus
 from holdfast.notifications.occasions import no_longer_true
 from holdfast.notifications.rendering import render
 from holdfast.notifications.retry_policy import ATTEMPTS_MAX, LEASE_SECONDS, next_delay
@@ -30,6 +30,7 @@ from holdfast.runtime import Runtime
 ACTOR: Final = "system:notifications"
 PROCESS: Final = Process.MAIL_NOT_SENT
 SERVICE_PROCESS: Final = Process.MAIL_SERVICE
+CHECK_PROCESS: Final = Process.ADDRESS_CHECK_BOUNCED
 
 _NOTED: Final = frozenset({MailKind.ADDRESS_CHECK, MailKind.SHIPMENT_SHIPPED})
 """Mails after which their subject records that they were sent."""
@@ -192,12 +193,16 @@ def _record(transaction: Transaction, claimed: Claimed, result: Result) -> None:
 def _follows(claimed: Claimed, result: Result) -> bool:
     """Return whether more than the mail's own row is to be written."""
     is_noted = result.status is MessageStatus.SENT and claimed.kind in _NOTED
-    return is_noted or result.status is MessageStatus.FAILED or result.calls_about_service
+    is_missed = result.status is MessageStatus.SUPPRESSED and claimed.kind in NEEDED
+    return is_noted or is_missed or result.status is MessageStatus.FAILED or result.calls_about_service
 
 
 def _follow(transaction: Transaction, claimed: Claimed, result: Result) -> None:
     if result.status is MessageStatus.SENT:
         _note_told(transaction, claimed)
+    if result.status is MessageStatus.SUPPRESSED:
+        details = f"the mail {claimed.kind} was not sent, its address takes none: the shopper does not know of it"
+        call_person(transaction, CHECK_PROCESS, claimed.order_id, details, {"mail_id": str(claimed.id)})
     if result.status is MessageStatus.FAILED:
         details = f"the mail {claimed.kind} was not sent: {result.error}"
         call_person(transaction, PROCESS, claimed.id, details, {"order_id": str(claimed.order_id)})

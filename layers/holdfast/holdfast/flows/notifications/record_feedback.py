@@ -15,7 +15,7 @@ from holdfast.database.transaction import Transaction
 from holdfast.flows.operations.call_person import call_person
 from holdfast.flows.operations.process_names import Process
 from holdfast.mail.ses_feedback import Told, read_feedback
-from holdfast.notifications.model import Feedback, MailKind, SuppressionReason
+from holdfast.notifications.model import NEEDED, Feedback, MailKind, SuppressionReason
 from holdfast.runtime import Runtime
 from holdfast.values.ids import uuid7
 
@@ -23,8 +23,6 @@ ACTOR: Final = "system:mail_feedback"
 PROCESS: Final = Process.ADDRESS_CHECK_BOUNCED
 
 _REASONS: Final = {Feedback.BOUNCED: SuppressionReason.BOUNCE, Feedback.COMPLAINED: SuppressionReason.COMPLAINT}
-# Without one of these mails the shopper does not know that the order waits for them.
-_NEEDED: Final = (MailKind.ADDRESS_CHECK, MailKind.ADDRESS_REMINDER)
 
 _logger = logging.getLogger(__name__)
 
@@ -55,7 +53,7 @@ def record_feedback(runtime: Runtime, event: Mapping[str, Any], now: datetime) -
         if reason is not None:
             for address in [mail.recipient] if mail.recipient else told.addresses:
                 _suppress(transaction, mail, address, reason, told.feedback_id)
-        if told.feedback is not Feedback.COMPLAINED and mail.kind in _NEEDED:
+        if told.feedback is not Feedback.COMPLAINED and mail.kind in NEEDED:
             details = f"the mail {mail.kind} came back: the shopper does not know that the order waits for them"
             call_person(transaction, PROCESS, mail.order_id, details, {"mail_id": str(mail.id)})
     return told.feedback

@@ -25,6 +25,7 @@ class Process(StrEnum):
     MONEY_DIFFERENCE = "MoneyDifference"
     PAYMENT_METHOD_KEPT = "PaymentMethodKept"
     SHIPMENT_FAILED = "ShipmentFailed"
+    DIFFERENCE_BORNE = "DifferenceBorne"
     ADDRESS_NOT_FOUND = "AddressNotFound"
     ADDRESS_REVIEW_DEADLINE = "AddressReviewDeadline"
     ADDRESS_CHECK_BOUNCED = "AddressCheckBounced"
@@ -52,9 +53,10 @@ MEANING: Final[Mapping[Process, str]] = {
     Process.MONEY_DIFFERENCE: "Orders, payments and gateways disagree about the same money.",
     Process.PAYMENT_METHOD_KEPT: "A gateway could not be told to forget a removed payment method.",
     Process.SHIPMENT_FAILED: "A parcel is lost, damaged or came back.",
+    Process.DIFFERENCE_BORNE: "A shopper's change of address makes the shop bear much of an order's price.",
     Process.ADDRESS_NOT_FOUND: "The new address of an order that is being made ready was found only approximately.",
     Process.ADDRESS_REVIEW_DEADLINE: "An order could not be cancelled at the deadline of its address review.",
-    Process.ADDRESS_CHECK_BOUNCED: "The mail that asks a shopper to check an address came back.",
+    Process.ADDRESS_CHECK_BOUNCED: "The mail that asks a shopper to check an address came back or was suppressed.",
     Process.BUSINESS_CALENDAR: "The business calendars in a shop's settings make no sense.",
     Process.MAIL_NOT_SENT: "A mail to a shopper was given up.",
     Process.MAIL_SERVICE: "The mail service takes no mail of ours.",

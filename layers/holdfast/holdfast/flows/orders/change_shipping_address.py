@@ -30,7 +30,7 @@ from holdfast.orders.lifecycle import ADDRESS_CHANGES, OrderStatus
 from holdfast.runtime import Runtime
 from holdfast.tenancy.access import Operation
 from holdfast.values.address import Address
-from holdfast.values.caller import Caller
+from holdfast.values.caller import Caller, CallerKind
 from holdfast.values.errors import Conflict
 
 OPERATION: Final = "change_shipping_address"
@@ -72,8 +72,11 @@ def change_shipping_address(
         order = lock_order(transaction, order_id)
         _refuse_unless_changeable(order.status)
         _refuse_picked(transaction, order)
+        is_shoppers_wish = caller.kind is not CallerKind.STAFF
         changed = readdress(
-            transaction, order, NewAddress(command.address, search, Cause.ADDRESS_CHANGE, command.expected_version)
+            transaction,
+            order,
+            NewAddress(command.address, search, Cause.ADDRESS_CHANGE, is_shoppers_wish, command.expected_version),
         )
         view = write(transaction, order, _reviewed(transaction, order, changed))
         answer = render(view, changed)

@@ -21,11 +21,13 @@ from holdfast.flows.addresses.locate_address import AddressSearch
 from holdfast.flows.checkout.planning import date_of_sale
 from holdfast.flows.money.price_difference import Difference, differences_of
 from holdfast.flows.money.settlement_document import Settlement
+from holdfast.flows.operations.process_names import Call, Process
 from holdfast.flows.orders.locked_order import LockedOrder
 from holdfast.flows.orders.reallocate import Reallocated, readdress_facts, reallocate
 from holdfast.inventory.reallocation import Cause
 from holdfast.values.address import Address
 from holdfast.values.errors import Conflict
+from holdfast.values.money import Money
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class NewAddress:
     address: Address
     search: AddressSearch
     cause: Cause
+    is_shoppers_wish: bool
+    """The shopper asked for it, not the staff."""
     expected_version: int | None = None
     called: str = "shipping_address"
     """The name of the address in the request, so that an error can name the field."""
@@ -90,8 +94,10 @@ class Readdressed:
 def readdress(transaction: Transaction, order: LockedOrder, new: NewAddress) -> Readdressed:
     """Write the new address, keep the old one, lower the price if it falls, and move the goods if that saves enough.
 
-    If the order already has this address, nothing changes. Raises Conflict for a stale version. Raises InvalidInput for
-    a destination that the shop does not ship to, and for an unknown region where the tax depends on it.
+    If the order already has this address, nothing changes. A person is called if the shop bears much of the price at a
+    shopper's wish: whoever chooses the address chooses the tax and the shipping too. Raises Conflict for a stale
+    version. Raises InvalidInput for a destination that the shop does not ship to, and for an unknown region where the
+    tax depends on it.
     """
     facts = readdress_facts(transaction, order)
     current = facts["order"]
@@ -114,12 +120,20 @@ def readdress(transaction: Transaction, order: LockedOrder, new: NewAddress) -> 
             refunds=tuple(difference.refund for difference in differences),
             operations=tuple(difference.operation for difference in differences),
             topics=("order.address_changed",),
+            failures=(_borne(order, repriced),) if new.is_shoppers_wish and repriced.bears_much else (),
             extra={"address_version": kept + 1},
         ),
         reallocation=moved,
         price=PriceChange(order.currency, repriced, _settled_by(order, repriced, differences)),
         needs_review=_needs_review(facts, new),
     )
+
+
+def _borne(order: LockedOrder, repriced: Repriced) -> Call:
+    asked, agreed = (Money(minor, order.currency) for minor in (repriced.asked_minor, repriced.agreed_minor))
+    details = f"order {order.order_number} costs {asked} at the address its shopper wished, and {agreed} was agreed"
+    payload = {"asked_minor": asked.amount_minor, "agreed_minor": agreed.amount_minor, "currency": order.currency}
+    return Process.DIFFERENCE_BORNE, details, payload
 
 
 def _unchanged(order: LockedOrder) -> Readdressed:

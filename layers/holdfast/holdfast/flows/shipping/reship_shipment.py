@@ -13,7 +13,7 @@ from holdfast.database.transaction import Transaction
 from holdfast.flows.claims.claimed_change import Render, change_once
 from holdfast.flows.claims.idempotency import Answer
 from holdfast.flows.operations.ring_bell import ring_outbox_bell
-from holdfast.flows.shipping.deliver_shipment import PROCESS
+from holdfast.flows.shipping.deliver_shipment import resolve_failure
 from holdfast.flows.shipping.follow_shipments import follow_shipments
 from holdfast.flows.shipping.locked_shipments import (
     LockedParcels,
@@ -89,7 +89,7 @@ def _send_again(
     chosen = _warehouse(transaction, parcels.shipment, wanted, warehouse_id)
     new_id = uuid7(transaction.now)
     _write(transaction, parcels, again, chosen, new_id)
-    _resolve(transaction, parcels.shipment)
+    resolve_failure(transaction, parcels.shipment, "sent again")
     _take_stock(transaction, {(chosen, variant_id): quantity for variant_id, quantity in wanted.items()}, new_id)
     return new_id
 
@@ -172,24 +172,6 @@ def _write(
         organization_id=transaction.tenant,
         new_id=new_id,
         ids=ids,
-    )
-
-
-def _resolve(transaction: Transaction, failed: LockedShipment) -> None:
-    """Resolve the process failure about the failed shipment."""
-    transaction.execute(
-        """
-        UPDATE operations.process_failures
-           SET status = 'resolved', resolved_by = :actor, resolved_at = :now, resolution_notes = 'sent again',
-               version = version + 1
-         WHERE organization_id = :organization_id AND process_name = :process AND related_id = :failed_id
-           AND status = 'open'
-        """,
-        organization_id=transaction.tenant,
-        actor=transaction.actor,
-        process=PROCESS,
-        failed_id=failed.id,
-        now=transaction.now,
     )
 
 

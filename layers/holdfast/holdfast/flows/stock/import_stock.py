@@ -78,6 +78,7 @@ def import_stock(
     Raises Forbidden, InvalidInput naming bad rows, or Conflict if stock moved meanwhile or a count is too old to be
     resumed.
     """
+    arrived = clock()  # what a count describes: goods may move while the file is looked through
     digest = hashlib.sha256(command.text.encode()).hexdigest()
     earlier: Mapping[str, Any] | None = _in_transaction(
         runtime, command, clock, lambda transaction: _earlier(transaction, command, digest)
@@ -91,7 +92,7 @@ def import_stock(
         if command.dry_run:
             return _as_if(command, digest, findings)
         earlier = record = _in_transaction(
-            runtime, command, clock, lambda transaction: _record(transaction, command, digest, findings)
+            runtime, command, clock, lambda transaction: _record(transaction, command, digest, findings, arrived)
         )
         if findings.bad_rows:
             raise InvalidInput(
@@ -300,16 +301,18 @@ def _earlier(transaction: Transaction, command: ImportStock, digest: str) -> Map
     return _shown(records(rows)[0]) if rows else None
 
 
-def _record(transaction: Transaction, command: ImportStock, digest: str, findings: _Findings) -> Mapping[str, Any]:
+def _record(
+    transaction: Transaction, command: ImportStock, digest: str, findings: _Findings, arrived: datetime
+) -> Mapping[str, Any]:
     """Record the file's import and return the record. A concurrent request with the same file may have written it."""
-    import_id = uuid7(transaction.now)
+    import_id = uuid7(arrived)
     status = ImportStatus.REFUSED if findings.bad_rows else ImportStatus.RUNNING
     made = transaction.execute(
         """
         INSERT INTO inventory.stock_imports (organization_id, id, digest, mode, status, rows, bad_rows, errors, reason,
                                              imported_by, created_at, finished_at)
         VALUES (:organization_id, :id, :digest, :mode, :status, :rows, :bad_rows, CAST(:errors AS jsonb), :reason,
-                :imported_by, :now, :finished_at)
+                :imported_by, :arrived, :finished_at)
         ON CONFLICT DO NOTHING
         """,
         organization_id=transaction.tenant,
@@ -322,7 +325,7 @@ def _record(transaction: Transaction, command: ImportStock, digest: str, finding
         errors=json.dumps([asdict(error) for error in findings.errors]),
         reason=command.reason,
         imported_by=transaction.actor,
-        now=transaction.now,
+        arrived=arrived,
         finished_at=transaction.now if findings.bad_rows else None,
     )
     if not made:

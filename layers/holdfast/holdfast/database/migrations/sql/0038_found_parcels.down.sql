@@ -1,0 +1,1 @@
+DELETE FROM fulfillment.shipment_transitions WHERE from_status = 'failed' AND to_status = 'delivered';
