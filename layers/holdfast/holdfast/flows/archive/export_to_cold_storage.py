@@ -100,10 +100,11 @@ def export_to_cold_storage(
 
 
 def month_bounds(month: date) -> tuple[UUID, UUID]:
-    """Return the smallest possible ids of this month and of the next."""
+    """Return the smallest possible ids of this month and of the next. A month before 1970 is before every id."""
     following = (month + timedelta(days=32)).replace(day=1)
     floors = [
-        int(datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp() * 1000) << 80 for day in (month, following)
+        max(0, int(datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp() * 1000)) << 80
+        for day in (month, following)
     ]
     return UUID(int=floors[0]), UUID(int=floors[1])
 
