@@ -6,16 +6,19 @@ import pytest
 
 from holdfast.flows.archive.archived_documents import AlteredDocument
 from holdfast.flows.archive.restore_order import restore_order
+from holdfast.flows.money.event_record import store_event
 from holdfast.flows.orders.find_order import find_order
 from holdfast.flows.orders.list_orders import list_orders
+from holdfast.gateways.port import GatewayEvent
 from holdfast.orders.lifecycle import OrderStatus
 from holdfast.values.address import Address
 from holdfast.values.caller import Caller
 from holdfast.values.errors import NotFound
+from holdfast.values.payment_events import EventType
 from tests import shipping
 from tests.archive.scenes import archive, delivered, documents, put_away, verify, years_pass
 from tests.flows import moving
-from tests.flows.actions import guest, ordered, staff
+from tests.flows.actions import guest, last_payment, ordered, staff
 from tests.flows.moving import NEWARK, PORTLAND, RENO
 from tests.house import House
 
@@ -153,6 +156,33 @@ def test_news_of_a_payment_brings_its_archived_order_back(house: House) -> None:
         years_pass(house, 1)
         put_away(house)
         assert house.value("SELECT count(*) FROM orders.orders") == 0
+
+
+def test_a_dispute_that_names_our_payment_alone_brings_its_purged_order_back(house: House) -> None:
+    """PayPal's disputes do, and Adyen's second chargebacks."""
+    [order_id] = delivered(house)
+    payment_id = UUID(last_payment(house, order_id)["id"])
+    account_id = house.value("SELECT gateway_account_id FROM payments.payments")
+    years_pass(house)
+    put_away(house)
+    told = GatewayEvent(
+        gateway_event_id="WH-1",
+        gateway_event_type="CUSTOMER.DISPUTE.CREATED",
+        event_type=EventType.DISPUTE_OPENED,
+        occurred_at=house.clock(),
+        payment_id=payment_id,
+        amount_minor=2_857,
+        currency="USD",
+        gateway_dispute_id="PP-D-1",
+        dispute_reason="UNAUTHORISED",
+        dispute_lost_minor=0,
+    )
+    with house.runtime.database.transaction(house.organization_id, now=house.clock(), actor="webhook") as opened:
+        store_event(opened, told, gateway="stripe", gateway_account_id=account_id)
+    house.work()
+    assert house.value("SELECT location FROM archive.archive_index") == "restored"
+    assert house.value("SELECT has_open_dispute FROM orders.orders") is True
+    assert house.failures() == ["DisputeOpened"]
 
 
 def test_an_event_that_is_in_the_archive_brings_nothing_back(house: House) -> None:

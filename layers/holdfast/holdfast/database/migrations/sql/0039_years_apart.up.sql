@@ -121,3 +121,47 @@ BEGIN
     RETURN jsonb_build_object('outcome', 'erased');
 END
 $$;
+
+-- As before; of news that names our payment alone, one that was purged is known by the gateway's transaction, by which the
+-- worker finds its archived order.
+CREATE OR REPLACE FUNCTION payments.store_event(p_organization_id uuid, p jsonb) RETURNS uuid
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    stored uuid;
+    v_payment_id uuid;
+    v_transaction text := p ->> 'gateway_transaction_id';
+    said_method jsonb := NULLIF(p #> '{news,saved_method}', 'null');
+BEGIN
+    SELECT m.id INTO v_payment_id FROM payments.payments m
+     WHERE m.organization_id = p_organization_id AND m.id = (p ->> 'payment_id')::uuid;
+    IF v_payment_id IS NULL THEN
+        SELECT m.id INTO v_payment_id FROM payments.payments m
+         WHERE m.organization_id = p_organization_id AND m.gateway_account_id = (p ->> 'gateway_account_id')::uuid
+           AND m.gateway_transaction_id = v_transaction;
+    END IF;
+    IF v_payment_id IS NULL AND v_transaction IS NULL THEN
+        SELECT r.gateway_transaction_id INTO v_transaction FROM archive.payment_references r
+         WHERE r.organization_id = p_organization_id AND r.payment_id = (p ->> 'payment_id')::uuid
+           AND r.gateway_account_id = (p ->> 'gateway_account_id')::uuid;
+    END IF;
+    INSERT INTO payments.payment_events (
+        organization_id, id, payment_id, gateway, gateway_account_id, gateway_event_id, gateway_transaction_id, event_type,
+        gateway_event_type, news, saved_method, payload, occurred_at, received_at, correlation_id, state, next_attempt_at, processed_at)
+    VALUES (
+        p_organization_id, (p ->> 'id')::uuid, v_payment_id, p ->> 'gateway', (p ->> 'gateway_account_id')::uuid,
+        p ->> 'gateway_event_id', v_transaction, p ->> 'event_type', p ->> 'gateway_event_type',
+        CASE WHEN said_method IS NULL THEN p -> 'news' ELSE p -> 'news' || '{"saved_method": null}' END, said_method, p -> 'payload', (p ->> 'occurred_at')::timestamptz, (p ->> 'received_at')::timestamptz,
+        p ->> 'correlation_id', p ->> 'state', (p ->> 'received_at')::timestamptz,
+        CASE WHEN p ->> 'state' = 'processed' THEN (p ->> 'received_at')::timestamptz END)
+    ON CONFLICT ON CONSTRAINT payment_events_once DO NOTHING
+    RETURNING id INTO stored;
+    IF p -> 'call' IS NOT NULL THEN
+        INSERT INTO operations.api_calls (organization_id, id, target, method, path, status, duration_ms, related_id, request, response, created_at)
+        VALUES (p_organization_id, tenancy.uuid_v7((p ->> 'received_at')::timestamptz), p ->> 'gateway', p #>> '{call,method}',
+                p #>> '{call,path}', (p #>> '{call,status}')::integer, (p #>> '{call,duration_ms}')::integer, v_payment_id,
+                p #> '{call,request}', p #> '{call,response}', (p ->> 'received_at')::timestamptz);
+    END IF;
+    RETURN stored;
+END
+$$;
