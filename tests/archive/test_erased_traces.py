@@ -254,8 +254,8 @@ def test_a_second_erasure_takes_what_came_since_and_answers_with_the_first(
     erase(house)
     house.sql("UPDATE payments.payment_events SET payload = jsonb_build_object('email', 'ada@example.com')")
     house.sql(
-        "INSERT INTO notifications.suppressions (organization_id, id, address, reason, message_id, feedback_id, created_at)"
-        " SELECT m.organization_id, m.id, 'ada@example.com', 'complaint', m.id, 'x', m.created_at"
+        "INSERT INTO notifications.suppressions (organization_id, id, address, reason, message_id, feedback_id,"
+        " created_at) SELECT m.organization_id, m.id, 'ada@example.com', 'complaint', m.id, 'x', m.created_at"
         " FROM notifications.messages m WHERE m.feedback IS NULL",
     )
     assert set(left_of(house)) == {"payments.payment_events", "notifications.suppressions"}

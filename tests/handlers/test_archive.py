@@ -68,7 +68,12 @@ def fails(*_: object, **__: object) -> None:
     ("function", "event", "first", "counted"),
     [
         ("archival", "archival/tick", "purge_orders", {"OrdersArchived": 1.0}),
-        ("cold_export", "cold_export/tick", "export_to_cold_storage", {"ColdFilesBroken": 0.0, "ArchiveDiscrepancies": 0.0, "ArchiveLooksLate": 0.0}),
+        (
+            "cold_export",
+            "cold_export/tick",
+            "export_to_cold_storage",
+            {"ColdFilesBroken": 0.0, "ArchiveDiscrepancies": 0.0, "ArchiveLooksLate": 0.0},
+        ),
         ("archive_verification", "archive_verification/post_archive", "_LOOKS", {"ArchiveDiscrepancies": 0.0}),
     ],
 )
