@@ -3,6 +3,7 @@
 import io
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ import pytest
 
 from holdfast.flows.archive import export_to_cold_storage as exporting
 from holdfast.flows.archive.restore_order import restore_order
+from holdfast.values.errors import Transient
 from tests.archive.scenes import (
     archive,
     bucket,
@@ -22,11 +24,13 @@ from tests.archive.scenes import (
     parquet,
     prove,
     prove_cold,
+    purge,
     put_away,
     scan,
     verify,
     years_pass,
 )
+from tests.archive.test_legal_holds import hold, release
 from tests.house import House
 
 
@@ -139,6 +143,64 @@ def test_a_month_that_another_run_moved_a_moment_ago_gets_no_empty_file(
     monkeypatch.setattr(exporting, "stays", meanwhile)
     assert export(house).files == 0
     assert [row["orders"] > 0 for row in house.rows("SELECT orders FROM archive.cold_files")] == [True]
+
+
+def refuses(*_: Any) -> bool:
+    raise Transient("the bucket takes nothing")
+
+
+def export_fails(house: House, put: Callable[..., bool]) -> None:
+    """Begin an export while the bucket takes objects in this way."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(house.system.archive_bucket, "put_if_absent", put)
+        with pytest.raises(Transient):
+            export(house)
+
+
+def test_a_file_that_was_begun_takes_no_order_that_came_later_and_is_not_verified(house: House) -> None:
+    order_ids = delivered(house, 2)
+    years_pass(house)
+    late = UUID(order_ids[0])
+    held = hold(house, str(late))
+    put_away(house)
+    years_pass(house, 3)
+    export_fails(house, refuses)
+    assert house.value("SELECT state FROM archive.cold_files") == "writing"
+    release(house, held["id"])
+    assert archive(house).orders == 1
+    assert (export(house).orders, export(house).months_waiting) == (0, 1)
+    assert house.value("SELECT location FROM archive.archive_index WHERE order_id = :id", id=late) == "archived"
+    verify(house)
+    house.clock.advance(days=8)
+    purge(house)
+    assert house.value("SELECT count(*) FROM orders.orders") == 0
+    assert export(house).months_dropped == 1
+    assert sorted(str(house.order(each)["id"]) for each in order_ids) == sorted(order_ids)
+
+
+def test_a_file_in_the_bucket_leaves_an_order_here_that_is_found_wrong_meanwhile(house: House) -> None:
+    [wrong, *_] = cold(house)
+    real = house.system.archive_bucket.put_if_absent
+
+    def put(key: str, body: Any, content_type: str) -> bool:
+        return real(key, body, content_type) if key.endswith(".parquet") else refuses()
+
+    export_fails(house, put)
+    house.sql("UPDATE archive.archive_index SET verification = 'inconsistent' WHERE order_id = :id", id=wrong)
+    assert (export(house).months_dropped, len(documents(house))) == (0, 3)
+    assert house.rows("SELECT order_id::text AS id FROM archive.archive_index WHERE location = 'archived'") == [
+        {"id": wrong}
+    ]
+
+
+def test_a_month_that_is_to_stay_stays_though_a_file_of_it_was_begun(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cold(house)
+    export_fails(house, refuses)
+    monkeypatch.setattr(exporting, "stays", lambda *_: True)
+    assert (export(house).orders, export(house).months_waiting) == (0, 1)
+    assert len(documents(house)) == 3
 
 
 def test_a_flipped_byte_in_a_file_is_found_and_named(house: House) -> None:
