@@ -3,7 +3,8 @@
 import io
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -216,6 +217,45 @@ def test_a_flipped_byte_in_a_file_is_found_and_named(house: House) -> None:
     bucket(house).Object(key).delete()
     house.sql("UPDATE archive.cold_files SET state = 'verified'")
     assert prove_cold(house).broken == [f"{key}: the file is gone"]
+
+
+def bytes_to_flip(body: bytes) -> Iterator[int]:
+    """Yield the places of a byte in every part of a file: its frame, its footer, its pages, the text of a column."""
+    yield from (0, len(body) - 1, len(body) - 12)
+    footer = int.from_bytes(body[-8:-4], "little")
+    yield from range(4, len(body) - 8, max(1, (len(body) - footer) // 40))
+    yield from range(len(body) - 8 - footer, len(body) - 8, max(1, footer // 40))
+
+
+def test_a_file_that_came_back_with_a_flipped_byte_is_unproven_wherever_it_is(house: House, tmp_path: Path) -> None:
+    """What is unproven is given up, and another file is written; any other error would come again every hour."""
+    cold(house)
+    export(house)
+    _, body = parquet(house)
+    file, unproven = tmp_path / "orders.parquet", 0
+    for place in bytes_to_flip(body):
+        flipped = bytearray(body)
+        flipped[place] ^= 0x55
+        file.write_bytes(flipped)
+        try:
+            exporting.prove_file(house.system, house.organization_id, file, house.clock())
+        except exporting.UnprovenFile:
+            unproven += 1
+    assert unproven > 40
+
+
+def test_a_file_that_cannot_be_opened_is_given_up_and_another_one_is_written(house: House) -> None:
+    cold(house)
+    real = house.system.archive_bucket.put_if_absent
+
+    def put(key: str, body: Any, content_type: str) -> bool:
+        return real(key, io.BytesIO(body.read()[:-4] + b"PAR0"), content_type)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(house.system.archive_bucket, "put_if_absent", put)
+        assert (export(house).unproven_files, len(documents(house))) == (1, 3)
+    assert house.failures() == ["ColdExport"]
+    assert (export(house).orders, len(documents(house))) == (3, 0)
 
 
 def test_rows_stay_when_what_came_back_is_not_what_was_written(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
