@@ -13,6 +13,7 @@ import pytest
 
 from holdfast.flows.archive import export_to_cold_storage as exporting
 from holdfast.flows.archive.restore_order import restore_order
+from holdfast.flows.operations.keep_house import keep_house
 from holdfast.values.errors import Transient
 from tests.archive.scenes import (
     archive,
@@ -23,6 +24,7 @@ from tests.archive.scenes import (
     export,
     objects,
     parquet,
+    plenty,
     prove,
     prove_cold,
     purge,
@@ -106,6 +108,21 @@ def test_a_cold_order_comes_back_among_the_active_ones(house: House) -> None:
     assert house.violations() == []
     archive(house)
     assert verify(house).tally.findings == []
+
+
+def test_a_month_that_was_dropped_is_made_again_for_an_order_that_comes_back(house: House) -> None:
+    [order_id] = cold(house, 1)
+    export(house)
+    keep_house(house.system, house.clock, plenty)
+    strays = "SELECT operations.default_partition_rows()"
+    assert house.value(strays) == 0
+    assert restore_order(house.runtime, house.organization_id, UUID(order_id), house.clock(), "system:test", "a test")
+    for step in (lambda: None, lambda: archive(house)):
+        step()
+        assert house.value(strays) > 0
+        assert keep_house(house.system, house.clock, plenty).default_partition_rows == 0
+        assert house.value(strays) == 0
+    assert house.order(order_id)["id"] == order_id
 
 
 def test_a_month_that_another_run_began_a_moment_ago_is_left_to_it(

@@ -141,3 +141,5 @@ BEGIN
     RETURN stored;
 END
 $$;
+
+DROP FUNCTION operations.make_earlier_partitions(date);

@@ -165,3 +165,32 @@ BEGIN
     RETURN stored;
 END
 $$;
+
+-- Partitions of the months before p_before's of which rows lie in a default partition. An order that comes back, or is
+-- archived again, may be of a month that was dropped years ago. Safe to run twice.
+CREATE FUNCTION operations.make_earlier_partitions(p_before date) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    made integer := 0;
+    target record;
+    missing date[];
+    month date;
+BEGIN
+    FOR target IN SELECT table_name, key_column FROM operations.partitioned_tables ORDER BY table_name::text LOOP
+        EXECUTE format($query$
+            SELECT array_agg(DISTINCT date_trunc('month', to_timestamp(
+                       ('x0000' || left(replace(%1$I::text, '-', ''), 12))::bit(64)::bigint / 1000.0) AT TIME ZONE 'UTC')::date)
+              FROM %2$s WHERE %1$I < $1
+            $query$, target.key_column, (target.table_name::text || '_default')::regclass)
+           INTO missing USING tenancy.uuid_v7_floor(date_trunc('month', p_before::timestamp) AT TIME ZONE 'UTC');
+        FOREACH month IN ARRAY COALESCE(missing, '{}') LOOP
+            IF operations.make_partition(target.table_name, month) THEN
+                made := made + 1;
+            END IF;
+        END LOOP;
+    END LOOP;
+    RETURN made;
+END
+$$;
+GRANT EXECUTE ON FUNCTION operations.make_earlier_partitions(date) TO holdfast_system;
