@@ -1,10 +1,15 @@
 """An order is found in whichever tier it is, and looks as it did before."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 from uuid import UUID
 
 import pytest
 
+from holdfast.database.transaction import Transaction
 from holdfast.flows.archive.archived_documents import AlteredDocument
+from holdfast.flows.archive.customer_data import export_customer
 from holdfast.flows.archive.restore_order import restore_order
 from holdfast.flows.money.event_record import store_event
 from holdfast.flows.orders.find_order import find_order
@@ -67,6 +72,47 @@ def test_lists_say_what_lives_in_the_archive_and_can_include_it(house: House) ->
         assert listed(house, caller, include_archived=True, limit=2)[0] == [young, newest_first[0]]
         assert listed(house, caller, include_archived=True, status=OrderStatus.DELIVERED)[0] == newest_first
     assert listed(house, guest(house)) == ([], False)
+
+
+@pytest.mark.parametrize("comes_back", [False, True])
+def test_an_order_that_moves_between_the_tiers_meanwhile_is_listed_once(
+    house: House, monkeypatch: pytest.MonkeyPatch, comes_back: bool
+) -> None:
+    [order_id] = delivered(house)
+    years_pass(house)
+    if comes_back:
+        archive(house)
+        move: Callable[[], Any] = partial(
+            restore_order, house.runtime, house.organization_id, UUID(order_id), house.clock(), "system:test", "a test"
+        )
+    else:
+        move = partial(archive, house)
+    moves_after_the_active_ones(monkeypatch, move)
+    assert listed(house, include_archived=True)[0] == [order_id]
+    assert house.value("SELECT location FROM archive.archive_index") == ("restored" if comes_back else "archived")
+
+
+def test_an_order_that_is_archived_meanwhile_is_exported_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    [order_id] = delivered(house)
+    customer_id, admin = house.value("SELECT id FROM tenancy.customers"), staff(house, "admin")
+    years_pass(house)
+    moves_after_the_active_ones(monkeypatch, partial(archive, house))
+    page = export_customer(house.runtime, admin, customer_id, before=None, limit=10, now=house.clock())
+    assert [str(order["id"]) for order in page["orders"]] == [order_id]
+    assert house.value("SELECT location FROM archive.archive_index") == "archived"
+
+
+def moves_after_the_active_ones(monkeypatch: pytest.MonkeyPatch, move: Callable[[], Any]) -> None:
+    """Let the order move once the active orders have been read, before those in the archive are."""
+    real = Transaction.rows
+
+    def rows(self: Transaction, statement: str, **how: Any) -> Any:
+        if "FROM archive.archive_index x" in statement:
+            monkeypatch.setattr(Transaction, "rows", real)
+            move()
+        return real(self, statement, **how)
+
+    monkeypatch.setattr(Transaction, "rows", rows)
 
 
 def test_an_order_that_the_index_forgot_is_served_and_the_index_mended_on_the_record(house: House) -> None:
