@@ -39,7 +39,8 @@ _IS_READY: Final = """
     AND NOT EXISTS (SELECT 1 FROM archive.discrepancies d WHERE d.organization_id = x.organization_id
                        AND d.order_id = x.order_id AND d.resolved_at IS NULL)
 """
-_PAGE: Final = f"""
+_PAGE: Final = (
+    """
     SELECT a.order_id::text, a.version, a.order_number, a.status, a.payment_status, a.fulfillment_status,
            (extract(epoch FROM a.ordered_at) * 1000000)::bigint AS ordered_at,
            a.currency, a.total AS total_minor, a.refunded AS refunded_minor, a.items, a.batch_id::text,
@@ -50,17 +51,34 @@ _PAGE: Final = f"""
       JOIN archive.archive_index x ON x.organization_id = a.organization_id AND x.order_id = a.order_id
       JOIN archive.archive_batches b ON b.organization_id = x.organization_id AND b.id = x.batch_id
      WHERE a.organization_id = :organization_id AND a.order_id > CAST(:after AS uuid) AND a.order_id < :before
-       AND {_IS_READY}
-     ORDER BY a.order_id, a.version LIMIT :limit
-"""
+       AND """
+    + _IS_READY
+    + " ORDER BY a.order_id, a.version LIMIT :limit"
+)
 # A month stays here while an order of it does.
-_UNREADY: Final = f"""
+_UNREADY: Final = (
+    """
     SELECT count(*)
       FROM archive.archive_index x
       JOIN archive.archive_batches b ON b.organization_id = x.organization_id AND b.id = x.batch_id
      WHERE x.organization_id = :organization_id AND x.order_id >= :first AND x.order_id < :before
-       AND x.location <> 'cold_storage' AND NOT ({_IS_READY})
-"""
+       AND x.location <> 'cold_storage' AND NOT ("""
+    + _IS_READY
+    + ")"
+)
+# An order may have changed since the month was found ready.
+_ENTER: Final = (
+    """
+    UPDATE archive.archive_index x
+       SET location = 'cold_storage', cold_path = :path, cold_row_group = p.row_group
+      FROM unnest(CAST(:orders AS uuid[]), CAST(:versions AS integer[]), CAST(:groups AS integer[]))
+               AS p (order_id, version, row_group),
+           archive.archive_batches b
+     WHERE x.organization_id = :o AND x.order_id = p.order_id AND x.version = p.version
+       AND b.organization_id = x.organization_id AND b.id = x.batch_id
+       AND """
+    + _IS_READY
+)
 
 
 @dataclass(slots=True)
@@ -297,16 +315,7 @@ def _enter(
         page = contents.places[begin : begin + INDEX_PAGE_ORDERS]
         with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
             transaction.execute(
-                f"""
-                UPDATE archive.archive_index x
-                   SET location = 'cold_storage', cold_path = :path, cold_row_group = p.row_group
-                  FROM unnest(CAST(:orders AS uuid[]), CAST(:versions AS integer[]), CAST(:groups AS integer[]))
-                           AS p (order_id, version, row_group),
-                       archive.archive_batches b
-                 WHERE x.organization_id = :o AND x.order_id = p.order_id AND x.version = p.version
-                   AND b.organization_id = x.organization_id AND b.id = x.batch_id
-                   AND {_IS_READY} -- an order may have changed since the month was found ready
-                """,
+                _ENTER,
                 o=organization_id,
                 path=cold_file.path,
                 orders=[place[0] for place in page],
