@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from holdfast.flows.archive.archive_orders import archive_orders
+from holdfast.flows.archive.organizations import EachByItself
 from holdfast.flows.archive.purge_orders import purge_orders
 from holdfast.runtime import runtime
 from holdfast.web.clock import utc_now
@@ -12,13 +13,16 @@ from holdfast.web.telemetry import correlated, count
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Purge what is due first, because that makes room. Then archive while there is time."""
+    """Purge what is due first, because that makes room. Then archive while there is time, also if the purge failed."""
     with correlated(str(event.get("id", "tick"))):
-        purged = purge_orders(runtime(), utc_now, time_left(context))
-        archived = archive_orders(runtime(), utc_now, time_left(context))
-        count("OrdersArchived", archived.orders)
-        count("OrdersPurged", purged.orders)
-        count("ArchiveBatchesBlocked", purged.blocked_batches)
+        with EachByItself() as parts:
+            with parts.part("the purge"):
+                purged = purge_orders(runtime(), utc_now, time_left(context))
+                count("OrdersPurged", purged.orders)
+                count("ArchiveBatchesBlocked", purged.blocked_batches)
+            with parts.part("the archiving"):
+                archived = archive_orders(runtime(), utc_now, time_left(context))
+                count("OrdersArchived", archived.orders)
         return {
             "archived": archived.orders,
             "purged": purged.orders,

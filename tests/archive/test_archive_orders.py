@@ -1,9 +1,10 @@
 """Orders leave the active tables only after a copy of them was sealed and verified."""
 
 from hashlib import sha256
+from uuid import UUID
 
 from tests.archive.canonical import canonical_text, parse_exactly
-from tests.archive.scenes import archive, delivered, documents, prove, purge, put_away, verify, years_pass
+from tests.archive.scenes import archive, delivered, documents, export, prove, purge, put_away, verify, years_pass
 from tests.flows.actions import ordered
 from tests.house import House
 
@@ -43,6 +44,22 @@ def test_orders_that_are_young_or_unsettled_stay(house: House) -> None:
     ordered(house)  # confirmed is not an end
     house.clock.advance(days=100)
     assert archive(house).orders == 0
+
+
+def test_a_shop_whose_settings_reach_back_before_1970_keeps_its_orders_where_they_are(house: House) -> None:
+    """A hundred years is the most that a setting takes: a shop's way to say that nothing is to be moved."""
+    for name in ("archive_after_months", "archive_cold_after_months"):
+        house.sql(
+            "UPDATE tenancy.organizations SET settings = settings || jsonb_build_object(CAST(:name AS text), 1200)",
+            name=name,
+        )
+    delivered(house)
+    years_pass(house)
+    assert archive(house).orders == 0
+    exported = export(house)
+    assert (exported.orders, exported.finished) == (0, True)
+    assert house.value("SELECT tenancy.uuid_v7_floor('1926-11-30')") == UUID(int=0)
+    assert house.value("SELECT tenancy.uuid_v7_floor('1970-01-01 00:00:00.001+00')") == UUID(int=1 << 80)
 
 
 def test_the_copy_verifies_and_the_chain_is_proven(house: House) -> None:

@@ -6,7 +6,20 @@ import pytest
 
 from holdfast.flows.archive import prove_chain
 from holdfast.flows.archive.verify_archive import Verified
-from tests.archive.scenes import archive, bucket, cold, delivered, export, objects, plenty, prove, runs, years_pass
+from tests.archive.scenes import (
+    archive,
+    bucket,
+    cold,
+    delivered,
+    export,
+    objects,
+    plenty,
+    prove,
+    purge,
+    runs,
+    verify,
+    years_pass,
+)
 from tests.house import House
 
 
@@ -89,22 +102,52 @@ def test_a_chain_that_was_written_anew_breaks_at_what_a_manifest_says(house: Hou
     assert (proof.break_position, proof.break_reason) == (1, f"its root is not the one that was put away: {manifest}")
 
 
-def test_a_tail_that_was_cut_off_with_its_head_is_missed_by_what_was_put_away(chained: House) -> None:
-    prove_all(chained)
-    [key] = heads(chained)
+def cut_off(house: House) -> None:
+    """Take the last batch away and its orders out of the index, as a restore of the database from before it does."""
+    house.sql(
+        "UPDATE orders.orders SET deleted_at = NULL WHERE id IN (SELECT order_id FROM archive.batch_leaves"
+        " WHERE batch_id = (SELECT id FROM archive.archive_batches ORDER BY chain_position DESC LIMIT 1))"
+    )
     for table in ("archive_index", "batch_leaves", "archive_batches"):
         column = "id" if table == "archive_batches" else "batch_id"
-        chained.sql(
+        house.sql(
             f"DELETE FROM archive.{table} WHERE {column} ="
             " (SELECT id FROM archive.archive_batches ORDER BY chain_position DESC LIMIT 1)"
         )
-    chained.sql(
+    house.sql(
         "UPDATE archive.chain_heads SET position = 2,"
         " root = (SELECT root FROM archive.archive_batches WHERE chain_position = 2)"
     )
+
+
+def test_a_tail_that_was_cut_off_with_its_head_is_missed_by_what_was_put_away(chained: House) -> None:
+    prove_all(chained)
+    [key] = heads(chained)
+    cut_off(chained)
     proof = prove(chained)
     assert proof.break_position == 3
     assert proof.break_reason == f"the chain was longer once: position 3 was put away as {key}"
+
+
+def test_what_a_restored_database_costs_ends_once_the_heads_of_the_lost_chain_are_hidden(chained: House) -> None:
+    """As the runbook has it. A marker in the bucket hides an object from its list."""
+    prove_all(chained)
+    [lost] = heads(chained)
+    cut_off(chained)
+    chained.sql("DELETE FROM archive.archived_orders a WHERE NOT EXISTS (SELECT 1 FROM archive.archive_index x"
+                " WHERE x.order_id = a.order_id)")  # fmt: skip
+    assert archive(chained).orders == 1
+    verify(chained)
+    prove_all(chained)
+    chained.clock.advance(days=8)
+    assert purge(chained).blocked_batches == 1
+    bucket(chained).Object(lost).delete()
+    verified = prove_all(chained)
+    assert (verified.finished, verified.tally.checked, verified.tally.findings) == (True, 3, [])
+    [head] = heads(chained)
+    assert head != lost
+    assert head.rpartition("-")[0] == lost.rpartition("-")[0]
+    assert (purge(chained).orders, purge(chained).blocked_batches) == (1, 0)
 
 
 def test_what_was_put_away_and_cannot_be_read_is_a_break_too(chained: House) -> None:

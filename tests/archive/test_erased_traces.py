@@ -5,6 +5,7 @@ import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -14,15 +15,19 @@ from holdfast.flows.archive.export_to_cold_storage import export_to_cold_storage
 from holdfast.flows.archive.restore_order import restore_order
 from holdfast.flows.checkout.payment_methods import FORGET_ATTEMPTS_MAX, forget_methods
 from holdfast.flows.claims.idempotency import Claim, fingerprint_of
+from holdfast.flows.notifications.record_feedback import record_feedback
 from holdfast.flows.orders.cancel_order import CancelOrder, cancel_order
 from holdfast.values.caller import Caller, CallerKind
 from holdfast.web.answers import order_answer
+from local.mail_server.feedback import event_of
 from tests import shipping
 from tests.archive.scenes import archive, documents, plenty, prove, purge, put_away, scan, verify, years_pass
 from tests.archive.traces import left_in_files, left_of, pattern
 from tests.flows.actions import guest, ordered, staff
+from tests.flows.mailing import notify
 from tests.flows.moving import NEWARK, RENO, readdress, shop
 from tests.house import House
+from tests.mail.stage import Post
 from tests.premises import DENVER
 
 SUBJECT = "a1b2-subject-of-ada"
@@ -225,6 +230,42 @@ def test_a_gateway_that_does_not_forget_somebody_erased_is_asked_every_day(house
     house.clock.advance(days=1)
     assert forget_methods(house.system, house.clock) == 1
     assert left_of(house, personal) == {}
+
+
+@pytest.fixture
+def mailed(house: House, post: Post) -> dict[str, Any]:
+    """A delivered order whose shopper got a mail; return what the mail service says when they complain."""
+    order_id = ordered(house)
+    notify(house)
+    house.work()
+    shipping.delivered(house, order_id)
+    return dict(event_of(post.mails()[-1], "complained"))
+
+
+def test_a_complaint_after_the_erasure_writes_nobody_down(house: House, mailed: dict[str, Any]) -> None:
+    erase(house)
+    assert record_feedback(house.system, mailed, house.clock()) == "complained"
+    assert left_of(house) == {}
+
+
+def test_a_second_erasure_takes_what_came_since_and_answers_with_the_first(
+    house: House, mailed: dict[str, Any]
+) -> None:
+    erase(house)
+    house.sql("UPDATE payments.payment_events SET payload = jsonb_build_object('email', 'ada@example.com')")
+    house.sql(
+        "INSERT INTO notifications.suppressions (organization_id, id, address, reason, message_id, feedback_id,"
+        " created_at) SELECT m.organization_id, m.id, 'ada@example.com', 'complaint', m.id, 'x', m.created_at"
+        " FROM notifications.messages m WHERE m.feedback IS NULL",
+    )
+    assert set(left_of(house)) == {"payments.payment_events", "notifications.suppressions"}
+    house.clock.advance(days=1)
+    tombstones = house.rows("SELECT * FROM archive.erasures")
+    customers = house.rows("SELECT * FROM tenancy.customers")
+    erase(house)
+    assert left_of(house) == {}
+    assert house.rows("SELECT * FROM archive.erasures") == tombstones
+    assert house.rows("SELECT * FROM tenancy.customers") == customers
 
 
 def test_the_audit_log_keeps_of_a_parcel_that_something_changed_and_not_to_what(house: House, ada: Caller) -> None:

@@ -91,6 +91,15 @@ def test_a_month_with_an_order_that_is_held_is_not_exported(house: House) -> Non
     assert house.order(order_id)["id"] == again["order_id"] == order_id
 
 
+def test_a_lost_entry_that_a_reader_brings_back_has_its_hold(house: House) -> None:
+    [order_id, *_] = cold(house)
+    hold(house, order_id)
+    house.sql("DELETE FROM archive.archive_index WHERE order_id = :id", id=UUID(order_id))
+    assert house.order(order_id)["id"] == order_id
+    assert house.value("SELECT order_id::text FROM archive.archive_index WHERE legal_hold") == order_id
+    assert (export(house).files, export(house).months_waiting) == (0, 1)
+
+
 def test_a_hold_that_comes_while_its_month_is_written_keeps_the_order_here(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,21 +1,29 @@
 """An order is found in whichever tier it is, and looks as it did before."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 from uuid import UUID
 
 import pytest
 
+from holdfast.database.transaction import Transaction
 from holdfast.flows.archive.archived_documents import AlteredDocument
+from holdfast.flows.archive.customer_data import export_customer
 from holdfast.flows.archive.restore_order import restore_order
+from holdfast.flows.money.event_record import store_event
 from holdfast.flows.orders.find_order import find_order
 from holdfast.flows.orders.list_orders import list_orders
+from holdfast.gateways.port import GatewayEvent
 from holdfast.orders.lifecycle import OrderStatus
 from holdfast.values.address import Address
 from holdfast.values.caller import Caller
 from holdfast.values.errors import NotFound
+from holdfast.values.payment_events import EventType
 from tests import shipping
 from tests.archive.scenes import archive, delivered, documents, put_away, verify, years_pass
 from tests.flows import moving
-from tests.flows.actions import guest, ordered, staff
+from tests.flows.actions import guest, last_payment, ordered, staff
 from tests.flows.moving import NEWARK, PORTLAND, RENO
 from tests.house import House
 
@@ -64,6 +72,47 @@ def test_lists_say_what_lives_in_the_archive_and_can_include_it(house: House) ->
         assert listed(house, caller, include_archived=True, limit=2)[0] == [young, newest_first[0]]
         assert listed(house, caller, include_archived=True, status=OrderStatus.DELIVERED)[0] == newest_first
     assert listed(house, guest(house)) == ([], False)
+
+
+@pytest.mark.parametrize("comes_back", [False, True])
+def test_an_order_that_moves_between_the_tiers_meanwhile_is_listed_once(
+    house: House, monkeypatch: pytest.MonkeyPatch, comes_back: bool
+) -> None:
+    [order_id] = delivered(house)
+    years_pass(house)
+    if comes_back:
+        archive(house)
+        move: Callable[[], Any] = partial(
+            restore_order, house.runtime, house.organization_id, UUID(order_id), house.clock(), "system:test", "a test"
+        )
+    else:
+        move = partial(archive, house)
+    moves_after_the_active_ones(monkeypatch, move)
+    assert listed(house, include_archived=True)[0] == [order_id]
+    assert house.value("SELECT location FROM archive.archive_index") == ("restored" if comes_back else "archived")
+
+
+def test_an_order_that_is_archived_meanwhile_is_exported_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    [order_id] = delivered(house)
+    customer_id, admin = house.value("SELECT id FROM tenancy.customers"), staff(house, "admin")
+    years_pass(house)
+    moves_after_the_active_ones(monkeypatch, partial(archive, house))
+    page = export_customer(house.runtime, admin, customer_id, before=None, limit=10, now=house.clock())
+    assert [str(order["id"]) for order in page["orders"]] == [order_id]
+    assert house.value("SELECT location FROM archive.archive_index") == "archived"
+
+
+def moves_after_the_active_ones(monkeypatch: pytest.MonkeyPatch, move: Callable[[], Any]) -> None:
+    """Let the order move once the active orders have been read, before those in the archive are."""
+    real = Transaction.rows
+
+    def rows(self: Transaction, statement: str, **how: Any) -> Any:
+        if "FROM archive.archive_index x" in statement:
+            monkeypatch.setattr(Transaction, "rows", real)
+            move()
+        return real(self, statement, **how)
+
+    monkeypatch.setattr(Transaction, "rows", rows)
 
 
 def test_an_order_that_the_index_forgot_is_served_and_the_index_mended_on_the_record(house: House) -> None:
@@ -153,6 +202,33 @@ def test_news_of_a_payment_brings_its_archived_order_back(house: House) -> None:
         years_pass(house, 1)
         put_away(house)
         assert house.value("SELECT count(*) FROM orders.orders") == 0
+
+
+def test_a_dispute_that_names_our_payment_alone_brings_its_purged_order_back(house: House) -> None:
+    """PayPal's disputes do, and Adyen's second chargebacks."""
+    [order_id] = delivered(house)
+    payment_id = UUID(last_payment(house, order_id)["id"])
+    account_id = house.value("SELECT gateway_account_id FROM payments.payments")
+    years_pass(house)
+    put_away(house)
+    told = GatewayEvent(
+        gateway_event_id="WH-1",
+        gateway_event_type="CUSTOMER.DISPUTE.CREATED",
+        event_type=EventType.DISPUTE_OPENED,
+        occurred_at=house.clock(),
+        payment_id=payment_id,
+        amount_minor=2_857,
+        currency="USD",
+        gateway_dispute_id="PP-D-1",
+        dispute_reason="UNAUTHORISED",
+        dispute_lost_minor=0,
+    )
+    with house.runtime.database.transaction(house.organization_id, now=house.clock(), actor="webhook") as opened:
+        store_event(opened, told, gateway="stripe", gateway_account_id=account_id)
+    house.work()
+    assert house.value("SELECT location FROM archive.archive_index") == "restored"
+    assert house.value("SELECT has_open_dispute FROM orders.orders") is True
+    assert house.failures() == ["DisputeOpened"]
 
 
 def test_an_event_that_is_in_the_archive_brings_nothing_back(house: House) -> None:

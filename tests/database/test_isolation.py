@@ -266,6 +266,7 @@ def test_policies_open_to_the_system_what_is_listed_and_nothing_else(shops: TwoS
 DEFINERS_OF_ALL = {
     "operations.make_partition": "partitions are of all tenants",
     "operations.make_partitions": "partitions are of all tenants",
+    "operations.make_earlier_partitions": "partitions are of all tenants",
     "operations.default_partition_rows": "a count of rows that no partition has, of all tenants",
     "operations.note_process_failure": "a trigger: it writes beside the row that fired it",
     "operations.audit": "a trigger: it writes beside the row that fired it",

@@ -12,6 +12,7 @@ DEFINERS = {
     "tenancy.gateway_account_of_endpoint": "the way in of a webhook, before the tenant is known",
     "operations.make_partition": "creates tables, which no role of the application may",
     "operations.make_partitions": "the same for all tables",
+    "operations.make_earlier_partitions": "the same for months of which rows have none",
     "operations.default_partition_rows": "counts over all tenants what it may not read",
     "operations.audit": "writes the audit log, which nobody may write by hand",
     "operations.note_process_failure": "writes the steps of a process failure, which nobody may write by hand",

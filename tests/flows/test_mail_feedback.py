@@ -151,9 +151,9 @@ def test_the_order_of_an_address_check_that_came_back_is_given_to_a_person(shop:
     assert str(shop.value("SELECT related_id FROM operations.process_failures")) == order_id
 
 
-def test_an_erased_recipient_is_suppressed_by_what_the_service_says(shop: House, post: Post) -> None:
+def test_news_that_overtakes_the_record_of_its_mail_suppresses_what_it_says(shop: House, post: Post) -> None:
     ordered(shop)
     notify(shop)
-    shop.sql("UPDATE notifications.messages SET recipient = NULL")
+    shop.sql("UPDATE notifications.messages SET recipient = NULL, status = 'sending', next_attempt_at = now()")
     record_feedback(shop.system, told(post, "bounced"), shop.clock())
     assert suppressions(shop)[0]["address"] == "ada@example.com"

@@ -9,9 +9,10 @@ from holdfast.secrets.store import SecretStore
 from holdfast.web import archive_views
 from local.postgres import Address
 from tests.archive.scenes import archive_environment, delivered, old_at_once
-from tests.handlers.door import Door
+from tests.handlers.door import Door, handler_of
 from tests.handlers.stock_room import StockRoom
 from tests.handlers.test_openapi import same
+from tests.handlers.test_workers import metrics
 from tests.house import House
 
 SAMPLE_ID = "01930000-0000-7000-8000-0000000000b1"
@@ -53,6 +54,44 @@ def test_schedules_look_at_the_archive_and_move_it(door: Door, filed: str) -> No
     exported = door.invoke("cold_export", door.sample("cold_export/tick"))
     assert exported["finished"] is True
     assert exported["broken"] == []
+
+
+class OutOfOrder(Exception):
+    """What a flow raises at its end because one shop failed."""
+
+
+def fails(*_: object, **__: object) -> None:
+    raise OutOfOrder
+
+
+@pytest.mark.parametrize(
+    ("function", "event", "first", "counted"),
+    [
+        ("archival", "archival/tick", "purge_orders", {"OrdersArchived": 1.0}),
+        (
+            "cold_export",
+            "cold_export/tick",
+            "export_to_cold_storage",
+            {"ColdFilesBroken": 0.0, "ArchiveDiscrepancies": 0.0, "ArchiveLooksLate": 0.0},
+        ),
+        ("archive_verification", "archive_verification/post_archive", "_LOOKS", {"ArchiveDiscrepancies": 0.0}),
+    ],
+)
+def test_a_part_of_a_run_that_fails_keeps_no_other_part_from_its_work(
+    door: Door,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    function: str,
+    event: str,
+    first: str,
+    counted: dict[str, float],
+) -> None:
+    delivered(door.house)
+    module = handler_of(function).__globals__
+    monkeypatch.setitem(module, first, {"post_archive": fails} if first == "_LOOKS" else fails)
+    with pytest.raises(OutOfOrder):
+        door.invoke(function, door.sample(event))
+    assert {name: value for name, value, _ in metrics(capsys)} == counted
 
 
 def test_the_samples_list_reconcile_prove_and_restore(door: Door, filed: str) -> None:

@@ -1,6 +1,7 @@
 """The functions for mail: the sender, the feedback of the mail service, and what the operations team does."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,6 +13,7 @@ from holdfast.notifications.occasions import KIND_OF_TOPIC
 from holdfast.runtime import use
 from local.mail_server.feedback import event_of
 from tests.architecture.template import TEMPLATE
+from tests.archive.traces import left_of
 from tests.flows.actions import ordered
 from tests.flows.mailing import messages, notify, resume
 from tests.handlers.door import Door, Reply
@@ -112,6 +114,22 @@ def test_an_event_given_up_is_in_the_inbox_of_its_organization(shop: Door) -> No
     assert shop.house.failures() == ["MessageGivenUp"]
     queue = shop.house.value("SELECT payload ->> 'queue' FROM operations.process_failures")
     assert queue == "holdfast-dev-NotificationsDeadLetterQueue"
+
+
+def test_feedback_given_up_is_in_the_inbox_of_its_shop_and_names_nobody(shop: Door, post: Post) -> None:
+    mailed(shop)
+    event = shop.sample("dead_letter_queues/three_given_up")
+    body = bounced(shop, post)["Records"][0]["body"]
+    assert "ada@example.com" in body
+    event["Records"] = [event["Records"][0] | {"body": body}]
+    assert failed(shop.invoke("dead_letter_queues", event)) == []
+    [failure] = shop.house.rows("SELECT * FROM operations.process_failures")
+    assert failure["organization_id"] == shop.house.organization_id
+    kept = json.loads(failure["payload"]["body"])
+    assert (kept["eventType"], kept["bounce"]["bounceType"]) == ("Bounce", "Permanent")
+    message_id = shop.house.value("SELECT id::text FROM notifications.messages")
+    assert kept["mail"]["tags"]["holdfast_message"] == [message_id]
+    assert "operations.process_failures" not in left_of(shop.house, re.compile("ada@example"))
 
 
 # --- the feedback of the mail service ---------------------------------------------------------------------------

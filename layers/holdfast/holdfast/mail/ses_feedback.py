@@ -15,6 +15,8 @@ from holdfast.notifications.model import Feedback
 _FOR_GOOD: Final = "Permanent"
 _NOT_SPAM: Final = "not-spam"
 """The feedback type of a recipient who moves the mail out of the junk folder."""
+_IMPERSONAL: Final = ("feedbackId", "timestamp", "bounceType", "bounceSubType", "complaintFeedbackType")
+"""The fields of a bounce or complaint that say what happened, and to nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +59,22 @@ def read_feedback(event: Mapping[str, Any]) -> Told | None:
         told_at=datetime.fromisoformat(news["timestamp"]),
         addresses=tuple(str(recipient["emailAddress"]) for recipient in recipients),
     )
+
+
+def without_addresses(event: Any) -> dict[str, Any] | None:
+    """Return what happened to which mail, without whom it was sent to; ``None`` for what is no event of the service.
+
+    The mail's tags are kept: they lead to its recipient for as long as that is stored.
+    """
+    if not isinstance(event, Mapping) or "eventType" not in event or not isinstance(event.get("mail"), Mapping):
+        return None
+    kind, mail = str(event["eventType"]), event["mail"]
+    news, tags = (part if isinstance(part, Mapping) else {} for part in (event.get(kind.lower()), mail.get("tags")))
+    return {
+        "eventType": kind,
+        kind.lower(): {name: news[name] for name in _IMPERSONAL if name in news},
+        "mail": {
+            "messageId": mail.get("messageId"),
+            "tags": {name: tags[name] for name in (ORGANIZATION_TAG, MESSAGE_TAG) if name in tags},
+        },
+    }

@@ -99,17 +99,23 @@ class OrderFileWriter:
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, list[dict[str, Any]]]]:
-    """Yield every row group of a file as its number and rows. Raises ValueError if the file has another schema."""
-    with pq.ParquetFile(path) as opened:
-        if not opened.schema_arrow.equals(SCHEMA):
-            raise ValueError("the file has another schema")
-        for number in range(opened.num_row_groups):
-            table = opened.read_row_group(number)
-            # Converting an instant to a Python object attempts to import pandas, every time; an integer does not.
-            place = SCHEMA.get_field_index("ordered_at")
-            table = table.set_column(place, "ordered_at", table.column(place).cast(pa.int64()))
-            columns = [column.to_pylist() for column in table.columns]
-            yield number, [dict(zip(SCHEMA.names, values, strict=True)) for values in zip(*columns, strict=True)]
+    """Yield every row group of a file as its number and rows.
+
+    Raises ValueError if the file cannot be read or has another schema.
+    """
+    try:
+        with pq.ParquetFile(path) as opened:
+            if not opened.schema_arrow.equals(SCHEMA):
+                raise ValueError("the file has another schema")
+            for number in range(opened.num_row_groups):
+                table = opened.read_row_group(number)
+                # Converting an instant to a Python object attempts to import pandas, every time; an integer does not.
+                place = SCHEMA.get_field_index("ordered_at")
+                table = table.set_column(place, "ordered_at", table.column(place).cast(pa.int64()))
+                columns = [column.to_pylist() for column in table.columns]
+                yield number, [dict(zip(SCHEMA.names, values, strict=True)) for values in zip(*columns, strict=True)]
+    except (OSError, pa.ArrowException) as error:
+        raise ValueError(f"the file cannot be read: {error}") from error
 
 
 def orders_said(documents: Sequence[str]) -> list[dict[str, Any]]:

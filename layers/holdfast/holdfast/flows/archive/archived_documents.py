@@ -56,11 +56,13 @@ _UNINDEXED: Final = """
 """
 _REPAIR: Final = """
     INSERT INTO archive.archive_index (organization_id, order_id, version, order_number, customer_id, status,
-        payment_status, fulfillment_status, ordered_at, currency, total, refunded, batch_id, archived_at, tier,
-        checksum, last_verified_at)
+        payment_status, fulfillment_status, ordered_at, currency, total, refunded, legal_hold, batch_id, archived_at,
+        tier, checksum, last_verified_at)
     SELECT a.organization_id, a.order_id, a.version, a.order_number, a.customer_id, a.status, a.payment_status,
-           a.fulfillment_status, a.ordered_at, a.currency, a.total, a.refunded, l.batch_id, b.created_at, 'standard',
-           l.checksum, :now
+           a.fulfillment_status, a.ordered_at, a.currency, a.total, a.refunded,
+           EXISTS (SELECT 1 FROM archive.legal_holds h WHERE h.organization_id = l.organization_id
+                      AND h.order_id = l.order_id AND h.released_at IS NULL),
+           l.batch_id, b.created_at, 'standard', l.checksum, :now
       FROM archive.archived_orders a
       JOIN archive.batch_leaves l ON l.organization_id = a.organization_id AND l.order_id = a.order_id
                                  AND l.version = a.version

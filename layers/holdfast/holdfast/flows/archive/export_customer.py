@@ -51,7 +51,9 @@ def export_customer(
     Raises Forbidden or NotFound.
     """
     limit = min(limit, EXPORT_MAX_ORDERS)
-    with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
+    with runtime.database.transaction(
+        caller.organization_id, now=now, actor=caller.actor, one_snapshot=True
+    ) as transaction:
         require(transaction, caller, Operation.EXPORT_CUSTOMER)
         profile = transaction.row(_PROFILE, organization_id=transaction.tenant, customer_id=customer_id)
         if profile is None:

@@ -31,7 +31,16 @@ FILE_MAX_ORDERS: Final = 100_000
 PAGE_ROWS: Final = 500
 INDEX_PAGE_ORDERS: Final = 5_000
 
-_PAGE: Final = """
+# An order stays here while it is active, not verified, under legal hold, or found wrong. x is its entry in the index,
+# and b the batch of that entry.
+_IS_READY: Final = """
+    x.location = 'archived' AND NOT x.legal_hold AND x.verification = 'ok' AND b.status = 'verified'
+    AND NOT EXISTS (SELECT 1 FROM orders.orders o WHERE o.organization_id = x.organization_id AND o.id = x.order_id)
+    AND NOT EXISTS (SELECT 1 FROM archive.discrepancies d WHERE d.organization_id = x.organization_id
+                       AND d.order_id = x.order_id AND d.resolved_at IS NULL)
+"""
+_PAGE: Final = (
+    """
     SELECT a.order_id::text, a.version, a.order_number, a.status, a.payment_status, a.fulfillment_status,
            (extract(epoch FROM a.ordered_at) * 1000000)::bigint AS ordered_at,
            a.currency, a.total AS total_minor, a.refunded AS refunded_minor, a.items, a.batch_id::text,
@@ -40,22 +49,36 @@ _PAGE: Final = """
       JOIN archive.batch_leaves l ON l.organization_id = a.organization_id AND l.order_id = a.order_id
                                  AND l.version = a.version
       JOIN archive.archive_index x ON x.organization_id = a.organization_id AND x.order_id = a.order_id
+      JOIN archive.archive_batches b ON b.organization_id = x.organization_id AND b.id = x.batch_id
      WHERE a.organization_id = :organization_id AND a.order_id > CAST(:after AS uuid) AND a.order_id < :before
-       AND x.location = 'archived'
-     ORDER BY a.order_id, a.version LIMIT :limit
-"""
-# A month stays here while it has orders that are still active, not verified, under legal hold, or found wrong.
-_UNREADY: Final = """
+       AND """
+    + _IS_READY
+    + " ORDER BY a.order_id, a.version LIMIT :limit"
+)
+# A month stays here while an order of it does.
+_UNREADY: Final = (
+    """
     SELECT count(*)
       FROM archive.archive_index x
       JOIN archive.archive_batches b ON b.organization_id = x.organization_id AND b.id = x.batch_id
      WHERE x.organization_id = :organization_id AND x.order_id >= :first AND x.order_id < :before
-       AND x.location <> 'cold_storage'
-       AND (x.location = 'restored' OR x.legal_hold OR x.verification <> 'ok' OR b.status <> 'verified'
-            OR EXISTS (SELECT 1 FROM orders.orders o WHERE o.organization_id = x.organization_id AND o.id = x.order_id)
-            OR EXISTS (SELECT 1 FROM archive.discrepancies d WHERE d.organization_id = x.organization_id
-                          AND d.order_id = x.order_id AND d.resolved_at IS NULL))
-"""
+       AND x.location <> 'cold_storage' AND NOT ("""
+    + _IS_READY
+    + ")"
+)
+# An order may have changed since the month was found ready.
+_ENTER: Final = (
+    """
+    UPDATE archive.archive_index x
+       SET location = 'cold_storage', cold_path = :path, cold_row_group = p.row_group
+      FROM unnest(CAST(:orders AS uuid[]), CAST(:versions AS integer[]), CAST(:groups AS integer[]))
+               AS p (order_id, version, row_group),
+           archive.archive_batches b
+     WHERE x.organization_id = :o AND x.order_id = p.order_id AND x.version = p.version
+       AND b.organization_id = x.organization_id AND b.id = x.batch_id
+       AND """
+    + _IS_READY
+)
 
 
 @dataclass(slots=True)
@@ -100,10 +123,11 @@ def export_to_cold_storage(
 
 
 def month_bounds(month: date) -> tuple[UUID, UUID]:
-    """Return the smallest possible ids of this month and of the next."""
+    """Return the smallest possible ids of this month and of the next. A month before 1970 is before every id."""
     following = (month + timedelta(days=32)).replace(day=1)
     floors = [
-        int(datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp() * 1000) << 80 for day in (month, following)
+        max(0, int(datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp() * 1000)) << 80
+        for day in (month, following)
     ]
     return UUID(int=floors[0]), UUID(int=floors[1])
 
@@ -131,7 +155,7 @@ def _export_month(
     exported: Exported,
 ) -> None:
     while time_left_seconds() > 0:
-        cold_file = _begin_file(runtime, organization_id, month, clock())
+        cold_file = _next_file(runtime, organization_id, month, clock())
         if cold_file is None:
             break
         try:
@@ -147,29 +171,48 @@ def _export_month(
     exported.months_waiting += not dropped
 
 
-def _begin_file(runtime: Runtime, organization_id: UUID, month: date, now: datetime) -> ColdFile | None:
-    """Return the month's unfinished file, or a new one, or ``None`` while nothing of the month may be moved."""
+def _next_file(runtime: Runtime, organization_id: UUID, month: date, now: datetime) -> ColdFile | None:
+    """Return the month's unfinished file, or a new one, or ``None`` while nothing of the month may be moved.
 
-    def work(transaction: Transaction) -> ColdFile | None:
+    What changed since an unfinished file was begun is taken into account. Once it is in the bucket, only an order of it
+    that may not be moved any more stays behind.
+    """
+    with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
         begun = transaction.row(
             "SELECT id, month, path, manifest_path FROM archive.cold_files"
             " WHERE organization_id = :o AND month = :month AND state = 'writing'",
             o=organization_id,
             month=month,
         )
-        if begun is not None:
-            return ColdFile(begun.id, begun.month, begun.path, begun.manifest_path)
-        first, before = month_bounds(month)
-        bounds = {"organization_id": organization_id, "first": first, "before": before}
-        waiting = transaction.value(
-            """
-            SELECT count(*) FROM archive.archive_index x WHERE x.organization_id = :organization_id
-               AND x.order_id >= :first AND x.order_id < :before AND x.location = 'archived'
-            """,
-            **bounds,
-        )
-        if not waiting or transaction.value(_UNREADY, **bounds) or stays(transaction, month):
+        if begun is not None and stays(transaction, month):
             return None
+        may_be_written = begun is not None and _may_move(transaction, month)
+    if begun is None:
+        return _begin_file(runtime, organization_id, month, now)
+    if not may_be_written and not runtime.archive_bucket.exists(begun.path):
+        return None
+    return ColdFile(begun.id, begun.month, begun.path, begun.manifest_path)
+
+
+def _may_move(transaction: Transaction, month: date) -> bool:
+    """Return whether the month has orders in the archive, and all of it may be moved."""
+    first, before = month_bounds(month)
+    bounds = {"organization_id": transaction.tenant, "first": first, "before": before}
+    waiting = transaction.value(
+        """
+        SELECT count(*) FROM archive.archive_index x WHERE x.organization_id = :organization_id
+           AND x.order_id >= :first AND x.order_id < :before AND x.location = 'archived'
+        """,
+        **bounds,
+    )
+    return bool(waiting) and not transaction.value(_UNREADY, **bounds) and not stays(transaction, month)
+
+
+def _begin_file(runtime: Runtime, organization_id: UUID, month: date, now: datetime) -> ColdFile | None:
+    def work(transaction: Transaction) -> ColdFile | None:
+        if not _may_move(transaction, month):
+            return None
+        first, before = month_bounds(month)
         file_id = uuid7(now)
         made = ColdFile(
             file_id, month, file_path(organization_id, month, file_id), manifest_path(organization_id, month, file_id)
@@ -272,14 +315,7 @@ def _enter(
         page = contents.places[begin : begin + INDEX_PAGE_ORDERS]
         with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
             transaction.execute(
-                """
-                UPDATE archive.archive_index x
-                   SET location = 'cold_storage', cold_path = :path, cold_row_group = p.row_group
-                  FROM unnest(CAST(:orders AS uuid[]), CAST(:versions AS integer[]), CAST(:groups AS integer[]))
-                           AS p (order_id, version, row_group)
-                 WHERE x.organization_id = :o AND x.order_id = p.order_id AND x.version = p.version
-                   AND x.location = 'archived' AND NOT x.legal_hold -- placed since the month was found ready
-                """,
+                _ENTER,
                 o=organization_id,
                 path=cold_file.path,
                 orders=[place[0] for place in page],

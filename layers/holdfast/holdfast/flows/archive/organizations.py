@@ -20,8 +20,8 @@ _logger = logging.getLogger(__name__)
 class EachByItself:
     """Work for one organization after another, in which a failure of one does not keep the others waiting.
 
-    Enter it around the loop, and ``organization`` around the work for one. Failures are logged. The first is raised
-    when the loop ends, so that the run fails and its alarm rings.
+    Enter it around the loop, and ``organization`` around the work for one; or around the parts of a run, and ``part``
+    around each. Failures are logged. The first is raised at the end, so that the run fails and its alarm rings.
     """
 
     def __init__(self) -> None:
@@ -37,12 +37,18 @@ class EachByItself:
     @contextmanager
     def organization(self, organization_id: UUID) -> Iterator[None]:
         """Do the work for one. Raises its error if it is one too many."""
+        with self.part(f"organization {organization_id}"):
+            yield
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Do one part of a run. Raises its error if it is one too many."""
         try:
             yield
         except Exception as error:
             if len(self._failures) + 1 >= FAILURES_MAX:
                 raise
-            _logger.exception("the run could not finish organization %s", organization_id)
+            _logger.exception("the run could not finish %s", name)
             self._failures.append(error)
 
 

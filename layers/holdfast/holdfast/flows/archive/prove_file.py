@@ -1,6 +1,6 @@
 """Read a file of cold storage and prove it: every order in it is what was sealed, and agrees with its columns."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -56,11 +56,11 @@ def prove_file(
     places: list[tuple[UUID, int, int]] = []
     totals: dict[str, dict[str, int]] = {}
     row_groups = 0
-    for number, rows in read_rows(path):
+    for number, rows, order_ids in _read(path):
         row_groups = number + 1
-        sealed = _sealed(runtime, organization_id, rows, now)
-        for row in rows:
-            order_id, version = UUID(row["order_id"]), row["version"]
+        sealed = _sealed(runtime, organization_id, order_ids, now)
+        for order_id, row in zip(order_ids, rows, strict=True):
+            version = row["version"]
             checksum = sha256(row["document"].encode()).digest()
             if f"{order_id} {version} {checksum.hex()}" not in sealed or row["checksum"] != checksum.hex():
                 raise UnprovenFile(f"order {order_id}, version {version}, is not what was sealed")
@@ -79,7 +79,16 @@ def prove_file(
     return Contents(len(places), row_groups, path.stat().st_size, file_digest(path).hex(), root, totals, places)
 
 
-def _sealed(runtime: Runtime, organization_id: UUID, rows: Sequence[Mapping[str, Any]], now: datetime) -> set[str]:
+def _read(path: Path) -> Iterator[tuple[int, list[dict[str, Any]], list[UUID]]]:
+    """Yield every row group as its number, its rows and the ids of their orders. Raises UnprovenFile."""
+    try:
+        for number, rows in read_rows(path):
+            yield number, rows, [UUID(row["order_id"]) for row in rows]
+    except ValueError as error:
+        raise UnprovenFile(str(error)) from error
+
+
+def _sealed(runtime: Runtime, organization_id: UUID, order_ids: Sequence[UUID], now: datetime) -> set[str]:
     """Return order, version and checksum of every leaf that the chain has for these orders."""
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
         leaves: str | None = transaction.value(
@@ -89,7 +98,7 @@ def _sealed(runtime: Runtime, organization_id: UUID, rows: Sequence[Mapping[str,
              WHERE l.organization_id = :o AND l.order_id = ANY (CAST(:order_ids AS uuid[]))
             """,
             o=organization_id,
-            order_ids=as_array(UUID(row["order_id"]) for row in rows),
+            order_ids=as_array(order_ids),
         )
     return set(leaves.split(",")) if leaves else set()
 

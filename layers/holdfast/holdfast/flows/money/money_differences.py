@@ -124,6 +124,25 @@ def close_differences(
     )
 
 
+def close_archived(transaction: Transaction) -> None:
+    """Close the open differences that only a gateway can resolve about orders that lie in the archive.
+
+    Such an order was archived because whoever was called about its money resolved that. News of it brings it back.
+    """
+    transaction.execute(
+        """
+        UPDATE payments.money_differences d
+           SET status = 'resolved', resolved_at = :now, resolution = 'the order lies in the archive'
+          FROM archive.archive_index x
+         WHERE d.organization_id = :organization_id AND d.status = 'open' AND d.kind = ANY (CAST(:kinds AS text[]))
+           AND x.organization_id = d.organization_id AND x.order_id = d.order_id AND x.location <> 'restored'
+        """,
+        organization_id=transaction.tenant,
+        kinds=sorted(FROM_GATEWAY),
+        now=transaction.now,
+    )
+
+
 def open_at_gateways(transaction: Transaction, limit: int) -> list[Mapping[str, Any]]:
     """Return payments with an open difference that only their gateway can resolve, longest unseen first."""
     return records(

@@ -15,14 +15,20 @@ from uuid import UUID
 from holdfast.database.transaction import Transaction
 from holdfast.flows.checkout.charge_payment import GATEWAY_DEADLINE_SECONDS, GatewayAnswer, attempt_of, record
 from holdfast.flows.money.look_for_differences import ACTOR
-from holdfast.flows.money.money_differences import Found, close_differences, open_at_gateways, record_differences
+from holdfast.flows.money.money_differences import (
+    Found,
+    close_archived,
+    close_differences,
+    open_at_gateways,
+    record_differences,
+)
 from holdfast.flows.money.return_money import return_money_owed
 from holdfast.flows.orders.locked_order import LockedPayment, lock_order
 from holdfast.gateways.answers import event_from_snapshot
 from holdfast.gateways.port import CaptureOutcome, GatewayRefused, Outcome, PaymentSnapshot
 from holdfast.payments.reconciliation import FROM_GATEWAY, Books, DifferenceKind, Mismatch, Truth, is_clear, mismatches
 from holdfast.runtime import Runtime
-from holdfast.values.errors import Rejected, Transient
+from holdfast.values.errors import NotFound, Rejected, Transient
 
 RECHECKED_PER_RUN_MAX: Final = 100
 _OVER: Final = frozenset({Outcome.DECLINED, Outcome.CANCELLED})
@@ -49,6 +55,7 @@ def recheck_differences(
     What gets no answer, or one that cannot be recorded, stays with the person who was called about it.
     """
     with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
+        close_archived(transaction)
         rows = open_at_gateways(transaction, RECHECKED_PER_RUN_MAX)
     asked = 0
     for row in rows:
@@ -73,10 +80,13 @@ def ask_about(
 ) -> Told | None:
     """Ask about one payment and settle what is clear; return ``None`` if the gateway cannot be asked.
 
-    Raises Transient if there is no answer.
+    Nor is it asked about an order that is in the archive. Raises Transient if there is no answer.
     """
     with runtime.database.transaction(organization_id, now=clock(), actor=ACTOR) as transaction:
-        order = lock_order(transaction, order_id)
+        try:
+            order = lock_order(transaction, order_id)
+        except NotFound:
+            return None
     payment = order.payment(payment_id)
     if payment.gateway_transaction_id is None or not runtime.gateways.wiring(payment.gateway).can_be_asked:
         return None

@@ -1,11 +1,11 @@
 """Record the mail service's feedback and suppress addresses that bounce for good or whose owner complains.
 
 A suppressed address gets no more mail from that shop. Feedback that comes twice is recorded once, and a suppression
-that a person lifted stays lifted.
+that a person lifted stays lifted. Of a mail whose recipient was erased, only that there was feedback is recorded.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -15,7 +15,7 @@ from holdfast.database.transaction import Transaction
 from holdfast.flows.operations.call_person import call_person
 from holdfast.flows.operations.process_names import Process
 from holdfast.mail.ses_feedback import Told, read_feedback
-from holdfast.notifications.model import NEEDED, Feedback, MailKind, SuppressionReason
+from holdfast.notifications.model import NEEDED, Feedback, MailKind, MessageStatus, SuppressionReason
 from holdfast.runtime import Runtime
 from holdfast.values.ids import uuid7
 
@@ -33,6 +33,14 @@ class _Mail:
     kind: MailKind
     order_id: UUID
     recipient: str | None
+    status: MessageStatus
+
+    def addresses(self, told: Told) -> Sequence[str]:
+        """Return whom the feedback is about: nobody if that was erased."""
+        if self.recipient is not None:
+            return [self.recipient]
+        # While it is being sent, the feedback may come before the recipient is written down.
+        return told.addresses if self.status is MessageStatus.SENDING else []
 
 
 def record_feedback(runtime: Runtime, event: Mapping[str, Any], now: datetime) -> Feedback | None:
@@ -51,7 +59,7 @@ def record_feedback(runtime: Runtime, event: Mapping[str, Any], now: datetime) -
             return None
         reason = _REASONS.get(told.feedback)
         if reason is not None:
-            for address in [mail.recipient] if mail.recipient else told.addresses:
+            for address in mail.addresses(told):
                 _suppress(transaction, mail, address, reason, told.feedback_id)
         if told.feedback is not Feedback.COMPLAINED and mail.kind in NEEDED:
             details = f"the mail {mail.kind} came back: the shopper does not know that the order waits for them"
@@ -73,13 +81,16 @@ def _noted(transaction: Transaction, told: Told) -> _Mail | None:
     )
     row = transaction.row(
         """
-        SELECT m.id, m.kind, m.order_id, m.recipient FROM notifications.messages m
+        SELECT m.id, m.kind, m.order_id, m.recipient, m.status FROM notifications.messages m
          WHERE m.organization_id = :organization_id AND m.id = :id
+           FOR UPDATE -- an erasure comes before or after
         """,
         organization_id=transaction.tenant,
         id=told.message_id,
     )
-    return None if row is None else _Mail(row.id, MailKind(row.kind), row.order_id, row.recipient)
+    if row is None:
+        return None
+    return _Mail(row.id, MailKind(row.kind), row.order_id, row.recipient, MessageStatus(row.status))
 
 
 def _suppress(transaction: Transaction, mail: _Mail, address: str, reason: SuppressionReason, feedback_id: str) -> None:

@@ -11,6 +11,8 @@ from uuid import UUID, uuid5
 
 from holdfast.flows.operations.call_person import call_person
 from holdfast.flows.operations.process_names import Process
+from holdfast.mail.ses import ORGANIZATION_TAG
+from holdfast.mail.ses_feedback import without_addresses
 from holdfast.runtime import Runtime
 
 ACTOR: Final = "system:dead_letter_queues"
@@ -21,8 +23,15 @@ _NAMESPACE: Final = UUID("0f3b0c0e-6a0a-5d53-9a57-5a1c2f1f7a11")
 
 
 def keep_given_up_message(runtime: Runtime, queue: str, message_id: str, body: str, now: datetime) -> UUID:
-    """Record the message once, and return the organization that it belongs to."""
-    organization_id = _organization_of(body)
+    """Record the message once, and return the organization that it belongs to.
+
+    Of feedback about a mail no address is kept.
+    """
+    message = _read(body)
+    feedback = without_addresses(message)
+    if feedback is not None:
+        body = json.dumps(feedback)
+    organization_id = _organization_of(message)
     with runtime.database.transaction(organization_id, now=now, actor=ACTOR) as transaction:
         call_person(
             transaction,
@@ -34,9 +43,17 @@ def keep_given_up_message(runtime: Runtime, queue: str, message_id: str, body: s
     return organization_id
 
 
-def _organization_of(body: str) -> UUID:
+def _read(body: str) -> Any:
     try:
-        message: Any = json.loads(body)
+        return json.loads(body)
+    except ValueError:
+        return None
+
+
+def _organization_of(message: Any) -> UUID:
+    try:
+        if "mail" in message:
+            return UUID(message["mail"]["tags"][ORGANIZATION_TAG][0])
         return UUID(message.get("detail", message)["organization_id"])
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, LookupError, AttributeError):
         return DEPLOYMENT

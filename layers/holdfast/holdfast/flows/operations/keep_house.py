@@ -80,7 +80,8 @@ _PURGES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What one run did. An alarm goes off if ``default_partition_rows`` is above zero: a month had no partition."""
+    """What one run did. An alarm goes off if ``default_partition_rows`` is above zero: a month that was due had no
+    partition."""
 
     partitions_made: int
     default_partition_rows: int
@@ -91,13 +92,14 @@ class Kept:
 def keep_house(runtime: Runtime, clock: Callable[[], datetime], time_left_seconds: Callable[[], float]) -> Kept:
     """Create partitions, then purge in bounded batches while there is time."""
     now = clock()
+    first = now.date() - timedelta(days=31)
     with runtime.database.transaction(None, now=now, actor=ACTOR) as transaction:
+        # Orders that were brought back from months that had been dropped are nobody's omission.
+        made = int(transaction.value("SELECT operations.make_earlier_partitions(CAST(:first AS date))", first=first))
         strays = int(transaction.value("SELECT operations.default_partition_rows()"))
-        made = int(
+        made += int(
             transaction.value(
-                "SELECT operations.make_partitions(CAST(:today AS date), :months)",
-                today=now.date() - timedelta(days=31),
-                months=MONTHS_AHEAD + 1,
+                "SELECT operations.make_partitions(CAST(:first AS date), :months)", first=first, months=MONTHS_AHEAD + 1
             )
         )
         dropped = int(

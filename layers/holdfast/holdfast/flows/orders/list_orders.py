@@ -78,7 +78,10 @@ def list_orders(
     """
     limit = min(limit, PAGE_MAX_ROWS)
     page: Mapping[str, Any] = {"before": before, "limit": limit, "status": status}
-    with runtime.database.transaction(caller.organization_id, now=now, actor=caller.actor) as transaction:
+    # An order that moves to another tier meanwhile is listed once.
+    with runtime.database.transaction(
+        caller.organization_id, now=now, actor=caller.actor, one_snapshot=True
+    ) as transaction:
         require(transaction, caller, Operation.LIST_ORDERS)
         customer_id = None if caller.kind is CallerKind.STAFF else _customer_id(transaction, caller)
         if customer_id is None and caller.kind is not CallerKind.STAFF:
