@@ -4,7 +4,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from holdfast.flows.archive.restore_order import restore_order
-from holdfast.flows.money.money_report import watch_money
+from holdfast.flows.money.watch_money import watch_money
 from holdfast.payments.refund_plan import Wanted
 from tests.archive.scenes import archive, delivered, plenty, put_away, years_pass
 from tests.flows.actions import last_payment, ordered

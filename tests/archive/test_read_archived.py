@@ -9,7 +9,7 @@ import pytest
 
 from holdfast.database.transaction import Transaction
 from holdfast.flows.archive.archived_documents import AlteredDocument
-from holdfast.flows.archive.customer_data import export_customer
+from holdfast.flows.archive.export_customer import export_customer
 from holdfast.flows.archive.restore_order import restore_order
 from holdfast.flows.money.event_record import store_event
 from holdfast.flows.orders.find_order import find_order

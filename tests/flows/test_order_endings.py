@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from holdfast.flows.archive.customer_data import erase_customer
+from holdfast.flows.archive.erase_customer import erase_customer
 from holdfast.flows.operations.process_names import Process
 from holdfast.fulfillment.lifecycle import FailureReason
 from holdfast.payments.model import RestockReason
