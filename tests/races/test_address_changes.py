@@ -212,7 +212,8 @@ def test_two_changes_at_the_same_instant_leave_one_address_and_the_lowest_price(
         assert order["version"] == 1 + len(order["address_changes"])
         assert house.violations() == []
     production.until_quiet()
-    assert Verdict(production).news() == []
+    # Whoever came last may have asked for an address at which the order would cost more.
+    assert set(Verdict(production).news()) <= {"a person was called for DifferenceBorne"}
 
 
 def test_goods_that_are_picked_at_the_same_instant_go_where_their_label_says(

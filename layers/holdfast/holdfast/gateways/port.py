@@ -25,17 +25,15 @@ class GatewayUnreachable(Transient):
 
 
 class OutcomeUnknown(Transient):
-    """The request was sent but its response was lost, so it may have been executed.
-
-    Resolve it with ``find`` (or by repeating the call under the same idempotency key) before trying anything else.
-    """
+    """The request was sent but its response was lost, so it may have been executed: resolve it with ``find``, or by
+    repeating the call under the same idempotency key, before trying anything else."""
 
 
 class GatewayRefused(Rejected):
     """The gateway refuses the request itself (unknown token, reused key, bad amount).
 
-    Facts: ``failure_code``; ``about_attempt``, which is false where the refusal says nothing about the attempt (for
-    example because our idempotency key was bad); ``missing``, where the gateway forgets unpaid transactions.
+    Facts: ``failure_code``; ``about_attempt``, false where it says nothing about the attempt (a bad idempotency key);
+    ``missing``, where the gateway forgets unpaid transactions.
     """
 
     code: ClassVar[str] = "gateway_refused"
@@ -52,13 +50,13 @@ class GatewayRefused(Rejected):
 
     @property
     def is_missing(self) -> bool:
-        """Whether the gateway has no such transaction, or no longer has it because nobody paid."""
+        """Whether the gateway has no such transaction (any more)."""
         return bool(self.facts.get("missing", False))
 
 
 class GatewayDenied(GatewayRefused):
-    """The gateway denies our account access (401, 403), or the account is incomplete. The request was certainly not
-    executed, and the refusal says nothing about the attempt. It goes away once somebody fixes the account."""
+    """The gateway denies our account access (401, 403), or the account is incomplete: nothing was executed, the refusal
+    says nothing about the attempt, and it goes away once somebody fixes the account."""
 
     @property
     def is_about_attempt(self) -> bool:
