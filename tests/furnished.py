@@ -11,7 +11,7 @@ from holdfast.values.ids import uuid7
 from tests import shipping
 from tests.archive.scenes import archive, delivered, export, purge, verify
 from tests.flows import moving, reviewing
-from tests.flows.actions import guest, ordered, relay
+from tests.flows.actions import guest, killed_before_the_gateway_was_asked, ordered, relay
 from tests.flows.dead_lettering import (
     ASKS,
     add_class,
@@ -163,6 +163,7 @@ def furnish(house: House) -> Pantry:
     links = tuple(reviewing.token(house, reviewing.in_review(house)) for _ in range(LINKS))
     notify(house)
     _owed(house)
+    _lost(house)
     _failed(house)
     _stocked(house, door)
     relay(house)
@@ -256,6 +257,16 @@ def _owed(house: House) -> None:
         o=house.organization_id,
         now=house.clock(),
     )
+
+
+def _lost(house: House) -> None:
+    """Begin to pay for orders without a gateway hearing of it, and ask none about it any more."""
+    for _ in range(6):
+        house.sql(
+            "UPDATE payments.payments SET next_check_at = NULL WHERE organization_id = :o AND order_id = :order_id",
+            o=house.organization_id,
+            order_id=killed_before_the_gateway_was_asked(house),
+        )
 
 
 def _failed(house: House) -> None:
