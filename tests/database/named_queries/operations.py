@@ -137,7 +137,7 @@ NAMED: dict[str, Named] = {
     "refunds to look at again": Named(
         in_tenant(lambda t, s: _next_page(t, s.now.date() + timedelta(days=max(REFUND_LOOK_DAYS)), 100)),
         SYSTEM,
-        2_000,
+        4_000,
     ),
     "everything about one order, by time": Named(
         lambda r, s: order_timeline(r, manager(s), str(s.order_id), s.now), in_functions=True
