@@ -132,7 +132,8 @@ class Quiver:
         if isinstance(case.query, dict):
             case.query = _filled(case.query, thing, dice)
         filled = _filled(case.body, thing, dice)
-        is_forbidden = _is_forbidden(case) and filled == case.body
+        # By their texts, because to Python a forbidden True equals the 1 that took its place.
+        is_forbidden = _is_forbidden(case) and repr(filled) == repr(case.body)
         case.body = filled
         case.headers.pop("Authorization", None)
         ours = bool(own) and spare is None
